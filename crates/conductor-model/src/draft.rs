@@ -1,0 +1,513 @@
+//! What somebody wants to submit: drafts as they were written, and what remains of them once checked.
+
+use crate::fanout::Fanout;
+use crate::id::{RunId, TaskId};
+use crate::issue::{Invalid, Issue, IssueCode};
+use crate::json::Json;
+use crate::name::{IdempotencyKey, Kind, TaskName};
+use crate::numbers::Numbers;
+use crate::payload::PayloadHash;
+use crate::retry::{Backoff, MaxRetries};
+use crate::time::Timestamp;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// The greatest number of root tasks, or items, in one submission or append.
+pub const MAX_TASKS: usize = 100_000;
+
+/// A JSON object as it was written, one unchecked text per key.
+#[derive(Clone, Debug, Default)]
+struct Fields {
+    members: BTreeMap<String, Box<RawValue>>,
+    issues: Vec<Issue>,
+}
+
+impl Fields {
+    fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        match serde_json::value::to_raw_value(value) {
+            Ok(raw) => {
+                self.members.insert(key.into(), raw);
+            }
+            Err(e) => {
+                self.issues
+                    .push(Issue::new(IssueCode::InvalidType, format!("has no JSON form: {e}")).at(key));
+            }
+        }
+    }
+
+    fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// The JSON of the whole, for the payload's hash.
+    fn to_json(&self) -> String {
+        // A map of raw JSON under string keys always has a JSON form.
+        serde_json::to_string(&self.members).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.members.contains_key(&key) {
+                        let twice = Issue::new(IssueCode::DuplicateKey, "this key stands there twice");
+                        fields.issues.push(twice.at(&key));
+                    }
+                    fields.members.insert(key, value);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Takes the members of an object one by one, and collects what is wrong with them.
+struct Reader<'f> {
+    members: BTreeMap<&'f str, &'f RawValue>,
+    issues: Vec<Issue>,
+}
+
+impl<'f> Reader<'f> {
+    fn new(fields: &'f Fields) -> Self {
+        let members = fields.members.iter().map(|(key, raw)| (key.as_str(), &**raw)).collect();
+        Self { members, issues: fields.issues.clone() }
+    }
+
+    /// The member as a type of serde's; `null` counts as absent.
+    fn value<T: Deserialize<'f>>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let raw = self.members.remove(key)?.get();
+        if raw == "null" {
+            return None;
+        }
+        if let Ok(value) = serde_json::from_str(raw) {
+            Some(value)
+        } else {
+            self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
+            None
+        }
+    }
+
+    /// The member as a text that has a form of its own.
+    fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Issue>) -> Option<T> {
+        let text: String = self.value(key, "a text")?;
+        self.checked(key, parse(&text))
+    }
+
+    /// The member as JSON that is kept.
+    fn json(&mut self, key: &str) -> Option<Json> {
+        let parsed = self.members.remove(key)?.get().parse();
+        self.checked(key, parsed)
+    }
+
+    fn checked<T>(&mut self, key: &str, result: Result<T, Issue>) -> Option<T> {
+        result.map_err(|issue| self.issue(key, issue)).ok()
+    }
+
+    fn issue(&mut self, key: &str, issue: Issue) {
+        self.issues.push(issue.at(key));
+    }
+
+    fn finish(mut self) -> Vec<Issue> {
+        for key in std::mem::take(&mut self.members).into_keys() {
+            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, "is not a key that belongs here"));
+        }
+        self.issues
+    }
+}
+
+/// A task that somebody wants to submit, unchecked.
+///
+/// As JSON it is an object with `name` and, if wanted, `id`, `kind`, `input`, `max_retries`, `backoff`,
+/// `priority`, `due_at` and `open`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct TaskDraft(Fields);
+
+impl TaskDraft {
+    /// A task with that name: 1 to 255 bytes, no control characters, no `#`.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(Fields::default().with("name", name.as_ref()))
+    }
+
+    /// Chooses the id instead of having one generated.
+    pub fn id(self, id: TaskId) -> Self {
+        Self(self.0.with("id", &id))
+    }
+
+    /// Which handler runs it; its name by default.
+    pub fn kind(self, kind: impl AsRef<str>) -> Self {
+        Self(self.0.with("kind", kind.as_ref()))
+    }
+
+    /// What it works on: anything with a JSON form of at most 1 MiB. An object with a key `fanout` makes the
+    /// task a parent: an integer N for N children, an array for one child per item.
+    pub fn input<T: Serialize>(self, input: T) -> Self {
+        Self(self.0.with("input", &input))
+    }
+
+    /// How often it is retried: 0 to 1000, 3 by default.
+    pub fn max_retries(self, retries: i64) -> Self {
+        Self(self.0.with("max_retries", &retries))
+    }
+
+    /// How long it waits for a retry; not at all by default.
+    pub fn backoff(self, backoff: Backoff) -> Self {
+        Self(self.0.with("backoff", &backoff))
+    }
+
+    /// Higher is claimed first within the run; 0 by default.
+    pub fn priority(self, priority: i16) -> Self {
+        Self(self.0.with("priority", &priority))
+    }
+
+    /// Not to be started before that moment.
+    pub fn due_at(self, at: Timestamp) -> Self {
+        Self(self.0.with("due_at", &at))
+    }
+
+    /// Makes it a parent whose children are appended later, until it is sealed.
+    pub fn open(self) -> Self {
+        Self(self.0.with("open", &true))
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// [`Invalid`] with every issue.
+    pub fn check(&self) -> Result<NewTask, Invalid> {
+        let mut reader = Reader::new(&self.0);
+        let name = reader.text("name", TaskName::root);
+        if name.is_none() && reader.issues.is_empty() {
+            reader.issue("name", Issue::new(IssueCode::Required, "is required"));
+        }
+        let id = reader.text("id", TaskId::from_str);
+        let kind = reader.text("kind", Kind::from_str);
+        let input = reader.json("input");
+        let max_retries = reader.value("max_retries", "an integer in 0..=1000");
+        let max_retries =
+            max_retries.and_then(|n: i64| reader.checked("max_retries", MaxRetries::try_from(n)));
+        let backoff = read_backoff(&mut reader);
+        let priority = reader.value("priority", "an integer in -32768..=32767");
+        let due_at = reader.text("due_at", Timestamp::from_str);
+        let open = reader.value("open", "true or false").unwrap_or(false);
+        let fanout = match input.as_ref().map(Fanout::of) {
+            Some(Ok(fanout)) => fanout,
+            Some(Err(invalid)) => {
+                invalid.into_issues().into_iter().for_each(|issue| reader.issue("input", issue));
+                None
+            }
+            None => None,
+        };
+        if open && fanout.is_some() {
+            let message = "an open fan-out gets its children by append, not from `input.fanout`";
+            reader.issue("open", Issue::new(IssueCode::Conflict, message));
+        }
+        if open && due_at.is_some() {
+            let message = "an open fan-out starts with its first append: delay the appends instead";
+            reader.issue("due_at", Issue::new(IssueCode::Conflict, message));
+        }
+        let issues = reader.finish();
+        let (Some(name), true) = (name, issues.is_empty()) else { return Err(Invalid::of(issues)) };
+        let kind = match kind {
+            Some(kind) => kind,
+            None => Kind::from_str(name.as_str())?,
+        };
+        let numbers = match (open, fanout) {
+            (true, _) => Some(Numbers::open()),
+            (false, fanout) => fanout.map(|fanout| Numbers::sealed(fanout.total())),
+        };
+        let (max_retries, priority) = (max_retries.unwrap_or_default(), priority.unwrap_or(0));
+        Ok(NewTask { id, name, kind, input, max_retries, backoff, priority, due_at, numbers })
+    }
+}
+
+fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
+    let Some(raw) = reader.members.remove("backoff") else { return Backoff::NONE };
+    if raw.get() == "null" {
+        return Backoff::NONE;
+    }
+    serde_json::from_str(raw.get()).unwrap_or_else(|error| {
+        let issue = Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}"));
+        reader.issue("backoff", issue);
+        Backoff::NONE
+    })
+}
+
+/// A task that may be submitted: every value in it is a valid one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "TaskDraft")]
+pub struct NewTask {
+    id: Option<TaskId>,
+    name: TaskName,
+    kind: Kind,
+    input: Option<Json>,
+    max_retries: MaxRetries,
+    backoff: Backoff,
+    priority: i16,
+    due_at: Option<Timestamp>,
+    numbers: Option<Numbers>,
+}
+
+impl NewTask {
+    /// The id that the caller chose.
+    pub fn id(&self) -> Option<TaskId> {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &TaskName {
+        &self.name
+    }
+
+    /// Which handler runs it.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// What it works on.
+    pub fn input(&self) -> Option<&Json> {
+        self.input.as_ref()
+    }
+
+    /// How often it is retried.
+    pub fn max_retries(&self) -> MaxRetries {
+        self.max_retries
+    }
+
+    /// How long it waits for a retry.
+    pub fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// Higher is claimed first, within a run.
+    pub fn priority(&self) -> i16 {
+        self.priority
+    }
+
+    /// When it may start at the earliest.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.due_at
+    }
+
+    /// The numbers that it begins with; `None` on a leaf.
+    pub fn numbers(&self) -> Option<Numbers> {
+        self.numbers
+    }
+}
+
+impl TryFrom<TaskDraft> for NewTask {
+    type Error = Invalid;
+
+    fn try_from(draft: TaskDraft) -> Result<Self, Invalid> {
+        draft.check()
+    }
+}
+
+/// A run that somebody wants to submit, unchecked.
+///
+/// As JSON it is an object with, if wanted, `id`, `meta`, `tasks`, `idempotency_key` and `open`.
+///
+/// ```
+/// use conductor_model::{NewRun, RunDraft};
+///
+/// let draft: RunDraft = serde_json::from_str(r#"{"tasks": [{"name": "resize", "max_retries": -1}], "color": 1}"#)?;
+/// let issues = draft.check().unwrap_err();
+/// assert_eq!(issues.issues()[0].path, "tasks[0].max_retries");
+/// assert_eq!(issues.issues()[1].path, "color");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Fields")]
+pub struct RunDraft {
+    fields: Fields,
+    tasks: Vec<TaskDraft>,
+}
+
+impl From<Fields> for RunDraft {
+    fn from(mut fields: Fields) -> Self {
+        let mut tasks = Vec::new();
+        if let Some(raw) = fields.members.remove("tasks") {
+            match serde_json::from_str(raw.get()) {
+                Ok(read) => tasks = read,
+                Err(_) => fields
+                    .issues
+                    .push(Issue::new(IssueCode::InvalidType, "must be an array of objects").at("tasks")),
+            }
+        }
+        Self { fields, tasks }
+    }
+}
+
+impl RunDraft {
+    /// A run without tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Self {
+        self.fields.set(key, value);
+        self
+    }
+
+    /// Adds a root task.
+    pub fn task(mut self, task: TaskDraft) -> Self {
+        self.tasks.push(task);
+        self
+    }
+
+    /// Adds root tasks.
+    pub fn tasks(mut self, tasks: impl IntoIterator<Item = TaskDraft>) -> Self {
+        self.tasks.extend(tasks);
+        self
+    }
+
+    /// Chooses the id instead of having one generated.
+    pub fn id(self, id: RunId) -> Self {
+        self.with("id", &id)
+    }
+
+    /// Something to remember with the run: anything with a JSON form of at most 1 MiB.
+    pub fn meta<T: Serialize>(self, meta: T) -> Self {
+        self.with("meta", &meta)
+    }
+
+    /// Submits it once: the same draft under the same key gives the same run.
+    pub fn idempotency_key(self, key: impl AsRef<str>) -> Self {
+        self.with("idempotency_key", key.as_ref())
+    }
+
+    /// Leaves it open: more root tasks are appended later, until it is sealed.
+    pub fn open(self) -> Self {
+        self.with("open", &true)
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// [`Invalid`] with every issue.
+    pub fn check(&self) -> Result<NewRun, Invalid> {
+        let mut reader = Reader::new(&self.fields);
+        let id = reader.text("id", RunId::from_str);
+        let meta = reader.json("meta");
+        let idempotency_key = reader.text("idempotency_key", IdempotencyKey::from_str);
+        let open = reader.value("open", "true or false").unwrap_or(false);
+        let tasks = check_tasks(&self.tasks, &mut reader);
+        let payload = PayloadHash::of(&self.payload());
+        Invalid::unless_empty(reader.finish(), || NewRun { id, meta, idempotency_key, open, tasks, payload })
+    }
+
+    fn payload(&self) -> String {
+        let tasks: Vec<String> = self.tasks.iter().map(|task| task.0.to_json()).collect();
+        format!("[{},[{}]]", self.fields.to_json(), tasks.join(","))
+    }
+}
+
+/// Checks root tasks, for a submission or an append to an open run.
+fn check_tasks(drafts: &[TaskDraft], reader: &mut Reader<'_>) -> Vec<NewTask> {
+    if drafts.len() > MAX_TASKS {
+        let message = format!("must be at most {MAX_TASKS} at a time; use a fan-out, or append the others");
+        reader.issue("tasks", Issue::new(IssueCode::TooBig, message));
+        return Vec::new();
+    }
+    let mut tasks = Vec::with_capacity(drafts.len());
+    let mut ids = std::collections::HashSet::new();
+    for (i, draft) in drafts.iter().enumerate() {
+        let place = format!("tasks[{i}]");
+        match draft.check() {
+            Ok(task) => {
+                if task.id().is_some_and(|id| !ids.insert(id)) {
+                    let message = "is the id of an earlier task of this call too";
+                    reader.issue(&place, Issue::new(IssueCode::Conflict, message).at("id"));
+                }
+                tasks.push(task);
+            }
+            Err(invalid) => invalid.into_issues().into_iter().for_each(|issue| reader.issue(&place, issue)),
+        }
+    }
+    tasks
+}
+
+/// A run that may be submitted: every value in it is a valid one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RunDraft")]
+pub struct NewRun {
+    id: Option<RunId>,
+    meta: Option<Json>,
+    idempotency_key: Option<IdempotencyKey>,
+    open: bool,
+    tasks: Vec<NewTask>,
+    payload: PayloadHash,
+}
+
+impl NewRun {
+    /// The id that the caller chose.
+    pub fn id(&self) -> Option<RunId> {
+        self.id
+    }
+
+    /// What to remember with it.
+    pub fn meta(&self) -> Option<&Json> {
+        self.meta.as_ref()
+    }
+
+    /// The key under which it is submitted once.
+    pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        self.idempotency_key.as_ref()
+    }
+
+    /// Whether more root tasks may be appended.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Its root tasks.
+    pub fn tasks(&self) -> &[NewTask] {
+        &self.tasks
+    }
+
+    /// The hash of what the caller gave.
+    pub fn payload(&self) -> PayloadHash {
+        self.payload
+    }
+
+    /// How many ids its submission needs at most.
+    pub fn ids_needed(&self) -> u32 {
+        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}
+
+impl TryFrom<RunDraft> for NewRun {
+    type Error = Invalid;
+
+    fn try_from(draft: RunDraft) -> Result<Self, Invalid> {
+        draft.check()
+    }
+}
+
+impl FromStr for NewRun {
+    type Err = Invalid;
+
+    /// Reads the JSON of a [`RunDraft`] and checks it.
+    fn from_str(json: &str) -> Result<Self, Invalid> {
+        let draft: RunDraft = serde_json::from_str(json).map_err(|error| {
+            Issue::new(IssueCode::InvalidFormat, format!("is not the JSON of a run: {error}"))
+        })?;
+        draft.check()
+    }
+}

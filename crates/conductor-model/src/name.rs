@@ -1,0 +1,120 @@
+//! Names: of tasks, of kinds, of idempotency keys.
+
+use crate::issue::{Issue, IssueCode};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// The longest name that may be given, in bytes.
+pub const MAX_NAME_BYTES: usize = 255;
+
+fn check_label(text: &str, max_bytes: usize) -> Result<(), Issue> {
+    if text.is_empty() {
+        return Err(Issue::new(IssueCode::TooSmall, "must not be empty"));
+    }
+    if text.len() > max_bytes {
+        let message = format!("must be at most {max_bytes} bytes, but has {}", text.len());
+        return Err(Issue::new(IssueCode::TooBig, message));
+    }
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        let message = format!("must not hold control characters, but holds U+{:04X}", u32::from(control));
+        return Err(Issue::new(IssueCode::InvalidFormat, message));
+    }
+    Ok(())
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Issue;
+
+            fn from_str(text: &str) -> Result<Self, Issue> {
+                let check: fn(&str) -> Result<(), Issue> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Issue;
+
+            fn try_from(text: String) -> Result<Self, Issue> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.as_str().fmt(f)
+            }
+        }
+    };
+}
+
+label! {
+    /// The name of a task.
+    ///
+    /// A root task's name is given: 1 to 255 bytes without control characters and without `#`. A child's
+    /// name is derived from its parent's and its index: `NAME#3`, and below that `NAME#3#1`. This type holds
+    /// both; [`TaskName::root`] accepts only the first.
+    TaskName, |text| {
+        // A child's name is longer than a given one by its indices; inputs nest at most 64 deep.
+        check_label(text, 4 * MAX_NAME_BYTES)
+    }
+}
+
+impl TaskName {
+    /// A name for a root task.
+    ///
+    /// # Errors
+    /// An [`Issue`] for an empty, overlong or unprintable name, and for one with a `#`.
+    pub fn root(text: &str) -> Result<Self, Issue> {
+        check_label(text, MAX_NAME_BYTES)?;
+        if text.contains('#') {
+            return Err(Issue::new(
+                IssueCode::InvalidFormat,
+                "`#` separates a child's name from its index and may not stand in this name",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name of this task's child with that index (from 1).
+    pub fn child(&self, index: u32) -> Self {
+        Self(format!("{}#{index}", self.0).into())
+    }
+}
+
+label! {
+    /// The kind of a task: which handler runs it. 1 to 255 bytes without control characters.
+    Kind, |text| check_label(text, MAX_NAME_BYTES)
+}
+
+label! {
+    /// A key of the caller's under which a submission takes place once. 1 to 255 bytes without control
+    /// characters.
+    IdempotencyKey, |text| check_label(text, MAX_NAME_BYTES)
+}

@@ -1,0 +1,141 @@
+//! Runs and tasks as they are read.
+
+use crate::id::{RunId, TaskId};
+use crate::json::Json;
+use crate::name::{IdempotencyKey, Kind, TaskName};
+use crate::numbers::{Numbers, Tally};
+use crate::retry::{Backoff, MaxRetries};
+use crate::time::Timestamp;
+use crate::transition::{RunState, Shape, State, Subject};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The longest error text that is kept, in bytes; a longer one is cut.
+pub const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// Why a task failed, in the words of whoever failed.
+///
+/// Never refused: an overlong text is cut at [`MAX_ERROR_BYTES`], a NUL becomes U+FFFD (a text with a NUL
+/// would end there for many readers of the database).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct ErrorText(String);
+
+impl ErrorText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for ErrorText {
+    fn from(mut text: String) -> Self {
+        if text.contains('\0') {
+            text = text.replace('\0', "\u{FFFD}");
+        }
+        if text.len() > MAX_ERROR_BYTES {
+            text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES - '…'.len_utf8()));
+            text.push('…');
+        }
+        Self(text)
+    }
+}
+
+impl From<&str> for ErrorText {
+    fn from(text: &str) -> Self {
+        String::from(text).into()
+    }
+}
+
+impl From<ErrorText> for String {
+    fn from(error: ErrorText) -> Self {
+        error.0
+    }
+}
+
+impl fmt::Display for ErrorText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ErrorText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A run, as it is read from a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its state, which follows from its root tasks.
+    pub state: RunState,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+    /// What the submitter wanted to remember with it.
+    pub meta: Option<Json>,
+    /// The key under which it was submitted once.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// What it knows of its root tasks.
+    pub numbers: Numbers,
+    /// How many of all its tasks are in each state.
+    pub tally: Tally,
+}
+
+/// A task, as it is read from a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// Its parent; `None` for a root task.
+    pub parent: Option<TaskId>,
+    /// Its ordinal among its siblings, from 1.
+    pub index: u32,
+    /// Its name; a child's is derived from its parent's and its index.
+    pub name: TaskName,
+    /// Which handler runs it.
+    pub kind: Kind,
+    /// Its state.
+    pub state: State,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+    /// When it must be looked at again: a retry of a FAILED task, the start of a PENDING one.
+    pub due_at: Option<Timestamp>,
+    /// What it works on.
+    pub input: Option<Json>,
+    /// What came out of it.
+    pub output: Option<Json>,
+    /// How often it was retried.
+    pub retry_count: u32,
+    /// How often it may be.
+    pub max_retries: MaxRetries,
+    /// How long it waits for a retry.
+    pub backoff: Backoff,
+    /// Higher is claimed first, within a run.
+    pub priority: i16,
+    /// How often it was started; names one attempt, and so is the fence.
+    pub attempt: u32,
+    /// Why it last failed.
+    pub last_error: Option<ErrorText>,
+    /// What it knows of its children; `None` on a leaf.
+    pub numbers: Option<Numbers>,
+}
+
+impl Task {
+    /// As much of it as a transition depends on.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            shape: if self.numbers.is_some() { Shape::Parent } else { Shape::Leaf },
+            state: self.state,
+            retry_due: self.state == State::Failed && self.due_at.is_some(),
+        }
+    }
+}
