@@ -107,6 +107,11 @@ impl IdBlock {
         self.len == 0
     }
 
+    /// The first id of the block, as a task's.
+    pub fn first_task(self) -> TaskId {
+        TaskId::from_u128(self.first)
+    }
+
     /// Takes the first `count` ids off the block, or `None` (and takes nothing) if it holds fewer.
     pub fn take(&mut self, count: u32) -> Option<Self> {
         let rest = self.len.checked_sub(count)?;

@@ -1,1 +1,52 @@
+//! The stores of Origin Conductor.
+//!
+//! A store keeps runs, tasks and events, and carries out one intent in one bounded transaction. What follows
+//! from what is decided in [`conductor_model`]; a store asks it and writes the answer. The contract is the
+//! traits [`Store`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
+//! every store passes.
+//!
+//! ```
+//! use conductor_model::{RunDraft, State, TaskDraft};
+//! use conductor_store::{FanOut, Query, Scope, Source, SqliteStore, Store, Submit};
+//! use serde_json::json;
+//!
+//! let store = SqliteStore::open_in_memory()?;
+//! let source = Source::system();
+//!
+//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
+//! let run = store.submit(&Submit::new(run, &source))?.run;
+//!
+//! // One step creates at most as many children as it is given ids.
+//! let step = FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(100) };
+//! assert_eq!(store.fan_out(&step)?.children, 3);
+//! assert_eq!(store.run(run)?.unwrap().state, State::Running);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod append;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod fault;
+mod query;
+mod report;
+mod scope;
+mod seal;
+mod source;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod step;
+mod store;
+mod submit;
+
+pub use append::{Append, AppendError, Appended};
+pub use fault::Fault;
+pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Watch};
+pub use report::{Outcome, Refused, Report, Reported, Reports};
+pub use scope::{ParentId, Scope};
+pub use seal::{Seal, SealError};
+pub use source::{Clock, Source, SystemClock};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
+pub use step::{Aggregated, FanOut, FannedOut, Promoted, Retried, Step};
+pub use store::{Monitor, Query, Store};
+pub use submit::{Submit, SubmitError, Submitted};

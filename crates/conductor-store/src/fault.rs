@@ -1,0 +1,37 @@
+//! What can go wrong with a store itself, whatever was asked of it.
+
+use std::error::Error;
+
+/// The store could not do it. Nothing of the request was written, except after [`Fault::CommitUnknown`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Another writer held the database for longer than the busy timeout. Try again.
+    #[error("the database is busy: another writer held it for longer than the busy timeout")]
+    Busy(#[source] Box<dyn Error + Send + Sync>),
+    /// COMMIT itself failed, so that nobody knows whether it took effect. Look up what was to be written (the
+    /// run id, the idempotency key, the state of the task) before doing it again.
+    #[error("the commit failed, and it is unknown whether it took effect")]
+    CommitUnknown(#[source] Box<dyn Error + Send + Sync>),
+    /// The disk failed or is full. The connection was given up; the next request opens a new one.
+    #[error("the database could not be read or written")]
+    Io(#[source] Box<dyn Error + Send + Sync>),
+    /// A row does not hold what was written there: another program changed it.
+    #[error("{what} cannot be read: {why}")]
+    Unreadable {
+        /// Which row: `task 01J…`.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Anything else that the database says.
+    #[error("the database refused")]
+    Backend(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl Fault {
+    /// Whether the same request may succeed if it is simply made again.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+}

@@ -1,0 +1,61 @@
+//! What readers ask for, page by page.
+
+use conductor_model::{RunId, State, TaskId, Timestamp};
+
+/// The largest page that a reader gets, whatever it asks for.
+pub const MAX_PAGE: u32 = 1000;
+
+/// A page of results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, Cursor> {
+    /// The results, in order.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Cursor>,
+}
+
+/// Which tasks of a run to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only those in this state.
+    pub state: Option<State>,
+}
+
+/// Which events to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter<'a> {
+    /// Only those of this run.
+    pub run: Option<RunId>,
+    /// Only those of this task.
+    pub task: Option<TaskId>,
+    /// Only those with this name: `task.failed`.
+    pub name: Option<&'a str>,
+    /// Only those at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Only those before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// When something counts as stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The present moment.
+    pub now: Timestamp,
+    /// How long without a sign of life, in milliseconds.
+    pub threshold_ms: u64,
+}
+
+impl Watch {
+    /// Five minutes without a sign of life.
+    pub const DEFAULT_THRESHOLD_MS: u64 = 5 * 60 * 1000;
+
+    /// The default threshold, at this moment.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, threshold_ms: Self::DEFAULT_THRESHOLD_MS }
+    }
+
+    /// What gave its last sign of life before this moment is stuck.
+    pub fn silent_before(self) -> Timestamp {
+        self.now.minus_millis(self.threshold_ms)
+    }
+}

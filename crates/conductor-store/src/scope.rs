@@ -1,0 +1,31 @@
+//! What a step or a question is about.
+
+use conductor_model::{RunId, TaskId};
+use std::fmt;
+
+/// One run, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Every run in the store.
+    All,
+    /// That run.
+    Run(RunId),
+}
+
+/// What may have children: a task with a fan-out, or a run, which is the parent of its root tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParentId {
+    /// A task.
+    Task(TaskId),
+    /// A run.
+    Run(RunId),
+}
+
+impl fmt::Display for ParentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(id) => write!(f, "task {id}"),
+            Self::Run(id) => write!(f, "run {id}"),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Where time, ids and chance come from: outside, as parameters.
+
+use conductor_model::{IdBlock, Jitter, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A clock.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The clock of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// A moment is a clock that stands still.
+impl Clock for Timestamp {
+    fn now(&self) -> Timestamp {
+        *self
+    }
+}
+
+/// Time, ids and chance for one process.
+///
+/// A process makes one and hands it to whoever writes. Tests make one from a clock and a seed of their own,
+/// and everything that they do happens again in the same way.
+pub struct Source {
+    clock: Box<dyn Clock>,
+    ids: Mutex<Ids>,
+}
+
+struct Ids {
+    random: StdRng,
+    /// The last id that was given out; every later one is greater, also when the clock steps back.
+    last: u128,
+}
+
+impl Source {
+    /// The machine's clock, and chance from the operating system.
+    pub fn system() -> Self {
+        let seed = rand::make_rng::<StdRng>();
+        Self { clock: Box::new(SystemClock), ids: Mutex::new(Ids { random: seed, last: 0 }) }
+    }
+
+    /// A given clock, and chance that follows from a seed.
+    pub fn seeded(clock: impl Clock + 'static, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { clock: Box::new(clock), ids: Mutex::new(Ids { random, last: 0 }) }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The next `count` ids: consecutive ULIDs, greater than all that were given out before.
+    ///
+    /// # Panics
+    /// At the end of the last millisecond that a ULID can hold, in the year 10889.
+    pub fn ids(&self, count: u32) -> IdBlock {
+        const RANDOM_BITS: u32 = 80;
+        let millis = u128::try_from(self.now().as_millis()).unwrap_or(0);
+        let mut ids = self.lock();
+        let random = u128::from(ids.random.next_u64()) << 16 | u128::from(ids.random.next_u32() >> 16);
+        let fresh = millis << RANDOM_BITS | random;
+        // In the same millisecond, or after a step back of the clock, go on from the last one.
+        let first = fresh.max(ids.last + 1);
+        ids.last = first + u128::from(count);
+        IdBlock::new(first, count).expect("a clock shows years up to 9999, a ULID holds years up to 10889")
+    }
+
+    /// The chance of one transaction.
+    pub fn jitter(&self) -> Jitter {
+        Jitter(self.lock().random.next_u64())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ids> {
+        // Nothing panics while the lock is held; and an id that was skipped is no harm.
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("now", &self.now()).finish_non_exhaustive()
+    }
+}

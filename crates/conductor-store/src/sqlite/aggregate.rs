@@ -1,0 +1,107 @@
+//! Decide parents and runs whose children are all settled.
+
+use super::SqliteStore;
+use super::task_row::TaskRow;
+use super::transit::{Brings, TransitError, signal_to};
+use super::write::{ScopeKey, Sql, Write};
+use crate::{Aggregated, Fault, Step};
+use conductor_model::{Decision, Json, Numbers, Signal, State};
+use rusqlite::{Connection, params};
+use serde_json::json;
+
+impl SqliteStore {
+    pub(super) fn aggregate_step(&self, step: &Step) -> Result<Aggregated, Fault> {
+        let something = |connection: &Connection| {
+            let scope = ScopeKey::of(step.scope, connection)?;
+            Ok(!parents(connection, scope, 1)?.is_empty() || !runs(connection, scope, 1)?.is_empty())
+        };
+        if !self.probe(something)? {
+            return Ok(Aggregated::default());
+        }
+        self.write(step.now, |write| aggregate(write, step))
+    }
+}
+
+fn parents(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+    match scope.run() {
+        Some(run) => connection.all(PARENTS_TO_DECIDE_OF_RUN, params![limit, run], |row| row.get(0)),
+        None => connection.all(PARENTS_TO_DECIDE, [limit], |row| row.get(0)),
+    }
+}
+
+fn runs(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+    match scope.run() {
+        Some(run) => connection.all(RUN_TO_DECIDE, params![limit, run], |row| row.get(0)),
+        None => connection.all(RUNS_TO_DECIDE, [limit], |row| row.get(0)),
+    }
+}
+
+/// Decides parents first; a run, or a parent of parents, that can be decided only then is left to the next step.
+fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
+    let limit = step.limit.max(1);
+    let scope = ScopeKey::of(step.scope, write.tx())?;
+    let mut done = Aggregated::default();
+    for key in parents(write.tx(), scope, limit)? {
+        done.parents += u32::from(decide_parent(write, key)?);
+    }
+    for key in runs(write.tx(), scope, limit.saturating_sub(done.parents))? {
+        done.runs += u32::from(decide_run(write, key)?);
+    }
+    done.more = done.parents + done.runs > 0;
+    Ok(done)
+}
+
+fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+    let mut task = TaskRow::by_key(write.tx(), key)?;
+    let (tx, ledger, _) = write.parts();
+    let numbers = *ledger.parent(tx, key)?;
+    let Decision::Settle(state) = numbers.decide() else { return Ok(false) };
+    let output = tally_output(numbers)?;
+    let in_step = |error: TransitError| error.in_step(key);
+    if starts_first(task.state, state) {
+        write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
+    }
+    let brings = Brings { output: Some(&output), failure: None };
+    write.transit(&mut task, signal_to(state), brings).map_err(in_step)?;
+    Ok(true)
+}
+
+fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+    let (tx, ledger, now) = write.parts();
+    let entry = ledger.run(tx, key)?;
+    let Decision::Settle(state) = entry.numbers.decide() else { return Ok(false) };
+    if starts_first(entry.state, state) {
+        ledger.transit_run(tx, key, Signal::Start, now)?;
+    }
+    ledger.transit_run(tx, key, signal_to(state), now)?;
+    Ok(true)
+}
+
+/// A parent or run without children, in which nothing ever started, walks through RUNNING to its end; one whose
+/// children were all cancelled before they started does not.
+fn starts_first(present: State, decided: State) -> bool {
+    present == State::Pending && decided != State::Cancelled
+}
+
+/// A parent's output: how its children ended.
+fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
+    let tally = json!({
+        "succeeded": numbers.succeeded(),
+        "failed": numbers.failed,
+        "cancelled": numbers.cancelled,
+    });
+    Json::of(&tally).map_err(|issue| Fault::Backend(issue.to_string().into()))
+}
+
+pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_decide \
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) LIMIT ?1";
+
+pub(super) const PARENTS_TO_DECIDE_OF_RUN: &str = "SELECT key FROM conductor_tasks \
+    INDEXED BY conductor_tasks_to_decide \
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND run = ?2 LIMIT ?1";
+
+pub(super) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) LIMIT ?1";
+
+pub(super) const RUN_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND key = ?2 LIMIT ?1";

@@ -1,0 +1,124 @@
+//! Append children to an open fan-out.
+
+use super::SqliteStore;
+use super::task_row::TaskRow;
+use super::transit::{Brings, TransitError};
+use super::write::{Write, run_key};
+use crate::{Append, AppendError, Appended, ParentId};
+use conductor_model::{
+    IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, Numbers, RunId, Shape, Signal, State, TaskId,
+};
+
+impl SqliteStore {
+    pub(super) fn append_children(&self, request: &Append) -> Result<Appended, AppendError> {
+        match request {
+            Append::Items { parent, first_index, items, now, ids } => {
+                check(*first_index, items.len())?;
+                self.write(*now, |write| append_items(write, *parent, *first_index, items, *ids))
+            }
+            Append::Tasks { run, first_index, tasks, now, ids } => {
+                check(*first_index, tasks.len())?;
+                self.write(*now, |write| append_tasks(write, *run, *first_index, tasks, *ids))
+            }
+        }
+    }
+}
+
+fn check(first_index: u32, given: usize) -> Result<(), AppendError> {
+    if first_index == 0 {
+        return Err(AppendError::IndexZero);
+    }
+    if given > MAX_TASKS {
+        return Err(AppendError::TooMany { given, most: MAX_TASKS, at_once: true });
+    }
+    Ok(())
+}
+
+fn append_items(
+    write: &mut Write<'_>,
+    parent: TaskId,
+    first_index: u32,
+    items: &[Json],
+    mut ids: IdBlock,
+) -> Result<Appended, AppendError> {
+    let id = ParentId::Task(parent);
+    let mut task = TaskRow::by_id(write.tx(), parent)?.ok_or(AppendError::Unknown(id))?;
+    if task.shape == Shape::Leaf {
+        return Err(AppendError::NotAParent(parent));
+    }
+    let (tx, ledger, _) = write.parts();
+    let numbers = *ledger.parent(tx, task.key)?;
+    let known = known_of(id, task.state, numbers, first_index, items.len())?;
+    let new: Vec<&str> = items[known..].iter().map(Json::as_str).collect();
+    let created = u32::try_from(new.len()).unwrap_or(u32::MAX);
+    if created > 0 {
+        if task.state == State::Pending {
+            write.transit(&mut task, Signal::Start, Brings::default()).map_err(|error| match error {
+                TransitError::Illegal(_) => AppendError::Ended(id),
+                TransitError::Fault(fault) => fault.into(),
+            })?;
+        }
+        let given = ids.len();
+        let ids = ids.take(created).ok_or(AppendError::TooFewIds(given))?;
+        let family = write.family(task.key)?;
+        let indices = numbers.children + 1..=numbers.children + created;
+        write.create_children(&family, indices, ids, &new, true)?;
+    }
+    Ok(Appended { created, next_index: numbers.children + created + 1 })
+}
+
+fn append_tasks(
+    write: &mut Write<'_>,
+    run: RunId,
+    first_index: u32,
+    tasks: &[NewTask],
+    mut ids: IdBlock,
+) -> Result<Appended, AppendError> {
+    let id = ParentId::Run(run);
+    let key = run_key(write.tx(), run)?.ok_or(AppendError::Unknown(id))?;
+    let (tx, ledger, _) = write.parts();
+    let entry = ledger.run(tx, key)?;
+    let (state, numbers) = (entry.state, entry.numbers);
+    let known = known_of(id, state, numbers, first_index, tasks.len())?;
+    let given = ids.len();
+    let mut index = numbers.children;
+    for task in &tasks[known..] {
+        index += 1;
+        let task_id = match task.id() {
+            Some(id) => id,
+            None => ids.take_task().ok_or(AppendError::TooFewIds(given))?,
+        };
+        write.create_root(key, index, task_id, task)?.ok_or(AppendError::TaskIdTaken(task_id))?;
+    }
+    Ok(Appended { created: index - numbers.children, next_index: index + 1 })
+}
+
+/// How many of the given children exist already, if they may be appended at all.
+fn known_of(
+    id: ParentId,
+    state: State,
+    numbers: Numbers,
+    first_index: u32,
+    given: usize,
+) -> Result<usize, AppendError> {
+    let expected = numbers.children + 1;
+    if first_index > expected {
+        return Err(AppendError::Gap { given: first_index, expected });
+    }
+    let known = (expected - first_index) as usize;
+    if known >= given {
+        // All of them exist: whoever asks again after a lost answer gets the same answer, sealed or not.
+        return Ok(given);
+    }
+    if numbers.is_sealed() {
+        return Err(AppendError::Sealed(id));
+    }
+    if state.is_terminal() {
+        return Err(AppendError::Ended(id));
+    }
+    let total = numbers.children as usize + given - known;
+    if total > MAX_FANOUT as usize {
+        return Err(AppendError::TooMany { given: total, most: MAX_FANOUT as usize, at_once: false });
+    }
+    Ok(known)
+}

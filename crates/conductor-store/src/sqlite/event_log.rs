@@ -1,0 +1,109 @@
+//! The event log: numbers for names, JSON for what else is to be said.
+
+use super::rows::{self, bad_row};
+use super::write::Sql;
+use crate::Fault;
+use conductor_model::{Event, EventBody, RunId, Shape, Signal, TaskId, Timestamp, event_of};
+use rusqlite::{Connection, Row, params};
+
+/// The names of events, by the number that is stored. Append only: files with these numbers exist.
+pub(super) const NAMES: [&str; 21] = [
+    "run.created",
+    "run.sealed",
+    "run.started",
+    "run.aggregated",
+    "run.cancelled",
+    "run.reopened",
+    "task.created",
+    "task.fanned_out",
+    "task.sealed",
+    "task.started",
+    "task.succeeded",
+    "task.failed",
+    "task.retried",
+    "task.released",
+    "task.cancelled",
+    "task.revived",
+    "task.reopened",
+    "task.aggregated",
+    "run.adopted",
+    "task.adopted",
+    "original",
+];
+
+/// The number of an event's name, if there is such an event.
+pub(super) fn code_of(name: &str) -> Option<i64> {
+    NAMES.iter().position(|known| *known == name).and_then(|code| i64::try_from(code).ok())
+}
+
+pub(super) const INSERT: &str =
+    "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// Appends an event of a run, or of one of its tasks.
+pub(super) fn record(
+    tx: &Connection,
+    run: i64,
+    task: Option<i64>,
+    at: Timestamp,
+    body: &EventBody,
+) -> Result<(), Fault> {
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    tx.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
+    Ok(())
+}
+
+/// Appends the event that a transition leaves.
+pub(super) fn record_transition(
+    tx: &Connection,
+    run: i64,
+    task: Option<i64>,
+    at: Timestamp,
+    (shape, signal): (Shape, Signal),
+) -> Result<(), Fault> {
+    match event_of(shape, signal) {
+        Some(body) => record(tx, run, task, at, &body),
+        None => Ok(()),
+    }
+}
+
+/// What the event says beside its name, as JSON; most events say nothing more.
+fn payload(body: &EventBody) -> Result<Option<String>, Fault> {
+    match body {
+        EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
+        other => {
+            let value = serde_json::to_value(other).map_err(|error| Fault::Backend(Box::new(error)))?;
+            Ok(value.get("payload").map(ToString::to_string))
+        }
+    }
+}
+
+/// The columns of [`event_record`].
+pub(super) const SELECT_EVENTS: &str = "SELECT e.seq, r.id, t.id, e.name, e.at, e.payload \
+    FROM conductor_events e \
+    JOIN conductor_runs r ON r.key = e.run \
+    LEFT JOIN conductor_tasks t ON t.key = e.task";
+
+/// An event from [`SELECT_EVENTS`].
+pub(super) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let code: u32 = row.get(3)?;
+    let payload = row.get_ref(5)?.as_str_or_null()?;
+    let body = read_body(code, payload).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    let task: Option<[u8; 16]> = row.get(2)?;
+    Ok(Event {
+        seq: row.get::<_, i64>(0)?.cast_unsigned(),
+        run: RunId::from_u128(rows::id(row, 1)?),
+        task: task.map(u128::from_be_bytes).map(TaskId::from_u128),
+        at: rows::timestamp(row, 4)?,
+        body,
+    })
+}
+
+fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
+    let name = NAMES.get(code as usize).copied().unwrap_or("?");
+    match payload {
+        Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
+        None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#)),
+    }
+}

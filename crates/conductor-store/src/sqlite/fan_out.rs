@@ -1,0 +1,122 @@
+//! Create the children that are missing.
+
+use super::SqliteStore;
+use super::rows;
+use super::task_row::TaskRow;
+use super::transit::Brings;
+use super::write::{ScopeKey, Sql, Write};
+use crate::{FanOut, FannedOut, Fault};
+use conductor_model::{AfterFailure, ErrorText, Fanout, IdBlock, Json, Numbers, Signal, State};
+use rusqlite::{Connection, params};
+
+/// How many parents one step looks at: it may give each of them only a few children.
+const PARENTS_PER_STEP: u32 = 1000;
+
+impl SqliteStore {
+    pub(super) fn fan_out_step(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        if !self.probe(|connection| {
+            Ok(!candidates(connection, ScopeKey::of(step.scope, connection)?, 1)?.is_empty())
+        })? {
+            return Ok(FannedOut::default());
+        }
+        self.write(step.now, |write| fan_out(write, step))
+    }
+}
+
+fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+    match scope.run() {
+        Some(run) => connection.all(TO_FAN_OUT_OF_RUN, params![limit, run], |row| row.get(0)),
+        None => connection.all(TO_FAN_OUT, [limit], |row| row.get(0)),
+    }
+}
+
+fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
+    let mut done = FannedOut::default();
+    let mut ids = step.ids;
+    let scope = ScopeKey::of(step.scope, write.tx())?;
+    let parents = candidates(write.tx(), scope, PARENTS_PER_STEP)?;
+    done.more = parents.len() == PARENTS_PER_STEP as usize;
+    for parent in parents {
+        if ids.is_empty() {
+            done.more = true;
+            break;
+        }
+        let created = create_missing(write, parent, &mut ids)?;
+        done.parents += 1;
+        done.children += created.count;
+        done.more |= created.more;
+    }
+    Ok(done)
+}
+
+#[derive(Clone, Copy)]
+struct Created {
+    count: u32,
+    more: bool,
+}
+
+/// Creates the next missing children of one parent, as many as there are ids.
+fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Result<Created, Fault> {
+    let mut task = TaskRow::by_key(write.tx(), parent)?;
+    if task.state == State::Pending {
+        transit(write, &mut task, Signal::Start, Brings::default())?;
+    }
+    let (tx, ledger, _) = write.parts();
+    let numbers = *ledger.parent(tx, parent)?;
+    let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created { count: 0, more: false }) };
+    let count = indices.end() - indices.start() + 1;
+    let more = numbers.total.is_some_and(|total| *indices.end() < total);
+    let from = *indices.start() as usize - 1;
+    let input = match readable_input(write.tx(), parent, numbers) {
+        Ok(input) => input,
+        Err(Fault::Unreadable { why, .. }) => {
+            fail(write, &mut task, &why)?;
+            return Ok(Created { count: 0, more: false });
+        }
+        Err(fault) => return Err(fault),
+    };
+    let items = input.fanout_items();
+    let items = items.get(from..from + count as usize).unwrap_or_default();
+    let Some(taken) = ids.take(count) else { return Ok(Created { count: 0, more: true }) };
+    let family = write.family(parent)?;
+    write.create_children(&family, indices, taken, items, false)?;
+    Ok(Created { count, more })
+}
+
+/// The parent's input, if it still asks for the fan-out that was submitted.
+fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json, Fault> {
+    let changed = |why: String| rows::bad_row("task", parent, &format!("its input was changed: {why}"));
+    let input = match rows::read_input(tx, parent) {
+        Ok(input) => input.ok_or_else(|| changed("it is missing".into()))?,
+        Err(Fault::Backend(error)) => return Err(changed(error.to_string())),
+        Err(fault) => return Err(fault),
+    };
+    let fanout = Fanout::of(&input).map_err(|invalid| changed(invalid.to_string()))?;
+    match fanout.map(Fanout::total) {
+        total if total == numbers.total => Ok(input),
+        _ => Err(changed("it asks for another number of children".into())),
+    }
+}
+
+/// A parent whose input another program made unreadable fails for good; the step goes on with the others.
+fn fail(write: &mut Write<'_>, task: &mut TaskRow, why: &str) -> Result<(), Fault> {
+    let error = ErrorText::from(why);
+    let failure = Some((&error, AfterFailure::NotRetryable));
+    transit(write, task, Signal::Fail, Brings { output: None, failure })
+}
+
+fn transit(
+    write: &mut Write<'_>,
+    task: &mut TaskRow,
+    signal: Signal,
+    brings: Brings<'_>,
+) -> Result<(), Fault> {
+    let key = task.key;
+    write.transit(task, signal, brings).map_err(|error| error.in_step(key))
+}
+
+pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
+    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) LIMIT ?1";
+
+pub(super) const TO_FAN_OUT_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
+    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run = ?2 LIMIT ?1";

@@ -1,0 +1,166 @@
+//! The store on SQLite: one file, no server.
+//!
+//! One file per operation. A write goes through these rooms: the operation (`submit.rs`, `report.rs` …) opens a
+//! [`write::Write`] transaction and reads what it is about; [`transit`] carries out each transition and leaves its
+//! event through [`event_log`]; the [`ledger`] collects the numbers of all parents and runs that are touched and
+//! writes each once, before the commit. Reading goes through [`rows`], the one place that maps rows to records.
+
+mod aggregate;
+mod append;
+mod create;
+mod event_log;
+mod fan_out;
+mod ledger;
+mod monitor;
+mod open;
+mod promote;
+mod query;
+mod report;
+mod retry;
+mod rows;
+mod seal;
+mod submit;
+mod task_row;
+mod transit;
+mod write;
+
+pub use open::{OpenError, SqliteOptions, Synchronous};
+
+use crate::{
+    Aggregated, Append, AppendError, Appended, FanOut, FannedOut, Fault, Promoted, Reported, Reports,
+    Retried, Seal, SealError, Step, Store, Submit, SubmitError, Submitted,
+};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A store in a SQLite database: a file, or memory for tests.
+///
+/// One connection writes, a few others read beside it. Any number of stores, in any number of processes on one
+/// machine, may have the same file open.
+///
+/// ```
+/// use conductor_store::SqliteStore;
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = SqliteStore::open(folder.path().join("conductor.db"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStore {
+    /// `None` in memory.
+    path: Option<PathBuf>,
+    options: SqliteOptions,
+    /// `None` after a disk error, until the next request opens a new one.
+    writer: Mutex<Option<Connection>>,
+    /// Connections that read and are not in use.
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the database file at `path`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that is refused keeps its bytes.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, SqliteOptions::default())
+    }
+
+    /// Opens the database file at `path` with options.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that is refused keeps its bytes.
+    pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let writer = open::file(path, &options)?;
+        Ok(Self {
+            path: Some(path.to_path_buf()),
+            options,
+            writer: Mutex::new(Some(writer)),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Opens a database in memory, which goes with the store: for tests.
+    ///
+    /// # Errors
+    /// [`OpenError`], when the SQLite library is too old.
+    pub fn open_in_memory() -> Result<Self, OpenError> {
+        let writer = open::memory()?;
+        let options = SqliteOptions::default();
+        Ok(Self { path: None, options, writer: Mutex::new(Some(writer)), readers: Mutex::default() })
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A panic inside a transaction rolled it back: the connection is as good as before.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a question against a connection that reads; all its statements see one state of the database.
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        let Some(path) = &self.path else {
+            let writer = self.lock_writer();
+            return question(writer.as_ref().ok_or_else(write::no_connection)?);
+        };
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => open::reader(path, &self.options)?,
+        };
+        let snapshot = reader.transaction().map_err(write::fault)?;
+        let answer = question(&snapshot)?;
+        drop(snapshot);
+        let mut idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.options.readers {
+            idle.push(reader);
+        }
+        Ok(answer)
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for SqliteStore {
+    fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError> {
+        self.submit_run(request)
+    }
+
+    fn append(&self, request: &Append) -> Result<Appended, AppendError> {
+        self.append_children(request)
+    }
+
+    fn seal(&self, request: &Seal) -> Result<(), SealError> {
+        self.seal_parent(request)
+    }
+
+    fn report(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+        self.take_reports(request)
+    }
+
+    fn fan_out(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        self.fan_out_step(step)
+    }
+
+    fn aggregate(&self, step: &Step) -> Result<Aggregated, Fault> {
+        self.aggregate_step(step)
+    }
+
+    fn retry(&self, step: &Step) -> Result<Retried, Fault> {
+        self.retry_step(step)
+    }
+
+    fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
+        self.promote_step(step)
+    }
+}
+
+/// The limit of a page that is really read.
+fn page_limit(limit: u32) -> u32 {
+    limit.clamp(1, crate::MAX_PAGE)
+}

@@ -1,0 +1,211 @@
+//! What operators ask: answered from counters and from the indexes of what is few.
+
+use super::SqliteStore;
+use super::event_log::code_of;
+use super::query::tally;
+use super::rows::{self, state};
+use super::write::{ScopeKey, Sql, run_key};
+use crate::{Fault, Monitor, Scope, Watch};
+use conductor_model::{
+    HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, StuckReason, TaskId,
+};
+use rusqlite::{Connection, Row, params};
+
+impl Monitor for SqliteStore {
+    fn health(&self, scope: Scope, watch: Watch) -> Result<HealthReport, Fault> {
+        self.read(|connection| {
+            let scope = ScopeKey::of(scope, connection)?;
+            let retried = retried(connection, scope)?;
+            Ok(HealthReport::of(HealthCounts {
+                tally: tally(connection, scope)?,
+                retries_due: count(connection, "conductor_tasks_due", RETRIES_DUE, scope)?,
+                exhausted: count(connection, "conductor_tasks_failed", EXHAUSTED, scope)?,
+                retried_tasks: retried.tasks,
+                total_retries: retried.retries,
+                stuck: count_stuck(connection, scope, watch)?,
+            }))
+        })
+    }
+
+    fn stuck(&self, scope: Scope, watch: Watch, limit: u32) -> Result<Vec<Stuck>, Fault> {
+        self.read(|connection| {
+            let run = ScopeKey::of(scope, connection)?.run();
+            let params = params![watch.silent_before().as_millis(), run, super::page_limit(limit)];
+            connection.all(&stuck_sql(), params, stuck_record)
+        })
+    }
+
+    fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
+        self.read(|connection| {
+            let scope = ScopeKey::of(scope, connection)?;
+            let retried = retried(connection, scope)?;
+            let exhausted = count(connection, "conductor_tasks_failed", EXHAUSTED, scope)?;
+            Ok(RetryMetrics::of(retried.retries, retried.tasks, retried.succeeded, exhausted))
+        })
+    }
+
+    fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {
+        self.read(|connection| {
+            let Some(key) = run_key(connection, run)? else { return Ok(None) };
+            let events = count_events(connection, key)?;
+            let tally = tally(connection, ScopeKey::Run(key))?;
+            let sql = "SELECT state, created_at, updated_at FROM conductor_runs WHERE key = ?1";
+            connection.first(sql, [key], |row| {
+                let state = state(row, 0)?;
+                let end = if state.is_terminal() { rows::timestamp(row, 2)? } else { watch.now };
+                let duration_ms = end.millis_since(rows::timestamp(row, 1)?);
+                Ok(RunSummary {
+                    run,
+                    state,
+                    duration_ms,
+                    tally,
+                    events: events.all,
+                    fan_outs: events.fan_outs,
+                    aggregates: events.aggregates,
+                    retries: events.retries,
+                })
+            })
+        })
+    }
+}
+
+const RETRIES_DUE: &str = "state = 3 AND due_at IS NOT NULL";
+const EXHAUSTED: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL AND retry_count >= max_retries";
+
+/// How many tasks satisfy a condition, which an index of few rows answers.
+fn count(connection: &Connection, index: &str, condition: &str, scope: ScopeKey) -> Result<u64, Fault> {
+    let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
+    let sql =
+        format!("SELECT count(*) FROM conductor_tasks INDEXED BY {index} WHERE {condition} AND {of_run}");
+    let count: Option<i64> = connection.first(&sql, [scope.run()], |row| row.get(0))?;
+    Ok(count.unwrap_or(0).cast_unsigned())
+}
+
+struct RetriedTasks {
+    tasks: u64,
+    retries: u64,
+    succeeded: u64,
+}
+
+fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fault> {
+    let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(state = 2), 0) FROM conductor_tasks \
+         INDEXED BY conductor_tasks_retried WHERE retry_count > 0 AND {of_run}"
+    );
+    let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let retried = connection.first(&sql, [scope.run()], |row| {
+        Ok(RetriedTasks { tasks: number(row, 0)?, retries: number(row, 1)?, succeeded: number(row, 2)? })
+    })?;
+    retried.ok_or_else(super::write::no_connection)
+}
+
+/// All that is stuck: (run, task or NULL, reason, since), in row keys. ?1: the last sign of life that is recent
+/// enough; ?2: the run, or NULL.
+///
+/// A task that waits for its time, its turn or its children is in none of these.
+const STUCK: &str = "
+    SELECT run, key AS task, 0 AS reason, updated_at AS since
+        FROM conductor_tasks INDEXED BY conductor_tasks_running
+        WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND updated_at < ?1
+    UNION ALL
+    SELECT run, key, 0, lease_until
+        FROM conductor_tasks INDEXED BY conductor_tasks_running
+        WHERE state = 1 AND sealed IS NULL AND lease_until < ?1
+    UNION ALL
+    SELECT * FROM (
+        SELECT r.key, NULL, 1, coalesce(
+            (SELECT t.updated_at FROM conductor_kinds k JOIN conductor_tasks t INDEXED BY conductor_tasks_ready
+                ON t.kind = k.key WHERE t.run = r.key AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL
+                AND t.updated_at < ?1 LIMIT 1),
+            (SELECT t.updated_at FROM conductor_tasks t INDEXED BY conductor_tasks_to_fan_out
+                WHERE t.sealed = 1 AND t.children < t.fanout AND t.due_at IS NULL AND t.state IN (0, 1)
+                AND t.run = r.key AND t.updated_at < ?1 LIMIT 1)
+        ) AS ready_since
+        FROM conductor_runs r INDEXED BY conductor_runs_open
+        WHERE r.state = 0 AND r.state IN (0, 1) AND r.created_at < ?1
+    ) WHERE ready_since IS NOT NULL
+    UNION ALL
+    SELECT * FROM (
+        SELECT p.run, p.key, 2, coalesce(
+            (SELECT c.created_at FROM conductor_tasks c WHERE c.run = p.run AND c.parent = p.key
+                ORDER BY c.ordinal DESC LIMIT 1), p.created_at) AS appended
+        FROM conductor_tasks p INDEXED BY conductor_tasks_open_fanout
+        WHERE p.sealed = 0 AND p.state IN (0, 1)
+    ) WHERE appended < ?1
+    UNION ALL
+    SELECT * FROM (
+        SELECT r.key, NULL, 2, coalesce(
+            (SELECT c.created_at FROM conductor_tasks c WHERE c.run = r.key AND c.parent = 0
+                ORDER BY c.ordinal DESC LIMIT 1), r.created_at) AS appended
+        FROM conductor_runs r INDEXED BY conductor_runs_open
+        WHERE r.sealed = 0 AND r.state IN (0, 1)
+    ) WHERE appended < ?1
+    UNION ALL
+    SELECT run, key, 3, updated_at
+        FROM conductor_tasks INDEXED BY conductor_tasks_to_decide
+        WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND updated_at < ?1
+    UNION ALL
+    SELECT key, NULL, 3, updated_at
+        FROM conductor_runs INDEXED BY conductor_runs_to_decide
+        WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND updated_at < ?1
+";
+
+pub(super) fn stuck_sql() -> String {
+    format!(
+        "SELECT r.id, t.id, s.reason, s.since FROM ({STUCK}) s \
+         JOIN conductor_runs r ON r.key = s.run LEFT JOIN conductor_tasks t ON t.key = s.task \
+         WHERE ?2 IS NULL OR s.run = ?2 ORDER BY s.since LIMIT ?3"
+    )
+}
+
+fn count_stuck(connection: &Connection, scope: ScopeKey, watch: Watch) -> Result<u64, Fault> {
+    let sql = format!("SELECT count(*) FROM ({STUCK}) WHERE ?2 IS NULL OR run = ?2");
+    let params = params![watch.silent_before().as_millis(), scope.run()];
+    let count: Option<i64> = connection.first(&sql, params, |row| row.get(0))?;
+    Ok(count.unwrap_or(0).cast_unsigned())
+}
+
+fn stuck_record(row: &Row<'_>) -> rusqlite::Result<Stuck> {
+    let task: Option<[u8; 16]> = row.get(1)?;
+    Ok(Stuck {
+        run: RunId::from_u128(rows::id(row, 0)?),
+        task: task.map(u128::from_be_bytes).map(TaskId::from_u128),
+        reason: match row.get::<_, i64>(2)? {
+            0 => StuckReason::Silent,
+            1 => StuckReason::NotStarted,
+            2 => StuckReason::NoAppend,
+            _ => StuckReason::NotDecided,
+        },
+        since: rows::timestamp(row, 3)?,
+    })
+}
+
+struct EventCounts {
+    all: u64,
+    fan_outs: u64,
+    aggregates: u64,
+    retries: u64,
+}
+
+fn count_events(connection: &Connection, run: i64) -> Result<EventCounts, Fault> {
+    let sql = "SELECT count(*), coalesce(sum(name = ?2), 0), coalesce(sum(name IN (?3, ?4)), 0), \
+        coalesce(sum(name = ?5), 0) FROM conductor_events WHERE run = ?1";
+    let params = params![
+        run,
+        code_of("task.fanned_out"),
+        code_of("task.aggregated"),
+        code_of("run.aggregated"),
+        code_of("task.retried")
+    ];
+    let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let counts = connection.first(sql, params, |row| {
+        Ok(EventCounts {
+            all: number(row, 0)?,
+            fan_outs: number(row, 1)?,
+            aggregates: number(row, 2)?,
+            retries: number(row, 3)?,
+        })
+    })?;
+    counts.ok_or_else(super::write::no_connection)
+}

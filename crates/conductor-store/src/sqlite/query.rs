@@ -1,0 +1,162 @@
+//! What readers ask.
+
+use super::event_log::{self, SELECT_EVENTS, event_record};
+use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
+use super::write::{ScopeKey, Sql, fault, id_blob, run_key};
+use super::{SqliteStore, page_limit};
+use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter};
+use conductor_model::{Event, Run, RunId, Tally, Task, TaskId, Timestamp};
+use rusqlite::{Connection, Params, params};
+
+impl Query for SqliteStore {
+    fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
+        let sql = format!("{SELECT_RUNS} WHERE r.id = ?1");
+        self.read(|connection| connection.first(&sql, [id_blob(id.as_u128())], rows::run_record))
+    }
+
+    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault> {
+        let limit = page_limit(limit);
+        let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key LIMIT ?2");
+        self.read(|connection| {
+            let after = after.map_or(Ok(None), |id| run_key(connection, id))?.unwrap_or(0);
+            let items = connection.all(&sql, params![after, limit + 1], rows::run_record)?;
+            Ok(page(items, limit, |run| run.id))
+        })
+    }
+
+    fn task(&self, id: TaskId) -> Result<Option<Task>, Fault> {
+        let sql = format!("{SELECT_TASKS} WHERE t.id = ?1");
+        self.read(|connection| Ok(read_tasks(connection, &sql, [id_blob(id.as_u128())])?.pop()))
+    }
+
+    fn tasks(
+        &self,
+        run: RunId,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<Task, TaskId>, Fault> {
+        let limit = page_limit(limit);
+        let state = filter.state.map(rows::state_code);
+        self.read(|connection| {
+            let Some(run) = run_key(connection, run)? else {
+                return Ok(Page { items: Vec::new(), next: None });
+            };
+            let place = match after {
+                Some(id) => place_of(connection, id)?,
+                None => (0, 0),
+            };
+            let params = params![run, place.0, place.1, limit + 1, state];
+            let items = read_tasks(connection, &tasks_sql(), params)?;
+            Ok(page(items, limit, |task| task.id))
+        })
+    }
+
+    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
+        let limit = page_limit(limit);
+        self.read(|connection| {
+            let Some((run, parent)) = run_and_key_of(connection, parent)? else {
+                return Ok(Page { items: Vec::new(), next: None });
+            };
+            let items = read_tasks(connection, &children_sql(), params![run, parent, after, limit + 1])?;
+            Ok(page(items, limit, |task| task.index))
+        })
+    }
+
+    fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
+        let limit = page_limit(limit);
+        let nothing = Ok(Page { items: Vec::new(), next: None });
+        let name = match filter.name.map(event_log::code_of) {
+            Some(None) => return nothing,
+            Some(code) => code,
+            None => None,
+        };
+        self.read(|connection| {
+            let mut run =
+                filter.run.map(|run| run_key(connection, run)).transpose()?.map(|key| key.unwrap_or(0));
+            let mut task = None;
+            if let Some(id) = filter.task {
+                let found = run_and_key_of(connection, id)?;
+                let Some((its_run, key)) = found.filter(|(its, _)| run.is_none_or(|run| run == *its)) else {
+                    return nothing;
+                };
+                (run, task) = (Some(its_run), Some(key));
+            }
+            let (since, until) =
+                (filter.since.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
+            let after = i64::try_from(after).unwrap_or(i64::MAX);
+            let sql = events_sql(run.is_some());
+            let params = params![after, limit + 1, task, name, since, until, run];
+            let items = connection.all(&sql, params, event_record)?;
+            Ok(page(items, limit, |event| event.seq))
+        })
+    }
+
+    fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
+        self.read(|connection| tally(connection, ScopeKey::of(scope, connection)?))
+    }
+}
+
+/// The tasks of a run after a place, in the order of the index of places.
+pub(super) fn tasks_sql() -> String {
+    format!(
+        "{SELECT_TASKS} WHERE t.run = ?1 AND (t.parent, t.ordinal) > (?2, ?3) AND (?5 IS NULL OR t.state = ?5) \
+         ORDER BY t.parent, t.ordinal LIMIT ?4"
+    )
+}
+
+/// The children of a parent after an index.
+pub(super) fn children_sql() -> String {
+    format!(
+        "{SELECT_TASKS} WHERE t.run = ?1 AND t.parent = ?2 AND t.ordinal > ?3 ORDER BY t.ordinal LIMIT ?4"
+    )
+}
+
+/// Events after a sequence number, of one run or of all.
+pub(super) fn events_sql(of_run: bool) -> String {
+    let run = if of_run { "e.run = ?7" } else { "?7 IS NULL" };
+    format!(
+        "{SELECT_EVENTS} WHERE {run} AND e.seq > ?1 AND (?3 IS NULL OR e.task = ?3) AND (?4 IS NULL OR e.name = ?4) \
+         AND (?5 IS NULL OR e.at >= ?5) AND (?6 IS NULL OR e.at < ?6) ORDER BY e.seq LIMIT ?2"
+    )
+}
+
+pub(super) fn tally(connection: &Connection, scope: ScopeKey) -> Result<Tally, Fault> {
+    let tally = match scope.run() {
+        Some(run) => connection.first(TALLY_OF_RUN, [run], |row| rows::tally(row, 0))?,
+        None => connection.first(TALLY, [], |row| rows::tally(row, 0))?,
+    };
+    Ok(tally.unwrap_or_default())
+}
+
+const TALLY_OF_RUN: &str =
+    "SELECT pending, running, succeeded, failed, cancelled FROM conductor_runs WHERE key = ?1";
+const TALLY: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), coalesce(sum(succeeded), 0), \
+    coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
+
+fn read_tasks(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Task>, Fault> {
+    let mut tasks = Tasks::on(connection);
+    let mut statement = connection.cached(sql)?;
+    let read = statement.query_map(params, |row| tasks.record(row)).map_err(fault)?;
+    read.collect::<rusqlite::Result<_>>().map_err(fault)
+}
+
+fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
+    let sql = "SELECT run, key FROM conductor_tasks WHERE id = ?1";
+    connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Where a page ended; the beginning, if that task is gone.
+fn place_of(connection: &Connection, task: TaskId) -> Result<(i64, u32), Fault> {
+    let sql = "SELECT parent, ordinal FROM conductor_tasks WHERE id = ?1";
+    let place = connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(place.unwrap_or((0, 0)))
+}
+
+/// A page from one row more than fits on it: that row says that there is a next page.
+fn page<T, Cursor>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> Cursor) -> Page<T, Cursor> {
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next = if more { items.last().map(cursor) } else { None };
+    Page { items, next }
+}

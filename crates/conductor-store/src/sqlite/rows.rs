@@ -1,0 +1,189 @@
+//! The one place that maps rows to records.
+
+use super::write::Sql;
+use crate::Fault;
+use conductor_model::{
+    Backoff, ErrorText, IdempotencyKey, Json, Kind, MaxRetries, Numbers, Run, RunId, State, Tally, Task,
+    TaskId, TaskName, Timestamp,
+};
+use rusqlite::{Connection, Row, types::Type};
+use std::collections::HashMap;
+use std::str::FromStr;
+
+/// The columns of [`run_record`], from `conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key`.
+pub(super) const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, r.children, r.open_children, \
+    r.failed_children, r.cancelled_children, r.pending, r.running, r.succeeded, r.failed, r.cancelled, \
+    r.created_at, r.updated_at, s.meta, s.idempotency_key, r.key \
+    FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key";
+
+/// The columns of [`Tasks::record`]. A leaf child's name is derived; a child of a counted fan-out has no input
+/// of its own.
+pub(super) const SELECT_TASKS: &str = "SELECT t.id, r.id, p.id, t.ordinal, \
+    coalesce(t.name, p.name || '#' || t.ordinal), k.name, t.state, t.created_at, t.updated_at, t.due_at, \
+    i.input, t.output, t.retry_count, t.max_retries, t.backoff, t.priority, t.attempt, t.last_error, \
+    t.sealed, t.fanout, t.children, t.open_children, t.failed_children, t.cancelled_children, \
+    t.parent, t.run, t.key \
+    FROM conductor_tasks t \
+    JOIN conductor_runs r ON r.key = t.run \
+    JOIN conductor_kinds k ON k.key = t.kind \
+    LEFT JOIN conductor_tasks p ON p.key = t.parent \
+    LEFT JOIN conductor_inputs i ON i.task = t.key";
+
+/// The number that stands for a state.
+pub(super) fn state_code(state: State) -> i64 {
+    match state {
+        State::Pending => 0,
+        State::Running => 1,
+        State::Succeeded => 2,
+        State::Failed => 3,
+        State::Cancelled => 4,
+    }
+}
+
+/// A value that another program put there.
+fn unreadable(column: usize, why: impl std::fmt::Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.to_string().into())
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let code: i64 = row.get(column)?;
+    let found = usize::try_from(code).ok().and_then(|code| State::ALL.get(code));
+    found.copied().ok_or_else(|| unreadable(column, format_args!("{code} is no state")))
+}
+
+pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millis(row.get(column)?).map_err(|error| unreadable(column, error))
+}
+
+pub(super) fn due_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    millis.map(Timestamp::from_millis).transpose().map_err(|error| unreadable(column, error))
+}
+
+pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
+    row.get::<_, [u8; 16]>(column).map(u128::from_be_bytes)
+}
+
+pub(super) fn text<T: FromStr<Err: ToString>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map(str::parse).transpose().map_err(|error: T::Err| unreadable(column, error.to_string()))
+}
+
+pub(super) fn backoff(row: &Row<'_>, column: usize) -> rusqlite::Result<Backoff> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map_or(Ok(Backoff::NONE), |json| {
+        serde_json::from_str(json).map_err(|error| unreadable(column, error))
+    })
+}
+
+pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxRetries> {
+    MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
+}
+
+/// The six columns sealed, fanout, children, open, failed, cancelled of a task; `None` on a leaf.
+pub(super) fn numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Numbers>> {
+    let sealed: Option<bool> = row.get(column)?;
+    sealed.map(|_| run_numbers(row, column)).transpose()
+}
+
+/// The same six columns of a run.
+pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numbers> {
+    Ok(Numbers {
+        total: row.get(column + 1)?,
+        children: row.get(column + 2)?,
+        open: row.get(column + 3)?,
+        failed: row.get(column + 4)?,
+        cancelled: row.get(column + 5)?,
+    })
+}
+
+/// Five columns: pending, running, succeeded, failed, cancelled.
+pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
+    let count = |offset: usize| row.get::<_, i64>(column + offset).map(i64::cast_unsigned);
+    Ok(Tally {
+        pending: count(0)?,
+        running: count(1)?,
+        succeeded: count(2)?,
+        failed: count(3)?,
+        cancelled: count(4)?,
+    })
+}
+
+/// A run from [`SELECT_RUNS`].
+pub(super) fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        id: RunId::from_u128(id(row, 0)?),
+        state: state(row, 1)?,
+        numbers: run_numbers(row, 2)?,
+        tally: tally(row, 8)?,
+        created_at: timestamp(row, 13)?,
+        updated_at: timestamp(row, 14)?,
+        meta: text::<Json>(row, 15)?,
+        idempotency_key: text::<IdempotencyKey>(row, 16)?,
+    })
+}
+
+/// Reads tasks, and the inputs that children have from their parents, each of those once.
+pub(super) struct Tasks<'c> {
+    connection: &'c Connection,
+    /// By parent: its input without the key `fanout`.
+    inherited: HashMap<i64, Option<Json>>,
+}
+
+impl<'c> Tasks<'c> {
+    pub(super) fn on(connection: &'c Connection) -> Self {
+        Self { connection, inherited: HashMap::new() }
+    }
+
+    /// A task from [`SELECT_TASKS`].
+    pub(super) fn record(&mut self, row: &Row<'_>) -> rusqlite::Result<Task> {
+        let parent: Option<[u8; 16]> = row.get(2)?;
+        let input = match text::<Json>(row, 10)? {
+            None if parent.is_some() => self.inherited(row.get(24)?)?,
+            own => own,
+        };
+        Ok(Task {
+            id: TaskId::from_u128(id(row, 0)?),
+            run: RunId::from_u128(id(row, 1)?),
+            parent: parent.map(u128::from_be_bytes).map(TaskId::from_u128),
+            index: row.get(3)?,
+            name: text::<TaskName>(row, 4)?.ok_or_else(|| unreadable(4, "it has no name"))?,
+            kind: text::<Kind>(row, 5)?.ok_or_else(|| unreadable(5, "it has no kind"))?,
+            state: state(row, 6)?,
+            created_at: timestamp(row, 7)?,
+            updated_at: timestamp(row, 8)?,
+            due_at: due_at(row, 9)?,
+            input,
+            output: text::<Json>(row, 11)?,
+            retry_count: row.get(12)?,
+            max_retries: max_retries(row, 13)?,
+            backoff: backoff(row, 14)?,
+            priority: row.get(15)?,
+            attempt: row.get(16)?,
+            last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
+            numbers: numbers(row, 18)?,
+        })
+    }
+
+    fn inherited(&mut self, parent: i64) -> rusqlite::Result<Option<Json>> {
+        if let Some(known) = self.inherited.get(&parent) {
+            return Ok(known.clone());
+        }
+        let input = read_input(self.connection, parent).map_err(|fault| unreadable(10, fault))?;
+        let input = input.map(|json| json.without_fanout());
+        self.inherited.insert(parent, input.clone());
+        Ok(input)
+    }
+}
+
+/// The input that is stored for a task itself.
+pub(super) fn read_input(connection: &Connection, task: i64) -> Result<Option<Json>, Fault> {
+    let input = connection
+        .first("SELECT input FROM conductor_inputs WHERE task = ?1", [task], |row| text::<Json>(row, 0))?;
+    Ok(input.flatten())
+}
+
+/// A row that contradicts the others.
+pub(super) fn bad_row(what: &str, key: i64, why: &str) -> Fault {
+    Fault::Unreadable { what: format!("the {what} with row key {key}"), why: why.into() }
+}

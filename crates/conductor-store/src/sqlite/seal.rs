@@ -1,0 +1,58 @@
+//! Seal an open fan-out.
+
+use super::SqliteStore;
+use super::event_log;
+use super::task_row::TaskRow;
+use super::write::{Write, run_key};
+use crate::{ParentId, Seal, SealError};
+use conductor_model::{EventBody, Numbers, Shape, State};
+
+impl SqliteStore {
+    pub(super) fn seal_parent(&self, request: &Seal) -> Result<(), SealError> {
+        self.write(request.now, |write| match request.parent {
+            ParentId::Task(id) => {
+                let task = TaskRow::by_id(write.tx(), id)?.ok_or(SealError::Unknown(request.parent))?;
+                if task.shape == Shape::Leaf {
+                    return Err(SealError::NotAParent(id));
+                }
+                seal(write, request, task.place.run, Some(&task))
+            }
+            ParentId::Run(id) => {
+                let run = run_key(write.tx(), id)?.ok_or(SealError::Unknown(request.parent))?;
+                seal(write, request, run, None)
+            }
+        })
+    }
+}
+
+fn seal(write: &mut Write<'_>, request: &Seal, run: i64, task: Option<&TaskRow>) -> Result<(), SealError> {
+    let (tx, ledger, now) = write.parts();
+    let total = request.children;
+    let (state, numbers): (State, &mut Numbers) = if let Some(task) = task {
+        (task.state, ledger.parent(tx, task.key)?)
+    } else {
+        let entry = ledger.run(tx, run)?;
+        (entry.state, &mut entry.numbers)
+    };
+    if !may_seal(request, state, *numbers)? {
+        return Ok(());
+    }
+    numbers.total = Some(total);
+    let body = if task.is_some() { EventBody::TaskSealed { total } } else { EventBody::RunSealed { total } };
+    event_log::record(tx, run, task.map(|task| task.key), now, &body)?;
+    Ok(())
+}
+
+/// Whether there is something to seal; `false` when it is sealed with this number already.
+fn may_seal(request: &Seal, state: State, numbers: Numbers) -> Result<bool, SealError> {
+    let (parent, given) = (request.parent, request.children);
+    match numbers.total {
+        Some(sealed) if sealed == given => Ok(false),
+        Some(sealed) => Err(SealError::SealedOtherwise { parent, sealed, given }),
+        None if state.is_terminal() => Err(SealError::Ended(parent)),
+        None if numbers.children != given => {
+            Err(SealError::WrongCount { parent, exist: numbers.children, given })
+        }
+        None => Ok(true),
+    }
+}

@@ -1,0 +1,71 @@
+//! As much of a task's row as a transition needs.
+
+use super::ledger::Place;
+use super::rows;
+use super::write::{Sql, id_blob};
+use crate::Fault;
+use conductor_model::{Backoff, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
+use rusqlite::{Connection, Row};
+
+/// A task inside a transaction.
+#[derive(Clone, Debug)]
+pub(super) struct TaskRow {
+    pub(super) key: i64,
+    pub(super) id: TaskId,
+    pub(super) place: Place,
+    pub(super) shape: Shape,
+    pub(super) state: State,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) attempt: u32,
+    pub(super) retry_count: u32,
+    pub(super) max_retries: MaxRetries,
+    pub(super) backoff: Backoff,
+    pub(super) lease_until: Option<i64>,
+}
+
+macro_rules! select {
+    ($where:literal) => {
+        concat!(
+            "SELECT key, id, run, parent, sealed, state, due_at, attempt, retry_count, max_retries, backoff, ",
+            "lease_until FROM conductor_tasks WHERE ",
+            $where
+        )
+    };
+}
+
+pub(super) const SELECT_BY_ID: &str = select!("id = ?1");
+pub(super) const SELECT_BY_KEY: &str = select!("key = ?1");
+
+impl TaskRow {
+    /// A row of these columns.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let sealed: Option<bool> = row.get(4)?;
+        Ok(Self {
+            key: row.get(0)?,
+            id: TaskId::from_u128(rows::id(row, 1)?),
+            place: Place { run: row.get(2)?, parent: row.get(3)? },
+            shape: if sealed.is_some() { Shape::Parent } else { Shape::Leaf },
+            state: rows::state(row, 5)?,
+            due_at: rows::due_at(row, 6)?,
+            attempt: row.get(7)?,
+            retry_count: row.get(8)?,
+            max_retries: rows::max_retries(row, 9)?,
+            backoff: rows::backoff(row, 10)?,
+            lease_until: row.get(11)?,
+        })
+    }
+
+    pub(super) fn by_id(connection: &Connection, id: TaskId) -> Result<Option<Self>, Fault> {
+        connection.first(SELECT_BY_ID, [id_blob(id.as_u128())], Self::read)
+    }
+
+    pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Self, Fault> {
+        let row = connection.first(SELECT_BY_KEY, [key], Self::read)?;
+        row.ok_or_else(|| rows::bad_row("task", key, "its row is missing"))
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        let retry_due = self.state == State::Failed && self.due_at.is_some();
+        Subject { shape: self.shape, state: self.state, retry_due }
+    }
+}

@@ -1,0 +1,196 @@
+//! The transaction that every write goes through.
+
+use super::ledger::Ledger;
+use super::{SqliteStore, open};
+use crate::{Fault, Scope};
+use conductor_model::{RunId, Timestamp};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row, Transaction};
+
+/// One intent: one transaction that took the write lock at its beginning.
+pub(super) struct Write<'c> {
+    tx: Transaction<'c>,
+    /// The numbers of the parents and runs that this transaction touches.
+    pub(super) ledger: Ledger,
+    /// The moment of the intent.
+    pub(super) now: Timestamp,
+}
+
+impl SqliteStore {
+    /// Carries out one intent: everything that `intent` writes, and the numbers that follow, or nothing.
+    pub(super) fn write<T, E: From<Fault>>(
+        &self,
+        now: Timestamp,
+        intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.lock_writer();
+        let connection = self.connect(&mut writer)?;
+        let result = transact(connection, now, intent);
+        if let Err((_, true)) = &result {
+            // After a disk error nothing that this connection remembers can be trusted.
+            *writer = None;
+        }
+        result.map_err(|(error, _)| error)
+    }
+
+    /// Asks on the writer's connection, outside any transaction, whether a step has something to do: an idle
+    /// step takes no lock and writes nothing.
+    pub(super) fn probe(&self, ask: impl FnOnce(&Connection) -> Result<bool, Fault>) -> Result<bool, Fault> {
+        let mut writer = self.lock_writer();
+        ask(self.connect(&mut writer)?)
+    }
+
+    fn connect<'w>(&self, writer: &'w mut Option<Connection>) -> Result<&'w mut Connection, Fault> {
+        if writer.is_none() {
+            let path = self.path.as_deref().ok_or_else(no_connection)?;
+            let opened = open::file(path, &self.options).map_err(|error| Fault::Io(Box::new(error)))?;
+            *writer = Some(opened);
+        }
+        writer.as_mut().ok_or_else(no_connection)
+    }
+}
+
+/// The error, and whether the connection must be given up.
+fn transact<T, E: From<Fault>>(
+    connection: &mut Connection,
+    now: Timestamp,
+    intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
+) -> Result<T, (E, bool)> {
+    let given_up = |fault: Fault| {
+        let lost = matches!(fault, Fault::Io(_) | Fault::CommitUnknown(_));
+        (E::from(fault), lost)
+    };
+    let tx = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(|error| given_up(fault(error)))?;
+    let mut write = Write { tx, ledger: Ledger::default(), now };
+    // An intent that fails is rolled back when its transaction is dropped.
+    let value = intent(&mut write).map_err(|error| (error, false))?;
+    let Write { tx, ledger, now } = write;
+    ledger.flush(&tx, now).map_err(given_up)?;
+    tx.commit().map_err(|error| match fault(error) {
+        // Nothing was written yet when SQLite could not get its lock.
+        busy @ Fault::Busy(_) => given_up(busy),
+        other => given_up(Fault::CommitUnknown(Box::new(other))),
+    })?;
+    Ok(value)
+}
+
+impl Write<'_> {
+    /// The connection inside the transaction.
+    pub(super) fn tx(&self) -> &Connection {
+        &self.tx
+    }
+
+    /// The connection and the ledger, both to be changed.
+    pub(super) fn parts(&mut self) -> (&Connection, &mut Ledger, Timestamp) {
+        (&self.tx, &mut self.ledger, self.now)
+    }
+}
+
+/// Everything that SQLite says, sorted into what a caller can do about it.
+pub(super) fn fault(error: rusqlite::Error) -> Fault {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Busy(Box::new(error)),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen) => {
+            Fault::Io(Box::new(error))
+        }
+        _ => Fault::Backend(Box::new(error)),
+    }
+}
+
+pub(super) fn no_connection() -> Fault {
+    Fault::Io("a database in memory is gone after an error".into())
+}
+
+/// Short ways to run cached statements, with the store's errors.
+pub(super) trait Sql {
+    /// A statement that is prepared once per connection.
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault>;
+
+    /// Runs a statement that returns nothing; the number of rows that it changed.
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault>;
+
+    /// The first row, if there is one.
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Fault>;
+
+    /// All rows of a statement that has a LIMIT of its own.
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Fault>;
+}
+
+impl Sql for Connection {
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault> {
+        self.prepare_cached(sql).map_err(fault)
+    }
+
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
+        self.cached(sql)?.execute(params).map_err(fault)
+    }
+
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Fault> {
+        self.cached(sql)?.query_row(params, map).optional().map_err(fault)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.cached(sql)?;
+        let rows = statement.query_map(params, map).map_err(fault)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(fault)
+    }
+}
+
+/// A scope in row keys. A run that does not exist has no rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ScopeKey {
+    All,
+    Run(i64),
+    Nothing,
+}
+
+impl ScopeKey {
+    pub(super) fn of(scope: Scope, connection: &Connection) -> Result<Self, Fault> {
+        match scope {
+            Scope::All => Ok(Self::All),
+            Scope::Run(id) => Ok(run_key(connection, id)?.map_or(Self::Nothing, Self::Run)),
+        }
+    }
+
+    /// The run's key, for statements with `run = ?`; `None` for all runs.
+    pub(super) fn run(self) -> Option<i64> {
+        match self {
+            Self::All => None,
+            Self::Run(key) => Some(key),
+            // AUTOINCREMENT keys begin with 1.
+            Self::Nothing => Some(0),
+        }
+    }
+}
+
+/// The row key of a run.
+pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>, Fault> {
+    connection
+        .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
+}
+
+/// An id as it is stored: its 16 bytes, the most significant first, so that the order is that of the text.
+pub(super) fn id_blob(id: u128) -> [u8; 16] {
+    id.to_be_bytes()
+}

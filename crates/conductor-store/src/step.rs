@@ -1,0 +1,70 @@
+//! The steps of the workers: bounded transactions, each of which says whether there is more to do.
+
+use crate::Scope;
+use conductor_model::{IdBlock, Timestamp};
+
+/// A bounded step: at most `limit` rows change their state.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Where to look.
+    pub scope: Scope,
+    /// The present moment.
+    pub now: Timestamp,
+    /// The bound of the transaction; 0 counts as 1.
+    pub limit: u32,
+}
+
+/// A step that creates missing children: at most as many as there are ids.
+#[derive(Clone, Copy, Debug)]
+pub struct FanOut {
+    /// Where to look.
+    pub scope: Scope,
+    /// The present moment.
+    pub now: Timestamp,
+    /// Ids for the children, and the bound of the transaction.
+    pub ids: IdBlock,
+}
+
+/// What a fan-out step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FannedOut {
+    /// How many parents got children.
+    pub parents: u32,
+    /// How many children were created.
+    pub children: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}
+
+/// What an aggregate step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aggregated {
+    /// How many parents were decided.
+    pub parents: u32,
+    /// How many runs were decided.
+    pub runs: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}
+
+/// What a retry step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// How many FAILED tasks are PENDING again.
+    pub tasks: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}
+
+/// What a promote step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promoted {
+    /// How many delayed tasks may start now.
+    pub tasks: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}

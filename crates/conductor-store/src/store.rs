@@ -1,0 +1,141 @@
+//! The traits that every store implements, split by who needs them.
+
+use crate::{
+    Aggregated, Append, AppendError, Appended, EventFilter, FanOut, FannedOut, Fault, Page, Promoted,
+    Reported, Reports, Retried, Scope, Seal, SealError, Step, Submit, SubmitError, Submitted, TaskFilter,
+    Watch,
+};
+use conductor_model::{
+    Event, HealthReport, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
+};
+
+/// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
+/// at all, and survives a crash once it has returned.
+pub trait Store: Send + Sync {
+    /// Submits a run with its root tasks.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was written.
+    fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError>;
+
+    /// Appends children to an open fan-out.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was written.
+    fn append(&self, request: &Append) -> Result<Appended, AppendError>;
+
+    /// Makes the number of children of an open fan-out final.
+    ///
+    /// # Errors
+    /// [`SealError`]; nothing was written.
+    fn seal(&self, request: &Seal) -> Result<(), SealError>;
+
+    /// Takes reports from outside: one answer per report, in their order.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn report(&self, request: &Reports) -> Result<Vec<Reported>, Fault>;
+
+    /// Creates missing children, as many as there are ids.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn fan_out(&self, step: &FanOut) -> Result<FannedOut, Fault>;
+
+    /// Decides parents and runs whose children are all settled.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn aggregate(&self, step: &Step) -> Result<Aggregated, Fault>;
+
+    /// Makes FAILED tasks PENDING whose retry is due.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn retry(&self, step: &Step) -> Result<Retried, Fault>;
+
+    /// Makes delayed tasks ready that are due.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn promote(&self, step: &Step) -> Result<Promoted, Fault>;
+}
+
+/// What readers ask. Every list comes in pages of at most [`MAX_PAGE`](crate::MAX_PAGE).
+pub trait Query: Send + Sync {
+    /// One run.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn run(&self, id: RunId) -> Result<Option<Run>, Fault>;
+
+    /// The runs in the order of their submission, after the run that a page ended with.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault>;
+
+    /// One task.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn task(&self, id: TaskId) -> Result<Option<Task>, Fault>;
+
+    /// The tasks of a run, root tasks first, then the children of each parent by index; after the task that
+    /// a page ended with.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn tasks(
+        &self,
+        run: RunId,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<Task, TaskId>, Fault>;
+
+    /// The children of a parent by index, after the index that a page ended with (0 from the start).
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
+
+    /// Events in commit order, after the event that a page ended with (0 from the start).
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+
+    /// How many tasks are in each state.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn tally(&self, scope: Scope) -> Result<Tally, Fault>;
+}
+
+/// What operators ask. The answers come from counters and indexes, never from reading all tasks.
+pub trait Monitor: Send + Sync {
+    /// How a run, or all of them, is doing.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn health(&self, scope: Scope, watch: Watch) -> Result<HealthReport, Fault>;
+
+    /// What is stuck, the longest first, at most `limit` of it.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn stuck(&self, scope: Scope, watch: Watch, limit: u32) -> Result<Vec<Stuck>, Fault>;
+
+    /// What retries came to.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault>;
+
+    /// One run at a glance.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault>;
+}

@@ -1,0 +1,58 @@
+//! Submit a run with its root tasks.
+
+use crate::{Fault, Source};
+use conductor_model::{IdBlock, NewRun, RunId, TaskId, Timestamp};
+
+/// Submit a run with its root tasks, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    /// The run.
+    pub run: NewRun,
+    /// The present moment.
+    pub now: Timestamp,
+    /// Ids for the run and for each task that has none of the caller's; [`NewRun::ids_needed`] are enough.
+    pub ids: IdBlock,
+}
+
+impl Submit {
+    /// Submits the run now, with ids from the source.
+    pub fn new(run: NewRun, source: &Source) -> Self {
+        let ids = source.ids(run.ids_needed());
+        Self { run, now: source.now(), ids }
+    }
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The run.
+    pub run: RunId,
+    /// Whether it was created now; otherwise its idempotency key had been used for the same payload.
+    pub created: bool,
+}
+
+/// The run was not submitted. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The idempotency key belongs to a run with another payload.
+    #[error(
+        "the idempotency key was used for run {run} with another payload; use another key, or submit the same"
+    )]
+    IdempotencyConflict {
+        /// That run.
+        run: RunId,
+    },
+    /// The caller's id belongs to a run already.
+    #[error("there is a run {0} already; choose another id, or none")]
+    RunIdTaken(RunId),
+    /// The caller's id belongs to a task already.
+    #[error("there is a task {0} already; choose another id, or none")]
+    TaskIdTaken(TaskId),
+    /// The block of ids is too small.
+    #[error("the submission needs more ids than the {0} that it was given")]
+    TooFewIds(u32),
+    /// The store could not do it.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}

@@ -1,0 +1,122 @@
+-- The tables of Origin Conductor. The layout is lean on purpose: states, kinds and times are integers, a child's
+-- name is derived, ids stand under one unique index, and wide JSON lives beside the rows that change.
+-- ARCHITECTURE.md, "The physical layout", has the measurements and the reasons.
+--
+-- Times are milliseconds since 1970 in UTC. States: 0 PENDING, 1 RUNNING, 2 SUCCEEDED, 3 FAILED, 4 CANCELLED.
+
+CREATE TABLE conductor_kinds (
+    key  INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE conductor_runs (
+    key                INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                 BLOB    NOT NULL UNIQUE,
+    state              INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL,
+    -- A run is the parent of its root tasks, with the same numbers as any other.
+    sealed             INTEGER NOT NULL CHECK (sealed IN (0, 1)),
+    fanout             INTEGER CHECK ((sealed = 1) = (fanout IS NOT NULL)),
+    children           INTEGER NOT NULL,
+    open_children      INTEGER NOT NULL,
+    failed_children    INTEGER NOT NULL,
+    cancelled_children INTEGER NOT NULL,
+    -- How many of all its tasks are in each state.
+    pending            INTEGER NOT NULL,
+    running            INTEGER NOT NULL,
+    succeeded          INTEGER NOT NULL,
+    failed             INTEGER NOT NULL,
+    cancelled          INTEGER NOT NULL
+) STRICT;
+
+-- Runs that are not settled: few, however many there have been.
+CREATE INDEX conductor_runs_open ON conductor_runs (state, created_at) WHERE state IN (0, 1);
+CREATE INDEX conductor_runs_to_decide ON conductor_runs (key)
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1);
+
+-- What the submitter said of a run: apart from the row that each transaction rewrites.
+CREATE TABLE conductor_submissions (
+    run             INTEGER PRIMARY KEY REFERENCES conductor_runs (key),
+    meta            TEXT,
+    idempotency_key TEXT UNIQUE,
+    payload_version INTEGER,
+    payload_hash    BLOB
+) STRICT;
+
+CREATE TABLE conductor_tasks (
+    key                INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                 BLOB    NOT NULL,
+    run                INTEGER NOT NULL,
+    -- 0 for a root task.
+    parent             INTEGER NOT NULL,
+    -- The child's index, from 1.
+    ordinal            INTEGER NOT NULL,
+    state              INTEGER NOT NULL,
+    kind               INTEGER NOT NULL,
+    priority           INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL,
+    -- FAILED: when the retry is due. PENDING: before when it must not start.
+    due_at             INTEGER CHECK (due_at IS NULL OR state IN (0, 3)),
+    -- Counts starts, and is the fence of a claim.
+    attempt            INTEGER NOT NULL,
+    retry_count        INTEGER NOT NULL,
+    max_retries        INTEGER NOT NULL,
+    -- Until when a claim holds it; NULL on a RUNNING leaf that is held from outside.
+    lease_until        INTEGER,
+    -- The numbers of a parent; NULL on a leaf, `fanout` also while the fan-out is open.
+    sealed             INTEGER,
+    fanout             INTEGER,
+    children           INTEGER,
+    open_children      INTEGER,
+    failed_children    INTEGER,
+    cancelled_children INTEGER,
+    -- NULL on a leaf below a parent: the parent's name, `#` and the ordinal.
+    name               TEXT,
+    backoff            TEXT,
+    last_error         TEXT,
+    output             TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX conductor_tasks_id ON conductor_tasks (id);
+-- Idempotency as a constraint; also the order in which the tasks of a run and the children of a parent are read.
+CREATE UNIQUE INDEX conductor_tasks_place ON conductor_tasks (run, parent, ordinal);
+-- Ready leaves, in the order of claims.
+CREATE INDEX conductor_tasks_ready ON conductor_tasks (kind, run, priority DESC, key)
+    WHERE state = 0 AND due_at IS NULL AND sealed IS NULL;
+-- Running leaves: held from outside (NULL first), then by the end of their lease.
+CREATE INDEX conductor_tasks_running ON conductor_tasks (lease_until, updated_at)
+    WHERE state = 1 AND sealed IS NULL;
+-- What must be looked at again: retries (state 3) and delayed starts (state 0).
+CREATE INDEX conductor_tasks_due ON conductor_tasks (state, due_at, run) WHERE due_at IS NOT NULL;
+-- Parents with children to create.
+CREATE INDEX conductor_tasks_to_fan_out ON conductor_tasks (run)
+    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1);
+-- Parents whose fan-out is open.
+CREATE INDEX conductor_tasks_open_fanout ON conductor_tasks (run) WHERE sealed = 0 AND state IN (0, 1);
+-- Parents that can be decided.
+CREATE INDEX conductor_tasks_to_decide ON conductor_tasks (run)
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1);
+-- Leaves that failed for good, and leaves that were retried: both few, both counted by monitoring.
+CREATE INDEX conductor_tasks_failed ON conductor_tasks (run, retry_count, max_retries)
+    WHERE state = 3 AND due_at IS NULL AND sealed IS NULL;
+CREATE INDEX conductor_tasks_retried ON conductor_tasks (run, state, retry_count) WHERE retry_count > 0;
+
+-- What a task works on. A child of a counted fan-out has no row: it gets its parent's, without the key `fanout`.
+CREATE TABLE conductor_inputs (
+    task  INTEGER PRIMARY KEY,
+    input TEXT NOT NULL
+) STRICT;
+
+-- Append-only, in commit order. The names of the events are numbered in the code that writes them.
+CREATE TABLE conductor_events (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    run     INTEGER NOT NULL,
+    task    INTEGER,
+    name    INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    payload TEXT
+) STRICT;
+
+CREATE INDEX conductor_events_run ON conductor_events (run);
