@@ -1,0 +1,161 @@
+//! Conventions of the Rust sources that neither rustc nor clippy checks.
+
+use crate::tidy::{
+    code::{attributes, code_only, lines_with, without_tests},
+    files::{File, Files},
+};
+
+/// Above this a file holds more than one thing.
+const MAX_LINES: usize = 500;
+
+/// Checks every Rust file.
+pub(crate) fn check(files: &Files) -> Vec<String> {
+    files.ending(".rs").flat_map(source).collect()
+}
+
+fn source(file: &File) -> Vec<String> {
+    let code = code_only(&file.text);
+    let mut complaints = Vec::new();
+    complaints.extend(documentation(file));
+    complaints.extend(length(file));
+    complaints.extend(lints(&file.path, &code));
+    complaints.extend(leftovers(&file.path, &code));
+    if is_library(&file.path) {
+        complaints.extend(unwraps(&file.path, &without_tests(&code)));
+    }
+    complaints
+}
+
+/// Whether a panic in this file would be a user's: not in tests, and not in the suite that is made of them.
+fn is_library(path: &str) -> bool {
+    let suite = "crates/conductor-store/src/conformance";
+    in_src(path) && path.starts_with("crates/") && !path.starts_with(suite) && !is_test(path)
+}
+
+fn in_src(path: &str) -> bool {
+    path.starts_with("xtask/src/") || path.starts_with("crates/") && path.split('/').nth(2) == Some("src")
+}
+
+/// Whether the file is a module that is declared under `#[cfg(test)]`, by its name.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
+fn documentation(File { path, text }: &File) -> Option<String> {
+    let is_root = in_src(path) && (path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs"));
+    let lacks = is_root && !text.trim_start().starts_with("//!");
+    lacks.then(|| format!("{path} must begin with a `//!` that says what the crate is for: write it."))
+}
+
+fn length(File { path, text }: &File) -> Option<String> {
+    let lines = text.lines().count();
+    let is_long = in_src(path) && lines > MAX_LINES;
+    is_long.then(|| format!("{path} has {lines} lines: split it into files of at most {MAX_LINES}."))
+}
+
+fn lints(path: &str, code: &str) -> Vec<String> {
+    let complaint = |(line, attribute): (usize, &str)| {
+        if !lines_with(attribute, "allow(").is_empty() {
+            Some(format!(
+                "{path}:{line}: write `expect(…, reason = \"…\")` instead of `allow(…)`, so that it goes when \
+                 it is needed no more."
+            ))
+        } else if !lines_with(attribute, "expect(").is_empty() && !attribute.contains("reason =") {
+            Some(format!("{path}:{line}: give this `expect` its `reason = \"…\"`."))
+        } else {
+            None
+        }
+    };
+    attributes(code).into_iter().filter_map(complaint).collect()
+}
+
+fn leftovers(path: &str, code: &str) -> Vec<String> {
+    let complaints = ["todo!", "unimplemented!", "dbg!"].into_iter().flat_map(|name| {
+        let complaint = move |line| format!("{path}:{line}: finish this and remove `{name}`.");
+        lines_with(code, name).into_iter().map(complaint)
+    });
+    complaints.collect()
+}
+
+fn unwraps(path: &str, code: &str) -> Vec<String> {
+    let complaint = |line| {
+        format!(
+            "{path}:{line}: return an error, or say with `expect` why it cannot happen, instead of `unwrap()`."
+        )
+    };
+    lines_with(code, ".unwrap()").into_iter().map(complaint).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIB: &str = "crates/conductor-store/src/lib.rs";
+    const CLAIM: &str = "crates/conductor-store/src/claim.rs";
+
+    fn complaints(path: &str, text: &str) -> Vec<String> {
+        check(&Files::from([(path, text)]))
+    }
+
+    #[track_caller]
+    fn one(path: &str, text: &str, part: &str) {
+        let complaints = complaints(path, text);
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].starts_with(path) && complaints[0].contains(part), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_crate_says_what_it_is_for() {
+        one(LIB, "fn f() {}\n", "//!");
+        one("xtask/src/main.rs", "// A comment.\nfn main() {}\n", "//!");
+        assert!(complaints(LIB, "//! A crate.\n").is_empty());
+        assert!(complaints(CLAIM, "fn f() {}\n").is_empty());
+    }
+
+    #[test]
+    fn a_source_file_is_short() {
+        one(CLAIM, &"// x\n".repeat(501), "501 lines");
+        assert!(complaints(CLAIM, &"// x\n".repeat(500)).is_empty());
+        assert!(complaints("crates/conductor-store/tests/crash.rs", &"// x\n".repeat(501)).is_empty());
+    }
+
+    #[test]
+    fn lints_are_expected_with_a_reason() {
+        one(CLAIM, "\n#[allow(dead_code, reason = \"\")]\nfn f() {}\n", ":2: write `expect(");
+        one(CLAIM, "#![cfg_attr(test, allow(x))]\n", "instead of `allow");
+        one(CLAIM, "#[expect(dead_code)]\nfn f() {}\n", "reason");
+        assert!(complaints(CLAIM, "#[expect(\n    x,\n    reason = \"y\"\n)]\nfn f() {}\n").is_empty());
+        assert!(complaints(CLAIM, "#[should_panic(expected = \"y\")]\nfn f() {}\n").is_empty());
+        assert!(complaints(CLAIM, "// #[allow(x)]\nfn allow() { allow(1) }\n").is_empty());
+    }
+
+    #[test]
+    fn nothing_unfinished_is_left() {
+        for name in ["todo", "unimplemented", "dbg"] {
+            one("crates/conductor-store/tests/crash.rs", &format!("fn f() {{ {name}!() }}\n"), name);
+            assert!(complaints(CLAIM, &format!("// {name}!\nconst A: &str = \"{name}!\";\n")).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_library_does_not_unwrap() {
+        one(CLAIM, "/// x.unwrap()\nfn f() { x.unwrap() }\n", ":2: return an error");
+        one(CLAIM, "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { x.unwrap() }\n", ":3:");
+        assert!(complaints(CLAIM, "#[cfg(test)]\nmod tests {\n fn f() { x.unwrap() }\n}\n").is_empty());
+        let code = "fn f() { x.unwrap() }\n";
+        for path in [
+            "crates/conductor-store/src/conformance/claims.rs",
+            "crates/conductor-store/src/claim/tests.rs",
+            "crates/conductor-store/tests/crash.rs",
+            "crates/conductor-store/benches/layout.rs",
+            "xtask/src/ci.rs",
+        ] {
+            assert!(complaints(path, code).is_empty(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_complaint_is_reported() {
+        assert_eq!(complaints(LIB, "fn f() { x.unwrap(); x.unwrap(); todo!() }\n").len(), 4);
+    }
+}
