@@ -79,7 +79,12 @@ impl Reference {
         }
     }
 
-    pub(crate) fn add_roots(&mut self, run: usize, tasks: &[conductor_model::NewTask], plans: Vec<Option<Plan>>) {
+    pub(crate) fn add_roots(
+        &mut self,
+        run: usize,
+        tasks: &[conductor_model::NewTask],
+        plans: Vec<Option<Plan>>,
+    ) {
         for (task, plan) in tasks.iter().zip(plans) {
             let index = u32::try_from(self.roots(run).count()).unwrap() + 1;
             let name = task.name().to_string();
