@@ -408,8 +408,11 @@ impl RunDraft {
         let idempotency_key = reader.text("idempotency_key", IdempotencyKey::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
         let tasks = check_tasks(&self.tasks, &mut reader);
-        let payload = PayloadHash::of(&self.payload());
-        Invalid::unless_empty(reader.finish(), || NewRun { id, meta, idempotency_key, open, tasks, payload })
+        Invalid::unless_empty(reader.finish(), || {
+            // Only now: the hash follows the JSON down, which is known to end only once it was checked.
+            let payload = PayloadHash::of(&self.payload());
+            NewRun { id, meta, idempotency_key, open, tasks, payload }
+        })
     }
 
     fn payload(&self) -> String {
