@@ -192,8 +192,9 @@ impl TaskDraft {
     /// [`Invalid`] with every issue.
     pub fn check(&self) -> Result<NewTask, Invalid> {
         let mut reader = Reader::new(&self.0);
+        let earlier = reader.issues.len();
         let name = reader.text("name", TaskName::root);
-        if name.is_none() && reader.issues.is_empty() {
+        if name.is_none() && reader.issues.len() == earlier {
             reader.issue("name", Issue::new(IssueCode::Required, "is required"));
         }
         let id = reader.text("id", TaskId::from_str);
