@@ -205,6 +205,7 @@ impl TaskDraft {
             max_retries.and_then(|n: i64| reader.checked("max_retries", MaxRetries::try_from(n)));
         let backoff = read_backoff(&mut reader);
         let priority = reader.value("priority", "an integer in -32768..=32767");
+        let priority = priority.and_then(|n: i64| reader.checked("priority", to_priority(n)));
         let due_at = reader.text("due_at", Timestamp::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
         let fanout = match input.as_ref().map(Fanout::of) {
@@ -236,6 +237,13 @@ impl TaskDraft {
         let (max_retries, priority) = (max_retries.unwrap_or_default(), priority.unwrap_or(0));
         Ok(NewTask { id, name, kind, input, max_retries, backoff, priority, due_at, numbers })
     }
+}
+
+fn to_priority(number: i64) -> Result<i16, Issue> {
+    i16::try_from(number).map_err(|_| {
+        let code = if number < 0 { IssueCode::TooSmall } else { IssueCode::TooBig };
+        Issue::new(code, "must be an integer in -32768..=32767")
+    })
 }
 
 fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
