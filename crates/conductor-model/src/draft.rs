@@ -7,7 +7,7 @@ use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
-use crate::retry::{Backoff, MaxRetries};
+use crate::retry::{Backoff, BackoffDraft, MaxRetries};
 use crate::time::Timestamp;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -251,11 +251,10 @@ fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
     if raw.get() == "null" {
         return Backoff::NONE;
     }
-    serde_json::from_str(raw.get()).unwrap_or_else(|error| {
-        let issue = Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}"));
-        reader.issue("backoff", issue);
-        Backoff::NONE
-    })
+    let read = serde_json::from_str::<BackoffDraft>(raw.get())
+        .map_err(|error| Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}")))
+        .and_then(Backoff::try_from);
+    reader.checked("backoff", read).unwrap_or_default()
 }
 
 /// A task that may be submitted: every value in it is a valid one.
