@@ -192,9 +192,9 @@ impl TaskDraft {
     /// [`Invalid`] with every issue.
     pub fn check(&self) -> Result<NewTask, Invalid> {
         let mut reader = Reader::new(&self.0);
-        let earlier = reader.issues.len();
         let name = reader.text("name", TaskName::root);
-        if name.is_none() && reader.issues.len() == earlier {
+        // Unless the name is wrong, or nothing was there that could have had one.
+        if name.is_none() && !reader.issues.iter().any(|issue| ["", "name"].contains(&issue.path.as_str())) {
             reader.issue("name", Issue::new(IssueCode::Required, "is required"));
         }
         let id = reader.text("id", TaskId::from_str);
@@ -349,15 +349,20 @@ pub struct RunDraft {
 
 impl From<Fields> for RunDraft {
     fn from(mut fields: Fields) -> Self {
-        let mut tasks = Vec::new();
-        if let Some(raw) = fields.members.remove("tasks") {
-            match serde_json::from_str(raw.get()) {
-                Ok(read) => tasks = read,
-                Err(_) => fields
-                    .issues
-                    .push(Issue::new(IssueCode::InvalidType, "must be an array of objects").at("tasks")),
-            }
-        }
+        let Some(raw) = fields.members.remove("tasks").filter(|raw| raw.get() != "null") else {
+            return Self { fields, tasks: Vec::new() };
+        };
+        let wrong = |what| Issue::new(IssueCode::InvalidType, what);
+        let items = serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_else(|_| {
+            fields.issues.push(wrong("must be an array of objects").at("tasks"));
+            Vec::new()
+        });
+        let read = |item: &RawValue| {
+            serde_json::from_str(item.get()).unwrap_or_else(|_| {
+                TaskDraft(Fields { issues: vec![wrong("must be an object")], ..Fields::default() })
+            })
+        };
+        let tasks = items.into_iter().map(read).collect();
         Self { fields, tasks }
     }
 }
