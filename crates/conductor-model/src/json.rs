@@ -76,7 +76,7 @@ impl FromStr for Json {
             let message = format!("must be at most {MAX_JSON_BYTES} bytes of JSON, but has {}", text.len());
             return Err(Issue::new(IssueCode::TooBig, message));
         }
-        let text = text.trim_ascii();
+        let text = text.trim_matches([' ', '\t', '\n', '\r']);
         let mut reader = serde_json::Deserializer::from_str(text);
         Checked { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| {
             let message = error.to_string();
