@@ -119,6 +119,11 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// Reads a member that is there: `null` is a value, and only an absent member is `None`.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
+}
+
 const DUPLICATE: &str = "the key ";
 const TOO_DEEP: &str = "arrays and objects nest deeper";
 
