@@ -37,7 +37,7 @@ const KILLS: u32 = 5;
 /// How many children are created or settled in one transaction: 80 transactions to create all, 80 to settle them.
 const CHUNK: u32 = 250;
 /// A process is killed after at most so many transactions …
-const MOST_STEPS: usize = 16;
+const MOST_STEPS: usize = 24;
 /// … and may begin so many more until the kill arrives. However slow a machine is, the work is not done before.
 const SPARE: usize = 4;
 
