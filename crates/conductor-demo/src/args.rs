@@ -2,7 +2,7 @@
 
 use crate::scenarios;
 use clap::Parser;
-use conductor_model::{Invalid, RunId};
+use conductor_model::RunId;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -70,7 +70,7 @@ struct Args {
     #[arg(long, exclusive = true)]
     list: bool,
 
-    #[arg(long, value_name = "RUN", hide = true, requires = "database", value_parser = run_id)]
+    #[arg(long, value_name = "RUN", hide = true, requires = "database")]
     crash_worker: Option<RunId>,
 
     #[arg(long, value_name = "PATH", hide = true, requires = "crash_worker")]
@@ -92,10 +92,6 @@ pub(crate) fn read() -> Result<Command, ExitCode> {
             Err(complain(line.trim_start_matches("error: ")))
         }
     }
-}
-
-fn run_id(text: &str) -> Result<RunId, Invalid> {
-    Ok(text.parse::<RunId>()?)
 }
 
 fn complain(sentence: &str) -> ExitCode {

@@ -1,7 +1,7 @@
 //! The work itself: counting the lines and words of files, on a few threads.
 
 use crate::failure::Failure;
-use conductor_model::{Invalid, Json, Task};
+use conductor_model::{Json, Task};
 use conductor_store::Report;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -46,7 +46,7 @@ fn report(folder: &Path, task: &Task) -> Report {
 
 fn work(folder: &Path, task: &Task) -> Result<Json, Box<dyn Error>> {
     let count = count(&folder.join(path(task)?))?;
-    Ok(Json::of(&count).map_err(Invalid::from)?)
+    Ok(Json::of(&count)?)
 }
 
 /// Counts line by line: however large the file is, one line of it is held.

@@ -14,7 +14,7 @@ use crate::{
     look,
     stage::Stage,
 };
-use conductor_model::{Invalid, Json, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_model::{Json, RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::{Append, EventFilter, ParentId, Query, Reports, Scope, Seal, Source, Store, Submit};
 use conductor_workers::{retry, settle_all};
 use std::path::Path;
@@ -66,7 +66,7 @@ fn append_files(stage: &Stage, store: &impl Store, source: &Source, parent: Task
     let mut page = Vec::new();
     for file in files::under(&stage.input) {
         match file {
-            Ok(path) => page.push(Json::of(&path).map_err(Invalid::from)?),
+            Ok(path) => page.push(Json::of(&path)?),
             Err(failure) => stage.say(failure),
         }
         if page.len() == usize::from(PAGE) {
