@@ -24,10 +24,8 @@ impl SqliteStore {
 }
 
 fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
-    match scope.run() {
-        Some(run) => connection.all(TO_FAN_OUT_OF_RUN, params![limit, run], |row| row.get(0)),
-        None => connection.all(TO_FAN_OUT, [limit], |row| row.get(0)),
-    }
+    let (from, to) = scope.range();
+    connection.all(TO_FAN_OUT, params![limit, from, to], |row| row.get(0))
 }
 
 fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
@@ -116,7 +114,5 @@ fn transit(
 }
 
 pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) LIMIT ?1";
-
-pub(super) const TO_FAN_OUT_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run = ?2 LIMIT ?1";
+    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run BETWEEN ?2 AND ?3 \
+    ORDER BY run, key LIMIT ?1";
