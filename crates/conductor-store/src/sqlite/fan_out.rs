@@ -63,7 +63,7 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     let numbers = *ledger.parent(tx, parent)?;
     let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created { count: 0, more: false }) };
     let count = indices.end() - indices.start() + 1;
-    let more = numbers.total.is_some_and(|total| *indices.end() < total);
+    let rest = numbers.total.is_some_and(|total| *indices.end() < total);
     let from = *indices.start() as usize - 1;
     let input = match readable_input(write.tx(), parent, numbers) {
         Ok(input) => input,
@@ -77,8 +77,8 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     let items = items.get(from..from + count as usize).unwrap_or_default();
     let Some(taken) = ids.take(count) else { return Ok(Created { count: 0, more: true }) };
     let family = write.family(parent)?;
-    write.create_children(&family, indices, taken, items, false)?;
-    Ok(Created { count, more })
+    let has_parents = write.create_children(&family, indices, taken, items, false)?;
+    Ok(Created { count, more: rest || has_parents })
 }
 
 /// The parent's input, if it still asks for the fan-out that was submitted.
