@@ -15,13 +15,24 @@ use std::hash::{Hash, Hasher};
 /// What a schedule does next; a number picks among what there is.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    FanOut { ids: u32 },
-    Aggregate { limit: u32 },
-    Retry { limit: u32 },
+    FanOut {
+        ids: u32,
+    },
+    Aggregate {
+        limit: u32,
+    },
+    Retry {
+        limit: u32,
+    },
     /// Report the outcome of one task, and once more.
-    Work { task: usize, twice: bool },
+    Work {
+        task: usize,
+        twice: bool,
+    },
     /// Start one task and leave it.
-    Start { task: usize },
+    Start {
+        task: usize,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -50,7 +61,8 @@ fn tree() -> impl Strategy<Value = Value> {
 fn outcome(salt: u64, task: &Task) -> Outcome {
     let mut hasher = DefaultHasher::new();
     (salt, task.name.as_str(), task.retry_count).hash(&mut hasher);
-    let failed = |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
+    let failed =
+        |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
     match hasher.finish() % 10 {
         0..6 => Outcome::Succeeded { output: Some(task.name.as_str().len().to_string().parse().unwrap()) },
         6..8 => failed("it broke", true),
@@ -73,7 +85,8 @@ impl World {
     fn new(trees: &[Value], salt: u64) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
-        let task = |(n, tree): (usize, &Value)| TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
+        let task =
+            |(n, tree): (usize, &Value)| TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
         let run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).check().unwrap();
         let run = store.submit(&Submit::new(run, &source)).unwrap().run;
         Self { store, source, run, salt }
