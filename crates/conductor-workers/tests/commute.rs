@@ -1,4 +1,4 @@
-//! Workers commute: let outcomes be a function of (task path, retry_count), a lost lease being one of them. Then every
+//! Workers commute: let outcomes be a function of (task path, retries), a lost lease being one of them. Then every
 //! interleaving and repetition of steps ends in the same states.
 
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
@@ -154,7 +154,9 @@ impl World {
             if workable.is_empty() {
                 break;
             }
-            workable.iter().for_each(|task| self.work(task, false));
+            for task in &workable {
+                self.work(task, false);
+            }
         }
         assert_replays(&self.store);
         let text = |json: &Option<conductor_model::Json>| json.as_ref().map(ToString::to_string);
@@ -181,7 +183,9 @@ proptest! {
         prop_assert!(straight.0.is_terminal(), "everything is settled");
         for schedule in [one, other] {
             let world = World::new(&trees, salt);
-            schedule.iter().for_each(|next| world.make(*next));
+            for next in schedule {
+                world.make(next);
+            }
             prop_assert_eq!(&world.finish(), &straight);
         }
     }

@@ -138,7 +138,7 @@ fn run_and_kill(path: &Path, moment: Duration, acknowledged: &mut Acknowledged) 
         .spawn()?;
     let mut said = BufReader::new(child.stdout.take().ok_or("the child has no standard output")?);
     let mut line = String::new();
-    if moment.subsec_micros() % 4 > 0 {
+    if !moment.subsec_micros().is_multiple_of(4) {
         said.read_line(&mut line)?;
     }
     std::thread::sleep(moment);
