@@ -101,7 +101,7 @@ fn the_diagram_has_every_row() {
     let lines: Vec<&str> = diagram.lines().map(str::trim).collect();
     for row in TRANSITIONS {
         let arrow = format!("{} --> {}: {}", row.from, row.to, row.signal);
-        assert!(lines.contains(&arrow.as_str()), "{arrow} is not in\n{diagram}");
+        assert!(lines.iter().any(|line| line.starts_with(&arrow)), "{arrow} is not in\n{diagram}");
     }
     assert_eq!(lines.len(), TRANSITIONS.len() + 3, "a heading, the beginning and the end besides");
     assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len(), "a line stands there twice");
