@@ -203,7 +203,7 @@ pub const TRANSITIONS: &[Transition] = &[
 
 /// The signal does not apply to that state. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{signal} is not possible in state {from}{}", if *.retry_due { ", a retry due" } else { "" })]
+#[error("{signal} is not possible in state {from}{}", if *.retry_due { " with a retry due" } else { "" })]
 pub struct IllegalTransition {
     /// The present state.
     pub from: State,
