@@ -50,10 +50,11 @@ pub struct SqliteStore {
     /// `None` in memory.
     path: Option<PathBuf>,
     options: SqliteOptions,
+    /// Connections that read and are not in use. Closed before the writer: whoever closes a file last moves its log
+    /// into it and removes the log, which a connection that only reads cannot.
+    readers: Mutex<Vec<Connection>>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
-    /// Connections that read and are not in use.
-    readers: Mutex<Vec<Connection>>,
 }
 
 impl SqliteStore {
@@ -70,14 +71,9 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; a file that is refused keeps its bytes.
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let writer = open::file(path, &options)?;
-        Ok(Self {
-            path: Some(path.to_path_buf()),
-            options,
-            writer: Mutex::new(Some(writer)),
-            readers: Mutex::default(),
-        })
+        let path = open::locate(path.as_ref())?;
+        let writer = open::file(&path, &options)?;
+        Ok(Self { path: Some(path), options, writer: Mutex::new(Some(writer)), readers: Mutex::default() })
     }
 
     /// Opens a database in memory, which goes with the store: for tests.
