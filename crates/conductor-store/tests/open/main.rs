@@ -1,6 +1,9 @@
 //! Opening, adopting and refusing database files.
 
+mod adopt;
+mod adopt_refused;
 mod folder;
 mod new;
 mod refused;
+mod seed;
 mod views;

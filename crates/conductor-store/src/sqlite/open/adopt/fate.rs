@@ -54,6 +54,8 @@ impl Above {
 
 impl Fates {
     pub(super) fn of(old: &Old, tree: &Tree, problems: &mut Problems) -> Self {
+        // Otherwise what seems to be missing may be a task that could not be read.
+        let all_in_place = problems.are_none();
         let mut above = vec![Above::Nothing; old.tasks.len()];
         for &task in &tree.order {
             let its = &old.tasks[task];
@@ -75,7 +77,9 @@ impl Fates {
                 parent(its, above[task], numbers(total, children, &tasks))
             };
             tallies[its.run].count(None, tasks[task].state);
-            note_gap(old, tree, (task, tasks[task]), problems);
+            if all_in_place {
+                note_gap(old, tree, (task, tasks[task]), problems);
+            }
         }
         let runs = old.runs.iter().zip(tallies).enumerate().map(|(run, (its, tally))| {
             let roots = &tree.roots[run];

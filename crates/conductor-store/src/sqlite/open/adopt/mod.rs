@@ -48,8 +48,12 @@ impl Problems {
         }
     }
 
-    fn none(self, path: &Path) -> Result<(), OpenError> {
-        if self.shown.is_empty() {
+    fn are_none(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    fn refuse_any(self, path: &Path) -> Result<(), OpenError> {
+        if self.are_none() {
             return Ok(());
         }
         Err(OpenError::NotAdoptable { path: path.into(), problems: self.shown, more: self.more })
@@ -121,6 +125,6 @@ fn plan(path: &Path, connection: &Connection, tables: [&str; 3]) -> Result<Plan,
         .map_err(|error| OpenError::of_sqlite(path, error))?;
     let tree = tree::Tree::of(&old, &mut problems);
     let fates = fate::Fates::of(&old, &tree, &mut problems);
-    problems.none(path)?;
+    problems.refuse_any(path)?;
     Ok(Plan { old, tree, fates })
 }

@@ -246,11 +246,18 @@ fn read_name(reader: &mut Reader<'_>) -> Box<str> {
 }
 
 fn link(old: &mut Old, task: usize, parent: TaskId, problems: &mut Problems) {
-    let id = old.tasks[task].id;
-    match old.task_of.get(&parent) {
-        Some(&place) if old.tasks[place].run == old.tasks[task].run => old.tasks[task].parent = Some(place),
-        Some(_) => problems.add(format!("task {id}: its parent {parent} belongs to another run")),
-        None => problems.add(format!("task {id}: its parent {parent} does not exist")),
+    let OldTask { id, run, .. } = old.tasks[task];
+    let why = match old.task_of.get(&parent) {
+        Some(&place) if old.tasks[place].run == run => {
+            old.tasks[task].parent = Some(place);
+            return;
+        }
+        Some(_) => "belongs to another run",
+        None => "does not exist",
+    };
+    // Of a task without a run, that was noted.
+    if run != usize::MAX {
+        problems.add(format!("task {id}: its parent {parent} {why}"));
     }
 }
 
