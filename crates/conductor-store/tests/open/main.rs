@@ -4,6 +4,7 @@ mod adopt;
 mod adopt_refused;
 mod folder;
 mod new;
+mod processes;
 mod refused;
 mod seed;
 mod views;

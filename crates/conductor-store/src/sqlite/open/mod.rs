@@ -186,14 +186,4 @@ fn configured(path: &Path, connection: Connection, options: &SqliteOptions) -> R
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_library_that_can_corrupt_a_database_is_refused() {
-        assert!(check_library(3_051_003).is_ok());
-        let refused = check_library(3_051_002).unwrap_err();
-        assert!(refused.to_string().contains("3.51.2"), "{refused}");
-        check_library(rusqlite::version_number()).unwrap();
-    }
-}
+mod tests;
