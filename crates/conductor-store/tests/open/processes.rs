@@ -102,7 +102,7 @@ fn a_first_open_that_is_killed_is_finished_by_the_next() {
 
 #[test]
 fn an_adoption_that_is_killed_is_finished_by_the_next_open() {
-    killed(|| large(25), 20);
+    killed(|| large(8), 20);
 }
 
 #[test]

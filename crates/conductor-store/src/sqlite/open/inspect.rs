@@ -3,7 +3,7 @@
 use super::history::{self, History};
 use super::views::{self, View};
 use super::{OpenError, adopt};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -66,19 +66,19 @@ impl Schema {
 }
 
 /// Looks at a file: what it needs next, or why it is refused.
-pub(super) fn inspect(path: &Path, connection: &Connection) -> Result<Next, OpenError> {
+///
+/// A transaction, so that all questions, and whatever the caller asks after them, see one state of the file.
+pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
-    // One state of the file for all questions.
-    let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
-    let schema = Schema::read(&snapshot).map_err(sqlite)?;
+    let schema = Schema::read(snapshot).map_err(sqlite)?;
     if schema.is(history::TABLE, "table") {
-        return ours(path, &snapshot, &schema);
+        return ours(path, snapshot, &schema);
     }
     if adopt::RENAMED.iter().any(|name| schema.is(name, "table")) {
-        return unfinished(path, &snapshot, &schema);
+        return unfinished(path, snapshot, &schema);
     }
     if schema.has_tables(adopt::ORIGINAL) {
-        return originals(path, &snapshot, &schema);
+        return originals(path, snapshot, &schema);
     }
     if schema.is("conductor_runs", "table") {
         let what = format!("its table `{}` is missing", history::TABLE);
@@ -86,7 +86,7 @@ pub(super) fn inspect(path: &Path, connection: &Connection) -> Result<Next, Open
     }
     match schema.besides(&[]) {
         nothing if nothing.is_empty() => {
-            laid_out(&snapshot).map_err(sqlite).map(|yes| after(yes, Next::Migrate))
+            laid_out(snapshot).map_err(sqlite).map(|yes| after(yes, Next::Migrate))
         }
         found => Err(OpenError::Foreign { path: path.into(), found }),
     }

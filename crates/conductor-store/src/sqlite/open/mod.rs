@@ -41,7 +41,7 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
     place::make(path)?;
     let mut connection = connect(path, options)?;
     loop {
-        let next = inspect(path, &connection)?;
+        let next = look(path, &mut connection, |_| Ok(()))?;
         if next == Next::Nothing {
             return configured(path, connection, options);
         }
@@ -93,12 +93,24 @@ fn current(path: &Path, options: &SqliteOptions) -> Result<Option<Connection>, O
         return Ok(None);
     }
     let _lock = Lock::shared(path)?;
-    let connection = connect(path, options)?;
-    match inspect(path, &connection)? {
-        Next::Nothing => configured(path, connection, options).map(Some),
-        Next::Rename => adopt::check(path, &connection).map(|()| None),
-        _ => Ok(None),
+    let mut connection = connect(path, options)?;
+    // In the same transaction, for another process may begin to adopt the file at any moment.
+    let next = look(path, &mut connection, |original| adopt::check(path, original))?;
+    if next == Next::Nothing { configured(path, connection, options).map(Some) } else { Ok(None) }
+}
+
+/// What the file needs next; if it is one of the original's, `check` looks at its rows.
+fn look(
+    path: &Path,
+    connection: &mut Connection,
+    check: impl FnOnce(&Connection) -> Result<(), OpenError>,
+) -> Result<Next, OpenError> {
+    let snapshot = connection.transaction().map_err(|error| OpenError::of_sqlite(path, error))?;
+    let next = inspect(path, &snapshot)?;
+    if next == Next::Rename {
+        check(&snapshot)?;
     }
+    Ok(next)
 }
 
 /// A connection to a file that exists, which it leaves as it is.
