@@ -7,7 +7,7 @@ use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
-use crate::retry::{Backoff, MaxRetries};
+use crate::retry::{Backoff, BackoffDraft, MaxRetries};
 use crate::time::Timestamp;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -193,7 +193,8 @@ impl TaskDraft {
     pub fn check(&self) -> Result<NewTask, Invalid> {
         let mut reader = Reader::new(&self.0);
         let name = reader.text("name", TaskName::root);
-        if name.is_none() && reader.issues.is_empty() {
+        // Unless the name is wrong, or nothing was there that could have had one.
+        if name.is_none() && !reader.issues.iter().any(|issue| ["", "name"].contains(&issue.path.as_str())) {
             reader.issue("name", Issue::new(IssueCode::Required, "is required"));
         }
         let id = reader.text("id", TaskId::from_str);
@@ -204,6 +205,7 @@ impl TaskDraft {
             max_retries.and_then(|n: i64| reader.checked("max_retries", MaxRetries::try_from(n)));
         let backoff = read_backoff(&mut reader);
         let priority = reader.value("priority", "an integer in -32768..=32767");
+        let priority = priority.and_then(|n: i64| reader.checked("priority", to_priority(n)));
         let due_at = reader.text("due_at", Timestamp::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
         let fanout = match input.as_ref().map(Fanout::of) {
@@ -237,16 +239,22 @@ impl TaskDraft {
     }
 }
 
+fn to_priority(number: i64) -> Result<i16, Issue> {
+    i16::try_from(number).map_err(|_| {
+        let code = if number < 0 { IssueCode::TooSmall } else { IssueCode::TooBig };
+        Issue::new(code, "must be an integer in -32768..=32767")
+    })
+}
+
 fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
     let Some(raw) = reader.members.remove("backoff") else { return Backoff::NONE };
     if raw.get() == "null" {
         return Backoff::NONE;
     }
-    serde_json::from_str(raw.get()).unwrap_or_else(|error| {
-        let issue = Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}"));
-        reader.issue("backoff", issue);
-        Backoff::NONE
-    })
+    let read = serde_json::from_str::<BackoffDraft>(raw.get())
+        .map_err(|error| Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}")))
+        .and_then(Backoff::try_from);
+    reader.checked("backoff", read).unwrap_or_default()
 }
 
 /// A task that may be submitted: every value in it is a valid one.
@@ -341,15 +349,20 @@ pub struct RunDraft {
 
 impl From<Fields> for RunDraft {
     fn from(mut fields: Fields) -> Self {
-        let mut tasks = Vec::new();
-        if let Some(raw) = fields.members.remove("tasks") {
-            match serde_json::from_str(raw.get()) {
-                Ok(read) => tasks = read,
-                Err(_) => fields
-                    .issues
-                    .push(Issue::new(IssueCode::InvalidType, "must be an array of objects").at("tasks")),
-            }
-        }
+        let Some(raw) = fields.members.remove("tasks").filter(|raw| raw.get() != "null") else {
+            return Self { fields, tasks: Vec::new() };
+        };
+        let wrong = |what| Issue::new(IssueCode::InvalidType, what);
+        let items = serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_else(|_| {
+            fields.issues.push(wrong("must be an array of objects").at("tasks"));
+            Vec::new()
+        });
+        let read = |item: &RawValue| {
+            serde_json::from_str(item.get()).unwrap_or_else(|_| {
+                TaskDraft(Fields { issues: vec![wrong("must be an object")], ..Fields::default() })
+            })
+        };
+        let tasks = items.into_iter().map(read).collect();
         Self { fields, tasks }
     }
 }
@@ -408,8 +421,11 @@ impl RunDraft {
         let idempotency_key = reader.text("idempotency_key", IdempotencyKey::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
         let tasks = check_tasks(&self.tasks, &mut reader);
-        let payload = PayloadHash::of(&self.payload());
-        Invalid::unless_empty(reader.finish(), || NewRun { id, meta, idempotency_key, open, tasks, payload })
+        Invalid::unless_empty(reader.finish(), || {
+            // Only now: the hash follows the JSON down, which is known to end only once it was checked.
+            let payload = PayloadHash::of(&self.payload());
+            NewRun { id, meta, idempotency_key, open, tasks, payload }
+        })
     }
 
     fn payload(&self) -> String {

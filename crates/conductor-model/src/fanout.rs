@@ -74,15 +74,13 @@ fn read(input: &str, issues: &mut Vec<Issue>) -> Option<Fanout> {
             _ => wrong(IssueCode::TooBig, issues),
         };
     }
-    match fanout.parse::<u128>() {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match fanout.parse() {
         Ok(0) => wrong(IssueCode::TooSmall, issues),
-        Ok(count) => match u32::try_from(count) {
-            Ok(count) if count <= MAX_FANOUT => Some(Fanout::Count(count)),
-            _ => wrong(IssueCode::TooBig, issues),
-        },
-        Err(_) if fanout.starts_with('-') && fanout[1..].parse::<u128>().is_ok() => {
-            wrong(IssueCode::TooSmall, issues)
-        }
+        Ok(count @ 1..=MAX_FANOUT) => Some(Fanout::Count(count)),
+        Ok(_) => wrong(IssueCode::TooBig, issues),
+        Err(_) if digits(fanout) => wrong(IssueCode::TooBig, issues),
+        Err(_) if fanout.strip_prefix('-').is_some_and(digits) => wrong(IssueCode::TooSmall, issues),
         Err(_) => wrong(IssueCode::InvalidType, issues),
     }
 }

@@ -81,6 +81,8 @@ impl fmt::Display for Issue {
     }
 }
 
+impl std::error::Error for Issue {}
+
 /// Everything that is wrong with a value. Nothing was written.
 ///
 /// There is always at least one issue.
@@ -99,7 +101,8 @@ impl Invalid {
         if issues.is_empty() { Ok(value()) } else { Err(Self(issues)) }
     }
 
-    /// The issues, in the order of the input.
+    /// The issues: first duplicate keys, then the known keys in the order in which they are documented, then
+    /// unknown keys.
     pub fn issues(&self) -> &[Issue] {
         &self.0
     }

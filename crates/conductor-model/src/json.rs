@@ -76,7 +76,7 @@ impl FromStr for Json {
             let message = format!("must be at most {MAX_JSON_BYTES} bytes of JSON, but has {}", text.len());
             return Err(Issue::new(IssueCode::TooBig, message));
         }
-        let text = text.trim_ascii();
+        let text = text.trim_matches([' ', '\t', '\n', '\r']);
         let mut reader = serde_json::Deserializer::from_str(text);
         Checked { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| {
             let message = error.to_string();
@@ -117,6 +117,11 @@ impl<'de> Deserialize<'de> for Json {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         raw.get().parse().map_err(D::Error::custom)
     }
+}
+
+/// Reads a member that is there: `null` is a value, and only an absent member is `None`.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 const DUPLICATE: &str = "the key ";

@@ -76,7 +76,8 @@ pub struct Run {
     pub created_at: Timestamp,
     /// When its row last changed.
     pub updated_at: Timestamp,
-    /// What the submitter wanted to remember with it.
+    /// What the submitter wanted to remember with it; absent, and not `null`, in the JSON of a record that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::present")]
     pub meta: Option<Json>,
     /// The key under which it was submitted once.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -109,9 +110,11 @@ pub struct Task {
     pub updated_at: Timestamp,
     /// When it must be looked at again: a retry of a FAILED task, the start of a PENDING one.
     pub due_at: Option<Timestamp>,
-    /// What it works on.
+    /// What it works on; absent, and not `null`, in the JSON of a record that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::present")]
     pub input: Option<Json>,
-    /// What came out of it.
+    /// What came out of it; absent, and not `null`, in the JSON of a record that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::present")]
     pub output: Option<Json>,
     /// How often it was retried.
     pub retry_count: u32,

@@ -59,7 +59,8 @@ pub struct ReplayError {
 
 /// Computes the state of every run and task, and every number, from events in commit order.
 ///
-/// Each event goes through [`transition`], so that an impossible history is refused where it becomes so.
+/// Each event goes through [`transition`], and children are created in the order of their indices, so that an
+/// impossible history is refused where it becomes so. What was computed is then of no use any more.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// The runs so far.
@@ -91,21 +92,17 @@ impl Replay {
             EventBody::RunCreated => {
                 let run =
                     ReplayedRun { state: State::Pending, numbers: Numbers::open(), tally: Tally::default() };
-                return self.runs.insert(id, run).map_or(Ok(()), |_| Err(format!("run {id} exists already")));
+                return self.insert_run(id, run);
             }
             EventBody::RunAdopted { state, numbers, tally } => {
-                self.runs.insert(id, ReplayedRun { state, numbers, tally });
-                return Ok(());
+                return self.insert_run(id, ReplayedRun { state, numbers, tally });
             }
             EventBody::Original { .. } => return Ok(()),
             _ => {}
         }
-        let run = self.runs.get_mut(&id).ok_or_else(|| format!("run {id} does not exist"))?;
+        let run = self.run(id)?;
         let signal = match *body {
-            EventBody::RunSealed { total } => {
-                run.numbers.total = Some(total);
-                return Ok(());
-            }
+            EventBody::RunSealed { total } => return seal(&mut run.numbers, total),
             EventBody::RunStarted => Signal::Start,
             EventBody::RunAggregated { state } => signal_to(state)?,
             EventBody::RunCancelled => Signal::Cancel,
@@ -118,6 +115,9 @@ impl Replay {
     }
 
     fn apply_to_task(&mut self, run: RunId, id: TaskId, body: &EventBody) -> Result<(), String> {
+        if let Some(task) = self.tasks.get(&id).filter(|task| task.run != run) {
+            return Err(format!("task {id} belongs to run {}", task.run));
+        }
         match body {
             EventBody::TaskCreated { index, fanout } => {
                 let numbers = fanout.map(|fanout| match fanout {
@@ -127,30 +127,44 @@ impl Replay {
                 self.create(run, None, id, *index, numbers)
             }
             EventBody::TaskFannedOut { first, last, first_id, parents } => {
-                let parents: HashMap<u32, u32> = parents.iter().copied().collect();
-                for index in *first..=*last {
-                    let child = TaskId::from_u128(first_id.as_u128() + u128::from(index - first));
-                    let numbers = parents.get(&index).map(|total| Numbers::sealed(*total));
+                let ids = (first_id.as_u128()..=u128::MAX).map(TaskId::from_u128);
+                let mut parents: HashMap<u32, u32> = parents.iter().copied().collect();
+                let mut created = 0;
+                for (index, child) in (*first..=*last).zip(ids) {
+                    let numbers = parents.remove(&index).map(Numbers::sealed);
                     self.create(run, Some(id), child, index, numbers)?;
+                    created = index;
+                }
+                if created != *last || !parents.is_empty() {
+                    return Err(format!("children {first} to {last} are not what it created"));
                 }
                 Ok(())
             }
             EventBody::TaskSealed { total } => {
-                let numbers = self.task(id)?.numbers.as_mut().ok_or("a leaf is sealed")?;
-                numbers.total = Some(*total);
-                Ok(())
+                seal(self.task(id)?.numbers.as_mut().ok_or("a leaf is sealed")?, *total)
             }
             EventBody::TaskAdopted { parent, index, state, retry_due, retry_count, attempt, numbers } => {
                 let (parent, index, numbers) = (*parent, *index, *numbers);
                 let (state, retry_due, retry_count, attempt) = (*state, *retry_due, *retry_count, *attempt);
                 let task =
                     ReplayedTask { run, parent, index, state, retry_due, retry_count, attempt, numbers };
-                self.tasks.insert(id, task);
-                Ok(())
+                self.insert_task(id, task)
             }
             EventBody::Original { .. } => Ok(()),
             other => self.transit(id, other),
         }
+    }
+
+    fn insert_run(&mut self, id: RunId, run: ReplayedRun) -> Result<(), String> {
+        self.runs.insert(id, run).map_or(Ok(()), |_| Err(format!("run {id} exists already")))
+    }
+
+    fn insert_task(&mut self, id: TaskId, task: ReplayedTask) -> Result<(), String> {
+        self.tasks.insert(id, task).map_or(Ok(()), |_| Err(format!("task {id} exists already")))
+    }
+
+    fn run(&mut self, id: RunId) -> Result<&mut ReplayedRun, String> {
+        self.runs.get_mut(&id).ok_or_else(|| format!("run {id} does not exist"))
     }
 
     fn task(&mut self, id: TaskId) -> Result<&mut ReplayedTask, String> {
@@ -167,11 +181,19 @@ impl Replay {
     ) -> Result<(), String> {
         let (state, retry_due, retry_count, attempt) = (State::Pending, false, 0, 0);
         let task = ReplayedTask { run, parent, index, state, retry_due, retry_count, attempt, numbers };
-        self.count(&task, None)?;
-        if self.tasks.insert(id, task).is_some() {
-            return Err(format!("task {id} exists already"));
+        let (state, family) = self.family(&task)?;
+        let next = family.children.saturating_add(1);
+        if state.is_terminal() {
+            return Err(format!("child {index} comes into being below something {state}"));
         }
-        Ok(())
+        if index != next {
+            return Err(format!("child {index} comes into being where {next} is the next"));
+        }
+        if let Some(total) = family.total.filter(|total| index > *total) {
+            return Err(format!("child {index} comes into being where there are to be {total}"));
+        }
+        self.count(&task, None)?;
+        self.insert_task(id, task)
     }
 
     fn transit(&mut self, id: TaskId, body: &EventBody) -> Result<(), String> {
@@ -189,6 +211,13 @@ impl Replay {
         };
         let task = self.task(id)?;
         let before = task.subject();
+        match (before.shape, body) {
+            (Shape::Leaf, EventBody::TaskAggregated { .. }) => return Err("a leaf has no children".into()),
+            (Shape::Parent, EventBody::TaskSucceeded | EventBody::TaskFailed { due_at: Some(_), .. }) => {
+                return Err("a parent's state follows from its children".into());
+            }
+            _ => {}
+        }
         task.state = transition(before, signal).map_err(|e: IllegalTransition| e.to_string())?;
         task.retry_due = matches!(body, EventBody::TaskFailed { due_at: Some(_), .. });
         match signal {
@@ -201,17 +230,35 @@ impl Replay {
         self.count(&task, Some(before))
     }
 
+    /// The state and the numbers of a task's parent, or of its run.
+    fn family(&mut self, task: &ReplayedTask) -> Result<(State, &mut Numbers), String> {
+        match task.parent {
+            None => self.run(task.run).map(|run| (run.state, &mut run.numbers)),
+            Some(parent) => {
+                let parent = self.task(parent)?;
+                Ok((parent.state, parent.numbers.as_mut().ok_or("a leaf has a child")?))
+            }
+        }
+    }
+
     /// Counts a task in its parent's numbers, or its run's, and in the run's tally.
     fn count(&mut self, task: &ReplayedTask, before: Option<Subject>) -> Result<(), String> {
-        let run = self.runs.get_mut(&task.run).ok_or_else(|| format!("run {} does not exist", task.run))?;
-        run.tally.count(before.map(|subject| subject.state), task.state);
-        let numbers = match task.parent {
-            None => &mut run.numbers,
-            Some(parent) => self.task(parent)?.numbers.as_mut().ok_or("a leaf has a child")?,
-        };
+        self.run(task.run)?.tally.count(before.map(|subject| subject.state), task.state);
+        let (_, numbers) = self.family(task)?;
         numbers.count(before, task.subject());
         Ok(())
     }
+}
+
+fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
+    if let Some(sealed) = numbers.total {
+        return Err(format!("is sealed already, with {sealed} children"));
+    }
+    if total < numbers.children {
+        return Err(format!("is sealed with {total} children, but has {}", numbers.children));
+    }
+    numbers.total = Some(total);
+    Ok(())
 }
 
 fn signal_to(state: State) -> Result<Signal, String> {

@@ -139,7 +139,7 @@ pub struct Subject {
 impl Subject {
     /// In a terminal state, with no retry due: its outcome counts for its parent.
     pub fn is_settled(self) -> bool {
-        self.state.is_terminal() && !self.retry_due
+        self.state.is_terminal() && !(self.state == State::Failed && self.retry_due)
     }
 }
 

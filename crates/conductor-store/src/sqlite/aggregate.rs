@@ -13,7 +13,8 @@ impl SqliteStore {
     pub(super) fn aggregate_step(&self, step: &Step) -> Result<Aggregated, Fault> {
         let something = |connection: &Connection| {
             let scope = ScopeKey::of(step.scope, connection)?;
-            Ok(!parents(connection, scope, 1)?.is_empty() || !runs(connection, scope, 1)?.is_empty())
+            let parents = candidates(connection, PARENTS_TO_DECIDE, scope, 1)?;
+            Ok(!parents.is_empty() || !candidates(connection, RUNS_TO_DECIDE, scope, 1)?.is_empty())
         };
         if !self.probe(something)? {
             return Ok(Aggregated::default());
@@ -22,18 +23,9 @@ impl SqliteStore {
     }
 }
 
-fn parents(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
-    match scope.run() {
-        Some(run) => connection.all(PARENTS_TO_DECIDE_OF_RUN, params![limit, run], |row| row.get(0)),
-        None => connection.all(PARENTS_TO_DECIDE, [limit], |row| row.get(0)),
-    }
-}
-
-fn runs(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
-    match scope.run() {
-        Some(run) => connection.all(RUN_TO_DECIDE, params![limit, run], |row| row.get(0)),
-        None => connection.all(RUNS_TO_DECIDE, [limit], |row| row.get(0)),
-    }
+fn candidates(connection: &Connection, sql: &str, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+    let (from, to) = scope.range();
+    connection.all(sql, params![limit, from, to], |row| row.get(0))
 }
 
 /// Decides parents first; a run, or a parent of parents, that can be decided only then is left to the next step.
@@ -41,10 +33,10 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
     let limit = step.limit.max(1);
     let scope = ScopeKey::of(step.scope, write.tx())?;
     let mut done = Aggregated::default();
-    for key in parents(write.tx(), scope, limit)? {
+    for key in candidates(write.tx(), PARENTS_TO_DECIDE, scope, limit)? {
         done.parents += u32::from(decide_parent(write, key)?);
     }
-    for key in runs(write.tx(), scope, limit.saturating_sub(done.parents))? {
+    for key in candidates(write.tx(), RUNS_TO_DECIDE, scope, limit.saturating_sub(done.parents))? {
         done.runs += u32::from(decide_run(write, key)?);
     }
     done.more = done.parents + done.runs > 0;
@@ -94,14 +86,9 @@ fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
 }
 
 pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) LIMIT ?1";
-
-pub(super) const PARENTS_TO_DECIDE_OF_RUN: &str = "SELECT key FROM conductor_tasks \
-    INDEXED BY conductor_tasks_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND run = ?2 LIMIT ?1";
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND run BETWEEN ?2 AND ?3 \
+    ORDER BY run, key LIMIT ?1";
 
 pub(super) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) LIMIT ?1";
-
-pub(super) const RUN_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND key = ?2 LIMIT ?1";
+    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND key BETWEEN ?2 AND ?3 \
+    ORDER BY key LIMIT ?1";

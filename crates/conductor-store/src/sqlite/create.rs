@@ -71,7 +71,8 @@ impl Write<'_> {
     }
 
     /// Inserts the children of a parent with these indices; `items` are their inputs, in order, or empty when they
-    /// have their parent's. An item that holds `fanout` makes a parent, unless the items are `opaque`.
+    /// have their parent's. An item that holds `fanout` makes a parent, unless the items are `opaque`. Says whether
+    /// any of them is a parent.
     pub(super) fn create_children(
         &mut self,
         family: &Family,
@@ -79,7 +80,7 @@ impl Write<'_> {
         ids: IdBlock,
         items: &[&str],
         opaque: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let (first, last) = (*indices.start(), *indices.end());
         let (tx, ledger, now) = self.parts();
         let mut insert = Insert::on(tx)?;
@@ -121,8 +122,10 @@ impl Write<'_> {
             ledger.count(tx, place, now, None, Subject { shape, ..PENDING_LEAF })?;
         }
         let first_id = ids.first_task();
+        let has_parents = !parents.is_empty();
         let body = EventBody::TaskFannedOut { first, last, first_id, parents };
-        event_log::record(tx, family.run, Some(family.parent), now, &body)
+        event_log::record(tx, family.run, Some(family.parent), now, &body)?;
+        Ok(has_parents)
     }
 
     /// Reads what the children of a parent will have in common.

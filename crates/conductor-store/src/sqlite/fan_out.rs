@@ -24,10 +24,8 @@ impl SqliteStore {
 }
 
 fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
-    match scope.run() {
-        Some(run) => connection.all(TO_FAN_OUT_OF_RUN, params![limit, run], |row| row.get(0)),
-        None => connection.all(TO_FAN_OUT, [limit], |row| row.get(0)),
-    }
+    let (from, to) = scope.range();
+    connection.all(TO_FAN_OUT, params![limit, from, to], |row| row.get(0))
 }
 
 fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
@@ -65,7 +63,7 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     let numbers = *ledger.parent(tx, parent)?;
     let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created { count: 0, more: false }) };
     let count = indices.end() - indices.start() + 1;
-    let more = numbers.total.is_some_and(|total| *indices.end() < total);
+    let rest = numbers.total.is_some_and(|total| *indices.end() < total);
     let from = *indices.start() as usize - 1;
     let input = match readable_input(write.tx(), parent, numbers) {
         Ok(input) => input,
@@ -79,8 +77,8 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     let items = items.get(from..from + count as usize).unwrap_or_default();
     let Some(taken) = ids.take(count) else { return Ok(Created { count: 0, more: true }) };
     let family = write.family(parent)?;
-    write.create_children(&family, indices, taken, items, false)?;
-    Ok(Created { count, more })
+    let has_parents = write.create_children(&family, indices, taken, items, false)?;
+    Ok(Created { count, more: rest || has_parents })
 }
 
 /// The parent's input, if it still asks for the fan-out that was submitted.
@@ -116,7 +114,5 @@ fn transit(
 }
 
 pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) LIMIT ?1";
-
-pub(super) const TO_FAN_OUT_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run = ?2 LIMIT ?1";
+    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run BETWEEN ?2 AND ?3 \
+    ORDER BY run, key LIMIT ?1";

@@ -19,27 +19,45 @@ pub(super) struct Place {
 }
 
 /// What the transaction knows of a run: its row, as it will be written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunEntry {
     pub(super) state: State,
     pub(super) numbers: Numbers,
     pub(super) tally: Tally,
 }
 
-/// The runs and parents that a transaction touches, read once and written once.
+/// The runs and parents that a transaction touches, read once and written once, if they changed.
 ///
 /// The order of writing does not matter, but it is that of the keys, so that the same work writes the same pages.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    runs: HashMap<i64, RunEntry>,
-    parents: HashMap<i64, Numbers>,
+    runs: HashMap<i64, Entered<RunEntry>>,
+    parents: HashMap<i64, Entered<Numbers>>,
+}
+
+/// A row as it was read, and as it will be written.
+#[derive(Debug)]
+struct Entered<T> {
+    read: T,
+    row: T,
+}
+
+impl<T: Copy + PartialEq> Entered<T> {
+    fn new(read: T) -> Self {
+        Self { read, row: read }
+    }
+
+    /// The row, if there is something to write.
+    fn changed(&self) -> Option<T> {
+        (self.row != self.read).then_some(self.row)
+    }
 }
 
 impl Ledger {
     /// A run's row, read at first touch.
     pub(super) fn run(&mut self, tx: &Connection, key: i64) -> Result<&mut RunEntry, Fault> {
         match self.runs.entry(key) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
                 let run = tx.first(SELECT_RUN, [key], |row| {
                     Ok(RunEntry {
@@ -48,23 +66,25 @@ impl Ledger {
                         tally: rows::tally(row, 7)?,
                     })
                 })?;
-                Ok(unknown.insert(run.ok_or_else(|| bad_row("run", key, "its row is missing"))?))
+                let run = run.ok_or_else(|| bad_row("run", key, "its row is missing"))?;
+                Ok(&mut unknown.insert(Entered::new(run)).row)
             }
         }
     }
 
-    /// A run that was inserted in this transaction.
+    /// A run whose row was inserted in this transaction.
     pub(super) fn insert_run(&mut self, key: i64, entry: RunEntry) {
-        self.runs.insert(key, entry);
+        self.runs.insert(key, Entered::new(entry));
     }
 
     /// A parent's numbers, read at first touch.
     pub(super) fn parent(&mut self, tx: &Connection, key: i64) -> Result<&mut Numbers, Fault> {
         match self.parents.entry(key) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
                 let numbers = tx.first(SELECT_PARENT, [key], |row| rows::numbers(row, 0))?.flatten();
-                Ok(unknown.insert(numbers.ok_or_else(|| bad_row("task", key, "it is no parent"))?))
+                let numbers = numbers.ok_or_else(|| bad_row("task", key, "it is no parent"))?;
+                Ok(&mut unknown.insert(Entered::new(numbers)).row)
             }
         }
     }
@@ -109,40 +129,49 @@ impl Ledger {
         event_log::record_transition(tx, key, None, now, (Shape::Run, signal))
     }
 
-    /// Writes each run and parent once.
+    /// Writes each run and parent that changed, once.
     pub(super) fn flush(self, tx: &Connection, now: Timestamp) -> Result<(), Fault> {
         let mut parents: Vec<_> = self.parents.into_iter().collect();
         parents.sort_unstable_by_key(|(key, _)| *key);
-        for (key, numbers) in parents {
-            write_parent(tx, key, numbers, now)?;
+        for (key, parent) in parents {
+            if let Some(numbers) = parent.changed() {
+                write_parent(tx, key, numbers, now)?;
+            }
         }
         let mut runs: Vec<_> = self.runs.into_iter().collect();
         runs.sort_unstable_by_key(|(key, _)| *key);
         for (key, run) in runs {
-            let Numbers { total, children, open, failed, cancelled } = run.numbers;
-            let tally = run.tally;
-            tx.run(
-                UPDATE_RUN,
-                params![
-                    key,
-                    rows::state_code(run.state),
-                    now.as_millis(),
-                    i64::from(total.is_some()),
-                    total,
-                    children,
-                    open,
-                    failed,
-                    cancelled,
-                    tally.pending.cast_signed(),
-                    tally.running.cast_signed(),
-                    tally.succeeded.cast_signed(),
-                    tally.failed.cast_signed(),
-                    tally.cancelled.cast_signed(),
-                ],
-            )?;
+            if let Some(run) = run.changed() {
+                write_run(tx, key, run, now)?;
+            }
         }
         Ok(())
     }
+}
+
+fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result<(), Fault> {
+    let RunEntry { state, numbers, tally } = run;
+    let Numbers { total, children, open, failed, cancelled } = numbers;
+    tx.run(
+        UPDATE_RUN,
+        params![
+            key,
+            rows::state_code(state),
+            now.as_millis(),
+            i64::from(total.is_some()),
+            total,
+            children,
+            open,
+            failed,
+            cancelled,
+            tally.pending.cast_signed(),
+            tally.running.cast_signed(),
+            tally.succeeded.cast_signed(),
+            tally.failed.cast_signed(),
+            tally.cancelled.cast_signed(),
+        ],
+    )?;
+    Ok(())
 }
 
 fn write_parent(tx: &Connection, key: i64, numbers: Numbers, now: Timestamp) -> Result<(), Fault> {

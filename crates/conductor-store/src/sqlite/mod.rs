@@ -21,6 +21,8 @@ mod rows;
 mod seal;
 mod submit;
 mod task_row;
+#[cfg(test)]
+mod tests;
 mod transit;
 mod write;
 

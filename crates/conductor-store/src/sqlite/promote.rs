@@ -26,12 +26,10 @@ impl SqliteStore {
 
 fn due(connection: &Connection, step: &Step, limit: u32) -> Result<Vec<i64>, Fault> {
     let scope = ScopeKey::of(step.scope, connection)?;
-    seek(connection, START_DUE, START_DUE_OF_RUN, scope, step.now, limit)
+    seek(connection, START_DUE, scope, step.now, limit)
 }
 
 pub(super) const START_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ?2 LIMIT ?1";
-pub(super) const START_DUE_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ?2 AND run = ?3 LIMIT ?1";
+    WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
 
-const PROMOTE: &str = "UPDATE conductor_tasks SET due_at = NULL, updated_at = ?2 WHERE key = ?1";
+pub(super) const PROMOTE: &str = "UPDATE conductor_tasks SET due_at = NULL, updated_at = ?2 WHERE key = ?1";

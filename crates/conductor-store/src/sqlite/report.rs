@@ -110,4 +110,4 @@ fn fail(
     write.transit(task, Signal::Fail, Brings { output: None, failure: Some((error, after)) })
 }
 
-const TOUCH: &str = "UPDATE conductor_tasks SET updated_at = ?2 WHERE key = ?1";
+pub(super) const TOUCH: &str = "UPDATE conductor_tasks SET updated_at = ?2 WHERE key = ?1";

@@ -30,34 +30,28 @@ impl SqliteStore {
 /// The keys of FAILED tasks whose retry is due: the rule is [`conductor_model::retry_is_due`].
 fn due(connection: &Connection, step: &Step, limit: u32) -> Result<Vec<i64>, Fault> {
     let scope = ScopeKey::of(step.scope, connection)?;
-    let mut keys = seek(connection, RETRY_DUE, RETRY_DUE_OF_RUN, scope, step.now, limit)?;
+    let mut keys = seek(connection, RETRY_DUE, scope, step.now, limit)?;
     let rest = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
     if rest > 0 {
         let jumped = step.now.plus_millis(MAX_BACKOFF_MS);
-        keys.extend(seek(connection, RETRY_JUMPED, RETRY_JUMPED_OF_RUN, scope, jumped, rest)?);
+        keys.extend(seek(connection, RETRY_JUMPED, scope, jumped, rest)?);
     }
     Ok(keys)
 }
 
+/// The keys that a statement over the index of what is due finds, on one side of a moment.
 pub(super) fn seek(
     connection: &Connection,
-    all: &str,
-    of_run: &str,
+    sql: &str,
     scope: ScopeKey,
-    at: Timestamp,
+    moment: Timestamp,
     limit: u32,
 ) -> Result<Vec<i64>, Fault> {
-    match scope.run() {
-        Some(run) => connection.all(of_run, params![limit, at.as_millis(), run], |row| row.get(0)),
-        None => connection.all(all, params![limit, at.as_millis()], |row| row.get(0)),
-    }
+    let (from, to) = scope.range();
+    connection.all(sql, params![limit, moment.as_millis(), from, to], |row| row.get(0))
 }
 
 pub(super) const RETRY_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NOT NULL AND due_at <= ?2 LIMIT ?1";
-pub(super) const RETRY_DUE_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NOT NULL AND due_at <= ?2 AND run = ?3 LIMIT ?1";
+    WHERE state = 3 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
 pub(super) const RETRY_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NOT NULL AND due_at > ?2 LIMIT ?1";
-pub(super) const RETRY_JUMPED_OF_RUN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NOT NULL AND due_at > ?2 AND run = ?3 LIMIT ?1";
+    WHERE state = 3 AND due_at > ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";

@@ -76,6 +76,16 @@ pub(super) fn backoff(row: &Row<'_>, column: usize) -> rusqlite::Result<Backoff>
     })
 }
 
+/// For steps, which a row that another program changed never stops: a backoff that cannot be read is none.
+pub(super) fn readable_backoff(row: &Row<'_>, column: usize) -> Backoff {
+    backoff(row, column).unwrap_or_default()
+}
+
+/// For steps likewise: a number of retries that cannot be read is none.
+pub(super) fn readable_max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxRetries> {
+    max_retries(row, column).or_else(|_| MaxRetries::try_from(0).map_err(|issue| unreadable(column, issue)))
+}
+
 pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxRetries> {
     MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
 }

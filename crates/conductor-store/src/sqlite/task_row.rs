@@ -49,8 +49,8 @@ impl TaskRow {
             due_at: rows::due_at(row, 6)?,
             attempt: row.get(7)?,
             retry_count: row.get(8)?,
-            max_retries: rows::max_retries(row, 9)?,
-            backoff: rows::backoff(row, 10)?,
+            max_retries: rows::readable_max_retries(row, 9)?,
+            backoff: rows::readable_backoff(row, 10),
             lease_until: row.get(11)?,
         })
     }

@@ -173,14 +173,19 @@ impl ScopeKey {
         }
     }
 
-    /// The run's key, for statements with `run = ?`; `None` for all runs.
+    /// The run's key; `None` for all runs.
     pub(super) fn run(self) -> Option<i64> {
         match self {
             Self::All => None,
             Self::Run(key) => Some(key),
-            // AUTOINCREMENT keys begin with 1.
             Self::Nothing => Some(0),
         }
+    }
+
+    /// The keys of the runs, for statements with `run BETWEEN ? AND ?`: the index is searched in either case.
+    pub(super) fn range(self) -> (i64, i64) {
+        // AUTOINCREMENT keys begin with 1.
+        self.run().map_or((1, i64::MAX), |key| (key, key))
     }
 }
 

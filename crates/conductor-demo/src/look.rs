@@ -1,0 +1,73 @@
+//! Reading what a scenario needs to see.
+
+use crate::failure::Failure;
+use conductor_model::{Event, Run, RunId, State, Task, TaskId};
+use conductor_store::{EventFilter, MAX_PAGE, Query, Reported, TaskFilter};
+
+/// A run that is there.
+pub(crate) fn run(store: &impl Query, id: RunId) -> Result<Run, Failure> {
+    store.run(id)?.ok_or_else(|| Failure::new(format!("run {id} is not there")))
+}
+
+/// The state of a run.
+pub(crate) fn state(store: &impl Query, run_id: RunId) -> Result<State, Failure> {
+    Ok(run(store, run_id)?.state)
+}
+
+/// A task that is there.
+pub(crate) fn task(store: &impl Query, id: TaskId) -> Result<Task, Failure> {
+    store.task(id)?.ok_or_else(|| Failure::new(format!("task {id} is not there")))
+}
+
+/// The first root task of a run.
+pub(crate) fn root(store: &impl Query, run: RunId) -> Result<Task, Failure> {
+    let first = store.tasks(run, TaskFilter::default(), None, 1)?.items.pop();
+    first.ok_or_else(|| Failure::new(format!("run {run} has no task")))
+}
+
+/// The children of a parent that has few.
+pub(crate) fn children(store: &impl Query, parent: TaskId) -> Result<Vec<Task>, Failure> {
+    Ok(store.children(parent, 0, MAX_PAGE)?.items)
+}
+
+/// Does something with every child of a parent, page by page.
+pub(crate) fn each_child(
+    store: &impl Query,
+    parent: TaskId,
+    mut visit: impl FnMut(Task) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = Some(0);
+    while let Some(index) = after {
+        let page = store.children(parent, index, MAX_PAGE)?;
+        page.items.into_iter().try_for_each(&mut visit)?;
+        after = page.next;
+    }
+    Ok(())
+}
+
+/// Does something with every event that a filter lets through, page by page.
+pub(crate) fn each_event(
+    store: &impl Query,
+    filter: EventFilter<'_>,
+    mut visit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = Some(0);
+    while let Some(seq) = after {
+        let page = store.events(filter, seq, MAX_PAGE)?;
+        page.items.into_iter().try_for_each(&mut visit)?;
+        after = page.next;
+    }
+    Ok(())
+}
+
+/// Holds if every report was written.
+pub(crate) fn applied(reports: Vec<Reported>) -> Result<(), Failure> {
+    for report in reports {
+        match report {
+            Reported::Applied => {}
+            Reported::Refused(why) => return Err(why.into()),
+            other => return Err(Failure::new(format!("a report was not applied: {other:?}"))),
+        }
+    }
+    Ok(())
+}

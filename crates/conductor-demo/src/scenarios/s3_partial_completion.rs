@@ -1,0 +1,51 @@
+//! As long as one child is not settled, nothing is decided.
+
+use super::Scenario;
+use crate::{
+    failure::{Failure, check},
+    look,
+    stage::Stage,
+};
+use conductor_model::{RunDraft, State, TaskDraft};
+use conductor_store::{Report, Reports, Scope, Store, Submit};
+use conductor_workers::{aggregate, fanout};
+use serde_json::json;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    title: "Partial completion",
+    about: "Two of three children are done, the third still runs: nothing is decided early. With the third,\n\
+        everything is.",
+    play,
+};
+
+fn play(stage: &Stage) -> Result<(), Failure> {
+    let (store, source) = stage.open()?;
+    let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
+    let run = store.submit(&Submit::new(run, &source))?.run;
+    let scope = Scope::Run(run);
+    fanout::run_once(&store, scope, &source)?;
+
+    let parent = look::root(&store, run)?.id;
+    let children = look::children(&store, parent)?;
+    let reports = children.iter().map(|child| match child.index {
+        3 => Report::started(child.id),
+        _ => Report::succeeded(child.id),
+    });
+    look::applied(store.report(&Reports::new(reports, &source))?)?;
+
+    // However often the aggregate worker looks, it decides nothing.
+    for _ in 0..3 {
+        let decided = aggregate::run_once(&store, scope, &source)?;
+        check("the number of decided parents and runs", decided.parents + decided.runs, 0)?;
+    }
+    stage.show(&store, run)?;
+    check("the parent", look::task(&store, parent)?.state, State::Running)?;
+    check("the run", look::state(&store, run)?, State::Running)?;
+
+    let last = Report::succeeded(children[2].id);
+    look::applied(store.report(&Reports::new([last], &source))?)?;
+    aggregate::run_once(&store, scope, &source)?;
+    stage.gap();
+    stage.show(&store, run)?;
+    check("the run, in the end,", look::state(&store, run)?, State::Succeeded)
+}

@@ -1,0 +1,121 @@
+//! What the counting came to, as a table: one row per extension, the one with the most words first.
+
+use super::count::{self, Count};
+use crate::{
+    failure::Failure,
+    screen::{counted, grouped},
+    stage::Stage,
+};
+use conductor_model::{State, Task};
+use std::{collections::BTreeMap, path::Path};
+
+/// How many extensions have a row of their own.
+const ROWS: usize = 12;
+/// How many failures are shown.
+const FAILURES: usize = 5;
+
+/// The files of one extension, or all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Row {
+    files: u64,
+    lines: u64,
+    words: u64,
+}
+
+impl Row {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            lines: self.lines + other.lines,
+            words: self.words + other.words,
+        }
+    }
+}
+
+/// What the counting came to.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    rows: BTreeMap<String, Row>,
+    failures: u64,
+    /// The first of them, in words.
+    failed: Vec<String>,
+}
+
+impl Totals {
+    /// Adds what became of one file.
+    pub(super) fn add(&mut self, child: &Task) -> Result<(), Failure> {
+        let path = count::path(child).map_err(|error| Failure::new(error.to_string()))?;
+        match (child.state, &child.output) {
+            (State::Succeeded, Some(output)) => {
+                let Count { lines, words } = output.to()?;
+                let row = self.rows.entry(extension(&path)).or_default();
+                *row = row.plus(Row { files: 1, lines, words });
+            }
+            (State::Failed, _) => self.add_failure(&path, child),
+            (state, _) => return Err(Failure::new(format!("{path} is {state} in the end"))),
+        }
+        Ok(())
+    }
+
+    fn add_failure(&mut self, path: &str, child: &Task) {
+        self.failures += 1;
+        if self.failed.len() < FAILURES {
+            let error = child.last_error.as_ref().map_or("", |error| error.as_str());
+            let attempts = counted(child.attempt, "attempt", "attempts");
+            self.failed.push(format!("FAILED after {attempts}: {path}: {error}"));
+        }
+    }
+
+    /// How many files were counted.
+    pub(super) fn files(&self) -> u64 {
+        self.sum().files
+    }
+
+    /// How many could not be.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    fn sum(&self) -> Row {
+        self.rows.values().copied().fold(Row::default(), Row::plus)
+    }
+
+    /// Shows the table and the failures.
+    pub(super) fn show(&self, stage: &Stage) {
+        stage.gap();
+        self.table().into_iter().for_each(|line| stage.say(line));
+        if self.failures > 0 {
+            stage.gap();
+        }
+        self.failed.iter().for_each(|line| stage.say(stage.screen.verdict(false, line)));
+        let others = self.failures.saturating_sub(FAILURES as u64);
+        if others > 0 {
+            stage.say(format_args!("… {} more FAILED", grouped(others)));
+        }
+    }
+
+    fn table(&self) -> Vec<String> {
+        let mut rows: Vec<(String, Row)> = self.rows.iter().map(|(name, row)| (name.clone(), *row)).collect();
+        rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.words));
+        let others = rows.split_off(rows.len().min(ROWS));
+        if !others.is_empty() {
+            let name = counted(others.len() as u64, "other", "others");
+            rows.push((name, others.into_iter().map(|(_, row)| row).fold(Row::default(), Row::plus)));
+        }
+        rows.push(("all".to_owned(), self.sum()));
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(9);
+        let mut lines =
+            vec![format!("{:width$}  {:>9}  {:>11}  {:>11}", "extension", "files", "lines", "words")];
+        lines.extend(rows.into_iter().map(|(name, Row { files, lines, words })| {
+            let (files, lines, words) = (grouped(files), grouped(lines), grouped(words));
+            format!("{name:width$}  {files:>9}  {lines:>11}  {words:>11}")
+        }));
+        lines.push(format!("{:width$}  {:>9}", "failed", grouped(self.failures)));
+        lines
+    }
+}
+
+fn extension(path: &str) -> String {
+    let extension = Path::new(path).extension();
+    extension.map_or_else(|| "(none)".to_owned(), |extension| extension.to_string_lossy().to_lowercase())
+}

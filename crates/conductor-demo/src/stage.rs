@@ -1,0 +1,53 @@
+//! The stage that every scenario stands on: a database file, the library's view of time and chance, a screen.
+
+use crate::{failure::Failure, screen::Screen, tree};
+use conductor_model::RunId;
+use conductor_store::{Query, Source, SqliteStore};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+/// What a scenario is given.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// The database file.
+    pub(crate) database: PathBuf,
+    /// The folder whose words are counted.
+    pub(crate) input: PathBuf,
+    /// Where to print.
+    pub(crate) screen: Screen,
+}
+
+impl Stage {
+    /// Opens the database, as a process of its own would.
+    pub(crate) fn open(&self) -> Result<(SqliteStore, Source), Failure> {
+        open(&self.database)
+    }
+
+    /// Says something in the course of a scenario.
+    pub(crate) fn say(&self, text: impl Display) {
+        self.screen.line(format_args!("   {text}"));
+    }
+
+    /// Leaves a line free.
+    pub(crate) fn gap(&self) {
+        self.screen.line("");
+    }
+
+    /// Shows a run and its tasks.
+    pub(crate) fn show(&self, store: &impl Query, run: RunId) -> Result<(), Failure> {
+        let lines = tree::of(store, run)?;
+        for line in tree::painted(&lines, &self.screen) {
+            self.say(line);
+        }
+        Ok(())
+    }
+}
+
+/// Opens a database, and says which one it is that cannot be opened.
+pub(crate) fn open(database: &Path) -> Result<(SqliteStore, Source), Failure> {
+    let store = SqliteStore::open(database)
+        .map_err(|error| Failure::from(error).during(format_args!("{}", database.display())))?;
+    Ok((store, Source::system()))
+}

@@ -1,0 +1,181 @@
+//! What numbers decide for a parent or a run, and which children are missing.
+
+use conductor_model::{Decision, MAX_FANOUT, Numbers, Shape, State, Subject, Tally};
+use proptest::prelude::*;
+
+fn standing(state: State, retry_due: bool) -> Subject {
+    Subject { shape: Shape::Leaf, state, retry_due: state == State::Failed && retry_due }
+}
+
+fn a_standing() -> impl Strategy<Value = Subject> {
+    (proptest::sample::select(&State::ALL[..]), any::<bool>())
+        .prop_map(|(state, retry_due)| standing(state, retry_due))
+}
+
+/// What happens to the children: a new one appears, or the one at that place moves.
+#[derive(Clone, Debug)]
+enum Step {
+    Create(Subject),
+    Move(prop::sample::Index, Subject),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        a_standing().prop_map(Step::Create),
+        (any::<prop::sample::Index>(), a_standing()).prop_map(|(which, to)| Step::Move(which, to)),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+/// The numbers of these children, counted from scratch.
+fn recount(total: Option<u32>, children: &[Subject]) -> Numbers {
+    let number = |of: &dyn Fn(&Subject) -> bool| {
+        u32::try_from(children.iter().filter(|child| of(child)).count()).unwrap()
+    };
+    let settled_as = |state| move |child: &Subject| child.state == state && !child.retry_due;
+    let open = |child: &Subject| {
+        matches!(child.state, State::Pending | State::Running)
+            || (child.state == State::Failed && child.retry_due)
+    };
+    Numbers {
+        total,
+        children: number(&|_| true),
+        open: number(&open),
+        failed: number(&settled_as(State::Failed)),
+        cancelled: number(&settled_as(State::Cancelled)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn counting_each_movement_equals_counting_from_scratch(total in any::<Option<u32>>(), steps in steps()) {
+        let mut numbers = total.map_or_else(Numbers::open, Numbers::sealed);
+        let mut tally = Tally::default();
+        let mut children: Vec<Subject> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Create(child) => {
+                    numbers.count(None, child);
+                    tally.count(None, child.state);
+                    children.push(child);
+                }
+                Step::Move(which, to) if !children.is_empty() => {
+                    let child = which.get_mut(&mut children);
+                    numbers.count(Some(*child), to);
+                    tally.count(Some(child.state), to.state);
+                    *child = to;
+                }
+                Step::Move(..) => {}
+            }
+            prop_assert_eq!(numbers, recount(total, &children));
+            for state in State::ALL {
+                let counted = children.iter().filter(|child| child.state == state).count();
+                prop_assert_eq!(tally.of(state), counted as u64);
+            }
+            prop_assert_eq!(tally.total(), children.len() as u64);
+            let succeeded = children.iter().filter(|child| child.state == State::Succeeded).count();
+            prop_assert_eq!(numbers.succeeded() as usize, succeeded);
+        }
+    }
+
+    #[test]
+    fn nothing_is_decided_until_it_is_sealed_and_every_child_exists_and_none_is_open(
+        children in prop::collection::vec(a_standing(), 0..12),
+        total in prop::option::of(0_u32..12),
+    ) {
+        let complete = total.is_some_and(|total| total as usize == children.len());
+        let none_open = children.iter().all(|child| child.is_settled());
+        let decision = recount(total, &children).decide();
+        prop_assert_eq!(decision == Decision::Wait, !(complete && none_open));
+    }
+
+    #[test]
+    fn a_complete_parent_follows_its_children_failed_before_cancelled_before_succeeded(
+        states in prop::collection::vec(
+            proptest::sample::select(&[State::Succeeded, State::Failed, State::Cancelled][..]), 0..8),
+    ) {
+        let children: Vec<Subject> = states.iter().map(|state| standing(*state, false)).collect();
+        let expected = [State::Failed, State::Cancelled]
+            .into_iter()
+            .find(|state| states.contains(state))
+            .unwrap_or(State::Succeeded);
+        let total = u32::try_from(children.len()).unwrap();
+        prop_assert_eq!(recount(Some(total), &children).decide(), Decision::Settle(expected));
+    }
+
+    #[test]
+    fn the_missing_children_are_the_next_ones_and_never_more_than_asked_for(
+        (total, children) in (0..=MAX_FANOUT).prop_flat_map(|total| (Just(total), 0..=total)),
+        limit in prop_oneof![0_u32..5, any::<u32>()],
+    ) {
+        let numbers = Numbers { children, ..Numbers::sealed(total) };
+        match numbers.missing(limit) {
+            None => prop_assert!(limit == 0 || children == total),
+            Some(range) => {
+                prop_assert_eq!(*range.start(), children + 1);
+                prop_assert!(*range.end() <= total);
+                let count = range.end() - range.start() + 1;
+                prop_assert!(count >= 1 && count <= limit);
+                prop_assert!(count == limit || *range.end() == total);
+            }
+        }
+    }
+
+    #[test]
+    fn bounded_steps_create_every_child_exactly_once(total in 0_u32..300, limit in 1_u32..50) {
+        let mut numbers = Numbers::sealed(total);
+        let mut created = Vec::new();
+        while let Some(range) = numbers.missing(limit) {
+            prop_assert!(created.len() < total as usize);
+            for index in range {
+                numbers.count(None, standing(State::Pending, false));
+                created.push(index);
+            }
+        }
+        prop_assert_eq!(created, (1..=total).collect::<Vec<_>>());
+        prop_assert_eq!(numbers.children, total);
+    }
+}
+
+#[test]
+fn no_child_of_an_open_fan_out_is_missing() {
+    for children in [0, 1, u32::MAX] {
+        assert_eq!(Numbers { children, ..Numbers::open() }.missing(u32::MAX), None);
+    }
+    assert!(!Numbers::open().is_sealed());
+    assert!(Numbers::sealed(0).is_sealed());
+}
+
+#[test]
+fn the_greatest_numbers_do_not_overflow() {
+    let numbers = Numbers { children: u32::MAX - 1, ..Numbers::sealed(u32::MAX) };
+    assert_eq!(numbers.missing(u32::MAX), Some(u32::MAX..=u32::MAX));
+    assert_eq!(Numbers { children: u32::MAX, ..numbers }.missing(u32::MAX), None);
+}
+
+#[test]
+fn a_fan_out_sealed_with_no_children_succeeds() {
+    assert_eq!(Numbers::sealed(0).decide(), Decision::Settle(State::Succeeded));
+    assert_eq!(Numbers::open().decide(), Decision::Wait);
+}
+
+#[test]
+fn a_failed_child_that_still_has_retries_decides_nothing() {
+    let mut numbers = Numbers::sealed(2);
+    numbers.count(None, standing(State::Succeeded, false));
+    numbers.count(None, standing(State::Failed, true));
+    assert_eq!(numbers.decide(), Decision::Wait);
+    numbers.count(Some(standing(State::Failed, true)), standing(State::Pending, false));
+    numbers.count(Some(standing(State::Pending, false)), standing(State::Succeeded, false));
+    assert_eq!(numbers.decide(), Decision::Settle(State::Succeeded));
+}
+
+#[test]
+fn numbers_and_tallies_survive_their_json() {
+    let numbers = Numbers { total: None, children: 7, open: 3, failed: 2, cancelled: 1 };
+    let json = serde_json::to_string(&numbers).unwrap();
+    assert_eq!(serde_json::from_str::<Numbers>(&json).unwrap(), numbers);
+    let tally = Tally { pending: 1, running: 2, succeeded: 3, failed: 4, cancelled: u64::MAX >> 1 };
+    let json = serde_json::to_string(&tally).unwrap();
+    assert_eq!(serde_json::from_str::<Tally>(&json).unwrap(), tally);
+}

@@ -1,0 +1,318 @@
+//! What may be submitted: every bound from both sides, with the place and the code of each issue.
+
+use conductor_model::IssueCode::{
+    self, Conflict, DuplicateKey, InvalidFormat, InvalidType, Required, TooBig, TooSmall, UnrecognizedKey,
+};
+use conductor_model::{
+    Invalid, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS, NewRun, NewTask,
+    RunDraft, TaskDraft,
+};
+
+type Expected<'a> = &'a [(&'a str, IssueCode)];
+
+fn places(invalid: &Invalid) -> Vec<(&str, IssueCode)> {
+    invalid.issues().iter().map(|issue| (issue.path.as_str(), issue.code)).collect()
+}
+
+/// Refused as a draft, and by serde and by `FromStr` with the same words.
+fn refused_run(json: &str, expected: Expected) {
+    let draft: RunDraft = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+    let shown: String = json.chars().take(200).collect();
+    let Err(invalid) = draft.check() else { panic!("{shown} was accepted") };
+    assert_eq!(places(&invalid), expected, "{shown}: {invalid}");
+    assert!(invalid.issues().iter().all(|issue| !issue.message.is_empty()));
+    assert_eq!(serde_json::from_str::<NewRun>(json).unwrap_err().to_string(), invalid.to_string());
+    assert_eq!(json.parse::<NewRun>().unwrap_err(), invalid);
+}
+
+/// Refused alone, and as the second task of a run, where the places begin with `tasks[1].`
+fn refused(task: &str, expected: Expected) {
+    let draft: TaskDraft = serde_json::from_str(task).unwrap_or_else(|error| panic!("{task}: {error}"));
+    let shown: String = task.chars().take(200).collect();
+    let Err(invalid) = draft.check() else { panic!("{shown} was accepted") };
+    assert_eq!(places(&invalid), expected, "{shown}: {invalid}");
+    assert_eq!(serde_json::from_str::<NewTask>(task).unwrap_err().to_string(), invalid.to_string());
+    let placed: Vec<_> = expected.iter().map(|(path, code)| (format!("tasks[1].{path}"), *code)).collect();
+    let placed: Vec<_> = placed.iter().map(|(path, code)| (path.as_str(), *code)).collect();
+    refused_run(&format!(r#"{{"tasks": [{{"name": "a"}}, {task}]}}"#), &placed);
+}
+
+/// Refused for the value of one key.
+fn refused_value(key: &str, value: &str, path: &str, code: IssueCode) {
+    let name = if key == "name" { "" } else { r#""name": "a", "# };
+    refused(&format!(r#"{{{name}"{key}": {value}}}"#), &[(path, code)]);
+}
+
+fn accepted(key: &str, value: &str) -> NewTask {
+    let name = if key == "name" { "" } else { r#""name": "a", "# };
+    let task = format!(r#"{{{name}"{key}": {value}}}"#);
+    serde_json::from_str(&task).unwrap_or_else(|error| panic!("{key}: {error}"))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+#[test]
+fn names_and_kinds_are_bounded() {
+    for key in ["name", "kind"] {
+        for good in ["a", &"x".repeat(255), "Ünï 🦀", "'; DROP TABLE tasks; --", "../../etc/passwd", "%s{}\\"]
+        {
+            let task = accepted(key, &quoted(good));
+            assert_eq!(if key == "name" { task.name().as_str() } else { task.kind().as_str() }, good);
+        }
+        let bad = [
+            (quoted(""), TooSmall),
+            (quoted(&"x".repeat(256)), TooBig),
+            (quoted(&"é".repeat(128)), TooBig),
+            (quoted("a\0b"), InvalidFormat),
+            (quoted("a\tb"), InvalidFormat),
+            (quoted("a\u{9b}b"), InvalidFormat),
+            ("7".into(), InvalidType),
+            ("[\"a\"]".into(), InvalidType),
+            (r#""\ud800""#.into(), InvalidType),
+        ];
+        for (value, code) in bad {
+            refused_value(key, &value, key, code);
+        }
+    }
+    refused_value("name", "\"a#1\"", "name", InvalidFormat);
+    refused_value("name", "\"#\"", "name", InvalidFormat);
+    assert_eq!(accepted("kind", "\"a#1\"").kind().as_str(), "a#1", "only a name is told apart by it");
+    refused("{}", &[("name", Required)]);
+    refused(r#"{"name": null}"#, &[("name", Required)]);
+    assert_eq!(accepted("name", "\"a\"").kind().as_str(), "a", "the kind is the name by default");
+}
+
+#[test]
+fn inputs_are_bounded_in_size_and_depth_and_have_no_key_twice() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    accepted("input", &nested(MAX_JSON_DEPTH));
+    refused_value("input", &nested(MAX_JSON_DEPTH + 1), "input", TooBig);
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    accepted("input", &text(MAX_JSON_BYTES));
+    refused_value("input", &text(MAX_JSON_BYTES + 1), "input", TooBig);
+    refused_value("input", r#"{"a": 1, "a": 2}"#, "input", DuplicateKey);
+    refused_value("input", r#"[[{"b": {"a": 1, "\u0061": 2}}]]"#, "input", DuplicateKey);
+    refused_value("input", "1e999", "input", InvalidFormat);
+    refused_value("input", r#""\udc00""#, "input", InvalidFormat);
+    refused_run(&format!(r#"{{"meta": {}}}"#, nested(65)), &[("meta", TooBig)]);
+    refused_run(&format!(r#"{{"meta": {}}}"#, text(MAX_JSON_BYTES + 1)), &[("meta", TooBig)]);
+    refused_run(r#"{"meta": {"a": 1, "a": 1}}"#, &[("meta", DuplicateKey)]);
+}
+
+#[test]
+fn a_value_nested_without_end_is_refused_and_not_followed() {
+    let endless = "[".repeat(200_000) + &"]".repeat(200_000);
+    refused_value("input", &endless, "input", TooBig);
+    refused_value("color", &endless, "color", UnrecognizedKey);
+    refused_value("name", &endless, "name", InvalidType);
+    refused_value("max_retries", &endless, "max_retries", InvalidType);
+    refused_value("input", &format!(r#"{{"fanout": {endless}}}"#), "input", TooBig);
+    refused_run(&format!(r#"{{"meta": {endless}}}"#), &[("meta", TooBig)]);
+    refused_run(&format!(r#"{{"tasks": [{endless}]}}"#), &[("tasks[0]", InvalidType)]);
+}
+
+#[test]
+fn retries_and_priorities_are_bounded() {
+    for (value, retries) in [("0", 0), ("1", 1), ("1000", 1000), ("null", 3)] {
+        assert_eq!(accepted("max_retries", value).max_retries().get(), retries);
+    }
+    for (value, code) in [
+        ("-1", TooSmall),
+        ("1001", TooBig),
+        ("9223372036854775807", TooBig),
+        ("\"3\"", InvalidType),
+        ("1.5", InvalidType),
+        ("3.0", InvalidType),
+        ("true", InvalidType),
+        ("[]", InvalidType),
+    ] {
+        refused_value("max_retries", value, "max_retries", code);
+    }
+    for (value, priority) in [("-32768", -32768), ("32767", 32767), ("0", 0), ("null", 0)] {
+        assert_eq!(accepted("priority", value).priority(), priority);
+    }
+    for (value, code) in
+        [("32768", TooBig), ("-32769", TooSmall), ("0.5", InvalidType), ("\"1\"", InvalidType)]
+    {
+        refused_value("priority", value, "priority", code);
+    }
+}
+
+#[test]
+fn fan_outs_are_bounded_at_every_depth() {
+    for (value, total) in [("1", 1), ("10000000", MAX_FANOUT), ("[null]", 1), ("[0, [], {\"fanout\": 3}]", 3)]
+    {
+        let task = accepted("input", &format!(r#"{{"fanout": {value}}}"#));
+        assert_eq!(task.numbers().unwrap().total, Some(total), "{value}");
+    }
+    for (value, code) in [
+        ("0", TooSmall),
+        ("-0", TooSmall),
+        ("-1", TooSmall),
+        ("-99999999999999999999999999999999999999999999", TooSmall),
+        ("10000001", TooBig),
+        ("4294967296", TooBig),
+        ("99999999999999999999999999999999999999999999", TooBig),
+        ("1.5", InvalidType),
+        ("3.0", InvalidType),
+        ("1e3", InvalidType),
+        ("\"3\"", InvalidType),
+        ("[]", TooSmall),
+        ("null", InvalidType),
+        ("true", InvalidType),
+        ("{}", InvalidType),
+    ] {
+        refused_value("input", &format!(r#"{{"fanout": {value}}}"#), "input.fanout", code);
+        let nested = format!(r#"{{"fanout": [1, {{"fanout": [{{"fanout": {value}}}]}}]}}"#);
+        refused_value("input", &nested, "input.fanout[1].fanout[0].fanout", code);
+    }
+    let two = r#"{"name": "a", "input": {"fanout": [{"fanout": 0}, {"fanout": 2}, {"fanout": "x"}]}}"#;
+    refused(two, &[("input.fanout[0].fanout", TooSmall), ("input.fanout[2].fanout", InvalidType)]);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    assert_eq!(accepted("open", "true").numbers().unwrap().total, None);
+    assert_eq!(accepted("open", "false").numbers(), None);
+    refused(r#"{"name": "a", "open": true, "input": {"fanout": 2}}"#, &[("open", Conflict)]);
+    refused(r#"{"name": "a", "open": true, "due_at": "2026-03-01T00:00:00Z"}"#, &[("due_at", Conflict)]);
+    refused_value("open", "1", "open", InvalidType);
+    refused_value("open", "\"true\"", "open", InvalidType);
+    let id = "01HZXW3V5N8Q4R6T7Y9ABCDEFG";
+    let twice = format!(
+        r#"{{"tasks": [{{"name": "a", "id": "{id}"}}, {{"name": "b", "id": "{}"}}]}}"#,
+        id.to_lowercase()
+    );
+    refused_run(&twice, &[("tasks[1].id", Conflict)]);
+}
+
+#[test]
+fn ids_and_moments_have_their_form() {
+    assert!(accepted("id", "\"01hzxw3v5n8q4r6t7y9abcdefg\"").id().is_some());
+    for value in
+        ["\"\"", "\"01HZXW3V5N8Q4R6T7Y9ABCDEF\"", "\"8ZZZZZZZZZZZZZZZZZZZZZZZZZ\"", "\"' OR 1=1 --\""]
+    {
+        refused_value("id", value, "id", InvalidFormat);
+        refused_run(&format!(r#"{{"id": {value}}}"#), &[("id", InvalidFormat)]);
+    }
+    refused_value("id", "12", "id", InvalidType);
+    let at = accepted("due_at", "\"2026-03-01T12:00:00+02:00\"").due_at().unwrap();
+    assert_eq!(at.to_string(), "2026-03-01T10:00:00.000Z");
+    for value in ["\"tomorrow\"", "\"2026-02-30T00:00:00Z\"", "\"\"", "\"0000-01-01T00:00:00+01:00\""] {
+        refused_value("due_at", value, "due_at", InvalidFormat);
+    }
+    refused_value("due_at", "1772366400000", "due_at", InvalidType);
+}
+
+#[test]
+fn backoffs_are_bounded_and_named_by_their_fields() {
+    for good in [
+        "null".into(),
+        "{}".into(),
+        format!(r#"{{"fixed_ms": {MAX_BACKOFF_MS}}}"#),
+        format!(r#"{{"first_ms": 1, "cap_ms": {MAX_BACKOFF_MS}, "jitter": 1}}"#),
+    ] {
+        accepted("backoff", &good);
+    }
+    let over = MAX_BACKOFF_MS + 1;
+    for (value, path, code) in [
+        (format!(r#"{{"fixed_ms": {over}}}"#), "backoff.fixed_ms", TooBig),
+        (format!(r#"{{"first_ms": {over}, "cap_ms": 1}}"#), "backoff.first_ms", TooBig),
+        (format!(r#"{{"first_ms": 1, "cap_ms": {over}}}"#), "backoff.cap_ms", TooBig),
+        (r#"{"first_ms": 1, "cap_ms": 1, "jitter": 1.5}"#.into(), "backoff.jitter", InvalidFormat),
+        (r#"{"fixed_ms": 1, "jitter": 0.5}"#.into(), "backoff", Conflict),
+        (r#"{"fixed_ms": 1, "cap_ms": 2}"#.into(), "backoff", Conflict),
+        (r#"{"first_ms": 1}"#.into(), "backoff", Conflict),
+        (r#"{"fixed_ms": -1}"#.into(), "backoff", InvalidFormat),
+        (r#"{"fixed_ms": 1, "fixed_ms": 2}"#.into(), "backoff", InvalidFormat),
+        (r#"{"wait": 1}"#.into(), "backoff", InvalidFormat),
+        ("5".into(), "backoff", InvalidFormat),
+    ] {
+        refused_value("backoff", &value, path, code);
+    }
+}
+
+#[test]
+fn keys_that_do_not_belong_here_or_stand_there_twice_are_refused() {
+    refused(r#"{"name": "a", "retries": 3}"#, &[("retries", UnrecognizedKey)]);
+    refused(r#"{"name": "a", "Name": null}"#, &[("Name", UnrecognizedKey)]);
+    refused(r#"{"name": "a", "name": "b"}"#, &[("name", DuplicateKey)]);
+    refused(r#"{"name": "a", "input": 1, "inp\u0075t": 2}"#, &[("input", DuplicateKey)]);
+    refused(r#"{"kind": "a", "kind": "b"}"#, &[("kind", DuplicateKey), ("name", Required)]);
+    refused_run(r#"{"task": []}"#, &[("task", UnrecognizedKey)]);
+    refused_run(r#"{"tasks": [], "tasks": []}"#, &[("tasks", DuplicateKey)]);
+    refused_run(r#"{"open": "yes"}"#, &[("open", InvalidType)]);
+    refused_run(r#"{"idempotency_key": ""}"#, &[("idempotency_key", TooSmall)]);
+    refused_run(r#"{"idempotency_key": "a\u0000"}"#, &[("idempotency_key", InvalidFormat)]);
+}
+
+#[test]
+fn tasks_are_an_array_of_objects() {
+    for value in ["5", "{}", "\"a\""] {
+        refused_run(&format!(r#"{{"tasks": {value}}}"#), &[("tasks", InvalidType)]);
+    }
+    let mixed = r#"{"tasks": [{"name": ""}, 5, {"name": "a"}, null, {"nam": "a"}]}"#;
+    let expected = [
+        ("tasks[0].name", TooSmall),
+        ("tasks[1]", InvalidType),
+        ("tasks[3]", InvalidType),
+        ("tasks[4].name", Required),
+        ("tasks[4].nam", UnrecognizedKey),
+    ];
+    refused_run(mixed, &expected);
+    for none in ["{}", r#"{"tasks": []}"#, r#"{"tasks": null}"#] {
+        assert!(none.parse::<NewRun>().unwrap().tasks().is_empty(), "{none}");
+    }
+}
+
+#[test]
+fn a_submission_has_at_most_100_000_root_tasks() {
+    let draft = |count| RunDraft::new().tasks((0..count).map(|_| TaskDraft::new("a")));
+    assert_eq!(draft(MAX_TASKS).check().unwrap().ids_needed(), 100_001);
+    assert_eq!(places(&draft(MAX_TASKS + 1).check().unwrap_err()), [("tasks", TooBig)]);
+}
+
+#[test]
+fn what_is_no_json_object_at_all_is_one_issue() {
+    for text in ["", "{", "[]", "null", "5", "{} {}", "{\"a\"}", "{\"tasks\": [}"] {
+        let invalid = text.parse::<NewRun>().unwrap_err();
+        assert_eq!(places(&invalid), [("", InvalidFormat)], "{text:?}");
+        assert!(serde_json::from_str::<NewRun>(text).is_err());
+    }
+}
+
+#[test]
+fn every_issue_is_collected_in_one_error() {
+    let json = r#"{
+        "id": "x", "meta": {"a": 1, "a": 1}, "idempotency_key": "", "open": 1, "color": "red",
+        "tasks": [
+            {"name": "a#1", "kind": "", "max_retries": -1, "priority": 1e9, "due_at": "?", "shape": 1},
+            {"name": "fine"},
+            {"name": "b", "input": {"fanout": []}, "backoff": {"fixed_ms": 604800001}, "id": "y", "open": true}
+        ]
+    }"#;
+    let expected = [
+        ("id", InvalidFormat),
+        ("meta", DuplicateKey),
+        ("idempotency_key", TooSmall),
+        ("open", InvalidType),
+        ("tasks[0].name", InvalidFormat),
+        ("tasks[0].kind", TooSmall),
+        ("tasks[0].max_retries", TooSmall),
+        ("tasks[0].priority", InvalidType),
+        ("tasks[0].due_at", InvalidFormat),
+        ("tasks[0].shape", UnrecognizedKey),
+        ("tasks[2].id", InvalidFormat),
+        ("tasks[2].backoff.fixed_ms", TooBig),
+        ("tasks[2].input.fanout", TooSmall),
+        ("color", UnrecognizedKey),
+    ];
+    refused_run(json, &expected);
+    let message = json.parse::<NewRun>().unwrap_err().to_string();
+    assert!(message.starts_with("14 issues: id: must be a ULID"), "{message}");
+    for (path, _) in expected {
+        assert!(message.contains(&format!("{path}: ")), "{path} is not in {message}");
+    }
+}

@@ -1,0 +1,95 @@
+//! What the numbers say of a run's health.
+
+use conductor_model::{Health, HealthCounts, HealthReport, RetryMetrics, Stuck, StuckReason, Tally};
+use proptest::prelude::*;
+
+fn close(share: Option<f64>, expected: Option<f64>) -> bool {
+    match (share, expected) {
+        (Some(share), Some(expected)) => (share - expected).abs() < 1e-12,
+        (share, expected) => share.is_none() && expected.is_none(),
+    }
+}
+
+fn counts() -> impl Strategy<Value = HealthCounts> {
+    let few = || 0_u64..4;
+    let tally =
+        (few(), few(), few(), few(), few()).prop_map(|(pending, running, succeeded, failed, cancelled)| {
+            Tally { pending, running, succeeded, failed, cancelled }
+        });
+    (tally, few(), few(), few(), few(), few()).prop_map(
+        |(tally, due, exhausted, retried_tasks, total_retries, stuck)| {
+            let retries_due = due.min(tally.failed);
+            HealthCounts { tally, retries_due, exhausted, retried_tasks, total_retries, stuck }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_final_failure_is_critical_and_something_that_waits_or_is_stuck_a_warning(counts in counts()) {
+        let report = HealthReport::of(counts);
+        let expected = if counts.tally.failed > counts.retries_due {
+            Health::Critical
+        } else if counts.retries_due + counts.stuck > 0 {
+            Health::Warning
+        } else {
+            Health::Healthy
+        };
+        prop_assert_eq!(report.health, expected);
+        prop_assert!(expected == Health::Healthy || !report.warnings.is_empty());
+        let json = serde_json::to_string(&report).unwrap();
+        prop_assert_eq!(serde_json::from_str::<HealthReport>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn rates_are_shares_of_what_is_settled(counts in counts()) {
+        let report = HealthReport::of(counts);
+        let settled = counts.tally.succeeded + counts.tally.failed - counts.retries_due + counts.tally.cancelled;
+        prop_assert_eq!(report.success_rate.is_none(), settled == 0);
+        if let (Some(success), Some(failure)) = (report.success_rate, report.failure_rate) {
+            prop_assert!(success >= 0.0 && failure >= 0.0 && success + failure <= 1.0 + 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_report_says_in_words_what_is_wrong() {
+    let tally = Tally { succeeded: 6, failed: 3, cancelled: 1, running: 5, pending: 2 };
+    let counts =
+        HealthCounts { tally, retries_due: 1, exhausted: 2, retried_tasks: 2, total_retries: 5, stuck: 1 };
+    let report = HealthReport::of(counts);
+    let expected = [
+        "2 tasks failed for good",
+        "2 tasks have used up their retries",
+        "1 failed task waits for its retry",
+        "1 thing is stuck",
+    ];
+    assert_eq!(report.warnings, expected);
+    assert!(close(report.success_rate, Some(6.0 / 9.0)));
+    assert!(close(report.failure_rate, Some(2.0 / 9.0)));
+    assert!(close(Some(report.average_retries), Some(2.5)));
+    assert!(HealthReport::of(HealthCounts::default()).warnings.is_empty());
+}
+
+#[test]
+fn retry_metrics_of_nothing_are_no_division_by_nothing() {
+    let none = RetryMetrics::of(0, 0, 0, 0);
+    assert!(close(none.success_rate, None) && close(Some(none.average_retries), Some(0.0)));
+    let some = RetryMetrics::of(6, 4, 3, 1);
+    assert!(close(some.success_rate, Some(0.75)) && close(Some(some.average_retries), Some(1.5)));
+}
+
+#[test]
+fn what_is_stuck_is_written_and_read() {
+    for reason in
+        [StuckReason::Silent, StuckReason::NotStarted, StuckReason::NoAppend, StuckReason::NotDecided]
+    {
+        let (run, since) = (conductor_model::RunId::from_u128(1), conductor_model::Timestamp::MIN);
+        let stuck = Stuck { run, task: None, reason, since };
+        let json = serde_json::to_string(&stuck).unwrap();
+        assert_eq!(serde_json::from_str::<Stuck>(&json).unwrap(), stuck);
+        assert!(!reason.to_string().is_empty());
+    }
+    assert_eq!(Health::Critical.to_string(), "CRITICAL");
+    assert_eq!(serde_json::to_string(&Health::Warning).unwrap(), "\"WARNING\"");
+}

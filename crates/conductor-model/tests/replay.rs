@@ -1,0 +1,323 @@
+//! Everything computed again from the events alone, and impossible histories refused where they become so.
+
+use conductor_model::{
+    CreatedFanout, Event, EventBody, FailureReason, Numbers, Replay, ReplayError, RunId, State, Tally,
+    TaskId, Timestamp,
+};
+
+const RUN: u128 = 1;
+
+/// A history of one run, event by event.
+#[derive(Default)]
+struct History(Vec<Event>);
+
+impl History {
+    fn run(mut self, body: EventBody) -> Self {
+        self.push(RUN, None, body);
+        self
+    }
+
+    fn task(mut self, task: u128, body: EventBody) -> Self {
+        self.push(RUN, Some(task), body);
+        self
+    }
+
+    fn push(&mut self, run: u128, task: Option<u128>, body: EventBody) {
+        let seq = self.0.len() as u64 + 1;
+        let at = Timestamp::from_millis(0).unwrap();
+        self.0.push(Event { seq, run: RunId::from_u128(run), task: task.map(TaskId::from_u128), at, body });
+    }
+
+    fn replay(&self) -> Result<Replay, ReplayError> {
+        let mut replay = Replay::new();
+        self.0.iter().try_for_each(|event| replay.apply(event))?;
+        Ok(replay)
+    }
+
+    /// Everything but the last event fits; the last does not, for that reason.
+    #[track_caller]
+    fn refused_at_the_end(&self, what: &str) {
+        let error = self.replay().unwrap_err();
+        assert_eq!((error.seq, error.what.as_str()), (self.0.len() as u64, what));
+        assert_eq!(error.name, self.0.last().unwrap().body.name());
+    }
+}
+
+fn created(index: u32) -> EventBody {
+    EventBody::TaskCreated { index, fanout: None }
+}
+
+fn parent(index: u32, total: u32) -> EventBody {
+    EventBody::TaskCreated { index, fanout: Some(CreatedFanout::Sealed(total)) }
+}
+
+fn fanned_out(first: u32, last: u32, first_id: u128) -> EventBody {
+    EventBody::TaskFannedOut { first, last, first_id: TaskId::from_u128(first_id), parents: vec![] }
+}
+
+fn failed(due: bool) -> EventBody {
+    let due_at = due.then(|| Timestamp::from_millis(5).unwrap());
+    EventBody::TaskFailed { reason: FailureReason::Error, error: "boom".into(), due_at }
+}
+
+fn aggregated(state: State) -> EventBody {
+    EventBody::TaskAggregated { state }
+}
+
+/// A run with a leaf (2) and a parent (3) of three children (10, 11, 12), all created.
+fn history() -> History {
+    History::default()
+        .run(EventBody::RunCreated)
+        .task(2, created(1))
+        .task(3, parent(2, 3))
+        .run(EventBody::RunSealed { total: 2 })
+        .run(EventBody::RunStarted)
+        .task(3, EventBody::TaskStarted)
+        .task(3, fanned_out(1, 2, 10))
+        .task(3, fanned_out(3, 3, 12))
+}
+
+#[test]
+fn a_history_gives_the_states_and_the_numbers() {
+    let replay = history()
+        .task(2, EventBody::TaskStarted)
+        .task(2, failed(true))
+        .task(10, EventBody::TaskStarted)
+        .task(10, EventBody::TaskSucceeded)
+        .task(11, EventBody::TaskStarted)
+        .task(11, failed(false))
+        .task(12, EventBody::TaskStarted)
+        .task(12, EventBody::TaskReleased)
+        .task(12, EventBody::TaskStarted)
+        .replay()
+        .unwrap();
+
+    let run = replay.runs[&RunId::from_u128(RUN)];
+    assert_eq!(run.state, State::Running);
+    assert_eq!(run.numbers, Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 });
+    assert_eq!(run.tally, Tally { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 });
+    let task = |id| replay.tasks[&TaskId::from_u128(id)];
+    assert_eq!((task(2).state, task(2).retry_due, task(2).attempt), (State::Failed, true, 1));
+    assert_eq!((task(3).state, task(3).attempt, task(3).parent), (State::Running, 0, None));
+    let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 1, cancelled: 0 };
+    assert_eq!(task(3).numbers, Some(expected));
+    assert_eq!((task(11).state, task(11).retry_due, task(11).index), (State::Failed, false, 2));
+    assert_eq!((task(12).state, task(12).attempt, task(12).retry_count), (State::Running, 2, 0));
+    assert_eq!(task(12).parent, Some(TaskId::from_u128(3)));
+    assert_eq!(task(12).numbers, None);
+    assert_eq!((replay.runs.len(), replay.tasks.len()), (1, 5));
+}
+
+#[test]
+fn a_history_is_followed_to_its_end() {
+    let history = history()
+        .task(2, EventBody::TaskStarted)
+        .task(2, failed(true))
+        .task(2, EventBody::TaskRetried)
+        .task(2, EventBody::TaskStarted)
+        .task(2, EventBody::TaskSucceeded)
+        .task(10, EventBody::TaskCancelled)
+        .task(11, EventBody::TaskStarted)
+        .task(11, failed(true))
+        .task(11, EventBody::TaskRetried)
+        .task(11, EventBody::TaskStarted)
+        .task(11, failed(false))
+        .task(12, EventBody::TaskStarted)
+        .task(12, EventBody::TaskSucceeded)
+        .task(3, aggregated(State::Failed))
+        .run(EventBody::RunAggregated { state: State::Failed });
+    let replay = history.replay().unwrap();
+    let run = replay.runs[&RunId::from_u128(RUN)];
+    assert_eq!(run.state, State::Failed);
+    assert_eq!(run.numbers, Numbers { total: Some(2), children: 2, open: 0, failed: 1, cancelled: 0 });
+    assert_eq!(run.tally, Tally { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 });
+    let leaf = replay.tasks[&TaskId::from_u128(2)];
+    assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
+
+    // A person revives the child that failed; exactly its ancestors reopen.
+    let replay = history
+        .task(11, EventBody::TaskRevived)
+        .task(3, EventBody::TaskReopened)
+        .run(EventBody::RunReopened)
+        .replay()
+        .unwrap();
+    let run = replay.runs[&RunId::from_u128(RUN)];
+    assert_eq!((run.state, run.numbers.open, run.numbers.failed), (State::Running, 1, 0));
+    let parent = replay.tasks[&TaskId::from_u128(3)];
+    let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 0, cancelled: 1 };
+    assert_eq!((parent.state, parent.numbers), (State::Running, Some(expected)));
+    let revived = replay.tasks[&TaskId::from_u128(11)];
+    assert_eq!((revived.state, revived.retry_count, revived.attempt), (State::Pending, 0, 2));
+}
+
+#[test]
+fn parents_below_parents_and_open_fan_outs_are_followed() {
+    let nested = EventBody::TaskFannedOut {
+        first: 1,
+        last: 2,
+        first_id: TaskId::from_u128(20),
+        parents: vec![(2, 4)],
+    };
+    let open = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Open) };
+    let replay = History::default()
+        .run(EventBody::RunCreated)
+        .task(2, open)
+        .task(2, nested)
+        .task(21, fanned_out(1, 4, 30))
+        .task(2, EventBody::TaskSealed { total: 2 })
+        .replay()
+        .unwrap();
+    let numbers = |id| replay.tasks[&TaskId::from_u128(id)].numbers;
+    assert_eq!(numbers(2), Some(Numbers { children: 2, open: 2, ..Numbers::sealed(2) }));
+    assert_eq!(numbers(20), None);
+    assert_eq!(numbers(21), Some(Numbers { children: 4, open: 4, ..Numbers::sealed(4) }));
+    assert_eq!(replay.runs[&RunId::from_u128(RUN)].numbers.total, None);
+}
+
+#[test]
+fn an_adopted_history_begins_with_what_was_found() {
+    let numbers = Numbers { children: 1, open: 1, ..Numbers::sealed(1) };
+    let tally = Tally { failed: 1, ..Tally::default() };
+    let replay = History::default()
+        .run(EventBody::RunAdopted { state: State::Running, numbers, tally })
+        .task(
+            2,
+            EventBody::TaskAdopted {
+                parent: None,
+                index: 1,
+                state: State::Failed,
+                retry_due: true,
+                retry_count: 1,
+                attempt: 2,
+                numbers: None,
+            },
+        )
+        .task(2, EventBody::Original { id: "1".into(), name: "task.failed".into(), payload: None })
+        .run(EventBody::Original { id: "2".into(), name: "run.created".into(), payload: None })
+        .task(2, EventBody::TaskRetried)
+        .replay()
+        .unwrap();
+    let run = replay.runs[&RunId::from_u128(RUN)];
+    assert_eq!((run.tally.pending, run.tally.failed, run.numbers), (1, 0, numbers));
+    assert_eq!(replay.tasks[&TaskId::from_u128(2)].retry_count, 2);
+}
+
+#[test]
+fn an_illegal_transition_is_refused_at_its_event() {
+    let not = |signal: &str, state: &str| format!("{signal} is not possible in state {state}");
+    history().task(2, EventBody::TaskSucceeded).refused_at_the_end(&not("succeed", "PENDING"));
+    history().task(2, EventBody::TaskRetried).refused_at_the_end(&not("retry", "PENDING"));
+    history().run(EventBody::RunStarted).refused_at_the_end(&not("start", "RUNNING"));
+    history().task(3, EventBody::TaskReleased).refused_at_the_end(&not("release", "RUNNING"));
+    let done = || history().task(2, EventBody::TaskStarted).task(2, EventBody::TaskSucceeded);
+    for (body, signal) in [
+        (EventBody::TaskStarted, "start"),
+        (failed(false), "fail"),
+        (EventBody::TaskCancelled, "cancel"),
+        (EventBody::TaskRevived, "revive"),
+    ] {
+        done().task(2, body).refused_at_the_end(&not(signal, "SUCCEEDED"));
+    }
+    let waiting = history().task(2, EventBody::TaskStarted).task(2, failed(true));
+    waiting
+        .task(2, EventBody::TaskRevived)
+        .refused_at_the_end("revive is not possible in state FAILED with a retry due");
+    let error = done().task(2, EventBody::TaskStarted).replay().unwrap_err().to_string();
+    assert_eq!(error, "event 11 (task.started): start is not possible in state SUCCEEDED");
+}
+
+#[test]
+fn events_of_nothing_and_of_the_wrong_thing_are_refused() {
+    let id = |bits| TaskId::from_u128(bits);
+    history().task(99, EventBody::TaskStarted).refused_at_the_end(&format!("task {} does not exist", id(99)));
+    history().task(2, EventBody::RunStarted).refused_at_the_end("is not an event of a task");
+    history().run(EventBody::TaskStarted).refused_at_the_end("is not an event of a run");
+    let pending = aggregated(State::Pending);
+    history().task(3, pending).refused_at_the_end("nothing is decided as PENDING");
+    let none = RunId::from_u128(RUN);
+    History::default().run(EventBody::RunStarted).refused_at_the_end(&format!("run {none} does not exist"));
+    History::default().task(2, created(1)).refused_at_the_end(&format!("run {none} does not exist"));
+    history().run(EventBody::RunCreated).refused_at_the_end(&format!("run {none} exists already"));
+    let twice = History::default().run(EventBody::RunCreated).task(2, created(1)).task(2, created(2));
+    twice.refused_at_the_end(&format!("task {} exists already", id(2)));
+    history().task(2, EventBody::TaskSealed { total: 1 }).refused_at_the_end("a leaf is sealed");
+}
+
+#[test]
+fn children_come_into_being_in_order_within_their_number_and_below_something_open() {
+    let base = || {
+        History::default()
+            .run(EventBody::RunCreated)
+            .run(EventBody::RunSealed { total: 2 })
+            .task(2, created(1))
+            .task(3, parent(2, 3))
+    };
+    base().task(4, created(3)).refused_at_the_end("child 3 comes into being where there are to be 2");
+    base().task(4, created(1)).refused_at_the_end("child 1 comes into being where 3 is the next");
+    base().task(3, fanned_out(2, 3, 10)).refused_at_the_end("child 2 comes into being where 1 is the next");
+    base()
+        .task(3, fanned_out(1, 4, 10))
+        .refused_at_the_end("child 4 comes into being where there are to be 3");
+    base().task(3, fanned_out(3, 1, 10)).refused_at_the_end("children 3 to 1 are not what it created");
+    base().task(2, fanned_out(1, 1, 10)).refused_at_the_end("a leaf has a child");
+    base().task(3, fanned_out(0, 3, 10)).refused_at_the_end("child 0 comes into being where 1 is the next");
+    // The ids of the children run past the last id.
+    base()
+        .task(3, fanned_out(1, 3, u128::MAX - 1))
+        .refused_at_the_end("children 1 to 3 are not what it created");
+    base().task(3, fanned_out(1, 3, u128::MAX - 2)).replay().unwrap();
+    let elsewhere =
+        EventBody::TaskFannedOut { first: 1, last: 2, first_id: TaskId::from_u128(9), parents: vec![(3, 1)] };
+    base().task(3, elsewhere).refused_at_the_end("children 1 to 2 are not what it created");
+    base()
+        .task(3, EventBody::TaskCancelled)
+        .task(3, fanned_out(1, 1, 10))
+        .refused_at_the_end("child 1 comes into being below something CANCELLED");
+}
+
+#[test]
+fn a_number_is_final_once() {
+    let again = EventBody::RunSealed { total: 2 };
+    history().run(again).refused_at_the_end("is sealed already, with 2 children");
+    let again = EventBody::TaskSealed { total: 3 };
+    history().task(3, again).refused_at_the_end("is sealed already, with 3 children");
+    let open = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Open) };
+    let history = History::default().run(EventBody::RunCreated).task(2, open).task(2, fanned_out(1, 2, 10));
+    history
+        .task(2, EventBody::TaskSealed { total: 1 })
+        .refused_at_the_end("is sealed with 1 children, but has 2");
+}
+
+#[test]
+fn leaves_are_worked_on_and_parents_follow_their_children() {
+    let follows = "a parent's state follows from its children";
+    history().task(3, EventBody::TaskSucceeded).refused_at_the_end(follows);
+    history().task(3, failed(true)).refused_at_the_end(follows);
+    // A parent whose input became unreadable fails for good.
+    history().task(3, failed(false)).replay().unwrap();
+    let started = history().task(2, EventBody::TaskStarted);
+    started.task(2, aggregated(State::Succeeded)).refused_at_the_end("a leaf has no children");
+}
+
+#[test]
+fn a_task_stays_in_its_run_and_is_adopted_once() {
+    let mut two = history();
+    two.push(7, None, EventBody::RunCreated);
+    two.push(7, Some(2), EventBody::TaskStarted);
+    let (task, run) = (TaskId::from_u128(2), RunId::from_u128(RUN));
+    two.refused_at_the_end(&format!("task {task} belongs to run {run}"));
+
+    let state = State::Pending;
+    let adopted = EventBody::TaskAdopted {
+        parent: None,
+        index: 1,
+        state,
+        retry_due: false,
+        retry_count: 0,
+        attempt: 0,
+        numbers: None,
+    };
+    history().task(2, adopted).refused_at_the_end(&format!("task {task} exists already"));
+    let adopted = EventBody::RunAdopted { state, numbers: Numbers::open(), tally: Tally::default() };
+    history().run(adopted).refused_at_the_end(&format!("run {run} exists already"));
+}

@@ -1,0 +1,69 @@
+//! Everything computed again from the events, and compared with the rows.
+
+use super::AnyStore;
+use super::world::{all_events, all_runs, all_tasks};
+use crate::Scope;
+use conductor_model::{Replay, Run, State, Tally, Task};
+
+/// Computes every state and number again from the events alone: the rows must say the same.
+///
+/// # Panics
+/// When they do not, or when the events contradict themselves.
+pub fn assert_replays(store: &dyn AnyStore) {
+    let mut replay = Replay::new();
+    let mut last = 0;
+    for event in all_events(store) {
+        assert!(event.seq > last, "event {} comes after event {last}", event.seq);
+        last = event.seq;
+        replay.apply(&event).expect("the events tell a possible history");
+    }
+    let runs = all_runs(store);
+    assert_eq!(runs.len(), replay.runs.len(), "as many runs as were created");
+    let mut tasks = 0;
+    let mut tally = Tally::default();
+    for run in &runs {
+        assert_run(run, &replay);
+        for task in all_tasks(store, run.id) {
+            assert_task(&task, &replay);
+            tally.count(None, task.state);
+            tasks += 1;
+        }
+    }
+    assert_eq!(tasks, replay.tasks.len(), "as many tasks as were created");
+    assert_eq!(store.tally(Scope::All).expect("a tally"), tally, "the tally of all runs");
+}
+
+fn assert_run(run: &Run, replay: &Replay) {
+    let told = replay.runs.get(&run.id).expect("a run that the events tell of");
+    assert_eq!(
+        (run.state, run.numbers, run.tally),
+        (told.state, told.numbers, told.tally),
+        "run {}, its row and its events",
+        run.id
+    );
+}
+
+fn assert_task(task: &Task, replay: &Replay) {
+    let told = replay.tasks.get(&task.id).expect("a task that the events tell of");
+    let attempt = if task.numbers.is_some() { 0 } else { task.attempt };
+    assert_eq!(
+        (task.run, task.parent, task.index, task.state, task.subject().retry_due),
+        (told.run, told.parent, told.index, told.state, told.retry_due),
+        "task {}, its row and its events",
+        task.name
+    );
+    assert_eq!(
+        (task.retry_count, attempt, task.numbers),
+        (told.retry_count, told.attempt, told.numbers),
+        "task {}, its row and its events",
+        task.name
+    );
+    if task.due_at.is_some() {
+        assert!(
+            matches!(task.state, State::Pending | State::Failed),
+            "{} is due as {}",
+            task.name,
+            task.state
+        );
+    }
+}

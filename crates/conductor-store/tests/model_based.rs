@@ -1,0 +1,410 @@
+//! Random programs against the SQLite store beside a plain in-memory reference: after each operation the states, the
+//! numbers and the events agree, and what is recomputed from the events alone is what stands in the tables.
+#![cfg(feature = "sqlite")]
+
+mod reference;
+
+use conductor_model::{
+    ErrorText, Json, NewRun, NewTask, Numbers, Replay, RunDraft, RunId, State, Tally, Task, TaskDraft,
+    TaskId, Timestamp,
+};
+use conductor_store::{
+    Append, AppendError, EventFilter, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source,
+    SqliteOptions, SqliteStore, Step, Store, Submit, TaskFilter, sqlite::Synchronous,
+};
+use proptest::prelude::*;
+use reference::{Plan, Reference, Verdict};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// A root task of a random program.
+#[derive(Clone, Debug)]
+enum Root {
+    Leaf { delay_ms: Option<u64> },
+    Count(u32),
+    Items(Vec<Option<u32>>),
+    Open,
+}
+
+/// One operation; numbers pick among what exists, modulo how much there is.
+#[derive(Clone, Debug)]
+enum Op {
+    Submit { roots: Vec<Root>, open: bool, retries: u8 },
+    AppendItems { task: usize, before: u32, count: u32 },
+    AppendRoots { run: usize, before: u32, roots: Vec<Root> },
+    Seal { task: usize, off_by: u32 },
+    SealRun { run: usize, off_by: u32 },
+    FanOut { run: Option<usize>, ids: u32 },
+    Report { task: usize, outcome: Outcome, attempt: Option<u32> },
+    Retry { run: Option<usize>, limit: u32 },
+    Promote { run: Option<usize>, limit: u32 },
+    Aggregate { run: Option<usize>, limit: u32 },
+    Wait { ms: u64 },
+    Reopen,
+}
+
+fn root() -> impl Strategy<Value = Root> {
+    prop_oneof![
+        3 => proptest::option::weighted(0.2, 1..2_000_u64).prop_map(|delay_ms| Root::Leaf { delay_ms }),
+        2 => (1..6_u32).prop_map(Root::Count),
+        2 => proptest::collection::vec(proptest::option::weighted(0.3, 1..4_u32), 1..5).prop_map(Root::Items),
+        1 => Just(Root::Open),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let json = |n: u8| Some(["0", "false", "\"\"", "null"][n as usize].parse::<Json>().unwrap());
+    let failed = |(n, retryable, retry_after_ms): (u8, bool, Option<u64>)| Outcome::Failed {
+        error: ErrorText::from(["timeout", ""][n as usize]),
+        retryable,
+        retry_after_ms,
+    };
+    prop_oneof![
+        2 => Just(Outcome::Started),
+        6 => (0..5_u8).prop_map(move |n| Outcome::Succeeded { output: if n == 4 { None } else { json(n) } }),
+        5 => (0..2_u8, proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
+        1 => Just(Outcome::Cancelled),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let scope = || proptest::option::weighted(0.3, 0..4_usize);
+    prop_oneof![
+        2 => (proptest::collection::vec(root(), 0..4), proptest::bool::weighted(0.3), 0..3_u8)
+            .prop_map(|(roots, open, retries)| Op::Submit { roots, open, retries }),
+        3 => (0..99_usize, 0..4_u32, 0..4_u32)
+            .prop_map(|(task, before, count)| Op::AppendItems { task, before, count }),
+        1 => (0..9_usize, 0..4_u32, proptest::collection::vec(root(), 0..3))
+            .prop_map(|(run, before, roots)| Op::AppendRoots { run, before, roots }),
+        2 => (0..99_usize, 0..3_u32).prop_map(|(task, off_by)| Op::Seal { task, off_by }),
+        2 => (0..9_usize, 0..3_u32).prop_map(|(run, off_by)| Op::SealRun { run, off_by }),
+        6 => (scope(), 0..8_u32).prop_map(|(run, ids)| Op::FanOut { run, ids }),
+        20 => (0..999_usize, outcome(), proptest::option::weighted(0.3, 0..4_u32))
+            .prop_map(|(task, outcome, attempt)| Op::Report { task, outcome, attempt }),
+        4 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Retry { run, limit }),
+        2 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Promote { run, limit }),
+        5 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Aggregate { run, limit }),
+        2 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// The store under test beside the reference.
+struct World {
+    store: SqliteStore,
+    /// The file, and the folder that goes with the world; none in memory.
+    file: Option<(PathBuf, tempfile::TempDir)>,
+    source: Source,
+    now: Timestamp,
+    reference: Reference,
+    runs: Vec<RunId>,
+    /// In the order of the reference's tasks; filled by reading.
+    tasks: Vec<Task>,
+}
+
+fn open(path: &std::path::Path) -> SqliteStore {
+    SqliteStore::open_with(path, SqliteOptions::default().synchronous(Synchronous::Normal)).unwrap()
+}
+
+impl World {
+    fn new(on_file: bool) -> Self {
+        let file = on_file.then(|| {
+            let folder = tempfile::tempdir().unwrap();
+            (folder.path().join("model.db"), folder)
+        });
+        let store = match &file {
+            Some((path, _)) => open(path),
+            None => SqliteStore::open_in_memory().unwrap(),
+        };
+        let now = Timestamp::from_millis(1_767_225_600_000).unwrap();
+        let source = Source::seeded(now, 7);
+        Self {
+            store,
+            file,
+            source,
+            now,
+            reference: Reference::default(),
+            runs: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+
+    fn scope(&self, run: Option<usize>) -> (Scope, Option<usize>) {
+        match run {
+            Some(run) if !self.runs.is_empty() => {
+                let run = run % self.runs.len();
+                (Scope::Run(self.runs[run]), Some(run))
+            }
+            _ => (Scope::All, None),
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Submit { roots, open, retries } => self.submit(roots, *open, *retries),
+            Op::AppendItems { task, before, count } => self.append_items(*task, *before, *count),
+            Op::AppendRoots { run, before, roots } => self.append_roots(*run, *before, roots),
+            Op::Seal { task, off_by } => self.seal(*task, *off_by),
+            Op::SealRun { run, off_by } => self.seal_run(*run, *off_by),
+            Op::FanOut { run, ids } => {
+                let (scope, only) = self.scope(*run);
+                let step = FanOut { scope, now: self.now, ids: self.source.ids(*ids) };
+                assert_eq!(self.store.fan_out(&step).unwrap().children, self.reference.fan_out(only, *ids));
+            }
+            Op::Report { task, outcome, attempt } => self.report(*task, outcome, *attempt),
+            Op::Retry { run, limit } => {
+                let (step, only) = self.step(*run, *limit);
+                let done =
+                    to_the_end(|| self.store.retry(&step).map(|done| (done.tasks, done.more)).unwrap());
+                assert_eq!(done, self.reference.retry(only, self.now));
+            }
+            Op::Promote { run, limit } => {
+                let (step, only) = self.step(*run, *limit);
+                let done =
+                    to_the_end(|| self.store.promote(&step).map(|done| (done.tasks, done.more)).unwrap());
+                assert_eq!(done, self.reference.promote(only, self.now));
+            }
+            Op::Aggregate { run, limit } => {
+                let (step, only) = self.step(*run, *limit);
+                to_the_end(|| self.store.aggregate(&step).map(|done| (done.parents, done.more)).unwrap());
+                self.reference.aggregate(only);
+            }
+            Op::Wait { ms } => self.now = self.now.plus_millis(*ms),
+            Op::Reopen => {
+                if let Some((path, _)) = &self.file {
+                    self.store = open(path);
+                }
+            }
+        }
+    }
+
+    fn step(&self, run: Option<usize>, limit: u32) -> (Step, Option<usize>) {
+        let (scope, only) = self.scope(run);
+        (Step { scope, now: self.now, limit }, only)
+    }
+
+    fn drafts(&self, roots: &[Root], retries: u8) -> (Vec<TaskDraft>, Vec<Option<Plan>>) {
+        let draft = |root: &Root| {
+            let task = TaskDraft::new("task").max_retries(i64::from(retries));
+            match root {
+                Root::Leaf { delay_ms: None } => (task, None),
+                Root::Leaf { delay_ms: Some(ms) } => (task.due_at(self.now.plus_millis(*ms)), None),
+                Root::Count(total) => {
+                    let plan = Plan::Sealed { total: *total, nested: Vec::new() };
+                    (task.input(json!({"fanout": total, "kept": 1})), Some(plan))
+                }
+                Root::Items(nested) => {
+                    let item = |n: &Option<u32>| n.map_or_else(|| json!("x"), |n| json!({"fanout": n}));
+                    let items: Vec<_> = nested.iter().map(item).collect();
+                    let total = u32::try_from(items.len()).unwrap();
+                    (
+                        task.input(json!({"fanout": items})),
+                        Some(Plan::Sealed { total, nested: nested.clone() }),
+                    )
+                }
+                Root::Open => (task.open(), Some(Plan::Open)),
+            }
+        };
+        roots.iter().map(draft).unzip()
+    }
+
+    fn submit(&mut self, roots: &[Root], open: bool, retries: u8) {
+        let (drafts, plans) = self.drafts(roots, retries);
+        let draft = RunDraft::new().tasks(drafts).meta(json!({"n": self.runs.len()}));
+        let run: NewRun = if open { draft.open() } else { draft }.check().unwrap();
+        let request = Submit { run: run.clone(), now: self.now, ids: self.source.ids(run.ids_needed()) };
+        self.runs.push(self.store.submit(&request).unwrap().run);
+        self.reference.submit(&run, plans);
+    }
+
+    fn append_items(&mut self, task: usize, before: u32, count: u32) {
+        let Some(number) = pick(task, self.tasks.len()) else { return };
+        let exist = u32::try_from(self.reference.children(number).count()).unwrap();
+        let first_index = (exist + 2).saturating_sub(before);
+        let items: Vec<Json> = (0..count).map(|n| Json::of(&json!({"fanout": n})).unwrap()).collect();
+        let (parent, ids) = (self.tasks[number].id, self.source.ids(count));
+        let request = Append::Items { parent, first_index, items, now: self.now, ids };
+        let appended = self.store.append(&request).ok().map(|done| done.created);
+        assert_eq!(appended, self.reference.append(number, first_index, count));
+    }
+
+    fn append_roots(&mut self, run: usize, before: u32, roots: &[Root]) {
+        let Some(number) = pick(run, self.runs.len()) else { return };
+        let (drafts, plans) = self.drafts(roots, 1);
+        let tasks: Vec<NewTask> = drafts.iter().map(|draft| draft.check().unwrap()).collect();
+        let exist = u32::try_from(self.reference.roots(number).count()).unwrap();
+        let first_index = (exist + 2).saturating_sub(before);
+        let count = u32::try_from(tasks.len()).unwrap();
+        let (run, ids) = (self.runs[number], self.source.ids(count));
+        let request = Append::Tasks { run, first_index, tasks: tasks.clone(), now: self.now, ids };
+        let expected = self.reference.append_roots(number, first_index, count);
+        match self.store.append(&request) {
+            Ok(done) => {
+                assert_eq!(Some(done.created), expected);
+                let known = tasks.len() - done.created as usize;
+                self.reference.add_roots(number, &tasks[known..], plans[known..].to_vec());
+            }
+            Err(AppendError::Fault(fault)) => panic!("{fault}"),
+            Err(_) => assert_eq!(expected, None),
+        }
+    }
+
+    fn seal(&mut self, task: usize, off_by: u32) {
+        let Some(number) = pick(task, self.tasks.len()) else { return };
+        let children = u32::try_from(self.reference.children(number).count()).unwrap() + off_by / 2;
+        let request = Seal { parent: ParentId::Task(self.tasks[number].id), children, now: self.now };
+        assert_eq!(self.store.seal(&request).is_ok(), self.reference.seal(number, children));
+    }
+
+    fn seal_run(&mut self, run: usize, off_by: u32) {
+        let Some(number) = pick(run, self.runs.len()) else { return };
+        let children = u32::try_from(self.reference.roots(number).count()).unwrap() + off_by / 2;
+        let request = Seal { parent: ParentId::Run(self.runs[number]), children, now: self.now };
+        assert_eq!(self.store.seal(&request).is_ok(), self.reference.seal_run(number, children));
+    }
+
+    fn report(&mut self, task: usize, outcome: &Outcome, attempt: Option<u32>) {
+        let Some(number) = pick(task, self.tasks.len()) else { return };
+        let report = Report { task: self.tasks[number].id, attempt, outcome: outcome.clone() };
+        let request = Reports { reports: vec![report], now: self.now, jitter: self.source.jitter() };
+        let answer = self.store.report(&request).unwrap();
+        let expected = self.reference.report(number, attempt, outcome, self.now);
+        assert_eq!(Verdict::from(&answer[0]), expected, "{answer:?}");
+    }
+
+    /// Reads everything, page by page, and compares.
+    fn check(&mut self) {
+        let mut tasks = Vec::new();
+        for run in &self.runs {
+            let mut after = None;
+            loop {
+                let page = self.store.tasks(*run, TaskFilter::default(), after, 3).unwrap();
+                tasks.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        // Ids ascend in the order of creation.
+        tasks.sort_by_key(|task| task.id);
+        self.tasks = tasks;
+        self.check_tasks();
+        self.check_runs();
+        self.check_replay();
+    }
+
+    fn check_tasks(&self) {
+        assert_eq!(self.tasks.len(), self.reference.tasks.len());
+        let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id);
+        for (number, (task, expected)) in self.tasks.iter().zip(&self.reference.tasks).enumerate() {
+            let place = (expected.parent, expected.index, expected.name.as_str());
+            assert_eq!((task.parent.and_then(number_of), task.index, task.name.as_str()), place);
+            let row = (expected.state, expected.due_at, expected.attempt, expected.retry_count);
+            assert_eq!((task.state, task.due_at, task.attempt, task.retry_count), row, "{}", task.name);
+            assert_eq!(task.output.as_ref().map(Json::as_str), expected.output.as_deref());
+            assert_eq!(task.last_error.as_ref().map(ErrorText::as_str), expected.last_error.as_deref());
+            let total = expected.plan.as_ref().map(|plan| match plan {
+                Plan::Sealed { total, .. } => Some(*total),
+                Plan::Open => None,
+            });
+            let numbers = total.map(|total| numbers_of(total, self.reference.children(number)));
+            assert_eq!(task.numbers, numbers, "{}", task.name);
+        }
+    }
+
+    fn check_runs(&self) {
+        for (number, (id, expected)) in self.runs.iter().zip(&self.reference.runs).enumerate() {
+            let run = self.store.run(*id).unwrap().unwrap();
+            assert_eq!(run.state, expected.state);
+            assert_eq!(run.numbers, numbers_of(expected.total, self.reference.roots(number)));
+            let mut tally = Tally::default();
+            for task in self.reference.tasks.iter().filter(|task| task.run == number) {
+                tally.count(None, task.state);
+            }
+            assert_eq!(run.tally, tally);
+        }
+    }
+
+    fn check_replay(&self) {
+        let mut replay = Replay::new();
+        let mut after = 0;
+        loop {
+            let page = self.store.events(EventFilter::default(), after, 1000).unwrap();
+            page.items.iter().for_each(|event| replay.apply(event).unwrap());
+            match page.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(replay.tasks.len(), self.tasks.len());
+        for task in &self.tasks {
+            let told = replay.tasks[&task.id];
+            let row = (task.state, task.retry_count, task.attempt, task.numbers, task.index, task.parent);
+            assert_eq!(
+                (told.state, told.retry_count, told.attempt, told.numbers, told.index, told.parent),
+                row
+            );
+            assert_eq!(told.retry_due, task.subject().retry_due);
+        }
+        for id in &self.runs {
+            let run = self.store.run(*id).unwrap().unwrap();
+            let told = replay.runs[id];
+            assert_eq!((told.state, told.numbers, told.tally), (run.state, run.numbers, run.tally));
+        }
+    }
+}
+
+fn numbers_of<'a>(total: Option<u32>, children: impl Iterator<Item = &'a reference::RefTask>) -> Numbers {
+    let mut numbers = Numbers { total, ..Numbers::default() };
+    for child in children {
+        numbers.children += 1;
+        numbers.open += u32::from(!child.is_settled());
+        numbers.failed += u32::from(child.is_settled() && child.state == State::Failed);
+        numbers.cancelled += u32::from(child.state == State::Cancelled);
+    }
+    numbers
+}
+
+fn to_the_end(mut step: impl FnMut() -> (u32, bool)) -> u32 {
+    let mut all = 0;
+    loop {
+        let (done, more) = step();
+        all += done;
+        if !more {
+            return all;
+        }
+    }
+}
+
+fn pick(wanted: usize, len: usize) -> Option<usize> {
+    (len > 0).then(|| wanted % len)
+}
+
+fn the_store_agrees_with_the_reference(on_file: bool, program: &[Op]) {
+    let mut world = World::new(on_file);
+    for op in program {
+        world.apply(op);
+        world.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_memory_the_store_agrees_with_a_plain_reference(program in proptest::collection::vec(op(), 1..60)) {
+        the_store_agrees_with_the_reference(false, &program);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_a_file_that_is_reopened_the_store_agrees_with_a_plain_reference(
+        program in proptest::collection::vec(op(), 1..60),
+    ) {
+        the_store_agrees_with_the_reference(true, &program);
+    }
+}

@@ -1,0 +1,377 @@
+//! A plain in-memory store: no counters, no indexes, everything computed from scratch each time. It says what the
+//! real ones should say.
+
+use conductor_model::{NewRun, State, Timestamp};
+use conductor_store::{Outcome, Reported};
+
+/// What a parent of the reference was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// That many children, each of them a leaf or, where the list says so, a parent of that many leaves.
+    Sealed { total: u32, nested: Vec<Option<u32>> },
+    /// Nobody knows yet.
+    Open,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RefTask {
+    pub(crate) run: usize,
+    pub(crate) parent: Option<usize>,
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) due_at: Option<Timestamp>,
+    pub(crate) attempt: u32,
+    pub(crate) retry_count: u32,
+    pub(crate) max_retries: u32,
+    pub(crate) output: Option<String>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) plan: Option<Plan>,
+}
+
+impl RefTask {
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state.is_terminal() && !(self.state == State::Failed && self.due_at.is_some())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RefRun {
+    pub(crate) state: State,
+    /// `None` while open.
+    pub(crate) total: Option<u32>,
+}
+
+/// Runs and tasks in the order of their creation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reference {
+    pub(crate) runs: Vec<RefRun>,
+    pub(crate) tasks: Vec<RefTask>,
+}
+
+/// What one report came to, without the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Applied,
+    Unchanged,
+    Stale,
+    Refused,
+}
+
+impl From<&Reported> for Verdict {
+    fn from(reported: &Reported) -> Self {
+        match reported {
+            Reported::Applied => Self::Applied,
+            Reported::Unchanged => Self::Unchanged,
+            Reported::Stale { .. } => Self::Stale,
+            Reported::Refused(_) => Self::Refused,
+        }
+    }
+}
+
+impl Reference {
+    pub(crate) fn submit(&mut self, run: &NewRun, plans: Vec<Option<Plan>>) {
+        self.runs.push(RefRun { state: State::Pending, total: None });
+        let number = self.runs.len() - 1;
+        self.add_roots(number, run.tasks(), plans);
+        if !run.is_open() {
+            self.runs[number].total = Some(u32::try_from(run.tasks().len()).unwrap());
+        }
+    }
+
+    pub(crate) fn add_roots(
+        &mut self,
+        run: usize,
+        tasks: &[conductor_model::NewTask],
+        plans: Vec<Option<Plan>>,
+    ) {
+        for (task, plan) in tasks.iter().zip(plans) {
+            let index = u32::try_from(self.roots(run).count()).unwrap() + 1;
+            let name = task.name().to_string();
+            self.add(run, None, index, name, task.max_retries().get(), plan, task.due_at());
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one row, in the order of its columns")]
+    fn add(
+        &mut self,
+        run: usize,
+        parent: Option<usize>,
+        index: u32,
+        name: String,
+        max_retries: u32,
+        plan: Option<Plan>,
+        due_at: Option<Timestamp>,
+    ) {
+        self.tasks.push(RefTask {
+            run,
+            parent,
+            index,
+            name,
+            state: State::Pending,
+            due_at,
+            attempt: 0,
+            retry_count: 0,
+            max_retries,
+            output: None,
+            last_error: None,
+            plan,
+        });
+    }
+
+    pub(crate) fn roots(&self, run: usize) -> impl Iterator<Item = &RefTask> {
+        self.tasks.iter().filter(move |task| task.run == run && task.parent.is_none())
+    }
+
+    pub(crate) fn children(&self, parent: usize) -> impl Iterator<Item = &RefTask> {
+        self.tasks.iter().filter(move |task| task.parent == Some(parent))
+    }
+
+    fn start(&mut self, task: usize) {
+        let run = self.tasks[task].run;
+        let task = &mut self.tasks[task];
+        task.state = State::Running;
+        task.due_at = None;
+        if task.plan.is_none() {
+            task.attempt += 1;
+        }
+        if self.runs[run].state == State::Pending {
+            self.runs[run].state = State::Running;
+        }
+    }
+
+    fn add_child(&mut self, parent: usize, nested: Option<u32>) {
+        let of = self.tasks[parent].clone();
+        let index = u32::try_from(self.children(parent).count()).unwrap() + 1;
+        let plan = nested.map(|total| Plan::Sealed { total, nested: Vec::new() });
+        self.add(of.run, Some(parent), index, format!("{}#{index}", of.name), of.max_retries, plan, None);
+    }
+
+    /// How many children were created.
+    pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> u32 {
+        let before = self.tasks.len();
+        let in_scope = |task: &usize| only.is_none_or(|run| run == self.tasks[*task].run);
+        let wanting = (0..before).filter(in_scope).filter(|task| self.wants_children(*task));
+        let mut parents: Vec<usize> = wanting.collect();
+        parents.sort_by_key(|task| (self.tasks[*task].run, *task));
+        for parent in parents {
+            if budget == 0 {
+                break;
+            }
+            if self.tasks[parent].state == State::Pending {
+                self.start(parent);
+            }
+            while budget > 0 && self.wants_children(parent) {
+                let Some(Plan::Sealed { nested, .. }) = self.tasks[parent].plan.clone() else { break };
+                let next = self.children(parent).count();
+                self.add_child(parent, nested.get(next).copied().flatten());
+                budget -= 1;
+            }
+        }
+        u32::try_from(self.tasks.len() - before).unwrap()
+    }
+
+    fn wants_children(&self, task: usize) -> bool {
+        let parent = &self.tasks[task];
+        let Some(Plan::Sealed { total, .. }) = parent.plan else { return false };
+        parent.due_at.is_none() && !parent.state.is_terminal() && self.children(task).count() < total as usize
+    }
+
+    /// How many were appended, or nothing when the append is refused.
+    pub(crate) fn append(&mut self, parent: usize, first_index: u32, given: u32) -> Option<u32> {
+        let task = &self.tasks[parent];
+        let plan = task.plan.clone()?;
+        let exist = u32::try_from(self.children(parent).count()).unwrap();
+        let new = new_of(exist, first_index, given)?;
+        if new > 0 && (plan != Plan::Open || task.state.is_terminal()) {
+            return None;
+        }
+        if new > 0 && task.state == State::Pending {
+            self.start(parent);
+        }
+        (0..new).for_each(|_| self.add_child(parent, None));
+        Some(new)
+    }
+
+    /// How many root tasks an append adds, or nothing when it is refused.
+    pub(crate) fn append_roots(&self, run: usize, first_index: u32, given: u32) -> Option<u32> {
+        let exist = u32::try_from(self.roots(run).count()).unwrap();
+        let new = new_of(exist, first_index, given)?;
+        let refused = new > 0 && (self.runs[run].total.is_some() || self.runs[run].state.is_terminal());
+        (!refused).then_some(new)
+    }
+
+    /// Whether it was sealed, now or before, with this number.
+    pub(crate) fn seal(&mut self, parent: usize, given: u32) -> bool {
+        let exist = u32::try_from(self.children(parent).count()).unwrap();
+        match self.tasks[parent].plan {
+            None => false,
+            Some(Plan::Sealed { total, .. }) => total == given,
+            Some(Plan::Open) => {
+                let sealed = exist == given && !self.tasks[parent].state.is_terminal();
+                if sealed {
+                    self.tasks[parent].plan = Some(Plan::Sealed { total: given, nested: Vec::new() });
+                }
+                sealed
+            }
+        }
+    }
+
+    /// Whether the run was sealed, now or before, with this number.
+    pub(crate) fn seal_run(&mut self, run: usize, given: u32) -> bool {
+        let exist = u32::try_from(self.roots(run).count()).unwrap();
+        match self.runs[run].total {
+            Some(total) => total == given,
+            None if exist == given => {
+                self.runs[run].total = Some(given);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        task: usize,
+        attempt: Option<u32>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Verdict {
+        let row = self.tasks[task].clone();
+        if row.plan.is_some() {
+            return Verdict::Refused;
+        }
+        let present = if row.state == State::Pending { row.attempt + 1 } else { row.attempt };
+        if attempt.is_some_and(|attempt| attempt != present) {
+            return Verdict::Stale;
+        }
+        let same = match (row.state, outcome) {
+            (State::Running, Outcome::Started) | (State::Cancelled, Outcome::Cancelled) => true,
+            (State::Succeeded, Outcome::Succeeded { output }) => {
+                row.output.as_deref() == output.as_ref().map(conductor_model::Json::as_str)
+            }
+            (State::Failed, Outcome::Failed { error, .. }) => {
+                row.last_error.as_deref() == Some(error.as_str())
+            }
+            _ => false,
+        };
+        if same {
+            return Verdict::Unchanged;
+        }
+        let waits = row.state == State::Failed && row.due_at.is_some();
+        let legal = matches!(row.state, State::Pending)
+            || (row.state == State::Running && *outcome != Outcome::Started)
+            || (waits && *outcome == Outcome::Cancelled);
+        if !legal {
+            return Verdict::Refused;
+        }
+        if row.state == State::Pending && *outcome != Outcome::Cancelled {
+            self.start(task);
+        }
+        self.end(task, outcome, now);
+        Verdict::Applied
+    }
+
+    fn end(&mut self, task: usize, outcome: &Outcome, now: Timestamp) {
+        let task = &mut self.tasks[task];
+        match outcome {
+            Outcome::Started => {}
+            Outcome::Succeeded { output } => {
+                task.state = State::Succeeded;
+                task.output = output.as_ref().map(ToString::to_string);
+            }
+            Outcome::Failed { error, retryable, retry_after_ms } => {
+                task.state = State::Failed;
+                task.last_error = Some(error.to_string());
+                let again = *retryable && task.retry_count < task.max_retries;
+                task.due_at = again.then(|| now.plus_millis(retry_after_ms.unwrap_or(0)));
+            }
+            Outcome::Cancelled => {
+                task.state = State::Cancelled;
+                task.due_at = None;
+            }
+        }
+    }
+
+    pub(crate) fn retry(&mut self, only: Option<usize>, now: Timestamp) -> u32 {
+        let mut retried = 0;
+        for task in self.tasks.iter_mut().filter(|task| only.is_none_or(|run| run == task.run)) {
+            if task.state == State::Failed && task.due_at.is_some_and(|due| due <= now) {
+                task.state = State::Pending;
+                task.due_at = None;
+                task.retry_count += 1;
+                retried += 1;
+            }
+        }
+        retried
+    }
+
+    pub(crate) fn promote(&mut self, only: Option<usize>, now: Timestamp) -> u32 {
+        let mut promoted = 0;
+        for task in self.tasks.iter_mut().filter(|task| only.is_none_or(|run| run == task.run)) {
+            if task.state == State::Pending && task.due_at.is_some_and(|due| due <= now) {
+                task.due_at = None;
+                promoted += 1;
+            }
+        }
+        promoted
+    }
+
+    /// Decides whatever can be decided, to the end.
+    pub(crate) fn aggregate(&mut self, only: Option<usize>) {
+        loop {
+            let decided = (0..self.tasks.len())
+                .filter(|task| only.is_none_or(|run| run == self.tasks[*task].run))
+                .find_map(|task| self.decide(task).map(|state| (task, state)));
+            let Some((task, state)) = decided else { break };
+            if self.tasks[task].state == State::Pending && state != State::Cancelled {
+                self.start(task);
+            }
+            let count = |wanted| self.children(task).filter(|child| child.state == wanted).count();
+            let output = serde_json::json!({
+                "succeeded": count(State::Succeeded),
+                "failed": count(State::Failed),
+                "cancelled": count(State::Cancelled),
+            });
+            self.tasks[task].output = Some(output.to_string());
+            self.tasks[task].state = state;
+        }
+        for run in (0..self.runs.len()).filter(|run| only.is_none_or(|only| only == *run)) {
+            let roots: Vec<&RefTask> = self.roots(run).collect();
+            if !self.runs[run].state.is_terminal()
+                && self.runs[run].total == u32::try_from(roots.len()).ok()
+                && let Some(state) = outcome_of(&roots)
+            {
+                self.runs[run].state = state;
+            }
+        }
+    }
+
+    fn decide(&self, task: usize) -> Option<State> {
+        let parent = &self.tasks[task];
+        let Some(Plan::Sealed { total, .. }) = parent.plan else { return None };
+        let children: Vec<&RefTask> = self.children(task).collect();
+        if parent.state.is_terminal() || children.len() != total as usize {
+            return None;
+        }
+        outcome_of(&children)
+    }
+}
+
+/// How many of the given children are new; nothing when there is a gap, or when indices begin with 0.
+fn new_of(exist: u32, first_index: u32, given: u32) -> Option<u32> {
+    if first_index == 0 || first_index > exist + 1 {
+        return None;
+    }
+    Some((first_index + given).saturating_sub(exist + 1))
+}
+
+fn outcome_of(children: &[&RefTask]) -> Option<State> {
+    let any = |state| children.iter().any(|child| child.state == state);
+    match () {
+        () if !children.iter().all(|child| child.is_settled()) => None,
+        () if any(State::Failed) => Some(State::Failed),
+        () if any(State::Cancelled) => Some(State::Cancelled),
+        () => Some(State::Succeeded),
+    }
+}
