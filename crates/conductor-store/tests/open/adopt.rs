@@ -378,6 +378,7 @@ fn ten_thousand_tasks_are_adopted_quickly_and_finished() {
     println!("adopted in {took:?}");
     assert!(took.as_secs() < 20, "{took:?}");
     assert_eq!(store.tally(Scope::All).unwrap().total(), 20 * 501);
+    assert_eq!(folder.ask::<i64>("PRAGMA freelist_count"), 0, "the pages of the old tables went back");
     events_tell_the_tables(&store);
     finish(&store);
     events_tell_the_tables(&store);

@@ -107,9 +107,17 @@ pub(super) fn carry_over(path: &Path, connection: &mut Connection) -> Result<(),
         tx.execute_batch(&format!("DROP TABLE {table}")).map_err(sqlite)?;
     }
     tx.commit().map_err(sqlite)?;
-    // The pages of the old tables go back to the system; if that fails, they will be used for new rows.
-    let _ = connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
+    // If the pages of the old tables cannot go back to the system, they will be used for new rows.
+    let _ = shrink(connection);
     Ok(())
+}
+
+fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+    // One page per row of the answer, so all of it has to be read.
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut pages = statement.query([])?;
+    while pages.next()?.is_some() {}
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 /// What is to be written.
