@@ -132,7 +132,7 @@ pub enum EventBody {
     /// A run was taken over from a file of the original.
     #[serde(rename = "run.adopted")]
     RunAdopted {
-        /// Its state there.
+        /// Its state, after the takeover.
         state: State,
         /// Its numbers, computed from its tasks.
         numbers: Numbers,

@@ -73,14 +73,9 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; a file that is refused keeps its bytes.
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let writer = open::file(path, &options)?;
-        Ok(Self {
-            path: Some(path.to_path_buf()),
-            options,
-            writer: Mutex::new(Some(writer)),
-            readers: Mutex::default(),
-        })
+        let path = open::locate(path.as_ref())?;
+        let writer = open::file(&path, &options)?;
+        Ok(Self { path: Some(path), options, writer: Mutex::new(Some(writer)), readers: Mutex::default() })
     }
 
     /// Opens a database in memory, which goes with the store: for tests.

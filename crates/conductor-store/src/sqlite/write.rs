@@ -42,7 +42,7 @@ impl SqliteStore {
     fn connect<'w>(&self, writer: &'w mut Option<Connection>) -> Result<&'w mut Connection, Fault> {
         if writer.is_none() {
             let path = self.path.as_deref().ok_or_else(no_connection)?;
-            let opened = open::file(path, &self.options).map_err(|error| Fault::Io(Box::new(error)))?;
+            let opened = open::file_again(path, &self.options).map_err(|error| Fault::Io(Box::new(error)))?;
             *writer = Some(opened);
         }
         writer.as_mut().ok_or_else(no_connection)

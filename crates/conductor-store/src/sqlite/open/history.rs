@@ -1,0 +1,152 @@
+//! The migrations, and the table that remembers which of them a file has seen.
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+mod embedded {
+    //! The migrations, embedded.
+    refinery::embed_migrations!("migrations");
+}
+
+/// The table of the history.
+pub(super) const TABLE: &str = "conductor_migrations";
+
+/// How a file's history compares with the migrations of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// The first so many migrations were applied.
+    Applied(usize),
+    /// A migration was applied that is newer than all that this program knows.
+    Newer { found: i64, known: i64 },
+    /// It differs, in these words.
+    Divergent(String),
+}
+
+/// Reads and judges the history. refinery itself would panic on a row that somebody edited.
+pub(super) fn read(connection: &Connection) -> rusqlite::Result<History> {
+    let rows = match rows(connection) {
+        Ok(rows) => rows,
+        // The table has other columns.
+        Err(error @ rusqlite::Error::SqlInputError { .. }) => {
+            return Ok(History::Divergent(format!("the table `{TABLE}` is none of ours ({error})")));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(judge(&rows))
+}
+
+/// A row as it stands there; `None` for what has the wrong type.
+type HistoryRow = (Option<i64>, [Option<String>; 3]);
+
+fn rows(connection: &Connection) -> rusqlite::Result<Vec<HistoryRow>> {
+    let sql = format!("SELECT version, name, applied_on, checksum FROM {TABLE} ORDER BY version");
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map([], |row| {
+        let text = |column| -> rusqlite::Result<_> {
+            Ok(match row.get_ref(column)? {
+                ValueRef::Text(text) => std::str::from_utf8(text).ok().map(String::from),
+                _ => None,
+            })
+        };
+        let version = if let ValueRef::Integer(version) = row.get_ref(0)? { Some(version) } else { None };
+        Ok((version, [text(1)?, text(2)?, text(3)?]))
+    })?;
+    rows.collect()
+}
+
+fn judge(rows: &[HistoryRow]) -> History {
+    let known = migrations();
+    let newest = known.last().map_or(0, |migration| i64::from(migration.version()));
+    if let Some(found) = rows.iter().filter_map(|row| row.0).find(|version| *version > newest) {
+        return History::Newer { found, known: newest };
+    }
+    for (nth, (version, texts)) in rows.iter().enumerate() {
+        let Some(ours) = known.get(nth).filter(|ours| Some(i64::from(ours.version())) == *version) else {
+            return History::Divergent("its list of migrations is not ours".into());
+        };
+        let [name, applied_on, checksum] = texts;
+        if name.as_deref() != Some(ours.name()) || checksum.as_deref() != Some(&*ours.checksum().to_string())
+        {
+            return History::Divergent(format!("migration {} was another one", ours.version()));
+        }
+        if !applied_on.as_deref().is_some_and(is_moment) {
+            return History::Divergent(format!("migration {} has no date", ours.version()));
+        }
+    }
+    History::Applied(rows.len())
+}
+
+/// Whether it is a moment as refinery writes it, which is the only form that it reads without a panic.
+fn is_moment(text: &str) -> bool {
+    text.as_bytes().get(10) == Some(&b'T')
+        && text.ends_with('Z')
+        && text.parse::<conductor_model::Timestamp>().is_ok()
+}
+
+/// All migrations of this program, in their order.
+fn migrations() -> Vec<refinery::Migration> {
+    let mut migrations = embedded::migrations::runner().get_migrations().clone();
+    migrations.sort();
+    migrations
+}
+
+/// How many migrations this program has.
+pub(super) fn known() -> usize {
+    migrations().len()
+}
+
+/// The tables and indexes that the first `applied` migrations make, found by making them in memory.
+pub(super) fn objects_after(applied: usize) -> rusqlite::Result<Vec<String>> {
+    let memory = Connection::open_in_memory()?;
+    for migration in migrations().iter().take(applied) {
+        memory.execute_batch(migration.sql().unwrap_or_default())?;
+    }
+    let mut statement = memory.prepare("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    names.collect()
+}
+
+/// Runs the migrations that are missing, all in one transaction.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), refinery::Error> {
+    let mut runner = embedded::migrations::runner().set_grouped(true);
+    runner.set_migration_table_name(TABLE);
+    runner.run(connection).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(version: i64, name: &str, on: &str, checksum: &str) -> HistoryRow {
+        (Some(version), [name, on, checksum].map(|text| Some(text.to_owned())))
+    }
+
+    #[test]
+    fn a_history_that_refinery_would_choke_on_is_divergent() {
+        let ours = &migrations()[0];
+        let (name, checksum) = (ours.name(), ours.checksum().to_string());
+        let on = "2026-03-01T12:00:00.123456789Z";
+        assert_eq!(judge(&[row(1, name, on, &checksum)]), History::Applied(1));
+        assert_eq!(judge(&[]), History::Applied(0));
+        let null = (Some(1), [const { None }; 3]);
+        for tampered in [
+            row(1, name, "yesterday", &checksum),
+            row(1, name, "2026-03-01 12:00:00Z", &checksum),
+            row(1, name, on, "not a number"),
+            row(1, name, on, "18446744073709551616"),
+            row(1, "another", on, &checksum),
+            row(0, name, on, &checksum),
+            (None, row(1, name, on, &checksum).1),
+            null,
+        ] {
+            assert!(matches!(judge(std::slice::from_ref(&tampered)), History::Divergent(_)), "{tampered:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_above_ours_is_newer() {
+        let newer = [row(1, "tables", "", ""), row(99, "later", "", "")];
+        let known = i64::from(migrations().last().unwrap().version());
+        assert_eq!(judge(&newer), History::Newer { found: 99, known });
+    }
+}

@@ -1,0 +1,118 @@
+//! Opening stops after each of its steps, and the next open goes on from there.
+
+use super::*;
+use crate::{Query, Scope, SqliteStore};
+use std::fs;
+
+const ORIGINAL: &str = concat!(
+    include_str!("../../../tests/fixtures/seed/001_initial_schema.sql"),
+    include_str!("../../../tests/fixtures/seed/002_tasks_and_events.sql"),
+    include_str!("../../../tests/fixtures/seed/003_add_retry_fields.sql"),
+    "INSERT INTO runs VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAA', '2025-11-03T09:15:27.042Z', \
+        '2025-11-03T09:15:27.042Z', 'RUNNING', NULL);",
+    "INSERT INTO tasks VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAB', '01ARZ3NDEKTSV4RRFFQ69G5FAA', NULL, 'A', 'FAILED', \
+        '2025-11-03T09:15:27.042Z', '2025-11-03T09:15:27.042Z', NULL, NULL, 0, 3, NULL);",
+    "INSERT INTO events VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAC', '01ARZ3NDEKTSV4RRFFQ69G5FAA', NULL, 'E', \
+        '2025-11-03T09:15:27.042Z', NULL);",
+);
+
+/// Opens a file as [`file`] does, but no further than so many steps; which steps those were.
+fn open_for(path: &Path, steps: usize) -> Vec<String> {
+    place::make(path).unwrap();
+    let mut connection = connect(path, &SqliteOptions::default()).unwrap();
+    let mut done = Vec::new();
+    while done.len() < steps {
+        let next = look(path, &mut connection, |_| Ok(())).unwrap();
+        if next == Next::Nothing {
+            break;
+        }
+        done.push(format!("{next:?}").split('(').next().unwrap().to_owned());
+        advance(path, &mut connection, &SqliteOptions::default(), next).unwrap();
+    }
+    done
+}
+
+#[test]
+fn a_first_open_that_stops_anywhere_is_finished_by_the_next() {
+    let all = ["LayOut", "Migrate", "MakeViews"];
+    for steps in 0..=all.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conductor.db");
+        assert_eq!(open_for(&path, steps), all[..steps]);
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.tally(Scope::All).unwrap().total(), 0);
+        assert!(open_for(&path, 9).is_empty());
+    }
+}
+
+#[test]
+fn an_adoption_that_stops_anywhere_is_finished_by_the_next_open() {
+    let all = ["Rename", "LayOut", "Migrate", "CarryOver", "MakeViews"];
+    for steps in 0..=all.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conductor.db");
+        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        assert_eq!(open_for(&path, steps), all[..steps]);
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.tally(Scope::All).unwrap().failed, 1, "after {steps} steps");
+        assert_eq!(store.events(crate::EventFilter::default(), 0, 9).unwrap().items.len(), 3);
+        assert!(open_for(&path, 9).is_empty());
+    }
+}
+
+#[test]
+fn a_history_table_without_rows_is_a_migration_that_was_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conductor.db");
+    open_for(&path, 1);
+    let sql = "CREATE TABLE conductor_migrations \
+        (version int4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
+    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    assert_eq!(open_for(&path, 9), ["Migrate", "MakeViews"]);
+}
+
+#[test]
+fn an_original_that_wrote_again_into_an_interrupted_adoption_is_not_overlooked() {
+    for steps in 1..=3 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conductor.db");
+        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        open_for(&path, steps);
+        // It makes its tables when it starts and there are none.
+        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        let before = fs::read(&path).unwrap();
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_file_that_vanished_is_not_made_anew_by_a_store_that_had_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conductor.db");
+    let error = file_again(&path, &SqliteOptions::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error:?}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_options_reach_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conductor.db");
+    for (synchronous, number) in [(Synchronous::Full, 2), (Synchronous::Normal, 1), (Synchronous::Full, 2)] {
+        let options =
+            SqliteOptions::default().synchronous(synchronous).busy_timeout(Duration::from_millis(70));
+        let connection = file(&path, &options).unwrap();
+        let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((ask("synchronous"), ask("busy_timeout"), ask("foreign_keys")), (number, 70, 1));
+    }
+}
+
+#[test]
+fn a_library_that_can_corrupt_a_database_is_refused() {
+    assert!(check_library(3_051_003).is_ok());
+    let refused = check_library(3_051_002).unwrap_err();
+    assert!(refused.to_string().contains("3.51.2"), "{refused}");
+    check_library(rusqlite::version_number()).unwrap();
+}

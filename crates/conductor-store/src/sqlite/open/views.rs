@@ -1,0 +1,169 @@
+//! The views `runs`, `tasks` and `events`: the tables of the original as it showed them, over ours.
+//!
+//! They are made on open and in our own files only. Migrations know nothing of them, for our tables may also stand
+//! in a database of the caller's, where these names are the caller's.
+
+use crate::sqlite::event_log::NAMES;
+use conductor_model::State;
+use rusqlite::{Connection, TransactionBehavior};
+use std::fmt::Write as _;
+
+/// A view, by its name and the statement that makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) name: &'static str,
+    pub(super) sql: String,
+}
+
+/// All views of this program.
+pub(super) fn all() -> [View; 3] {
+    [
+        View { name: "runs", sql: format!("CREATE VIEW runs AS {}", runs()) },
+        View { name: "tasks", sql: format!("CREATE VIEW tasks AS {}", tasks()) },
+        View { name: "events", sql: format!("CREATE VIEW events AS {}", events()) },
+    ]
+}
+
+/// Makes these views anew, in one transaction.
+pub(super) fn make(connection: &mut Connection, views: &[View]) -> rusqlite::Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for View { name, sql } in views {
+        tx.execute_batch(&format!("DROP VIEW IF EXISTS {name}; {sql}"))?;
+    }
+    tx.commit()
+}
+
+fn runs() -> String {
+    format!(
+        "SELECT {id} AS id, {created} AS created_at, {updated} AS updated_at, {state} AS state, s.meta AS meta \
+         FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key",
+        id = ulid("r.id"),
+        created = moment("r.created_at"),
+        updated = moment("r.updated_at"),
+        state = state("r.state"),
+    )
+}
+
+/// A child of a counted fan-out shows what it works on: its parent's input without the key `fanout`. JSON that
+/// another program broke shows as NULL there and not as an error of the whole view.
+fn tasks() -> String {
+    format!(
+        "SELECT {id} AS id, {run} AS run_id, {parent} AS parent_task_id, \
+         coalesce(t.name, p.name || '#' || t.ordinal) AS name, {state} AS state, \
+         {created} AS created_at, {updated} AS updated_at, \
+         coalesce(i.input, CASE WHEN json_valid(j.input) THEN json_remove(j.input, '$.fanout') END) AS input, \
+         t.output AS output, t.retry_count AS retry_count, t.max_retries AS max_retries, \
+         t.last_error AS last_error \
+         FROM conductor_tasks t \
+         JOIN conductor_runs r ON r.key = t.run \
+         LEFT JOIN conductor_tasks p ON p.key = t.parent \
+         LEFT JOIN conductor_inputs i ON i.task = t.key \
+         LEFT JOIN conductor_inputs j ON j.task = t.parent",
+        id = ulid("t.id"),
+        run = ulid("r.id"),
+        parent = ulid("p.id"),
+        state = state("t.state"),
+        created = moment("t.created_at"),
+        updated = moment("t.updated_at"),
+    )
+}
+
+/// An event's id is its sequence number in 26 digits: a text that sorts in commit order and has the form of a
+/// ULID. An event that was carried over from the original shows what the original showed.
+fn events() -> String {
+    let original = code("original");
+    let of_original = |member: &str| {
+        format!(
+            "CASE WHEN e.name = {original} AND json_valid(e.payload) THEN json_extract(e.payload, '$.{member}') END"
+        )
+    };
+    format!(
+        "SELECT coalesce({id}, printf('%026d', e.seq)) AS id, {run} AS run_id, {task} AS task_id, \
+         coalesce({original_name}, {name}) AS name, {at} AS at, \
+         CASE WHEN e.name = {original} THEN {payload} ELSE e.payload END AS payload \
+         FROM conductor_events e \
+         JOIN conductor_runs r ON r.key = e.run \
+         LEFT JOIN conductor_tasks t ON t.key = e.task",
+        id = of_original("id"),
+        original_name = of_original("name"),
+        payload = of_original("payload"),
+        run = ulid("r.id"),
+        task = ulid("t.id"),
+        name = choice("e.name", &NAMES),
+        at = moment("e.at"),
+    )
+}
+
+fn code(name: &str) -> i64 {
+    crate::sqlite::event_log::code_of(name).unwrap_or(-1)
+}
+
+fn state(column: &str) -> String {
+    choice(column, &State::ALL.map(State::as_str))
+}
+
+/// The text that stands at that place of a list.
+fn choice(column: &str, texts: &[&str]) -> String {
+    let mut sql = format!("CASE {column}");
+    for (number, text) in texts.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, " WHEN {number} THEN '{text}'");
+    }
+    sql + " END"
+}
+
+/// Milliseconds since 1970 as RFC 3339.
+fn moment(column: &str) -> String {
+    format!("strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000.0, 'unixepoch')")
+}
+
+/// The text of a ULID from its 16 bytes; NULL for anything else.
+///
+/// A character stands for 5 bits and a hexadecimal digit for 4; the first character holds only 3 of them, so that
+/// character `n` begins at bit `5 n - 2` and lies within two digits.
+fn ulid(blob: &str) -> String {
+    let digit = |nth: usize| format!("(instr('0123456789ABCDEF', substr(hex({blob}), {}, 1)) - 1)", nth + 1);
+    let character = |value: String| format!("substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 1 + ({value}), 1)");
+    let mut text = character(format!("{} >> 1", digit(0)));
+    for nth in 1..26 {
+        let (first, offset) = ((5 * nth - 2) / 4, (5 * nth - 2) % 4);
+        let pair = format!("({} * 16 + {})", digit(first), digit(first + 1));
+        text.push_str(" || ");
+        text.push_str(&character(format!("{pair} >> {} & 31", 3 - offset)));
+    }
+    format!("CASE WHEN length({blob}) = 16 THEN {text} END")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conductor_model::{TaskId, Timestamp};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_view_writes_an_id_as_the_model_does(bits: u128) {
+            let memory = Connection::open_in_memory().unwrap();
+            let sql = format!("SELECT {}", ulid("?1"));
+            let text: String = memory.query_row(&sql, [bits.to_be_bytes()], |row| row.get(0)).unwrap();
+            prop_assert_eq!(text, TaskId::from_u128(bits).to_string());
+        }
+
+        #[test]
+        fn the_view_writes_a_moment_as_the_model_does(
+            millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()
+        ) {
+            let memory = Connection::open_in_memory().unwrap();
+            let sql = format!("SELECT {}", moment("?1"));
+            let text: String = memory.query_row(&sql, [millis], |row| row.get(0)).unwrap();
+            prop_assert_eq!(text, Timestamp::from_millis(millis).unwrap().to_string());
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_none_shows_as_null() {
+        let memory = Connection::open_in_memory().unwrap();
+        let sql = format!("SELECT {} IS NULL AND {} IS NULL", ulid("NULL"), ulid("x'00'"));
+        assert!(memory.query_row(&sql, [], |row| row.get::<_, bool>(0)).unwrap());
+    }
+}

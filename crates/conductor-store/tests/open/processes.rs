@@ -1,0 +1,134 @@
+//! Several processes open one file at once, and some of them are killed.
+
+use crate::adopt::{events_tell_the_tables, large};
+use crate::folder::Folder;
+use conductor_model::{RunDraft, TaskDraft};
+use conductor_store::{OpenError, Query, Source, SqliteOptions, SqliteStore, Store, Submit};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const DATABASE: &str = "CONDUCTOR_TEST_DATABASE";
+const START: &str = "start";
+
+/// This test again in a process of its own, which waits for the file `start` beside the database.
+fn opener(folder: &Folder) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "processes::child_opens_and_submits"]).env(DATABASE, folder.db());
+    child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn child_opens_and_submits() {
+    let Some(path) = std::env::var_os(DATABASE) else { return };
+    let path = Path::new(&path);
+    while !path.with_file_name(START).exists() {
+        std::thread::yield_now();
+    }
+    let store = SqliteStore::open(path).unwrap();
+    let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
+    store.submit(&Submit::new(run, &Source::system())).unwrap();
+}
+
+fn start(folder: &Folder) {
+    std::fs::write(folder.path().join(START), "").unwrap();
+}
+
+#[track_caller]
+fn all_succeed(children: Vec<Child>) {
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    }
+}
+
+fn runs(folder: &Folder) -> usize {
+    let store = SqliteStore::open(folder.db()).unwrap();
+    events_tell_the_tables(&store);
+    store.runs(None, 1000).unwrap().items.len()
+}
+
+#[test]
+fn six_processes_make_one_file_together() {
+    for _ in 0..8 {
+        let folder = Folder::new();
+        let children = (0..6).map(|_| opener(&folder)).collect();
+        start(&folder);
+        all_succeed(children);
+        assert_eq!(runs(&folder), 6);
+        assert_eq!(folder.ask::<String>("PRAGMA integrity_check"), "ok");
+    }
+}
+
+#[test]
+fn six_processes_adopt_one_file_together() {
+    for _ in 0..8 {
+        let folder = large(5);
+        let children = (0..6).map(|_| opener(&folder)).collect();
+        start(&folder);
+        all_succeed(children);
+        assert_eq!(runs(&folder), 20 + 6);
+    }
+}
+
+/// Kills a process that opens the file after a part of the time that opening takes, then opens it here.
+fn killed(make: impl Fn() -> Folder, before: usize) {
+    let (rehearsal, mut longest) = (make(), Duration::ZERO);
+    start(&rehearsal);
+    let began = Instant::now();
+    all_succeed(vec![opener(&rehearsal)]);
+    longest = longest.max(began.elapsed());
+    for nth in 0..30 {
+        let folder = make();
+        start(&folder);
+        let mut child = opener(&folder);
+        std::thread::sleep(longest * nth / 30);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = runs(&folder);
+        assert!(
+            found == before || found == before + 1,
+            "{found} runs after a kill at {nth}/30 of {longest:?}"
+        );
+        assert_eq!(folder.ask::<String>("PRAGMA integrity_check"), "ok");
+        assert_eq!(folder.ask::<i64>("PRAGMA auto_vacuum"), 2);
+    }
+}
+
+#[test]
+fn a_first_open_that_is_killed_is_finished_by_the_next() {
+    killed(Folder::new, 0);
+}
+
+#[test]
+fn an_adoption_that_is_killed_is_finished_by_the_next_open() {
+    killed(|| large(8), 20);
+}
+
+#[test]
+fn threads_of_one_process_make_one_file_together() {
+    let folder = Folder::new();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let store = SqliteStore::open(folder.db()).unwrap();
+                let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
+                store.submit(&Submit::new(run, &Source::system())).unwrap();
+            });
+        }
+    });
+    assert_eq!(runs(&folder), 8);
+}
+
+#[test]
+fn an_original_that_another_program_writes_to_is_not_adopted_behind_its_back() {
+    let folder = large(1);
+    let original = rusqlite::Connection::open(folder.db()).unwrap();
+    original.execute_batch("BEGIN IMMEDIATE; UPDATE runs SET state = 'RUNNING'").unwrap();
+    let options = SqliteOptions::default().busy_timeout(Duration::from_millis(20));
+    let error = SqliteStore::open_with(folder.db(), options).unwrap_err();
+    assert!(matches!(error, OpenError::Busy { .. }), "{error:?}");
+    original.execute_batch("COMMIT").unwrap();
+    drop(original);
+    assert_eq!(runs(&folder), 20);
+}

@@ -1,0 +1,210 @@
+//! The views show what the queries return.
+
+use crate::folder::Folder;
+use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, Timestamp};
+use conductor_store::{
+    Append, EventFilter, FanOut, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit,
+    TaskFilter,
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+/// A run with two levels of children, an open fan-out, a delayed task, and tasks in every state.
+fn tree(store: &SqliteStore) -> RunId {
+    let now: Timestamp = "2026-03-01T12:00:00.007Z".parse().unwrap();
+    let source = Source::seeded(now, 7);
+    let later: Timestamp = "2026-03-02T00:00:00Z".parse().unwrap();
+    let nested = json!({"fanout": ["a", {"fanout": 2, "width": 1.50, "x": null}, 0, false, ""], "meta": 1});
+    let run = RunDraft::new()
+        .meta(json!({"who": "Ünïcode ' \" \\ 🦀"}))
+        .task(
+            TaskDraft::new("COUNTED")
+                .input(json!({"fanout": 6, "b": [1, 2], "a": {"fanout": 3}}))
+                .max_retries(1),
+        )
+        .task(TaskDraft::new("ITEMS").input(nested))
+        .task(TaskDraft::new("OPEN").input(json!({"kept": true})).open())
+        .task(TaskDraft::new("LATER").due_at(later))
+        .task(TaskDraft::new("PLAIN").input(json!("text")))
+        .check()
+        .unwrap();
+    let run = store.submit(&Submit::new(run, &source)).unwrap().run;
+    let scope = Scope::Run(run);
+    let tasks = all_tasks(store, run);
+    let open = tasks.iter().find(|task| task.name.as_str() == "OPEN").unwrap().id;
+    let items = ["[1]", r#"{"fanout": 9}"#].map(|text| text.parse::<Json>().unwrap()).to_vec();
+    store.append(&Append::items(open, 1, items, &source)).unwrap();
+    while store.fan_out(&FanOut { scope, now, ids: source.ids(3) }).unwrap().more {}
+    let counted = tasks.iter().find(|task| task.name.as_str() == "COUNTED").unwrap().id;
+    let children = store.children(counted, 0, 10).unwrap().items;
+    let reports = [
+        Report::started(children[0].id),
+        Report::succeeded_with(children[1].id, "0".parse().unwrap()),
+        Report::failed(children[2].id, "it's \"over\""),
+        Report::failed_for_good(children[3].id, "over"),
+        Report::cancelled(children[4].id),
+    ];
+    store.report(&Reports::new(reports, &source)).unwrap();
+    let step = Step { scope, now, limit: 100 };
+    assert_eq!(store.retry(&step).unwrap().tasks, 1);
+    assert!(!store.aggregate(&step).unwrap().more);
+    run
+}
+
+fn all_tasks(store: &SqliteStore, run: RunId) -> Vec<Task> {
+    store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items
+}
+
+/// The rows of a view as text, with JSON read, for a number may be spelled in two ways.
+fn rows(folder: &Folder, sql: &str, json_columns: &[usize]) -> Vec<Vec<Value>> {
+    let connection = Connection::open(folder.db()).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let read = statement.query_map([], |row| {
+        (0..columns)
+            .map(|column| {
+                let value = match row.get_ref(column)? {
+                    rusqlite::types::ValueRef::Null => Value::Null,
+                    rusqlite::types::ValueRef::Integer(number) => number.into(),
+                    other => other.as_str()?.into(),
+                };
+                Ok(match &value {
+                    Value::String(text) if json_columns.contains(&column) => read_json(text),
+                    _ => value,
+                })
+            })
+            .collect()
+    });
+    read.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// A JSON text as a value that is never NULL.
+fn read_json(text: &str) -> Value {
+    json!({ "json": serde_json::from_str::<Value>(text).unwrap() })
+}
+
+fn as_json(json: Option<&Json>) -> Value {
+    json.map_or(Value::Null, |json| read_json(json.as_str()))
+}
+
+#[test]
+fn every_task_shows_what_the_query_returns() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(folder.db()).unwrap();
+    let run = tree(&store);
+    let tasks = all_tasks(&store, run);
+    for state in State::ALL {
+        assert!(tasks.iter().any(|task| task.state == state), "{state} is missing");
+    }
+    let expected: Vec<Vec<Value>> = tasks
+        .iter()
+        .map(|task| {
+            vec![
+                task.id.to_string().into(),
+                task.run.to_string().into(),
+                task.parent.map(|id| id.to_string()).into(),
+                task.name.as_str().into(),
+                task.state.as_str().into(),
+                task.created_at.to_string().into(),
+                task.updated_at.to_string().into(),
+                as_json(task.input.as_ref()),
+                as_json(task.output.as_ref()),
+                task.retry_count.into(),
+                task.max_retries.get().into(),
+                task.last_error.as_ref().map(conductor_model::ErrorText::as_str).into(),
+            ]
+        })
+        .collect();
+    let mut shown = rows(&folder, "SELECT * FROM tasks", &[7, 8]);
+    let place = |row: &Vec<Value>| expected.iter().position(|task| task[0] == row[0]);
+    shown.sort_by_key(place);
+    assert_eq!(shown, expected);
+    assert_eq!(shown.len(), 5 + 6 + 5 + 2 + 2);
+}
+
+#[test]
+fn every_run_and_event_shows_what_the_query_returns() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(folder.db()).unwrap();
+    let run = tree(&store);
+    let it = store.run(run).unwrap().unwrap();
+    let expected = vec![vec![
+        Value::from(run.to_string()),
+        it.created_at.to_string().into(),
+        it.updated_at.to_string().into(),
+        it.state.as_str().into(),
+        as_json(it.meta.as_ref()),
+    ]];
+    assert_eq!(rows(&folder, "SELECT * FROM runs", &[4]), expected);
+
+    let events = store.events(EventFilter::default(), 0, 1000).unwrap().items;
+    let expected: Vec<Vec<Value>> = events
+        .iter()
+        .map(|event| {
+            let payload = serde_json::to_value(&event.body).unwrap().get("payload").cloned();
+            vec![
+                format!("{:026}", event.seq).into(),
+                event.run.to_string().into(),
+                event.task.map(|id| id.to_string()).into(),
+                event.body.name().into(),
+                event.at.to_string().into(),
+                payload.map_or(Value::Null, |payload| json!({ "json": payload })),
+            ]
+        })
+        .collect();
+    assert_eq!(rows(&folder, "SELECT * FROM events ORDER BY id", &[5]), expected);
+}
+
+#[test]
+fn the_views_have_the_columns_of_the_original() {
+    let folder = Folder::new();
+    drop(SqliteStore::open(folder.db()).unwrap());
+    let seed = Connection::open_in_memory().unwrap();
+    seed.execute_batch(include_str!("../fixtures/seed/001_initial_schema.sql")).unwrap();
+    seed.execute_batch(include_str!("../fixtures/seed/002_tasks_and_events.sql")).unwrap();
+    seed.execute_batch(include_str!("../fixtures/seed/003_add_retry_fields.sql")).unwrap();
+    let columns = |connection: &Connection, table: &str| -> Vec<String> {
+        let statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        statement.column_names().map(String::from).collect()
+    };
+    let ours = Connection::open(folder.db()).unwrap();
+    for table in ["runs", "tasks", "events"] {
+        assert_eq!(columns(&ours, table), columns(&seed, table));
+    }
+}
+
+#[test]
+fn a_row_that_somebody_broke_does_not_break_the_view() {
+    let folder = Folder::new();
+    tree(&SqliteStore::open(folder.db()).unwrap());
+    let tasks = folder.ask::<i64>("SELECT count(*) FROM tasks");
+    folder.run(
+        "UPDATE conductor_inputs SET input = '{broken'; UPDATE conductor_events SET payload = '{', name = 20; \
+         UPDATE conductor_tasks SET id = x'00', created_at = 9223372036854775807 WHERE key = 1",
+    );
+    assert_eq!(rows(&folder, "SELECT * FROM tasks", &[]).len(), usize::try_from(tasks).unwrap());
+    assert!(!rows(&folder, "SELECT * FROM events", &[]).is_empty());
+}
+
+#[test]
+fn a_view_that_another_version_made_is_made_anew() {
+    let folder = Folder::new();
+    tree(&SqliteStore::open(folder.db()).unwrap());
+    let before: String = folder.ask("SELECT group_concat(sql) FROM sqlite_master WHERE type = 'view'");
+    folder.run("DROP VIEW runs; CREATE VIEW runs AS SELECT 1 AS id; DROP VIEW events");
+    drop(SqliteStore::open(folder.db()).unwrap());
+    let after: String = folder
+        .ask("SELECT group_concat(sql) FROM (SELECT sql FROM sqlite_master WHERE type = 'view' ORDER BY name != 'runs', name = 'events')");
+    assert_eq!(before.len(), after.len());
+    assert_eq!(folder.ask::<i64>("SELECT count(*) FROM runs WHERE state = 'RUNNING'"), 1);
+}
+
+#[test]
+fn the_original_cannot_write_to_the_views() {
+    let folder = Folder::new();
+    drop(SqliteStore::open(folder.db()).unwrap());
+    let original = Connection::open(folder.db()).unwrap();
+    let insert = "INSERT INTO runs VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', '', '', 'RUNNING', NULL)";
+    assert!(original.execute_batch(insert).is_err());
+    assert!(original.execute_batch("UPDATE tasks SET state = 'FAILED'").is_err());
+}
