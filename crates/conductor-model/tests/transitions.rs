@@ -142,7 +142,8 @@ fn a_state_counts_when_it_is_terminal_and_no_retry_is_due() {
     for subject in every_subject() {
         let terminal = matches!(subject.state, State::Succeeded | State::Failed | State::Cancelled);
         assert_eq!(subject.state.is_terminal(), terminal);
-        assert_eq!(subject.is_settled(), terminal && !subject.retry_due, "{subject:?}");
+        let waits = subject.state == State::Failed && subject.retry_due;
+        assert_eq!(subject.is_settled(), terminal && !waits, "{subject:?}");
     }
 }
 

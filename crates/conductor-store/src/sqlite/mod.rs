@@ -52,10 +52,11 @@ pub struct SqliteStore {
     /// `None` in memory.
     path: Option<PathBuf>,
     options: SqliteOptions,
+    /// Connections that read and are not in use. Before the writer, because fields are dropped in this order: the
+    /// last connection to close makes the checkpoint and removes the WAL, and one that only reads cannot.
+    readers: Mutex<Vec<Connection>>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
-    /// Connections that read and are not in use.
-    readers: Mutex<Vec<Connection>>,
 }
 
 impl SqliteStore {
