@@ -187,7 +187,16 @@ pub fn a_step_decides_at_most_as_many_as_its_limit(world: &World<'_>) {
     assert_eq!((done.parents, done.runs, done.more), (2, 0, true));
     let done = world.aggregate_step(&world.step_of(Scope::All, 0));
     assert_eq!((done.parents, done.more), (1, true), "a limit of 0 counts as 1");
-    while world.aggregate_step(&step).more {}
+    for _ in 0..2 {
+        world.submit(&RunDraft::new());
+    }
+    let mut steps = Vec::new();
+    while steps.last() != Some(&0) {
+        let done = world.aggregate_step(&step);
+        steps.push(done.parents + done.runs);
+    }
+    assert!(steps.iter().all(|decided| *decided <= 2), "parents and runs together: {steps:?}");
+    assert_eq!(steps.iter().sum::<u32>(), 5, "two parents, and three runs");
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
