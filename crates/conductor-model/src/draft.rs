@@ -1,6 +1,7 @@
 //! What somebody wants to submit: drafts as they were written, and what remains of them once checked.
 
 use crate::fanout::Fanout;
+use crate::fields::{Fields, Reader};
 use crate::id::{RunId, TaskId};
 use crate::issue::{Invalid, Issue, IssueCode};
 use crate::json::Json;
@@ -9,127 +10,12 @@ use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
 use crate::retry::{Backoff, BackoffDraft, MaxRetries};
 use crate::time::Timestamp;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
 /// The greatest number of root tasks, or items, in one submission or append.
 pub const MAX_TASKS: usize = 100_000;
-
-/// A JSON object as it was written, one unchecked text per key.
-#[derive(Clone, Debug, Default)]
-struct Fields {
-    members: BTreeMap<String, Box<RawValue>>,
-    issues: Vec<Issue>,
-}
-
-impl Fields {
-    fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
-        match serde_json::value::to_raw_value(value) {
-            Ok(raw) => {
-                self.members.insert(key.into(), raw);
-            }
-            Err(e) => {
-                self.issues
-                    .push(Issue::new(IssueCode::InvalidType, format!("has no JSON form: {e}")).at(key));
-            }
-        }
-    }
-
-    fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Self {
-        self.set(key, value);
-        self
-    }
-
-    /// The JSON of the whole, for the payload's hash.
-    fn to_json(&self) -> String {
-        // A map of raw JSON under string keys always has a JSON form.
-        serde_json::to_string(&self.members).unwrap_or_default()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields::default();
-                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.members.contains_key(&key) {
-                        let twice = Issue::new(IssueCode::DuplicateKey, "this key stands there twice");
-                        fields.issues.push(twice.at(&key));
-                    }
-                    fields.members.insert(key, value);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// Takes the members of an object one by one, and collects what is wrong with them.
-struct Reader<'f> {
-    members: BTreeMap<&'f str, &'f RawValue>,
-    issues: Vec<Issue>,
-}
-
-impl<'f> Reader<'f> {
-    fn new(fields: &'f Fields) -> Self {
-        let members = fields.members.iter().map(|(key, raw)| (key.as_str(), &**raw)).collect();
-        Self { members, issues: fields.issues.clone() }
-    }
-
-    /// The member as a type of serde's; `null` counts as absent.
-    fn value<T: Deserialize<'f>>(&mut self, key: &str, expected: &str) -> Option<T> {
-        let raw = self.members.remove(key)?.get();
-        if raw == "null" {
-            return None;
-        }
-        if let Ok(value) = serde_json::from_str(raw) {
-            Some(value)
-        } else {
-            self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
-            None
-        }
-    }
-
-    /// The member as a text that has a form of its own.
-    fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Issue>) -> Option<T> {
-        let text: String = self.value(key, "a text")?;
-        self.checked(key, parse(&text))
-    }
-
-    /// The member as JSON that is kept.
-    fn json(&mut self, key: &str) -> Option<Json> {
-        let parsed = self.members.remove(key)?.get().parse();
-        self.checked(key, parsed)
-    }
-
-    fn checked<T>(&mut self, key: &str, result: Result<T, Issue>) -> Option<T> {
-        result.map_err(|issue| self.issue(key, issue)).ok()
-    }
-
-    fn issue(&mut self, key: &str, issue: Issue) {
-        self.issues.push(issue.at(key));
-    }
-
-    fn finish(mut self) -> Vec<Issue> {
-        for key in std::mem::take(&mut self.members).into_keys() {
-            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, "is not a key that belongs here"));
-        }
-        self.issues
-    }
-}
 
 /// A task that somebody wants to submit, unchecked.
 ///

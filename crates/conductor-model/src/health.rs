@@ -36,6 +36,8 @@ pub struct HealthCounts {
     pub tally: Tally,
     /// Leaves that are FAILED and wait for a retry.
     pub retries_due: u64,
+    /// Leaves that failed for good. The parents that are FAILED because of them are in the tally only.
+    pub failed_leaves: u64,
     /// Leaves that failed for good with no retry left.
     pub exhausted: u64,
     /// Leaves that were retried at least once.
@@ -75,8 +77,9 @@ impl HealthReport {
             1 => warnings.push(format!("1 {one}")),
             _ => warnings.push(format!("{count} {many}")),
         };
-        warn(failed, "task failed for good", "tasks failed for good");
-        warn(counts.exhausted, "task has used up its retries", "tasks have used up their retries");
+        warn(counts.failed_leaves, "leaf failed for good", "leaves failed for good");
+        warn(failed.saturating_sub(counts.failed_leaves), "parent failed", "parents failed");
+        warn(counts.exhausted, "leaf has used up its retries", "leaves have used up their retries");
         warn(counts.retries_due, "failed task waits for its retry", "failed tasks wait for their retries");
         warn(counts.stuck, "thing is stuck", "things are stuck");
         let health = if failed > 0 {

@@ -83,6 +83,9 @@ impl fmt::Display for Issue {
 
 impl std::error::Error for Issue {}
 
+/// How many issues are shown in one sentence; a program gets all of them.
+const SHOWN: usize = 20;
+
 /// Everything that is wrong with a value. Nothing was written.
 ///
 /// There is always at least one issue.
@@ -124,11 +127,14 @@ impl fmt::Display for Invalid {
             [one] => one.fmt(f),
             many => {
                 write!(f, "{} issues: ", many.len())?;
-                for (i, issue) in many.iter().enumerate() {
+                for (i, issue) in many.iter().take(SHOWN).enumerate() {
                     if i > 0 {
                         f.write_str("; ")?;
                     }
                     issue.fmt(f)?;
+                }
+                if many.len() > SHOWN {
+                    write!(f, "; and {} more", many.len() - SHOWN)?;
                 }
                 Ok(())
             }

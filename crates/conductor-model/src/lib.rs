@@ -31,6 +31,7 @@
 mod draft;
 mod event;
 mod fanout;
+mod fields;
 mod health;
 mod id;
 mod issue;

@@ -80,7 +80,7 @@ enum Curve {
 
 /// The JSON of a backoff: `{"fixed_ms": 500}` or `{"first_ms": 100, "cap_ms": 60000, "jitter": 0.2}`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object such as {\"fixed_ms\": 500}")]
 pub(crate) struct BackoffDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fixed_ms: Option<u64>,

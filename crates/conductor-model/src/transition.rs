@@ -160,6 +160,16 @@ pub struct Transition {
     pub who: &'static str,
 }
 
+impl Transition {
+    fn due_in_words(&self) -> &'static str {
+        match self.retry_due {
+            Some(true) => ", a retry due",
+            Some(false) => ", settled",
+            None => "",
+        }
+    }
+}
+
 const LEAF: &[Shape] = &[Shape::Leaf];
 const PARENTS: &[Shape] = &[Shape::Parent, Shape::Run];
 const ALL: &[Shape] = &Shape::ALL;
@@ -232,11 +242,7 @@ pub fn transition(subject: Subject, signal: Signal) -> Result<State, IllegalTran
 pub fn transition_table() -> String {
     let mut table = String::from("| from | signal | to | of | who |\n|---|---|---|---|---|\n");
     for row in TRANSITIONS {
-        let due = match row.retry_due {
-            Some(true) => ", a retry due",
-            Some(false) => ", settled",
-            None => "",
-        };
+        let due = row.due_in_words();
         let shapes = match row.shapes {
             LEAF => "leaf",
             PARENTS => "parent, run",
@@ -253,7 +259,13 @@ pub fn transition_table() -> String {
 pub fn diagram() -> String {
     let mut diagram = String::from("stateDiagram-v2\n    [*] --> PENDING\n");
     for row in TRANSITIONS {
-        let _ = writeln!(diagram, "    {} --> {}: {}", row.from, row.to, row.signal);
+        let shapes = match row.shapes {
+            LEAF => " (leaf)",
+            PARENTS => " (parent, run)",
+            _ => "",
+        };
+        let due = row.due_in_words();
+        let _ = writeln!(diagram, "    {} --> {}: {}{due}{shapes}", row.from, row.to, row.signal);
     }
     diagram.push_str("    SUCCEEDED --> [*]\n");
     diagram

@@ -19,7 +19,8 @@ fn counts() -> impl Strategy<Value = HealthCounts> {
     (tally, few(), few(), few(), few(), few()).prop_map(
         |(tally, due, exhausted, retried_tasks, total_retries, stuck)| {
             let retries_due = due.min(tally.failed);
-            HealthCounts { tally, retries_due, exhausted, retried_tasks, total_retries, stuck }
+            let failed_leaves = exhausted.min(tally.failed - retries_due);
+            HealthCounts { tally, retries_due, failed_leaves, exhausted, retried_tasks, total_retries, stuck }
         },
     )
 }
@@ -55,12 +56,20 @@ proptest! {
 #[test]
 fn a_report_says_in_words_what_is_wrong() {
     let tally = Tally { succeeded: 6, failed: 3, cancelled: 1, running: 5, pending: 2 };
-    let counts =
-        HealthCounts { tally, retries_due: 1, exhausted: 2, retried_tasks: 2, total_retries: 5, stuck: 1 };
+    let counts = HealthCounts {
+        tally,
+        retries_due: 1,
+        failed_leaves: 1,
+        exhausted: 1,
+        retried_tasks: 2,
+        total_retries: 5,
+        stuck: 1,
+    };
     let report = HealthReport::of(counts);
     let expected = [
-        "2 tasks failed for good",
-        "2 tasks have used up their retries",
+        "1 leaf failed for good",
+        "1 parent failed",
+        "1 leaf has used up its retries",
         "1 failed task waits for its retry",
         "1 thing is stuck",
     ];

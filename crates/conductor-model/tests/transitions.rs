@@ -101,7 +101,7 @@ fn the_diagram_has_every_row() {
     let lines: Vec<&str> = diagram.lines().map(str::trim).collect();
     for row in TRANSITIONS {
         let arrow = format!("{} --> {}: {}", row.from, row.to, row.signal);
-        assert!(lines.contains(&arrow.as_str()), "{arrow} is not in\n{diagram}");
+        assert!(lines.iter().any(|line| line.starts_with(&arrow)), "{arrow} is not in\n{diagram}");
     }
     assert_eq!(lines.len(), TRANSITIONS.len() + 3, "a heading, the beginning and the end besides");
     assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len(), "a line stands there twice");
@@ -142,7 +142,8 @@ fn a_state_counts_when_it_is_terminal_and_no_retry_is_due() {
     for subject in every_subject() {
         let terminal = matches!(subject.state, State::Succeeded | State::Failed | State::Cancelled);
         assert_eq!(subject.state.is_terminal(), terminal);
-        assert_eq!(subject.is_settled(), terminal && !subject.retry_due, "{subject:?}");
+        let waits = subject.state == State::Failed && subject.retry_due;
+        assert_eq!(subject.is_settled(), terminal && !waits, "{subject:?}");
     }
 }
 

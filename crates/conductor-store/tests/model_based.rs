@@ -5,11 +5,12 @@
 mod reference;
 
 use conductor_model::{
-    ErrorText, Json, NewRun, NewTask, Numbers, Replay, RunDraft, RunId, State, Tally, Task, TaskDraft,
-    TaskId, Timestamp,
+    ErrorText, Json, NewRun, NewTask, Numbers, RunDraft, RunId, State, Tally, Task, TaskDraft, TaskId,
+    Timestamp,
 };
+use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Append, AppendError, EventFilter, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source,
+    Append, AppendError, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source,
     SqliteOptions, SqliteStore, Step, Store, Submit, TaskFilter, sqlite::Synchronous,
 };
 use proptest::prelude::*;
@@ -291,7 +292,7 @@ impl World {
         self.tasks = tasks;
         self.check_tasks();
         self.check_runs();
-        self.check_replay();
+        assert_replays(&self.store);
     }
 
     fn check_tasks(&self) {
@@ -323,34 +324,6 @@ impl World {
                 tally.count(None, task.state);
             }
             assert_eq!(run.tally, tally);
-        }
-    }
-
-    fn check_replay(&self) {
-        let mut replay = Replay::new();
-        let mut after = 0;
-        loop {
-            let page = self.store.events(EventFilter::default(), after, 1000).unwrap();
-            page.items.iter().for_each(|event| replay.apply(event).unwrap());
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        assert_eq!(replay.tasks.len(), self.tasks.len());
-        for task in &self.tasks {
-            let told = replay.tasks[&task.id];
-            let row = (task.state, task.retry_count, task.attempt, task.numbers, task.index, task.parent);
-            assert_eq!(
-                (told.state, told.retry_count, told.attempt, told.numbers, told.index, told.parent),
-                row
-            );
-            assert_eq!(told.retry_due, task.subject().retry_due);
-        }
-        for id in &self.runs {
-            let run = self.store.run(*id).unwrap().unwrap();
-            let told = replay.runs[id];
-            assert_eq!((told.state, told.numbers, told.tally), (run.state, run.numbers, run.tally));
         }
     }
 }

@@ -1,4 +1,37 @@
 //! Decides parents and runs whose children are all settled.
+//!
+//! A run from its submission to its end:
+//!
+//! ```
+//! use conductor_model::{RunDraft, State, TaskDraft};
+//! use conductor_store::{Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_workers::{aggregate, fanout};
+//! use serde_json::json;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("conductor.db");
+//! let store = SqliteStore::open(&path)?;
+//! let source = Source::system();
+//!
+//! // A run with one parent.
+//! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &source))?.run;
+//! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+//!
+//! fanout::run_once(&store, Scope::Run(run), &source)?;
+//!
+//! // Two children are done; nothing is decided while the third is not.
+//! let children = store.children(parent, 0, 100)?.items;
+//! store.report(&Reports::new(children[..2].iter().map(|child| Report::succeeded(child.id)), &source))?;
+//! assert_eq!(aggregate::run_once(&store, Scope::Run(run), &source)?.parents, 0);
+//!
+//! store.report(&Reports::new([Report::succeeded(children[2].id)], &source))?;
+//! let decided = aggregate::run_once(&store, Scope::Run(run), &source)?;
+//! assert_eq!((decided.parents, decided.runs), (1, 1));
+//! assert_eq!(store.task(parent)?.unwrap().state, State::Succeeded);
+//! assert_eq!(store.run(run)?.unwrap().state, State::Succeeded);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::ROWS_PER_STEP;
 use conductor_store::{Fault, Scope, Source, Step, Store};

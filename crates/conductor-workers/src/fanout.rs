@@ -1,4 +1,30 @@
 //! Creates the children that are missing.
+//!
+//! ```
+//! use conductor_model::{RunDraft, TaskDraft};
+//! use conductor_store::{Query, Scope, Source, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_workers::fanout;
+//! use serde_json::json;
+//!
+//! let store = SqliteStore::open_in_memory()?;
+//! let source = Source::system();
+//!
+//! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3, "width": 80}));
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &source))?.run;
+//!
+//! let report = fanout::run_once(&store, Scope::Run(run), &source)?;
+//! assert_eq!((report.parents, report.children), (1, 3));
+//!
+//! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
+//! let children = store.children(parent.id, 0, 100)?.items;
+//! let names: Vec<_> = children.iter().map(|child| child.name.as_str()).collect();
+//! assert_eq!(names, ["PARENT#1", "PARENT#2", "PARENT#3"]);
+//! assert_eq!(children[0].input.as_ref().unwrap().as_str(), r#"{"width":80}"#);
+//!
+//! // Once more: nothing is missing.
+//! assert_eq!(fanout::run_once(&store, Scope::Run(run), &source)?.children, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::ROWS_PER_STEP;
 use conductor_store::{FanOut, Fault, Scope, Source, Store};

@@ -39,3 +39,8 @@ pub use settle_all::{Settled, settle_all};
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that the write
 /// lock is held for milliseconds.
 const ROWS_PER_STEP: u32 = 10_000;
+
+/// The README's examples run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,4 +1,42 @@
 //! Makes failed tasks PENDING whose retry is due.
+//!
+//! ```
+//! use conductor_model::{RunDraft, State, TaskDraft};
+//! use conductor_store::{Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_workers::retry;
+//!
+//! let store = SqliteStore::open_in_memory()?;
+//! let source = Source::system();
+//!
+//! // A limit of its own; without one, a task is retried three times.
+//! let task = TaskDraft::new("API_CALL").max_retries(5);
+//! let run = store.submit(&Submit::new(RunDraft::new().task(task).check()?, &source))?.run;
+//! let task = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+//!
+//! store.report(&Reports::new([Report::failed(task, "Connection timeout")], &source))?;
+//! assert_eq!(retry::run_once(&store, Scope::Run(run), &source)?.retried, 1);
+//!
+//! let task = store.task(task)?.unwrap();
+//! assert_eq!(task.state, State::Pending);
+//! assert_eq!((task.retry_count, task.max_retries.get()), (1, 5));
+//! assert_eq!(task.last_error.unwrap().as_str(), "Connection timeout");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! How often, and after which wait, is said per task; none is retried for ever:
+//!
+//! ```
+//! use conductor_model::{Backoff, TaskDraft};
+//!
+//! let critical = TaskDraft::new("CRITICAL_TASK").max_retries(10).check()?;
+//! assert_eq!(critical.max_retries().get(), 10);
+//!
+//! // 1 s, 2 s, 4 s … up to a minute, each up to a fifth shorter by chance.
+//! let patient = TaskDraft::new("API_CALL").backoff(Backoff::exponential(1000, 60_000)?.with_jitter(0.2)?);
+//! assert!(patient.check().is_ok());
+//! assert!(TaskDraft::new("STUBBORN").max_retries(1001).check().is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::ROWS_PER_STEP;
 use conductor_store::{Fault, Scope, Source, Step, Store};

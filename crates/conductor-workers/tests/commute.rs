@@ -1,4 +1,4 @@
-//! Workers commute: let outcomes be a function of (task path, retry_count), a lost lease being one of them. Then every
+//! Workers commute: let outcomes be a function of (task path, retries), a lost lease being one of them. Then every
 //! interleaving and repetition of steps ends in the same states.
 
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
@@ -15,13 +15,24 @@ use std::hash::{Hash, Hasher};
 /// What a schedule does next; a number picks among what there is.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    FanOut { ids: u32 },
-    Aggregate { limit: u32 },
-    Retry { limit: u32 },
+    FanOut {
+        ids: u32,
+    },
+    Aggregate {
+        limit: u32,
+    },
+    Retry {
+        limit: u32,
+    },
     /// Report the outcome of one task, and once more.
-    Work { task: usize, twice: bool },
+    Work {
+        task: usize,
+        twice: bool,
+    },
     /// Start one task and leave it.
-    Start { task: usize },
+    Start {
+        task: usize,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -50,7 +61,8 @@ fn tree() -> impl Strategy<Value = Value> {
 fn outcome(salt: u64, task: &Task) -> Outcome {
     let mut hasher = DefaultHasher::new();
     (salt, task.name.as_str(), task.retry_count).hash(&mut hasher);
-    let failed = |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
+    let failed =
+        |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
     match hasher.finish() % 10 {
         0..6 => Outcome::Succeeded { output: Some(task.name.as_str().len().to_string().parse().unwrap()) },
         6..8 => failed("it broke", true),
@@ -73,7 +85,8 @@ impl World {
     fn new(trees: &[Value], salt: u64) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
-        let task = |(n, tree): (usize, &Value)| TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
+        let task =
+            |(n, tree): (usize, &Value)| TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
         let run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).check().unwrap();
         let run = store.submit(&Submit::new(run, &source)).unwrap().run;
         Self { store, source, run, salt }
@@ -141,7 +154,9 @@ impl World {
             if workable.is_empty() {
                 break;
             }
-            workable.iter().for_each(|task| self.work(task, false));
+            for task in &workable {
+                self.work(task, false);
+            }
         }
         assert_replays(&self.store);
         let text = |json: &Option<conductor_model::Json>| json.as_ref().map(ToString::to_string);
@@ -168,7 +183,9 @@ proptest! {
         prop_assert!(straight.0.is_terminal(), "everything is settled");
         for schedule in [one, other] {
             let world = World::new(&trees, salt);
-            schedule.iter().for_each(|next| world.make(*next));
+            for next in schedule {
+                world.make(next);
+            }
             prop_assert_eq!(&world.finish(), &straight);
         }
     }

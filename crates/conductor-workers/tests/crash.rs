@@ -6,7 +6,8 @@
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    EventFilter, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter,
+    EventFilter, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit,
+    TaskFilter,
 };
 use conductor_workers::settle_all;
 use serde_json::json;
@@ -52,7 +53,9 @@ fn work_until_killed(path: &Path) -> Anything<()> {
             settle_all(&store, Scope::Run(run), &source)?;
             for chunk in workable(&store, run)?.chunks(7) {
                 let reports: Vec<Report> = chunk.iter().map(report_of).collect();
-                for (report, answer) in reports.iter().zip(store.report(&Reports::new(reports.clone(), &source))?) {
+                for (report, answer) in
+                    reports.iter().zip(store.report(&Reports::new(reports.clone(), &source))?)
+                {
                     if answer == Reported::Applied && matches!(report.outcome, Outcome::Succeeded { .. }) {
                         writeln!(said, "done {}", report.task)?;
                     }
@@ -135,7 +138,7 @@ fn run_and_kill(path: &Path, moment: Duration, acknowledged: &mut Acknowledged) 
         .spawn()?;
     let mut said = BufReader::new(child.stdout.take().ok_or("the child has no standard output")?);
     let mut line = String::new();
-    if moment.subsec_micros() % 4 > 0 {
+    if !moment.subsec_micros().is_multiple_of(4) {
         said.read_line(&mut line)?;
     }
     std::thread::sleep(moment);
@@ -180,7 +183,8 @@ fn finish(store: &SqliteStore, acknowledged: &Acknowledged) -> Anything<()> {
         let tasks = tasks_of(store, run.id)?;
         assert_eq!(tasks.iter().filter(|task| task.numbers.is_none()).count(), LEAVES);
         let mut successes: HashMap<TaskId, u32> = HashMap::new();
-        let filter = EventFilter { run: Some(run.id), name: Some("task.succeeded"), ..EventFilter::default() };
+        let filter =
+            EventFilter { run: Some(run.id), name: Some("task.succeeded"), ..EventFilter::default() };
         for event in store.events(filter, 0, 1000)?.items {
             *successes.entry(event.task.ok_or("a success without a task")?).or_default() += 1;
         }

@@ -86,7 +86,7 @@ fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json
     let changed = |why: String| rows::bad_row("task", parent, &format!("its input was changed: {why}"));
     let input = match rows::read_input(tx, parent) {
         Ok(input) => input.ok_or_else(|| changed("it is missing".into()))?,
-        Err(Fault::Backend(error)) => return Err(changed(error.to_string())),
+        Err(Fault::Unreadable { why, .. }) => return Err(changed(why)),
         Err(fault) => return Err(fault),
     };
     let fanout = Fanout::of(&input).map_err(|invalid| changed(invalid.to_string()))?;

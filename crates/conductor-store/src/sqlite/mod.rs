@@ -52,8 +52,8 @@ pub struct SqliteStore {
     /// `None` in memory.
     path: Option<PathBuf>,
     options: SqliteOptions,
-    /// Connections that read and are not in use. Closed before the writer: whoever closes a file last moves its log
-    /// into it and removes the log, which a connection that only reads cannot.
+    /// Connections that read and are not in use. Before the writer, because fields are dropped in this order: the
+    /// last connection to close makes the checkpoint and removes the WAL, and one that only reads cannot.
     readers: Mutex<Vec<Connection>>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,

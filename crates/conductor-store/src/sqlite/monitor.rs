@@ -19,6 +19,7 @@ impl Monitor for SqliteStore {
             Ok(HealthReport::of(HealthCounts {
                 tally: tally(connection, scope)?,
                 retries_due: count(connection, "conductor_tasks_due", RETRIES_DUE, scope)?,
+                failed_leaves: count(connection, "conductor_tasks_failed", FAILED_LEAVES, scope)?,
                 exhausted: count(connection, "conductor_tasks_failed", EXHAUSTED, scope)?,
                 retried_tasks: retried.tasks,
                 total_retries: retried.retries,
@@ -70,6 +71,7 @@ impl Monitor for SqliteStore {
 }
 
 const RETRIES_DUE: &str = "state = 3 AND due_at IS NOT NULL";
+const FAILED_LEAVES: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL";
 const EXHAUSTED: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL AND retry_count >= max_retries";
 
 /// How many tasks satisfy a condition, which an index of few rows answers.

@@ -2,7 +2,7 @@
 
 use super::ledger::Ledger;
 use super::{SqliteStore, open};
-use crate::{Fault, Scope};
+use crate::{AppendError, Fault, Scope, SealError, SubmitError};
 use conductor_model::{RunId, Timestamp};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row, Transaction};
 
@@ -17,7 +17,7 @@ pub(super) struct Write<'c> {
 
 impl SqliteStore {
     /// Carries out one intent: everything that `intent` writes, and the numbers that follow, or nothing.
-    pub(super) fn write<T, E: From<Fault>>(
+    pub(super) fn write<T, E: MaybeFault>(
         &self,
         now: Timestamp,
         intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
@@ -50,30 +50,54 @@ impl SqliteStore {
 }
 
 /// The error, and whether the connection must be given up.
-fn transact<T, E: From<Fault>>(
+fn transact<T, E: MaybeFault>(
     connection: &mut Connection,
     now: Timestamp,
     intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
 ) -> Result<T, (E, bool)> {
-    let given_up = |fault: Fault| {
-        let lost = matches!(fault, Fault::Io(_) | Fault::CommitUnknown(_));
-        (E::from(fault), lost)
+    let given_up = |error: E| {
+        let lost = matches!(error.fault(), Some(Fault::Io(_) | Fault::CommitUnknown(_)));
+        (error, lost)
     };
     let tx = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .map_err(|error| given_up(fault(error)))?;
+        .map_err(|error| given_up(fault(error).into()))?;
     let mut write = Write { tx, ledger: Ledger::default(), now };
     // An intent that fails is rolled back when its transaction is dropped.
-    let value = intent(&mut write).map_err(|error| (error, false))?;
+    let value = intent(&mut write).map_err(given_up)?;
     let Write { tx, ledger, now } = write;
-    ledger.flush(&tx, now).map_err(given_up)?;
+    ledger.flush(&tx, now).map_err(|fault| given_up(fault.into()))?;
     tx.commit().map_err(|error| match fault(error) {
         // Nothing was written yet when SQLite could not get its lock.
-        busy @ Fault::Busy(_) => given_up(busy),
-        other => given_up(Fault::CommitUnknown(Box::new(other))),
+        busy @ Fault::Busy(_) => given_up(busy.into()),
+        other => given_up(Fault::CommitUnknown(Box::new(other)).into()),
     })?;
     Ok(value)
 }
+
+/// An error of an intent, which may be the store's own.
+pub(super) trait MaybeFault: From<Fault> {
+    /// The fault, if it is one.
+    fn fault(&self) -> Option<&Fault>;
+}
+
+impl MaybeFault for Fault {
+    fn fault(&self) -> Option<&Fault> {
+        Some(self)
+    }
+}
+
+macro_rules! maybe_fault {
+    ($($error:ident),*) => {$(
+        impl MaybeFault for $error {
+            fn fault(&self) -> Option<&Fault> {
+                if let Self::Fault(fault) = self { Some(fault) } else { None }
+            }
+        }
+    )*};
+}
+
+maybe_fault!(SubmitError, AppendError, SealError);
 
 impl Write<'_> {
     /// The connection inside the transaction.
@@ -94,7 +118,15 @@ pub(super) fn fault(error: rusqlite::Error) -> Fault {
         Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen) => {
             Fault::Io(Box::new(error))
         }
-        _ => Fault::Backend(Box::new(error)),
+        _ => match error {
+            rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
+                Fault::Unreadable { what: "a row of the database".into(), why: why.to_string() }
+            }
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                Fault::Unreadable { what: "a row of the database".into(), why: error.to_string() }
+            }
+            other => Fault::Backend(Box::new(other)),
+        },
     }
 }
 

@@ -1,0 +1,326 @@
+//! What the original promised of its three workers, promise by promise.
+
+use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_store::{
+    FanOut, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter,
+};
+use conductor_workers::{aggregate, fanout, retry};
+use serde_json::json;
+
+struct Desk {
+    store: SqliteStore,
+    source: Source,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        Self { store: SqliteStore::open_in_memory().unwrap(), source: Source::seeded(now, 7) }
+    }
+
+    fn submit(&self, task: TaskDraft) -> (RunId, TaskId) {
+        let run = RunDraft::new().task(task).check().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
+        (run, self.tasks(run)[0].id)
+    }
+
+    /// A run with a parent of `n` children.
+    fn parent(&self, n: u32) -> (RunId, TaskId) {
+        self.submit(TaskDraft::new("PARENT").input(json!({ "fanout": n })))
+    }
+
+    /// The same, with its children.
+    fn family(&self, n: u32) -> (RunId, TaskId, Vec<Task>) {
+        let (run, parent) = self.parent(n);
+        self.fan_out(Scope::Run(run));
+        (run, parent, self.children(parent))
+    }
+
+    fn fan_out(&self, scope: Scope) -> u64 {
+        fanout::run_once(&self.store, scope, &self.source).unwrap().children
+    }
+
+    fn aggregate(&self, scope: Scope) -> aggregate::Report {
+        aggregate::run_once(&self.store, scope, &self.source).unwrap()
+    }
+
+    fn retry(&self, scope: Scope) -> u64 {
+        retry::run_once(&self.store, scope, &self.source).unwrap().retried
+    }
+
+    fn report(&self, report: Report) {
+        let answers = self.store.report(&Reports::new([report], &self.source)).unwrap();
+        assert_eq!(answers, [Reported::Applied]);
+    }
+
+    fn succeed(&self, task: &Task) {
+        self.report(Report::succeeded(task.id));
+    }
+
+    fn fail(&self, task: TaskId) {
+        self.report(Report::failed(task, "Connection timeout"));
+    }
+
+    fn tasks(&self, run: RunId) -> Vec<Task> {
+        self.store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items
+    }
+
+    fn children(&self, parent: TaskId) -> Vec<Task> {
+        self.store.children(parent, 0, 1000).unwrap().items
+    }
+
+    fn task(&self, id: TaskId) -> Task {
+        self.store.task(id).unwrap().unwrap()
+    }
+
+    fn states(&self, run: RunId, parent: TaskId) -> (State, State) {
+        (self.task(parent).state, self.store.run(run).unwrap().unwrap().state)
+    }
+}
+
+mod fan_out {
+    use super::*;
+
+    #[test]
+    fn it_creates_n_children_of_a_pending_parent() {
+        let desk = Desk::new();
+        let (run, parent) = desk.parent(3);
+        assert_eq!(desk.task(parent).state, State::Pending);
+        assert_eq!(desk.fan_out(Scope::Run(run)), 3);
+        let children = desk.children(parent);
+        assert_eq!(children.len(), 3);
+        assert!(children.iter().all(|child| child.state == State::Pending && child.parent == Some(parent)));
+    }
+
+    #[test]
+    fn running_it_many_times_creates_exactly_n_children() {
+        let desk = Desk::new();
+        let (run, parent) = desk.parent(3);
+        let created: Vec<_> = (0..5).map(|_| desk.fan_out(Scope::Run(run))).collect();
+        assert_eq!(created, [3, 0, 0, 0, 0]);
+        assert_eq!(desk.children(parent).len(), 3);
+    }
+
+    #[test]
+    fn a_child_is_named_after_its_parent_and_its_index() {
+        let desk = Desk::new();
+        let (_, _, children) = desk.family(3);
+        let names: Vec<_> = children.iter().map(|child| child.name.as_str()).collect();
+        assert_eq!(names, ["PARENT#1", "PARENT#2", "PARENT#3"]);
+    }
+
+    #[test]
+    fn it_creates_only_the_children_that_are_missing() {
+        let desk = Desk::new();
+        let (run, parent) = desk.parent(5);
+        let (scope, now) = (Scope::Run(run), desk.source.now());
+        let interrupted = FanOut { scope, now, ids: desk.source.ids(2) };
+        assert_eq!(desk.store.fan_out(&interrupted).unwrap().children, 2);
+        let first = desk.children(parent);
+        assert_eq!(desk.fan_out(scope), 3);
+        let all = desk.children(parent);
+        assert_eq!((all.len(), &all[..2]), (5, &first[..]));
+    }
+
+    #[test]
+    fn a_run_of_ones_choice_limits_it() {
+        let desk = Desk::new();
+        let ((run, _), (_, other)) = (desk.parent(2), desk.parent(3));
+        assert_eq!(desk.fan_out(Scope::Run(run)), 2);
+        assert!(desk.children(other).is_empty());
+        assert_eq!(desk.fan_out(Scope::All), 3);
+    }
+}
+
+mod aggregation {
+    use super::*;
+
+    #[test]
+    fn a_parent_and_its_run_succeed_when_all_children_succeeded() {
+        let desk = Desk::new();
+        let (run, parent, children) = desk.family(3);
+        for child in &children {
+            desk.succeed(child);
+        }
+        let done = desk.aggregate(Scope::Run(run));
+        assert_eq!((done.parents, done.runs), (1, 1));
+        assert_eq!(desk.states(run, parent), (State::Succeeded, State::Succeeded));
+    }
+
+    #[test]
+    fn a_parent_and_its_run_fail_when_any_child_failed() {
+        let desk = Desk::new();
+        let (run, parent, children) = desk.family(3);
+        desk.succeed(&children[0]);
+        desk.report(Report::failed_for_good(children[1].id, "bad request"));
+        desk.succeed(&children[2]);
+        desk.aggregate(Scope::Run(run));
+        assert_eq!(desk.states(run, parent), (State::Failed, State::Failed));
+    }
+
+    #[test]
+    fn succeeded_failed_and_cancelled_are_the_terminal_states() {
+        let terminal: Vec<_> = State::ALL.into_iter().filter(|state| state.is_terminal()).collect();
+        assert_eq!(terminal, [State::Succeeded, State::Failed, State::Cancelled]);
+        let desk = Desk::new();
+        let (run, parent, children) = desk.family(3);
+        desk.succeed(&children[0]);
+        desk.report(Report::cancelled(children[1].id));
+        desk.report(Report::cancelled(children[2].id));
+        desk.aggregate(Scope::Run(run));
+        assert_eq!(desk.states(run, parent), (State::Cancelled, State::Cancelled));
+    }
+
+    #[test]
+    fn nothing_is_decided_before_all_children_are_terminal() {
+        let desk = Desk::new();
+        let (run, parent, children) = desk.family(3);
+        desk.report(Report::failed_for_good(children[0].id, "bad request"));
+        desk.succeed(&children[1]);
+        desk.report(Report::started(children[2].id));
+        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::Report::default());
+        assert_eq!(desk.states(run, parent), (State::Running, State::Running));
+        desk.succeed(&children[2]);
+        desk.aggregate(Scope::Run(run));
+        assert_eq!(desk.states(run, parent), (State::Failed, State::Failed));
+    }
+
+    #[test]
+    fn a_runs_state_follows_from_all_its_tasks() {
+        let desk = Desk::new();
+        for (second, expected) in [
+            (Report::succeeded as fn(TaskId) -> Report, State::Succeeded),
+            (|task| Report::failed_for_good(task, "bad request"), State::Failed),
+            (Report::cancelled, State::Cancelled),
+        ] {
+            let run = RunDraft::new().tasks(["A", "B"].map(TaskDraft::new)).check().unwrap();
+            let run = desk.store.submit(&Submit::new(run, &desk.source)).unwrap().run;
+            let tasks = desk.tasks(run);
+            desk.succeed(&tasks[0]);
+            assert_eq!(desk.aggregate(Scope::Run(run)).runs, 0);
+            desk.report(second(tasks[1].id));
+            assert_eq!(desk.aggregate(Scope::Run(run)).runs, 1);
+            assert_eq!(desk.store.run(run).unwrap().unwrap().state, expected);
+        }
+    }
+
+    #[test]
+    fn a_run_of_ones_choice_limits_it() {
+        let desk = Desk::new();
+        let ((run, ..), (other, parent, children)) = (desk.family(1), desk.family(1));
+        desk.succeed(&children[0]);
+        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::Report::default());
+        assert_eq!(desk.states(other, parent), (State::Running, State::Running));
+    }
+}
+
+mod retries {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_three_unless_another_is_set() {
+        let desk = Desk::new();
+        let (_, task) = desk.submit(TaskDraft::new("TASK"));
+        assert_eq!(desk.task(task).max_retries.get(), 3);
+        let (_, task) = desk.submit(TaskDraft::new("CRITICAL_TASK").max_retries(10));
+        assert_eq!(desk.task(task).max_retries.get(), 10);
+    }
+
+    #[test]
+    fn the_retry_count_and_the_last_error_are_kept() {
+        let desk = Desk::new();
+        let (_, task) = desk.submit(TaskDraft::new("TASK"));
+        for (retried, error) in [(1, "Network timeout"), (2, "Connection reset")] {
+            desk.report(Report::failed(task, error));
+            desk.retry(Scope::All);
+            let task = desk.task(task);
+            assert_eq!(task.retry_count, retried);
+            assert_eq!(task.last_error.unwrap().as_str(), error);
+        }
+    }
+
+    #[test]
+    fn a_failure_that_passes_is_retried_until_it_succeeds() {
+        let desk = Desk::new();
+        let (run, task) = desk.submit(TaskDraft::new("TASK"));
+        desk.fail(task);
+        desk.retry(Scope::Run(run));
+        desk.report(Report::succeeded_with(task, Json::of(&"the answer").unwrap()));
+        desk.aggregate(Scope::Run(run));
+        assert_eq!(desk.states(run, task), (State::Succeeded, State::Succeeded));
+    }
+
+    #[test]
+    fn a_failure_is_final_once_the_retries_are_used_up() {
+        let desk = Desk::new();
+        let (run, task) = desk.submit(TaskDraft::new("TASK"));
+        for _ in 0..3 {
+            desk.fail(task);
+            assert_eq!(desk.retry(Scope::Run(run)), 1);
+        }
+        desk.fail(task);
+        assert_eq!(desk.retry(Scope::Run(run)), 0);
+        desk.aggregate(Scope::Run(run));
+        assert_eq!(desk.states(run, task), (State::Failed, State::Failed));
+    }
+
+    #[test]
+    fn a_task_is_retried_only_below_its_limit() {
+        let desk = Desk::new();
+        for limit in 0..4 {
+            let (_, task) = desk.submit(TaskDraft::new("TASK").max_retries(limit));
+            let mut retried = 0;
+            loop {
+                desk.fail(task);
+                if desk.retry(Scope::All) == 0 {
+                    break;
+                }
+                retried += 1;
+            }
+            assert_eq!((retried, i64::from(desk.task(task).retry_count)), (limit, limit));
+        }
+    }
+
+    #[test]
+    fn each_retry_raises_the_retry_count_by_one() {
+        let desk = Desk::new();
+        let (_, task) = desk.submit(TaskDraft::new("TASK"));
+        for retried in 1..=3 {
+            desk.fail(task);
+            desk.retry(Scope::All);
+            assert_eq!(desk.task(task).retry_count, retried);
+        }
+    }
+
+    #[test]
+    fn a_retried_task_is_pending_again() {
+        let desk = Desk::new();
+        let (_, task) = desk.submit(TaskDraft::new("TASK"));
+        desk.fail(task);
+        assert_eq!(desk.task(task).state, State::Failed);
+        desk.retry(Scope::All);
+        assert_eq!(desk.task(task).state, State::Pending);
+    }
+
+    #[test]
+    fn it_says_how_many_tasks_were_retried() {
+        let desk = Desk::new();
+        let (run, _, children) = desk.family(5);
+        assert_eq!(desk.retry(Scope::Run(run)), 0);
+        for child in &children[..3] {
+            desk.fail(child.id);
+        }
+        assert_eq!(desk.retry(Scope::Run(run)), 3);
+        assert_eq!(desk.retry(Scope::Run(run)), 0);
+    }
+
+    #[test]
+    fn a_run_of_ones_choice_limits_it() {
+        let desk = Desk::new();
+        let ((run, one), (_, other)) = (desk.submit(TaskDraft::new("A")), desk.submit(TaskDraft::new("B")));
+        desk.fail(one);
+        desk.fail(other);
+        assert_eq!(desk.retry(Scope::Run(run)), 1);
+        assert_eq!((desk.task(one).state, desk.task(other).state), (State::Pending, State::Failed));
+    }
+}
