@@ -40,12 +40,18 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
     let _lock = Lock::exclusive(path)?;
     place::make(path)?;
     let mut connection = connect(path, options)?;
+    let mut given = None;
     loop {
         let next = look(path, &mut connection, |_| Ok(()))?;
         if next == Next::Nothing {
             return configured(path, connection, options);
         }
-        advance(path, &mut connection, options, next)?;
+        if given.as_ref() == Some(&next) {
+            let what = format!("it was given {next:?} and needs it again");
+            return Err(OpenError::Damaged { path: path.into(), what });
+        }
+        advance(path, &mut connection, options, &next)?;
+        given = Some(next);
     }
 }
 
@@ -64,7 +70,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     check_library(rusqlite::version_number())?;
     let mut connection = Connection::open_in_memory().map_err(sqlite)?;
-    advance(path, &mut connection, &SqliteOptions::default(), Next::Migrate)?;
+    advance(path, &mut connection, &SqliteOptions::default(), &Next::Migrate)?;
     views::make(&mut connection, &views::all()).map_err(sqlite)?;
     configured(path, connection, &SqliteOptions::default())
 }
@@ -134,7 +140,7 @@ fn advance(
     path: &Path,
     connection: &mut Connection,
     options: &SqliteOptions,
-    next: Next,
+    next: &Next,
 ) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     // Until WAL is on, a lost entry of the folder could bring the rollback journal back.
@@ -149,7 +155,7 @@ fn advance(
             migrated.map_err(|error| OpenError::Migration { path: path.into(), source: error.into() })
         }
         Next::CarryOver => adopt::carry_over(path, connection),
-        Next::MakeViews(views) => views::make(connection, &views).map_err(sqlite),
+        Next::MakeViews(views) => views::make(connection, views).map_err(sqlite),
         Next::Nothing => Ok(()),
     }
 }

@@ -27,7 +27,7 @@ fn open_for(path: &Path, steps: usize) -> Vec<String> {
             break;
         }
         done.push(format!("{next:?}").split('(').next().unwrap().to_owned());
-        advance(path, &mut connection, &SqliteOptions::default(), next).unwrap();
+        advance(path, &mut connection, &SqliteOptions::default(), &next).unwrap();
     }
     done
 }
