@@ -1,9 +1,9 @@
 //! The store on SQLite: one file, no server.
 //!
 //! One file per operation. A write goes through these rooms: the operation (`submit.rs`, `report.rs` …) opens a
-//! [`write::Write`] transaction and reads what it is about; [`transit`] carries out each transition and leaves its
-//! event through [`event_log`]; the [`ledger`] collects the numbers of all parents and runs that are touched and
-//! writes each once, before the commit. Reading goes through [`rows`], the one place that maps rows to records.
+//! `write::Write` transaction and reads what it is about; `transit` carries out each transition and leaves its
+//! event through `event_log`; the `ledger` collects the numbers of all parents and runs that are touched and
+//! writes each once, before the commit. Reading goes through `rows`, the one place that maps rows to records.
 
 mod aggregate;
 mod append;
