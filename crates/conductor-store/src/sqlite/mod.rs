@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod append;
+mod children;
 mod create;
 mod event_log;
 mod fan_out;

@@ -1,8 +1,8 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
 use super::{
-    SqliteStore, aggregate, create, event_log, fan_out, ledger, promote, query, report, retry, submit,
-    task_row, transit,
+    SqliteStore, aggregate, children, create, event_log, fan_out, ledger, promote, query, report, retry,
+    submit, task_row, transit,
 };
 use rusqlite::Connection;
 
@@ -107,5 +107,9 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
     }
     for insert in [create::INSERT_TASK, create::INSERT_INPUT, event_log::INSERT] {
         assert_eq!(plan(connection, insert), Vec::<String>::new());
+    }
+    // Many rows in one statement: the values themselves are all that is read.
+    for insert in [children::insert_tasks_sql(256), children::insert_inputs_sql(256)] {
+        assert_eq!(plan(connection, &insert), ["SCAN 256-ROW VALUES CLAUSE"]);
     }
 }
