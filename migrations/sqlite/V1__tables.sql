@@ -72,6 +72,16 @@ CREATE TABLE conductor_tasks (
     open_children      INTEGER,
     failed_children    INTEGER,
     cancelled_children INTEGER,
+    -- What a parent that is not settled wants of the steps: 1 children, 2 an append or its seal, 3 its decision. NULL
+    -- when it wants nothing of them: it waits for its children or for its time, or is settled; NULL on a leaf.
+    wants              INTEGER GENERATED ALWAYS AS (
+        CASE
+            WHEN sealed IS NULL OR state > 1 OR due_at IS NOT NULL THEN NULL
+            WHEN sealed = 0 THEN 2
+            WHEN children < fanout THEN 1
+            WHEN open_children = 0 THEN 3
+        END
+    ) VIRTUAL,
     -- NULL on a leaf below a parent: the parent's name, `#` and the ordinal.
     name               TEXT,
     backoff            TEXT,
@@ -88,20 +98,13 @@ CREATE INDEX conductor_tasks_ready ON conductor_tasks (kind, run, priority DESC,
 -- Running leaves: held from outside (NULL first), then by the end of their lease.
 CREATE INDEX conductor_tasks_running ON conductor_tasks (lease_until, updated_at)
     WHERE state = 1 AND sealed IS NULL;
--- What must be looked at again: retries (state 3) and delayed starts (state 0).
-CREATE INDEX conductor_tasks_due ON conductor_tasks (state, due_at, run) WHERE due_at IS NOT NULL;
--- Parents with children to create.
-CREATE INDEX conductor_tasks_to_fan_out ON conductor_tasks (run)
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1);
--- Parents whose fan-out is open.
-CREATE INDEX conductor_tasks_open_fanout ON conductor_tasks (run) WHERE sealed = 0 AND state IN (0, 1);
--- Parents that can be decided.
-CREATE INDEX conductor_tasks_to_decide ON conductor_tasks (run)
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1);
--- Leaves that failed for good, and leaves that were retried: both few, both counted by monitoring.
-CREATE INDEX conductor_tasks_failed ON conductor_tasks (run, retry_count, max_retries)
-    WHERE state = 3 AND due_at IS NULL AND sealed IS NULL;
-CREATE INDEX conductor_tasks_retried ON conductor_tasks (run, state, retry_count) WHERE retry_count > 0;
+-- What must be looked at again, by its time: delayed starts (state 0) and retries (state 3); before these, without a
+-- time, what failed for good.
+CREATE INDEX conductor_tasks_due ON conductor_tasks (state, due_at, run) WHERE due_at IS NOT NULL OR state = 3;
+-- Parents that a step has something to do for.
+CREATE INDEX conductor_tasks_wants ON conductor_tasks (wants, run) WHERE wants IS NOT NULL;
+-- Leaves that were retried: few, and counted by monitoring.
+CREATE INDEX conductor_tasks_retried ON conductor_tasks (run, retry_count) WHERE retry_count > 0;
 
 -- What a task works on. A child of a counted fan-out has no row: it gets its parent's, without the key `fanout`.
 CREATE TABLE conductor_inputs (

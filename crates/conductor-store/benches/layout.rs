@@ -1,25 +1,30 @@
 //! The lean layout beside the original's shape: insert rate, claim-and-settle rate, bytes per finished task.
-//! `cargo bench -p conductor-store --bench layout [-- N]`
+//! `cargo bench -p conductor-store --bench layout [-- N] [lean|seed]`
 //!
-//! Both sides are raw prepared statements with the same pragmas, all events and the indexes that the steps need;
+//! Both sides are raw statements over many rows, with the same pragmas, all events and the indexes that the steps need;
 //! what differs is the layout alone.
 
 mod common;
 
 use common::{Outcome, bytes_used, median, per_second, raw, submit_parent, time};
-use conductor_model::{TaskId, Timestamp};
+use conductor_model::TaskId;
 use conductor_store::{Source, SqliteStore};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 const ROUNDS: usize = 5;
 const INSERTS_PER_TRANSACTION: usize = 10_000;
+const ROWS_PER_STATEMENT: usize = 256;
 
 fn main() -> Outcome<()> {
     let tasks: u32 = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(100_000);
     println!("{tasks} tasks, synchronous=FULL, median of {ROUNDS} rounds");
     println!("  layout   inserts/s  settle-then-claim/s by 100, by 1000  bytes per finished task");
+    let wanted = |name: &str| std::env::args().all(|arg| !["lean", "seed"].contains(&&*arg) || arg == name);
     for (name, layout) in [("lean", &Lean as &dyn Layout), ("seed", &Seed)] {
+        if !wanted(name) {
+            continue;
+        }
         let (mut inserts, mut by_100, mut by_1000, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for _ in 0..ROUNDS {
             let folder = tempfile::tempdir()?;
@@ -39,21 +44,22 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// The ordinal of the task at that place in the list.
-fn row(place: usize) -> Outcome<i64> {
-    Ok(i64::try_from(place)? + 1)
-}
-
 fn ids(count: u32) -> Vec<TaskId> {
     let mut block = Source::system().ids(count);
     std::iter::from_fn(|| block.take_task()).collect()
 }
 
+/// The ordinal of the task at that place in the list.
+fn row(place: usize) -> Outcome<i64> {
+    Ok(i64::try_from(place)? + 1)
+}
+
 fn insert(layout: &dyn Layout, connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     for (nth, chunk) in ids.chunks(INSERTS_PER_TRANSACTION).enumerate() {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (i, id) in chunk.iter().enumerate() {
-            layout.insert(&tx, *id, row(nth * INSERTS_PER_TRANSACTION + i)?)?;
+        for (part, group) in chunk.chunks(ROWS_PER_STATEMENT).enumerate() {
+            let first = row(nth * INSERTS_PER_TRANSACTION + part * ROWS_PER_STATEMENT)?;
+            layout.insert(&tx, group, first)?;
         }
         tx.commit()?;
     }
@@ -62,40 +68,36 @@ fn insert(layout: &dyn Layout, connection: &mut Connection, ids: &[TaskId]) -> O
 
 /// Settles the tasks of one claim and makes the next claim in the same transaction, to the end.
 fn drain(layout: &dyn Layout, connection: &mut Connection, ids: &[TaskId], batch: usize) -> Outcome<()> {
-    let mut claimed: &[TaskId] = &[];
-    let mut at = 0;
-    loop {
+    for nth in 0..=ids.len().div_ceil(batch) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (i, id) in claimed.iter().enumerate() {
-            layout.settle(&tx, *id, row(at - claimed.len() + i)?)?;
+        if let Some(claimed) = nth.checked_sub(1).and_then(|before| ids.chunks(batch).nth(before)) {
+            layout.settle(&tx, claimed, row((nth - 1) * batch)?)?;
         }
-        let ready = layout.ready(&tx, row(batch)? - 1)?;
-        assert_eq!(ready, batch.min(ids.len() - at), "the index of ready tasks finds them");
-        let next = &ids[at..at + ready];
-        for (i, id) in next.iter().enumerate() {
-            layout.claim(&tx, *id, row(at + i)?)?;
+        if let Some(next) = ids.chunks(batch).nth(nth) {
+            let claimed = layout.claim(&tx, next, row(nth * batch)?)?;
+            assert_eq!(claimed, next.len(), "the index of ready tasks finds them");
         }
-        layout.count(&tx, i64::try_from(claimed.len())?, i64::try_from(next.len())?)?;
         tx.commit()?;
-        at += next.len();
-        claimed = next;
-        if claimed.is_empty() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
-/// One way to store tasks; `n` is the task's ordinal from 1.
+/// One way to store tasks. `first` is the ordinal of the first of the given tasks; the others follow it.
 trait Layout {
     fn open(&self, path: &Path) -> Outcome<Connection>;
-    fn insert(&self, tx: &Connection, id: TaskId, n: i64) -> Outcome<()>;
-    fn ready(&self, tx: &Connection, limit: i64) -> Outcome<usize>;
-    fn claim(&self, tx: &Connection, id: TaskId, n: i64) -> Outcome<()>;
-    fn settle(&self, tx: &Connection, id: TaskId, n: i64) -> Outcome<()>;
-    fn count(&self, tx: &Connection, settled: i64, claimed: i64) -> Outcome<()>;
+    fn insert(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()>;
+    /// Claims as many ready tasks, and leaves an event for each; how many there were.
+    fn claim(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<usize>;
+    /// Settles these tasks, leaves an event for each, and counts them.
+    fn settle(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()>;
 }
 
 const NOW: i64 = 1_767_225_600_000;
+
+/// `rows` times the same placeholders, `?` for each column that differs.
+fn values(rows: usize, columns: impl Fn(usize) -> String) -> String {
+    (0..rows).map(|nth| format!("({})", columns(nth))).collect::<Vec<_>>().join(", ")
+}
 
 /// Ours: the migrations.
 struct Lean;
@@ -107,46 +109,52 @@ impl Layout for Lean {
         raw(path)
     }
 
-    fn insert(&self, tx: &Connection, id: TaskId, n: i64) -> Outcome<()> {
-        let sql = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, \
-            updated_at, attempt, retry_count, max_retries) VALUES (?1, 1, 1, ?2, 0, 1, 0, ?3, ?3, 0, 0, 3)";
-        tx.prepare_cached(sql)?.execute(params![id.as_u128().to_be_bytes(), n, NOW])?;
+    fn insert(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()> {
+        let values = values(ids.len(), |nth| {
+            format!("?{}, 1, 1, {nth} + ?1, 0, 1, 0, {NOW}, {NOW}, 0, 0, 3", nth + 2)
+        });
+        let sql = format!(
+            "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
+             attempt, retry_count, max_retries) VALUES {values}"
+        );
+        let mut statement = tx.prepare_cached(&sql)?;
+        statement.raw_bind_parameter(1, first)?;
+        for (nth, id) in ids.iter().enumerate() {
+            statement.raw_bind_parameter(nth + 2, id.as_u128().to_be_bytes())?;
+        }
+        statement.raw_execute()?;
         Ok(())
     }
 
-    fn ready(&self, tx: &Connection, limit: i64) -> Outcome<usize> {
-        let sql = "SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 AND state = 0 AND due_at IS NULL \
-            AND sealed IS NULL ORDER BY priority DESC, key LIMIT ?1";
-        Ok(tx.prepare_cached(sql)?.query_map([limit], |row| row.get::<_, i64>(0))?.count())
-    }
-
-    fn claim(&self, tx: &Connection, _: TaskId, n: i64) -> Outcome<()> {
+    fn claim(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<usize> {
         let sql = "UPDATE conductor_tasks SET state = 1, attempt = attempt + 1, lease_until = ?2, updated_at = ?3 \
-            WHERE key = ?1";
-        tx.prepare_cached(sql)?.execute(params![n + 1, NOW + 30_000, NOW])?;
-        event(tx, n, 9)
+            WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 AND state = 0 \
+            AND due_at IS NULL AND sealed IS NULL ORDER BY priority DESC, key LIMIT ?1)";
+        let count = i64::try_from(ids.len())?;
+        let claimed = tx.prepare_cached(sql)?.execute(params![count, NOW + 30_000, NOW])?;
+        lean_events(tx, first, count, 9)?;
+        Ok(claimed)
     }
 
-    fn settle(&self, tx: &Connection, _: TaskId, n: i64) -> Outcome<()> {
-        let sql = "UPDATE conductor_tasks SET state = 2, lease_until = NULL, updated_at = ?2 \
-            WHERE key = ?1 AND attempt = 1 AND state = 1";
-        tx.prepare_cached(sql)?.execute(params![n + 1, NOW])?;
-        event(tx, n, 10)
-    }
-
-    fn count(&self, tx: &Connection, settled: i64, claimed: i64) -> Outcome<()> {
+    fn settle(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()> {
+        let sql = "UPDATE conductor_tasks SET state = 2, lease_until = NULL, updated_at = ?3 \
+            WHERE key BETWEEN ?1 AND ?2 AND attempt = 1 AND state = 1";
+        let count = i64::try_from(ids.len())?;
+        tx.prepare_cached(sql)?.execute(params![first + 1, first + count, NOW])?;
+        lean_events(tx, first, count, 10)?;
         let parent = "UPDATE conductor_tasks SET open_children = open_children - ?1 WHERE key = 1";
-        tx.prepare_cached(parent)?.execute([settled])?;
+        tx.prepare_cached(parent)?.execute([count])?;
         let run =
-            "UPDATE conductor_runs SET running = running + ?2 - ?1, succeeded = succeeded + ?1 WHERE key = 1";
-        tx.prepare_cached(run)?.execute([settled, claimed])?;
+            "UPDATE conductor_runs SET pending = pending - ?1, succeeded = succeeded + ?1 WHERE key = 1";
+        tx.prepare_cached(run)?.execute([count])?;
         Ok(())
     }
 }
 
-fn event(tx: &Connection, n: i64, name: u8) -> Outcome<()> {
-    let sql = "INSERT INTO conductor_events (run, task, name, at) VALUES (1, ?1, ?2, ?3)";
-    tx.prepare_cached(sql)?.execute(params![n + 1, name, NOW])?;
+fn lean_events(tx: &Connection, first: i64, count: i64, name: u8) -> Outcome<()> {
+    let sql = "INSERT INTO conductor_events (run, task, name, at) \
+        SELECT 1, key, ?3, ?4 FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2";
+    tx.prepare_cached(sql)?.execute(params![first + 1, first + count, name, NOW])?;
     Ok(())
 }
 
@@ -161,13 +169,19 @@ const SEED_TABLES: &str = "
         retry_count INTEGER DEFAULT 0, max_retries INTEGER DEFAULT 3, last_error TEXT,
         attempt INTEGER DEFAULT 0, lease_until TEXT
     );
-    CREATE INDEX tasks_parent ON tasks (parent_task_id);
+    CREATE UNIQUE INDEX tasks_place ON tasks (run_id, parent_task_id, name);
     CREATE INDEX tasks_ready ON tasks (run_id) WHERE state = 'PENDING';
+    CREATE INDEX tasks_running ON tasks (lease_until) WHERE state = 'RUNNING';
+    CREATE INDEX tasks_failed ON tasks (updated_at) WHERE state = 'FAILED';
     CREATE TABLE parents (id TEXT PRIMARY KEY, open INTEGER NOT NULL);
-    CREATE TABLE events (seq INTEGER PRIMARY KEY, task_id TEXT, name TEXT NOT NULL, at TEXT NOT NULL);
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, task_id TEXT, name TEXT NOT NULL, at TEXT NOT NULL
+    );
+    CREATE INDEX events_run ON events (run_id);
 ";
 const RUN: &str = "01JZZZZZZZZZZZZZZZZZZZZZZR";
 const PARENT: &str = "01JZZZZZZZZZZZZZZZZZZZZZZP";
+const NOW_TEXT: &str = "2026-01-01T00:00:00.000Z";
 
 impl Layout for Seed {
     fn open(&self, path: &Path) -> Outcome<Connection> {
@@ -177,46 +191,50 @@ impl Layout for Seed {
         Ok(connection)
     }
 
-    fn insert(&self, tx: &Connection, id: TaskId, n: i64) -> Outcome<()> {
-        let sql = "INSERT INTO tasks (id, run_id, parent_task_id, name, state, created_at, updated_at, input) \
-            VALUES (?1, ?2, ?3, ?4, 'PENDING', ?5, ?5, '{}')";
-        let name = format!("parent#{n}");
-        tx.prepare_cached(sql)?.execute(params![id.to_string(), RUN, PARENT, name, now_text()?])?;
+    fn insert(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()> {
+        let values = values(ids.len(), |nth| {
+            let id = nth + 2;
+            format!(
+                "?{id}, '{RUN}', '{PARENT}', 'parent#' || (?1 + {nth}), 'PENDING', '{NOW_TEXT}', '{NOW_TEXT}', '{{}}'"
+            )
+        });
+        let sql = format!(
+            "INSERT INTO tasks (id, run_id, parent_task_id, name, state, created_at, updated_at, input) VALUES {values}"
+        );
+        let mut statement = tx.prepare_cached(&sql)?;
+        statement.raw_bind_parameter(1, first)?;
+        for (nth, id) in ids.iter().enumerate() {
+            statement.raw_bind_parameter(nth + 2, id.to_string())?;
+        }
+        statement.raw_execute()?;
         Ok(())
     }
 
-    fn ready(&self, tx: &Connection, limit: i64) -> Outcome<usize> {
-        let sql = "SELECT id FROM tasks WHERE run_id = ?1 AND state = 'PENDING' LIMIT ?2";
-        Ok(tx.prepare_cached(sql)?.query_map(params![RUN, limit], |row| row.get::<_, String>(0))?.count())
+    fn claim(&self, tx: &Connection, ids: &[TaskId], _: i64) -> Outcome<usize> {
+        let sql = "UPDATE tasks SET state = 'RUNNING', attempt = attempt + 1, lease_until = ?3, updated_at = ?3 \
+            WHERE id IN (SELECT id FROM tasks WHERE run_id = ?1 AND state = 'PENDING' LIMIT ?2)";
+        let count = i64::try_from(ids.len())?;
+        let claimed = tx.prepare_cached(sql)?.execute(params![RUN, count, NOW_TEXT])?;
+        seed_events(tx, ids, "task.started")?;
+        Ok(claimed)
     }
 
-    fn claim(&self, tx: &Connection, id: TaskId, _: i64) -> Outcome<()> {
-        let sql = "UPDATE tasks SET state = 'RUNNING', attempt = attempt + 1, lease_until = ?2, updated_at = ?2 \
-            WHERE id = ?1";
-        tx.prepare_cached(sql)?.execute(params![id.to_string(), now_text()?])?;
-        seed_event(tx, id, "task.started")
-    }
-
-    fn settle(&self, tx: &Connection, id: TaskId, _: i64) -> Outcome<()> {
-        let sql = "UPDATE tasks SET state = 'SUCCEEDED', lease_until = NULL, updated_at = ?2 \
-            WHERE id = ?1 AND attempt = 1 AND state = 'RUNNING'";
-        tx.prepare_cached(sql)?.execute(params![id.to_string(), now_text()?])?;
-        seed_event(tx, id, "task.succeeded")
-    }
-
-    fn count(&self, tx: &Connection, settled: i64, _: i64) -> Outcome<()> {
+    fn settle(&self, tx: &Connection, ids: &[TaskId], _: i64) -> Outcome<()> {
+        let sql = "UPDATE tasks SET state = 'SUCCEEDED', lease_until = NULL, updated_at = ?3 \
+            WHERE id BETWEEN ?1 AND ?2 AND attempt = 1 AND state = 'RUNNING'";
+        let (first, last) = (ids[0].to_string(), ids[ids.len() - 1].to_string());
+        tx.prepare_cached(sql)?.execute(params![first, last, NOW_TEXT])?;
+        seed_events(tx, ids, "task.succeeded")?;
+        let count = i64::try_from(ids.len())?;
         tx.prepare_cached("UPDATE parents SET open = open - ?2 WHERE id = ?1")?
-            .execute(params![PARENT, settled])?;
+            .execute(params![PARENT, count])?;
         Ok(())
     }
 }
 
-fn now_text() -> Outcome<String> {
-    Ok(Timestamp::from_millis(NOW)?.to_string())
-}
-
-fn seed_event(tx: &Connection, id: TaskId, name: &str) -> Outcome<()> {
-    let sql = "INSERT INTO events (task_id, name, at) VALUES (?1, ?2, ?3)";
-    tx.prepare_cached(sql)?.execute(params![id.to_string(), name, now_text()?])?;
+fn seed_events(tx: &Connection, ids: &[TaskId], name: &str) -> Outcome<()> {
+    let sql = "INSERT INTO events (run_id, task_id, name, at) SELECT run_id, id, ?3, ?4 FROM tasks WHERE id BETWEEN ?1 AND ?2";
+    let (first, last) = (ids[0].to_string(), ids[ids.len() - 1].to_string());
+    tx.prepare_cached(sql)?.execute(params![first, last, name, NOW_TEXT])?;
     Ok(())
 }

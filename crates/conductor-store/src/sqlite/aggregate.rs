@@ -85,9 +85,8 @@ fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
     Json::of(&tally).map_err(|issue| Fault::Backend(issue.to_string().into()))
 }
 
-pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND run BETWEEN ?2 AND ?3 \
-    ORDER BY run, key LIMIT ?1";
+pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+    WHERE wants = 3 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
 
 pub(super) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
     WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND key BETWEEN ?2 AND ?3 \

@@ -113,6 +113,5 @@ fn transit(
     write.transit(task, signal, brings).map_err(|error| error.in_step(key))
 }
 
-pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_to_fan_out \
-    WHERE sealed = 1 AND children < fanout AND due_at IS NULL AND state IN (0, 1) AND run BETWEEN ?2 AND ?3 \
-    ORDER BY run, key LIMIT ?1";
+pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+    WHERE wants = 1 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";

@@ -18,9 +18,9 @@ impl Monitor for SqliteStore {
             let retried = retried(connection, scope)?;
             Ok(HealthReport::of(HealthCounts {
                 tally: tally(connection, scope)?,
-                retries_due: count(connection, "conductor_tasks_due", RETRIES_DUE, scope)?,
-                failed_leaves: count(connection, "conductor_tasks_failed", FAILED_LEAVES, scope)?,
-                exhausted: count(connection, "conductor_tasks_failed", EXHAUSTED, scope)?,
+                retries_due: count(connection, RETRIES_DUE, scope)?,
+                failed_leaves: count(connection, FAILED_LEAVES, scope)?,
+                exhausted: count(connection, EXHAUSTED, scope)?,
                 retried_tasks: retried.tasks,
                 total_retries: retried.retries,
                 stuck: count_stuck(connection, scope, watch)?,
@@ -40,7 +40,7 @@ impl Monitor for SqliteStore {
         self.read(|connection| {
             let scope = ScopeKey::of(scope, connection)?;
             let retried = retried(connection, scope)?;
-            let exhausted = count(connection, "conductor_tasks_failed", EXHAUSTED, scope)?;
+            let exhausted = count(connection, EXHAUSTED, scope)?;
             Ok(RetryMetrics::of(retried.retries, retried.tasks, retried.succeeded, exhausted))
         })
     }
@@ -74,11 +74,12 @@ const RETRIES_DUE: &str = "state = 3 AND due_at IS NOT NULL";
 const FAILED_LEAVES: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL";
 const EXHAUSTED: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL AND retry_count >= max_retries";
 
-/// How many tasks satisfy a condition, which an index of few rows answers.
-fn count(connection: &Connection, index: &str, condition: &str, scope: ScopeKey) -> Result<u64, Fault> {
+/// How many FAILED tasks satisfy a condition.
+fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u64, Fault> {
     let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
-    let sql =
-        format!("SELECT count(*) FROM conductor_tasks INDEXED BY {index} WHERE {condition} AND {of_run}");
+    let sql = format!(
+        "SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE {condition} AND {of_run}"
+    );
     let count: Option<i64> = connection.first(&sql, [scope.run()], |row| row.get(0))?;
     Ok(count.unwrap_or(0).cast_unsigned())
 }
@@ -120,9 +121,8 @@ const STUCK: &str = "
             (SELECT t.updated_at FROM conductor_kinds k JOIN conductor_tasks t INDEXED BY conductor_tasks_ready
                 ON t.kind = k.key WHERE t.run = r.key AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL
                 AND t.updated_at < ?1 LIMIT 1),
-            (SELECT t.updated_at FROM conductor_tasks t INDEXED BY conductor_tasks_to_fan_out
-                WHERE t.sealed = 1 AND t.children < t.fanout AND t.due_at IS NULL AND t.state IN (0, 1)
-                AND t.run = r.key AND t.updated_at < ?1 LIMIT 1)
+            (SELECT t.updated_at FROM conductor_tasks t INDEXED BY conductor_tasks_wants
+                WHERE t.wants = 1 AND t.run = r.key AND t.updated_at < ?1 LIMIT 1)
         ) AS ready_since
         FROM conductor_runs r INDEXED BY conductor_runs_open
         WHERE r.state = 0 AND r.state IN (0, 1) AND r.created_at < ?1
@@ -132,8 +132,8 @@ const STUCK: &str = "
         SELECT p.run, p.key, 2, coalesce(
             (SELECT c.created_at FROM conductor_tasks c WHERE c.run = p.run AND c.parent = p.key
                 ORDER BY c.ordinal DESC LIMIT 1), p.created_at) AS appended
-        FROM conductor_tasks p INDEXED BY conductor_tasks_open_fanout
-        WHERE p.sealed = 0 AND p.state IN (0, 1)
+        FROM conductor_tasks p INDEXED BY conductor_tasks_wants
+        WHERE p.wants = 2
     ) WHERE appended < ?1
     UNION ALL
     SELECT * FROM (
@@ -145,8 +145,8 @@ const STUCK: &str = "
     ) WHERE appended < ?1
     UNION ALL
     SELECT run, key, 3, updated_at
-        FROM conductor_tasks INDEXED BY conductor_tasks_to_decide
-        WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND updated_at < ?1
+        FROM conductor_tasks INDEXED BY conductor_tasks_wants
+        WHERE wants = 3 AND updated_at < ?1
     UNION ALL
     SELECT key, NULL, 3, updated_at
         FROM conductor_runs INDEXED BY conductor_runs_to_decide

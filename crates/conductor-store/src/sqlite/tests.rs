@@ -25,12 +25,12 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
         (
             "fan-out candidates",
             fan_out::TO_FAN_OUT,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_to_fan_out (run>? AND run<?)",
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
         ),
         (
             "parents to decide",
             aggregate::PARENTS_TO_DECIDE,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_to_decide (run>? AND run<?)",
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
         ),
         (
             "runs to decide",
