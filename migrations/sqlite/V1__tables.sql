@@ -11,23 +11,23 @@ CREATE TABLE conductor_kinds (
 
 CREATE TABLE conductor_runs (
     key                INTEGER PRIMARY KEY AUTOINCREMENT,
-    id                 BLOB    NOT NULL UNIQUE,
+    id                 BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     state              INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL,
     -- A run is the parent of its root tasks, with the same numbers as any other.
     sealed             INTEGER NOT NULL CHECK (sealed IN (0, 1)),
-    fanout             INTEGER CHECK ((sealed = 1) = (fanout IS NOT NULL)),
-    children           INTEGER NOT NULL,
-    open_children      INTEGER NOT NULL,
-    failed_children    INTEGER NOT NULL,
-    cancelled_children INTEGER NOT NULL,
+    fanout             INTEGER CHECK ((sealed = 1) = (fanout IS NOT NULL) AND fanout >= 0),
+    children           INTEGER NOT NULL CHECK (children >= 0),
+    open_children      INTEGER NOT NULL CHECK (open_children >= 0),
+    failed_children    INTEGER NOT NULL CHECK (failed_children >= 0),
+    cancelled_children INTEGER NOT NULL CHECK (cancelled_children >= 0),
     -- How many of all its tasks are in each state.
-    pending            INTEGER NOT NULL,
-    running            INTEGER NOT NULL,
-    succeeded          INTEGER NOT NULL,
-    failed             INTEGER NOT NULL,
-    cancelled          INTEGER NOT NULL
+    pending            INTEGER NOT NULL CHECK (pending >= 0),
+    running            INTEGER NOT NULL CHECK (running >= 0),
+    succeeded          INTEGER NOT NULL CHECK (succeeded >= 0),
+    failed             INTEGER NOT NULL CHECK (failed >= 0),
+    cancelled          INTEGER NOT NULL CHECK (cancelled >= 0)
 ) STRICT;
 
 -- Runs that are not settled: few, however many there have been.
@@ -46,13 +46,13 @@ CREATE TABLE conductor_submissions (
 
 CREATE TABLE conductor_tasks (
     key                INTEGER PRIMARY KEY AUTOINCREMENT,
-    id                 BLOB    NOT NULL,
+    id                 BLOB    NOT NULL CHECK (length(id) = 16),
     run                INTEGER NOT NULL,
     -- 0 for a root task.
     parent             INTEGER NOT NULL,
     -- The child's index, from 1.
     ordinal            INTEGER NOT NULL,
-    state              INTEGER NOT NULL,
+    state              INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
     kind               INTEGER NOT NULL,
     priority           INTEGER NOT NULL,
     created_at         INTEGER NOT NULL,
@@ -60,18 +60,18 @@ CREATE TABLE conductor_tasks (
     -- FAILED: when the retry is due. PENDING: before when it must not start.
     due_at             INTEGER CHECK (due_at IS NULL OR state IN (0, 3)),
     -- Counts starts, and is the fence of a claim.
-    attempt            INTEGER NOT NULL,
-    retry_count        INTEGER NOT NULL,
-    max_retries        INTEGER NOT NULL,
+    attempt            INTEGER NOT NULL CHECK (attempt BETWEEN 0 AND 2000000000),
+    retry_count        INTEGER NOT NULL CHECK (retry_count BETWEEN 0 AND 2000000000),
+    max_retries        INTEGER NOT NULL CHECK (max_retries BETWEEN 0 AND 1000),
     -- Until when a claim holds it; NULL on a RUNNING leaf that is held from outside.
     lease_until        INTEGER,
     -- The numbers of a parent; NULL on a leaf, `fanout` also while the fan-out is open.
     sealed             INTEGER,
-    fanout             INTEGER,
-    children           INTEGER,
-    open_children      INTEGER,
-    failed_children    INTEGER,
-    cancelled_children INTEGER,
+    fanout             INTEGER CHECK (fanout BETWEEN 0 AND 10000000),
+    children           INTEGER CHECK (children >= 0),
+    open_children      INTEGER CHECK (open_children >= 0),
+    failed_children    INTEGER CHECK (failed_children >= 0),
+    cancelled_children INTEGER CHECK (cancelled_children >= 0),
     -- What a parent that is not settled wants of the steps: 1 children, 2 an append or its seal, 3 its decision. NULL
     -- when it wants nothing of them: it waits for its children or for its time, or is settled; NULL on a leaf.
     wants              INTEGER GENERATED ALWAYS AS (
@@ -83,7 +83,7 @@ CREATE TABLE conductor_tasks (
         END
     ) VIRTUAL,
     -- NULL on a leaf below a parent: the parent's name, `#` and the ordinal.
-    name               TEXT,
+    name               TEXT CHECK (length(name) > 0),
     backoff            TEXT,
     last_error         TEXT,
     output             TEXT
@@ -123,3 +123,5 @@ CREATE TABLE conductor_events (
 ) STRICT;
 
 CREATE INDEX conductor_events_run ON conductor_events (run);
+-- Everything but the starts (9) and successes (10) of tasks: few, and counted and looked up by name.
+CREATE INDEX conductor_events_name ON conductor_events (run, name) WHERE name NOT IN (9, 10);

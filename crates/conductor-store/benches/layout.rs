@@ -142,10 +142,9 @@ impl Layout for Lean {
         let count = i64::try_from(ids.len())?;
         tx.prepare_cached(sql)?.execute(params![first + 1, first + count, NOW])?;
         lean_events(tx, first, count, 10)?;
-        let parent = "UPDATE conductor_tasks SET open_children = open_children - ?1 WHERE key = 1";
+        let parent = "UPDATE conductor_tasks SET open_children = open_children + ?1 WHERE key = 1";
         tx.prepare_cached(parent)?.execute([count])?;
-        let run =
-            "UPDATE conductor_runs SET pending = pending - ?1, succeeded = succeeded + ?1 WHERE key = 1";
+        let run = "UPDATE conductor_runs SET succeeded = succeeded + ?1 WHERE key = 1";
         tx.prepare_cached(run)?.execute([count])?;
         Ok(())
     }

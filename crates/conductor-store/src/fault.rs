@@ -1,5 +1,6 @@
 //! What can go wrong with a store itself, whatever was asked of it.
 
+use conductor_model::{RunId, TaskId};
 use std::error::Error;
 
 /// The store could not do it. Nothing of the request was written, except after [`Fault::CommitUnknown`].
@@ -16,6 +17,12 @@ pub enum Fault {
     /// The disk failed or is full. The connection was given up; the next request opens a new one.
     #[error("the database could not be read or written")]
     Io(#[source] Box<dyn Error + Send + Sync>),
+    /// The request is about a run that is not there: a wrong id, or a run that was pruned.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// The request goes on after a task that is not there, or that belongs to another run.
+    #[error("there is no task {0} to go on after")]
+    UnknownTask(TaskId),
     /// A row does not hold what was written there: another program changed it.
     #[error("{what} cannot be read: {why}")]
     Unreadable {
@@ -33,5 +40,11 @@ impl Fault {
     /// Whether the same request may succeed if it is simply made again.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy(_))
+    }
+
+    /// Whether the connection that met it can no longer be trusted.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn loses_the_connection(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::CommitUnknown(_))
     }
 }

@@ -21,7 +21,7 @@ pub struct FanOut {
     pub scope: Scope,
     /// The present moment.
     pub now: Timestamp,
-    /// Ids for the children, and the bound of the transaction.
+    /// Ids for the children, and the bound of the transaction; without any, nothing happens.
     pub ids: IdBlock,
 }
 

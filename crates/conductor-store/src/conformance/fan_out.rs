@@ -1,7 +1,7 @@
 //! Fan-out: children by count or by item, once each, in bounded steps.
 
 use super::World;
-use crate::{FanOut, Scope};
+use crate::{FanOut, Fault, Scope};
 use conductor_model::{Backoff, Numbers, RunId, State, Task, TaskDraft};
 use serde_json::json;
 
@@ -91,7 +91,8 @@ pub fn a_step_goes_on_where_the_last_one_stopped(world: &World<'_>) {
 pub fn a_step_without_ids_creates_nothing(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 5})));
     let done = world.writes_nothing(|| world.fan_out_step(Scope::All, 0));
-    assert_eq!((done.children, done.more), (0, true));
+    // Nor does it ask for another one like it.
+    assert_eq!((done.children, done.more), (0, false));
 }
 
 pub fn fanning_out_again_creates_nothing(world: &World<'_>) {
@@ -160,11 +161,22 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     assert_eq!(world.state(other), State::Pending);
 }
 
-pub fn an_unknown_run_has_nothing_to_fan_out(world: &World<'_>) {
+pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
-    let unknown = Scope::Run(RunId::from_u128(1));
-    let done = world.writes_nothing(|| world.fan_out_step(unknown, 100));
-    assert_eq!((done.parents, done.children, done.more), (0, 0, false));
+    let (store, run) = (world.store(), RunId::from_u128(1));
+    let step = world.step_of(Scope::Run(run), 100);
+    let fan_out = FanOut { scope: step.scope, now: step.now, ids: world.source().ids(100) };
+    world.writes_nothing(|| {
+        let refused = [
+            store.fan_out(&fan_out).map(|_| ()),
+            store.aggregate(&step).map(|_| ()),
+            store.retry(&step).map(|_| ()),
+            store.promote(&step).map(|_| ()),
+        ];
+        for refusal in refused {
+            assert!(matches!(refusal, Err(Fault::UnknownRun(id)) if id == run), "{refusal:?}");
+        }
+    });
 }
 
 pub fn a_leaf_never_fans_out(world: &World<'_>) {

@@ -1,7 +1,7 @@
 //! Monitoring: health, what is stuck, what retries came to, a run at a glance.
 
 use super::World;
-use crate::{Scope, Watch};
+use crate::{Fault, Scope, Watch};
 use conductor_model::{
     Backoff, Health, HealthReport, RetryMetrics, RunDraft, RunId, Stuck, StuckReason, Tally, TaskDraft,
     TaskId, Timestamp,
@@ -129,8 +129,13 @@ pub fn health_is_asked_of_one_run_or_of_all(world: &World<'_>) {
     assert_eq!(health(world, Scope::Run(good)).health, Health::Healthy);
     assert_eq!(health(world, Scope::Run(bad)).health, Health::Critical);
     assert_eq!(judged(world), Health::Critical);
-    let unknown = health(world, Scope::Run(RunId::from_u128(1)));
-    assert_eq!((unknown.health, unknown.counts.tally), (Health::Healthy, Tally::default()));
+    let unknown = Scope::Run(RunId::from_u128(1));
+    let refused = [
+        world.store().health(unknown, world.watch()).map(|_| ()),
+        world.store().stuck(unknown, world.watch(), 10).map(|_| ()),
+        world.store().retry_metrics(unknown).map(|_| ()),
+    ];
+    assert!(refused.iter().all(|refusal| matches!(refusal, Err(Fault::UnknownRun(_)))), "{refused:?}");
 }
 
 pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
@@ -264,7 +269,6 @@ pub fn what_is_stuck_is_listed_the_longest_first_up_to_the_limit(world: &World<'
     };
     assert_eq!(listed(Scope::All, 100), [roots[1], roots[0], roots[2]]);
     assert_eq!(listed(Scope::Run(run), 2), [roots[1], roots[0]]);
-    assert!(listed(Scope::Run(RunId::from_u128(1)), 100).is_empty());
 }
 
 pub fn the_threshold_is_the_callers(world: &World<'_>) {
@@ -293,7 +297,6 @@ pub fn retry_metrics_tell_what_retries_came_to(world: &World<'_>) {
     let metrics = |scope| world.store().retry_metrics(scope).expect("metrics");
     assert_eq!(metrics(Scope::Run(run)), RetryMetrics::of(4, 3, 1, 1));
     assert_eq!(metrics(Scope::All), RetryMetrics::of(5, 4, 1, 1));
-    assert_eq!(metrics(Scope::Run(RunId::from_u128(1))), RetryMetrics::of(0, 0, 0, 0));
     let counts = health(world, Scope::Run(run)).counts;
     assert_eq!((counts.total_retries, counts.retried_tasks, counts.exhausted), (4, 3, 1));
 }

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::world::pages;
-use crate::{EventFilter, MAX_PAGE, Page, Scope, TaskFilter};
+use crate::{EventFilter, Fault, MAX_PAGE, Page, Scope, TaskFilter};
 use conductor_model::{RunDraft, RunId, State, Tally, TaskDraft, TaskId};
 use serde_json::json;
 
@@ -208,7 +208,35 @@ pub fn what_is_unknown_is_none_or_empty(world: &World<'_>) {
     ] {
         assert!(store.events(filter, 0, 10).expect("a page").items.is_empty());
     }
-    assert_eq!(store.tally(Scope::Run(run)).expect("a tally"), Tally::default());
+    let tally = store.tally(Scope::Run(run));
+    assert!(matches!(tally, Err(Fault::UnknownRun(id)) if id == run), "{tally:?}");
+}
+
+pub fn a_page_goes_on_only_after_something_that_is_there(world: &World<'_>) {
+    let ((one, its), (other, _)) = (world.leaf(), world.leaf());
+    let store = world.store();
+    let runs = store.runs(Some(RunId::from_u128(1)), 10);
+    assert!(matches!(runs, Err(Fault::UnknownRun(_))), "{runs:?}");
+    for (run, after) in [(one, TaskId::from_u128(1)), (other, its)] {
+        let tasks = store.tasks(run, TaskFilter::default(), Some(after), 10);
+        assert!(matches!(tasks, Err(Fault::UnknownTask(id)) if id == after), "{tasks:?}");
+    }
+}
+
+pub fn a_page_of_large_tasks_is_a_short_one(world: &World<'_>) {
+    let large = || TaskDraft::new("A").input("x".repeat(1_000_000));
+    let (run, _) = world.run_of([(); 40].map(|()| large()));
+    let (mut seen, mut after) = (0, None);
+    loop {
+        let page = world.store().tasks(run, TaskFilter::default(), after, 1000).expect("a page");
+        assert!((1..40).contains(&page.items.len()), "{} at once", page.items.len());
+        seen += page.items.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, 40);
 }
 
 pub fn a_leaf_has_no_children(world: &World<'_>) {

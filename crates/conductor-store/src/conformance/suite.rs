@@ -47,7 +47,7 @@ macro_rules! __conformance_suite {
                 children_have_the_moment_of_their_step
                 a_delayed_parent_does_not_fan_out_before_it_is_due
                 a_scope_of_one_run_leaves_the_others_alone
-                an_unknown_run_has_nothing_to_fan_out
+                an_unknown_run_is_refused_by_every_step
                 a_leaf_never_fans_out
                 a_wide_fan_out_is_whole;
             append:
@@ -159,6 +159,8 @@ macro_rules! __conformance_suite {
                 events_are_read_by_run_task_name_and_time
                 filters_that_exclude_each_other_give_nothing
                 what_is_unknown_is_none_or_empty
+                a_page_goes_on_only_after_something_that_is_there
+                a_page_of_large_tasks_is_a_short_one
                 a_leaf_has_no_children
                 an_empty_store_is_empty
                 the_tally_of_all_is_the_sum_of_the_runs

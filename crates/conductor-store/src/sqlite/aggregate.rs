@@ -1,9 +1,10 @@
 //! Decide parents and runs whose children are all settled.
 
 use super::SqliteStore;
+use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError, signal_to};
-use super::write::{ScopeKey, Sql, Write};
+use super::write::Write;
 use crate::{Aggregated, Fault, Step};
 use conductor_model::{Decision, Json, Numbers, Signal, State};
 use rusqlite::{Connection, params};

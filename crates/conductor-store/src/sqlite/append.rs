@@ -1,9 +1,10 @@
 //! Append children to an open fan-out.
 
 use super::SqliteStore;
+use super::sql::run_key;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
-use super::write::{Write, run_key};
+use super::write::Write;
 use crate::{Append, AppendError, Appended, ParentId};
 use conductor_model::{
     IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, Numbers, RunId, Shape, Signal, State, TaskId,

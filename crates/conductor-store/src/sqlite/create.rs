@@ -2,7 +2,8 @@
 
 use super::event_log;
 use super::ledger::Place;
-use super::write::{Sql, Write, id_blob};
+use super::sql::{Sql, id_blob};
+use super::write::Write;
 use crate::Fault;
 use conductor_model::{
     Backoff, CreatedFanout, EventBody, Json, NewTask, Numbers, Shape, State, Subject, TaskId,

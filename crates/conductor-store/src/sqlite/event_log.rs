@@ -1,7 +1,7 @@
 //! The event log: numbers for names, JSON for what else is to be said.
 
 use super::rows::{self, bad_row};
-use super::write::Sql;
+use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{Event, EventBody, RunId, Shape, Signal, TaskId, Timestamp, event_of};
 use rusqlite::{Connection, Row, params};

@@ -2,18 +2,24 @@
 
 use super::SqliteStore;
 use super::rows;
+use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::Brings;
-use super::write::{ScopeKey, Sql, Write};
+use super::write::Write;
 use crate::{FanOut, FannedOut, Fault};
 use conductor_model::{AfterFailure, ErrorText, Fanout, IdBlock, Json, Numbers, Signal, State};
 use rusqlite::{Connection, params};
 
 /// How many parents one step looks at: it may give each of them only a few children.
 const PARENTS_PER_STEP: u32 = 1000;
+/// How many bytes of inputs one step reads, about: it writes no more than that.
+const BYTES_PER_STEP: usize = 8 << 20;
 
 impl SqliteStore {
     pub(super) fn fan_out_step(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        if step.ids.is_empty() {
+            return Ok(FannedOut::default());
+        }
         if !self.probe(|connection| {
             Ok(!candidates(connection, ScopeKey::of(step.scope, connection)?, 1)?.is_empty())
         })? {
@@ -30,27 +36,33 @@ fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Ve
 
 fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
     let mut done = FannedOut::default();
-    let mut ids = step.ids;
+    let (mut ids, mut read) = (step.ids, 0);
     let scope = ScopeKey::of(step.scope, write.tx())?;
     let parents = candidates(write.tx(), scope, PARENTS_PER_STEP)?;
     done.more = parents.len() == PARENTS_PER_STEP as usize;
     for parent in parents {
-        if ids.is_empty() {
+        if ids.is_empty() || read >= BYTES_PER_STEP {
             done.more = true;
             break;
         }
         let created = create_missing(write, parent, &mut ids)?;
-        done.parents += 1;
+        done.parents += u32::from(created.count > 0);
         done.children += created.count;
         done.more |= created.more;
+        read += created.read;
     }
     Ok(done)
 }
 
-#[derive(Clone, Copy)]
+/// What became of one parent.
+#[derive(Clone, Copy, Default)]
 struct Created {
+    /// How many children it got.
     count: u32,
+    /// Whether it, or one of them, wants more.
     more: bool,
+    /// How many bytes of input were read, which bounds what was written.
+    read: usize,
 }
 
 /// Creates the next missing children of one parent, as many as there are ids.
@@ -61,24 +73,24 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     }
     let (tx, ledger, _) = write.parts();
     let numbers = *ledger.parent(tx, parent)?;
-    let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created { count: 0, more: false }) };
+    let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created::default()) };
     let count = indices.end() - indices.start() + 1;
-    let rest = numbers.total.is_some_and(|total| *indices.end() < total);
-    let from = *indices.start() as usize - 1;
-    let input = match readable_input(write.tx(), parent, numbers) {
-        Ok(input) => input,
+    let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
+    let readable = readable_input(tx, parent, numbers).and_then(|input| Ok((input, write.family(parent)?)));
+    let (input, family) = match readable {
+        Ok(readable) => readable,
         Err(Fault::Unreadable { why, .. }) => {
             fail(write, &mut task, &why)?;
-            return Ok(Created { count: 0, more: false });
+            return Ok(Created::default());
         }
         Err(fault) => return Err(fault),
     };
+    let rest = numbers.total.is_some_and(|total| *indices.end() < total);
+    let from = *indices.start() as usize - 1;
     let items = input.fanout_items();
     let items = items.get(from..from + count as usize).unwrap_or_default();
-    let Some(taken) = ids.take(count) else { return Ok(Created { count: 0, more: true }) };
-    let family = write.family(parent)?;
     let has_parents = write.create_children(&family, indices, taken, items, false)?;
-    Ok(Created { count, more: rest || has_parents })
+    Ok(Created { count, more: rest || has_parents, read: input.as_str().len() })
 }
 
 /// The parent's input, if it still asks for the fan-out that was submitted.

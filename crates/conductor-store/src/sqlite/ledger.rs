@@ -2,7 +2,7 @@
 
 use super::event_log;
 use super::rows::{self, bad_row};
-use super::write::Sql;
+use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{EventBody, Numbers, Shape, Signal, State, Subject, Tally, Timestamp, transition};
 use rusqlite::{Connection, params};

@@ -20,6 +20,7 @@ mod report;
 mod retry;
 mod rows;
 mod seal;
+mod sql;
 mod submit;
 mod task_row;
 #[cfg(test)]
@@ -98,21 +99,30 @@ impl SqliteStore {
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
         let Some(path) = &self.path else {
             let writer = self.lock_writer();
-            return question(writer.as_ref().ok_or_else(write::no_connection)?);
+            return question(writer.as_ref().ok_or_else(sql::no_connection)?);
         };
-        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.lock_readers().pop();
         let mut reader = match idle {
             Some(reader) => reader,
             None => open::reader(path, &self.options)?,
         };
-        let snapshot = reader.transaction().map_err(write::fault)?;
+        let snapshot = reader.transaction().map_err(sql::fault)?;
+        // A connection that met an error is dropped with it.
         let answer = question(&snapshot)?;
         drop(snapshot);
-        let mut idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.lock_readers();
         if idle.len() < self.options.readers {
             idle.push(reader);
         }
         Ok(answer)
+    }
+
+    fn lock_readers(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_readers(&self) {
+        self.lock_readers().clear();
     }
 }
 

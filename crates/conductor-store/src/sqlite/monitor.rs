@@ -4,7 +4,7 @@ use super::SqliteStore;
 use super::event_log::code_of;
 use super::query::tally;
 use super::rows::{self, state};
-use super::write::{ScopeKey, Sql, run_key};
+use super::sql::{ScopeKey, Sql, run_key};
 use crate::{Fault, Monitor, Scope, Watch};
 use conductor_model::{
     HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, StuckReason, TaskId,
@@ -100,7 +100,7 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fau
     let retried = connection.first(&sql, [scope.run()], |row| {
         Ok(RetriedTasks { tasks: number(row, 0)?, retries: number(row, 1)?, succeeded: number(row, 2)? })
     })?;
-    retried.ok_or_else(super::write::no_connection)
+    retried.ok_or_else(super::sql::no_connection)
 }
 
 /// All that is stuck: (run, task or NULL, reason, since), in row keys. ?1: the last sign of life that is recent
@@ -118,7 +118,7 @@ const STUCK: &str = "
     UNION ALL
     SELECT * FROM (
         SELECT r.key, NULL, 1, coalesce(
-            (SELECT t.updated_at FROM conductor_kinds k JOIN conductor_tasks t INDEXED BY conductor_tasks_ready
+            (SELECT t.updated_at FROM conductor_kinds k CROSS JOIN conductor_tasks t INDEXED BY conductor_tasks_ready
                 ON t.kind = k.key WHERE t.run = r.key AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL
                 AND t.updated_at < ?1 LIMIT 1),
             (SELECT t.updated_at FROM conductor_tasks t INDEXED BY conductor_tasks_wants
@@ -161,10 +161,13 @@ pub(super) fn stuck_sql() -> String {
     )
 }
 
+pub(super) fn count_stuck_sql() -> String {
+    format!("SELECT count(*) FROM ({STUCK}) WHERE ?2 IS NULL OR run = ?2")
+}
+
 fn count_stuck(connection: &Connection, scope: ScopeKey, watch: Watch) -> Result<u64, Fault> {
-    let sql = format!("SELECT count(*) FROM ({STUCK}) WHERE ?2 IS NULL OR run = ?2");
     let params = params![watch.silent_before().as_millis(), scope.run()];
-    let count: Option<i64> = connection.first(&sql, params, |row| row.get(0))?;
+    let count: Option<i64> = connection.first(&count_stuck_sql(), params, |row| row.get(0))?;
     Ok(count.unwrap_or(0).cast_unsigned())
 }
 
@@ -191,8 +194,6 @@ struct EventCounts {
 }
 
 fn count_events(connection: &Connection, run: i64) -> Result<EventCounts, Fault> {
-    let sql = "SELECT count(*), coalesce(sum(name = ?2), 0), coalesce(sum(name IN (?3, ?4)), 0), \
-        coalesce(sum(name = ?5), 0) FROM conductor_events WHERE run = ?1";
     let params = params![
         run,
         code_of("task.fanned_out"),
@@ -201,13 +202,25 @@ fn count_events(connection: &Connection, run: i64) -> Result<EventCounts, Fault>
         code_of("task.retried")
     ];
     let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let counts = connection.first(sql, params, |row| {
+    let counts = connection.first(COUNT_EVENTS, params, |row| {
         Ok(EventCounts {
             all: number(row, 0)?,
             fan_outs: number(row, 1)?,
-            aggregates: number(row, 2)?,
-            retries: number(row, 3)?,
+            aggregates: number(row, 2)? + number(row, 3)?,
+            retries: number(row, 4)?,
         })
     })?;
-    counts.ok_or_else(super::write::no_connection)
+    counts.ok_or_else(super::sql::no_connection)
 }
+
+/// All events of a run from one index, and those of the steps from the index of what is few.
+pub(super) const COUNT_EVENTS: &str = "SELECT \
+    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1), \
+    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
+        WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10)), \
+    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
+        WHERE run = ?1 AND name = ?3 AND name NOT IN (9, 10)), \
+    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
+        WHERE run = ?1 AND name = ?4 AND name NOT IN (9, 10)), \
+    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
+        WHERE run = ?1 AND name = ?5 AND name NOT IN (9, 10))";

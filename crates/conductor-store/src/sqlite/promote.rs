@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use super::retry::seek;
-use super::write::{ScopeKey, Sql};
+use super::sql::{ScopeKey, Sql};
 use crate::{Fault, Promoted, Step};
 use rusqlite::{Connection, params};
 

@@ -2,10 +2,10 @@
 
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
-use super::write::{ScopeKey, Sql, fault, id_blob, run_key};
+use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit};
 use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter};
-use conductor_model::{Event, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Json, Run, RunId, Tally, Task, TaskId, Timestamp};
 use rusqlite::{Connection, Params, params};
 
 impl Query for SqliteStore {
@@ -18,15 +18,15 @@ impl Query for SqliteStore {
         let limit = page_limit(limit);
         let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key LIMIT ?2");
         self.read(|connection| {
-            let after = after.map_or(Ok(None), |id| run_key(connection, id))?.unwrap_or(0);
+            let after = after.map_or(Ok(0), |id| known_run_key(connection, id))?;
             let items = connection.all(&sql, params![after, limit + 1], rows::run_record)?;
-            Ok(page(items, limit, |run| run.id))
+            Ok(cut(items, limit, |run| run.id))
         })
     }
 
     fn task(&self, id: TaskId) -> Result<Option<Task>, Fault> {
         let sql = format!("{SELECT_TASKS} WHERE t.id = ?1");
-        self.read(|connection| Ok(read_tasks(connection, &sql, [id_blob(id.as_u128())])?.pop()))
+        self.read(|connection| Ok(read_tasks(connection, &sql, [id_blob(id.as_u128())], 1)?.0.pop()))
     }
 
     fn tasks(
@@ -43,12 +43,12 @@ impl Query for SqliteStore {
                 return Ok(Page { items: Vec::new(), next: None });
             };
             let place = match after {
-                Some(id) => place_of(connection, id)?,
+                Some(id) => place_of(connection, run, id)?,
                 None => (0, 0),
             };
             let params = params![run, place.0, place.1, limit + 1, state];
-            let items = read_tasks(connection, &tasks_sql(), params)?;
-            Ok(page(items, limit, |task| task.id))
+            let (items, more) = read_tasks(connection, &tasks_sql(), params, limit)?;
+            Ok(page(items, more, |task| task.id))
         })
     }
 
@@ -58,8 +58,9 @@ impl Query for SqliteStore {
             let Some((run, parent)) = run_and_key_of(connection, parent)? else {
                 return Ok(Page { items: Vec::new(), next: None });
             };
-            let items = read_tasks(connection, &children_sql(), params![run, parent, after, limit + 1])?;
-            Ok(page(items, limit, |task| task.index))
+            let params = params![run, parent, after, limit + 1];
+            let (items, more) = read_tasks(connection, &children_sql(), params, limit)?;
+            Ok(page(items, more, |task| task.index))
         })
     }
 
@@ -88,7 +89,7 @@ impl Query for SqliteStore {
             let sql = events_sql(run.is_some());
             let params = params![after, limit + 1, task, name, since, until, run];
             let items = connection.all(&sql, params, event_record)?;
-            Ok(page(items, limit, |event| event.seq))
+            Ok(cut(items, limit, |event| event.seq))
         })
     }
 
@@ -134,11 +135,30 @@ const TALLY_OF_RUN: &str =
 const TALLY: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), coalesce(sum(succeeded), 0), \
     coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
 
-fn read_tasks(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Task>, Fault> {
-    let mut tasks = Tasks::on(connection);
+/// How many bytes of inputs and outputs a page of tasks holds, about; each of its tasks may have 2 MiB.
+const BYTES_PER_PAGE: usize = 16 << 20;
+
+/// Tasks up to one more than fit on the page, and whether there are more.
+fn read_tasks(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: u32,
+) -> Result<(Vec<Task>, bool), Fault> {
+    let mut reader = Tasks::on(connection);
     let mut statement = connection.cached(sql)?;
-    let read = statement.query_map(params, |row| tasks.record(row)).map_err(fault)?;
-    read.collect::<rusqlite::Result<_>>().map_err(fault)
+    let mut rows = statement.query(params).map_err(fault)?;
+    let (mut tasks, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next().map_err(fault)? {
+        if tasks.len() == limit as usize || bytes >= BYTES_PER_PAGE {
+            return Ok((tasks, true));
+        }
+        let task = reader.record(row).map_err(fault)?;
+        let size = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.as_str().len());
+        bytes += size(&task.input) + size(&task.output);
+        tasks.push(task);
+    }
+    Ok((tasks, false))
 }
 
 fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
@@ -146,17 +166,22 @@ fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, 
     connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Where a page ended; the beginning, if that task is gone.
-fn place_of(connection: &Connection, task: TaskId) -> Result<(i64, u32), Fault> {
-    let sql = "SELECT parent, ordinal FROM conductor_tasks WHERE id = ?1";
-    let place = connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(place.unwrap_or((0, 0)))
+/// Where a page of a run's tasks ended.
+fn place_of(connection: &Connection, run: i64, task: TaskId) -> Result<(i64, u32), Fault> {
+    let sql = "SELECT parent, ordinal FROM conductor_tasks WHERE id = ?1 AND run = ?2";
+    let id = id_blob(task.as_u128());
+    let place = connection.first(sql, params![id, run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    place.ok_or(Fault::UnknownTask(task))
 }
 
 /// A page from one row more than fits on it: that row says that there is a next page.
-fn page<T, Cursor>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> Cursor) -> Page<T, Cursor> {
+fn cut<T, Cursor>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> Cursor) -> Page<T, Cursor> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
+    page(items, more, cursor)
+}
+
+fn page<T, Cursor>(items: Vec<T>, more: bool, cursor: impl Fn(&T) -> Cursor) -> Page<T, Cursor> {
     let next = if more { items.last().map(cursor) } else { None };
     Page { items, next }
 }

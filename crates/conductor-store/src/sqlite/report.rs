@@ -1,9 +1,10 @@
 //! Reports from outside on leaves that no claim holds.
 
 use super::SqliteStore;
+use super::sql::Sql;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
-use super::write::{Sql, Write};
+use super::write::Write;
 use crate::{Fault, Outcome, Refused, Report, Reported, Reports};
 use conductor_model::{ErrorText, Failure, Jitter, Json, Shape, Signal, State, after_failure};
 use rusqlite::params;

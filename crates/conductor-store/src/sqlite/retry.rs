@@ -1,9 +1,9 @@
 //! Make FAILED tasks PENDING whose retry is due.
 
 use super::SqliteStore;
+use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::Brings;
-use super::write::{ScopeKey, Sql};
 use crate::{Fault, Retried, Step};
 use conductor_model::{MAX_BACKOFF_MS, Signal, Timestamp};
 use rusqlite::{Connection, params};

@@ -1,6 +1,6 @@
 //! The one place that maps rows to records.
 
-use super::write::Sql;
+use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{
     Backoff, ErrorText, IdempotencyKey, Json, Kind, MaxRetries, Numbers, Run, RunId, State, Tally, Task,
@@ -86,6 +86,14 @@ pub(super) fn readable_max_retries(row: &Row<'_>, column: usize) -> rusqlite::Re
     max_retries(row, column).or_else(|_| MaxRetries::try_from(0).map_err(|issue| unreadable(column, issue)))
 }
 
+/// For steps likewise: a time that no text can show is the nearest that one can.
+pub(super) fn readable_due_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    let (least, greatest) = (Timestamp::MIN.as_millis(), Timestamp::MAX.as_millis());
+    let nearest = |millis: i64| Timestamp::from_millis(millis.clamp(least, greatest));
+    millis.map(nearest).transpose().map_err(|error| unreadable(column, error))
+}
+
 pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxRetries> {
     MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
 }
@@ -109,7 +117,10 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numb
 
 /// Five columns: pending, running, succeeded, failed, cancelled.
 pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
-    let count = |offset: usize| row.get::<_, i64>(column + offset).map(i64::cast_unsigned);
+    let count = |offset: usize| {
+        let number: i64 = row.get(column + offset)?;
+        u64::try_from(number).map_err(|error| unreadable(column + offset, error))
+    };
     Ok(Tally {
         pending: count(0)?,
         running: count(1)?,

@@ -2,8 +2,9 @@
 
 use super::SqliteStore;
 use super::event_log;
+use super::sql::run_key;
 use super::task_row::TaskRow;
-use super::write::{Write, run_key};
+use super::write::Write;
 use crate::{ParentId, Seal, SealError};
 use conductor_model::{EventBody, Numbers, Shape, State};
 

@@ -4,7 +4,8 @@ use super::SqliteStore;
 use super::event_log;
 use super::ledger::RunEntry;
 use super::rows::{self, state_code};
-use super::write::{Sql, Write, id_blob};
+use super::sql::{Sql, id_blob};
+use super::write::Write;
 use crate::{Fault, Submit, SubmitError, Submitted};
 use conductor_model::{
     EventBody, IdBlock, IdempotencyKey, Json, NewRun, Numbers, PAYLOAD_HASH_VERSION, RunId, State, Tally,
@@ -59,7 +60,7 @@ fn submitted_under(
 
 fn insert_run(write: &mut Write<'_>, id: RunId, run: &NewRun) -> Result<i64, SubmitError> {
     let (tx, ledger, now) = write.parts();
-    if super::write::run_key(tx, id)?.is_some() {
+    if super::sql::run_key(tx, id)?.is_some() {
         return Err(SubmitError::RunIdTaken(id));
     }
     let total = u32::try_from(run.tasks().len()).unwrap_or(u32::MAX);

@@ -2,7 +2,7 @@
 
 use super::ledger::Place;
 use super::rows;
-use super::write::{Sql, id_blob};
+use super::sql::{Sql, id_blob};
 use crate::Fault;
 use conductor_model::{Backoff, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
 use rusqlite::{Connection, Row};
@@ -46,7 +46,7 @@ impl TaskRow {
             place: Place { run: row.get(2)?, parent: row.get(3)? },
             shape: if sealed.is_some() { Shape::Parent } else { Shape::Leaf },
             state: rows::state(row, 5)?,
-            due_at: rows::due_at(row, 6)?,
+            due_at: rows::readable_due_at(row, 6)?,
             attempt: row.get(7)?,
             retry_count: row.get(8)?,
             max_retries: rows::readable_max_retries(row, 9)?,

@@ -1,8 +1,8 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
 use super::{
-    SqliteStore, aggregate, children, create, event_log, fan_out, ledger, promote, query, report, retry,
-    submit, task_row, transit,
+    SqliteStore, aggregate, children, create, event_log, fan_out, ledger, monitor, promote, query, report,
+    retry, submit, task_row, transit,
 };
 use rusqlite::Connection;
 
@@ -105,11 +105,31 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
         let bad = plan.iter().find(|line| line.contains("SCAN") || line.contains("TEMP B-TREE"));
         assert_eq!(bad, None, "{what}: {plan:#?}");
     }
+}
+
+#[test]
+fn an_insert_reads_nothing_but_its_values() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let connection = writer.as_ref().unwrap();
     for insert in [create::INSERT_TASK, create::INSERT_INPUT, event_log::INSERT] {
         assert_eq!(plan(connection, insert), Vec::<String>::new());
     }
-    // Many rows in one statement: the values themselves are all that is read.
     for insert in [children::insert_tasks_sql(256), children::insert_inputs_sql(256)] {
         assert_eq!(plan(connection, &insert), ["SCAN 256-ROW VALUES CLAUSE"]);
+    }
+}
+
+#[test]
+fn monitoring_reads_whole_only_what_is_few() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let connection = writer.as_ref().unwrap();
+    for sql in [monitor::stuck_sql(), monitor::count_stuck_sql(), monitor::COUNT_EVENTS.into()] {
+        let plan = plan(connection, &sql);
+        // The kinds (k), what was found to be stuck (s), the runs that are open.
+        let few = ["SCAN k", "SCAN s", "SCAN CONSTANT ROW", "SCAN (subquery", "USING INDEX conductor_runs_"];
+        let bad = plan.iter().find(|line| line.contains("SCAN") && !few.iter().any(|few| line.contains(few)));
+        assert_eq!(bad, None, "{plan:#?}");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::event_log;
 use super::rows::{bad_row, state_code};
+use super::sql::Sql;
 use super::task_row::TaskRow;
-use super::write::{Sql, Write};
+use super::write::Write;
 use crate::Fault;
 use conductor_model::{
     AfterFailure, ErrorText, EventBody, IllegalTransition, Json, Shape, Signal, State, Timestamp, transition,

@@ -14,7 +14,7 @@ mod views;
 pub use error::OpenError;
 pub use options::{SqliteOptions, Synchronous};
 
-use super::write::fault;
+use super::sql::fault;
 use crate::Fault;
 use inspect::{Next, inspect};
 use place::Lock;

@@ -4,7 +4,7 @@ use super::survey::{OldTask, tasks_sql};
 use super::{Plan, RENAMED};
 use crate::sqlite::event_log;
 use crate::sqlite::rows::{bad_row, state_code};
-use crate::sqlite::write::{Sql, fault, id_blob};
+use crate::sqlite::sql::{Sql, fault, id_blob};
 use crate::{Clock, Fault, SystemClock};
 use conductor_model::{ErrorText, EventBody, Json, Numbers, RunId, State, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};

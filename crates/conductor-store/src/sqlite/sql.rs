@@ -1,0 +1,132 @@
+//! Short ways to talk to SQLite: cached statements, sorted errors, scopes in row keys.
+
+use crate::{Fault, Scope};
+use conductor_model::RunId;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+
+/// Everything that SQLite says, sorted into what a caller can do about it.
+pub(super) fn fault(error: rusqlite::Error) -> Fault {
+    match error.sqlite_error_code() {
+        // A lock protocol error is a race of several connections on the WAL, and goes like busy.
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            Fault::Busy(Box::new(error))
+        }
+        Some(
+            ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::ReadOnly,
+        ) => Fault::Io(Box::new(error)),
+        _ => match error {
+            rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
+                Fault::Unreadable { what: "a row of the database".into(), why: why.to_string() }
+            }
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                Fault::Unreadable { what: "a row of the database".into(), why: error.to_string() }
+            }
+            other => Fault::Backend(Box::new(other)),
+        },
+    }
+}
+
+pub(super) fn no_connection() -> Fault {
+    Fault::Io("a database in memory is gone after an error".into())
+}
+
+/// Short ways to run cached statements, with the store's errors.
+pub(super) trait Sql {
+    /// A statement that is prepared once per connection.
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault>;
+
+    /// Runs a statement that returns nothing; the number of rows that it changed.
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault>;
+
+    /// The first row, if there is one.
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Fault>;
+
+    /// All rows of a statement that has a LIMIT of its own.
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Fault>;
+}
+
+impl Sql for Connection {
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault> {
+        self.prepare_cached(sql).map_err(fault)
+    }
+
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
+        self.cached(sql)?.execute(params).map_err(fault)
+    }
+
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Fault> {
+        self.cached(sql)?.query_row(params, map).optional().map_err(fault)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.cached(sql)?;
+        let rows = statement.query_map(params, map).map_err(fault)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(fault)
+    }
+}
+
+/// A scope in row keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ScopeKey {
+    All,
+    Run(i64),
+}
+
+impl ScopeKey {
+    pub(super) fn of(scope: Scope, connection: &Connection) -> Result<Self, Fault> {
+        match scope {
+            Scope::All => Ok(Self::All),
+            Scope::Run(id) => Ok(Self::Run(known_run_key(connection, id)?)),
+        }
+    }
+
+    /// The run's key; `None` for all runs.
+    pub(super) fn run(self) -> Option<i64> {
+        match self {
+            Self::All => None,
+            Self::Run(key) => Some(key),
+        }
+    }
+
+    /// The keys of the runs, for statements with `run BETWEEN ? AND ?`: the index is searched in either case.
+    pub(super) fn range(self) -> (i64, i64) {
+        // AUTOINCREMENT keys begin with 1.
+        self.run().map_or((1, i64::MAX), |key| (key, key))
+    }
+}
+
+/// The row key of a run that must be there.
+pub(super) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64, Fault> {
+    run_key(connection, id)?.ok_or(Fault::UnknownRun(id))
+}
+
+/// The row key of a run.
+pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>, Fault> {
+    connection
+        .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
+}
+
+/// An id as it is stored: its 16 bytes, the most significant first, so that the order is that of the text.
+pub(super) fn id_blob(id: u128) -> [u8; 16] {
+    id.to_be_bytes()
+}
