@@ -10,11 +10,11 @@ use conductor_model::{
 };
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Append, AppendError, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source,
-    SqliteOptions, SqliteStore, Step, Store, Submit, TaskFilter, sqlite::Synchronous,
+    Append, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source, SqliteOptions,
+    SqliteStore, Step, Store, Submit, TaskFilter, sqlite::Synchronous,
 };
 use proptest::prelude::*;
-use reference::{Plan, Reference, Verdict};
+use reference::{Fanned, Plan, Reference, Refusal, Verdict};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -30,17 +30,53 @@ enum Root {
 /// One operation; numbers pick among what exists, modulo how much there is.
 #[derive(Clone, Debug)]
 enum Op {
-    Submit { roots: Vec<Root>, open: bool, retries: u8 },
-    AppendItems { task: usize, before: u32, count: u32 },
-    AppendRoots { run: usize, before: u32, roots: Vec<Root> },
-    Seal { task: usize, off_by: u32 },
-    SealRun { run: usize, off_by: u32 },
-    FanOut { run: Option<usize>, ids: u32 },
-    Report { task: usize, outcome: Outcome, attempt: Option<u32> },
-    Retry { run: Option<usize>, limit: u32 },
-    Promote { run: Option<usize>, limit: u32 },
-    Aggregate { run: Option<usize>, limit: u32 },
-    Wait { ms: u64 },
+    Submit {
+        roots: Vec<Root>,
+        open: bool,
+        retries: u8,
+    },
+    AppendItems {
+        task: usize,
+        before: u32,
+        count: u32,
+    },
+    AppendRoots {
+        run: usize,
+        before: u32,
+        roots: Vec<Root>,
+    },
+    Seal {
+        task: usize,
+        off_by: u32,
+    },
+    SealRun {
+        run: usize,
+        off_by: u32,
+    },
+    FanOut {
+        run: Option<usize>,
+        ids: u32,
+    },
+    /// Several in one transaction; each on the task that lies so far behind the first one's.
+    Report {
+        task: usize,
+        reports: Vec<(usize, Outcome, Option<u32>)>,
+    },
+    Retry {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Promote {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Aggregate {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Wait {
+        ms: u64,
+    },
     Reopen,
 }
 
@@ -68,6 +104,12 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+/// One to four reports, of which some are on one task.
+fn reports() -> impl Strategy<Value = Vec<(usize, Outcome, Option<u32>)>> {
+    let report = (0..3_usize, outcome(), proptest::option::weighted(0.3, 0..4_u32));
+    proptest::collection::vec(report, 1..=4)
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let scope = || proptest::option::weighted(0.3, 0..4_usize);
     prop_oneof![
@@ -80,8 +122,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..99_usize, 0..3_u32).prop_map(|(task, off_by)| Op::Seal { task, off_by }),
         2 => (0..9_usize, 0..3_u32).prop_map(|(run, off_by)| Op::SealRun { run, off_by }),
         6 => (scope(), 0..8_u32).prop_map(|(run, ids)| Op::FanOut { run, ids }),
-        20 => (0..999_usize, outcome(), proptest::option::weighted(0.3, 0..4_u32))
-            .prop_map(|(task, outcome, attempt)| Op::Report { task, outcome, attempt }),
+        20 => (0..999_usize, reports()).prop_map(|(task, reports)| Op::Report { task, reports }),
         4 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Retry { run, limit }),
         2 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Promote { run, limit }),
         5 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Aggregate { run, limit }),
@@ -150,9 +191,11 @@ impl World {
             Op::FanOut { run, ids } => {
                 let (scope, only) = self.scope(*run);
                 let step = FanOut { scope, now: self.now, ids: self.source.ids(*ids) };
-                assert_eq!(self.store.fan_out(&step).unwrap().children, self.reference.fan_out(only, *ids));
+                let done = self.store.fan_out(&step).unwrap();
+                let done = Fanned { parents: done.parents, children: done.children, more: done.more };
+                assert_eq!(done, self.reference.fan_out(only, *ids));
             }
-            Op::Report { task, outcome, attempt } => self.report(*task, outcome, *attempt),
+            Op::Report { task, reports } => self.report(*task, reports),
             Op::Retry { run, limit } => {
                 let (step, only) = self.step(*run, *limit);
                 let done =
@@ -167,8 +210,13 @@ impl World {
             }
             Op::Aggregate { run, limit } => {
                 let (step, only) = self.step(*run, *limit);
-                to_the_end(|| self.store.aggregate(&step).map(|done| (done.parents, done.more)).unwrap());
-                self.reference.aggregate(only);
+                let mut runs = 0;
+                let parents = to_the_end(|| {
+                    let done = self.store.aggregate(&step).unwrap();
+                    runs += done.runs;
+                    (done.parents, done.more)
+                });
+                assert_eq!((parents, runs), self.reference.aggregate(only));
             }
             Op::Wait { ms } => self.now = self.now.plus_millis(*ms),
             Op::Reopen => {
@@ -225,8 +273,9 @@ impl World {
         let items: Vec<Json> = (0..count).map(|n| Json::of(&json!({"fanout": n})).unwrap()).collect();
         let (parent, ids) = (self.tasks[number].id, self.source.ids(count));
         let request = Append::Items { parent, first_index, items, now: self.now, ids };
-        let appended = self.store.append(&request).ok().map(|done| done.created);
-        assert_eq!(appended, self.reference.append(number, first_index, count));
+        let expected = self.reference.append(number, first_index, count).map(|new| (new, exist + new + 1));
+        let appended = self.store.append(&request).map(|done| (done.created, done.next_index));
+        assert_eq!(appended.map_err(Refusal::from), expected);
     }
 
     fn append_roots(&mut self, run: usize, before: u32, roots: &[Root]) {
@@ -239,14 +288,11 @@ impl World {
         let (run, ids) = (self.runs[number], self.source.ids(count));
         let request = Append::Tasks { run, first_index, tasks: tasks.clone(), now: self.now, ids };
         let expected = self.reference.append_roots(number, first_index, count);
-        match self.store.append(&request) {
-            Ok(done) => {
-                assert_eq!(Some(done.created), expected);
-                let known = tasks.len() - done.created as usize;
-                self.reference.add_roots(number, &tasks[known..], plans[known..].to_vec());
-            }
-            Err(AppendError::Fault(fault)) => panic!("{fault}"),
-            Err(_) => assert_eq!(expected, None),
+        let appended = self.store.append(&request).map(|done| (done.created, done.next_index));
+        assert_eq!(appended.map_err(Refusal::from), expected.map(|new| (new, exist + new + 1)));
+        if let Ok(new) = expected {
+            let known = tasks.len() - new as usize;
+            self.reference.add_roots(number, &tasks[known..], plans[known..].to_vec());
         }
     }
 
@@ -254,23 +300,34 @@ impl World {
         let Some(number) = pick(task, self.tasks.len()) else { return };
         let children = u32::try_from(self.reference.children(number).count()).unwrap() + off_by / 2;
         let request = Seal { parent: ParentId::Task(self.tasks[number].id), children, now: self.now };
-        assert_eq!(self.store.seal(&request).is_ok(), self.reference.seal(number, children));
+        let expected = self.reference.seal(number, children);
+        assert_eq!(self.store.seal(&request).map_err(Refusal::from), expected);
     }
 
     fn seal_run(&mut self, run: usize, off_by: u32) {
         let Some(number) = pick(run, self.runs.len()) else { return };
         let children = u32::try_from(self.reference.roots(number).count()).unwrap() + off_by / 2;
         let request = Seal { parent: ParentId::Run(self.runs[number]), children, now: self.now };
-        assert_eq!(self.store.seal(&request).is_ok(), self.reference.seal_run(number, children));
+        let expected = self.reference.seal_run(number, children);
+        assert_eq!(self.store.seal(&request).map_err(Refusal::from), expected);
     }
 
-    fn report(&mut self, task: usize, outcome: &Outcome, attempt: Option<u32>) {
-        let Some(number) = pick(task, self.tasks.len()) else { return };
-        let report = Report { task: self.tasks[number].id, attempt, outcome: outcome.clone() };
-        let request = Reports { reports: vec![report], now: self.now, jitter: self.source.jitter() };
-        let answer = self.store.report(&request).unwrap();
-        let expected = self.reference.report(number, attempt, outcome, self.now);
-        assert_eq!(Verdict::from(&answer[0]), expected, "{answer:?}");
+    fn report(&mut self, task: usize, reports: &[(usize, Outcome, Option<u32>)]) {
+        let len = self.tasks.len();
+        let Some(first) = pick(task, len) else { return };
+        let of = |(behind, outcome, attempt): &(usize, Outcome, Option<u32>)| Report {
+            task: self.tasks[(first + behind) % len].id,
+            attempt: *attempt,
+            outcome: outcome.clone(),
+        };
+        let reports_on_ids = reports.iter().map(of).collect();
+        let request = Reports { reports: reports_on_ids, now: self.now, jitter: self.source.jitter() };
+        let answers = self.store.report(&request).unwrap();
+        let mut expected = Vec::new();
+        for (behind, outcome, attempt) in reports {
+            expected.push(self.reference.report((first + behind) % len, *attempt, outcome, self.now));
+        }
+        assert_eq!(answers.iter().map(Verdict::from).collect::<Vec<_>>(), expected, "{answers:?}");
     }
 
     /// Reads everything, page by page, and compares.

@@ -3,19 +3,19 @@
 //!
 //! This test has a `main` of its own, because it is also the program that is killed.
 
-use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
+use conductor_model::{Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    EventFilter, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit,
-    TaskFilter,
+    EventFilter, FanOut, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store,
+    Submit, TaskFilter,
 };
 use conductor_workers::settle_all;
 use serde_json::json;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Anything<T> = Result<T, Box<dyn std::error::Error>>;
@@ -26,19 +26,70 @@ const DATABASE: &str = "CONDUCTOR_CRASH_TEST_DATABASE";
 /// 3 parents of 20, and one of 5 parents of 4.
 const LEAVES: usize = 3 * 20 + 5 * 4;
 
-fn main() -> Anything<()> {
+const TEST: &str = "a_process_may_be_killed_at_any_point";
+
+fn main() -> Anything<ExitCode> {
     if let Some(path) = std::env::var_os(DATABASE) {
-        return work_until_killed(Path::new(&path));
+        work_until_killed(Path::new(&path))?;
+        return Ok(ExitCode::SUCCESS);
     }
-    println!("\nrunning 1 test");
+    let asked = Asked::of(std::env::args().skip(1));
+    if asked.list {
+        if asked.matches {
+            println!("{TEST}: test");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (passed, filtered) = if asked.matches { (1, 0) } else { (0, 1) };
+    println!("\nrunning {passed} test{}", if asked.matches { "" } else { "s" });
     let start = Instant::now();
-    a_process_may_be_killed_at_any_point()?;
-    println!("test a_process_may_be_killed_at_any_point ... ok ({KILLS} kills)\n");
+    if asked.matches {
+        match a_process_may_be_killed_at_any_point() {
+            Ok(landed) => println!("test {TEST} ... ok ({KILLS} kills: {landed:?})"),
+            Err(error) => {
+                println!("test {TEST} ... FAILED: {error}\n");
+                println!("test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n");
+                return Ok(ExitCode::from(101));
+            }
+        }
+    }
     println!(
-        "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2}s\n",
+        "\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {filtered} filtered out; \
+         finished in {:.2}s\n",
         start.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line asks for, as far as it concerns one test; the harness's other options mean nothing here.
+struct Asked {
+    list: bool,
+    matches: bool,
+}
+
+impl Asked {
+    fn of(mut arguments: impl Iterator<Item = String>) -> Self {
+        let (mut list, mut exact, mut ignored) = (false, false, false);
+        let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => list = true,
+                "--exact" => exact = true,
+                "--ignored" => ignored = true,
+                "--skip" => skipped.extend(arguments.next()),
+                "--format" | "--color" | "--test-threads" | "--logfile" | "--shuffle-seed" | "-Z" => {
+                    arguments.next();
+                }
+                option if option.starts_with('-') => {
+                    skipped.extend(option.strip_prefix("--skip=").map(Into::into))
+                }
+                _ => wanted.push(argument),
+            }
+        }
+        let names = |filter: &String| if exact { TEST == filter } else { TEST.contains(filter.as_str()) };
+        let asked_for = wanted.is_empty() || wanted.iter().any(names);
+        Self { list, matches: asked_for && !ignored && !skipped.iter().any(names) }
+    }
 }
 
 /// The child: submits runs, creates their children, works on them and says each thing once it is acknowledged.
@@ -49,6 +100,8 @@ fn work_until_killed(path: &Path) -> Anything<()> {
     for number in 0_u32.. {
         let run = store.submit(&Submit::new(run_number(number)?, &source))?.run;
         writeln!(said, "run {run}")?;
+        // Every other run is fanned out in small steps, so that many moments lie within a fan-out.
+        while number.is_multiple_of(2) && store.fan_out(&small_step(run, &source))?.more {}
         while store.run(run)?.is_some_and(|run| !run.state.is_terminal()) {
             settle_all(&store, Scope::Run(run), &source)?;
             for chunk in workable(&store, run)?.chunks(7) {
@@ -64,6 +117,10 @@ fn work_until_killed(path: &Path) -> Anything<()> {
         }
     }
     Ok(())
+}
+
+fn small_step(run: RunId, source: &Source) -> FanOut {
+    FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(7) }
 }
 
 fn run_number(number: u32) -> Anything<conductor_model::NewRun> {
@@ -99,14 +156,27 @@ fn tasks_of(store: &SqliteStore, run: RunId) -> Anything<Vec<Task>> {
     }
 }
 
+fn runs_of(store: &SqliteStore) -> Anything<Vec<Run>> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.runs(after, 1000)?;
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
 fn workable(store: &SqliteStore, run: RunId) -> Anything<Vec<Task>> {
     let can = |task: &Task| task.numbers.is_none() && !task.state.is_terminal();
     Ok(tasks_of(store, run)?.into_iter().filter(can).collect())
 }
 
-fn a_process_may_be_killed_at_any_point() -> Anything<()> {
+fn a_process_may_be_killed_at_any_point() -> Anything<Landed> {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     println!("seed of the moments: {seed}");
+    let mut landed = Landed::default();
     for file in 0..KILLS / KILLS_PER_FILE {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("crash.db");
@@ -114,12 +184,19 @@ fn a_process_may_be_killed_at_any_point() -> Anything<()> {
         for kill in 0..KILLS_PER_FILE {
             let mut hasher = DefaultHasher::new();
             (seed, file, kill).hash(&mut hasher);
-            run_and_kill(&path, Duration::from_micros(hasher.finish() % 40_000), &mut acknowledged)?;
-            check(&SqliteStore::open(&path)?, &acknowledged)?;
+            let moment = Duration::from_micros(hasher.finish() % 40_000);
+            run_and_kill(&path, CountedFrom::of(kill), moment, &mut acknowledged)?;
+            let store = SqliteStore::open(&path)?;
+            check(&store, &acknowledged)?;
+            landed.look(&store)?;
         }
+        assert!(!acknowledged.runs.is_empty(), "no run was acknowledged in file {file}");
+        assert!(!acknowledged.done.is_empty(), "no success was acknowledged in file {file}");
         finish(&SqliteStore::open(&path)?, &acknowledged)?;
     }
-    Ok(())
+    assert!(landed.within_a_fan_out > 0, "no kill landed within a fan-out: {landed:?}");
+    assert!(landed.within_the_work > 0, "no kill landed while leaves were worked on: {landed:?}");
+    Ok(landed)
 }
 
 /// What the killed processes said before they died.
@@ -129,31 +206,108 @@ struct Acknowledged {
     done: Vec<TaskId>,
 }
 
-/// Lets a process work for a moment that is counted from its start, or from when it has opened the file.
-fn run_and_kill(path: &Path, moment: Duration, acknowledged: &mut Acknowledged) -> Anything<()> {
+/// How many kills left what behind.
+#[derive(Debug, Default)]
+struct Landed {
+    /// Some parent has some of its children.
+    within_a_fan_out: u32,
+    /// All children exist, some leaf succeeded, and the run goes on.
+    within_the_work: u32,
+}
+
+impl Landed {
+    fn look(&mut self, store: &SqliteStore) -> Anything<()> {
+        let (mut fan_out, mut work) = (false, false);
+        for run in runs_of(store)?.iter().filter(|run| !run.state.is_terminal()) {
+            let tasks = tasks_of(store, run.id)?;
+            let mut numbers = tasks.iter().filter_map(|task| task.numbers);
+            let whole = numbers.all(|numbers| numbers.missing(1).is_none());
+            fan_out |= tasks.iter().any(|task| task.parent.is_some()) && !whole;
+            work |= whole && tasks.iter().any(|task| task.state == State::Succeeded);
+        }
+        self.within_a_fan_out += u32::from(fan_out);
+        self.within_the_work += u32::from(work);
+        Ok(())
+    }
+}
+
+/// What the moment of a kill is counted from.
+#[derive(Clone, Copy, PartialEq)]
+enum CountedFrom {
+    TheStart,
+    TheOpenFile,
+    /// Which there is after every start, however slow the machine is: so each file sees progress.
+    TheFirstSuccess,
+}
+
+impl CountedFrom {
+    fn of(kill: u32) -> Self {
+        match kill % 4 {
+            0 => Self::TheStart,
+            3 => Self::TheFirstSuccess,
+            _ => Self::TheOpenFile,
+        }
+    }
+
+    fn is_said_by(self, line: &str) -> bool {
+        match self {
+            Self::TheStart => true,
+            Self::TheOpenFile => line == "open\n",
+            Self::TheFirstSuccess => line.starts_with("done "),
+        }
+    }
+}
+
+/// Lets a process work until a moment, and kills it. That it dies of anything else is an error.
+fn run_and_kill(
+    path: &Path,
+    from: CountedFrom,
+    moment: Duration,
+    acknowledged: &mut Acknowledged,
+) -> Anything<()> {
     let mut child = Command::new(std::env::current_exe()?)
         .env(DATABASE, path)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let mut said = BufReader::new(child.stdout.take().ok_or("the child has no standard output")?);
-    let mut line = String::new();
-    if !moment.subsec_micros().is_multiple_of(4) {
-        said.read_line(&mut line)?;
+    let mut complaint = child.stderr.take().ok_or("the child has no standard error")?;
+    let (mut lines, mut last) = (String::new(), 0);
+    if from != CountedFrom::TheStart {
+        while said.read_line(&mut lines)? > 0 && !from.is_said_by(&lines[last..]) {
+            last = lines.len();
+        }
     }
     std::thread::sleep(moment);
-    child.kill()?;
-    child.wait()?;
+    child.kill()?; // Also of one that has ended already, which its status tells.
+    let ended = child.wait()?;
+    said.read_to_string(&mut lines)?;
+    let mut why = String::new();
+    complaint.read_to_string(&mut why)?;
+    if !is_killed(ended) {
+        return Err(format!("the child was not killed, but ended by itself with {ended}:\n{why}").into());
+    }
     // A line without its end was cut off by the kill; it may be half an id.
-    while said.read_line(&mut line)? > 0 {}
-    for line in line.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+    for line in lines.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         match line.split_once(' ') {
             Some(("run", id)) => acknowledged.runs.push(id.parse()?),
             Some(("done", id)) => acknowledged.done.push(id.parse()?),
-            _ => {}
+            _ if line == "open" => {}
+            _ => return Err(format!("the child said {line:?}").into()),
         }
     }
     Ok(())
+}
+
+#[cfg(unix)]
+fn is_killed(ended: ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&ended) == Some(9)
+}
+
+#[cfg(not(unix))]
+fn is_killed(ended: ExitStatus) -> bool {
+    !ended.success()
 }
 
 /// What was acknowledged is there, and everything agrees with the events.
@@ -172,8 +326,7 @@ fn check(store: &SqliteStore, acknowledged: &Acknowledged) -> Anything<()> {
 /// Finishes every run that was begun: no task is missing, and none succeeded twice.
 fn finish(store: &SqliteStore, acknowledged: &Acknowledged) -> Anything<()> {
     let source = Source::system();
-    let mut runs = store.runs(None, 1000)?.items;
-    for run in &mut runs {
+    for run in runs_of(store)? {
         while !store.run(run.id)?.ok_or("a run is gone")?.state.is_terminal() {
             settle_all(store, Scope::Run(run.id), &source)?;
             let reports: Vec<Report> = workable(store, run.id)?.iter().map(report_of).collect();

@@ -17,6 +17,20 @@ pub fn appended_items_are_the_inputs_of_children(world: &World<'_>) {
     assert_eq!(names, ["P#1", "P#2", "P#3"]);
 }
 
+pub fn a_long_append_gives_each_child_its_own_item(world: &World<'_>) {
+    let (_, parent) = world.open_parent();
+    let item = |n: u32| if n.is_multiple_of(97) { format!(r#"{{"fanout":{n}}}"#) } else { n.to_string() };
+    let items: Vec<String> = (1..=600).map(item).collect();
+    let texts: Vec<&str> = items.iter().map(String::as_str).collect();
+    let done = world.append(parent, 1, &texts).expect("an append");
+    assert_eq!((done.created, done.next_index), (600, 601));
+    assert_eq!(world.inputs(parent), items);
+    for (n, child) in (1..).zip(world.children(parent)) {
+        assert_eq!((child.index, child.name.to_string()), (n, format!("P#{n}")));
+        assert_eq!((child.state, child.numbers), (State::Pending, None), "{}", child.name);
+    }
+}
+
 pub fn a_fanout_in_an_appended_item_means_nothing(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &[r#"{"fanout": 3}"#, r#"{"fanout": 0}"#]).expect("an append");

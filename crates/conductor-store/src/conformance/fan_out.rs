@@ -193,3 +193,31 @@ pub fn a_wide_fan_out_is_whole(world: &World<'_>) {
     assert_eq!(children.len(), 2500);
     assert!((1..).zip(&children).all(|(index, child)| child.name.as_str() == format!("P#{index}")));
 }
+
+/// Long enough for any store that writes many rows at once, and mixed, so that a row may get its neighbour's item.
+pub fn a_long_list_gives_each_child_its_own_item(world: &World<'_>) {
+    // Some of the first 400 are parents; between and behind them are leaves.
+    let nested = |n: u32| (n < 400 && n.is_multiple_of(97)).then_some(n % 5 + 1);
+    let item = |n: u32| nested(n).map_or_else(|| json!(n), |total| json!({"fanout": total, "n": n}));
+    let items: Vec<_> = (1..=1000).map(item).collect();
+    let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": &items})));
+    let mut ids = world.source().ids(700);
+    let done = world.store().fan_out(&FanOut { scope: Scope::All, now: world.now(), ids }).expect("a step");
+    assert_eq!((done.children, done.more), (700, true));
+    world.fan_out();
+
+    let children = world.children(parent);
+    assert_eq!(children.len(), 1000);
+    for ((n, child), item) in (1..).zip(&children).zip(&items) {
+        assert_eq!((child.index, child.name.to_string()), (n, format!("P#{n}")));
+        assert_eq!(child.input.as_ref().map(ToString::to_string), Some(item.to_string()), "{}", child.name);
+        let whole = |total| Numbers { children: total, open: total, ..Numbers::sealed(total) };
+        assert_eq!(child.numbers, nested(n).map(whole), "{}", child.name);
+        if n <= 700 {
+            assert_eq!(Some(child.id), ids.take_task(), "{}", child.name);
+        }
+        if let Some(total) = nested(n) {
+            assert_eq!(world.inputs(child.id), vec![json!({"n": n}).to_string(); total as usize]);
+        }
+    }
+}

@@ -49,9 +49,11 @@ macro_rules! __conformance_suite {
                 a_scope_of_one_run_leaves_the_others_alone
                 an_unknown_run_is_refused_by_every_step
                 a_leaf_never_fans_out
-                a_wide_fan_out_is_whole;
+                a_wide_fan_out_is_whole
+                a_long_list_gives_each_child_its_own_item;
             append:
                 appended_items_are_the_inputs_of_children
+                a_long_append_gives_each_child_its_own_item
                 a_fanout_in_an_appended_item_means_nothing
                 the_first_append_starts_the_parent_and_its_run
                 children_run_while_more_arrive

@@ -4,8 +4,9 @@ use crate::adopt::{events_tell_the_tables, large};
 use crate::folder::Folder;
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{OpenError, Query, Source, SqliteOptions, SqliteStore, Store, Submit};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 const DATABASE: &str = "CONDUCTOR_TEST_DATABASE";
@@ -71,28 +72,67 @@ fn six_processes_adopt_one_file_together() {
     }
 }
 
+/// What a killed process left behind: the files and the tables. Looked at in a copy, so that the next open finds the
+/// file as it was left.
+fn left_behind(folder: &Folder) -> String {
+    let copy = Folder::new();
+    for name in folder.names() {
+        std::fs::copy(folder.path().join(&name), copy.path().join(&name)).unwrap();
+    }
+    let tables = if copy.db().exists() {
+        copy.ask::<Option<String>>(
+            "SELECT group_concat(type || ' ' || name ORDER BY name) FROM sqlite_schema",
+        )
+    } else {
+        None
+    };
+    format!("{:?} with {tables:?}", folder.names())
+}
+
+#[cfg(unix)]
+fn is_killed(ended: ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&ended) == Some(9)
+}
+
+#[cfg(not(unix))]
+fn is_killed(ended: ExitStatus) -> bool {
+    !ended.success()
+}
+
+const KILLS: u32 = 30;
+
 /// Kills a process that opens the file after a part of the time that opening takes, then opens it here.
 fn killed(make: impl Fn() -> Folder, before: usize) {
-    let (rehearsal, mut longest) = (make(), Duration::ZERO);
+    let rehearsal = make();
     start(&rehearsal);
     let began = Instant::now();
     all_succeed(vec![opener(&rehearsal)]);
-    longest = longest.max(began.elapsed());
-    for nth in 0..30 {
+    let whole = began.elapsed();
+    assert_eq!(runs(&rehearsal), before + 1);
+
+    let (mut stages, mut killed_before_the_end) = (BTreeSet::new(), 0);
+    for nth in 0..KILLS {
         let folder = make();
         start(&folder);
         let mut child = opener(&folder);
-        std::thread::sleep(longest * nth / 30);
+        std::thread::sleep(whole * nth / KILLS);
         child.kill().unwrap();
-        child.wait().unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let by_us = is_killed(ended.status);
+        assert!(by_us || ended.status.success(), "{}: {ended:?}", ended.status);
+        stages.insert(left_behind(&folder));
         let found = runs(&folder);
         assert!(
-            found == before || found == before + 1,
-            "{found} runs after a kill at {nth}/30 of {longest:?}"
+            found == before + 1 || found == before && by_us,
+            "{found} runs after a kill at {nth}/{KILLS} of {whole:?}, {}",
+            ended.status
         );
+        killed_before_the_end += usize::from(found == before);
         assert_eq!(folder.ask::<String>("PRAGMA integrity_check"), "ok");
         assert_eq!(folder.ask::<i64>("PRAGMA auto_vacuum"), 2);
     }
+    assert!(killed_before_the_end > 0, "every process had submitted its run");
+    assert!(stages.len() > 2, "the kills landed at two stages at most: {stages:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! real ones should say.
 
 use conductor_model::{NewRun, State, Timestamp};
-use conductor_store::{Outcome, Reported};
+use conductor_store::{AppendError, Outcome, Refused, Reported, SealError};
 
 /// What a parent of the reference was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +54,12 @@ pub(crate) struct Reference {
 pub(crate) enum Verdict {
     Applied,
     Unchanged,
-    Stale,
-    Refused,
+    /// With the task's attempt.
+    Stale(u32),
+    /// It is a parent.
+    Parent,
+    /// The state machine does not allow it.
+    Illegal,
 }
 
 impl From<&Reported> for Verdict {
@@ -63,10 +67,60 @@ impl From<&Reported> for Verdict {
         match reported {
             Reported::Applied => Self::Applied,
             Reported::Unchanged => Self::Unchanged,
-            Reported::Stale { .. } => Self::Stale,
-            Reported::Refused(_) => Self::Refused,
+            Reported::Stale { attempt } => Self::Stale(*attempt),
+            Reported::Refused(Refused::Parent(_)) => Self::Parent,
+            Reported::Refused(Refused::Illegal { .. }) => Self::Illegal,
+            Reported::Refused(refused) => panic!("no program asks for this: {refused}"),
         }
     }
+}
+
+/// Why an append or a seal is refused, without the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    IndexZero,
+    /// With the index that is expected.
+    Gap(u32),
+    NotAParent,
+    Sealed,
+    Ended,
+    /// With the number that it was sealed with.
+    SealedOtherwise(u32),
+    /// With how many there are.
+    WrongCount(u32),
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::IndexZero => Self::IndexZero,
+            AppendError::Gap { expected, .. } => Self::Gap(expected),
+            AppendError::NotAParent(_) => Self::NotAParent,
+            AppendError::Sealed(_) => Self::Sealed,
+            AppendError::Ended(_) => Self::Ended,
+            other => panic!("no program asks for this: {other:?}"),
+        }
+    }
+}
+
+impl From<SealError> for Refusal {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::NotAParent(_) => Self::NotAParent,
+            SealError::SealedOtherwise { sealed, .. } => Self::SealedOtherwise(sealed),
+            SealError::WrongCount { exist, .. } => Self::WrongCount(exist),
+            SealError::Ended(_) => Self::Ended,
+            other => panic!("no program asks for this: {other:?}"),
+        }
+    }
+}
+
+/// What one fan-out step comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fanned {
+    pub(crate) parents: u32,
+    pub(crate) children: u32,
+    pub(crate) more: bool,
 }
 
 impl Reference {
@@ -147,17 +201,24 @@ impl Reference {
         self.add(of.run, Some(parent), index, format!("{}#{index}", of.name), of.max_retries, plan, None);
     }
 
-    /// How many children were created.
-    pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> u32 {
-        let before = self.tasks.len();
+    /// The parents that children are missing of.
+    fn wanting(&self, only: Option<usize>) -> Vec<usize> {
         let in_scope = |task: &usize| only.is_none_or(|run| run == self.tasks[*task].run);
-        let wanting = (0..before).filter(in_scope).filter(|task| self.wants_children(*task));
+        let wanting = (0..self.tasks.len()).filter(in_scope).filter(|task| self.wants_children(*task));
         let mut parents: Vec<usize> = wanting.collect();
         parents.sort_by_key(|task| (self.tasks[*task].run, *task));
-        for parent in parents {
+        parents
+    }
+
+    /// One step with so many ids.
+    pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> Fanned {
+        let before = self.tasks.len();
+        let mut parents = 0;
+        for parent in self.wanting(only) {
             if budget == 0 {
                 break;
             }
+            parents += 1;
             if self.tasks[parent].state == State::Pending {
                 self.start(parent);
             }
@@ -168,7 +229,8 @@ impl Reference {
                 budget -= 1;
             }
         }
-        u32::try_from(self.tasks.len() - before).unwrap()
+        let children = u32::try_from(self.tasks.len() - before).unwrap();
+        Fanned { parents, children, more: !self.wanting(only).is_empty() }
     }
 
     fn wants_children(&self, task: usize) -> bool {
@@ -177,57 +239,56 @@ impl Reference {
         parent.due_at.is_none() && !parent.state.is_terminal() && self.children(task).count() < total as usize
     }
 
-    /// How many were appended, or nothing when the append is refused.
-    pub(crate) fn append(&mut self, parent: usize, first_index: u32, given: u32) -> Option<u32> {
+    /// How many were appended.
+    pub(crate) fn append(&mut self, parent: usize, first_index: u32, given: u32) -> Result<u32, Refusal> {
         let task = &self.tasks[parent];
-        let plan = task.plan.clone()?;
         let exist = u32::try_from(self.children(parent).count()).unwrap();
-        let new = new_of(exist, first_index, given)?;
-        if new > 0 && (plan != Plan::Open || task.state.is_terminal()) {
-            return None;
-        }
+        let new = match &task.plan {
+            _ if first_index == 0 => return Err(Refusal::IndexZero),
+            None => return Err(Refusal::NotAParent),
+            Some(plan) => new_of(exist, first_index, given, *plan != Plan::Open, task.state)?,
+        };
         if new > 0 && task.state == State::Pending {
             self.start(parent);
         }
         (0..new).for_each(|_| self.add_child(parent, None));
-        Some(new)
+        Ok(new)
     }
 
-    /// How many root tasks an append adds, or nothing when it is refused.
-    pub(crate) fn append_roots(&self, run: usize, first_index: u32, given: u32) -> Option<u32> {
+    /// How many root tasks an append adds.
+    pub(crate) fn append_roots(&self, run: usize, first_index: u32, given: u32) -> Result<u32, Refusal> {
         let exist = u32::try_from(self.roots(run).count()).unwrap();
-        let new = new_of(exist, first_index, given)?;
-        let refused = new > 0 && (self.runs[run].total.is_some() || self.runs[run].state.is_terminal());
-        (!refused).then_some(new)
+        let RefRun { state, total } = self.runs[run];
+        if first_index == 0 {
+            Err(Refusal::IndexZero)
+        } else {
+            new_of(exist, first_index, given, total.is_some(), state)
+        }
     }
 
-    /// Whether it was sealed, now or before, with this number.
-    pub(crate) fn seal(&mut self, parent: usize, given: u32) -> bool {
+    /// Seals a parent, or finds it sealed with this number.
+    pub(crate) fn seal(&mut self, parent: usize, given: u32) -> Result<(), Refusal> {
         let exist = u32::try_from(self.children(parent).count()).unwrap();
-        match self.tasks[parent].plan {
-            None => false,
-            Some(Plan::Sealed { total, .. }) => total == given,
-            Some(Plan::Open) => {
-                let sealed = exist == given && !self.tasks[parent].state.is_terminal();
-                if sealed {
-                    self.tasks[parent].plan = Some(Plan::Sealed { total: given, nested: Vec::new() });
-                }
-                sealed
-            }
+        let task = &mut self.tasks[parent];
+        let total = match task.plan {
+            None => return Err(Refusal::NotAParent),
+            Some(Plan::Sealed { total, .. }) => Some(total),
+            Some(Plan::Open) => None,
+        };
+        if may_seal(total, task.state, exist, given)? {
+            task.plan = Some(Plan::Sealed { total: given, nested: Vec::new() });
         }
+        Ok(())
     }
 
-    /// Whether the run was sealed, now or before, with this number.
-    pub(crate) fn seal_run(&mut self, run: usize, given: u32) -> bool {
+    /// Seals a run, or finds it sealed with this number.
+    pub(crate) fn seal_run(&mut self, run: usize, given: u32) -> Result<(), Refusal> {
         let exist = u32::try_from(self.roots(run).count()).unwrap();
-        match self.runs[run].total {
-            Some(total) => total == given,
-            None if exist == given => {
-                self.runs[run].total = Some(given);
-                true
-            }
-            None => false,
+        let run = &mut self.runs[run];
+        if may_seal(run.total, run.state, exist, given)? {
+            run.total = Some(given);
         }
+        Ok(())
     }
 
     pub(crate) fn report(
@@ -239,11 +300,11 @@ impl Reference {
     ) -> Verdict {
         let row = self.tasks[task].clone();
         if row.plan.is_some() {
-            return Verdict::Refused;
+            return Verdict::Parent;
         }
         let present = if row.state == State::Pending { row.attempt + 1 } else { row.attempt };
         if attempt.is_some_and(|attempt| attempt != present) {
-            return Verdict::Stale;
+            return Verdict::Stale(row.attempt);
         }
         let same = match (row.state, outcome) {
             (State::Running, Outcome::Started) | (State::Cancelled, Outcome::Cancelled) => true,
@@ -263,7 +324,7 @@ impl Reference {
             || (row.state == State::Running && *outcome != Outcome::Started)
             || (waits && *outcome == Outcome::Cancelled);
         if !legal {
-            return Verdict::Refused;
+            return Verdict::Illegal;
         }
         if row.state == State::Pending && *outcome != Outcome::Cancelled {
             self.start(task);
@@ -317,8 +378,9 @@ impl Reference {
         promoted
     }
 
-    /// Decides whatever can be decided, to the end.
-    pub(crate) fn aggregate(&mut self, only: Option<usize>) {
+    /// Decides whatever can be decided, to the end: how many parents and how many runs.
+    pub(crate) fn aggregate(&mut self, only: Option<usize>) -> (u32, u32) {
+        let (mut parents, mut runs) = (0, 0);
         loop {
             let decided = (0..self.tasks.len())
                 .filter(|task| only.is_none_or(|run| run == self.tasks[*task].run))
@@ -335,6 +397,7 @@ impl Reference {
             });
             self.tasks[task].output = Some(output.to_string());
             self.tasks[task].state = state;
+            parents += 1;
         }
         for run in (0..self.runs.len()).filter(|run| only.is_none_or(|only| only == *run)) {
             let roots: Vec<&RefTask> = self.roots(run).collect();
@@ -343,8 +406,10 @@ impl Reference {
                 && let Some(state) = outcome_of(&roots)
             {
                 self.runs[run].state = state;
+                runs += 1;
             }
         }
+        (parents, runs)
     }
 
     fn decide(&self, task: usize) -> Option<State> {
@@ -358,12 +423,26 @@ impl Reference {
     }
 }
 
-/// How many of the given children are new; nothing when there is a gap, or when indices begin with 0.
-fn new_of(exist: u32, first_index: u32, given: u32) -> Option<u32> {
-    if first_index == 0 || first_index > exist + 1 {
-        return None;
+/// How many of the given children are new.
+fn new_of(exist: u32, first_index: u32, given: u32, sealed: bool, state: State) -> Result<u32, Refusal> {
+    let new = (first_index + given).saturating_sub(exist + 1);
+    match () {
+        () if first_index > exist + 1 => Err(Refusal::Gap(exist + 1)),
+        () if new > 0 && sealed => Err(Refusal::Sealed),
+        () if new > 0 && state.is_terminal() => Err(Refusal::Ended),
+        () => Ok(new),
     }
-    Some((first_index + given).saturating_sub(exist + 1))
+}
+
+/// Whether there is something to seal.
+fn may_seal(total: Option<u32>, state: State, exist: u32, given: u32) -> Result<bool, Refusal> {
+    match total {
+        Some(total) if total == given => Ok(false),
+        Some(total) => Err(Refusal::SealedOtherwise(total)),
+        None if state.is_terminal() => Err(Refusal::Ended),
+        None if exist != given => Err(Refusal::WrongCount(exist)),
+        None => Ok(true),
+    }
 }
 
 fn outcome_of(children: &[&RefTask]) -> Option<State> {
