@@ -21,7 +21,10 @@ struct Line {
 
 /// Performs what is wanted; whether all of it held.
 pub(crate) fn all(play: &Play) -> Result<bool, Failure> {
-    let folder = tempfile::tempdir().map_err(|error| Failure::from(error).during("a temporary folder"))?;
+    let folder = tempfile::Builder::new()
+        .prefix("conductor-demo-")
+        .tempdir()
+        .map_err(|error| Failure::from(error).during("a temporary folder"))?;
     let stage = Stage {
         database: play.keep.clone().unwrap_or_else(|| folder.path().join("demo.db")),
         input: play.input.clone(),
@@ -82,7 +85,7 @@ fn end(stage: &Stage, play: &Play, outcomes: &[bool], began: Instant) {
     let held = stage.screen.verdict(all_held, format_args!("{held} held"));
     stage.screen.line(format_args!("{scenarios}, {held}, {:.1} s", began.elapsed().as_secs_f64()));
     if let Some(path) = &play.keep {
-        let look = format!("sqlite3 {} \"SELECT name, state FROM tasks LIMIT 20\"", path.display());
+        let look = format!("sqlite3 '{}' \"SELECT name, state FROM tasks LIMIT 20\"", path.display());
         stage.screen.line(format_args!("\nThe database is kept. Look at it with\n   {look}"));
     }
 }

@@ -101,7 +101,7 @@ fn keep_keeps_the_database_and_overwrites_nothing() {
     let path = folder.path().join("kept.db");
     let kept = path.to_str().unwrap();
     let out = held(&["--only", "1,2", "--keep", kept]);
-    assert!(out.contains(&format!("sqlite3 {kept} \"SELECT name, state FROM tasks")), "{out}");
+    assert!(out.contains(&format!("sqlite3 '{kept}' \"SELECT name, state FROM tasks")), "{out}");
 
     let before = fs::read(&path).unwrap();
     let store = SqliteStore::open(&path).unwrap();

@@ -8,7 +8,7 @@ use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
-use crate::retry::{Backoff, BackoffDraft, MaxRetries};
+use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -86,12 +86,11 @@ impl TaskDraft {
         let id = reader.text("id", TaskId::from_str);
         let kind = reader.text("kind", Kind::from_str);
         let input = reader.json("input");
-        let max_retries = reader.value("max_retries", "an integer in 0..=1000");
-        let max_retries =
-            max_retries.and_then(|n: i64| reader.checked("max_retries", MaxRetries::try_from(n)));
-        let backoff = read_backoff(&mut reader);
-        let priority = reader.value("priority", "an integer in -32768..=32767");
-        let priority = priority.and_then(|n: i64| reader.checked("priority", to_priority(n)));
+        let max_retries = reader.integer("max_retries", 0..=i64::from(MAX_RETRIES));
+        let max_retries = max_retries.and_then(|n| reader.checked("max_retries", MaxRetries::try_from(n)));
+        let backoff = reader.object("backoff", BACKOFF, read_backoff);
+        let priority = reader.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
+        let priority = priority.and_then(|n| i16::try_from(n).ok());
         let due_at = reader.text("due_at", Timestamp::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
         let fanout = match input.as_ref().map(Fanout::of) {
@@ -125,22 +124,26 @@ impl TaskDraft {
     }
 }
 
-fn to_priority(number: i64) -> Result<i16, Issue> {
-    i16::try_from(number).map_err(|_| {
-        let code = if number < 0 { IssueCode::TooSmall } else { IssueCode::TooBig };
-        Issue::new(code, "must be an integer in -32768..=32767")
-    })
-}
+const BACKOFF: &str =
+    "an object: {\"fixed_ms\": 500}, or {\"first_ms\": 100, \"cap_ms\": 60000, \"jitter\": 0.2}";
 
 fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
-    let Some(raw) = reader.members.remove("backoff") else { return Backoff::NONE };
-    if raw.get() == "null" {
+    let mut wait = |key: &str| {
+        let ms = reader.integer(key, 0..=i64::try_from(MAX_BACKOFF_MS).unwrap_or(i64::MAX));
+        ms.and_then(|ms| u64::try_from(ms).ok())
+    };
+    let (fixed_ms, first_ms, cap_ms) = (wait("fixed_ms"), wait("first_ms"), wait("cap_ms"));
+    let jitter = reader.value("jitter", "a number between 0.0 and 1.0");
+    if !reader.issues.is_empty() {
         return Backoff::NONE;
     }
-    let read = serde_json::from_str::<BackoffDraft>(raw.get())
-        .map_err(|error| Issue::new(IssueCode::InvalidFormat, format!("is not a backoff: {error}")))
-        .and_then(Backoff::try_from);
-    reader.checked("backoff", read).unwrap_or_default()
+    match Backoff::try_from(BackoffDraft { fixed_ms, first_ms, cap_ms, jitter }) {
+        Ok(backoff) => backoff,
+        Err(issue) => {
+            reader.issues.push(issue);
+            Backoff::NONE
+        }
+    }
 }
 
 /// A task that may be submitted: every value in it is a valid one.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A JSON object as it was written, one unchecked text per key.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +94,48 @@ impl<'f> Reader<'f> {
             self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
             None
         }
+    }
+
+    /// The member as an integer between these bounds.
+    pub(crate) fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let raw = self.members.remove(key)?.get();
+        if raw == "null" {
+            return None;
+        }
+        let (least, greatest) = (*range.start(), *range.end());
+        let digits = raw.strip_prefix('-').unwrap_or(raw);
+        let code = match raw.parse::<i64>() {
+            Ok(number) if number < least => IssueCode::TooSmall,
+            Ok(number) if number > greatest => IssueCode::TooBig,
+            Ok(number) => return Some(number),
+            Err(_) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => IssueCode::InvalidType,
+            Err(_) if raw.starts_with('-') => IssueCode::TooSmall,
+            Err(_) => IssueCode::TooBig,
+        };
+        self.issue(key, Issue::new(code, format!("must be an integer in {least}..={greatest}")));
+        None
+    }
+
+    /// The member as an object whose own members are read by `read`; its issues are told below its key.
+    pub(crate) fn object<T: Default>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&mut Reader<'_>) -> T,
+    ) -> T {
+        let Some(raw) = self.members.remove(key).filter(|raw| raw.get() != "null") else {
+            return T::default();
+        };
+        let Ok(fields) = serde_json::from_str::<Fields>(raw.get()) else {
+            self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
+            return T::default();
+        };
+        let mut reader = Reader::new(&fields);
+        let value = read(&mut reader);
+        for issue in reader.finish() {
+            self.issue(key, issue);
+        }
+        value
     }
 
     /// The member as a text that has a form of its own.

@@ -79,7 +79,7 @@ impl HealthReport {
         };
         warn(counts.failed_leaves, "leaf failed for good", "leaves failed for good");
         warn(failed.saturating_sub(counts.failed_leaves), "parent failed", "parents failed");
-        warn(counts.exhausted, "leaf has used up its retries", "leaves have used up their retries");
+        warn(counts.exhausted, "of them has no retry left", "of them have no retry left");
         warn(counts.retries_due, "failed task waits for its retry", "failed tasks wait for their retries");
         warn(counts.stuck, "thing is stuck", "things are stuck");
         let health = if failed > 0 {

@@ -83,13 +83,13 @@ enum Curve {
 #[serde(deny_unknown_fields, expecting = "an object such as {\"fixed_ms\": 500}")]
 pub(crate) struct BackoffDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    fixed_ms: Option<u64>,
+    pub(crate) fixed_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    first_ms: Option<u64>,
+    pub(crate) first_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cap_ms: Option<u64>,
+    pub(crate) cap_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    jitter: Option<f64>,
+    pub(crate) jitter: Option<f64>,
 }
 
 fn bounded_ms(ms: u64, field: &str) -> Result<u64, Issue> {

@@ -225,10 +225,11 @@ fn backoffs_are_bounded_and_named_by_their_fields() {
         (r#"{"fixed_ms": 1, "jitter": 0.5}"#.into(), "backoff", Conflict),
         (r#"{"fixed_ms": 1, "cap_ms": 2}"#.into(), "backoff", Conflict),
         (r#"{"first_ms": 1}"#.into(), "backoff", Conflict),
-        (r#"{"fixed_ms": -1}"#.into(), "backoff", InvalidFormat),
-        (r#"{"fixed_ms": 1, "fixed_ms": 2}"#.into(), "backoff", InvalidFormat),
-        (r#"{"wait": 1}"#.into(), "backoff", InvalidFormat),
-        ("5".into(), "backoff", InvalidFormat),
+        (r#"{"fixed_ms": -1}"#.into(), "backoff.fixed_ms", TooSmall),
+        (r#"{"fixed_ms": 1, "fixed_ms": 2}"#.into(), "backoff.fixed_ms", DuplicateKey),
+        (r#"{"wait": 1}"#.into(), "backoff.wait", UnrecognizedKey),
+        ("5".into(), "backoff", InvalidType),
+        ("[500]".into(), "backoff", InvalidType),
     ] {
         refused_value("backoff", &value, path, code);
     }

@@ -69,7 +69,7 @@ fn a_report_says_in_words_what_is_wrong() {
     let expected = [
         "1 leaf failed for good",
         "1 parent failed",
-        "1 leaf has used up its retries",
+        "1 of them has no retry left",
         "1 failed task waits for its retry",
         "1 thing is stuck",
     ];

@@ -37,7 +37,10 @@ pub enum SealError {
         given: u32,
     },
     /// The caller counts otherwise.
-    #[error("{parent} has {exist} children, not {given}: append the missing ones first")]
+    #[error(
+        "{parent} has {exist} children, not {given}: {}",
+        if given > exist { "append the missing ones first" } else { "count again" }
+    )]
     WrongCount {
         /// The parent, or the run.
         parent: ParentId,

@@ -166,6 +166,18 @@ pub fn a_run_whose_parent_nobody_fans_out_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
+pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
+    let due = world.now().plus_millis(60_000);
+    let (run, task) = world.one(TaskDraft::new("A").due_at(due));
+    world.pass_ms(60_000);
+    assert_nothing_stuck(world);
+    pass_the_threshold(world);
+    assert_stuck(world, run, None, StuckReason::NotStarted, due);
+    world.promote();
+    world.start(task);
+    assert_nothing_stuck(world);
+}
+
 pub fn an_open_parent_without_an_append_is_stuck(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let since = world.now();

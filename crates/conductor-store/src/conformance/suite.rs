@@ -179,6 +179,7 @@ macro_rules! __conformance_suite {
                 a_running_leaf_that_is_silent_is_stuck
                 a_run_with_ready_work_in_which_nothing_started_is_stuck
                 a_run_whose_parent_nobody_fans_out_is_stuck
+                a_run_whose_delayed_work_is_overdue_is_stuck
                 an_open_parent_without_an_append_is_stuck
                 an_open_run_without_an_append_is_stuck
                 a_parent_that_nobody_decides_is_stuck

@@ -106,7 +106,8 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fau
 /// All that is stuck: (run, task or NULL, reason, since), in row keys. ?1: the last sign of life that is recent
 /// enough; ?2: the run, or NULL.
 ///
-/// A task that waits for its time, its turn or its children is in none of these.
+/// A task that waits for its time, its turn or its children is in none of these. Where nothing has started there are
+/// only root tasks, and as a rule the first of them says it all.
 const STUCK: &str = "
     SELECT run, key AS task, 0 AS reason, updated_at AS since
         FROM conductor_tasks INDEXED BY conductor_tasks_running
@@ -117,13 +118,10 @@ const STUCK: &str = "
         WHERE state = 1 AND sealed IS NULL AND lease_until < ?1
     UNION ALL
     SELECT * FROM (
-        SELECT r.key, NULL, 1, coalesce(
-            (SELECT t.updated_at FROM conductor_kinds k CROSS JOIN conductor_tasks t INDEXED BY conductor_tasks_ready
-                ON t.kind = k.key WHERE t.run = r.key AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL
-                AND t.updated_at < ?1 LIMIT 1),
-            (SELECT t.updated_at FROM conductor_tasks t INDEXED BY conductor_tasks_wants
-                WHERE t.wants = 1 AND t.run = r.key AND t.updated_at < ?1 LIMIT 1)
-        ) AS ready_since
+        SELECT r.key, NULL, 1,
+            (SELECT coalesce(t.due_at, t.updated_at) FROM conductor_tasks t
+                WHERE t.run = r.key AND t.parent = 0 AND t.state = 0 AND coalesce(t.due_at, t.updated_at) < ?1
+                AND (t.sealed IS NULL OR t.children < t.fanout) LIMIT 1) AS ready_since
         FROM conductor_runs r INDEXED BY conductor_runs_open
         WHERE r.state = 0 AND r.state IN (0, 1) AND r.created_at < ?1
     ) WHERE ready_since IS NOT NULL
