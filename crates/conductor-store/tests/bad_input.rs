@@ -227,16 +227,16 @@ fn numbers() -> Vec<Case> {
         case(and(r#""backoff": {"fixed_ms": 604800000}"#), FINE),
         case(
             and(r#""backoff": {"fixed_ms": 604800001}"#),
-            "tasks[0].backoff.fixed_ms: must be at most 604800000 ms (7 days)",
+            "tasks[0].backoff.fixed_ms: must be an integer in 0..=604800000",
         ),
         case(
             and(r#""backoff": {"fixed_ms": -1}"#),
-            "tasks[0].backoff: is not a backoff: invalid value: integer `-1`, expected u64 at line 1 column 15",
+            "tasks[0].backoff.fixed_ms: must be an integer in 0..=604800000",
         ),
         case(and(r#""backoff": {"first_ms": 1}"#), BACKOFF),
         case(
             and(r#""backoff": {"first_ms": 1, "cap_ms": 604800001}"#),
-            "tasks[0].backoff.cap_ms: must be at most 604800000 ms (7 days)",
+            "tasks[0].backoff.cap_ms: must be an integer in 0..=604800000",
         ),
         case(and(r#""backoff": {"first_ms": 1, "cap_ms": 2, "jitter": 1.0}"#), FINE),
         case(
@@ -246,7 +246,7 @@ fn numbers() -> Vec<Case> {
         case(and(r#""backoff": {"fixed_ms": 1, "jitter": 0.5}"#), BACKOFF),
         case(
             and(r#""backoff": "none""#),
-            r#"tasks[0].backoff: is not a backoff: invalid type: string "none", expected an object such as {"fixed_ms": 500} at line 1 column 6"#,
+            r#"tasks[0].backoff: must be an object: {"fixed_ms": 500}, or {"first_ms": 100, "cap_ms": 60000, "jitter": 0.2}"#,
         ),
     ]
 }
@@ -456,10 +456,7 @@ const SEALS: &[Request] = &[
     (|desk| seal(desk, UNKNOWN, 0), "there is no task 00000000000000000000000009"),
     (|desk| seal(desk, LEAF, 0), "task 00000000000000000000000001 has no fan-out, and nothing to seal"),
     (|desk| seal(desk, PARENT, 3), "task 00000000000000000000000008 is sealed with 2 children, not 3"),
-    (
-        |desk| seal(desk, OPEN_PARENT, 1),
-        "task 00000000000000000000000007 has 2 children, not 1: append the missing ones first",
-    ),
+    (|desk| seal(desk, OPEN_PARENT, 1), "task 00000000000000000000000007 has 2 children, not 1: count again"),
     (
         |desk| seal(desk, OPEN_PARENT, 3),
         "task 00000000000000000000000007 has 2 children, not 3: append the missing ones first",
@@ -467,10 +464,7 @@ const SEALS: &[Request] = &[
     (|desk| seal_run(desk, UNKNOWN, 0), "there is no run 00000000000000000000000009"),
     (|desk| seal_run(desk, SEALED_RUN, 7), "run 00000000000000000000000002 is sealed with 8 children, not 7"),
     (|desk| seal_run(desk, ENDED_RUN, 1), "run 00000000000000000000000003 is sealed with 0 children, not 1"),
-    (
-        |desk| seal_run(desk, OPEN_RUN, 0),
-        "run 00000000000000000000000001 has 1 children, not 0: append the missing ones first",
-    ),
+    (|desk| seal_run(desk, OPEN_RUN, 0), "run 00000000000000000000000001 has 1 children, not 0: count again"),
     (
         |desk| seal_run(desk, OPEN_RUN, 2),
         "run 00000000000000000000000001 has 1 children, not 2: append the missing ones first",
