@@ -210,7 +210,7 @@ impl Reference {
         parents
     }
 
-    /// One step with so many ids.
+    /// One step with so many ids; one without any does nothing and asks for nothing.
     pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> Fanned {
         let before = self.tasks.len();
         let mut parents = 0;
@@ -230,7 +230,7 @@ impl Reference {
             }
         }
         let children = u32::try_from(self.tasks.len() - before).unwrap();
-        Fanned { parents, children, more: !self.wanting(only).is_empty() }
+        Fanned { parents, children, more: children > 0 && !self.wanting(only).is_empty() }
     }
 
     fn wants_children(&self, task: usize) -> bool {
