@@ -124,7 +124,7 @@ fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, O
         return Ok(Next::CarryOver);
     }
     let current = |view: &View| schema.0.get(view.name).and_then(|it| it.sql.as_ref()) == Some(&view.sql);
-    let stale: Vec<_> = views.into_iter().filter(|view| !current(view)).collect();
+    let stale: Vec<_> = views.iter().filter(|view| !current(view)).cloned().collect();
     Ok(if stale.is_empty() { Next::Nothing } else { Next::MakeViews(stale) })
 }
 

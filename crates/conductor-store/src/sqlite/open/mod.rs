@@ -71,7 +71,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
     check_library(rusqlite::version_number())?;
     let mut connection = Connection::open_in_memory().map_err(sqlite)?;
     advance(path, &mut connection, &SqliteOptions::default(), &Next::Migrate)?;
-    views::make(&mut connection, &views::all()).map_err(sqlite)?;
+    views::make(&mut connection, views::all()).map_err(sqlite)?;
     configured(path, connection, &SqliteOptions::default())
 }
 
