@@ -46,7 +46,7 @@ pub use scope::{ParentId, Scope};
 pub use seal::{Seal, SealError};
 pub use source::{Clock, Source, SystemClock};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
+pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
 pub use step::{Aggregated, FanOut, FannedOut, Promoted, Retried, Step};
 pub use store::{Monitor, Query, Store};
 pub use submit::{Submit, SubmitError, Submitted};

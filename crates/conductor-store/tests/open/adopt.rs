@@ -323,6 +323,41 @@ fn children_of_a_parent_without_a_fan_out_keep_their_names_and_fill_the_free_ind
 }
 
 #[test]
+fn the_longest_names_that_are_adopted_leave_room_for_those_below_them() {
+    let mut seed = seed::file(3);
+    let run = seed.run("RUNNING");
+    let parent = seed.task(run, &task("P", "RUNNING").input(r#"{"fanout": 2}"#));
+    // As deep as JSON nests: every second level is a task.
+    let deep = format!("{}1{}", r#"{"fanout":["#.repeat(32), "]}".repeat(32));
+    let long = seed.task(run, &task(&"x".repeat(732), "PENDING").below(parent).input(&deep));
+    let leaf = seed.task(run, &task(&"y".repeat(1020), "RUNNING").below(parent));
+    let folder = seed.close();
+    let store = SqliteStore::open(folder.db()).unwrap();
+    finish(&store);
+    let tasks = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
+    assert_eq!(tasks.len(), 3 + 32);
+    assert_eq!(tasks.iter().map(|task| task.name.as_str().matches('#').count()).max(), Some(32));
+    assert_eq!((state(&store, long).0, state(&store, leaf).0), (State::Succeeded, State::Succeeded));
+    assert_eq!(run_state(&store, run), State::Succeeded);
+    events_tell_the_tables(&store);
+}
+
+#[test]
+fn the_most_retries_that_are_adopted_can_still_be_counted_on() {
+    let mut seed = seed::file(3);
+    let run = seed.run("RUNNING");
+    let [failed, runs, waits] = ["FAILED", "RUNNING", "PENDING"]
+        .map(|state| seed.task(run, &task("A", state).retries(1_000_000, 1000)));
+    let folder = seed.close();
+    let store = SqliteStore::open(folder.db()).unwrap();
+    assert_eq!(state(&store, failed), (State::Failed, false));
+    finish(&store);
+    let attempts = [failed, runs, waits].map(|task| task_of(&store, task).attempt);
+    assert_eq!(attempts, [1_000_001; 3]);
+    events_tell_the_tables(&store);
+}
+
+#[test]
 fn a_run_without_tasks_is_sealed_and_succeeds() {
     let mut seed = seed::file(3);
     let run = seed.run("RUNNING");

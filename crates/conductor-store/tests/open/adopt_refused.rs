@@ -72,8 +72,24 @@ fn every_kind_of_problem_is_found_and_named() {
             "name must not hold control characters",
         ),
         (long, "name must be at most 255 bytes"),
+        (
+            "UPDATE tasks SET name = printf('%.*c', 1021, 'x') WHERE name = 'P#2'",
+            "name must be at most 1020 bytes",
+        ),
+        (
+            "UPDATE tasks SET name = printf('%.*c', 733, 'x'), input = '{\"fanout\": 2}' WHERE name = 'P#2'",
+            "name must be at most 732 bytes, for its children's names begin with it, but has 733",
+        ),
         ("UPDATE tasks SET state = 'running' WHERE name = 'P#1'", "state \"running\" is none of"),
         ("UPDATE tasks SET retry_count = -1 WHERE name = 'P#1'", "retry_count must be an integer"),
+        (
+            "UPDATE tasks SET retry_count = 1000001 WHERE name = 'P#1'",
+            "retry_count must be an integer in 0..=1000000",
+        ),
+        (
+            "UPDATE tasks SET retry_count = 4294967295 WHERE name = 'P#1'",
+            "retry_count must be an integer in 0..=1000000",
+        ),
         (
             "UPDATE tasks SET max_retries = 1001 WHERE name = 'P#1'",
             "max_retries must be an integer in 0..=1000",

@@ -2,8 +2,9 @@
 
 use crate::folder::Folder;
 use conductor_model::{RunDraft, TaskDraft};
-use conductor_store::{OpenError, Query, Source, SqliteStore, Store, Submit};
+use conductor_store::{OpenError, Query, Source, SqliteOptions, SqliteStore, Store, Submit};
 use std::fs;
+use std::time::Duration;
 
 fn submit(store: &SqliteStore) -> conductor_model::RunId {
     let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
@@ -148,10 +149,20 @@ fn a_file_that_is_held_by_another_program_is_busy_and_not_broken() {
     drop(SqliteStore::open(folder.db()).unwrap());
     let holder = rusqlite::Connection::open(folder.db()).unwrap();
     holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
-    let mut options = conductor_store::SqliteOptions::default();
-    options.busy_timeout = std::time::Duration::from_millis(20);
+    let options = SqliteOptions::default().busy_timeout(Duration::from_millis(20));
     let error = SqliteStore::open_with(folder.db(), options).unwrap_err();
     assert!(matches!(error, OpenError::Busy { .. }), "{error:?}");
     drop(holder);
     SqliteStore::open(folder.db()).unwrap();
+}
+
+#[test]
+fn a_busy_timeout_beyond_what_sqlite_can_count_is_the_longest_that_it_can() {
+    for busy_timeout in [Duration::from_hours(30 * 24), Duration::MAX] {
+        let folder = Folder::new();
+        let options = SqliteOptions::default().busy_timeout(busy_timeout);
+        let store = SqliteStore::open_with(folder.db(), options).unwrap();
+        let run = submit(&store);
+        assert!(store.run(run).unwrap().is_some());
+    }
 }

@@ -172,3 +172,43 @@ fn an_original_that_another_program_writes_to_is_not_adopted_behind_its_back() {
     drop(original);
     assert_eq!(runs(&folder), 20);
 }
+
+/// The lock as a process holds it that sets the file up, or was stopped while it did.
+fn held(folder: &Folder) -> std::fs::File {
+    let lock = std::fs::File::create(folder.path().join("conductor.db-conductor.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[test]
+fn a_set_up_by_another_process_that_does_not_end_is_named_and_left_alone() {
+    let new = Folder::new();
+    let old = Folder::new();
+    drop(SqliteStore::open(old.db()).unwrap());
+    for folder in [new, old] {
+        let lock = held(&folder);
+        let before = folder.names();
+        let options = SqliteOptions::default().setup_timeout(Duration::from_millis(30));
+        let began = Instant::now();
+        let error = SqliteStore::open_with(folder.db(), options).unwrap_err();
+        assert!(began.elapsed() >= Duration::from_millis(30));
+        let OpenError::Locked { lock: named, .. } = &error else { panic!("{error:?}") };
+        assert!(named.ends_with("conductor.db-conductor.lock"), "{error}");
+        assert_eq!(folder.names(), before);
+        drop(lock);
+        assert_eq!(runs(&folder), 0);
+    }
+}
+
+#[test]
+fn a_set_up_by_another_process_may_take_longer_than_the_busy_timeout() {
+    let folder = Folder::new();
+    let lock = held(&folder);
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(lock);
+    });
+    let options = SqliteOptions::default().busy_timeout(Duration::ZERO);
+    SqliteStore::open_with(folder.db(), options).unwrap();
+    release.join().unwrap();
+}

@@ -5,10 +5,12 @@ use rusqlite::ErrorCode;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The database was not opened.
 ///
-/// A file that is refused for what it is or holds keeps its bytes, and nothing is left beside it.
+/// A file that is refused for what it is or holds keeps its bytes, and no lock or log of ours is left beside it. If
+/// the log of a killed program was there, SQLite's index of that log (`-shm`) may be new.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -117,6 +119,28 @@ pub enum OpenError {
         /// What SQLite said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// Another process sets the database up, or began to and was stopped, for longer than the set-up timeout.
+    #[error(
+        "{path} is being opened or set up by another process, which has held the lock on {lock} for longer than {waited:?}; try again when it is done, or find that process and end it, but leave the lock file where it is"
+    )]
+    Locked {
+        /// The path.
+        path: PathBuf,
+        /// The file that the other process holds a lock on.
+        lock: PathBuf,
+        /// How long was waited for it.
+        waited: Duration,
+    },
+    /// There can be no write-ahead log where the file is.
+    #[error(
+        "{path} is in a place where SQLite cannot share a write-ahead log between processes (its journal mode stays `{mode}`), a network file system perhaps; put it on a disk of this machine, and open it there"
+    )]
+    NoWriteAheadLog {
+        /// The path.
+        path: PathBuf,
+        /// The journal mode that it has instead.
+        mode: String,
     },
     /// The SQLite library that this program was linked with is too old.
     #[error(

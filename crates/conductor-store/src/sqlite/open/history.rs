@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use std::sync::{LazyLock, OnceLock};
 
 mod embedded {
     //! The migrations, embedded.
@@ -83,11 +84,14 @@ fn is_moment(text: &str) -> bool {
         && text.parse::<conductor_model::Timestamp>().is_ok()
 }
 
-/// All migrations of this program, in their order.
-fn migrations() -> Vec<refinery::Migration> {
-    let mut migrations = embedded::migrations::runner().get_migrations().clone();
-    migrations.sort();
-    migrations
+/// All migrations of this program, in their order; put there once.
+fn migrations() -> &'static [refinery::Migration] {
+    static MIGRATIONS: LazyLock<Vec<refinery::Migration>> = LazyLock::new(|| {
+        let mut migrations = embedded::migrations::runner().get_migrations().clone();
+        migrations.sort();
+        migrations
+    });
+    &MIGRATIONS
 }
 
 /// How many migrations this program has.
@@ -95,15 +99,30 @@ pub(super) fn known() -> usize {
     migrations().len()
 }
 
-/// The tables and indexes that the first `applied` migrations make, found by making them in memory.
-pub(super) fn objects_after(applied: usize) -> rusqlite::Result<Vec<String>> {
+/// The tables and indexes that the first `applied` migrations make, found by making them in memory, once.
+pub(super) fn objects_after(applied: usize) -> rusqlite::Result<&'static [String]> {
+    static OBJECTS: OnceLock<Vec<Vec<String>>> = OnceLock::new();
+    let objects = if let Some(objects) = OBJECTS.get() {
+        objects
+    } else {
+        let found = objects_by_migration()?;
+        OBJECTS.get_or_init(|| found)
+    };
+    Ok(objects.get(applied).map_or(&[], Vec::as_slice))
+}
+
+/// What stands there after none of the migrations, after the first, and so on.
+fn objects_by_migration() -> rusqlite::Result<Vec<Vec<String>>> {
     let memory = Connection::open_in_memory()?;
-    for migration in migrations().iter().take(applied) {
+    let mut objects = vec![Vec::new()];
+    for migration in migrations() {
         memory.execute_batch(migration.sql().unwrap_or_default())?;
+        let mut statement =
+            memory.prepare("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        objects.push(names.collect::<rusqlite::Result<_>>()?);
     }
-    let mut statement = memory.prepare("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")?;
-    let names = statement.query_map([], |row| row.get(0))?;
-    names.collect()
+    Ok(objects)
 }
 
 /// Runs the migrations that are missing, all in one transaction.
@@ -141,6 +160,15 @@ mod tests {
         ] {
             assert!(matches!(judge(std::slice::from_ref(&tampered)), History::Divergent(_)), "{tampered:?}");
         }
+    }
+
+    #[test]
+    fn what_the_migrations_make_is_found_once() {
+        let all = objects_after(known()).unwrap();
+        assert!(all.iter().any(|name| name == "conductor_tasks"), "{all:?}");
+        assert!(std::ptr::eq(all, objects_after(known()).unwrap()));
+        assert!(objects_after(0).unwrap().is_empty());
+        assert!(std::ptr::eq(migrations(), migrations()));
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, O
         return Ok(Next::CarryOver);
     }
     let current = |view: &View| schema.0.get(view.name).and_then(|it| it.sql.as_ref()) == Some(&view.sql);
-    let stale: Vec<_> = views.into_iter().filter(|view| !current(view)).collect();
+    let stale: Vec<_> = views.iter().filter(|view| !current(view)).cloned().collect();
     Ok(if stale.is_empty() { Next::Nothing } else { Next::MakeViews(stale) })
 }
 
@@ -156,7 +156,7 @@ fn after(laid_out: bool, next: Next) -> Next {
 
 /// Whether the file has the layout that it should have from its first page on.
 fn laid_out(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(vacuums_by_increments(connection)? && has_write_ahead_log(connection)?)
+    Ok(vacuums_by_increments(connection)? && journal_mode(connection)? == WAL)
 }
 
 pub(super) fn vacuums_by_increments(connection: &Connection) -> rusqlite::Result<bool> {
@@ -164,6 +164,9 @@ pub(super) fn vacuums_by_increments(connection: &Connection) -> rusqlite::Result
     connection.pragma_query_value(None, "auto_vacuum", |row| Ok(row.get::<_, i64>(0)? == INCREMENTAL))
 }
 
-pub(super) fn has_write_ahead_log(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.pragma_query_value(None, "journal_mode", |row| Ok(row.get_ref(0)?.as_str()? == "wal"))
+/// The journal mode of a write-ahead log.
+pub(super) const WAL: &str = "wal";
+
+pub(super) fn journal_mode(connection: &Connection) -> rusqlite::Result<String> {
+    connection.pragma_query_value(None, "journal_mode", |row| row.get(0))
 }

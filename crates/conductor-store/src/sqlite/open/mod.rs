@@ -37,7 +37,7 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
     if let Some(connection) = current(path, options)? {
         return Ok(connection);
     }
-    let _lock = Lock::exclusive(path)?;
+    let _lock = Lock::exclusive(path, options.setup_timeout)?;
     place::make(path)?;
     let mut connection = connect(path, options)?;
     let mut given = None;
@@ -71,7 +71,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
     check_library(rusqlite::version_number())?;
     let mut connection = Connection::open_in_memory().map_err(sqlite)?;
     advance(path, &mut connection, &SqliteOptions::default(), &Next::Migrate)?;
-    views::make(&mut connection, &views::all()).map_err(sqlite)?;
+    views::make(&mut connection, views::all()).map_err(sqlite)?;
     configured(path, connection, &SqliteOptions::default())
 }
 
@@ -79,7 +79,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
 pub(super) fn reader(path: &Path, options: &SqliteOptions) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
-    connection.busy_timeout(options.busy_timeout).map_err(fault)?;
+    connection.busy_timeout(options.patience()).map_err(fault)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -98,7 +98,7 @@ fn current(path: &Path, options: &SqliteOptions) -> Result<Option<Connection>, O
     if !place::has_content(path)? {
         return Ok(None);
     }
-    let _lock = Lock::shared(path)?;
+    let _lock = Lock::shared(path, options.setup_timeout)?;
     let mut connection = connect(path, options)?;
     // In the same transaction, for another process may begin to adopt the file at any moment.
     let next = look(path, &mut connection, |original| adopt::check(path, original))?;
@@ -129,7 +129,7 @@ fn connect(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError
     if connection.is_readonly("main").map_err(sqlite)? {
         return Err(OpenError::ReadOnly { path: path.into(), source: None });
     }
-    connection.busy_timeout(options.busy_timeout).map_err(sqlite)?;
+    connection.busy_timeout(options.patience()).map_err(sqlite)?;
     // Whoever closes a database last moves its log into it: not into one that may be none of ours.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(sqlite)?;
     Ok(connection)
@@ -147,7 +147,7 @@ fn advance(
     connection.pragma_update(None, "synchronous", "EXTRA").map_err(sqlite)?;
     match next {
         Next::Rename => adopt::rename(path, connection),
-        Next::LayOut => lay_out(connection, options.busy_timeout).map_err(sqlite),
+        Next::LayOut => lay_out(path, connection, options.patience()),
         Next::Migrate => {
             connection.set_transaction_behavior(TransactionBehavior::Immediate);
             let migrated = history::migrate(connection);
@@ -162,7 +162,15 @@ fn advance(
 
 /// Gives the file its layout, if it can still be had for little: before it has tables of ours, or when somebody took
 /// the write-ahead log away.
-fn lay_out(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+fn lay_out(path: &Path, connection: &Connection, patience: Duration) -> Result<(), OpenError> {
+    vacuum_by_increments(connection)
+        .and_then(|()| log_ahead(connection, patience))
+        .map_err(|error| OpenError::of_sqlite(path, error))?;
+    let mode = inspect::journal_mode(connection).map_err(|error| OpenError::of_sqlite(path, error))?;
+    if mode == inspect::WAL { Ok(()) } else { Err(OpenError::NoWriteAheadLog { path: path.into(), mode }) }
+}
+
+fn vacuum_by_increments(connection: &Connection) -> rusqlite::Result<()> {
     if !inspect::vacuums_by_increments(connection)? {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         // Without a first page there is nothing to rewrite, and the choice alone decides.
@@ -171,17 +179,19 @@ fn lay_out(connection: &Connection, patience: Duration) -> rusqlite::Result<()> 
             connection.execute_batch("VACUUM")?;
         }
     }
+    Ok(())
+}
+
+/// Asks for a write-ahead log. Where there can be none, SQLite keeps the mode that it had, and that is no error.
+fn log_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     // SQLite does not wait for readers here, so the waiting is ours.
     let started = Instant::now();
     loop {
-        let switched = connection.pragma_update(None, "journal_mode", "WAL");
-        if inspect::has_write_ahead_log(connection)? {
-            return Ok(());
-        }
-        match switched {
-            Err(error) if !is_busy(&error) || started.elapsed() > patience => return Err(error),
-            Ok(()) if started.elapsed() > patience => return Err(rusqlite::Error::InvalidQuery),
-            _ => std::thread::sleep(Duration::from_millis(2)),
+        match connection.pragma_update(None, "journal_mode", inspect::WAL) {
+            Err(error) if is_busy(&error) && started.elapsed() <= patience => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            asked => return asked,
         }
     }
 }

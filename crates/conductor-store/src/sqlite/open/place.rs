@@ -5,9 +5,10 @@
 
 use super::OpenError;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The one path of the file that `path` names, whatever the spelling: the lock stands beside that, and so do
 /// SQLite's own files.
@@ -79,24 +80,47 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Waits until nobody sets the database up. `None` if nobody ever locked it: then nobody does now.
-    pub(super) fn shared(path: &Path) -> Result<Option<Self>, OpenError> {
+    pub(super) fn shared(path: &Path, patience: Duration) -> Result<Option<Self>, OpenError> {
         let lock = beside(path, "-conductor.lock");
         let file = match File::open(&lock) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(OpenError::of_system(&lock, error)),
         };
-        file.lock_shared().map_err(|error| OpenError::of_system(&lock, error))?;
+        wait(path, lock, patience, || file.try_lock_shared())?;
         Ok(Some(Self { _file: file }))
     }
 
     /// Waits until nobody else opens or sets up the database.
-    pub(super) fn exclusive(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<Self, OpenError> {
         let lock = beside(path, "-conductor.lock");
         let file = private().read(true).write(true).create(true).truncate(false).open(&lock);
         let file = file.map_err(|error| cannot_make(path, error))?;
-        file.lock().map_err(|error| OpenError::of_system(&lock, error))?;
+        wait(path, lock, patience, || file.try_lock())?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Tries again until the lock is had: the system's own waiting has no end, and a process that was stopped keeps its
+/// locks.
+fn wait(
+    path: &Path,
+    lock: PathBuf,
+    patience: Duration,
+    attempt: impl Fn() -> Result<(), TryLockError>,
+) -> Result<(), OpenError> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if started.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked { path: path.into(), lock, waited: patience });
+            }
+            Err(TryLockError::Error(error)) => return Err(OpenError::of_system(&lock, error)),
+        }
     }
 }
 

@@ -110,6 +110,22 @@ fn the_options_reach_the_connection() {
 }
 
 #[test]
+fn a_place_without_a_write_ahead_log_is_refused_in_clear_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conductor.db");
+    // One of the kinds of files that SQLite cannot share memory about, as on a network file system.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = if cfg!(unix) {
+        Connection::open_with_flags_and_vfs(&path, flags, "unix-dotfile").unwrap()
+    } else {
+        Connection::open_in_memory().unwrap()
+    };
+    let error = lay_out(&path, &connection, Duration::from_mins(10)).unwrap_err();
+    assert!(matches!(error, OpenError::NoWriteAheadLog { .. }), "{error:?}");
+    assert!(error.to_string().contains("network file system"), "{error}");
+}
+
+#[test]
 fn a_library_that_can_corrupt_a_database_is_refused() {
     assert!(check_library(3_051_003).is_ok());
     let refused = check_library(3_051_002).unwrap_err();

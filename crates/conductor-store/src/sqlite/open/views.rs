@@ -7,6 +7,7 @@ use crate::sqlite::event_log::NAMES;
 use conductor_model::State;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 /// A view, by its name and the statement that makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +16,16 @@ pub(super) struct View {
     pub(super) sql: String,
 }
 
-/// All views of this program.
-pub(super) fn all() -> [View; 3] {
-    [
-        View { name: "runs", sql: format!("CREATE VIEW runs AS {}", runs()) },
-        View { name: "tasks", sql: format!("CREATE VIEW tasks AS {}", tasks()) },
-        View { name: "events", sql: format!("CREATE VIEW events AS {}", events()) },
-    ]
+/// All views of this program; written once.
+pub(super) fn all() -> &'static [View; 3] {
+    static VIEWS: LazyLock<[View; 3]> = LazyLock::new(|| {
+        [
+            View { name: "runs", sql: format!("CREATE VIEW runs AS {}", runs()) },
+            View { name: "tasks", sql: format!("CREATE VIEW tasks AS {}", tasks()) },
+            View { name: "events", sql: format!("CREATE VIEW events AS {}", events()) },
+        ]
+    });
+    &VIEWS
 }
 
 /// Makes these views anew, in one transaction.
@@ -158,6 +162,11 @@ mod tests {
             let text: String = memory.query_row(&sql, [millis], |row| row.get(0)).unwrap();
             prop_assert_eq!(text, Timestamp::from_millis(millis).unwrap().to_string());
         }
+    }
+
+    #[test]
+    fn the_views_are_written_once() {
+        assert!(std::ptr::eq(all(), all()));
     }
 
     #[test]

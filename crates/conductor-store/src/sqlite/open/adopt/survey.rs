@@ -1,12 +1,23 @@
 //! Reads the original's rows into types that cannot hold a bad value, and notes every one that does not fit.
 
 use super::{Problems, RETRY_COLUMNS, columns};
-use conductor_model::{Fanout, Json, Kind, MaxRetries, RunId, State, TaskId, TaskName, Timestamp};
+use conductor_model::{
+    Fanout, Json, Kind, MAX_JSON_DEPTH, MAX_NAME_BYTES, MAX_RETRIES, MaxRetries, RunId, State, TaskId,
+    TaskName, Timestamp,
+};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+/// No count of retries that happened is greater: what is greater would soon overflow the number of attempts.
+const MOST_RETRIED: u32 = 1_000_000;
+
+/// The longest name of a task that fans out, in bytes. Its children's names begin with it, and a [`TaskName`] has at
+/// most four times the bytes of a given name. Of the levels of its input, every second one is a task.
+const LONGEST_PARENT: usize = 4 * MAX_NAME_BYTES - MAX_JSON_DEPTH / 2 * "#10000000".len();
 
 /// A run of the original's.
 #[derive(Debug)]
@@ -124,13 +135,18 @@ impl Reader<'_> {
     }
 
     /// A number; NULL is the column's default.
-    fn number<T: TryFrom<i64>>(&mut self, column: &str, default: T, bounds: &str) -> T {
+    fn number(&mut self, column: &str, default: u32, bounds: RangeInclusive<u32>) -> u32 {
         match self.row.get_ref(column) {
             Ok(ValueRef::Null) => return default,
-            Ok(ValueRef::Integer(number)) if let Ok(number) = T::try_from(number) => return number,
+            Ok(ValueRef::Integer(number))
+                if let Ok(number) = u32::try_from(number)
+                    && bounds.contains(&number) =>
+            {
+                return number;
+            }
             _ => {}
         }
-        self.note(column, format_args!("must be an integer in {bounds}"));
+        self.note(column, format_args!("must be an integer in {bounds:?}"));
         default
     }
 }
@@ -217,8 +233,17 @@ fn read_task(reader: &mut Reader<'_>, runs: &HashMap<RunId, usize>) -> Option<Ol
     let input = reader.maybe::<Json>("input");
     reader.maybe::<Json>("output");
     reader.text("last_error");
-    let retry_count = reader.number("retry_count", 0, "0..=4294967295");
-    let max_retries = reader.number("max_retries", MaxRetries::default(), "0..=1000");
+    let retry_count = reader.number("retry_count", 0, 0..=MOST_RETRIED);
+    let max_retries = reader.number("max_retries", MaxRetries::default().get(), 0..=MAX_RETRIES);
+    // What is no fan-out for us was none for the original.
+    let fanout = input.as_ref().and_then(|input| Fanout::of(input).ok().flatten());
+    if fanout.is_some() && name.len() > LONGEST_PARENT {
+        let why = format_args!(
+            "must be at most {LONGEST_PARENT} bytes, for its children's names begin with it, but has {}",
+            name.len()
+        );
+        reader.note("name", why);
+    }
     Some(OldTask {
         id: id?,
         run: place.unwrap_or(usize::MAX),
@@ -228,9 +253,8 @@ fn read_task(reader: &mut Reader<'_>, runs: &HashMap<RunId, usize>) -> Option<Ol
         created_at: times.0.unwrap_or(Timestamp::MIN),
         updated_at: times.1.unwrap_or(Timestamp::MIN),
         retry_count,
-        max_retries,
-        // What is no fan-out for us was none for the original.
-        fanout: input.as_ref().and_then(|input| Fanout::of(input).ok().flatten()).map(Fanout::total),
+        max_retries: MaxRetries::try_from(i64::from(max_retries)).unwrap_or_default(),
+        fanout: fanout.map(Fanout::total),
         has_input: input.is_some(),
     })
 }
