@@ -81,7 +81,7 @@ impl Asked {
                     arguments.next();
                 }
                 option if option.starts_with('-') => {
-                    skipped.extend(option.strip_prefix("--skip=").map(Into::into))
+                    skipped.extend(option.strip_prefix("--skip=").map(Into::into));
                 }
                 _ => wanted.push(argument),
             }
@@ -234,26 +234,26 @@ impl Landed {
 /// What the moment of a kill is counted from.
 #[derive(Clone, Copy, PartialEq)]
 enum CountedFrom {
-    TheStart,
-    TheOpenFile,
+    Start,
+    OpenFile,
     /// Which there is after every start, however slow the machine is: so each file sees progress.
-    TheFirstSuccess,
+    FirstSuccess,
 }
 
 impl CountedFrom {
     fn of(kill: u32) -> Self {
         match kill % 4 {
-            0 => Self::TheStart,
-            3 => Self::TheFirstSuccess,
-            _ => Self::TheOpenFile,
+            0 => Self::Start,
+            3 => Self::FirstSuccess,
+            _ => Self::OpenFile,
         }
     }
 
     fn is_said_by(self, line: &str) -> bool {
         match self {
-            Self::TheStart => true,
-            Self::TheOpenFile => line == "open\n",
-            Self::TheFirstSuccess => line.starts_with("done "),
+            Self::Start => true,
+            Self::OpenFile => line == "open\n",
+            Self::FirstSuccess => line.starts_with("done "),
         }
     }
 }
@@ -274,7 +274,7 @@ fn run_and_kill(
     let mut said = BufReader::new(child.stdout.take().ok_or("the child has no standard output")?);
     let mut complaint = child.stderr.take().ok_or("the child has no standard error")?;
     let (mut lines, mut last) = (String::new(), 0);
-    if from != CountedFrom::TheStart {
+    if from != CountedFrom::Start {
         while said.read_line(&mut lines)? > 0 && !from.is_said_by(&lines[last..]) {
             last = lines.len();
         }
