@@ -4,32 +4,36 @@ use super::SqliteStore;
 use super::retry::seek;
 use super::sql::{ScopeKey, Sql};
 use crate::{Fault, Promoted, Step};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 impl SqliteStore {
     pub(super) fn promote_step(&self, step: &Step) -> Result<Promoted, Fault> {
-        if !self.probe(|connection| Ok(!due(connection, step, 1)?.is_empty()))? {
+        let something = self.probe(|connection| {
+            let scope = ScopeKey::of(step.scope, connection)?;
+            Ok(!seek(connection, START_DUE, scope, step.now, 1)?.is_empty())
+        })?;
+        if !something {
             return Ok(Promoted::default());
         }
         let limit = step.limit.max(1);
         self.write(step.now, |write| {
-            let due = due(write.tx(), step, limit)?;
-            let tasks = u32::try_from(due.len()).unwrap_or(u32::MAX);
-            for key in due {
-                // PENDING it was and PENDING it is: no transition, no event.
-                write.tx().run(PROMOTE, params![key, step.now.as_millis()])?;
-            }
+            let (from, to) = ScopeKey::of(step.scope, write.tx())?.range();
+            // PENDING they were and PENDING they are: no transition, no event.
+            let promoted = write.tx().run(PROMOTE, params![limit, step.now.as_millis(), from, to])?;
+            let tasks = u32::try_from(promoted).unwrap_or(u32::MAX);
             Ok(Promoted { tasks, more: tasks == limit })
         })
     }
 }
 
-fn due(connection: &Connection, step: &Step, limit: u32) -> Result<Vec<i64>, Fault> {
-    let scope = ScopeKey::of(step.scope, connection)?;
-    seek(connection, START_DUE, scope, step.now, limit)
+macro_rules! start_due {
+    () => {
+        "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
+         WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1"
+    };
 }
 
-pub(super) const START_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
+pub(super) const START_DUE: &str = start_due!();
 
-pub(super) const PROMOTE: &str = "UPDATE conductor_tasks SET due_at = NULL, updated_at = ?2 WHERE key = ?1";
+pub(super) const PROMOTE: &str =
+    concat!("UPDATE conductor_tasks SET due_at = NULL, updated_at = ?2 WHERE key IN (", start_due!(), ")");
