@@ -262,10 +262,5 @@ fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
 }
 
 fn signal_to(state: State) -> Result<Signal, String> {
-    match state {
-        State::Succeeded => Ok(Signal::Succeed),
-        State::Failed => Ok(Signal::Fail),
-        State::Cancelled => Ok(Signal::Cancel),
-        State::Pending | State::Running => Err(format!("nothing is decided as {state}")),
-    }
+    state.ended_by().ok_or_else(|| format!("nothing is decided as {state}"))
 }

@@ -36,6 +36,16 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
+    /// The signal that leads to this state as an end; `None` for PENDING and RUNNING, which are none.
+    pub fn ended_by(self) -> Option<Signal> {
+        match self {
+            Self::Succeeded => Some(Signal::Succeed),
+            Self::Failed => Some(Signal::Fail),
+            Self::Cancelled => Some(Signal::Cancel),
+            Self::Pending | Self::Running => None,
+        }
+    }
+
     /// The state as it is written everywhere: `PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED`, `CANCELLED`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use super::SqliteStore;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
-use super::transit::{Brings, TransitError, signal_to};
+use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
 use conductor_model::{Decision, Json, Numbers, Signal, State};
@@ -48,32 +48,40 @@ fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let mut task = TaskRow::by_key(write.tx(), key)?;
     let (tx, ledger, _) = write.parts();
     let numbers = *ledger.parent(tx, key)?;
-    let Decision::Settle(state) = numbers.decide() else { return Ok(false) };
+    let Some(end) = end_of(numbers) else { return Ok(false) };
     let output = tally_output(numbers)?;
     let in_step = |error: TransitError| error.in_step(key);
-    if starts_first(task.state, state) {
+    if starts_first(task.state, end) {
         write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
     }
     let brings = Brings { output: Some(&output), failure: None };
-    write.transit(&mut task, signal_to(state), brings).map_err(in_step)?;
+    write.transit(&mut task, end, brings).map_err(in_step)?;
     Ok(true)
 }
 
 fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let (tx, ledger, now) = write.parts();
     let entry = ledger.run(tx, key)?;
-    let Decision::Settle(state) = entry.numbers.decide() else { return Ok(false) };
-    if starts_first(entry.state, state) {
+    let Some(end) = end_of(entry.numbers) else { return Ok(false) };
+    if starts_first(entry.state, end) {
         ledger.transit_run(tx, key, Signal::Start, now)?;
     }
-    ledger.transit_run(tx, key, signal_to(state), now)?;
+    ledger.transit_run(tx, key, end, now)?;
     Ok(true)
+}
+
+/// The signal by which a parent or run with these numbers ends, if they decide it.
+fn end_of(numbers: Numbers) -> Option<Signal> {
+    match numbers.decide() {
+        Decision::Wait => None,
+        Decision::Settle(state) => state.ended_by(),
+    }
 }
 
 /// A parent or run without children, in which nothing ever started, walks through RUNNING to its end; one whose
 /// children were all cancelled before they started does not.
-fn starts_first(present: State, decided: State) -> bool {
-    present == State::Pending && decided != State::Cancelled
+fn starts_first(present: State, end: Signal) -> bool {
+    present == State::Pending && end != Signal::Cancel
 }
 
 /// A parent's output: how its children ended.

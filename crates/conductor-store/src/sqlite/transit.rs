@@ -89,15 +89,6 @@ impl TransitError {
     }
 }
 
-/// The signal by which something ends in that state.
-pub(super) fn signal_to(state: State) -> Signal {
-    match state {
-        State::Failed => Signal::Fail,
-        State::Cancelled => Signal::Cancel,
-        State::Pending | State::Running | State::Succeeded => Signal::Succeed,
-    }
-}
-
 /// One statement for every transition of a task.
 pub(super) const UPDATE: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = ?4, \
     attempt = ?5, retry_count = ?6, lease_until = NULL, output = coalesce(?7, output), \
