@@ -7,7 +7,7 @@ use super::task_row::TaskRow;
 use super::write::Write;
 use crate::Fault;
 use conductor_model::{
-    AfterFailure, ErrorText, EventBody, IllegalTransition, Json, Shape, Signal, State, Timestamp, transition,
+    AfterFailure, ErrorText, EventBody, IllegalTransition, Json, Shape, Signal, Timestamp, transition,
 };
 use rusqlite::params;
 
