@@ -23,6 +23,14 @@ pub enum Fault {
     /// The request goes on after a task that is not there, or that belongs to another run.
     #[error("there is no task {0} to go on after")]
     UnknownTask(TaskId),
+    /// More at once than one bounded transaction takes; make several requests of it.
+    #[error("{given} are too many at once: at most {most}")]
+    TooMany {
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A row does not hold what was written there: another program changed it.
     #[error("{what} cannot be read: {why}")]
     Unreadable {

@@ -5,7 +5,7 @@ use conductor_model::{ErrorText, IllegalTransition, Jitter, Json, TaskId, Timest
 /// Reports from outside, each applied or refused by itself, in one transaction.
 #[derive(Clone, Debug)]
 pub struct Reports {
-    /// The reports, applied in this order.
+    /// The reports, applied in this order; at most [`MAX_TASKS`](conductor_model::MAX_TASKS) at once.
     pub reports: Vec<Report>,
     /// The present moment.
     pub now: Timestamp,

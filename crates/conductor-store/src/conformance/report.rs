@@ -2,8 +2,8 @@
 
 use super::World;
 use super::world::json_of;
-use crate::{Outcome, Refused, Report, Reported};
-use conductor_model::{State, TaskDraft, TaskId};
+use crate::{Fault, Outcome, Refused, Report, Reported, Reports};
+use conductor_model::{MAX_TASKS, State, TaskDraft, TaskId};
 use serde_json::json;
 
 fn every_outcome(task: TaskId) -> [Report; 5] {
@@ -203,6 +203,13 @@ pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
             assert_eq!(answer, Reported::Refused(Refused::Parent(task)));
         }
     }
+}
+
+pub fn more_reports_than_a_transaction_takes_are_refused_together(world: &World<'_>) {
+    let (_, task) = world.leaf();
+    let many = vec![Report::succeeded(task); MAX_TASKS + 1];
+    let refused = world.writes_nothing(|| world.store().report(&Reports::new(many, world.source())));
+    assert!(matches!(refused, Err(Fault::TooMany { most: MAX_TASKS, .. })), "{refused:?}");
 }
 
 pub fn a_report_on_an_unknown_task_is_refused(world: &World<'_>) {

@@ -102,6 +102,7 @@ macro_rules! __conformance_suite {
                 every_start_is_an_attempt
                 a_report_of_another_attempt_is_stale
                 a_report_on_a_parent_is_refused
+                more_reports_than_a_transaction_takes_are_refused_together
                 a_report_on_an_unknown_task_is_refused
                 a_refused_report_does_not_harm_its_neighbours
                 reports_on_one_task_are_applied_in_their_order

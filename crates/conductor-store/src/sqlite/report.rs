@@ -6,11 +6,15 @@ use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Fault, Outcome, Refused, Report, Reported, Reports};
-use conductor_model::{ErrorText, Failure, Jitter, Json, Shape, Signal, State, after_failure};
+use conductor_model::{ErrorText, Failure, Jitter, Json, MAX_TASKS, Shape, Signal, State, after_failure};
 use rusqlite::params;
 
 impl SqliteStore {
     pub(super) fn take_reports(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+        let given = request.reports.len();
+        if given > MAX_TASKS {
+            return Err(Fault::TooMany { given, most: MAX_TASKS });
+        }
         self.write(request.now, |write| {
             request.reports.iter().map(|report| take(write, report, request.jitter)).collect()
         })
