@@ -27,7 +27,7 @@ impl SqliteStore {
     }
 
     /// Asks on the writer's connection, outside any transaction, whether a step has something to do: an idle
-    /// step takes no lock and writes nothing.
+    /// step takes no write lock and writes nothing.
     pub(super) fn probe(&self, ask: impl FnOnce(&Connection) -> Result<bool, Fault>) -> Result<bool, Fault> {
         self.with_writer(|connection| ask(connection))
     }
@@ -56,7 +56,7 @@ impl SqliteStore {
     fn reopen(&self) -> Result<Connection, Fault> {
         let path = self.path.as_deref().ok_or_else(no_connection)?;
         open::file_again(path, &self.options).map_err(|error| match error {
-            OpenError::Busy { .. } => Fault::Busy(Box::new(error)),
+            OpenError::Busy { .. } | OpenError::Locked { .. } => Fault::Busy(Box::new(error)),
             other => Fault::Io(Box::new(other)),
         })
     }
