@@ -8,7 +8,7 @@ use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
-use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries};
+use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ pub const MAX_TASKS: usize = 100_000;
 /// A task that somebody wants to submit, unchecked.
 ///
 /// As JSON it is an object with `name` and, if wanted, `id`, `kind`, `input`, `max_retries`, `backoff`,
-/// `priority`, `due_at` and `open`.
+/// `timeout_ms`, `priority`, `due_at` and `open`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct TaskDraft(Fields);
@@ -57,6 +57,20 @@ impl TaskDraft {
         Self(self.0.with("backoff", &backoff))
     }
 
+    /// How long an attempt may take, in milliseconds: 1 to seven days; without a limit by default.
+    pub fn timeout_ms(self, ms: u32) -> Self {
+        Self(self.0.with("timeout_ms", &ms))
+    }
+
+    /// Makes it a parent with one child per item, whose input is that item.
+    pub fn fan_out<T: Serialize>(self, items: impl IntoIterator<Item = T>) -> Self {
+        #[derive(Serialize)]
+        struct Items<T> {
+            fanout: Vec<T>,
+        }
+        self.input(Items { fanout: items.into_iter().collect() })
+    }
+
     /// Higher is claimed first within the run; 0 by default.
     pub fn priority(self, priority: i16) -> Self {
         Self(self.0.with("priority", &priority))
@@ -89,6 +103,8 @@ impl TaskDraft {
         let max_retries = reader.integer("max_retries", 0..=i64::from(MAX_RETRIES));
         let max_retries = max_retries.and_then(|n| reader.checked("max_retries", MaxRetries::try_from(n)));
         let backoff = reader.object("backoff", BACKOFF, read_backoff);
+        let timeout_ms = reader.integer("timeout_ms", 1..=i64::from(MAX_TIMEOUT_MS));
+        let timeout_ms = timeout_ms.and_then(|ms| u32::try_from(ms).ok());
         let priority = reader.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
         let priority = priority.and_then(|n| i16::try_from(n).ok());
         let due_at = reader.text("due_at", Timestamp::from_str);
@@ -120,7 +136,7 @@ impl TaskDraft {
             (false, fanout) => fanout.map(|fanout| Numbers::sealed(fanout.total())),
         };
         let (max_retries, priority) = (max_retries.unwrap_or_default(), priority.unwrap_or(0));
-        Ok(NewTask { id, name, kind, input, max_retries, backoff, priority, due_at, numbers })
+        Ok(NewTask { id, name, kind, input, max_retries, backoff, timeout_ms, priority, due_at, numbers })
     }
 }
 
@@ -156,6 +172,7 @@ pub struct NewTask {
     input: Option<Json>,
     max_retries: MaxRetries,
     backoff: Backoff,
+    timeout_ms: Option<u32>,
     priority: i16,
     due_at: Option<Timestamp>,
     numbers: Option<Numbers>,
@@ -190,6 +207,11 @@ impl NewTask {
     /// How long it waits for a retry.
     pub fn backoff(&self) -> Backoff {
         self.backoff
+    }
+
+    /// How long an attempt may take, in milliseconds.
+    pub fn timeout_ms(&self) -> Option<u32> {
+        self.timeout_ms
     }
 
     /// Higher is claimed first, within a run.

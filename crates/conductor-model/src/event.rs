@@ -3,6 +3,7 @@
 use crate::id::{RunId, TaskId};
 use crate::numbers::{Numbers, Tally};
 use crate::record::ErrorText;
+use crate::retry::{AfterFailure, AttemptFailure};
 use crate::time::Timestamp;
 use crate::transition::{Shape, Signal, State};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,10 @@ pub enum FailureReason {
     RetriesExhausted,
     /// The same, and a retry could not help.
     NotRetryable,
+    /// It took longer than it may.
+    TimedOut,
+    /// Whoever claimed it is gone, or gave no sign of life in time.
+    LeaseExpired,
 }
 
 /// What happened. Every state and number can be computed again from these alone: see [`Replay`](crate::Replay).
@@ -214,13 +219,8 @@ impl EventBody {
 
 impl EventBody {
     /// The event of a leaf's failure, which carries what was decided of it.
-    pub fn failed(after: crate::AfterFailure, error: ErrorText) -> Self {
-        let reason = match after {
-            crate::AfterFailure::Retry(_) => FailureReason::Error,
-            crate::AfterFailure::Exhausted => FailureReason::RetriesExhausted,
-            crate::AfterFailure::NotRetryable => FailureReason::NotRetryable,
-        };
-        Self::TaskFailed { reason, error, due_at: after.due_at() }
+    pub fn failed(failed: &AttemptFailure, after: AfterFailure) -> Self {
+        Self::TaskFailed { reason: failed.reason(after), error: failed.text(), due_at: after.due_at() }
     }
 }
 

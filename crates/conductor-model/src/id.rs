@@ -79,6 +79,7 @@ macro_rules! id {
 
 id!(RunId, "run");
 id!(TaskId, "task");
+id!(EngineId, "working engine");
 
 /// Consecutive ids, reserved from a generator before the transaction that uses them.
 ///
@@ -123,6 +124,11 @@ impl IdBlock {
     /// Takes one id off the block for a run.
     pub fn take_run(&mut self) -> Option<RunId> {
         self.take(1).map(|one| RunId::from_u128(one.first))
+    }
+
+    /// Takes one id off the block for an engine.
+    pub fn take_engine(&mut self) -> Option<EngineId> {
+        self.take(1).map(|one| EngineId::from_u128(one.first))
     }
 
     /// Takes one id off the block for a task.

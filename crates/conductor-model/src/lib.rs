@@ -28,6 +28,7 @@
 //! [`after_failure`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
 //! [`Event`] what is remembered, [`Replay`] how everything is recomputed from it.
 
+mod claim;
 mod draft;
 mod event;
 mod fanout;
@@ -45,11 +46,12 @@ mod retry;
 mod time;
 mod transition;
 
+pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over};
 pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
 pub use fanout::{Fanout, MAX_FANOUT};
 pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck, StuckReason};
-pub use id::{IdBlock, RunId, TaskId};
+pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Invalid, Issue, IssueCode};
 pub use json::{Json, MAX_JSON_BYTES, MAX_JSON_DEPTH};
 pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
@@ -58,8 +60,8 @@ pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
 pub use record::{ErrorText, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{
-    AfterFailure, Backoff, DEFAULT_MAX_RETRIES, Failure, Jitter, MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries,
-    after_failure, retry_is_due,
+    AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, Failure, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,
+    MAX_TIMEOUT_MS, MaxRetries, after_failure, retry_is_due,
 };
 pub use time::{Timestamp, TimestampOutOfRange};
 pub use transition::{

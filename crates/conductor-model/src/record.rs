@@ -122,10 +122,14 @@ pub struct Task {
     pub max_retries: MaxRetries,
     /// How long it waits for a retry.
     pub backoff: Backoff,
+    /// How long an attempt may take, in milliseconds; `None` without a limit.
+    pub timeout_ms: Option<u32>,
     /// Higher is claimed first, within a run.
     pub priority: i16,
     /// How often it was started; names one attempt, and so is the fence.
     pub attempt: u32,
+    /// Until when a claim holds it; `None` when no claim does.
+    pub lease_until: Option<Timestamp>,
     /// Why it last failed.
     pub last_error: Option<ErrorText>,
     /// What it knows of its children; `None` on a leaf.

@@ -1,6 +1,8 @@
 //! Whether a failure is retried, and when.
 
+use crate::event::FailureReason;
 use crate::issue::{Issue, IssueCode};
+use crate::record::ErrorText;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ pub const MAX_RETRIES: u32 = 1000;
 pub const DEFAULT_MAX_RETRIES: u32 = 3;
 /// The longest wait before a retry: seven days, in milliseconds.
 pub const MAX_BACKOFF_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// The longest that an attempt may be allowed to take: seven days, in milliseconds.
+pub const MAX_TIMEOUT_MS: u32 = 7 * 24 * 60 * 60 * 1000;
 
 /// How often a failed task is retried: 0 to 1000, 3 by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -216,19 +220,75 @@ impl Jitter {
     }
 }
 
+/// How an attempt failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptFailure {
+    /// Whoever worked on it said so.
+    Error {
+        /// Why.
+        error: ErrorText,
+        /// Whether a retry could help.
+        retryable: bool,
+        /// The wait that is asked for before the retry, in milliseconds, instead of the task's backoff.
+        retry_after_ms: Option<u64>,
+    },
+    /// It took longer than it may.
+    TimedOut,
+    /// Whoever claimed it is gone, or gave no sign of life in time.
+    LeaseExpired,
+}
+
+impl AttemptFailure {
+    /// An error after which a retry could help.
+    pub fn error(error: impl Into<ErrorText>) -> Self {
+        Self::Error { error: error.into(), retryable: true, retry_after_ms: None }
+    }
+
+    /// An error after which no retry could help.
+    pub fn fatal(error: impl Into<ErrorText>) -> Self {
+        Self::Error { error: error.into(), retryable: false, retry_after_ms: None }
+    }
+
+    /// The failure in words.
+    pub fn text(&self) -> ErrorText {
+        match self {
+            Self::Error { error, .. } => error.clone(),
+            Self::TimedOut => "timed out".into(),
+            Self::LeaseExpired => "lease expired".into(),
+        }
+    }
+
+    /// The failure for programs, after what was decided of it.
+    pub fn reason(&self, after: AfterFailure) -> FailureReason {
+        match (self, after) {
+            (Self::TimedOut, _) => FailureReason::TimedOut,
+            (Self::LeaseExpired, _) => FailureReason::LeaseExpired,
+            (Self::Error { .. }, AfterFailure::Retry(_)) => FailureReason::Error,
+            (Self::Error { .. }, AfterFailure::Exhausted) => FailureReason::RetriesExhausted,
+            (Self::Error { .. }, AfterFailure::NotRetryable) => FailureReason::NotRetryable,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Error { retryable: false, .. })
+    }
+
+    fn retry_after_ms(&self) -> Option<u64> {
+        if let Self::Error { retry_after_ms, .. } = self { *retry_after_ms } else { None }
+    }
+}
+
 /// A failure, and what is known of the task that failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failure {
+pub struct Failure<'a> {
     /// How often the task was retried so far.
     pub retry_count: u32,
     /// How often it may be.
     pub max_retries: MaxRetries,
     /// How long it waits.
     pub backoff: Backoff,
-    /// Whether a retry could help, in the eyes of whoever failed.
-    pub retryable: bool,
-    /// The wait that whoever failed asks for, in milliseconds, instead of the backoff.
-    pub retry_after_ms: Option<u64>,
+    /// How the attempt failed.
+    pub failed: &'a AttemptFailure,
 }
 
 /// What follows from a failure.
@@ -254,15 +314,15 @@ impl AfterFailure {
 }
 
 /// Decides what follows from a failure at `now`; `chance`, 0.0 to 1.0, is for the jitter.
-pub fn after_failure(failure: Failure, now: Timestamp, chance: f64) -> AfterFailure {
-    if !failure.retryable {
+pub fn after_failure(failure: Failure<'_>, now: Timestamp, chance: f64) -> AfterFailure {
+    if !failure.failed.is_retryable() {
         return AfterFailure::NotRetryable;
     }
     if failure.retry_count >= failure.max_retries.get() {
         return AfterFailure::Exhausted;
     }
-    let delay =
-        failure.retry_after_ms.unwrap_or_else(|| failure.backoff.delay_ms(failure.retry_count, chance));
+    let asked_for = failure.failed.retry_after_ms();
+    let delay = asked_for.unwrap_or_else(|| failure.backoff.delay_ms(failure.retry_count, chance));
     AfterFailure::Retry(now.plus_millis(delay.min(MAX_BACKOFF_MS)))
 }
 

@@ -24,13 +24,17 @@
 //! ```
 
 mod append;
+mod claim;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod enlist;
 mod fault;
+mod lease;
 mod query;
 mod report;
 mod scope;
 mod seal;
+mod settle;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -39,11 +43,15 @@ mod store;
 mod submit;
 
 pub use append::{Append, AppendError, Appended};
+pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
+pub use enlist::{Enlist, Holder, Presence};
 pub use fault::Fault;
+pub use lease::{Release, Renew, Rescue, Rescued};
 pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use scope::{ParentId, Scope};
 pub use seal::{Seal, SealError};
+pub use settle::{Ending, Settle, Settled};
 pub use source::{Clock, Source, SystemClock};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};

@@ -1,12 +1,12 @@
 //! The traits that every store implements, split by who needs them.
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, EventFilter, FanOut, FannedOut, Fault, Page, Promoted,
-    Reported, Reports, Retried, Scope, Seal, SealError, Step, Submit, SubmitError, Submitted, TaskFilter,
-    Watch,
+    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
+    Fenced, Page, Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Scope,
+    Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
+    Event, HealthReport, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
 };
 
 /// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
@@ -59,6 +59,44 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Fault`]; nothing was written.
     fn promote(&self, step: &Step) -> Result<Promoted, Fault>;
+
+    /// Takes a place among the engines that work on this store.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn enlist(&self, request: &Enlist) -> Result<Presence, Fault>;
+
+    /// Claims ready leaves. The runs that have ready work take turns, so that none of them starves the others;
+    /// within a run the higher priority comes first, then the older task. It costs what it claims and a few seeks,
+    /// whatever else is in the store.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn claim(&self, request: &Claim) -> Result<Claimed, Fault>;
+
+    /// Renews leases: one answer per fence, in their order.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault>;
+
+    /// Records how claimed tasks ended, and claims the next ones.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn settle(&self, request: &Settle) -> Result<Settled, Fault>;
+
+    /// Hands claimed work back: one answer per fence, in their order.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault>;
+
+    /// Takes back claims whose lease is over or whose holder is gone.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault>;
 }
 
 /// What readers ask. Every list comes in pages of at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -111,6 +149,19 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn tally(&self, scope: Scope) -> Result<Tally, Fault>;
+
+    /// A number that is another one after anything was written, by whomever: the poll of an idle engine. It reads
+    /// next to nothing, and says nothing else; it means something only beside others of the same store value.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn pulse(&self) -> Result<u64, Fault>;
+
+    /// When time alone next gives a step something to do: a retry, a delayed start, or a lease that ends.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn next_due(&self) -> Result<Option<Timestamp>, Fault>;
 }
 
 /// What operators ask. The answers come from counters and indexes, never from reading all tasks.

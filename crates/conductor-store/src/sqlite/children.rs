@@ -22,6 +22,7 @@ pub(super) struct Family {
     priority: i16,
     max_retries: i64,
     backoff: Option<String>,
+    timeout_ms: Option<u32>,
 }
 
 /// A child that is to be created.
@@ -86,6 +87,7 @@ impl Write<'_> {
                 priority: row.get(3)?,
                 max_retries: row.get(4)?,
                 backoff: row.get(5)?,
+                timeout_ms: row.get(6)?,
             })
         })?;
         family.ok_or_else(|| bad_row("task", parent, "its row is missing"))
@@ -134,6 +136,7 @@ fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) 
         now,
         due_at: None,
         max_retries: family.max_retries,
+        timeout_ms: family.timeout_ms,
         numbers: child.numbers,
         name: Some(name.as_str()),
         backoff: family.backoff.as_deref(),
@@ -187,8 +190,9 @@ impl Statements<'_> {
         tasks.raw_bind_parameter(6, now)?;
         tasks.raw_bind_parameter(7, family.max_retries)?;
         tasks.raw_bind_parameter(8, family.backoff.as_deref())?;
+        tasks.raw_bind_parameter(9, family.timeout_ms)?;
         for (nth, child) in group.iter().enumerate() {
-            tasks.raw_bind_parameter(9 + nth, id_blob(child.id.as_u128()))?;
+            tasks.raw_bind_parameter(10 + nth, id_blob(child.id.as_u128()))?;
         }
         tasks.raw_execute()?;
         if group[0].item.is_some() {
@@ -204,17 +208,17 @@ impl Statements<'_> {
     }
 }
 
-/// Inserts that many leaves. ?1 to ?8: what they have in common, ?3 being the first one's ordinal; then their ids.
+/// Inserts that many leaves. ?1 to ?9: what they have in common, ?3 being the first one's ordinal; then their ids.
 pub(super) fn insert_tasks_sql(count: usize) -> String {
     let mut sql = String::from(
         "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
-         attempt, retry_count, max_retries, backoff) VALUES ",
+         attempt, retry_count, max_retries, backoff, timeout_ms) VALUES ",
     );
     for nth in 0..count {
         let comma = if nth > 0 { ", " } else { "" };
-        let id = 9 + nth;
+        let id = 10 + nth;
         // Writing to a String cannot fail.
-        let _ = write!(sql, "{comma}(?{id}, ?1, ?2, ?3 + {nth}, 0, ?4, ?5, ?6, ?6, 0, 0, ?7, ?8)");
+        let _ = write!(sql, "{comma}(?{id}, ?1, ?2, ?3 + {nth}, 0, ?4, ?5, ?6, ?6, 0, 0, ?7, ?8, ?9)");
     }
     sql
 }
@@ -229,5 +233,5 @@ pub(super) fn insert_inputs_sql(count: usize) -> String {
     sql
 }
 
-const SELECT_FAMILY: &str = "SELECT name, run, kind, priority, max_retries, backoff FROM conductor_tasks \
+const SELECT_FAMILY: &str = "SELECT name, run, kind, priority, max_retries, backoff, timeout_ms FROM conductor_tasks \
     WHERE key = ?1";

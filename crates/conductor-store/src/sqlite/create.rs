@@ -41,6 +41,7 @@ impl Write<'_> {
             now: now.as_millis(),
             due_at: task.due_at().map(conductor_model::Timestamp::as_millis),
             max_retries: i64::from(task.max_retries().get()),
+            timeout_ms: task.timeout_ms(),
             numbers,
             name: Some(task.name().as_str()),
             backoff: backoff.as_deref(),
@@ -82,6 +83,7 @@ pub(super) struct Columns<'a> {
     pub(super) now: i64,
     pub(super) due_at: Option<i64>,
     pub(super) max_retries: i64,
+    pub(super) timeout_ms: Option<u32>,
     pub(super) numbers: Option<Numbers>,
     pub(super) name: Option<&'a str>,
     pub(super) backoff: Option<&'a str>,
@@ -108,6 +110,7 @@ impl Columns<'_> {
                 zero,
                 self.name,
                 self.backoff,
+                self.timeout_ms,
             ],
         )?;
         let key = tx.last_insert_rowid();
@@ -120,7 +123,7 @@ impl Columns<'_> {
 
 pub(super) const INSERT_TASK: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, \
     created_at, updated_at, due_at, attempt, retry_count, max_retries, sealed, fanout, children, open_children, \
-    failed_children, cancelled_children, name, backoff) \
-    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?12, ?12, ?12, ?13, ?14)";
+    failed_children, cancelled_children, name, backoff, timeout_ms) \
+    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?12, ?12, ?12, ?13, ?14, ?15)";
 
 pub(super) const INSERT_INPUT: &str = "INSERT INTO conductor_inputs (task, input) VALUES (?1, ?2)";

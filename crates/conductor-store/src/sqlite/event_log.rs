@@ -1,7 +1,7 @@
 //! The event log: numbers for names, JSON for what else is to be said.
 
 use super::rows::{self, bad_row};
-use super::sql::Sql;
+use super::sql::{Sql, array};
 use crate::Fault;
 use conductor_model::{Event, EventBody, RunId, Shape, Signal, TaskId, Timestamp, event_of};
 use rusqlite::{Connection, Row, params};
@@ -39,6 +39,9 @@ pub(super) fn code_of(name: &str) -> Option<i64> {
 pub(super) const INSERT: &str =
     "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
 
+pub(super) const INSERT_LEAVES: &str =
+    "INSERT INTO conductor_events (run, task, name, at) SELECT ?2, value, ?3, ?4 FROM rarray(?1)";
+
 /// Appends an event of a run, or of one of its tasks.
 pub(super) fn record(
     tx: &Connection,
@@ -64,6 +67,20 @@ pub(super) fn record_transition(
         Some(body) => record(tx, run, task, at, &body),
         None => Ok(()),
     }
+}
+
+/// Appends the event that the same transition of many leaves of one run leaves: it says nothing but its name.
+pub(super) fn record_leaves(
+    tx: &Connection,
+    run: i64,
+    tasks: impl Iterator<Item = i64>,
+    at: Timestamp,
+    signal: Signal,
+) -> Result<(), Fault> {
+    let code = event_of(Shape::Leaf, signal).and_then(|body| code_of(body.name()));
+    let code = code.ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    tx.run(INSERT_LEAVES, params![array(tasks), run, code, at.as_millis()])?;
+    Ok(())
 }
 
 /// What the event says beside its name, as JSON; most events say nothing more.

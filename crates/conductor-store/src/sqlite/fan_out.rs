@@ -7,7 +7,7 @@ use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
 use crate::{FanOut, FannedOut, Fault};
-use conductor_model::{AfterFailure, ErrorText, Fanout, IdBlock, Json, Numbers, Signal, State};
+use conductor_model::{AttemptFailure, Fanout, IdBlock, Jitter, Json, Numbers, Signal, State};
 use rusqlite::{Connection, params};
 
 /// How many parents one step looks at: it may give each of them only a few children.
@@ -69,7 +69,8 @@ struct Created {
 fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Result<Created, Fault> {
     let mut task = TaskRow::by_key(write.tx(), parent)?;
     if task.state == State::Pending {
-        transit(write, &mut task, Signal::Start, Brings::default())?;
+        let started = write.transit(&mut task, Signal::Start, Brings::default());
+        started.map_err(|error| error.in_step(parent))?;
     }
     let (tx, ledger, _) = write.parts();
     let numbers = *ledger.parent(tx, parent)?;
@@ -80,7 +81,8 @@ fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Resu
     let (input, family) = match readable {
         Ok(readable) => readable,
         Err(Fault::Unreadable { why, .. }) => {
-            fail(write, &mut task, &why)?;
+            // The step goes on with the others.
+            write.fail_in_step(&mut task, &AttemptFailure::fatal(why), Jitter(0))?;
             return Ok(Created::default());
         }
         Err(fault) => return Err(fault),
@@ -106,23 +108,6 @@ fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json
         total if total == numbers.total => Ok(input),
         _ => Err(changed("it asks for another number of children".into())),
     }
-}
-
-/// A parent whose input another program made unreadable fails for good; the step goes on with the others.
-fn fail(write: &mut Write<'_>, task: &mut TaskRow, why: &str) -> Result<(), Fault> {
-    let error = ErrorText::from(why);
-    let failure = Some((&error, AfterFailure::NotRetryable));
-    transit(write, task, Signal::Fail, Brings { output: None, failure })
-}
-
-fn transit(
-    write: &mut Write<'_>,
-    task: &mut TaskRow,
-    signal: Signal,
-    brings: Brings<'_>,
-) -> Result<(), Fault> {
-    let key = task.key;
-    write.transit(task, signal, brings).map_err(|error| error.in_step(key))
 }
 
 pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \

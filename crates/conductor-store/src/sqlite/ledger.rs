@@ -18,6 +18,14 @@ pub(super) struct Place {
     pub(super) parent: i64,
 }
 
+/// Siblings that come into being (`before` is `None`) or move from one standing to another, all in the same way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    pub(super) before: Option<Subject>,
+    pub(super) after: Subject,
+    pub(super) count: usize,
+}
+
 /// What the transaction knows of a run: its row, as it will be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunEntry {
@@ -89,8 +97,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a task that comes into being (`before` is `None`) or moves, in its parent's numbers, or its run's,
-    /// and in the run's tally. The first start of a task starts its run.
+    /// Counts one task: see [`Ledger::count_many`].
     pub(super) fn count(
         &mut self,
         tx: &Connection,
@@ -99,8 +106,22 @@ impl Ledger {
         before: Option<Subject>,
         after: Subject,
     ) -> Result<(), Fault> {
+        self.count_many(tx, place, now, Moved { before, after, count: 1 })
+    }
+
+    /// Counts siblings that come into being or move, in their parent's numbers, or their run's, and in the run's
+    /// tally. The first start of a task starts its run.
+    pub(super) fn count_many(
+        &mut self,
+        tx: &Connection,
+        place: Place,
+        now: Timestamp,
+        Moved { before, after, count }: Moved,
+    ) -> Result<(), Fault> {
         let run = self.run(tx, place.run)?;
-        run.tally.count(before.map(|subject| subject.state), after.state);
+        for _ in 0..count {
+            run.tally.count(before.map(|subject| subject.state), after.state);
+        }
         if after.state == State::Running && run.state == State::Pending {
             run.state = State::Running;
             event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
@@ -110,7 +131,9 @@ impl Ledger {
         } else {
             self.parent(tx, place.parent)?
         };
-        numbers.count(before, after);
+        for _ in 0..count {
+            numbers.count(before, after);
+        }
         Ok(())
     }
 

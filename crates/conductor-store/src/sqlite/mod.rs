@@ -8,18 +8,24 @@
 mod aggregate;
 mod append;
 mod children;
+mod claim;
 mod create;
+mod enlist;
 mod event_log;
 mod fan_out;
+mod fence;
+mod lease;
 mod ledger;
 mod monitor;
 mod open;
 mod promote;
 mod query;
 mod report;
+mod rescue;
 mod retry;
 mod rows;
 mod seal;
+mod settle;
 mod sql;
 mod submit;
 mod task_row;
@@ -31,8 +37,9 @@ mod write;
 pub use open::{OpenError, SqliteOptions, Synchronous};
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, FanOut, FannedOut, Fault, Promoted, Reported, Reports,
-    Retried, Seal, SealError, Step, Store, Submit, SubmitError, Submitted,
+    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, FanOut, FannedOut, Fault, Fenced,
+    Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Seal, SealError, Settle,
+    Settled, Step, Store, Submit, SubmitError, Submitted,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -59,6 +66,8 @@ pub struct SqliteStore {
     readers: Mutex<Vec<Connection>>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
+    /// Who lives, for a database in memory.
+    alive: enlist::Alive,
 }
 
 impl SqliteStore {
@@ -77,7 +86,7 @@ impl SqliteStore {
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = open::locate(path.as_ref())?;
         let writer = open::file(&path, &options)?;
-        Ok(Self { path: Some(path), options, writer: Mutex::new(Some(writer)), readers: Mutex::default() })
+        Ok(Self::of(Some(path), options, writer))
     }
 
     /// Opens a database in memory, which goes with the store: for tests.
@@ -86,8 +95,12 @@ impl SqliteStore {
     /// [`OpenError`], when the SQLite library is too old.
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let writer = open::memory()?;
-        let options = SqliteOptions::default();
-        Ok(Self { path: None, options, writer: Mutex::new(Some(writer)), readers: Mutex::default() })
+        Ok(Self::of(None, SqliteOptions::default(), writer))
+    }
+
+    fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {
+        let (readers, alive) = (Mutex::default(), enlist::Alive::default());
+        Self { path, options, readers, writer: Mutex::new(Some(writer)), alive }
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
@@ -166,6 +179,30 @@ impl Store for SqliteStore {
 
     fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
         self.promote_step(step)
+    }
+
+    fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
+        self.enlist_engine(request)
+    }
+
+    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+        self.claim_tasks(request)
+    }
+
+    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        self.renew_leases(request)
+    }
+
+    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+        self.settle_tasks(request)
+    }
+
+    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        self.release_claims(request)
+    }
+
+    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        self.rescue_claims(request)
     }
 }
 

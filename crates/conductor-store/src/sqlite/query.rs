@@ -93,6 +93,27 @@ impl Query for SqliteStore {
         })
     }
 
+    fn pulse(&self) -> Result<u64, Fault> {
+        let mut pulse = 0;
+        self.probe(|connection| {
+            // What others wrote changes the one, what this connection wrote the other.
+            let theirs: u32 =
+                connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(fault)?;
+            pulse = u64::from(theirs) << 40 ^ connection.total_changes();
+            Ok(true)
+        })?;
+        Ok(pulse)
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
+        let mut next = None;
+        self.probe(|connection| {
+            next = connection.first(NEXT_DUE, [], |row| rows::readable_due_at(row, 0))?.flatten();
+            Ok(true)
+        })?;
+        Ok(next)
+    }
+
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
         self.read(|connection| tally(connection, ScopeKey::of(scope, connection)?))
     }
@@ -185,3 +206,12 @@ fn page<T, Cursor>(items: Vec<T>, more: bool, cursor: impl Fn(&T) -> Cursor) -> 
     let next = if more { items.last().map(cursor) } else { None };
     Page { items, next }
 }
+
+/// The earliest of what waits for its time.
+pub(super) const NEXT_DUE: &str = "SELECT min(at) FROM ( \
+    SELECT min(due_at) AS at FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE state = 0 AND due_at IS NOT NULL \
+    UNION ALL \
+    SELECT min(due_at) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NOT NULL \
+    UNION ALL \
+    SELECT min(lease_until) FROM conductor_tasks INDEXED BY conductor_tasks_running \
+        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL)";

@@ -6,7 +6,7 @@ use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Fault, Outcome, Refused, Report, Reported, Reports};
-use conductor_model::{ErrorText, Failure, Jitter, Json, MAX_TASKS, Shape, Signal, State, after_failure};
+use conductor_model::{AttemptFailure, Jitter, Json, MAX_TASKS, Shape, Signal, State};
 use rusqlite::params;
 
 impl SqliteStore {
@@ -87,7 +87,9 @@ fn apply(
         }
         Outcome::Failed { error, retryable, retry_after_ms } => {
             walk_through_running(write, task)?;
-            fail(write, task, error, (*retryable, *retry_after_ms), jitter)
+            let (retryable, retry_after_ms) = (*retryable, *retry_after_ms);
+            let failed = AttemptFailure::Error { error: error.clone(), retryable, retry_after_ms };
+            write.fail(task, &failed, jitter)
         }
     }
 }
@@ -95,24 +97,6 @@ fn apply(
 /// A result that is reported of a PENDING task: it ran, and both transitions are recorded.
 fn walk_through_running(write: &mut Write<'_>, task: &mut TaskRow) -> Result<(), TransitError> {
     if task.state == State::Pending { write.transit(task, Signal::Start, Brings::default()) } else { Ok(()) }
-}
-
-fn fail(
-    write: &mut Write<'_>,
-    task: &mut TaskRow,
-    error: &ErrorText,
-    (retryable, retry_after_ms): (bool, Option<u64>),
-    jitter: Jitter,
-) -> Result<(), TransitError> {
-    let failure = Failure {
-        retry_count: task.retry_count,
-        max_retries: task.max_retries,
-        backoff: task.backoff,
-        retryable,
-        retry_after_ms,
-    };
-    let after = after_failure(failure, write.now, jitter.chance(task.id));
-    write.transit(task, Signal::Fail, Brings { output: None, failure: Some((error, after)) })
 }
 
 pub(super) const TOUCH: &str = "UPDATE conductor_tasks SET updated_at = ?2 WHERE key = ?1";

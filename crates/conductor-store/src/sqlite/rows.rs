@@ -3,8 +3,8 @@
 use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{
-    Backoff, ErrorText, IdempotencyKey, Json, Kind, MaxRetries, Numbers, Run, RunId, State, Tally, Task,
-    TaskId, TaskName, Timestamp,
+    Backoff, ErrorText, IdempotencyKey, Json, Kind, Lost, MaxRetries, Numbers, Run, RunId, State, Tally,
+    Task, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, types::Type};
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub(super) const SELECT_TASKS: &str = "SELECT t.id, r.id, p.id, t.ordinal, \
     coalesce(t.name, p.name || '#' || t.ordinal), k.name, t.state, t.created_at, t.updated_at, t.due_at, \
     i.input, t.output, t.retry_count, t.max_retries, t.backoff, t.priority, t.attempt, t.last_error, \
     t.sealed, t.fanout, t.children, t.open_children, t.failed_children, t.cancelled_children, \
-    t.parent, t.run, t.key \
+    t.parent, t.run, t.timeout_ms, t.lease_until, t.key \
     FROM conductor_tasks t \
     JOIN conductor_runs r ON r.key = t.run \
     JOIN conductor_kinds k ON k.key = t.kind \
@@ -96,6 +96,20 @@ pub(super) fn readable_due_at(row: &Row<'_>, column: usize) -> rusqlite::Result<
 
 pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxRetries> {
     MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
+}
+
+/// What is known of lost leases; a number that nobody writes is the greatest.
+pub(super) fn lost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Lost>> {
+    let lost: Option<i64> = row.get(column)?;
+    Ok(lost.map(|lost| if lost == 1 { Lost::One } else { Lost::RunsAlone }))
+}
+
+/// The number that stands for it.
+pub(super) fn lost_code(lost: Lost) -> i64 {
+    match lost {
+        Lost::One => 1,
+        Lost::RunsAlone => 2,
+    }
 }
 
 /// The six columns sealed, fanout, children, open, failed, cancelled of a task; `None` on a leaf.
@@ -179,8 +193,10 @@ impl<'c> Tasks<'c> {
             retry_count: row.get(12)?,
             max_retries: max_retries(row, 13)?,
             backoff: backoff(row, 14)?,
+            timeout_ms: row.get(26)?,
             priority: row.get(15)?,
             attempt: row.get(16)?,
+            lease_until: due_at(row, 27)?,
             last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
             numbers: numbers(row, 18)?,
         })

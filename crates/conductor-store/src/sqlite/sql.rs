@@ -2,7 +2,9 @@
 
 use crate::{Fault, Scope};
 use conductor_model::RunId;
+use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+use std::rc::Rc;
 
 /// Everything that SQLite says, sorted into what a caller can do about it.
 pub(super) fn fault(error: rusqlite::Error) -> Fault {
@@ -127,6 +129,11 @@ pub(super) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64, F
 pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>, Fault> {
     connection
         .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
+}
+
+/// Row keys as one parameter, for `rarray(?)`.
+pub(super) fn array(keys: impl IntoIterator<Item = i64>) -> Rc<Vec<Value>> {
+    Rc::new(keys.into_iter().map(Value::from).collect())
 }
 
 /// An id as it is stored: its 16 bytes, the most significant first, so that the order is that of the text.

@@ -2,9 +2,9 @@
 
 use super::ledger::Place;
 use super::rows;
-use super::sql::{Sql, id_blob};
+use super::sql::{Sql, array, id_blob};
 use crate::Fault;
-use conductor_model::{Backoff, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
+use conductor_model::{Backoff, Lost, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
 use rusqlite::{Connection, Row};
 
 /// A task inside a transaction.
@@ -21,13 +21,15 @@ pub(super) struct TaskRow {
     pub(super) max_retries: MaxRetries,
     pub(super) backoff: Backoff,
     pub(super) lease_until: Option<i64>,
+    /// What is known of leases that were lost over it in a row.
+    pub(super) lost: Option<Lost>,
 }
 
 macro_rules! select {
     ($where:literal) => {
         concat!(
             "SELECT key, id, run, parent, sealed, state, due_at, attempt, retry_count, max_retries, backoff, ",
-            "lease_until FROM conductor_tasks WHERE ",
+            "lease_until, lost FROM conductor_tasks WHERE ",
             $where
         )
     };
@@ -35,8 +37,12 @@ macro_rules! select {
 
 pub(super) const SELECT_BY_ID: &str = select!("id = ?1");
 pub(super) const SELECT_BY_KEY: &str = select!("key = ?1");
+pub(super) const SELECT_BY_KEYS: &str = select!("key IN rarray(?1)");
 
 impl TaskRow {
+    /// How many columns [`TaskRow::read`] reads, from the first on.
+    pub(super) const COLUMNS: usize = 13;
+
     /// A row of these columns.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let sealed: Option<bool> = row.get(4)?;
@@ -52,6 +58,7 @@ impl TaskRow {
             max_retries: rows::readable_max_retries(row, 9)?,
             backoff: rows::readable_backoff(row, 10),
             lease_until: row.get(11)?,
+            lost: rows::lost(row, 12)?,
         })
     }
 
@@ -62,6 +69,18 @@ impl TaskRow {
     pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Self, Fault> {
         let row = connection.first(SELECT_BY_KEY, [key], Self::read)?;
         row.ok_or_else(|| rows::bad_row("task", key, "its row is missing"))
+    }
+
+    pub(super) fn by_keys(
+        connection: &Connection,
+        keys: impl IntoIterator<Item = i64>,
+    ) -> Result<Vec<Self>, Fault> {
+        connection.all(SELECT_BY_KEYS, [array(keys)], Self::read)
+    }
+
+    /// Whether it is run when no other such task runs in the same engine.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.lost == Some(Lost::RunsAlone)
     }
 
     pub(super) fn subject(&self) -> Subject {

@@ -1,13 +1,15 @@
 //! Carries out one transition of one task: the check, the row, the event, the numbers.
 
 use super::event_log;
-use super::rows::{bad_row, state_code};
-use super::sql::Sql;
+use super::ledger::Moved;
+use super::rows::{bad_row, lost_code, state_code};
+use super::sql::{Sql, array};
 use super::task_row::TaskRow;
 use super::write::Write;
 use crate::Fault;
 use conductor_model::{
-    AfterFailure, ErrorText, EventBody, IllegalTransition, Json, Shape, Signal, Timestamp, transition,
+    AfterFailure, AttemptFailure, ErrorText, EventBody, Failure, IllegalTransition, Jitter, Json, Shape,
+    Signal, Timestamp, after_failure, after_loss, transition,
 };
 use rusqlite::params;
 
@@ -17,7 +19,15 @@ pub(super) struct Brings<'a> {
     /// What came out of the task.
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
-    pub(super) failure: Option<(&'a ErrorText, AfterFailure)>,
+    pub(super) failure: Option<(&'a AttemptFailure, AfterFailure)>,
+}
+
+/// What a claim writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    /// The row key of the engine.
+    pub(super) holder: i64,
+    pub(super) until: Timestamp,
 }
 
 /// A transition that the state machine does not allow, or a store that could not write it.
@@ -53,6 +63,13 @@ impl Write<'_> {
             Signal::Revive => task.retry_count = 0,
             _ => {}
         }
+        task.lost = match (signal, brings.failure) {
+            (Signal::Start | Signal::Retry, _) => task.lost,
+            (Signal::Fail, Some((AttemptFailure::LeaseExpired, _))) => {
+                Some(after_loss(task.lost, task.max_retries.get().saturating_sub(task.retry_count + 1)))
+            }
+            _ => None,
+        };
         let (tx, ledger, now) = self.parts();
         tx.run(
             UPDATE,
@@ -64,16 +81,89 @@ impl Write<'_> {
                 task.attempt,
                 task.retry_count,
                 brings.output.map(Json::as_str),
-                brings.failure.map(|(error, _)| error.as_str()),
+                brings.failure.map(|(failure, _)| failure.text()).as_ref().map(ErrorText::as_str),
+                task.lost.map(lost_code),
             ],
         )?;
         let (run, key) = (task.place.run, Some(task.key));
-        if let Some((error, after)) = brings.failure {
-            event_log::record(tx, run, key, now, &EventBody::failed(after, error.clone()))?;
+        if let Some((failure, after)) = brings.failure {
+            event_log::record(tx, run, key, now, &EventBody::failed(failure, after))?;
         } else {
             event_log::record_transition(tx, run, key, now, (task.shape, signal))?;
         }
         ledger.count(tx, task.place, now, Some(before), task.subject())?;
+        Ok(())
+    }
+
+    /// Fails an attempt: whether and when it is retried is the model's to say.
+    pub(super) fn fail(
+        &mut self,
+        task: &mut TaskRow,
+        failed: &AttemptFailure,
+        jitter: Jitter,
+    ) -> Result<(), TransitError> {
+        let failure = Failure {
+            retry_count: task.retry_count,
+            max_retries: task.max_retries,
+            backoff: task.backoff,
+            failed,
+        };
+        let after = after_failure(failure, self.now, jitter.chance(task.id));
+        self.transit(task, Signal::Fail, Brings { output: None, failure: Some((failed, after)) })
+    }
+
+    /// Fails an attempt of a task that the transaction knows to be RUNNING.
+    pub(super) fn fail_in_step(
+        &mut self,
+        task: &mut TaskRow,
+        failed: &AttemptFailure,
+        jitter: Jitter,
+    ) -> Result<(), Fault> {
+        let key = task.key;
+        self.fail(task, failed, jitter).map_err(|error| error.in_step(key))
+    }
+
+    /// Carries out the same transition of many leaves that are in the same state, with a few statements for all of
+    /// them: the tasks are afterwards as their rows will be. A claim brings its lease.
+    pub(super) fn transit_leaves(
+        &mut self,
+        tasks: &mut [TaskRow],
+        signal: Signal,
+        lease: Option<Lease>,
+    ) -> Result<(), Fault> {
+        let Some(first) = tasks.first() else { return Ok(()) };
+        let before = first.subject();
+        let state =
+            transition(before, signal).map_err(|illegal| bad_row("task", first.key, &illegal.to_string()))?;
+        let keeps_lost = matches!(signal, Signal::Start | Signal::Release);
+        for task in tasks.iter_mut() {
+            task.state = state;
+            task.due_at = None;
+            task.attempt += u32::from(signal == Signal::Start);
+            task.lease_until = lease.map(|lease| lease.until.as_millis());
+            task.lost = task.lost.filter(|_| keeps_lost);
+        }
+        let (tx, ledger, now) = self.parts();
+        tx.run(
+            UPDATE_LEAVES,
+            params![
+                array(tasks.iter().map(|task| task.key)),
+                state_code(state),
+                now.as_millis(),
+                signal == Signal::Start,
+                lease.map(|lease| lease.until.as_millis()),
+                lease.map(|lease| lease.holder),
+                keeps_lost,
+            ],
+        )?;
+        for of_one_run in tasks.chunk_by(|one, next| one.place.run == next.place.run) {
+            let keys = of_one_run.iter().map(|task| task.key);
+            event_log::record_leaves(tx, of_one_run[0].place.run, keys, now, signal)?;
+        }
+        for siblings in tasks.chunk_by(|one, next| one.place == next.place) {
+            let moved = Moved { before: Some(before), after: siblings[0].subject(), count: siblings.len() };
+            ledger.count_many(tx, siblings[0].place, now, moved)?;
+        }
         Ok(())
     }
 }
@@ -91,5 +181,10 @@ impl TransitError {
 
 /// One statement for every transition of a task.
 pub(super) const UPDATE: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = ?4, \
-    attempt = ?5, retry_count = ?6, lease_until = NULL, output = coalesce(?7, output), \
-    last_error = coalesce(?8, last_error) WHERE key = ?1";
+    attempt = ?5, retry_count = ?6, lease_until = NULL, holder = NULL, output = coalesce(?7, output), \
+    last_error = coalesce(?8, last_error), lost = ?9 WHERE key = ?1";
+
+/// One for the same transition of many leaves.
+pub(super) const UPDATE_LEAVES: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = NULL, \
+    attempt = attempt + ?4, lease_until = ?5, holder = ?6, lost = CASE WHEN ?7 THEN lost END \
+    WHERE key IN rarray(?1)";

@@ -8,7 +8,7 @@ mod error;
 mod history;
 mod inspect;
 mod options;
-mod place;
+pub(super) mod place;
 mod views;
 
 pub use error::OpenError;
@@ -207,7 +207,8 @@ fn configured(path: &Path, connection: Connection, options: &SqliteOptions) -> R
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.pragma_update(None, "synchronous", options.synchronous.as_str())?;
-        connection.pragma_update(None, "foreign_keys", true)
+        connection.pragma_update(None, "foreign_keys", true)?;
+        rusqlite::vtab::array::load_module(&connection)
     };
     configure().map_err(|error| OpenError::of_sqlite(path, error))?;
     Ok(connection)

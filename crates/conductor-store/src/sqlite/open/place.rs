@@ -133,14 +133,14 @@ fn cannot_make(path: &Path, error: io::Error) -> OpenError {
 }
 
 /// The path of a file that stands beside the database.
-pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+pub(in crate::sqlite) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
     PathBuf::from(name)
 }
 
 /// Options that make a file which its owner alone can read.
-fn private() -> OpenOptions {
+pub(in crate::sqlite) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

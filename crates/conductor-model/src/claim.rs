@@ -1,0 +1,40 @@
+//! Claims: when a fence holds, when a lease is over, and what follows when one is lost.
+
+use crate::time::Timestamp;
+use crate::transition::State;
+
+/// How long a lease lasts when nothing else is said: 30 seconds, in milliseconds.
+pub const DEFAULT_LEASE_MS: u64 = 30_000;
+/// The longest lease: a day, in milliseconds.
+pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Whether whoever holds the claim of attempt `named` may still renew, release or settle it.
+///
+/// Only while the task is RUNNING under a claim (`leased`) with that very attempt: attempts never go back, so that a
+/// claim that was lost is never mistaken for a later one.
+pub fn fence_holds(state: State, leased: bool, attempt: u32, named: u32) -> bool {
+    state == State::Running && leased && attempt == named
+}
+
+/// Whether a lease that was given or renewed at `since` and lasts until `until` is over at `now`.
+///
+/// One that lies further ahead than twice its own length was given under a clock that jumped: it is over too. (Once its
+/// own length would make every lease end when the clock is set back by a millisecond.)
+pub fn lease_is_over(until: Timestamp, since: Timestamp, now: Timestamp) -> bool {
+    until <= now || until.millis_since(now) > 2 * until.millis_since(since)
+}
+
+/// What is known of a task whose lease was lost: it may be the one that kills its process, or a neighbour of that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// One lease: it goes on as before.
+    One,
+    /// Two in a row, or the next would be its last attempt: it is run when no other such task runs in the same engine, so
+    /// that the one that kills its process uses up its own attempts and not those of its neighbours.
+    RunsAlone,
+}
+
+/// What follows for a task that lost a lease and has so many retries left after it.
+pub fn after_loss(before: Option<Lost>, retries_left: u32) -> Lost {
+    if before.is_some() || retries_left <= 1 { Lost::RunsAlone } else { Lost::One }
+}

@@ -1,0 +1,93 @@
+//! Claim ready leaves: a lease and a fence for each.
+
+use crate::Holder;
+use conductor_model::{Json, Kind, RunId, TaskId, Timestamp};
+
+/// Claim ready leaves, of these kinds and at most so many.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Who claims.
+    pub holder: Holder,
+    /// What it handles, in the order in which kinds take turns.
+    pub wants: Vec<Want>,
+    /// How many leaves of all kinds together, at most.
+    pub limit: u32,
+    /// How long the lease lasts unless it is renewed, in milliseconds; at most
+    /// [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS).
+    pub lease_ms: u64,
+    /// Whether a task that is to be run alone may be among them; at most one is.
+    pub alone: bool,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// One kind that an engine handles.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// The kind.
+    pub kind: Kind,
+    /// How many leaves of it, at most.
+    pub limit: u32,
+    /// Where the last claim of this kind stopped.
+    pub turn: Turn,
+}
+
+/// Where a claim stopped in the rotation over the runs, by the store's own number: the next one goes on behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn(pub u64);
+
+/// What was claimed.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claimed {
+    /// The tasks, in the order in which they are to be started.
+    pub tasks: Vec<ClaimedTask>,
+    /// For each kind that was wanted, where the next claim goes on.
+    pub turns: Vec<Turn>,
+    /// Whether the limits and not the work ended it: another claim may find more.
+    pub more: bool,
+}
+
+/// A leaf that its claimant may work on until its lease ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedTask {
+    /// What renewing, releasing and settling it name.
+    pub fence: Fence,
+    /// Its run.
+    pub run: RunId,
+    /// Its parent; `None` for a root task.
+    pub parent: Option<TaskId>,
+    /// Its ordinal among its siblings, from 1.
+    pub index: u32,
+    /// Which of the wanted kinds it has: a place in [`Claim::wants`].
+    pub want: usize,
+    /// What it works on.
+    pub input: Option<Json>,
+    /// How often it was retried.
+    pub retry_count: u32,
+    /// How long this attempt may take, in milliseconds.
+    pub timeout_ms: Option<u32>,
+    /// Whether it is to be run when no other such task runs in the same engine.
+    pub alone: bool,
+}
+
+/// Names one attempt of one task: the fence of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// The task.
+    pub task: TaskId,
+    /// The store's own number for it, never used again for another.
+    pub key: u64,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// What became of something that names a fence.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// The fence held, and it was written.
+    Applied,
+    /// The claim is no longer there: nothing changed for this one.
+    Stale,
+}

@@ -1,0 +1,56 @@
+//! Take a place among the engines that work on a store.
+
+use crate::Source;
+use conductor_model::{EngineId, Timestamp};
+use std::any::Any;
+use std::fmt;
+
+/// Take a place among the engines that work on a store, before the first claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Enlist {
+    /// The engine, chosen anew at each start: a process id would be some other process's after a restart.
+    pub engine: EngineId,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+impl Enlist {
+    /// A new engine, now.
+    ///
+    /// # Panics
+    /// Never: a block of one holds an id.
+    pub fn new(source: &Source) -> Self {
+        let engine = source.ids(1).take_engine().expect("a block of one holds an id");
+        Self { engine, now: source.now() }
+    }
+}
+
+/// An engine's place. While it is held the engine lives, in the eyes of others; when it is dropped, or its process ends
+/// in whatever way, they take its claims back at the next rescue.
+pub struct Presence {
+    holder: Holder,
+    sign: Box<dyn Any + Send + Sync>,
+}
+
+/// The engine that holds a claim, by the store's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder(pub u64);
+
+impl Presence {
+    /// For stores: a holder, and what shows that it lives until it is dropped.
+    pub fn new(holder: Holder, sign: impl Any + Send + Sync) -> Self {
+        Self { holder, sign: Box::new(sign) }
+    }
+
+    /// The holder to claim as.
+    pub fn holder(&self) -> Holder {
+        self.holder
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = &self.sign;
+        f.debug_struct("Presence").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}

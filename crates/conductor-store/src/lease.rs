@@ -1,0 +1,52 @@
+//! Renew leases, give claims back, and take lost ones back.
+
+use crate::{Fence, Source};
+use conductor_model::{Jitter, Timestamp};
+
+/// Renew the leases of claims: the heartbeat of an engine, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Renew {
+    /// The claims.
+    pub fences: Vec<Fence>,
+    /// How long the leases last from now on, in milliseconds.
+    pub lease_ms: u64,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Hand claimed work back unfinished: it is PENDING again, with all its retries.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// The claims.
+    pub fences: Vec<Fence>,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Take back claims whose lease is over or whose holder is gone: each of these attempts failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Rescue {
+    /// The present moment.
+    pub now: Timestamp,
+    /// The bound of the transaction; 0 counts as 1.
+    pub limit: u32,
+    /// Chance for the jitter of retries.
+    pub jitter: Jitter,
+}
+
+impl Rescue {
+    /// A rescue of at most `limit` claims now, with chance from the source.
+    pub fn new(limit: u32, source: &Source) -> Self {
+        Self { now: source.now(), limit, jitter: source.jitter() }
+    }
+}
+
+/// What a rescue did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// How many claims were taken back.
+    pub tasks: u32,
+    /// Whether the next one has something to do.
+    pub more: bool,
+}

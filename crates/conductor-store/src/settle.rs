@@ -1,0 +1,39 @@
+//! Settle claimed tasks, and make the next claim in the same transaction.
+
+use crate::{Claim, Claimed, Fence, Fenced};
+use conductor_model::{AttemptFailure, Jitter, Json, Timestamp};
+
+/// Settle claimed tasks, each by itself, and claim the next ones.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// What became of which claim; none of them twice.
+    pub endings: Vec<(Fence, Ending)>,
+    /// What to claim in the same transaction.
+    pub claim: Option<Claim>,
+    /// The present moment.
+    pub now: Timestamp,
+    /// Chance for the jitter of retries.
+    pub jitter: Jitter,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// Well.
+    Succeeded {
+        /// What came out of it.
+        output: Option<Json>,
+    },
+    /// It failed.
+    Failed(AttemptFailure),
+}
+
+/// What became of the endings, and what was claimed.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// One answer for each ending, in their order.
+    pub endings: Vec<Fenced>,
+    /// What was claimed.
+    pub claimed: Claimed,
+}

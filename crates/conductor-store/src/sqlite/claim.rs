@@ -1,0 +1,279 @@
+//! Claim ready leaves.
+
+use super::SqliteStore;
+use super::rows::{self, bad_row};
+use super::sql::{Sql, fault};
+use super::task_row::TaskRow;
+use super::transit::Lease;
+use super::write::Write;
+use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
+use conductor_model::{AttemptFailure, Jitter, Json, RunId, Signal, TaskId};
+use rusqlite::{Connection, Row, params};
+use std::collections::HashMap;
+
+/// How many runs one claim visits for a kind at most: each costs a few seeks, and the next claim goes on behind them.
+const RUNS_PER_KIND: usize = 64;
+
+impl SqliteStore {
+    pub(super) fn claim_tasks(&self, request: &Claim) -> Result<Claimed, Fault> {
+        if !self.probe(|connection| is_something_ready(connection, request))? {
+            return Ok(nothing(request));
+        }
+        self.write(request.now, |write| claim(write, request))
+    }
+}
+
+fn nothing(request: &Claim) -> Claimed {
+    let turns = request.wants.iter().map(|want| want.turn).collect();
+    Claimed { turns, ..Claimed::default() }
+}
+
+fn is_something_ready(connection: &Connection, request: &Claim) -> Result<bool, Fault> {
+    for want in &request.wants {
+        let Some(kind) = kind_key(connection, want.kind.as_str())? else { continue };
+        if want.limit > 0
+            && (next_run(connection, kind, 0)?.is_some()
+                || request.alone && first_alone(connection, kind)?.is_some())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ready leaves of one kind in one run.
+struct Queue {
+    want: usize,
+    kind: i64,
+    run: i64,
+}
+
+/// Claims ready leaves in the transaction that is open.
+pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, Fault> {
+    let mut claimed = nothing(request);
+    let lease = Lease {
+        holder: i64::try_from(request.holder.0).unwrap_or(i64::MAX),
+        until: request.now.plus_millis(request.lease_ms),
+    };
+    let mut left: Vec<u32> = request.wants.iter().map(|want| want.limit).collect();
+    let mut relatives = Relatives::default();
+    if request.alone && request.limit > 0 {
+        claim_alone(write, request, lease, &mut left, (&mut relatives, &mut claimed))?;
+    }
+    let queues = queues(write.tx(), request, &left)?;
+    for (nth, queue) in queues.iter().enumerate() {
+        let taken = u32::try_from(claimed.tasks.len()).unwrap_or(u32::MAX);
+        let Some(all) = request.limit.checked_sub(taken).filter(|all| *all > 0) else {
+            claimed.more = true;
+            break;
+        };
+        // An equal share of what is left for each queue that is left; what one does not need goes to the others.
+        let others = u32::try_from(queues.len() - nth).unwrap_or(u32::MAX);
+        let share = all.div_ceil(others).min(left[queue.want]);
+        if share == 0 {
+            continue;
+        }
+        let found = write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::read)?;
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        left[queue.want] -= count;
+        claimed.more |= count == share;
+        claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
+        take(write, queue.want, found, lease, (&mut relatives, &mut claimed))?;
+    }
+    Ok(claimed)
+}
+
+/// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped.
+fn queues(tx: &Connection, request: &Claim, left: &[u32]) -> Result<Vec<Queue>, Fault> {
+    let mut queues = Vec::new();
+    for (want, wanted) in request.wants.iter().enumerate() {
+        let Some(kind) = kind_key(tx, wanted.kind.as_str())? else { continue };
+        let most = RUNS_PER_KIND.min(left[want].min(request.limit) as usize);
+        let runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most)?;
+        queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
+    }
+    queues.sort_by_key(|(nth, queue)| (*nth, queue.want));
+    Ok(queues.into_iter().map(|(_, queue)| queue).collect())
+}
+
+/// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
+fn ready_runs(tx: &Connection, kind: i64, turn: i64, most: usize) -> Result<Vec<i64>, Fault> {
+    let mut runs: Vec<i64> = Vec::new();
+    let (mut after, mut wrapped) = (turn, turn == 0);
+    while runs.len() < most {
+        match next_run(tx, kind, after)? {
+            Some(run) if wrapped && turn > 0 && run > turn => break,
+            Some(run) => {
+                runs.push(run);
+                after = run;
+            }
+            None if wrapped => break,
+            None => (after, wrapped) = (0, true),
+        }
+    }
+    Ok(runs)
+}
+
+fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, Fault> {
+    tx.first(NEXT_RUN, params![kind, after], |row| row.get(0))
+}
+
+fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Ready>, Fault> {
+    tx.first(SELECT_ALONE, [kind], Ready::read)
+}
+
+/// Claims the first task that is to be run alone.
+fn claim_alone(
+    write: &mut Write<'_>,
+    request: &Claim,
+    lease: Lease,
+    left: &mut [u32],
+    into: (&mut Relatives, &mut Claimed),
+) -> Result<(), Fault> {
+    for (want, wanted) in request.wants.iter().enumerate() {
+        let Some(kind) = kind_key(write.tx(), wanted.kind.as_str())? else { continue };
+        if left[want] == 0 {
+            continue;
+        }
+        if let Some(found) = first_alone(write.tx(), kind)? {
+            left[want] -= 1;
+            return take(write, want, vec![found], lease, into);
+        }
+    }
+    Ok(())
+}
+
+/// Starts what was found, and adds it to what was claimed.
+fn take(
+    write: &mut Write<'_>,
+    want: usize,
+    found: Vec<Ready>,
+    lease: Lease,
+    (relatives, claimed): (&mut Relatives, &mut Claimed),
+) -> Result<(), Fault> {
+    let mut rows: Vec<TaskRow> = found.iter().map(|ready| ready.row.clone()).collect();
+    write.transit_leaves(&mut rows, Signal::Start, Some(lease))?;
+    for (ready, mut row) in found.into_iter().zip(rows) {
+        let input = match ready.input {
+            Ok(None) if row.place.parent != 0 => relatives.inherited_input(write.tx(), row.place.parent),
+            Ok(own) => Ok(own),
+            Err(why) => Err(Fault::Unreadable { what: String::new(), why }),
+        };
+        match input {
+            Ok(input) => claimed.tasks.push(ClaimedTask {
+                fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
+                run: relatives.run(write.tx(), row.place.run)?,
+                parent: relatives.parent(write.tx(), row.place.parent)?,
+                index: ready.index,
+                want,
+                input,
+                retry_count: row.retry_count,
+                timeout_ms: ready.timeout_ms,
+                alone: row.runs_alone(),
+            }),
+            // A row that another program made unreadable fails its task, and stops nobody.
+            Err(Fault::Unreadable { why, .. }) => {
+                let failure = AttemptFailure::fatal(format!("its input was changed: {why}"));
+                // A failure for good waits for nothing that chance could shorten.
+                write.fail_in_step(&mut row, &failure, Jitter(0))?;
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(())
+}
+
+/// A ready leaf, as a claim reads it.
+struct Ready {
+    row: TaskRow,
+    index: u32,
+    timeout_ms: Option<u32>,
+    /// Its own input, if it has one; or why it cannot be read.
+    input: Result<Option<Json>, String>,
+}
+
+impl Ready {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            row: TaskRow::read(row)?,
+            index: row.get(TaskRow::COLUMNS)?,
+            timeout_ms: row.get(TaskRow::COLUMNS + 1)?,
+            input: rows::text(row, TaskRow::COLUMNS + 2).map_err(|error| error.to_string()),
+        })
+    }
+}
+
+/// The ids of runs and parents, and the inputs that children have from their parents: each read once per claim.
+#[derive(Default)]
+struct Relatives {
+    runs: HashMap<i64, RunId>,
+    parents: HashMap<i64, TaskId>,
+    inputs: HashMap<i64, Option<Json>>,
+}
+
+impl Relatives {
+    fn run(&mut self, tx: &Connection, key: i64) -> Result<RunId, Fault> {
+        if let Some(known) = self.runs.get(&key) {
+            return Ok(*known);
+        }
+        let id = tx.first("SELECT id FROM conductor_runs WHERE key = ?1", [key], |row| rows::id(row, 0))?;
+        let id = RunId::from_u128(id.ok_or_else(|| bad_row("run", key, "its row is missing"))?);
+        self.runs.insert(key, id);
+        Ok(id)
+    }
+
+    fn parent(&mut self, tx: &Connection, key: i64) -> Result<Option<TaskId>, Fault> {
+        if key == 0 {
+            return Ok(None);
+        }
+        if let Some(known) = self.parents.get(&key) {
+            return Ok(Some(*known));
+        }
+        let id = tx.first("SELECT id FROM conductor_tasks WHERE key = ?1", [key], |row| rows::id(row, 0))?;
+        let id = TaskId::from_u128(id.ok_or_else(|| bad_row("task", key, "its row is missing"))?);
+        self.parents.insert(key, id);
+        Ok(Some(id))
+    }
+
+    fn inherited_input(&mut self, tx: &Connection, parent: i64) -> Result<Option<Json>, Fault> {
+        if let Some(known) = self.inputs.get(&parent) {
+            return Ok(known.clone());
+        }
+        let input = rows::read_input(tx, parent)?.map(|json| json.without_fanout());
+        self.inputs.insert(parent, input.clone());
+        Ok(input)
+    }
+}
+
+/// The key of a kind; `None` if no task ever had it.
+fn kind_key(tx: &Connection, kind: &str) -> Result<Option<i64>, Fault> {
+    let mut statement = tx.cached("SELECT key FROM conductor_kinds WHERE name = ?1")?;
+    let mut rows = statement.query([kind]).map_err(fault)?;
+    rows.next().map_err(fault)?.map(|row| row.get(0)).transpose().map_err(fault)
+}
+
+pub(super) const NEXT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_ready \
+    WHERE kind = ?1 AND run > ?2 AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 \
+    ORDER BY run LIMIT 1";
+
+macro_rules! select_ready {
+    ($index:literal, $where:literal) => {
+        concat!(
+            "SELECT t.key, t.id, t.run, t.parent, t.sealed, t.state, t.due_at, t.attempt, t.retry_count, ",
+            "t.max_retries, t.backoff, t.lease_until, t.lost, t.ordinal, t.timeout_ms, i.input ",
+            "FROM conductor_tasks t INDEXED BY ",
+            $index,
+            " LEFT JOIN conductor_inputs i ON i.task = t.key ",
+            "WHERE t.kind = ?1 AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND ",
+            $where
+        )
+    };
+}
+
+pub(super) const SELECT_READY: &str = select_ready!(
+    "conductor_tasks_ready",
+    "coalesce(t.lost, 0) < 2 AND t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3"
+);
+
+pub(super) const SELECT_ALONE: &str =
+    select_ready!("conductor_tasks_alone", "t.lost = 2 ORDER BY t.run, t.priority DESC, t.key LIMIT 1");

@@ -1,0 +1,145 @@
+//! Engines that work on a database, and whether they live.
+//!
+//! An engine that lives holds a lock on a file of its own beside the database. The system takes the lock away when the
+//! process ends, however it ends; a process id would say less, for it may be another process's by then. A database in
+//! memory belongs to one process, which remembers who lives.
+
+use super::SqliteStore;
+use super::open::place;
+use super::rescue::Gone;
+use super::rows;
+use super::sql::{Sql, id_blob};
+use crate::{Enlist, Fault, Holder, Presence};
+use conductor_model::EngineId;
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The engines of this process that live, for a database in memory.
+pub(super) type Alive = Arc<Mutex<HashSet<EngineId>>>;
+
+impl SqliteStore {
+    pub(super) fn enlist_engine(&self, request: &Enlist) -> Result<Presence, Fault> {
+        // In one transaction: whoever looks for files that belong to no engine does so in one too.
+        self.write(request.now, |write| {
+            let sign = match &self.path {
+                Some(path) => {
+                    remove_strays(write.tx(), path)?;
+                    Sign::File(LockedFile::make(file_of(path, request.engine))?)
+                }
+                None => {
+                    lock(&self.alive).insert(request.engine);
+                    Sign::Memory(request.engine, Arc::clone(&self.alive))
+                }
+            };
+            let id = id_blob(request.engine.as_u128());
+            write.tx().run(INSERT_ENGINE, rusqlite::params![id, request.now.as_millis()])?;
+            Ok(Presence::new(Holder(write.tx().last_insert_rowid().cast_unsigned()), sign))
+        })
+    }
+
+    /// The engines that are known and do not live.
+    pub(super) fn engines_gone(&self) -> Result<Vec<Gone>, Fault> {
+        let mut known = Vec::new();
+        self.probe(|connection| {
+            known = connection.all(SELECT_ENGINES, [], |row| {
+                Ok(Gone { key: row.get(0)?, id: EngineId::from_u128(rows::id(row, 1)?) })
+            })?;
+            Ok(true)
+        })?;
+        known.retain(|engine| match &self.path {
+            Some(path) => !is_locked(&file_of(path, engine.id)),
+            None => !lock(&self.alive).contains(&engine.id),
+        });
+        Ok(known)
+    }
+
+    /// Removes the files of engines that are gone; one that stays is removed when the next engine starts.
+    pub(super) fn forget_engines(&self, gone: &[Gone]) {
+        if let Some(path) = &self.path {
+            for engine in gone {
+                let _ = fs::remove_file(file_of(path, engine.id));
+            }
+        }
+    }
+}
+
+/// What shows that an engine lives, until it is dropped.
+enum Sign {
+    File(LockedFile),
+    Memory(EngineId, Alive),
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        match self {
+            // Still under its lock, so that nobody takes the file for another engine's.
+            Self::File(locked) => {
+                let _ = fs::remove_file(&locked.path);
+            }
+            Self::Memory(engine, alive) => {
+                lock(alive).remove(engine);
+            }
+        }
+    }
+}
+
+struct LockedFile {
+    path: PathBuf,
+    _file: File,
+}
+
+impl LockedFile {
+    fn make(path: PathBuf) -> Result<Self, Fault> {
+        let io = |error: std::io::Error| Fault::Io(Box::new(error));
+        let file = place::private().write(true).create_new(true).open(&path).map_err(io)?;
+        file.try_lock().map_err(|error| io(error.into()))?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+const ENGINE_FILE: &str = "-engine-";
+
+fn file_of(database: &Path, engine: EngineId) -> PathBuf {
+    place::beside(database, &format!("{ENGINE_FILE}{engine}"))
+}
+
+/// Whether somebody holds a lock on the file. One that is not there is held by nobody; one that cannot be looked at may
+/// be, and then the lease decides.
+fn is_locked(path: &Path) -> bool {
+    match File::open(path) {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
+}
+
+/// Removes the files of engines that are not known: their process ended between making the file and the commit, or
+/// between the commit of a rescue and the removal.
+fn remove_strays(tx: &rusqlite::Connection, database: &Path) -> Result<(), Fault> {
+    let known = tx.all(SELECT_ENGINES, [], |row| rows::id(row, 1))?;
+    let known: HashSet<PathBuf> =
+        known.into_iter().map(|id| file_of(database, EngineId::from_u128(id))).collect();
+    let (Some(folder), Some(name)) = (database.parent(), database.file_name().and_then(|name| name.to_str()))
+    else {
+        return Ok(());
+    };
+    let ours = format!("{name}{ENGINE_FILE}");
+    // A folder that cannot be listed keeps its strays.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&ours));
+        if is_ours && !known.contains(&path) && !is_locked(&path) {
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+fn lock(alive: &Alive) -> std::sync::MutexGuard<'_, HashSet<EngineId>> {
+    alive.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SELECT_ENGINES: &str = "SELECT key, id FROM conductor_engines";
+const INSERT_ENGINE: &str = "INSERT INTO conductor_engines (id, started_at) VALUES (?1, ?2)";

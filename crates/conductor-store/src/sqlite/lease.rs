@@ -1,0 +1,56 @@
+//! Renew leases, and hand claims back.
+
+use super::SqliteStore;
+use super::fence::Fences;
+use super::sql::{Sql, array};
+use super::write::Write;
+use crate::{Fault, Fence, Fenced, Release, Renew};
+use conductor_model::{MAX_TASKS, Signal};
+use rusqlite::params;
+
+impl SqliteStore {
+    pub(super) fn renew_leases(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        bounded(&request.fences)?;
+        let until = request.now.plus_millis(request.lease_ms);
+        self.write(request.now, |write| {
+            let (answers, keys) = held(write, &request.fences)?;
+            let keys = array(keys.iter().map(|task| task.key));
+            write.tx().run(RENEW, params![keys, until.as_millis(), request.now.as_millis()])?;
+            Ok(answers)
+        })
+    }
+
+    pub(super) fn release_claims(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        bounded(&request.fences)?;
+        self.write(request.now, |write| {
+            let (answers, mut tasks) = held(write, &request.fences)?;
+            write.transit_leaves(&mut tasks, Signal::Release, None)?;
+            Ok(answers)
+        })
+    }
+}
+
+fn bounded(fences: &[Fence]) -> Result<(), Fault> {
+    if fences.len() > MAX_TASKS {
+        return Err(Fault::TooMany { given: fences.len(), most: MAX_TASKS });
+    }
+    Ok(())
+}
+
+/// An answer for each fence, and the tasks of those that hold.
+fn held(write: &Write<'_>, fences: &[Fence]) -> Result<(Vec<Fenced>, Vec<super::task_row::TaskRow>), Fault> {
+    let mut rows = Fences::read(write.tx(), fences)?;
+    let mut tasks = Vec::with_capacity(fences.len());
+    let answer = |fence: &Fence| match rows.take(*fence) {
+        Some(task) => {
+            tasks.push(task);
+            Fenced::Applied
+        }
+        None => Fenced::Stale,
+    };
+    let answers = fences.iter().map(answer).collect();
+    Ok((answers, tasks))
+}
+
+pub(super) const RENEW: &str =
+    "UPDATE conductor_tasks SET lease_until = ?2, updated_at = ?3 WHERE key IN rarray(?1)";

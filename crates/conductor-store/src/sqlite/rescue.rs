@@ -1,0 +1,82 @@
+//! Take back claims whose lease is over or whose engine is gone.
+
+use super::SqliteStore;
+use super::sql::{Sql, array};
+use super::task_row::TaskRow;
+use super::write::Write;
+use crate::{Fault, Rescue, Rescued};
+use conductor_model::{AttemptFailure, Timestamp};
+use rusqlite::{Connection, params};
+
+impl SqliteStore {
+    pub(super) fn rescue_claims(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        let gone = self.engines_gone()?;
+        if gone.is_empty() && !self.probe(|connection| Ok(!over(connection, request.now, 1)?.is_empty()))? {
+            return Ok(Rescued::default());
+        }
+        let rescued = self.write(request.now, |write| {
+            let limit = request.limit.max(1);
+            let mut keys = over(write.tx(), request.now, limit)?;
+            let rest = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+            keys.extend(held_by(write.tx(), &gone, request.now, rest)?);
+            let tasks = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            for key in keys {
+                let mut task = TaskRow::by_key(write.tx(), key)?;
+                write.fail_in_step(&mut task, &AttemptFailure::LeaseExpired, request.jitter)?;
+            }
+            let more = tasks == limit;
+            if !more {
+                bury(write, &gone)?;
+            }
+            Ok(Rescued { tasks, more })
+        })?;
+        if !rescued.more {
+            self.forget_engines(&gone);
+        }
+        Ok(rescued)
+    }
+}
+
+/// The keys of tasks whose lease is over: the rule is [`conductor_model::lease_is_over`].
+fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>, Fault> {
+    let mut keys = connection.all(LEASE_OVER, params![limit, now.as_millis()], |row| row.get(0))?;
+    let rest = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+    if rest > 0 {
+        keys.extend(
+            connection.all(LEASE_JUMPED, params![rest, now.as_millis()], |row| row.get::<_, i64>(0))?,
+        );
+    }
+    Ok(keys)
+}
+
+/// The keys of tasks that these engines hold, and whose lease is not over.
+fn held_by(connection: &Connection, engines: &[Gone], now: Timestamp, limit: u32) -> Result<Vec<i64>, Fault> {
+    if engines.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let holders = array(engines.iter().map(|engine| engine.key));
+    connection.all(HELD_BY, params![limit, now.as_millis(), holders], |row| row.get(0))
+}
+
+fn bury(write: &Write<'_>, gone: &[Gone]) -> Result<(), Fault> {
+    let keys = array(gone.iter().map(|engine| engine.key));
+    write.tx().run("DELETE FROM conductor_engines WHERE key IN rarray(?1)", [keys]).map(|_| ())
+}
+
+/// An engine that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone {
+    pub(super) key: i64,
+    pub(super) id: conductor_model::EngineId,
+}
+
+pub(super) const LEASE_OVER: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 LIMIT ?1";
+/// Reads the leases that run: as many as there are claims at this moment.
+pub(super) const LEASE_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until > ?2 \
+    AND lease_until - ?2 > 2 * max(lease_until - updated_at, 0) LIMIT ?1";
+/// The same; who holds them stands in no index, for engines die seldom.
+pub(super) const HELD_BY: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until > ?2 \
+    AND lease_until - ?2 <= 2 * max(lease_until - updated_at, 0) AND holder IN rarray(?3) LIMIT ?1";
