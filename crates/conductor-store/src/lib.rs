@@ -35,6 +35,7 @@ mod report;
 mod scope;
 mod seal;
 mod settle;
+mod shared;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -47,7 +48,7 @@ pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
 pub use enlist::{Enlist, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
-pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Watch};
+pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use scope::{ParentId, Scope};
 pub use seal::{Seal, SealError};

@@ -1,6 +1,6 @@
 //! What readers ask for, page by page.
 
-use conductor_model::{RunId, State, TaskId, Timestamp};
+use conductor_model::{Kind, RunId, State, TaskId, Timestamp};
 
 /// The largest page that a reader gets, whatever it asks for.
 pub const MAX_PAGE: u32 = 1000;
@@ -34,6 +34,17 @@ pub struct EventFilter<'a> {
     pub since: Option<Timestamp>,
     /// Only those before this moment.
     pub until: Option<Timestamp>,
+}
+
+/// What is left of a run waits for, as far as a single look tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Kinds of leaves that are ready, the first of them.
+    pub ready: Vec<Kind>,
+    /// Leaves that are held from outside, the first of them.
+    pub outside: Vec<TaskId>,
+    /// Whether something else goes on or will: a claim, a step, a task that is due later, an append.
+    pub others: bool,
 }
 
 /// When something counts as stuck.

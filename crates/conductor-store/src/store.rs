@@ -3,10 +3,10 @@
 use crate::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
     Fenced, Page, Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Scope,
-    Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter, Watch,
+    Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
 };
 
 /// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
@@ -162,6 +162,18 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn next_due(&self) -> Result<Option<Timestamp>, Fault>;
+
+    /// The kinds of leaves that are ready, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault>;
+
+    /// What the unsettled rest of a run waits for, at most `limit` of each; nothing when it is settled.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault>;
 }
 
 /// What operators ask. The answers come from counters and indexes, never from reading all tasks.

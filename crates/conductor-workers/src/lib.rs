@@ -30,11 +30,28 @@
 //! ```
 
 pub mod aggregate;
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod attempt;
+mod clock;
+mod context;
+mod engine;
 pub mod fanout;
+mod handler;
 pub mod retry;
 mod settle_all;
+mod signal;
+mod store;
+mod task_error;
 
+pub use context::Context;
+pub use engine::{
+    Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, NotSubmitted, RunError, Stopper, Warning,
+};
+pub use handler::Handler;
 pub use settle_all::{Settled, settle_all};
+pub use store::EngineStore;
+pub use task_error::TaskError;
 
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that the write
 /// lock is held for milliseconds.

@@ -32,6 +32,7 @@ mod task_row;
 #[cfg(test)]
 mod tests;
 mod transit;
+mod waits;
 mod write;
 
 pub use open::{OpenError, SqliteOptions, Synchronous};

@@ -3,9 +3,9 @@
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
-use super::{SqliteStore, page_limit};
-use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter};
-use conductor_model::{Event, Json, Run, RunId, Tally, Task, TaskId, Timestamp};
+use super::{SqliteStore, page_limit, waits};
+use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter, Waits};
+use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use rusqlite::{Connection, Params, params};
 
 impl Query for SqliteStore {
@@ -112,6 +112,14 @@ impl Query for SqliteStore {
             Ok(true)
         })?;
         Ok(next)
+    }
+
+    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
+        self.read(|connection| waits::ready_kinds(connection, ScopeKey::All, page_limit(limit)))
+    }
+
+    fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
+        self.read(|connection| waits::of_run(connection, known_run_key(connection, run)?, page_limit(limit)))
     }
 
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {

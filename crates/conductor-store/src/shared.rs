@@ -1,0 +1,140 @@
+//! A store that several parts of a program share is a store.
+
+use crate::{
+    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
+    Fenced, Monitor, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
+    Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
+    TaskFilter, Waits, Watch,
+};
+use conductor_model::{
+    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+};
+use std::sync::Arc;
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError> {
+        (**self).submit(request)
+    }
+
+    fn append(&self, request: &Append) -> Result<Appended, AppendError> {
+        (**self).append(request)
+    }
+
+    fn seal(&self, request: &Seal) -> Result<(), SealError> {
+        (**self).seal(request)
+    }
+
+    fn report(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+        (**self).report(request)
+    }
+
+    fn fan_out(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        (**self).fan_out(step)
+    }
+
+    fn aggregate(&self, step: &Step) -> Result<Aggregated, Fault> {
+        (**self).aggregate(step)
+    }
+
+    fn retry(&self, step: &Step) -> Result<Retried, Fault> {
+        (**self).retry(step)
+    }
+
+    fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
+        (**self).promote(step)
+    }
+
+    fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
+        (**self).enlist(request)
+    }
+
+    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+        (**self).claim(request)
+    }
+
+    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        (**self).renew(request)
+    }
+
+    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+        (**self).settle(request)
+    }
+
+    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        (**self).release(request)
+    }
+
+    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        (**self).rescue(request)
+    }
+}
+
+impl<S: Query + ?Sized> Query for Arc<S> {
+    fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
+        (**self).run(id)
+    }
+
+    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault> {
+        (**self).runs(after, limit)
+    }
+
+    fn task(&self, id: TaskId) -> Result<Option<Task>, Fault> {
+        (**self).task(id)
+    }
+
+    fn tasks(
+        &self,
+        run: RunId,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<Task, TaskId>, Fault> {
+        (**self).tasks(run, filter, after, limit)
+    }
+
+    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
+        (**self).children(parent, after, limit)
+    }
+
+    fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
+        (**self).events(filter, after, limit)
+    }
+
+    fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
+        (**self).tally(scope)
+    }
+
+    fn pulse(&self) -> Result<u64, Fault> {
+        (**self).pulse()
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
+        (**self).next_due()
+    }
+
+    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
+        (**self).ready_kinds(limit)
+    }
+
+    fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
+        (**self).waits(run, limit)
+    }
+}
+
+impl<S: Monitor + ?Sized> Monitor for Arc<S> {
+    fn health(&self, scope: Scope, watch: Watch) -> Result<HealthReport, Fault> {
+        (**self).health(scope, watch)
+    }
+
+    fn stuck(&self, scope: Scope, watch: Watch, limit: u32) -> Result<Vec<Stuck>, Fault> {
+        (**self).stuck(scope, watch, limit)
+    }
+
+    fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
+        (**self).retry_metrics(scope)
+    }
+
+    fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {
+        (**self).summary(run, watch)
+    }
+}

@@ -1,0 +1,67 @@
+//! How many tasks to claim beyond those that can begin at once.
+//!
+//! Each exchange with the store costs a commit. Tasks that end faster than that leave the workers idle unless more of them
+//! wait here; of tasks that take long none should wait here, where no other engine can take it. So as many wait as end
+//! during one exchange, and none if that is none.
+
+use std::time::Duration;
+
+/// The most that wait: more would not make a commit cheaper per task.
+const MOST: u32 = 2048;
+/// How many bytes of input wait at most, about.
+const MOST_BYTES: usize = 32 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    least: u32,
+    most: u32,
+    /// What memory allows, by the size of the inputs that were seen last.
+    affordable: u32,
+    /// When the last exchange began, and how long the turn took that it belonged to.
+    last: Option<(Duration, Duration)>,
+}
+
+impl Ahead {
+    /// At least so many, however long they take: for tests.
+    pub(crate) fn at_least(least: u32) -> Self {
+        Self { least, most: least, affordable: MOST, last: None }
+    }
+
+    /// How many to claim beyond those that can begin at once.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.min(self.affordable)
+    }
+
+    /// An exchange begins, with so many attempts that ended since the last one.
+    pub(crate) fn measure(&mut self, now: Duration, ended: usize) {
+        if let Some((began, took)) = self.last {
+            let since = now.saturating_sub(began).as_secs_f64();
+            if since > 0.0 {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of a few thousand tasks, rounded down"
+                )]
+                let ended_meanwhile = (ended as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
+                // Twice as many, so that it grows until it is enough.
+                self.most = (2 * ended_meanwhile).clamp(self.least, MOST.max(self.least));
+            }
+        }
+        self.last = Some((now, Duration::ZERO));
+    }
+
+    /// The turn that began with the last exchange is over.
+    pub(crate) fn turn_over(&mut self, now: Duration) {
+        if let Some((began, took)) = &mut self.last {
+            *took = now.saturating_sub(*began);
+        }
+    }
+
+    /// So many tasks with so many bytes of input were claimed, of so many that were asked for.
+    pub(crate) fn weigh(&mut self, tasks: usize, bytes: usize) {
+        if let Some(each) = bytes.checked_div(tasks) {
+            self.affordable = u32::try_from(MOST_BYTES / each.max(1)).unwrap_or(MOST).min(MOST);
+        }
+    }
+}

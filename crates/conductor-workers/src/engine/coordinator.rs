@@ -1,0 +1,145 @@
+//! The thread that drives the core of an engine: it alone talks to the store about claims.
+
+use super::core::Core;
+use super::mailbox::{Mailbox, Stop};
+use super::pool::Pool;
+use super::progress::Progress;
+use super::warning::Warnings;
+use crate::clock::Monotonic;
+use crate::store::EngineStore;
+use conductor_model::Timestamp;
+use conductor_store::{Fault, Source};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often an idle engine looks whether another process wrote something.
+const POLL: Duration = Duration::from_millis(50);
+/// How long an engine goes on asking a store that fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Coordinator {
+    pub(crate) core: Core,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) store: Arc<dyn EngineStore>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) clock: Arc<dyn Monotonic>,
+    pub(crate) warnings: Warnings,
+}
+
+impl Coordinator {
+    /// Works until it is told to stop, or until the store fails for too long.
+    pub(crate) fn run(mut self) {
+        let ended = self.work();
+        self.pool.close();
+        // Only now others may take what is still held.
+        drop(self.core);
+        self.progress.over(ended.err());
+    }
+
+    fn work(&mut self) -> Result<(), Fault> {
+        let mut failing_since = None;
+        let mut stop = None;
+        loop {
+            let turn = self.turn(&mut stop);
+            let now = self.clock.elapsed();
+            self.core.turn_over(now);
+            match turn {
+                Ok(After::Stopped) => return Ok(()),
+                Ok(After::More) => failing_since = None,
+                Ok(After::Idle { pulse }) => {
+                    failing_since = None;
+                    self.idle(pulse, stop)?;
+                }
+                Err(fault) => {
+                    let since = *failing_since.get_or_insert(now);
+                    if !may_pass(&fault) || now.saturating_sub(since) > PATIENCE {
+                        return Err(fault);
+                    }
+                    self.mailbox.wait(POLL, stop);
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, stop: &mut Option<Stop>) -> Result<After, Fault> {
+        let mail = self.mailbox.take();
+        if mail.stop != *stop {
+            *stop = mail.stop;
+            match mail.stop {
+                Some(Stop::AtOnce) => {
+                    self.core.abandon()?;
+                    return Ok(After::Stopped);
+                }
+                Some(Stop::Graceful) => self.core.drain()?,
+                None => {}
+            }
+        }
+        // Before anything is read: what is written from here on changes it again.
+        let pulse = self.store.pulse();
+        let now = self.clock.elapsed();
+        let exchanged = self.core.exchange(now, mail.finished, self.pool.lost_workers());
+        for attempt in self.core.take_given_up() {
+            self.pool.give_up(&attempt);
+        }
+        self.pool.run(exchanged?);
+        let stepped = self.core.step(now)?;
+        if stepped.runs_decided {
+            self.progress.something_settled();
+        }
+        if stop.is_some() && self.core.is_empty() {
+            return Ok(After::Stopped);
+        }
+        Ok(if stepped.more { After::More } else { After::Idle { pulse: pulse? } })
+    }
+
+    /// Waits until there is something to do. It only reads, and next to nothing.
+    fn idle(&mut self, pulse: u64, stop: Option<Stop>) -> Result<(), Fault> {
+        // An attempt ends within microseconds as often as not: ask for no more than is needed.
+        if self.mailbox.wait(Duration::ZERO, stop) {
+            return Ok(());
+        }
+        let due = self.store.next_due()?;
+        let source = Arc::clone(&self.source);
+        let is_due = move |due: Option<Timestamp>| due.is_some_and(|due| due <= source.now());
+        let mut looked = false;
+        loop {
+            let now = self.clock.elapsed();
+            let wake_at = self.core.wake_at(now);
+            let until_due =
+                due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
+            let patience = POLL.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
+            if self.mailbox.wait(patience, stop) {
+                return Ok(());
+            }
+            if self.store.pulse()? != pulse {
+                self.progress.something_settled();
+                return Ok(());
+            }
+            if is_due(due) || self.clock.elapsed() >= wake_at {
+                return Ok(());
+            }
+            if !looked {
+                // Once per quiet time: nothing changed since.
+                looked = true;
+                self.warnings.look_for_unhandled_kinds(&*self.store)?;
+            }
+        }
+    }
+}
+
+enum After {
+    /// The next turn has something to do.
+    More,
+    /// Nothing is to be done until something changes, in the store above all: this was its pulse.
+    Idle {
+        pulse: u64,
+    },
+    Stopped,
+}
+
+/// Whether the store may do tomorrow what it could not do today.
+fn may_pass(fault: &Fault) -> bool {
+    matches!(fault, Fault::Busy(_) | Fault::CommitUnknown(_) | Fault::Io(_))
+}

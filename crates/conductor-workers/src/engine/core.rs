@@ -1,0 +1,366 @@
+//! The engine without threads: what it holds, and what it asks of the store, turn by turn.
+//!
+//! It knows no thread and no clock of its own: the time is a parameter, and the attempts that are to begin are handed
+//! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
+
+use super::ahead::Ahead;
+use crate::attempt::Attempt;
+use crate::store::EngineStore;
+use conductor_model::{AttemptFailure, Kind};
+use conductor_store::{
+    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
+    Settle, Source, Step, Turn, Want,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
+const ROWS_PER_STEP: u32 = 4000;
+/// How often dead engines and leases that ended are looked for.
+const RESCUE_EVERY: Duration = Duration::from_millis(250);
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// What it handles, and how many of each at once, if that is limited.
+    pub(crate) kinds: Vec<(Kind, Option<u32>)>,
+    /// How many attempts run at once.
+    pub(crate) workers: u32,
+    /// How long a claim holds without a heartbeat.
+    pub(crate) lease: Duration,
+}
+
+/// An attempt that ended, in whatever way.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) attempt: Arc<Attempt>,
+    pub(crate) ending: Ending,
+}
+
+/// What a turn of the steps came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stepped {
+    /// Whether another turn at once would find something to do.
+    pub(crate) more: bool,
+    /// Whether a run was decided.
+    pub(crate) runs_decided: bool,
+}
+
+/// The moment up to which the claims of this engine can be trusted, in milliseconds of its monotonic clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trust(Arc<AtomicU64>);
+
+impl Trust {
+    /// Whether an attempt may begin now.
+    pub(crate) fn holds(&self, now: Duration) -> bool {
+        millis(now) < self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, until: Duration) {
+        self.0.store(millis(until), Ordering::Release);
+    }
+}
+
+pub(crate) struct Core {
+    store: Arc<dyn EngineStore>,
+    source: Arc<Source>,
+    settings: Settings,
+    presence: Option<Presence>,
+    kinds: Vec<KindState>,
+    /// The kind that comes first in the next claim.
+    first_kind: usize,
+    held: HashMap<u64, Arc<Attempt>>,
+    /// Endings that the store has not taken yet.
+    endings: Vec<(Fence, Ending)>,
+    ahead: Ahead,
+    trust: Trust,
+    heartbeat_at: Duration,
+    rescue_at: Duration,
+    /// Attempts that began and whose handlers were told to give up, for whoever runs them.
+    given_up: Vec<Arc<Attempt>>,
+    /// No more claims.
+    draining: bool,
+}
+
+struct KindState {
+    held: u32,
+    turn: Turn,
+}
+
+impl Core {
+    pub(crate) fn new(
+        store: Arc<dyn EngineStore>,
+        source: Arc<Source>,
+        settings: Settings,
+        ahead: Ahead,
+    ) -> Self {
+        let kinds = settings.kinds.iter().map(|_| KindState { held: 0, turn: Turn::default() }).collect();
+        Self {
+            store,
+            source,
+            settings,
+            presence: None,
+            kinds,
+            first_kind: 0,
+            held: HashMap::new(),
+            endings: Vec::new(),
+            ahead,
+            trust: Trust::default(),
+            heartbeat_at: Duration::ZERO,
+            rescue_at: Duration::ZERO,
+            given_up: Vec::new(),
+            draining: false,
+        }
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust.clone()
+    }
+
+    /// Whether nothing is held, and every ending was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.endings.is_empty()
+    }
+
+    /// Takes in what finished, records it, and claims what is to begin next. So many workers are lost to handlers
+    /// that ignore the end of their time.
+    ///
+    /// After an error nothing is lost: the endings wait for the next turn.
+    pub(crate) fn exchange(
+        &mut self,
+        now: Duration,
+        finished: Vec<Finished>,
+        lost_workers: u32,
+    ) -> Result<Vec<Arc<Attempt>>, Fault> {
+        let count = finished.len();
+        for Finished { attempt, ending } in finished {
+            // One that is no longer held was settled by other means: its time was over, or its claim was lost.
+            if self.forget(&attempt) {
+                self.endings.push((attempt.fence, ending));
+            }
+        }
+        self.end_what_takes_too_long(now);
+        self.renew(now)?;
+        self.ahead.measure(now, count);
+        let claim = self.next_claim(lost_workers)?;
+        if self.endings.is_empty() && claim.is_none() {
+            return Ok(Vec::new());
+        }
+        let request = Settle {
+            endings: std::mem::take(&mut self.endings),
+            claim,
+            now: self.source.now(),
+            jitter: self.source.jitter(),
+        };
+        match self.store.settle(&request) {
+            // An ending whose fence no longer holds is somebody else's task by now.
+            Ok(settled) => Ok(self.take_on(now, request.claim, settled.claimed)),
+            Err(fault) => {
+                self.endings = request.endings;
+                Err(fault)
+            }
+        }
+    }
+
+    /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.
+    pub(crate) fn take_given_up(&mut self) -> Vec<Arc<Attempt>> {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// The turn that began with the last exchange is over.
+    pub(crate) fn turn_over(&mut self, now: Duration) {
+        self.ahead.turn_over(now);
+    }
+
+    /// Carries out one of each step that moves work on: rescue, retry, promote, fan out, aggregate.
+    pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
+        let (store, source) = (&*self.store, &*self.source);
+        let mut stepped = Stepped::default();
+        if now >= self.rescue_at {
+            let rescued = store.rescue(&Rescue::new(ROWS_PER_STEP, source))?;
+            stepped.more |= rescued.tasks > 0;
+            if !rescued.more {
+                self.rescue_at = now + RESCUE_EVERY;
+            }
+        }
+        let step = Step { scope: Scope::All, now: source.now(), limit: ROWS_PER_STEP };
+        stepped.more |= store.retry(&step)?.tasks > 0;
+        stepped.more |= store.promote(&step)?.tasks > 0;
+        let fan_out = FanOut { scope: Scope::All, now: step.now, ids: source.ids(ROWS_PER_STEP) };
+        stepped.more |= store.fan_out(&fan_out)?.children > 0;
+        let decided = store.aggregate(&step)?;
+        stepped.more |= decided.more;
+        stepped.runs_decided = decided.runs > 0;
+        Ok(stepped)
+    }
+
+    /// When this engine must look again, if nothing happens before: a heartbeat, a rescue, the end of an attempt's time.
+    pub(crate) fn wake_at(&self, now: Duration) -> Duration {
+        let mut at = self.rescue_at;
+        if !self.held.is_empty() {
+            at = at.min(self.heartbeat_at);
+        }
+        for attempt in self.held.values() {
+            if let Some(timeout) = attempt.timeout {
+                at = at.min(attempt.deadline().unwrap_or(now + timeout));
+            }
+        }
+        at
+    }
+
+    /// From now on nothing is claimed, and what has not begun is handed back.
+    pub(crate) fn drain(&mut self) -> Result<(), Fault> {
+        self.draining = true;
+        self.release(|attempt| attempt.take_back())
+    }
+
+    /// Hands everything back, also what has begun: its results will be stale, and its handlers are told.
+    pub(crate) fn abandon(&mut self) -> Result<(), Fault> {
+        self.draining = true;
+        self.release(|attempt| {
+            attempt.take_back();
+            attempt.signal.give();
+            true
+        })
+    }
+
+    fn release(&mut self, which: impl Fn(&Attempt) -> bool) -> Result<(), Fault> {
+        let given_up: Vec<_> = self.held.values().filter(|attempt| which(attempt)).cloned().collect();
+        for attempt in &given_up {
+            self.forget(attempt);
+        }
+        if given_up.is_empty() {
+            return Ok(());
+        }
+        let fences = given_up.iter().map(|attempt| attempt.fence).collect();
+        // What cannot be released now is rescued when this engine is gone.
+        self.store.release(&Release { fences, now: self.source.now() }).map(|_| ())
+    }
+
+    /// Stops holding an attempt; whether it was held.
+    fn forget(&mut self, attempt: &Attempt) -> bool {
+        let is_held = self.held.get(&attempt.fence.key).is_some_and(|held| held.fence == attempt.fence);
+        if is_held {
+            self.held.remove(&attempt.fence.key);
+            self.kinds[attempt.kind].held -= 1;
+        }
+        is_held
+    }
+
+    /// Stops holding an attempt that is no longer ours, or whose time is over. One that has not begun never will.
+    fn give_up(&mut self, attempt: Arc<Attempt>) {
+        self.forget(&attempt);
+        if !attempt.take_back() {
+            attempt.signal.give();
+            self.given_up.push(attempt);
+        }
+    }
+
+    fn end_what_takes_too_long(&mut self, now: Duration) {
+        let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
+        let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
+        for attempt in over {
+            self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
+            self.give_up(attempt);
+        }
+    }
+
+    /// The heartbeat: renews all leases with one request. A claim that is no longer there is given up.
+    fn renew(&mut self, now: Duration) -> Result<(), Fault> {
+        if self.held.is_empty() || now < self.heartbeat_at {
+            return Ok(());
+        }
+        let held: Vec<_> = self.held.values().cloned().collect();
+        let fences = held.iter().map(|attempt| attempt.fence).collect();
+        let request = Renew { fences, lease_ms: millis(self.settings.lease), now: self.source.now() };
+        let renewed = match self.store.renew(&request) {
+            Ok(renewed) => renewed,
+            Err(fault) => {
+                if !self.trust.holds(now) {
+                    // Too late: others may work on these by now. What has not begun will not.
+                    held.iter().for_each(|attempt| attempt.signal.give());
+                }
+                return Err(fault);
+            }
+        };
+        for (attempt, fenced) in held.iter().zip(renewed) {
+            if fenced == Fenced::Stale {
+                self.give_up(Arc::clone(attempt));
+            }
+        }
+        self.trust_from(now);
+        Ok(())
+    }
+
+    /// All claims were made or renewed at `now`, or later.
+    fn trust_from(&mut self, now: Duration) {
+        self.trust.set(now + self.settings.lease);
+        self.heartbeat_at = now + self.settings.lease / 3;
+    }
+
+    fn next_claim(&mut self, lost_workers: u32) -> Result<Option<Claim>, Fault> {
+        let workers = self.settings.workers.saturating_sub(lost_workers);
+        let most = if workers == 0 { 0 } else { workers + self.ahead.most() };
+        let limit = most.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+        if self.draining || limit == 0 || self.kinds.is_empty() {
+            return Ok(None);
+        }
+        let holder = match &self.presence {
+            Some(presence) => presence.holder(),
+            None => self.presence.insert(self.store.enlist(&Enlist::new(&self.source))?).holder(),
+        };
+        // Each kind comes first in its turn.
+        self.first_kind = (self.first_kind + 1) % self.kinds.len();
+        let want = |nth: usize| {
+            let kind = self.kind_at(nth);
+            let (name, most) = &self.settings.kinds[kind];
+            let state = &self.kinds[kind];
+            let limit = most.map_or(limit, |most| most.saturating_sub(state.held));
+            Want { kind: name.clone(), limit, turn: state.turn }
+        };
+        Ok(Some(Claim {
+            holder,
+            wants: (0..self.kinds.len()).map(want).collect(),
+            limit,
+            lease_ms: millis(self.settings.lease),
+            alone: !self.held.values().any(|attempt| attempt.alone),
+            now: self.source.now(),
+        }))
+    }
+
+    /// The kind that stands at that place of the present claim.
+    fn kind_at(&self, nth: usize) -> usize {
+        (self.first_kind + nth) % self.kinds.len()
+    }
+
+    fn take_on(&mut self, now: Duration, claim: Option<Claim>, claimed: Claimed) -> Vec<Arc<Attempt>> {
+        if claim.is_none() {
+            return Vec::new();
+        }
+        for (nth, turn) in claimed.turns.iter().enumerate() {
+            let kind = self.kind_at(nth);
+            self.kinds[kind].turn = *turn;
+        }
+        if self.held.is_empty() {
+            self.trust_from(now);
+        }
+        let mut attempts = Vec::with_capacity(claimed.tasks.len());
+        let mut bytes = 0;
+        for task in claimed.tasks {
+            let kind = self.kind_at(task.want);
+            bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
+            let attempt = Arc::new(Attempt::new(task, kind));
+            self.kinds[kind].held += 1;
+            self.held.insert(attempt.fence.key, Arc::clone(&attempt));
+            attempts.push(attempt);
+        }
+        self.ahead.weigh(attempts.len(), bytes);
+        attempts
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,92 @@
+//! What can go wrong with an engine.
+
+use conductor_model::{Invalid, Kind, RunId, TaskId};
+use conductor_store::{Fault, SubmitError};
+
+/// The engine cannot be built as it was described.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A kind that no task can have.
+    #[error("handler for {kind:?}: {why}")]
+    Kind {
+        /// The kind as it was given.
+        kind: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Two handlers for one kind.
+    #[error("there are two handlers for kind {0}; choose one")]
+    TwoHandlers(Kind),
+    /// A limit for a kind without a handler.
+    #[error("there is a limit for kind {0:?}, but no handler")]
+    LimitWithoutHandler(String),
+    /// A number that is out of its range.
+    #[error("{what} must be {range}")]
+    OutOfRange {
+        /// Which: `workers`.
+        what: &'static str,
+        /// What it may be, in words.
+        range: String,
+    },
+}
+
+/// A run was not submitted. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSubmitted {
+    /// The draft has issues.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The store refused it.
+    #[error(transparent)]
+    Refused(#[from] SubmitError),
+}
+
+/// The engine ended before the run was settled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The engine was stopped.
+    #[error("the engine was stopped")]
+    Stopped,
+    /// The store could not go on.
+    #[error("the store failed: {0}")]
+    Store(#[source] std::sync::Arc<Fault>),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// What is left of the run waits for others: see [`Blocked`].
+    #[error(transparent)]
+    Blocked(Blocked),
+}
+
+/// What is left of a run can only be moved by others than this engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The run.
+    pub run: RunId,
+    /// Kinds of ready tasks without a handler in this engine.
+    pub unhandled: Vec<Kind>,
+    /// Tasks that are held from outside, the first few of them.
+    pub outside: Vec<TaskId>,
+}
+
+impl std::error::Error for Blocked {}
+
+impl std::fmt::Display for Blocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "run {} waits for others:", self.run)?;
+        let mut sign = " ";
+        if !self.unhandled.is_empty() {
+            let kinds: Vec<&str> = self.unhandled.iter().map(Kind::as_str).collect();
+            write!(f, " this engine has no handler for {}", kinds.join(", "))?;
+            sign = "; ";
+        }
+        if !self.outside.is_empty() {
+            let tasks: Vec<String> = self.outside.iter().map(ToString::to_string).collect();
+            write!(f, "{sign}held from outside: {}", tasks.join(", "))?;
+        }
+        Ok(())
+    }
+}

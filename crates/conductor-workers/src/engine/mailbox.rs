@@ -1,0 +1,83 @@
+//! What others tell the thread that coordinates an engine.
+
+use super::core::Finished;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Attempts that finished, word that something may be ready, and the wish to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    mail: Mutex<Mail>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub(crate) finished: Vec<Finished>,
+    /// Somebody wrote something.
+    pub(crate) nudged: bool,
+    pub(crate) stop: Option<Stop>,
+}
+
+/// How an engine is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// When what runs has finished.
+    Graceful,
+    /// Now.
+    AtOnce,
+}
+
+impl Mailbox {
+    pub(crate) fn finished(&self, finished: Finished) {
+        let mut mail = self.lock();
+        mail.finished.push(finished);
+        // Whoever put the first one there woke the reader.
+        let first = mail.finished.len() == 1;
+        drop(mail);
+        if first {
+            self.arrived.notify_one();
+        }
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.arrived.notify_one();
+    }
+
+    /// Asks for a stop: a graceful one, and at the second time one at once.
+    pub(crate) fn stop(&self) {
+        let mut mail = self.lock();
+        mail.stop = Some(if mail.stop.is_some() { Stop::AtOnce } else { Stop::Graceful });
+        drop(mail);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn stop_at_once(&self) {
+        self.lock().stop = Some(Stop::AtOnce);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().stop.is_some()
+    }
+
+    /// Everything that arrived; the wish to stop stays.
+    pub(crate) fn take(&self) -> Mail {
+        let mut mail = self.lock();
+        let stop = mail.stop;
+        std::mem::replace(&mut *mail, Mail { stop, ..Mail::default() })
+    }
+
+    /// Waits so long, or until something arrives that was not `known`; whether it did.
+    pub(crate) fn wait(&self, patience: Duration, known: Option<Stop>) -> bool {
+        let mail = self.lock();
+        let nothing = |mail: &mut Mail| mail.finished.is_empty() && !mail.nudged && mail.stop == known;
+        let waited = self.arrived.wait_timeout_while(mail, patience, nothing);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,252 @@
+//! The engine: it claims ready tasks, runs their handlers, records what became of them, and takes the steps that follow.
+//!
+//! One thread coordinates (`coordinator.rs`): turn by turn it hands results to the store and takes the next claims, in one
+//! transaction (`core.rs`), and carries out the steps. Other threads run the handlers (`pool.rs`). Between the two there is
+//! a queue on one side and a mailbox on the other.
+
+pub(crate) mod ahead;
+mod builder;
+mod coordinator;
+pub(crate) mod core;
+mod error;
+mod mailbox;
+pub(crate) mod pool;
+mod progress;
+mod warning;
+
+pub use builder::{EngineBuilder, MAX_WORKERS};
+pub use error::{Blocked, BuildError, NotSubmitted, RunError};
+pub use warning::Warning;
+
+use crate::clock::{MachineClock, Monotonic};
+use crate::context::Shared;
+use crate::handler::Call;
+use crate::store::EngineStore;
+use ahead::Ahead;
+use conductor_model::{Kind, Run, RunDraft, RunId};
+use conductor_store::{Source, Submit};
+use coordinator::Coordinator;
+use core::{Core, Settings};
+use mailbox::Mailbox;
+use pool::{Pool, Queue};
+use progress::Progress;
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use warning::{Listener, Warnings};
+
+/// How many of each that a run waits for an error names.
+const NAMED: u32 = 10;
+/// How often whoever waits for a run looks whether it can still get on.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs tasks, in this process, out of a store that other engines may share.
+pub struct Engine {
+    store: Arc<dyn EngineStore>,
+    source: Arc<Source>,
+    kinds: HashSet<Kind>,
+    waits_for_others: bool,
+    mailbox: Arc<Mailbox>,
+    progress: Arc<Progress>,
+    /// What the threads are made of, until they are.
+    idle: Mutex<Option<Parts>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    store: Arc<dyn EngineStore>,
+    source: Arc<Source>,
+    settings: Settings,
+    handlers: Vec<Call>,
+    spare_threads: u32,
+    waits_for_others: bool,
+    listener: Listener,
+    #[cfg(feature = "tokio")]
+    runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Engine {
+    /// Describes an engine that works on this store: a store itself, or an `Arc` of one that others use too.
+    pub fn builder(store: impl EngineStore + 'static) -> EngineBuilder {
+        EngineBuilder::new(Arc::new(store))
+    }
+
+    fn of(parts: Parts) -> Self {
+        Self {
+            store: Arc::clone(&parts.store),
+            source: Arc::clone(&parts.source),
+            kinds: parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
+            waits_for_others: parts.waits_for_others,
+            mailbox: Arc::default(),
+            progress: Arc::default(),
+            idle: Mutex::new(Some(parts)),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// The store that it works on.
+    pub fn store(&self) -> &dyn EngineStore {
+        &*self.store
+    }
+
+    /// Submits a run, and wakes the engine.
+    ///
+    /// # Errors
+    /// [`NotSubmitted`]; nothing was written.
+    pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
+        let run = run.borrow().check()?;
+        let submitted = self.store.submit(&Submit::new(run, &self.source))?;
+        self.mailbox.nudge();
+        Ok(submitted.run)
+    }
+
+    /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
+    pub fn nudge(&self) {
+        self.mailbox.nudge();
+    }
+
+    /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
+    pub fn start(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(parts) = idle.take() else { return };
+        let coordinator = self.coordinator(parts);
+        let thread = thread::Builder::new().name("conductor-engine".into()).spawn(move || coordinator.run());
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(thread.expect("the system gives a thread to an engine"));
+    }
+
+    fn coordinator(&self, parts: Parts) -> Coordinator {
+        let clock: Arc<dyn Monotonic> = Arc::new(MachineClock::start());
+        let kinds: Vec<Kind> = parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect();
+        let workers = parts.settings.workers;
+        let core = Core::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.source),
+            parts.settings,
+            Ahead::at_least(0),
+        );
+        let shared = Arc::new(Shared {
+            store: Arc::clone(&parts.store),
+            clock: Arc::clone(&clock),
+            kinds: kinds.clone(),
+        });
+        let pool = Pool {
+            workers,
+            spare: parts.spare_threads,
+            handlers: parts.handlers,
+            shared,
+            mailbox: Arc::clone(&self.mailbox),
+            trust: core.trust(),
+            #[cfg(feature = "tokio")]
+            runtime: crate::asynchronous::Runtime::of(parts.runtime),
+            queue: Mutex::new(Queue::default()),
+            work: Condvar::new(),
+        };
+        Coordinator {
+            core,
+            pool: Arc::new(pool),
+            mailbox: Arc::clone(&self.mailbox),
+            progress: Arc::clone(&self.progress),
+            store: parts.store,
+            source: parts.source,
+            clock,
+            warnings: Warnings::new(kinds, parts.listener),
+        }
+    }
+
+    /// Works until the run is settled, by whichever engine; the run as it is then.
+    ///
+    /// The engine works on other runs meanwhile, and goes on in the background afterwards.
+    ///
+    /// # Errors
+    /// [`RunError`]: among others when nothing is left of the run but tasks that this engine cannot move, which are
+    /// named.
+    pub fn run_until_settled(&self, run: RunId) -> Result<Run, RunError> {
+        self.start();
+        loop {
+            let (seen, over) = self.progress.seen();
+            let found = self.store.run(run).map_err(|fault| RunError::Store(Arc::new(fault)))?;
+            let found = found.ok_or(RunError::UnknownRun(run))?;
+            if found.state.is_terminal() {
+                return Ok(found);
+            }
+            match over {
+                Some(Ok(())) => return Err(RunError::Stopped),
+                Some(Err(fault)) => return Err(RunError::Store(fault)),
+                None => {}
+            }
+            if !self.waits_for_others
+                && let Some(blocked) = self.blocked(run)?
+            {
+                return Err(RunError::Blocked(blocked));
+            }
+            self.progress.wait(seen, LOOK_EVERY);
+        }
+    }
+
+    /// Whether nothing is left of a run but what this engine cannot move.
+    fn blocked(&self, run: RunId) -> Result<Option<Blocked>, RunError> {
+        let waits = self.store.waits(run, NAMED).map_err(|fault| RunError::Store(Arc::new(fault)))?;
+        let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
+        if waits.others || is_handled || waits.ready.is_empty() && waits.outside.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Blocked { run, unhandled: waits.ready, outside: waits.outside }))
+    }
+
+    /// Works until it is stopped.
+    ///
+    /// # Errors
+    /// [`RunError::Store`] when the store cannot go on.
+    pub fn run_forever(&self) -> Result<(), RunError> {
+        self.start();
+        self.progress.wait_for_the_end().map_err(RunError::Store)
+    }
+
+    /// Something that can stop the engine from anywhere: another thread, a signal handler.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+/// Dropping an engine stops it gracefully, and waits for it.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.mailbox.is_stopping() {
+            self.mailbox.stop();
+        }
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the coordinator was shown when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+/// Stops an engine.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Stopper {
+    /// Asks the engine to stop. It claims nothing more, hands back what has not begun, and ends when what runs has
+    /// finished. Asked a second time it stops at once: what runs is handed back too, and done again by whoever claims it
+    /// next.
+    pub fn stop(&self) {
+        self.mailbox.stop();
+    }
+
+    /// Asks the engine to stop at once.
+    pub fn stop_at_once(&self) {
+        self.mailbox.stop_at_once();
+    }
+}

@@ -1,0 +1,166 @@
+//! The threads that run attempts.
+//!
+//! One queue, one lock: the engine puts attempts in, the threads take them out in turn and put what became of them into
+//! the mailbox. Threads come into being when they are needed. One whose handler goes on after its time is lost until the
+//! handler returns; a spare thread takes its place, as long as there are any.
+
+use super::core::{Finished, Trust};
+use super::mailbox::Mailbox;
+use crate::attempt::Attempt;
+use crate::context::{Context, Shared};
+use crate::handler::Call;
+use conductor_store::Ending;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How long a thread waits before it asks again whether claims can be trusted.
+const DISTRUST: Duration = Duration::from_millis(5);
+
+pub(crate) struct Pool {
+    pub(crate) workers: u32,
+    /// How many threads there may be beyond `workers`.
+    pub(crate) spare: u32,
+    pub(crate) handlers: Vec<Call>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) trust: Trust,
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: crate::asynchronous::Runtime,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) work: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    attempts: VecDeque<Arc<Attempt>>,
+    /// How many attempts run, not counting those that nobody waits for.
+    running: u32,
+    /// How many threads or futures are with attempts that nobody waits for.
+    lost: u32,
+    threads: u32,
+    idle: u32,
+    closed: bool,
+}
+
+impl Pool {
+    /// Puts attempts into the queue, in their order.
+    pub(crate) fn run(self: &Arc<Self>, attempts: Vec<Arc<Attempt>>) {
+        if attempts.is_empty() {
+            return;
+        }
+        let mut queue = self.lock();
+        queue.attempts.extend(attempts);
+        self.call_workers(&mut queue);
+    }
+
+    /// Nobody waits any longer for an attempt whose handler was told to give up.
+    pub(crate) fn give_up(self: &Arc<Self>, attempt: &Attempt) {
+        if attempt.began().is_some() && attempt.end() {
+            let mut queue = self.lock();
+            queue.running -= 1;
+            queue.lost += 1;
+            self.call_workers(&mut queue);
+        }
+    }
+
+    /// How many workers are lost for want of spare threads.
+    pub(crate) fn lost_workers(&self) -> u32 {
+        self.lock().lost.saturating_sub(self.spare)
+    }
+
+    /// Lets the threads end when they come back, and does not wait for them.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.attempts.clear();
+        drop(queue);
+        self.work.notify_all();
+    }
+
+    /// Wakes as many threads as can work now, or makes one.
+    fn call_workers(self: &Arc<Self>, queue: &mut Queue) {
+        let free = self.workers.saturating_sub(queue.running);
+        let wanted = free.min(u32::try_from(queue.attempts.len()).unwrap_or(u32::MAX));
+        for _ in 0..wanted.min(queue.idle) {
+            self.work.notify_one();
+        }
+        for _ in queue.idle..wanted {
+            if queue.threads >= self.workers + self.spare {
+                break;
+            }
+            let pool = Arc::clone(self);
+            // Without a thread the attempt waits for one of the others; without any, for the next call.
+            let made = thread::Builder::new().name("conductor-worker".into()).spawn(move || pool.work());
+            if made.is_err() {
+                break;
+            }
+            queue.threads += 1;
+        }
+    }
+
+    /// The life of a thread.
+    fn work(self: Arc<Self>) {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                queue.threads -= 1;
+                return;
+            }
+            let next = if queue.running < self.workers { queue.attempts.pop_front() } else { None };
+            let Some(attempt) = next else {
+                queue.idle += 1;
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+                continue;
+            };
+            let now = self.shared.clock.elapsed();
+            if !self.trust.holds(now) {
+                if !attempt.is_taken_back() {
+                    queue.attempts.push_front(attempt);
+                }
+                queue = self.work.wait_timeout(queue, DISTRUST).unwrap_or_else(PoisonError::into_inner).0;
+            } else if attempt.begin(now) {
+                queue.running += 1;
+                drop(queue);
+                self.call(attempt);
+                queue = self.lock();
+            }
+        }
+    }
+
+    fn call(self: &Arc<Self>, attempt: Arc<Attempt>) {
+        let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
+        match &self.handlers[attempt.kind] {
+            Call::Plain(handler) => {
+                let ending = handler(context);
+                self.came_back(attempt, ending);
+            }
+            #[cfg(feature = "tokio")]
+            Call::Asynchronous(handler) => self.runtime.run(self, attempt, handler(context)),
+        }
+    }
+
+    /// A handler returned, or was dropped.
+    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Ending) {
+        let mut queue = self.lock();
+        if attempt.end() {
+            queue.running -= 1;
+        } else {
+            queue.lost -= 1;
+        }
+        drop(queue);
+        self.mailbox.finished(Finished { attempt, ending });
+    }
+
+    /// A place became free that no thread of the pool noticed.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wake(self: &Arc<Self>) {
+        self.call_workers(&mut self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,109 @@
+//! Handlers: functions of the user's, and how they are called.
+
+use crate::{Context, TaskError};
+use conductor_model::{AttemptFailure, Json};
+use conductor_store::Ending;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+
+/// Does the work of a kind: a function from an input and a [`Context`] to an output.
+///
+/// Implemented for `Fn(I, Context) -> Result<O, TaskError>`, where `I` is read from the task's input and `O` is written as
+/// its output, and with the feature `tokio` for `Fn(I, Context) -> impl Future<Output = Result<O, TaskError>>`. `M` tells
+/// the two apart and is always inferred. A task without an input gives `null`: `()` or an `Option` reads it.
+pub trait Handler<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn erased(self) -> Erased;
+}
+
+/// A handler whose types are forgotten.
+#[doc(hidden)]
+pub struct Erased(pub(crate) Call);
+
+/// Calls a plain handler.
+pub(crate) type Plain = Box<dyn Fn(Context) -> Ending + Send + Sync>;
+/// Calls an asynchronous handler.
+#[cfg(feature = "tokio")]
+pub(crate) type Asynchronous =
+    Box<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Ending> + Send>> + Send + Sync>;
+
+pub(crate) enum Call {
+    Plain(Plain),
+    #[cfg(feature = "tokio")]
+    Asynchronous(Asynchronous),
+}
+
+/// Marks a plain handler.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct IsPlain<I, O>(std::marker::PhantomData<(I, O)>);
+
+impl<F, I, O> Handler<IsPlain<I, O>> for F
+where
+    F: Fn(I, Context) -> Result<O, TaskError> + Send + Sync + 'static,
+    I: DeserializeOwned,
+    O: Serialize,
+{
+    fn erased(self) -> Erased {
+        Erased(Call::Plain(Box::new(move |context| {
+            let call =
+                AssertUnwindSafe(|| ending(read_input(&context).and_then(|input| self(input, context))));
+            catch_unwind(call).unwrap_or_else(|panic| panicked(&*panic))
+        })))
+    }
+}
+
+/// Marks an asynchronous handler.
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct IsAsynchronous<I, O>(std::marker::PhantomData<(I, O)>);
+
+#[cfg(feature = "tokio")]
+impl<F, T, I, O> Handler<IsAsynchronous<I, (T, O)>> for F
+where
+    F: Fn(I, Context) -> T + Send + Sync + 'static,
+    T: Future<Output = Result<O, TaskError>> + Send + 'static,
+    I: DeserializeOwned,
+    O: Serialize,
+{
+    fn erased(self) -> Erased {
+        Erased(Call::Asynchronous(Box::new(move |context| match read_input(&context) {
+            Ok(input) => {
+                let work = self(input, context);
+                Box::pin(async move { ending(work.await) })
+            }
+            Err(error) => Box::pin(async move { ending::<()>(Err(error)) }),
+        })))
+    }
+}
+
+fn read_input<I: DeserializeOwned>(context: &Context) -> Result<I, TaskError> {
+    let input = context.attempt.input.as_ref().map_or("null", Json::as_str);
+    serde_json::from_str(input)
+        .map_err(|error| TaskError::fatal(format!("the input does not fit the handler: {error}")))
+}
+
+/// How an attempt ended by what its handler returned. An output that is `null`, such as that of `()`, is none.
+fn ending<O: Serialize>(result: Result<O, TaskError>) -> Ending {
+    let output = match result.map(|output| Json::of(&output)) {
+        Ok(Ok(output)) => output,
+        Ok(Err(issue)) => {
+            return Ending::Failed(AttemptFailure::fatal(format!("the output cannot be kept: {issue}")));
+        }
+        Err(error) => return Ending::Failed(error.into_failure()),
+    };
+    Ending::Succeeded { output: (output.as_str() != "null").then_some(output) }
+}
+
+/// A panic is a failure with its message; another attempt could help.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Ending {
+    let said =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let error = format!("panicked: {}", said.unwrap_or("without a message"));
+    Ending::Failed(AttemptFailure::error(error))
+}

@@ -1,0 +1,8 @@
+//! What an engine needs of a store.
+
+use conductor_store::{Query, Store};
+
+/// A store that an engine can work on: it takes requests and answers questions. Every store is one.
+pub trait EngineStore: Store + Query {}
+
+impl<S: Store + Query + ?Sized> EngineStore for S {}
