@@ -43,6 +43,7 @@ mod settle_all;
 mod signal;
 mod store;
 mod task_error;
+pub mod testing;
 
 pub use context::Context;
 pub use engine::{

@@ -108,6 +108,9 @@ impl Engine {
     }
 
     /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
     pub fn start(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(parts) = idle.take() else { return };
