@@ -11,7 +11,7 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
-  bench [args…]       run the benches of conductor-store; args go to `cargo bench`
+  bench [args…]       run the benches, each beside its floor; args go to `cargo bench`
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
                       steps: fmt, clippy, alone, test, doc, deny, package, demo
   help                print this";

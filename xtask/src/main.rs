@@ -45,7 +45,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo(args),
         Command::Test(args) => test(args),
         Command::Tidy { bless } => tidy::run(bless),
-        Command::Bench(args) => cargo::here(["bench", "--package", "conductor-store"], args),
+        Command::Bench(args) => cargo::here(
+            ["bench", "--package", "conductor-store", "--package", "conductor-workers", "--benches"],
+            args,
+        ),
         Command::Ci { skip } => ci::run(&skip),
     }
 }
