@@ -15,13 +15,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Bench = fn(u32) -> Outcome<()>;
 
 const ROUNDS: usize = 5;
 const FLOOR_BATCH: u32 = 1000;
 
 fn main() -> Outcome<()> {
     let tasks: u32 = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(100_000);
-    let benches: [(&str, fn(u32) -> Outcome<()>); 4] =
+    let benches: [(&str, Bench); 4] =
         [("drain", drain), ("latency", latency), ("idle", idle), ("memory", memory)];
     let asked: Vec<String> = std::env::args().collect();
     let all = !benches.iter().any(|(name, _)| asked.iter().any(|arg| arg == name));
@@ -37,6 +38,7 @@ fn open(path: &Path, synchronous: Synchronous) -> Outcome<Arc<SqliteStore>> {
     Ok(Arc::new(SqliteStore::open_with(path, SqliteOptions::default().synchronous(synchronous))?))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of every handler")]
 fn noop(_: serde_json::Value, _: Context) -> Result<(), TaskError> {
     Ok(())
 }

@@ -5,7 +5,6 @@ use crate::engine::pool::Pool;
 use crate::handler::panicked;
 use conductor_model::AttemptFailure;
 use conductor_store::Ending;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 
@@ -31,7 +30,7 @@ impl Runtime {
         &self,
         pool: &Arc<Pool>,
         attempt: Arc<Attempt>,
-        future: Pin<Box<dyn Future<Output = Ending> + Send>>,
+        future: impl Future<Output = Ending> + Send + 'static,
     ) {
         let handle = self.handle.get_or_init(|| {
             let runtime = self.own.get_or_init(|| {
@@ -43,16 +42,38 @@ impl Runtime {
         let work = handle.spawn(future);
         let drop_it = work.abort_handle();
         attempt.signal.on_given(move || drop_it.abort());
-        let pool = Arc::clone(pool);
+        let back = Back { pool: Arc::clone(pool), attempt, ending: None };
         handle.spawn(async move {
-            let ending = work.await.unwrap_or_else(|error| match error.try_into_panic() {
-                Ok(panic) => panicked(&*panic),
-                // It was dropped: whatever is said of it is not recorded.
-                Err(_) => Ending::Failed(AttemptFailure::TimedOut),
-            });
-            pool.came_back(attempt, ending);
-            pool.wake();
+            let ending = match work.await {
+                Ok(ending) => Some(ending),
+                Err(error) => error.try_into_panic().ok().map(|panic| panicked(&*panic)),
+            };
+            back.with(ending);
         });
+    }
+}
+
+/// Says that an attempt came back, in whatever way: a runtime that is shut down drops what it runs.
+struct Back {
+    pool: Arc<Pool>,
+    attempt: Arc<Attempt>,
+    /// `None` when it was dropped: that is recorded only if nobody else has settled the attempt.
+    ending: Option<Ending>,
+}
+
+impl Back {
+    fn with(mut self, ending: Option<Ending>) {
+        self.ending = ending;
+    }
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        let ending = self.ending.take();
+        let ending =
+            ending.unwrap_or_else(|| Ending::Failed(AttemptFailure::error("the runtime was shut down")));
+        self.pool.came_back(Arc::clone(&self.attempt), ending);
+        self.pool.wake();
     }
 }
 

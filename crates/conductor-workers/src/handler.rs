@@ -9,6 +9,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 
 /// Does the work of a kind: a function from an input and a [`Context`] to an output.
 ///
@@ -29,7 +31,7 @@ pub(crate) type Plain = Box<dyn Fn(Context) -> Ending + Send + Sync>;
 /// Calls an asynchronous handler.
 #[cfg(feature = "tokio")]
 pub(crate) type Asynchronous =
-    Box<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Ending> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Ending> + Send>> + Send + Sync>;
 
 pub(crate) enum Call {
     Plain(Plain),
@@ -72,7 +74,7 @@ where
     O: Serialize,
 {
     fn erased(self) -> Erased {
-        Erased(Call::Asynchronous(Box::new(move |context| match read_input(&context) {
+        Erased(Call::Asynchronous(Arc::new(move |context| match read_input(&context) {
             Ok(input) => {
                 let work = self(input, context);
                 Box::pin(async move { ending(work.await) })

@@ -9,6 +9,7 @@ use crate::store::EngineStore;
 use conductor_model::{DEFAULT_LEASE_MS, Kind, MAX_LEASE_MS};
 use conductor_store::Source;
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::num::NonZero;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl EngineBuilder {
             spare_threads: workers,
             lease: Duration::from_millis(DEFAULT_LEASE_MS),
             waits_for_others: false,
-            listener: Box::new(|warning: &Warning| eprintln!("conductor: {warning}")),
+            listener: Box::new(print),
             #[cfg(feature = "tokio")]
             runtime: None,
         }
@@ -157,6 +158,11 @@ impl EngineBuilder {
             runtime: self.runtime,
         }))
     }
+}
+
+/// Unlike `eprintln!`, without a panic when nobody reads standard error any more.
+fn print(warning: &Warning) {
+    let _ = writeln!(std::io::stderr(), "conductor: {warning}");
 }
 
 impl std::fmt::Debug for EngineBuilder {

@@ -2,19 +2,19 @@
 
 use super::core::Core;
 use super::mailbox::{Mailbox, Stop};
+use super::patience::Patience;
 use super::pool::Pool;
-use super::progress::Progress;
+use super::progress::{End, Progress};
 use super::warning::Warnings;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
 use conductor_store::{Fault, Source};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often an idle engine looks whether another process wrote something.
 const POLL: Duration = Duration::from_millis(50);
-/// How long an engine goes on asking a store that fails.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Coordinator {
     pub(crate) core: Core,
@@ -30,47 +30,49 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Works until it is told to stop, or until the store fails for too long.
     pub(crate) fn run(mut self) {
-        let ended = self.work();
+        // Whoever waits for this engine must not wait for ever, whatever happens here.
+        let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
+            Ok(Ok(())) => End::Stopped,
+            Ok(Err(fault)) => End::Failed(Arc::new(fault)),
+            Err(_) => End::Panicked,
+        };
         self.pool.close();
+        self.core.give_everything_up();
         // Only now others may take what is still held.
         drop(self.core);
-        self.progress.over(ended.err());
+        self.progress.over(end);
     }
 
     fn work(&mut self) -> Result<(), Fault> {
-        let mut failing_since = None;
+        let mut patience = Patience::default();
         let mut stop = None;
         loop {
             let turn = self.turn(&mut stop);
-            let now = self.clock.elapsed();
-            self.core.turn_over(now);
-            match turn {
+            self.core.turn_over(self.clock.elapsed());
+            let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
-                Ok(After::More) => failing_since = None,
-                Ok(After::Idle { pulse }) => {
-                    failing_since = None;
-                    self.idle(pulse, stop)?;
-                }
-                Err(fault) => {
-                    let since = *failing_since.get_or_insert(now);
-                    if !may_pass(&fault) || now.saturating_sub(since) > PATIENCE {
-                        return Err(fault);
-                    }
+                Ok(After::More) => Ok(()),
+                Ok(After::Idle { pulse }) => self.idle(pulse, stop),
+                Err(fault) => Err(fault),
+            };
+            match went_on {
+                Ok(()) => patience = Patience::default(),
+                Err(fault) if patience.is_left(&fault, self.clock.elapsed()) => {
                     self.mailbox.wait(POLL, stop);
                 }
+                Err(fault) => return Err(fault),
             }
         }
     }
 
     fn turn(&mut self, stop: &mut Option<Stop>) -> Result<After, Fault> {
-        let mail = self.mailbox.take();
+        let mut mail = self.mailbox.take();
         if mail.stop != *stop {
             *stop = mail.stop;
+            // What finished is recorded in any case, also when nothing can be handed back at this moment.
+            self.core.take_in(std::mem::take(&mut mail.finished));
             match mail.stop {
-                Some(Stop::AtOnce) => {
-                    self.core.abandon()?;
-                    return Ok(After::Stopped);
-                }
+                Some(Stop::AtOnce) => self.core.abandon()?,
                 Some(Stop::Graceful) => self.core.drain()?,
                 None => {}
             }
@@ -83,6 +85,9 @@ impl Coordinator {
             self.pool.give_up(&attempt);
         }
         self.pool.run(exchanged?);
+        if *stop == Some(Stop::AtOnce) && self.core.is_empty() {
+            return Ok(After::Stopped);
+        }
         let stepped = self.core.step(now)?;
         if stepped.runs_decided {
             self.progress.something_settled();
@@ -136,9 +141,4 @@ enum After {
         pulse: u64,
     },
     Stopped,
-}
-
-/// Whether the store may do tomorrow what it could not do today.
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault, Fault::Busy(_) | Fault::CommitUnknown(_) | Fault::Io(_))
 }

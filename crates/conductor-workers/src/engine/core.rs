@@ -75,6 +75,8 @@ pub(crate) struct Core {
     held: BTreeMap<u64, Arc<Attempt>>,
     /// Endings that the store has not taken yet.
     endings: Vec<(Fence, Ending)>,
+    /// Claims that are handed back and that the store has not taken yet.
+    releases: Vec<Fence>,
     ahead: Ahead,
     trust: Trust,
     heartbeat_at: Duration,
@@ -107,6 +109,7 @@ impl Core {
             first_kind: 0,
             held: BTreeMap::new(),
             endings: Vec::new(),
+            releases: Vec::new(),
             ahead,
             trust: Trust::default(),
             heartbeat_at: Duration::ZERO,
@@ -120,15 +123,25 @@ impl Core {
         self.trust.clone()
     }
 
-    /// Whether nothing is held, and every ending was taken.
+    /// Whether nothing is held, and every ending and release was taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.endings.is_empty()
+        self.held.is_empty() && self.endings.is_empty() && self.releases.is_empty()
+    }
+
+    /// Takes in what finished, to be recorded by the next exchange.
+    pub(crate) fn take_in(&mut self, finished: Vec<Finished>) {
+        for Finished { attempt, ending } in finished {
+            // One that is no longer held was settled by other means: its time was over, or its claim was lost.
+            if self.forget(&attempt) {
+                self.endings.push((attempt.fence, ending));
+            }
+        }
     }
 
     /// Takes in what finished, records it, and claims what is to begin next. So many workers are lost to handlers
     /// that ignore the end of their time.
     ///
-    /// After an error nothing is lost: the endings wait for the next turn.
+    /// After an error nothing is lost: the endings and the releases wait for the next turn.
     pub(crate) fn exchange(
         &mut self,
         now: Duration,
@@ -136,13 +149,9 @@ impl Core {
         lost_workers: u32,
     ) -> Result<Vec<Arc<Attempt>>, Fault> {
         let count = finished.len();
-        for Finished { attempt, ending } in finished {
-            // One that is no longer held was settled by other means: its time was over, or its claim was lost.
-            if self.forget(&attempt) {
-                self.endings.push((attempt.fence, ending));
-            }
-        }
+        self.take_in(finished);
         self.end_what_takes_too_long(now);
+        self.hand_back()?;
         self.renew(now)?;
         self.ahead.measure(now, count);
         let claim = self.next_claim(lost_workers)?;
@@ -211,7 +220,7 @@ impl Core {
         self.rescue_at
     }
 
-    /// From now on nothing is claimed, and what has not begun is handed back.
+    /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
     pub(crate) fn drain(&mut self) -> Result<(), Fault> {
         self.draining = true;
         self.release(Attempt::take_back)
@@ -231,13 +240,33 @@ impl Core {
         let given_up: Vec<_> = self.held.values().filter(|attempt| which(attempt)).cloned().collect();
         for attempt in &given_up {
             self.forget(attempt);
+            self.releases.push(attempt.fence);
         }
-        if given_up.is_empty() {
+        self.hand_back()
+    }
+
+    fn hand_back(&mut self) -> Result<(), Fault> {
+        if self.releases.is_empty() {
             return Ok(());
         }
-        let fences = given_up.iter().map(|attempt| attempt.fence).collect();
-        // What cannot be released now is rescued when this engine is gone.
-        self.store.release(&Release { fences, now: self.source.now() }).map(|_| ())
+        let request = Release { fences: std::mem::take(&mut self.releases), now: self.source.now() };
+        match self.store.release(&request) {
+            // A claim that is no longer there is somebody else's by now.
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                // Otherwise these would be rescued when this engine is gone, and each pay with a retry.
+                self.releases = request.fences;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back.
+    pub(crate) fn give_everything_up(&mut self) {
+        for attempt in std::mem::take(&mut self.held).into_values() {
+            attempt.take_back();
+            attempt.signal.give();
+        }
     }
 
     /// Stops holding an attempt; whether it was held.
@@ -280,9 +309,9 @@ impl Core {
             Ok(renewed) => renewed,
             Err(fault) => {
                 if !self.trust.holds(now) {
-                    // Too late: others may work on these by now. What has not begun will not.
-                    for attempt in &held {
-                        attempt.signal.give();
+                    // Too late: others may work on these by now. What has not begun waits until it is known.
+                    for attempt in held.into_iter().filter(|attempt| attempt.began().is_some()) {
+                        self.give_up(attempt);
                     }
                 }
                 return Err(fault);
@@ -352,6 +381,10 @@ impl Core {
             let kind = self.kind_at(task.want);
             bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
             let attempt = Arc::new(Attempt::new(task, kind));
+            // Its last claim was lost while this engine stood still, and nobody has told it yet.
+            if let Some(lost) = self.held.get(&attempt.fence.key).cloned() {
+                self.give_up(lost);
+            }
             self.kinds[kind].held += 1;
             self.held.insert(attempt.fence.key, Arc::clone(&attempt));
             attempts.push(attempt);

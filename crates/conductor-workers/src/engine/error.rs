@@ -53,6 +53,9 @@ pub enum RunError {
     /// The store could not go on.
     #[error("the store failed: {0}")]
     Store(#[source] std::sync::Arc<Fault>),
+    /// The engine's own thread panicked: in the listener for warnings, in a store of the caller's, or by a mistake of ours.
+    #[error("the engine panicked")]
+    Panicked,
     /// There is no such run.
     #[error("there is no run {0}")]
     UnknownRun(RunId),

@@ -10,6 +10,7 @@ mod coordinator;
 pub(crate) mod core;
 mod error;
 mod mailbox;
+mod patience;
 pub(crate) mod pool;
 mod progress;
 mod warning;
@@ -24,20 +25,21 @@ use crate::handler::Call;
 use crate::store::EngineStore;
 use ahead::Ahead;
 use conductor_model::{Kind, Run, RunDraft, RunId};
-use conductor_store::{Source, Submit};
+use conductor_store::{Fault, MAX_PAGE, Source, Submit};
 use coordinator::Coordinator;
 use core::{Core, Settings};
 use mailbox::Mailbox;
+use patience::Patience;
 use pool::{Pool, Queue};
-use progress::Progress;
+use progress::{End, Progress};
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use warning::{Listener, Warnings};
 
 /// How many of each that a run waits for an error names.
-const NAMED: u32 = 10;
+const NAMED: usize = 10;
 /// How often whoever waits for a run looks whether it can still get on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -110,7 +112,7 @@ impl Engine {
     /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
     ///
     /// # Panics
-    /// When the system gives no thread.
+    /// When the system has no thread left for it.
     pub fn start(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(parts) = idle.take() else { return };
@@ -168,44 +170,64 @@ impl Engine {
     /// named.
     pub fn run_until_settled(&self, run: RunId) -> Result<Run, RunError> {
         self.start();
+        let (started, mut patience) = (Instant::now(), Patience::default());
         loop {
-            let (seen, over) = self.progress.seen();
-            let found = self.store.run(run).map_err(|fault| RunError::Store(Arc::new(fault)))?;
-            let found = found.ok_or(RunError::UnknownRun(run))?;
-            if found.state.is_terminal() {
-                return Ok(found);
-            }
-            match over {
-                Some(Ok(())) => return Err(RunError::Stopped),
-                Some(Err(fault)) => return Err(RunError::Store(fault)),
-                None => {}
-            }
-            if !self.waits_for_others
-                && let Some(blocked) = self.blocked(run)?
-            {
-                return Err(RunError::Blocked(blocked));
+            let (seen, end) = self.progress.seen();
+            let is_over = end.is_some();
+            match self.look(run, end) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => patience = Patience::default(),
+                Err(RunError::Store(fault)) if !is_over && patience.is_left(&fault, started.elapsed()) => {}
+                Err(error) => return Err(error),
             }
             self.progress.wait(seen, LOOK_EVERY);
         }
     }
 
+    /// The run, if it is settled, and why it will not be by this engine. `end` is how the engine ended before this look.
+    fn look(&self, run: RunId, end: Option<End>) -> Result<Option<Run>, RunError> {
+        let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
+        if found.state.is_terminal() {
+            return Ok(Some(found));
+        }
+        match end {
+            Some(End::Stopped) => return Err(RunError::Stopped),
+            Some(End::Failed(fault)) => return Err(RunError::Store(fault)),
+            Some(End::Panicked) => return Err(RunError::Panicked),
+            None => {}
+        }
+        if !self.waits_for_others
+            && let Some(blocked) = self.blocked(run)?
+        {
+            return Err(RunError::Blocked(blocked));
+        }
+        Ok(None)
+    }
+
     /// Whether nothing is left of a run but what this engine cannot move.
     fn blocked(&self, run: RunId) -> Result<Option<Blocked>, RunError> {
-        let waits = self.store.waits(run, NAMED).map_err(|fault| RunError::Store(Arc::new(fault)))?;
+        // All of them, not the first few: the one that this engine handles may come last.
+        let mut waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
         let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
         if waits.others || is_handled || waits.ready.is_empty() && waits.outside.is_empty() {
             return Ok(None);
         }
+        waits.ready.truncate(NAMED);
+        waits.outside.truncate(NAMED);
         Ok(Some(Blocked { run, unhandled: waits.ready, outside: waits.outside }))
     }
 
     /// Works until it is stopped.
     ///
     /// # Errors
-    /// [`RunError::Store`] when the store cannot go on.
+    /// [`RunError::Store`] when the store cannot go on, and [`RunError::Panicked`].
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
-        self.progress.wait_for_the_end().map_err(RunError::Store)
+        match self.progress.wait_for_the_end() {
+            End::Stopped => Ok(()),
+            End::Failed(fault) => Err(RunError::Store(fault)),
+            End::Panicked => Err(RunError::Panicked),
+        }
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.
@@ -252,4 +274,8 @@ impl Stopper {
     pub fn stop_at_once(&self) {
         self.mailbox.stop_at_once();
     }
+}
+
+fn failed(fault: Fault) -> RunError {
+    RunError::Store(Arc::new(fault))
 }

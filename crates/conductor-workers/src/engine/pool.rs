@@ -40,7 +40,10 @@ pub(crate) struct Queue {
     /// How many threads or futures are with attempts that nobody waits for.
     lost: u32,
     threads: u32,
+    /// How many threads wait, not counting those that were called.
     idle: u32,
+    /// How many waiting threads were called and have not woken up yet.
+    called: u32,
     closed: bool,
 }
 
@@ -57,8 +60,9 @@ impl Pool {
 
     /// Nobody waits any longer for an attempt whose handler was told to give up.
     pub(crate) fn give_up(self: &Arc<Self>, attempt: &Attempt) {
+        // Under the lock: whoever ends it second counts on what the first one counted.
+        let mut queue = self.lock();
         if attempt.began().is_some() && attempt.end() {
-            let mut queue = self.lock();
             queue.running -= 1;
             queue.lost += 1;
             self.call_workers(&mut queue);
@@ -79,14 +83,16 @@ impl Pool {
         self.work.notify_all();
     }
 
-    /// Wakes as many threads as can work now, or makes one.
+    /// Wakes as many threads as can work now, and makes those that are missing.
     fn call_workers(self: &Arc<Self>, queue: &mut Queue) {
-        let free = self.workers.saturating_sub(queue.running);
-        let wanted = free.min(u32::try_from(queue.attempts.len()).unwrap_or(u32::MAX));
-        for _ in 0..wanted.min(queue.idle) {
+        let wanted = self.threads_wanted(queue).saturating_sub(queue.called);
+        let waiting = wanted.min(queue.idle);
+        for _ in 0..waiting {
+            queue.idle -= 1;
+            queue.called += 1;
             self.work.notify_one();
         }
-        for _ in queue.idle..wanted {
+        for _ in waiting..wanted {
             if queue.threads >= self.workers + self.spare {
                 break;
             }
@@ -100,6 +106,16 @@ impl Pool {
         }
     }
 
+    /// How many threads it takes to begin what may begin now: a plain handler keeps its thread, while one thread begins
+    /// any number of asynchronous ones.
+    fn threads_wanted(&self, queue: &Queue) -> u32 {
+        let free = self.workers.saturating_sub(queue.running) as usize;
+        let next = queue.attempts.iter().take(free);
+        let plain = next.filter(|attempt| matches!(self.handlers[attempt.kind], Call::Plain(_))).count();
+        let threads = plain + usize::from(plain < free.min(queue.attempts.len()));
+        u32::try_from(threads).unwrap_or(u32::MAX)
+    }
+
     /// The life of a thread.
     fn work(self: Arc<Self>) {
         let mut queue = self.lock();
@@ -111,16 +127,21 @@ impl Pool {
             let next = if queue.running < self.workers { queue.attempts.pop_front() } else { None };
             let Some(attempt) = next else {
                 queue.idle += 1;
-                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.idle -= 1;
+                let not_called = |queue: &mut Queue| queue.called == 0 && !queue.closed;
+                queue = self.work.wait_while(queue, not_called).unwrap_or_else(PoisonError::into_inner);
+                queue.called = queue.called.saturating_sub(1);
                 continue;
             };
             let now = self.shared.clock.elapsed();
+            if attempt.is_taken_back() {
+                continue;
+            }
             if !self.trust.holds(now) {
-                if !attempt.is_taken_back() {
-                    queue.attempts.push_front(attempt);
-                }
-                queue = self.work.wait_timeout(queue, DISTRUST).unwrap_or_else(PoisonError::into_inner).0;
+                queue.attempts.push_front(attempt);
+                drop(queue);
+                // Not on the condition: whoever is called there must take what is ready.
+                thread::sleep(DISTRUST);
+                queue = self.lock();
             } else if attempt.begin(now) {
                 queue.running += 1;
                 drop(queue);
@@ -138,7 +159,11 @@ impl Pool {
                 self.came_back(attempt, ending);
             }
             #[cfg(feature = "tokio")]
-            Call::Asynchronous(handler) => self.runtime.run(self, attempt, handler(context)),
+            Call::Asynchronous(handler) => {
+                let handler = Arc::clone(handler);
+                // The handler is called on the runtime too: it may need it before its first await, and it may panic.
+                self.runtime.run(self, attempt, async move { handler(context).await });
+            }
         }
     }
 

@@ -14,8 +14,18 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct State {
     settled: u64,
-    /// The engine ended, by its own will or by an error.
-    over: Option<Result<(), Arc<Fault>>>,
+    over: Option<End>,
+}
+
+/// How an engine ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// It was asked to.
+    Stopped,
+    /// The store could not go on.
+    Failed(Arc<Fault>),
+    /// Its own thread panicked.
+    Panicked,
 }
 
 impl Progress {
@@ -24,13 +34,13 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    pub(crate) fn over(&self, fault: Option<Fault>) {
-        self.lock().over = Some(fault.map_or(Ok(()), |fault| Err(Arc::new(fault))));
+    pub(crate) fn over(&self, end: End) {
+        self.lock().over = Some(end);
         self.changed.notify_all();
     }
 
     /// The count, and how the engine ended, if it did.
-    pub(crate) fn seen(&self) -> (u64, Option<Result<(), Arc<Fault>>>) {
+    pub(crate) fn seen(&self) -> (u64, Option<End>) {
         let state = self.lock();
         (state.settled, state.over.clone())
     }
@@ -42,10 +52,10 @@ impl Progress {
     }
 
     /// Waits until the engine ended.
-    pub(crate) fn wait_for_the_end(&self) -> Result<(), Arc<Fault>> {
+    pub(crate) fn wait_for_the_end(&self) -> End {
         let running = |state: &mut State| state.over.is_none();
         let state = self.changed.wait_while(self.lock(), running).unwrap_or_else(PoisonError::into_inner);
-        state.over.clone().unwrap_or(Ok(()))
+        state.over.clone().unwrap_or(End::Stopped)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
