@@ -205,7 +205,8 @@ impl Ready {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             row: TaskRow::read(row)?,
-            index: row.get(TaskRow::COLUMNS)?,
+            // For steps, which a row that another program changed never stops: an ordinal that is none is 0.
+            index: u32::try_from(row.get::<_, i64>(TaskRow::COLUMNS)?).unwrap_or(0),
             timeout_ms: row.get(TaskRow::COLUMNS + 1)?,
             input: rows::text(row, TaskRow::COLUMNS + 2).map_err(|error| error.to_string()),
         })
