@@ -12,8 +12,9 @@ Usage: cargo xtask <command>
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
   bench [args…]       run the benches, each beside its floor; args go to `cargo bench`
+  planted [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
-                      steps: fmt, clippy, alone, test, doc, deny, package, demo
+                      steps: fmt, clippy, alone, test, doc, deny, package, demo, planted
   help                print this";
 
 /// A command line that was understood.
@@ -32,6 +33,11 @@ pub(crate) enum Command {
     },
     /// Run the benches with these arguments for `cargo bench`.
     Bench(Vec<OsString>),
+    /// Plant bugs and see that tests catch them.
+    Planted {
+        /// Which bugs; all of them if none is named.
+        names: Vec<String>,
+    },
     /// Run every step that is not skipped.
     Ci {
         /// The steps to leave out.
@@ -50,6 +56,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         "test" => Ok(Command::Test(rest)),
         "tidy" => tidy(&rest),
         "bench" => Ok(Command::Bench(rest)),
+        "planted" => {
+            let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            Ok(Command::Planted { names })
+        }
         "ci" => ci(&rest),
         other => Err(format!("There is no command `{other}`; use one of those below.")),
     }
@@ -97,6 +107,13 @@ mod tests {
         assert_eq!(parsed("demo --only 3 --help"), Ok(Command::Demo(args.clone())));
         assert_eq!(parsed("test --only 3 --help"), Ok(Command::Test(args.clone())));
         assert_eq!(parsed("bench --only 3 --help"), Ok(Command::Bench(args)));
+    }
+
+    #[test]
+    fn planted_takes_names() {
+        assert_eq!(parsed("planted"), Ok(Command::Planted { names: vec![] }));
+        let names = vec!["no-fence".to_owned(), "lost-wake-up".to_owned()];
+        assert_eq!(parsed("planted no-fence lost-wake-up"), Ok(Command::Planted { names }));
     }
 
     #[test]
