@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::planted::{Bug, Test};
+use crate::planted::{Bug, Test, UNIT_TESTS};
 
 const fn model(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-model", target, name, env: &[] }
@@ -283,6 +283,15 @@ pub(super) const BUGS: &[Bug] = &[
         from: "most.saturating_sub(state.held)",
         to: "most.max(state.held)",
         test: workers("engine", "concurrency::a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "nudge-wakes-nobody",
+        harm: "what is submitted through an engine waits until the engine happens to look",
+        file: "crates/conductor-workers/src/engine/mailbox.rs",
+        from: "        self.lock().nudged = true;\n        self.arrived.notify_one();\n",
+        to: "        self.lock().nudged = true;\n",
+        test: workers(UNIT_TESTS, "engine::mailbox::tests::a_nudge_wakes_whoever_waits"),
         hangs_for: None,
     },
     Bug {

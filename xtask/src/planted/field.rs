@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     cargo,
-    planted::{Field, Ran, Test},
+    planted::{Field, Ran, Test, UNIT_TESTS},
 };
 
 /// How often a test is asked whether it has ended.
@@ -121,11 +121,16 @@ impl Field for Copy {
     fn compile(&mut self, test: &Test) -> Result<(), String> {
         let mut command = cargo::command(["test", "--no-run", "--quiet"]);
         command.args(["--message-format", "json-render-diagnostics", "--package", test.package]);
-        command.args(["--test", test.target, "--target-dir"]).arg(&self.build);
+        if test.target == UNIT_TESTS {
+            command.arg("--lib");
+        } else {
+            command.args(["--test", test.target]);
+        }
+        command.arg("--target-dir").arg(&self.build);
         // Nobody looks at these programs with a debugger, and without its data they are linked in half the time.
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").current_dir(&self.tree);
         let messages = cargo::output(&mut command)?;
-        let program = program(&messages, test.target);
+        let program = program(&messages);
         self.program = program.ok_or_else(|| "cargo names no program that was built".to_owned())?;
         Ok(())
     }
@@ -167,13 +172,13 @@ fn verdict(status: ExitStatus, printed: &str) -> Ran {
     }
 }
 
-/// The program that cargo built of a test, by the messages that it printed, one JSON text to a line.
-fn program(messages: &str, target: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_target = messages
-        .filter(|message| message["target"]["name"] == target && message["target"]["kind"][0] == "test")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    of_target
+/// The program that cargo built of a test, by the messages that it printed, one JSON text to a line. The others are of
+/// crates that the test needs, of which none is built as a test.
+fn program(messages: &str) -> Option<PathBuf> {
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .find(|message| message["profile"]["test"] == true)
+        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 #[cfg(test)]
@@ -183,16 +188,16 @@ mod tests {
     #[test]
     fn the_program_of_a_test_is_found_among_the_messages() {
         let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"crash"},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":null}"#,
             "\nnot a message\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"commute"},"executable":"/b/1"}"#,
+            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/build/script"}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"crash"},"executable":"/b/2"}"#,
+            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/build/conformance"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(program(messages, "crash"), Some(PathBuf::from("/b/2")));
-        assert_eq!(program(messages, "open"), None);
+        assert_eq!(program(messages), Some(PathBuf::from("/build/conformance")));
+        assert_eq!(program("{}\n"), None);
     }
 
     #[cfg(unix)]

@@ -41,12 +41,15 @@ struct Bug {
     hangs_for: Option<Duration>,
 }
 
+/// The tests inside a crate, which are compiled by `cargo test --lib`.
+const UNIT_TESTS: &str = "lib";
+
 /// One test of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Test {
     /// For `cargo test --package`.
     package: &'static str,
-    /// For `cargo test --test`.
+    /// For `cargo test --test`; [`UNIT_TESTS`] for those inside the crate.
     target: &'static str,
     /// Its whole name, for `--exact`.
     name: &'static str,

@@ -81,3 +81,54 @@ impl Mailbox {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+    use std::time::Instant;
+
+    /// Longer than it takes to wake a thread, on however busy a machine.
+    const LONG: Duration = Duration::from_secs(5);
+
+    /// Something arrives while somebody waits: whoever waits is woken.
+    #[track_caller]
+    fn wakes(arrives: impl FnOnce(&Mailbox)) {
+        let mailbox = Arc::new(Mailbox::default());
+        let waiting = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || {
+                let began = Instant::now();
+                (mailbox.wait(LONG, None), began.elapsed())
+            })
+        };
+        thread::sleep(Duration::from_millis(50));
+        arrives(&mailbox);
+        let (arrived, waited) = waiting.join().unwrap();
+        assert!(arrived && waited < LONG, "{waited:?}");
+    }
+
+    #[test]
+    fn a_nudge_wakes_whoever_waits() {
+        wakes(Mailbox::nudge);
+    }
+
+    #[test]
+    fn a_wish_to_stop_wakes_whoever_waits() {
+        wakes(Mailbox::stop);
+        wakes(Mailbox::stop_at_once);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_until_it_is_taken() {
+        let mailbox = Mailbox::default();
+        mailbox.nudge();
+        assert!(mailbox.wait(LONG, None));
+        assert!(mailbox.take().nudged);
+        assert!(!mailbox.wait(Duration::ZERO, None));
+        mailbox.stop();
+        assert!(mailbox.wait(LONG, None));
+        assert!(!mailbox.wait(Duration::ZERO, Some(Stop::Graceful)), "that is known");
+    }
+}

@@ -1,10 +1,12 @@
 //! How soon an engine notices what there is to do, and that it is quiet otherwise.
 
 use crate::desk::{Desk, gate, next, settle, until};
+use crate::meddler::{Meddler, Meddling};
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Query, Source, Store, Submit};
 use conductor_workers::{Context, Engine};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,47 @@ fn what_is_written_through_the_same_store_is_noticed_soon() {
         desk.submit(TaskDraft::new("work"));
     });
     assert!(wait < Duration::from_millis(200), "{wait:?}");
+}
+
+#[test]
+fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
+    let desk = Desk::new();
+    let (armed, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let noticed = Arc::new(Mutex::new(None));
+    let store = {
+        let (inner, source) = (Arc::clone(&desk.store), Source::system());
+        let (armed, looks, noticed) = (Arc::clone(&armed), Arc::clone(&looks), Arc::clone(&noticed));
+        Meddler::new(&desk.store, move |method| {
+            match method {
+                // The last step of a turn has nothing to do with a leaf that is ready.
+                "aggregate" if armed.swap(false, Ordering::SeqCst) => {
+                    inner.submit(&Submit::new(work().check().unwrap(), &source)).unwrap();
+                    looks.store(0, Ordering::SeqCst);
+                    *noticed.lock().unwrap() = None;
+                }
+                "pulse" => {
+                    looks.fetch_add(1, Ordering::SeqCst);
+                }
+                // The next turn.
+                "settle" => {
+                    noticed.lock().unwrap().get_or_insert(looks.load(Ordering::SeqCst));
+                }
+                _ => {}
+            }
+            Meddling::Pass
+        })
+    };
+    let (handler, began) = telling();
+    let engine = Engine::builder(store).handler("work", handler).build().unwrap();
+    engine.start();
+    for _ in 0..5 {
+        // By now it does nothing but look.
+        thread::sleep(Duration::from_millis(400));
+        armed.store(true, Ordering::SeqCst);
+        next(&began);
+        // One look notices, and the turn that follows takes another one first.
+        assert_eq!(*noticed.lock().unwrap(), Some(2));
+    }
 }
 
 #[test]

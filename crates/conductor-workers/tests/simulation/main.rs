@@ -7,7 +7,7 @@ mod witness;
 
 use conductor_model::{Backoff, Jitter, RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::conformance::assert_replays;
-use conductor_store::{EventFilter, Query, TaskFilter};
+use conductor_store::{EventFilter, Query, SqliteStore, TaskFilter};
 use conductor_workers::testing::{Act, Simulation};
 use conductor_workers::{Context, TaskError};
 use rand::rngs::StdRng;
@@ -47,6 +47,25 @@ fn a_seed_gives_the_same_history_again() {
         assert_eq!(one.len(), other.len(), "seed {seed}");
         let different = one.iter().zip(&other).find(|(one, other)| one != other);
         assert_eq!(different, None, "seed {seed}");
+    }
+}
+
+/// Whatever one step leaves to another is done at once, and not when an engine happens to look again.
+#[test]
+fn work_that_is_ready_waits_for_nothing() {
+    for seed in 0..20 {
+        let store = SqliteStore::open_in_memory().expect("a store");
+        let mut simulation = Simulation::new(store, seed).workers(3).script("task", |context| {
+            let is_unlucky = context.attempt() == 1 && context.index().is_multiple_of(2);
+            if is_unlucky { Act::fail(TaskError::retry("no luck")) } else { Act::succeed() }
+        });
+        let now = simulation.now();
+        let task = || TaskDraft::new("T").kind("task");
+        let nested = json!({"fanout": [{"fanout": [{"fanout": 3}, 1]}, 2, {"fanout": 2}]});
+        let draft = RunDraft::new().tasks([task().input(nested), task().due_at(now), task()]);
+        let run = simulation.submit(draft).expect("a submission");
+        assert_eq!(simulation.run_until_settled(run).expect("an end").state, State::Succeeded);
+        assert_eq!(simulation.elapsed(), Duration::ZERO, "seed {seed}");
     }
 }
 
