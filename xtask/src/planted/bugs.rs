@@ -101,7 +101,7 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            event_log::record_leaves(tx, of_one_run[0].place.run, keys, now, signal)?;\n",
         to: "            if signal != Signal::Succeed {\n\
              event_log::record_leaves(tx, of_one_run[0].place.run, keys, now, signal)?;\n}\n",
-        test: store("conformance", "in_memory::settle::what_is_settled_decides_parents_and_runs"),
+        test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
         hangs_for: None,
     },
     Bug {
@@ -111,7 +111,7 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
         to: "            if signal != Signal::Succeed {\n\
              ledger.count_many(tx, siblings[0].place, now, moved)?;\n}\n",
-        test: store("conformance", "in_memory::settle::what_is_settled_decides_parents_and_runs"),
+        test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
         hangs_for: None,
     },
     Bug {
@@ -119,7 +119,7 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "a crash between a result and its parent's numbers leaves a parent that never ends",
         file: WRITE,
         from: "    ledger.flush(&tx, now)?;\n",
-        to: "    tx.commit().map_err(fault)?;\n    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;\n    ledger.flush(&tx, now)?;\n",
+        to: "    tx.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;\n    ledger.flush(&tx, now)?;\n",
         test: store("transactions", "each_intent_is_one_transaction"),
         hangs_for: None,
     },

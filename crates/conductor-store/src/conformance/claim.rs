@@ -10,11 +10,14 @@ pub fn what_is_ready_is_claimed_and_nothing_else(world: &World<'_>) {
     let hands = world.hands();
     let later = world.now().plus_millis(1000);
     let leaf = |_| TaskDraft::new("A").backoff(Backoff::fixed(1000).expect("a backoff"));
-    let (_, roots) = world.run_of((0..6).map(leaf));
-    world.one(TaskDraft::new("A").due_at(later));
-    world.one(TaskDraft::new("A").open());
-    let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})));
-    world.one(TaskDraft::new("A").kind("B"));
+    // All in one run, so that nothing is left out because its run is.
+    let (_, roots) = world.run_of((0..6).map(leaf).chain([
+        TaskDraft::new("A").due_at(later),
+        TaskDraft::new("A").open(),
+        TaskDraft::new("A").input(json!({"fanout": 1})),
+        TaskDraft::new("A").kind("B"),
+    ]));
+    let parent = roots[8];
     world.start(roots[1]);
     world.succeed(roots[2]);
     world.fail(roots[3]);
