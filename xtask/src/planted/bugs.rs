@@ -264,7 +264,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "                self.endings = request.endings;\n",
         to: "                drop(request.endings);\n",
-        test: workers("engine", "faults::everything_settles_on_a_store_that_is_busy_now_and_then"),
+        test: workers("simulation", "a_store_that_is_busy_for_moments_loses_nothing"),
         hangs_for: None,
     },
     Bug {
@@ -278,15 +278,15 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "limit-of-a-kind-ignored",
-        harm: "more run at once than the limit of their kind allows",
+        harm: "one more runs at once than the limit of its kind allows",
         file: CORE,
         from: "most.saturating_sub(state.held)",
-        to: "most.max(state.held)",
+        to: "(most + 1).saturating_sub(state.held)",
         test: workers("engine", "concurrency::a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile"),
         hangs_for: None,
     },
     Bug {
-        name: "nudge-wakes-nobody",
+        name: "limit-off-by-one",
         harm: "what is submitted through an engine waits until the engine happens to look",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().nudged = true;\n        self.arrived.notify_one();\n",
@@ -319,6 +319,6 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            queue.called += 1;\n            self.work.notify_one();\n",
         to: "            queue.called += 1;\n",
         test: workers("engine", "concurrency::whoever_comes_later_runs_beside_those_who_wait_for_it"),
-        hangs_for: Some(Duration::from_secs(20)),
+        hangs_for: Some(Duration::from_secs(15)),
     },
 ];

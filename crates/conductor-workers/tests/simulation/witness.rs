@@ -5,6 +5,7 @@ use conductor_model::{
 };
 use conductor_store::*;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The store, and what is known of it.
@@ -12,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Witness {
     pub(crate) store: Arc<SqliteStore>,
     known: Arc<Mutex<Known>>,
+    /// Every so many settlements the store is busy; 0 for never.
+    busy_every: Arc<AtomicU64>,
+    settlements: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -29,11 +33,16 @@ struct Known {
 impl Witness {
     pub(crate) fn new() -> Self {
         let store = Arc::new(SqliteStore::open_in_memory().expect("a store"));
-        Self { store, known: Arc::default() }
+        Self { store, known: Arc::default(), busy_every: Arc::default(), settlements: Arc::default() }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the store is busy at every third settlement, or whichever it is, and takes nothing.
+    pub(crate) fn is_busy_every(&self, settlements: u64) {
+        self.busy_every.store(settlements, Ordering::Relaxed);
     }
 
     /// Reads the events that are new: each tells a legal transition, and takes none back that was acknowledged.
@@ -154,6 +163,11 @@ impl Store for Witness {
     }
 
     fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+        let nth = self.settlements.fetch_add(1, Ordering::Relaxed) + 1;
+        // No number but 0 is a multiple of 0.
+        if nth.is_multiple_of(self.busy_every.load(Ordering::Relaxed)) {
+            return Err(Fault::Busy("somebody else writes".into()));
+        }
         let settled = self.store.settle(request)?;
         for ((fence, ending), fenced) in request.endings.iter().zip(&settled.endings) {
             if self.ended(*fence, *fenced)
