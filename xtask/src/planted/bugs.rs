@@ -55,7 +55,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-model/src/claim.rs",
         from: "state == State::Running && leased && attempt == named",
         to: "state == State::Running && leased && (attempt == named || true)",
-        test: store("conformance", "in_memory::settle::a_fence_from_before_a_newer_claim_never_wins"),
+        test: SIMULATION,
         hangs_for: None,
     },
     Bug {
@@ -82,7 +82,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: TRANSIT,
         from: "attempt = attempt + ?4, lease_until = ?5,",
         to: "attempt = attempt + ?4 - (?2 = 0), lease_until = ?5,",
-        test: store("conformance", "in_memory::release::a_released_task_is_claimed_again_under_a_new_fence"),
+        test: SIMULATION,
         hangs_for: None,
     },
     Bug {
@@ -246,7 +246,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "        self.forget(&attempt);\n        if !attempt.take_back() {",
         to: "        if !attempt.take_back() {",
-        test: SIMULATION,
+        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
         hangs_for: None,
     },
     Bug {
@@ -277,7 +277,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "limit-of-a-kind-ignored",
+        name: "limit-off-by-one",
         harm: "one more runs at once than the limit of its kind allows",
         file: CORE,
         from: "most.saturating_sub(state.held)",
@@ -286,7 +286,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "limit-off-by-one",
+        name: "nudge-wakes-nobody",
         harm: "what is submitted through an engine waits until the engine happens to look",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().nudged = true;\n        self.arrived.notify_one();\n",

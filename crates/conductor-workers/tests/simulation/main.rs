@@ -98,6 +98,28 @@ fn a_store_that_is_busy_for_moments_loses_nothing() {
     }
 }
 
+#[test]
+fn an_attempt_whose_time_is_over_gives_its_place_up() {
+    for seed in 0..20 {
+        let store = SqliteStore::open_in_memory().expect("a store");
+        let mut simulation = Simulation::new(store, seed)
+            .workers(1)
+            .script("hangs", |_| Act::hang())
+            .script("works", |_| Act::succeed().after(Duration::from_secs(1)));
+        let tasks = ["works", "hangs", "works", "hangs", "works"]
+            .map(|kind| TaskDraft::new(kind).timeout_ms(5000).max_retries(0));
+        let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
+        let mut steps = 0;
+        while simulation.step().expect("the store does not fail") {
+            steps += 1;
+            assert!(steps < 500, "it goes round in a circle");
+        }
+        // Nothing was lost but the time that was given.
+        assert_eq!(simulation.elapsed(), Duration::from_secs(3 + 2 * 5), "seed {seed}");
+        assert_eq!(simulation.run_until_settled(run).expect("an end").tally.succeeded, 3);
+    }
+}
+
 /// Tries a seed; if it fails, the last line says how to try it again.
 fn try_or_tell(seed: u64) {
     let tried = std::panic::catch_unwind(|| try_seed(seed));
