@@ -21,7 +21,7 @@ const SEEDS: u64 = 2000;
 /// How many steps are disturbed in each.
 const DISTURBED_STEPS: u32 = 250;
 /// More than any of these programs needs.
-const MOST_STEPS: u32 = 200_000;
+const MOST_STEPS: u32 = 20_000;
 const KINDS: [&str; 3] = ["short", "long", "wild"];
 const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
