@@ -120,9 +120,9 @@ struct Place {
 impl Place {
     /// Copies everything that git knows, or would know.
     fn make() -> Result<Self, String> {
-        let built = cargo::root().join("target");
-        // What others have written is built once for both trees.
-        let place = Self { tree: built.join("planted"), built };
+        let folder = cargo::root().join("target/planted");
+        // Cargo takes the crates of two trees for the same if they are built in one place.
+        let place = Self { tree: folder.join("tree"), built: folder.join("build") };
         let listed = cargo::output(
             Command::new("git")
                 .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
