@@ -54,7 +54,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 }
 
 /// The cargo that runs us, so that a toolchain chosen with `cargo +…` stays chosen.
-fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(cargo);
     command.args(args);

@@ -30,12 +30,23 @@ pub(crate) enum Step {
     Package,
     /// The demo's scenarios hold.
     Demo,
+    /// The tests find the mistakes that are planted for them.
+    Planted,
 }
 
 impl Step {
     /// Every step, cheap and likely complaints first.
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Fmt, Self::Clippy, Self::Alone, Self::Test, Self::Doc, Self::Deny, Self::Package, Self::Demo];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Alone,
+        Self::Test,
+        Self::Doc,
+        Self::Deny,
+        Self::Package,
+        Self::Demo,
+        Self::Planted,
+    ];
 
     /// The step of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -53,6 +64,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Package => "package",
             Self::Demo => "demo",
+            Self::Planted => "planted",
         }
     }
 
@@ -66,6 +78,7 @@ impl Step {
             Self::Deny => deny(),
             Self::Package => package::run(),
             Self::Demo => crate::run(Command::Demo(vec![])),
+            Self::Planted => crate::run(Command::Planted { names: vec![] }),
         }
     }
 }

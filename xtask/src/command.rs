@@ -11,9 +11,10 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
-  bench [args…]       run the benches of conductor-store; args go to `cargo bench`
+  bench [args…]       run the benches, each beside its floor; args go to `cargo bench`
+  planted [name…]     make known mistakes in a copy of the tree, one by one: a test must find each
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
-                      steps: fmt, clippy, alone, test, doc, deny, package, demo
+                      steps: fmt, clippy, alone, test, doc, deny, package, demo, planted
   help                print this";
 
 /// A command line that was understood.
@@ -32,6 +33,11 @@ pub(crate) enum Command {
     },
     /// Run the benches with these arguments for `cargo bench`.
     Bench(Vec<OsString>),
+    /// Plant bugs.
+    Planted {
+        /// Which; all of them if empty.
+        names: Vec<String>,
+    },
     /// Run every step that is not skipped.
     Ci {
         /// The steps to leave out.
@@ -50,6 +56,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         "test" => Ok(Command::Test(rest)),
         "tidy" => tidy(&rest),
         "bench" => Ok(Command::Bench(rest)),
+        "planted" => {
+            let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            Ok(Command::Planted { names })
+        }
         "ci" => ci(&rest),
         other => Err(format!("There is no command `{other}`; use one of those below.")),
     }

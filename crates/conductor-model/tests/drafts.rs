@@ -4,8 +4,8 @@ use conductor_model::IssueCode::{
     self, Conflict, DuplicateKey, InvalidFormat, InvalidType, Required, TooBig, TooSmall, UnrecognizedKey,
 };
 use conductor_model::{
-    Invalid, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS, NewRun, NewTask,
-    RunDraft, TaskDraft,
+    Invalid, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS, MAX_TIMEOUT_MS, NewRun,
+    NewTask, RunDraft, TaskDraft,
 };
 
 type Expected<'a> = &'a [(&'a str, IssueCode)];
@@ -138,6 +138,47 @@ fn retries_and_priorities_are_bounded() {
     {
         refused_value("priority", value, "priority", code);
     }
+}
+
+#[test]
+fn timeouts_are_bounded() {
+    let longest = MAX_TIMEOUT_MS.to_string();
+    for (value, timeout) in
+        [("1", Some(1)), ("5000", Some(5000)), (longest.as_str(), Some(MAX_TIMEOUT_MS)), ("null", None)]
+    {
+        assert_eq!(accepted("timeout_ms", value).timeout_ms(), timeout);
+    }
+    for (value, code) in [
+        ("0", TooSmall),
+        ("-1", TooSmall),
+        ("604800001", TooBig),
+        ("9223372036854775807", TooBig),
+        ("\"5000\"", InvalidType),
+        ("0.5", InvalidType),
+        ("{}", InvalidType),
+    ] {
+        refused_value("timeout_ms", value, "timeout_ms", code);
+    }
+    assert_eq!(accepted("name", "\"a\"").timeout_ms(), None, "an attempt may take as long as it likes");
+    for (ms, kept) in [(1, true), (MAX_TIMEOUT_MS, true), (0, false), (MAX_TIMEOUT_MS + 1, false)] {
+        let checked = TaskDraft::new("a").timeout_ms(ms).check();
+        assert_eq!(checked.ok().and_then(|task| task.timeout_ms()), kept.then_some(ms), "{ms}");
+    }
+}
+
+#[test]
+fn a_fan_out_over_items_is_the_key_fanout_of_the_input() {
+    let task = TaskDraft::new("a").fan_out(["x", "y", "z"]).check().unwrap();
+    assert_eq!(task.numbers().unwrap().total, Some(3));
+    assert_eq!(task.input().unwrap().as_str(), r#"{"fanout":["x","y","z"]}"#);
+    let numbers = TaskDraft::new("a").fan_out(1..=4_u8).check().unwrap();
+    assert_eq!(numbers.input().unwrap().as_str(), r#"{"fanout":[1,2,3,4]}"#);
+    let none = TaskDraft::new("a").fan_out(Vec::<u8>::new()).check().unwrap_err();
+    assert_eq!(places(&none), [("input.fanout", TooSmall)]);
+    let too_large = TaskDraft::new("a").fan_out(["x".repeat(MAX_JSON_BYTES)]).check().unwrap_err();
+    assert_eq!(places(&too_large), [("input", TooBig)]);
+    let both = TaskDraft::new("a").open().fan_out([1]).check().unwrap_err();
+    assert_eq!(places(&both), [("open", Conflict)]);
 }
 
 #[test]

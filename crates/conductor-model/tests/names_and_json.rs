@@ -46,8 +46,10 @@ fn a_task(input: Option<Json>, output: Option<Json>) -> Task {
         retry_count: 1,
         max_retries: MaxRetries::default(),
         backoff: Backoff::NONE,
+        timeout_ms: Some(5000),
         priority: -1,
         attempt: 2,
+        lease_until: None,
         last_error: Some("boom".into()),
         numbers: None,
     }

@@ -1,8 +1,8 @@
 //! Whether a failure is retried, and when.
 
 use conductor_model::{
-    AfterFailure, Backoff, DEFAULT_MAX_RETRIES, EventBody, Failure, IssueCode, Jitter, MAX_BACKOFF_MS,
-    MAX_RETRIES, MaxRetries, TaskId, Timestamp, after_failure, retry_is_due,
+    AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, EventBody, Failure, FailureReason, IssueCode,
+    Jitter, MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries, TaskId, Timestamp, after_failure, retry_is_due,
 };
 use proptest::prelude::*;
 
@@ -29,42 +29,69 @@ fn a_retry_count() -> impl Strategy<Value = u32> {
     prop_oneof![0_u32..6, 0..=MAX_RETRIES + 1, any::<u32>(), Just(u32::MAX)]
 }
 
-fn a_failure() -> impl Strategy<Value = Failure> {
+/// How an attempt failed, and whether a retry could help.
+fn a_way_to_fail() -> impl Strategy<Value = (AttemptFailure, bool)> {
+    let error = |(retryable, retry_after_ms)| {
+        (AttemptFailure::Error { error: "why".into(), retryable, retry_after_ms }, retryable)
+    };
+    prop_oneof![
+        4 => any::<(bool, Option<u64>)>().prop_map(error),
+        1 => Just((AttemptFailure::TimedOut, true)),
+        1 => Just((AttemptFailure::LeaseExpired, true)),
+    ]
+}
+
+/// What is known of a task that failed.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    retry_count: u32,
+    max_retries: MaxRetries,
+    backoff: Backoff,
+}
+
+impl Known {
+    fn with(self, failed: &AttemptFailure) -> Failure<'_> {
+        let Self { retry_count, max_retries, backoff } = self;
+        Failure { retry_count, max_retries, backoff, failed }
+    }
+}
+
+fn a_failed_task() -> impl Strategy<Value = Known> {
     // Often at its limit, or one beside it.
     let retries = (prop_oneof![0_u32..4, 0..=MAX_RETRIES], a_retry_count(), 0_u32..6).prop_map(
         |(max, count, beside)| (if beside < 3 { (max + beside).saturating_sub(1) } else { count }, max),
     );
-    (retries, a_backoff(), any::<bool>(), any::<Option<u64>>()).prop_map(
-        |((retry_count, max_retries), backoff, retryable, retry_after_ms)| {
-            let max_retries = MaxRetries::try_from(i64::from(max_retries)).unwrap();
-            Failure { retry_count, max_retries, backoff, retryable, retry_after_ms }
-        },
-    )
+    (retries, a_backoff()).prop_map(|((retry_count, max_retries), backoff)| {
+        let max_retries = MaxRetries::try_from(i64::from(max_retries)).unwrap();
+        Known { retry_count, max_retries, backoff }
+    })
 }
 
 proptest! {
     #[test]
-    fn a_task_is_never_retried_past_its_max_retries(failure in a_failure(), now in a_moment()) {
-        let after = after_failure(failure, now, 0.5);
-        let left = failure.retry_count < failure.max_retries.get();
-        let expected_retry = failure.retryable && left;
+    fn a_task_is_never_retried_past_its_max_retries(
+        task in a_failed_task(), (failed, retryable) in a_way_to_fail(), now in a_moment(),
+    ) {
+        let after = after_failure(task.with(&failed), now, 0.5);
+        let left = task.retry_count < task.max_retries.get();
+        let expected_retry = retryable && left;
         prop_assert_eq!(matches!(after, AfterFailure::Retry(_)), expected_retry);
         prop_assert_eq!(after.due_at().is_some(), expected_retry);
-        if !failure.retryable {
+        if !retryable {
             prop_assert_eq!(after, AfterFailure::NotRetryable);
         } else if !left {
             prop_assert_eq!(after, AfterFailure::Exhausted);
         }
-        let event = EventBody::failed(after, "why".into());
+        let event = EventBody::failed(&failed, after);
         let event_is_final = matches!(event, EventBody::TaskFailed { due_at: None, .. });
         prop_assert_eq!(event_is_final, !expected_retry);
     }
 
     #[test]
     fn a_retry_is_never_due_in_the_past_nor_further_ahead_than_seven_days(
-        failure in a_failure(), now in a_moment(), chance in 0.0..=1.0,
+        task in a_failed_task(), (failed, _) in a_way_to_fail(), now in a_moment(), chance in 0.0..=1.0,
     ) {
-        if let AfterFailure::Retry(at) = after_failure(failure, now, chance) {
+        if let AfterFailure::Retry(at) = after_failure(task.with(&failed), now, chance) {
             prop_assert!(at >= now);
             prop_assert!(at.millis_since(now) <= MAX_BACKOFF_MS);
             // So that the rule for a clock that jumped never strikes a retry that was just written.
@@ -78,15 +105,16 @@ proptest! {
         backoff in a_backoff(), retry_after_ms in a_wait(), chance in 0.0..=1.0,
     ) {
         let now = Timestamp::from_millis(0).unwrap();
-        let max_retries = MaxRetries::default();
-        let failure = Failure {
-            retry_count: 0, max_retries, backoff, retryable: true, retry_after_ms: Some(retry_after_ms),
+        let task = Known { retry_count: 0, max_retries: MaxRetries::default(), backoff };
+        let asking = AttemptFailure::Error {
+            error: "busy".into(), retryable: true, retry_after_ms: Some(retry_after_ms),
         };
         let expected = AfterFailure::Retry(now.plus_millis(retry_after_ms));
-        prop_assert_eq!(after_failure(failure, now, chance), expected);
-        let without = Failure { retry_after_ms: None, ..failure };
+        prop_assert_eq!(after_failure(task.with(&asking), now, chance), expected);
         let expected = AfterFailure::Retry(now.plus_millis(backoff.delay_ms(0, chance)));
-        prop_assert_eq!(after_failure(without, now, chance), expected);
+        for other in [AttemptFailure::error("busy"), AttemptFailure::TimedOut, AttemptFailure::LeaseExpired] {
+            prop_assert_eq!(after_failure(task.with(&other), now, chance), expected);
+        }
     }
 
     #[test]
@@ -163,10 +191,37 @@ fn without_a_backoff_a_failed_task_is_due_at_once() {
         retry_count: 0,
         max_retries: MaxRetries::default(),
         backoff: Backoff::default(),
-        retryable: true,
-        retry_after_ms: None,
+        failed: &AttemptFailure::error("it broke"),
     };
     assert_eq!(after_failure(failure, now, 1.0), AfterFailure::Retry(now));
+}
+
+#[test]
+fn a_failure_is_told_in_words_and_for_programs() {
+    let now = Timestamp::from_millis(5).unwrap();
+    let all = [AfterFailure::Retry(now), AfterFailure::Exhausted];
+    for (failed, words, reasons) in [
+        (
+            AttemptFailure::error("it broke"),
+            "it broke",
+            [FailureReason::Error, FailureReason::RetriesExhausted],
+        ),
+        (AttemptFailure::TimedOut, "timed out", [FailureReason::TimedOut; 2]),
+        (AttemptFailure::LeaseExpired, "lease expired", [FailureReason::LeaseExpired; 2]),
+    ] {
+        assert_eq!(failed.text().as_str(), words);
+        assert_eq!(all.map(|after| failed.reason(after)), reasons);
+        let event = EventBody::failed(&failed, all[0]);
+        let told = EventBody::TaskFailed { reason: reasons[0], error: words.into(), due_at: Some(now) };
+        assert_eq!(event, told);
+    }
+    let fatal = AttemptFailure::fatal("it is broken");
+    assert_eq!(fatal.reason(AfterFailure::NotRetryable), FailureReason::NotRetryable);
+    for (reason, json) in
+        [(FailureReason::TimedOut, "\"timed_out\""), (FailureReason::LeaseExpired, "\"lease_expired\"")]
+    {
+        assert_eq!(serde_json::to_string(&reason).unwrap(), json);
+    }
 }
 
 #[test]

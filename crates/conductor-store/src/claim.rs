@@ -12,8 +12,8 @@ pub struct Claim {
     pub wants: Vec<Want>,
     /// How many leaves of all kinds together, at most.
     pub limit: u32,
-    /// How long the lease lasts unless it is renewed, in milliseconds; at most
-    /// [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS).
+    /// How long the lease lasts unless it is renewed, in milliseconds; a longer one than
+    /// [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS) counts as that.
     pub lease_ms: u64,
     /// Whether a task that is to be run alone may be among them; at most one is.
     pub alone: bool,

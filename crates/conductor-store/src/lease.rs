@@ -8,7 +8,8 @@ use conductor_model::{Jitter, Timestamp};
 pub struct Renew {
     /// The claims.
     pub fences: Vec<Fence>,
-    /// How long the leases last from now on, in milliseconds.
+    /// How long the leases last from now on, in milliseconds; a longer one than
+    /// [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS) counts as that.
     pub lease_ms: u64,
     /// The present moment.
     pub now: Timestamp,

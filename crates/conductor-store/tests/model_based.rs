@@ -5,16 +5,17 @@
 mod reference;
 
 use conductor_model::{
-    ErrorText, Json, NewRun, NewTask, Numbers, RunDraft, RunId, State, Tally, Task, TaskDraft, TaskId,
-    Timestamp,
+    AttemptFailure, ErrorText, Json, NewRun, NewTask, Numbers, RunDraft, RunId, State, Tally, Task,
+    TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Append, FanOut, Outcome, ParentId, Query, Report, Reports, Scope, Seal, Source, SqliteOptions,
-    SqliteStore, Step, Store, Submit, TaskFilter, sqlite::Synchronous,
+    Append, Claim, Claimed, Ending, Enlist, FanOut, Fence, Fenced, Outcome, ParentId, Presence, Query,
+    Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, SqliteOptions, SqliteStore, Step,
+    Store, Submit, TaskFilter, Turn, Want, sqlite::Synchronous,
 };
 use proptest::prelude::*;
-use reference::{Fanned, Plan, Reference, Refusal, Verdict};
+use reference::{Fanned, Lease, Plan, Reference, Refusal, Verdict};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -74,11 +75,50 @@ enum Op {
         run: Option<usize>,
         limit: u32,
     },
+    Claim(ClaimOp),
+    /// Each names the claim that lies so far back, and perhaps another attempt of it.
+    Settle {
+        endings: Vec<(Named, Ending)>,
+        next: Option<ClaimOp>,
+    },
+    Renew {
+        named: Vec<Named>,
+        lease_ms: u64,
+    },
+    Release {
+        named: Vec<Named>,
+    },
+    Rescue {
+        limit: u32,
+    },
+    /// An engine is gone, and another one comes.
+    Replace {
+        engine: usize,
+    },
     Wait {
+        ms: u64,
+    },
+    /// The clock is set back.
+    Back {
         ms: u64,
     },
     Reopen,
 }
+
+/// A claim among all that were ever made, from the last one backwards, and what is added to its attempt.
+type Named = (usize, u32);
+
+#[derive(Clone, Debug)]
+struct ClaimOp {
+    engine: usize,
+    limits: [u32; 2],
+    limit: u32,
+    lease_ms: u64,
+    alone: bool,
+}
+
+const KINDS: [&str; 2] = ["even", "odd"];
+const ENGINES: usize = 3;
 
 fn root() -> impl Strategy<Value = Root> {
     prop_oneof![
@@ -110,6 +150,44 @@ fn reports() -> impl Strategy<Value = Vec<(usize, Outcome, Option<u32>)>> {
     proptest::collection::vec(report, 1..=4)
 }
 
+fn claim_op() -> impl Strategy<Value = ClaimOp> {
+    let limits = || prop_oneof![1 => Just(0), 6 => 1..9_u32];
+    (0..ENGINES, [limits(), limits()], 0..9_u32, 1..4_000_u64, any::<bool>()).prop_map(
+        |(engine, limits, limit, lease_ms, alone)| ClaimOp { engine, limits, limit, lease_ms, alone },
+    )
+}
+
+fn named() -> impl Strategy<Value = Named> {
+    (prop_oneof![8 => 0..6_usize, 1 => 0..99_usize], prop_oneof![12 => Just(0), 1 => Just(1)])
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let failed = |(retryable, retry_after_ms)| {
+        Ending::Failed(AttemptFailure::Error { error: "it broke".into(), retryable, retry_after_ms })
+    };
+    prop_oneof![
+        3 => Just(Ending::Succeeded { output: None }),
+        3 => Just(Ending::Succeeded { output: Some("[1]".parse().unwrap()) }),
+        2 => (proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
+        1 => Just(Ending::Failed(AttemptFailure::TimedOut)),
+    ]
+}
+
+/// What engines do.
+fn engine_op() -> impl Strategy<Value = Op> {
+    let some = || proptest::collection::vec(named(), 0..4);
+    prop_oneof![
+        8 => claim_op().prop_map(Op::Claim),
+        8 => (proptest::collection::vec((named(), ending()), 0..5), proptest::option::of(claim_op()))
+            .prop_map(|(endings, next)| Op::Settle { endings, next }),
+        2 => (some(), 1..4_000_u64).prop_map(|(named, lease_ms)| Op::Renew { named, lease_ms }),
+        2 => some().prop_map(|named| Op::Release { named }),
+        5 => (0..4_u32).prop_map(|limit| Op::Rescue { limit }),
+        1 => (0..ENGINES).prop_map(|engine| Op::Replace { engine }),
+        1 => (1..6_000_u64).prop_map(|ms| Op::Back { ms }),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let scope = || proptest::option::weighted(0.3, 0..4_usize);
     prop_oneof![
@@ -122,12 +200,30 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..99_usize, 0..3_u32).prop_map(|(task, off_by)| Op::Seal { task, off_by }),
         2 => (0..9_usize, 0..3_u32).prop_map(|(run, off_by)| Op::SealRun { run, off_by }),
         6 => (scope(), 0..8_u32).prop_map(|(run, ids)| Op::FanOut { run, ids }),
+        20 => engine_op(),
         20 => (0..999_usize, reports()).prop_map(|(task, reports)| Op::Report { task, reports }),
         4 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Retry { run, limit }),
         2 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Promote { run, limit }),
         5 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Aggregate { run, limit }),
         2 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
         1 => Just(Op::Reopen),
+    ]
+}
+
+/// What happens where engines do most of the work.
+fn op_among_engines() -> impl Strategy<Value = Op> {
+    let leaves = (1..5_usize, 0..4_u8).prop_map(|(leaves, retries)| {
+        let roots = vec![Root::Leaf { delay_ms: None }; leaves];
+        Op::Submit { roots, open: false, retries }
+    });
+    prop_oneof![
+        3 => leaves,
+        3 => op(),
+        1 => (8..16_u32).prop_map(|ids| Op::FanOut { run: None, ids }),
+        24 => engine_op(),
+        6 => Just(Op::Rescue { limit: 2 }),
+        8 => Just(Op::Retry { run: None, limit: 9 }),
+        4 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
     ]
 }
 
@@ -142,6 +238,11 @@ struct World {
     runs: Vec<RunId>,
     /// In the order of the reference's tasks; filled by reading.
     tasks: Vec<Task>,
+    /// The engines that live, each with its number among all that ever did.
+    engines: Vec<(usize, Presence)>,
+    turns: [Turn; 2],
+    /// Every fence that was ever given, with the number of its task.
+    fences: Vec<(usize, Fence)>,
 }
 
 fn open(path: &std::path::Path) -> SqliteStore {
@@ -160,7 +261,12 @@ impl World {
         };
         let now = Timestamp::from_millis(1_767_225_600_000).unwrap();
         let source = Source::seeded(now, 7);
+        let engines =
+            (0..ENGINES).map(|number| (number, store.enlist(&Enlist::new(&source)).unwrap())).collect();
         Self {
+            engines,
+            turns: [Turn::default(); 2],
+            fences: Vec::new(),
             store,
             file,
             source,
@@ -218,6 +324,37 @@ impl World {
                 });
                 assert_eq!((parents, runs), self.reference.aggregate(only));
             }
+            Op::Claim(op) => {
+                let claimed = self.store.claim(&self.claim_of(op)).unwrap();
+                self.check_claim(op, claimed);
+            }
+            Op::Settle { endings, next } => self.settle(endings, next.as_ref()),
+            Op::Renew { named, lease_ms } => {
+                let until = self.now.plus_millis(*lease_ms);
+                let request = Renew { fences: self.named(named), lease_ms: *lease_ms, now: self.now };
+                let answers = self.store.renew(&request).unwrap();
+                self.check_fenced(named, &answers, |reference, _, task, now| {
+                    reference.renew(task, now, until);
+                });
+            }
+            Op::Release { named } => {
+                let request = Release { fences: self.named(named), now: self.now };
+                let answers = self.store.release(&request).unwrap();
+                self.check_fenced(named, &answers, |reference, _, task, _| reference.release(task));
+            }
+            Op::Rescue { limit } => {
+                let step = Rescue { now: self.now, limit: *limit, jitter: self.source.jitter() };
+                let done =
+                    to_the_end(|| self.store.rescue(&step).map(|done| (done.tasks, done.more)).unwrap());
+                let lives = |engine| self.engines.iter().any(|(number, _)| *number == engine);
+                assert_eq!(done, self.reference.rescue(self.now, lives));
+            }
+            Op::Replace { engine } => {
+                let next = self.engines.iter().map(|(number, _)| number + 1).max().unwrap();
+                self.engines.remove(*engine);
+                self.engines.push((next, self.store.enlist(&Enlist::new(&self.source)).unwrap()));
+            }
+            Op::Back { ms } => self.now = self.now.minus_millis(*ms),
             Op::Wait { ms } => self.now = self.now.plus_millis(*ms),
             Op::Reopen => {
                 if let Some((path, _)) = &self.file {
@@ -232,9 +369,119 @@ impl World {
         (Step { scope, now: self.now, limit }, only)
     }
 
+    fn claim_of(&self, op: &ClaimOp) -> Claim {
+        let want = |nth: usize| Want {
+            kind: KINDS[nth].parse().unwrap(),
+            limit: op.limits[nth],
+            turn: self.turns[nth],
+        };
+        Claim {
+            holder: self.engines[op.engine].1.holder(),
+            wants: vec![want(0), want(1)],
+            limit: op.limit,
+            lease_ms: op.lease_ms,
+            alone: op.alone,
+            now: self.now,
+        }
+    }
+
+    /// What was claimed is what the promises allow; the reference learns it.
+    fn check_claim(&mut self, op: &ClaimOp, claimed: Claimed) {
+        let Claimed { tasks, turns, more } = claimed;
+        let until = self.now.plus_millis(op.lease_ms);
+        let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id).unwrap();
+        let taken: Vec<usize> = tasks.iter().map(|task| number_of(task.fence.task)).collect();
+        assert!(taken.len() <= op.limit as usize);
+        assert!(tasks.iter().filter(|task| task.alone).count() <= usize::from(op.alone));
+        let (mut left, mut left_alone) = (false, false);
+        for (want, kind) in KINDS.into_iter().enumerate() {
+            let its = tasks.iter().filter(|task| task.want == want).count();
+            assert!(its <= op.limits[want] as usize);
+            for run in 0..self.runs.len() {
+                let ready = self.reference.ready(kind, run);
+                let of_run = |alone: bool| -> Vec<usize> {
+                    let both = tasks.iter().zip(&taken);
+                    let its = both.filter(|(task, number)| {
+                        task.alone == alone && task.want == want && self.reference.tasks[**number].run == run
+                    });
+                    its.map(|(_, number)| *number).collect()
+                };
+                let (plain, alone) = (of_run(false), of_run(true));
+                assert!(ready.tasks.starts_with(&plain), "{plain:?} of {ready:?}, the older ones first");
+                assert!(ready.alone.starts_with(&alone), "{alone:?} of {ready:?}");
+                left |= op.limits[want] > 0 && plain.len() < ready.tasks.len();
+                left_alone |= op.alone && op.limits[want] > 0 && alone.len() < ready.alone.len();
+            }
+        }
+        assert!(more || op.limit == 0 || !left, "a claim that leaves something says so");
+        assert!(op.limit == 0 || !taken.is_empty() || !(left || left_alone), "a claim takes something");
+        self.turns = [turns[0], turns[1]];
+        for (task, number) in tasks.iter().zip(taken) {
+            let lease = Lease { engine: self.engines[op.engine].0, since: self.now, until };
+            self.reference.claim(number, lease);
+            let row = &self.reference.tasks[number];
+            assert_eq!((task.fence.attempt, task.retry_count), (row.attempt, row.retry_count));
+            assert_eq!((task.run, task.index), (self.runs[row.run], row.index));
+            assert_eq!(task.parent, row.parent.map(|parent| self.tasks[parent].id));
+            assert_eq!(task.input, self.tasks[number].input);
+            self.fences.push((number, task.fence));
+        }
+    }
+
+    fn place_of((back, _): Named, len: usize) -> Option<usize> {
+        pick(back, len).map(|back| len - 1 - back)
+    }
+
+    /// The fences that an operation names.
+    fn named(&self, named: &[Named]) -> Vec<Fence> {
+        let fence = |one: &Named| {
+            let (_, fence) = self.fences[Self::place_of(*one, self.fences.len())?];
+            Some(Fence { attempt: fence.attempt + one.1, ..fence })
+        };
+        named.iter().filter_map(fence).collect()
+    }
+
+    /// Each fence is answered as the reference would; and where it holds, it is told what was done.
+    fn check_fenced(
+        &mut self,
+        named: &[Named],
+        answers: &[Fenced],
+        mut apply: impl FnMut(&mut Reference, usize, usize, Timestamp),
+    ) {
+        let fences = self.named(named);
+        assert_eq!(answers.len(), fences.len());
+        let mut seen = std::collections::HashSet::new();
+        for (nth, (fence, answer)) in fences.iter().zip(answers).enumerate() {
+            let task = self.tasks.iter().position(|task| task.id == fence.task).unwrap();
+            let holds = self.reference.holds(task, fence.attempt) && seen.insert(task);
+            assert_eq!(*answer == Fenced::Applied, holds, "{fence:?}");
+            if holds {
+                apply(&mut self.reference, nth, task, self.now);
+            }
+        }
+    }
+
+    fn settle(&mut self, endings: &[(Named, Ending)], next: Option<&ClaimOp>) {
+        let (named, endings): (Vec<Named>, Vec<Ending>) = endings.iter().cloned().unzip();
+        let request = Settle {
+            endings: self.named(&named).into_iter().zip(endings.clone()).collect(),
+            claim: next.map(|op| self.claim_of(op)),
+            now: self.now,
+            jitter: self.source.jitter(),
+        };
+        let settled = self.store.settle(&request).unwrap();
+        self.check_fenced(&named, &settled.endings, |reference, nth, task, now| {
+            reference.settle(task, &endings[nth], now);
+        });
+        match next {
+            Some(op) => self.check_claim(op, settled.claimed),
+            None => assert_eq!(settled.claimed, Claimed::default()),
+        }
+    }
+
     fn drafts(&self, roots: &[Root], retries: u8) -> (Vec<TaskDraft>, Vec<Option<Plan>>) {
-        let draft = |root: &Root| {
-            let task = TaskDraft::new("task").max_retries(i64::from(retries));
+        let draft = |(nth, root): (usize, &Root)| {
+            let task = TaskDraft::new("task").kind(KINDS[nth % 2]).max_retries(i64::from(retries));
             match root {
                 Root::Leaf { delay_ms: None } => (task, None),
                 Root::Leaf { delay_ms: Some(ms) } => (task.due_at(self.now.plus_millis(*ms)), None),
@@ -254,7 +501,7 @@ impl World {
                 Root::Open => (task.open(), Some(Plan::Open)),
             }
         };
-        roots.iter().map(draft).unzip()
+        roots.iter().enumerate().map(draft).unzip()
     }
 
     fn submit(&mut self, roots: &[Root], open: bool, retries: u8) {
@@ -349,6 +596,7 @@ impl World {
         self.tasks = tasks;
         self.check_tasks();
         self.check_runs();
+        assert_eq!(self.store.next_due().unwrap(), self.reference.next_due());
         assert_replays(&self.store);
     }
 
@@ -360,6 +608,7 @@ impl World {
             assert_eq!((task.parent.and_then(number_of), task.index, task.name.as_str()), place);
             let row = (expected.state, expected.due_at, expected.attempt, expected.retry_count);
             assert_eq!((task.state, task.due_at, task.attempt, task.retry_count), row, "{}", task.name);
+            assert_eq!(task.lease_until, expected.lease.map(|lease| lease.until), "{}", task.name);
             assert_eq!(task.output.as_ref().map(Json::as_str), expected.output.as_deref());
             assert_eq!(task.last_error.as_ref().map(ErrorText::as_str), expected.last_error.as_deref());
             let total = expected.plan.as_ref().map(|plan| match plan {
@@ -423,7 +672,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_memory_the_store_agrees_with_a_plain_reference(program in proptest::collection::vec(op(), 1..60)) {
+    fn in_memory_the_store_agrees_with_a_plain_reference(program in proptest::collection::vec(op(), 1..80)) {
+        the_store_agrees_with_the_reference(false, &program);
+    }
+
+    #[test]
+    fn among_engines_the_store_agrees_with_a_plain_reference(
+        program in proptest::collection::vec(op_among_engines(), 1..80),
+    ) {
         the_store_agrees_with_the_reference(false, &program);
     }
 }
@@ -433,7 +689,7 @@ proptest! {
 
     #[test]
     fn on_a_file_that_is_reopened_the_store_agrees_with_a_plain_reference(
-        program in proptest::collection::vec(op(), 1..60),
+        program in proptest::collection::vec(op(), 1..80),
     ) {
         the_store_agrees_with_the_reference(true, &program);
     }

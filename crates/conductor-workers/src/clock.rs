@@ -8,8 +8,8 @@ pub(crate) trait Monotonic: Send + Sync {
     /// The time since the clock was made.
     fn elapsed(&self) -> Duration;
 
-    /// Lets so much time pass, or waits until the signal is given; whether it was.
-    fn wait(&self, signal: &Signal, time: Duration) -> bool;
+    /// Lets so much time pass, or waits until the signal is given, which it is at `deadline`; whether it was.
+    fn wait(&self, signal: &Signal, time: Duration, deadline: Option<Duration>) -> bool;
 }
 
 /// The machine's.
@@ -27,7 +27,7 @@ impl Monotonic for MachineClock {
         self.0.elapsed()
     }
 
-    fn wait(&self, signal: &Signal, time: Duration) -> bool {
+    fn wait(&self, signal: &Signal, time: Duration, _: Option<Duration>) -> bool {
         signal.wait(time)
     }
 }

@@ -59,6 +59,11 @@ impl Context {
         self.attempt.retry_count
     }
 
+    /// Its input as it was given; `None` if it has none.
+    pub fn input(&self) -> Option<&Json> {
+        self.attempt.input.as_ref()
+    }
+
     /// The input of its parent, read from the store at each call: for what all siblings have in common.
     ///
     /// # Errors
@@ -87,7 +92,7 @@ impl Context {
     /// asynchronous handlers, which are dropped.
     #[must_use]
     pub fn sleep(&self, time: Duration) -> bool {
-        self.shared.clock.wait(&self.attempt.signal, time)
+        self.shared.clock.wait(&self.attempt.signal, time, self.attempt.deadline())
     }
 }
 

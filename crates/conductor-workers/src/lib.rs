@@ -1,33 +1,32 @@
-//! The workers of Origin Conductor.
+//! The workers of Origin Conductor: an engine that runs tasks, and the steps that carry them to their end.
 //!
-//! Each worker repeats one bounded step of a [`Store`](conductor_store::Store) until nothing is left to do, and
-//! may be stopped, killed or run twice at any point: [`fanout`] creates the children that are missing,
-//! [`aggregate`] decides parents and runs whose children are all settled, [`retry`] makes failed tasks PENDING
-//! whose retry is due. [`settle_all`] repeats the three until nothing changes.
+//! An [`Engine`] claims ready tasks, calls their handlers, records what became of them, and takes the steps that follow:
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit};
-//! use conductor_workers::{aggregate, fanout};
-//! use serde_json::json;
+//! use conductor_store::SqliteStore;
+//! use conductor_workers::{Context, Engine, TaskError};
+//!
+//! fn resize(file: String, context: Context) -> Result<usize, TaskError> {
+//!     if file.is_empty() {
+//!         return Err(TaskError::fatal("no file"));
+//!     }
+//!     Ok(file.len() + context.index() as usize)
+//! }
 //!
 //! let store = SqliteStore::open_in_memory()?;
-//! let source = Source::system();
-//!
-//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
-//! let run = store.submit(&Submit::new(run, &source))?.run;
-//! assert_eq!(fanout::run_once(&store, Scope::Run(run), &source)?.children, 3);
-//!
-//! // Somebody does the work, and reports it.
-//! let parent = store.tasks(run, Default::default(), None, 1)?.items[0].id;
-//! let children = store.children(parent, 0, 100)?.items;
-//! assert_eq!(children[2].name.as_str(), "PARENT#3");
-//! store.report(&Reports::new(children.iter().map(|child| Report::succeeded(child.id)), &source))?;
-//!
-//! aggregate::run_once(&store, Scope::Run(run), &source)?;
-//! assert_eq!(store.run(run)?.unwrap().state, State::Succeeded);
+//! let engine = Engine::builder(store).handler("resize", resize).workers(8).build()?;
+//! let run = engine.submit(RunDraft::new().task(TaskDraft::new("resize").fan_out(["a.png", "b.png"])))?;
+//! assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Whoever does the work elsewhere takes the steps alone. Each worker repeats one bounded step of a
+//! [`Store`](conductor_store::Store) until nothing is left to do, and may be stopped, killed or run twice at any point:
+//! [`fanout`] creates the children that are missing, [`aggregate`] decides parents and runs whose children are all settled,
+//! [`retry`] makes failed tasks PENDING whose retry is due. [`settle_all`] repeats the three until nothing changes.
+//!
+//! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
 
 pub mod aggregate;
 #[cfg(feature = "tokio")]
@@ -43,6 +42,7 @@ mod settle_all;
 mod signal;
 mod store;
 mod task_error;
+pub mod testing;
 
 pub use context::Context;
 pub use engine::{

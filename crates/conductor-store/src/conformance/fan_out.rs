@@ -52,9 +52,9 @@ pub fn a_step_that_creates_a_parent_says_that_there_is_more(world: &World<'_>) {
     assert_eq!((done.children, done.more), (2, false));
 }
 
-pub fn children_inherit_kind_retries_backoff_and_priority(world: &World<'_>) {
+pub fn children_inherit_kind_retries_backoff_timeout_and_priority(world: &World<'_>) {
     let backoff = Backoff::fixed(250).expect("a backoff");
-    let draft = TaskDraft::new("P").kind("image").max_retries(9).backoff(backoff).priority(5);
+    let draft = TaskDraft::new("P").kind("image").max_retries(9).backoff(backoff).timeout_ms(700).priority(5);
     let (_, parent) = world.one(draft.input(json!({"fanout": [1, {"fanout": 1}]})));
     world.fan_out();
     let children = world.children(parent);
@@ -62,6 +62,7 @@ pub fn children_inherit_kind_retries_backoff_and_priority(world: &World<'_>) {
     for child in children.iter().chain(&grandchildren) {
         assert_eq!(child.kind.as_str(), "image", "{}", child.name);
         assert_eq!((child.max_retries.get(), child.backoff, child.priority), (9, backoff, 5));
+        assert_eq!(child.timeout_ms, Some(700));
         assert_eq!((child.attempt, child.retry_count, child.due_at), (0, 0, None));
     }
 }

@@ -17,6 +17,7 @@
 //! What the suite cannot know is how a store survives a crash, or what it does to rows that another program
 //! changed: that is for the store's own tests.
 
+mod hands;
 mod replays;
 mod suite;
 mod world;
@@ -25,6 +26,10 @@ mod world;
 pub mod aggregate;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod append;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod claim;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod enlist;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod events;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
@@ -36,11 +41,19 @@ pub mod promote;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod query;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod release;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod renew;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod report;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod rescue;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod retry;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod seal;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod settle;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod submit;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]

@@ -3,7 +3,7 @@
 use super::World;
 use super::world::pages;
 use crate::{EventFilter, Fault, MAX_PAGE, Page, Scope, TaskFilter};
-use conductor_model::{RunDraft, RunId, State, Tally, TaskDraft, TaskId};
+use conductor_model::{Backoff, RunDraft, RunId, State, Tally, TaskDraft, TaskId};
 use serde_json::json;
 
 /// Reads everything page by page: no page is longer than its limit, and only the last one is shorter.
@@ -276,4 +276,82 @@ pub fn reading_writes_nothing(world: &World<'_>) {
         store.retry_metrics(Scope::All).expect("metrics");
         store.summary(run, watch).expect("a summary");
     });
+}
+
+pub fn the_pulse_changes_with_everything_that_is_written(world: &World<'_>) {
+    let mut last = world.store().pulse().expect("a pulse");
+    let mut beats = |what: &str| {
+        let pulse = world.store().pulse().expect("a pulse");
+        assert_ne!(pulse, last, "{what}");
+        last = pulse;
+    };
+    let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})).max_retries(1));
+    beats("a submission");
+    world.fan_out();
+    beats("a fan-out");
+    let children: Vec<_> = world.children(parent).iter().map(|child| child.id).collect();
+    world.fail(children[0]);
+    beats("a report");
+    world.retry();
+    beats("a retry");
+    let hands = world.hands();
+    beats("an engine that comes");
+    let claimed = hands.claim("P", 3);
+    beats("a claim");
+    world.pass_ms(1);
+    let _ = hands.renew(&[claimed[0].fence]);
+    beats("a renewal");
+    let _ = hands.release(&[claimed[0].fence]);
+    beats("a release");
+    hands.end(&claimed[1], super::hands::success());
+    beats("a settlement");
+    drop(hands);
+    world.rescue();
+    beats("a rescue");
+    world.settle();
+    beats("a step");
+}
+
+pub fn the_pulse_stays_while_nothing_is_written(world: &World<'_>) {
+    let (run, _, children) = world.family(3);
+    world.succeed(children[0]);
+    let hands = world.hands();
+    let claimed = hands.claim("P", 1);
+    let pulse = || world.store().pulse().expect("a pulse");
+    let before = pulse();
+    world.run(run);
+    world.tasks(run);
+    world.rows();
+    assert_eq!(world.fan_out() + world.retry() + world.promote() + world.aggregate().0 + world.rescue(), 0);
+    assert!(hands.claim("Q", 10).is_empty());
+    let stale = crate::Fence { attempt: 9, ..claimed[0].fence };
+    assert_eq!(hands.renew(&[stale]), [crate::Fenced::Stale]);
+    assert_eq!(pulse(), before);
+}
+
+pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
+    let next = || world.store().next_due().expect("an answer");
+    assert_eq!(next(), None);
+    let hands = world.hands();
+    let start = world.now();
+    let (_, task) = world.one(TaskDraft::new("A").backoff(Backoff::fixed(20_000).expect("a backoff")));
+    world.start(world.leaf().1);
+    assert_eq!(next(), None, "what is ready, or runs without a claim, waits for no time");
+    let delayed = start.plus_millis(60_000);
+    world.one(TaskDraft::new("B").due_at(delayed));
+    assert_eq!(next(), Some(delayed), "a delayed start");
+    let claimed = hands.claim_one();
+    assert_eq!((claimed.fence.task, next()), (task, Some(start.plus_millis(30_000))), "a lease");
+    world.pass_ms(5000);
+    assert_eq!(hands.renew(&[claimed.fence]), [crate::Fenced::Applied]);
+    assert_eq!(next(), Some(start.plus_millis(35_000)), "a renewed lease");
+    hands.end(&claimed, super::hands::failure("it broke"));
+    assert_eq!(next(), Some(start.plus_millis(25_000)), "a retry");
+    world.pass_ms(20_000);
+    assert_eq!(world.retry(), 1);
+    assert_eq!(next(), Some(delayed));
+    world.pass_ms(60_000);
+    assert_eq!(next(), Some(delayed), "what is overdue is due");
+    assert_eq!(world.promote(), 1);
+    assert_eq!(next(), None);
 }

@@ -281,3 +281,18 @@ pub fn a_leaf_below_a_parent_is_reported_like_any_other(world: &World<'_>) {
     world.succeed(leaf);
     assert_eq!(world.state(leaf), State::Succeeded);
 }
+
+pub fn a_report_on_a_claimed_task_is_refused(world: &World<'_>) {
+    let hands = world.hands();
+    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
+    let claimed = hands.claim_one();
+    for report in every_outcome(roots[0]) {
+        let answer = world.writes_nothing(|| world.report(report.clone()));
+        assert_eq!(answer, Reported::Refused(Refused::Held(roots[0])), "{report:?}");
+        assert_eq!(world.report(report.of_attempt(1)), Reported::Refused(Refused::Held(roots[0])));
+    }
+    world.succeed(roots[1]);
+    assert_eq!(hands.release(&[claimed.fence]), [crate::Fenced::Applied]);
+    world.succeed(roots[0]);
+    assert_eq!(world.task(roots[0]).attempt, 2);
+}

@@ -35,7 +35,7 @@ macro_rules! __conformance_suite {
                 an_item_is_the_input_of_its_child
                 an_item_with_a_fanout_is_a_parent_itself
                 a_step_that_creates_a_parent_says_that_there_is_more
-                children_inherit_kind_retries_backoff_and_priority
+                children_inherit_kind_retries_backoff_timeout_and_priority
                 a_step_creates_as_many_children_as_it_has_ids
                 a_step_goes_on_where_the_last_one_stopped
                 a_step_without_ids_creates_nothing
@@ -108,7 +108,8 @@ macro_rules! __conformance_suite {
                 reports_on_one_task_are_applied_in_their_order
                 no_reports_get_no_answers
                 a_report_on_a_delayed_task_says_that_it_ran
-                a_leaf_below_a_parent_is_reported_like_any_other;
+                a_leaf_below_a_parent_is_reported_like_any_other
+                a_report_on_a_claimed_task_is_refused;
             aggregate:
                 a_parent_and_a_run_succeed_when_all_succeeded
                 a_parent_and_a_run_fail_when_any_failed
@@ -150,6 +151,81 @@ macro_rules! __conformance_suite {
                 a_delayed_task_is_not_retried
                 a_step_promotes_at_most_as_many_as_its_limit
                 a_scope_of_one_run_leaves_the_others_alone;
+            enlist:
+                every_engine_has_a_place_of_its_own
+                an_engine_that_comes_or_goes_is_no_event
+                an_engine_that_lives_keeps_its_claims_whoever_comes_and_goes;
+            claim:
+                what_is_ready_is_claimed_and_nothing_else
+                a_claim_starts_its_task_and_counts_an_attempt
+                a_claim_of_nothing_writes_nothing
+                a_task_is_claimed_once
+                every_claim_is_an_attempt
+                a_claim_says_what_the_task_works_on
+                a_child_is_claimed_with_its_item_or_its_parents_input
+                the_higher_priority_comes_first_and_then_the_older_task
+                what_is_claimed_at_once_is_in_the_same_order
+                each_of_a_hundred_runs_gets_its_share
+                a_run_of_many_never_starves_another
+                a_kind_that_is_not_wanted_starves_none_that_is
+                kinds_share_a_limit
+                a_kind_has_a_limit_of_its_own
+                a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped
+                each_kind_has_its_own_turn
+                a_claim_that_its_limits_ended_says_that_there_may_be_more
+                many_runs_are_all_visited_while_there_is_more
+                a_lease_lasts_as_long_as_it_is_asked_for_and_at_most_a_day
+                a_wide_fan_out_is_claimed_whole
+                an_open_run_is_worked_on_while_it_grows;
+            renew:
+                a_renewal_moves_the_end_of_the_lease_and_nothing_else
+                a_lease_that_is_renewed_in_time_is_never_lost
+                a_lease_that_nobody_took_back_may_be_renewed_after_its_end
+                a_stale_fence_harms_no_neighbour
+                no_renewed_lease_is_longer_than_a_day
+                more_fences_than_a_transaction_takes_are_refused
+                no_fences_get_no_answers;
+            settle:
+                a_success_keeps_its_output
+                a_failure_is_retried_after_its_wait
+                a_failure_tells_why_and_whether_it_is_final
+                a_stale_fence_is_refused_for_that_item_alone
+                a_fence_that_is_named_twice_applies_once
+                a_claim_is_settled_once
+                a_fence_from_before_a_newer_claim_never_wins
+                a_fence_of_nothing_or_of_another_task_is_stale
+                a_fence_of_a_task_that_runs_without_a_claim_is_stale
+                a_result_that_comes_after_the_lease_counts_unless_it_was_taken_back
+                a_settlement_carries_the_next_claim
+                a_settlement_of_stale_fences_still_claims
+                nothing_to_settle_and_nothing_to_claim_writes_nothing
+                what_is_settled_decides_parents_and_runs
+                claims_of_many_parents_and_runs_are_settled_at_once
+                more_endings_than_a_transaction_takes_are_refused;
+            release:
+                a_released_task_is_ready_with_all_its_retries
+                a_released_task_is_claimed_again_under_a_new_fence
+                a_stale_fence_harms_no_neighbour
+                tasks_of_many_parents_and_runs_are_released_at_once
+                more_fences_than_a_transaction_takes_are_refused;
+            rescue:
+                a_lease_that_is_over_is_taken_back
+                a_rescued_task_is_retried_as_usual
+                a_task_that_loses_every_lease_fails_in_the_end
+                a_lease_of_a_clock_that_jumped_is_taken_back
+                a_clock_that_is_set_back_a_little_takes_no_lease
+                what_an_engine_holds_that_is_gone_is_taken_back_at_once
+                a_task_that_runs_without_a_claim_is_never_rescued
+                a_step_takes_back_at_most_as_many_as_its_limit
+                a_rescue_settles_what_its_tasks_decide
+                the_longest_lease_outlives_no_engine
+                a_task_that_lost_two_leases_in_a_row_is_run_alone
+                tasks_that_are_run_alone_are_claimed_one_at_a_time
+                a_task_that_is_run_alone_counts_for_the_limits
+                a_task_with_one_chance_left_is_run_alone
+                an_attempt_that_fails_by_itself_ends_the_row_of_lost_leases
+                a_lonely_task_that_fails_by_itself_is_run_with_the_others_again
+                a_lonely_task_that_is_released_stays_alone;
             query:
                 every_run_is_on_one_page_in_the_order_of_submission
                 every_task_is_on_one_page_with_the_root_tasks_first
@@ -167,7 +243,10 @@ macro_rules! __conformance_suite {
                 a_leaf_has_no_children
                 an_empty_store_is_empty
                 the_tally_of_all_is_the_sum_of_the_runs
-                reading_writes_nothing;
+                reading_writes_nothing
+                the_pulse_changes_with_everything_that_is_written
+                the_pulse_stays_while_nothing_is_written
+                the_next_due_time_is_the_earliest_of_all_that_wait;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy

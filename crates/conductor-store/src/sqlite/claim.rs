@@ -7,7 +7,7 @@ use super::task_row::TaskRow;
 use super::transit::Lease;
 use super::write::Write;
 use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
-use conductor_model::{AttemptFailure, Jitter, Json, RunId, Signal, TaskId};
+use conductor_model::{AttemptFailure, Jitter, Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 
@@ -32,6 +32,7 @@ fn is_something_ready(connection: &Connection, request: &Claim) -> Result<bool, 
     for want in &request.wants {
         let Some(kind) = kind_key(connection, want.kind.as_str())? else { continue };
         if want.limit > 0
+            && request.limit > 0
             && (next_run(connection, kind, 0)?.is_some()
                 || request.alone && first_alone(connection, kind)?.is_some())
         {
@@ -53,14 +54,15 @@ pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, F
     let mut claimed = nothing(request);
     let lease = Lease {
         holder: i64::try_from(request.holder.0).unwrap_or(i64::MAX),
-        until: request.now.plus_millis(request.lease_ms),
+        until: request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS)),
     };
     let mut left: Vec<u32> = request.wants.iter().map(|want| want.limit).collect();
     let mut relatives = Relatives::default();
     if request.alone && request.limit > 0 {
         claim_alone(write, request, lease, &mut left, (&mut relatives, &mut claimed))?;
     }
-    let queues = queues(write.tx(), request, &left)?;
+    let (queues, more) = queues(write.tx(), request, &left)?;
+    claimed.more = more;
     for (nth, queue) in queues.iter().enumerate() {
         let taken = u32::try_from(claimed.tasks.len()).unwrap_or(u32::MAX);
         let Some(all) = request.limit.checked_sub(taken).filter(|all| *all > 0) else {
@@ -83,17 +85,24 @@ pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, F
     Ok(claimed)
 }
 
-/// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped.
-fn queues(tx: &Connection, request: &Claim, left: &[u32]) -> Result<Vec<Queue>, Fault> {
-    let mut queues = Vec::new();
+/// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped;
+/// and whether there are more than are visited.
+fn queues(tx: &Connection, request: &Claim, left: &[u32]) -> Result<(Vec<Queue>, bool), Fault> {
+    let (mut queues, mut more) = (Vec::new(), false);
     for (want, wanted) in request.wants.iter().enumerate() {
         let Some(kind) = kind_key(tx, wanted.kind.as_str())? else { continue };
+        if wanted.limit == 0 || request.limit == 0 {
+            continue;
+        }
         let most = RUNS_PER_KIND.min(left[want].min(request.limit) as usize);
-        let runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most)?;
+        // One further, to know whether there is one.
+        let mut runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most + 1)?;
+        more |= runs.len() > most;
+        runs.truncate(most);
         queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
     }
     queues.sort_by_key(|(nth, queue)| (*nth, queue.want));
-    Ok(queues.into_iter().map(|(_, queue)| queue).collect())
+    Ok((queues.into_iter().map(|(_, queue)| queue).collect(), more))
 }
 
 /// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
@@ -196,7 +205,8 @@ impl Ready {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             row: TaskRow::read(row)?,
-            index: row.get(TaskRow::COLUMNS)?,
+            // For steps, which a row that another program changed never stops: an ordinal that is none is 0.
+            index: u32::try_from(row.get::<_, i64>(TaskRow::COLUMNS)?).unwrap_or(0),
             timeout_ms: row.get(TaskRow::COLUMNS + 1)?,
             input: rows::text(row, TaskRow::COLUMNS + 2).map_err(|error| error.to_string()),
         })

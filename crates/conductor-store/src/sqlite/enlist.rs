@@ -24,15 +24,12 @@ impl SqliteStore {
     pub(super) fn enlist_engine(&self, request: &Enlist) -> Result<Presence, Fault> {
         // In one transaction: whoever looks for files that belong to no engine does so in one too.
         self.write(request.now, |write| {
-            let sign = match &self.path {
-                Some(path) => {
-                    remove_strays(write.tx(), path)?;
-                    Sign::File(LockedFile::make(file_of(path, request.engine))?)
-                }
-                None => {
-                    lock(&self.alive).insert(request.engine);
-                    Sign::Memory(request.engine, Arc::clone(&self.alive))
-                }
+            let sign = if let Some(path) = &self.path {
+                remove_strays(write.tx(), path)?;
+                Sign::File(LockedFile::make(file_of(path, request.engine))?)
+            } else {
+                lock(&self.alive).insert(request.engine);
+                Sign::Memory(request.engine, Arc::clone(&self.alive))
             };
             let id = id_blob(request.engine.as_u128());
             write.tx().run(INSERT_ENGINE, rusqlite::params![id, request.now.as_millis()])?;

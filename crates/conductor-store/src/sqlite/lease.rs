@@ -5,13 +5,13 @@ use super::fence::Fences;
 use super::sql::{Sql, array};
 use super::write::Write;
 use crate::{Fault, Fence, Fenced, Release, Renew};
-use conductor_model::{MAX_TASKS, Signal};
+use conductor_model::{MAX_LEASE_MS, MAX_TASKS, Signal};
 use rusqlite::params;
 
 impl SqliteStore {
     pub(super) fn renew_leases(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
         bounded(&request.fences)?;
-        let until = request.now.plus_millis(request.lease_ms);
+        let until = request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS));
         self.write(request.now, |write| {
             let (answers, keys) = held(write, &request.fences)?;
             let keys = array(keys.iter().map(|task| task.key));

@@ -97,9 +97,8 @@ impl Query for SqliteStore {
         let mut pulse = 0;
         self.probe(|connection| {
             // What others wrote changes the one, what this connection wrote the other.
-            let theirs: u32 =
-                connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(fault)?;
-            pulse = u64::from(theirs) << 40 ^ connection.total_changes();
+            let theirs = connection.first("PRAGMA data_version", [], |row| row.get::<_, u32>(0))?;
+            pulse = u64::from(theirs.unwrap_or(0)) << 40 ^ connection.total_changes();
             Ok(true)
         })?;
         Ok(pulse)

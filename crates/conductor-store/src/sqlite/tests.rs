@@ -1,14 +1,16 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
+mod cost;
+
 use super::{
-    SqliteStore, aggregate, children, create, event_log, fan_out, ledger, monitor, promote, query, report,
-    retry, submit, task_row, transit,
+    SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
+    query, report, rescue, retry, submit, task_row, transit,
 };
 use crate::{
-    Append, EventFilter, FanOut, Monitor, ParentId, Query, Report, Reports, Scope, Seal, Source, Step, Store,
-    Submit, TaskFilter, Watch,
+    Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
+    Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter, Turn, Want, Watch,
 };
-use conductor_model::{RunDraft, State, TaskDraft, Timestamp};
+use conductor_model::{AttemptFailure, Jitter, RunDraft, State, TaskDraft, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
 use std::cell::RefCell;
@@ -115,6 +117,52 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
     }
 }
 
+/// Row keys that a statement is given as one parameter show as a virtual table that is read whole.
+const GIVEN_KEYS: &str = "SCAN rarray VIRTUAL TABLE";
+
+#[test]
+fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let connection = writer.as_ref().unwrap();
+    let by_key = "SEARCH conductor_tasks USING INTEGER PRIMARY KEY (rowid=?)";
+    let running = "SEARCH conductor_tasks USING INDEX conductor_tasks_running";
+    let statements = [
+        (
+            "the next run",
+            claim::NEXT_RUN,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_ready (kind=? AND run>?)",
+        ),
+        (
+            "ready leaves",
+            claim::SELECT_READY,
+            "SEARCH t USING INDEX conductor_tasks_ready (kind=? AND run=?)",
+        ),
+        (
+            "a leaf that is run alone",
+            claim::SELECT_ALONE,
+            "SEARCH t USING INDEX conductor_tasks_alone (kind=?)",
+        ),
+        ("what fences name", task_row::SELECT_BY_KEYS, by_key),
+        ("a transition of many", transit::UPDATE_LEAVES, by_key),
+        ("a renewal", lease::RENEW, by_key),
+        ("leases that are over", rescue::LEASE_OVER, running),
+        ("leases of a clock that jumped", rescue::LEASE_JUMPED, running),
+        ("what engines hold", rescue::HELD_BY, running),
+        ("a delayed start or a retry", query::NEXT_DUE, "USING INDEX conductor_tasks_due (state=?"),
+        ("the end of a lease", query::NEXT_DUE, "USING INDEX conductor_tasks_running (lease_until>?)"),
+    ];
+    for (what, sql, expected) in statements {
+        let plan = plan(connection, sql);
+        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
+        let scans = |line: &&String| line.contains("SCAN") && !line.starts_with(GIVEN_KEYS);
+        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
+        assert_eq!(bad, None, "{what}: {plan:#?}");
+    }
+    let leaves = plan(connection, event_log::INSERT_LEAVES);
+    assert!(leaves.iter().all(|line| line.starts_with(GIVEN_KEYS)), "{leaves:#?}");
+}
+
 #[test]
 fn an_insert_reads_nothing_but_its_values() {
     let store = SqliteStore::open_in_memory().unwrap();
@@ -182,16 +230,57 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
     Ok(())
 }
 
+/// Works on leaves by claims, in every way.
+fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
+    let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000)?, 2);
+    let (now, jitter) = (source.now(), Jitter(0));
+    let children = TaskDraft::new("children").kind("claimed").fan_out(["a", "b", "c"]).max_retries(1);
+    let counted = TaskDraft::new("counted").kind("claimed").input(json!({"fanout": 2}));
+    let draft = RunDraft::new().tasks([children, counted, TaskDraft::new("claimed")]);
+    store.submit(&Submit::new(draft.check()?, &source))?;
+    while store.fan_out(&FanOut { scope: Scope::All, now, ids: source.ids(100) })?.more {}
+    let presence = store.enlist(&Enlist::new(&source))?;
+    let claim = claim_of(presence.holder(), "claimed", 2, now);
+    let claimed = store.claim(&claim)?.tasks;
+    let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+    let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
+    let _ = store.release(&Release { fences, now })?;
+    let mut fences = store.claim(&claim_of(presence.holder(), "claimed", 4, now))?.tasks;
+    assert_eq!(fences.len(), 4);
+    let endings = [
+        Ending::Succeeded { output: None },
+        Ending::Succeeded { output: Some("1".parse()?) },
+        Ending::Failed(AttemptFailure::TimedOut),
+    ];
+    let endings = fences.drain(..3).map(|task| task.fence).zip(endings).collect();
+    let settled = store.settle(&Settle { endings, claim: Some(claim), now, jitter })?;
+    assert_eq!(settled.claimed.tasks.len(), 2);
+    drop(presence);
+    assert_eq!(store.rescue(&Rescue { now, limit: 100, jitter })?.tasks, 3);
+    store.pulse()?;
+    store.next_due()?;
+    Ok(())
+}
+
+fn claim_of(holder: Holder, kind: &str, limit: u32, now: Timestamp) -> Claim {
+    let wants = vec![Want { kind: kind.parse().unwrap(), limit, turn: Turn::default() }];
+    Claim { holder, wants, limit, lease_ms: 1000, alone: true, now }
+}
+
 #[test]
 fn no_statement_at_all_scans_what_grows_with_the_tasks() {
     let store = SqliteStore::open_in_memory().unwrap();
     SEEN.with_borrow_mut(BTreeSet::clear);
     use_everything(&store).unwrap();
+    use_claims(&store).unwrap();
     let statements = SEEN.with_borrow(Clone::clone);
-    assert!(statements.len() > 40, "{} statements", statements.len());
+    assert!(statements.len() > 55, "{} statements", statements.len());
     let writer = store.lock_writer();
-    // What may be read whole: the tallies of all runs, what was found to be stuck (s), indexes of what is few.
+    // What may be read whole: the tallies of all runs, what was found to be stuck (s), the engines, keys that were
+    // given, indexes of what is few.
     let few = [
+        GIVEN_KEYS,
+        "SCAN conductor_engines",
         "SCAN conductor_runs",
         "SCAN s",
         "SCAN (subquery",

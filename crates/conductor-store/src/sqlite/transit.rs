@@ -66,7 +66,7 @@ impl Write<'_> {
         task.lost = match (signal, brings.failure) {
             (Signal::Start | Signal::Retry, _) => task.lost,
             (Signal::Fail, Some((AttemptFailure::LeaseExpired, _))) => {
-                Some(after_loss(task.lost, task.max_retries.get().saturating_sub(task.retry_count + 1)))
+                Some(after_loss(task.lost, task.max_retries.get().saturating_sub(task.retry_count)))
             }
             _ => None,
         };

@@ -7,4 +7,5 @@ mod new;
 mod processes;
 mod refused;
 mod seed;
+mod upgrade;
 mod views;

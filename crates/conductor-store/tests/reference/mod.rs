@@ -1,7 +1,11 @@
 //! A plain in-memory store: no counters, no indexes, everything computed from scratch each time. It says what the
 //! real ones should say.
 
-use conductor_model::{NewRun, State, Timestamp};
+mod claims;
+
+pub(crate) use claims::Lease;
+
+use conductor_model::{Lost, NewRun, State, Timestamp};
 use conductor_store::{AppendError, Outcome, Refused, Reported, SealError};
 
 /// What a parent of the reference was told.
@@ -19,6 +23,7 @@ pub(crate) struct RefTask {
     pub(crate) parent: Option<usize>,
     pub(crate) index: u32,
     pub(crate) name: String,
+    pub(crate) kind: String,
     pub(crate) state: State,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) attempt: u32,
@@ -27,6 +32,8 @@ pub(crate) struct RefTask {
     pub(crate) output: Option<String>,
     pub(crate) last_error: Option<String>,
     pub(crate) plan: Option<Plan>,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) lost: Option<Lost>,
 }
 
 impl RefTask {
@@ -58,6 +65,8 @@ pub(crate) enum Verdict {
     Stale(u32),
     /// It is a parent.
     Parent,
+    /// A claim holds it.
+    Held,
     /// The state machine does not allow it.
     Illegal,
 }
@@ -69,6 +78,7 @@ impl From<&Reported> for Verdict {
             Reported::Unchanged => Self::Unchanged,
             Reported::Stale { attempt } => Self::Stale(*attempt),
             Reported::Refused(Refused::Parent(_)) => Self::Parent,
+            Reported::Refused(Refused::Held(_)) => Self::Held,
             Reported::Refused(Refused::Illegal { .. }) => Self::Illegal,
             Reported::Refused(refused) => panic!("no program asks for this: {refused}"),
         }
@@ -141,36 +151,24 @@ impl Reference {
     ) {
         for (task, plan) in tasks.iter().zip(plans) {
             let index = u32::try_from(self.roots(run).count()).unwrap() + 1;
-            let name = task.name().to_string();
-            self.add(run, None, index, name, task.max_retries().get(), plan, task.due_at());
+            self.tasks.push(RefTask {
+                run,
+                parent: None,
+                index,
+                name: task.name().to_string(),
+                kind: task.kind().to_string(),
+                state: State::Pending,
+                due_at: task.due_at(),
+                attempt: 0,
+                retry_count: 0,
+                max_retries: task.max_retries().get(),
+                output: None,
+                last_error: None,
+                plan,
+                lease: None,
+                lost: None,
+            });
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one row, in the order of its columns")]
-    fn add(
-        &mut self,
-        run: usize,
-        parent: Option<usize>,
-        index: u32,
-        name: String,
-        max_retries: u32,
-        plan: Option<Plan>,
-        due_at: Option<Timestamp>,
-    ) {
-        self.tasks.push(RefTask {
-            run,
-            parent,
-            index,
-            name,
-            state: State::Pending,
-            due_at,
-            attempt: 0,
-            retry_count: 0,
-            max_retries,
-            output: None,
-            last_error: None,
-            plan,
-        });
     }
 
     pub(crate) fn roots(&self, run: usize) -> impl Iterator<Item = &RefTask> {
@@ -198,7 +196,8 @@ impl Reference {
         let of = self.tasks[parent].clone();
         let index = u32::try_from(self.children(parent).count()).unwrap() + 1;
         let plan = nested.map(|total| Plan::Sealed { total, nested: Vec::new() });
-        self.add(of.run, Some(parent), index, format!("{}#{index}", of.name), of.max_retries, plan, None);
+        let (name, state, due_at, attempt) = (format!("{}#{index}", of.name), State::Pending, None, 0);
+        self.tasks.push(RefTask { parent: Some(parent), index, name, state, due_at, attempt, plan, ..of });
     }
 
     /// The parents that children are missing of.
@@ -302,6 +301,9 @@ impl Reference {
         if row.plan.is_some() {
             return Verdict::Parent;
         }
+        if row.lease.is_some() {
+            return Verdict::Held;
+        }
         let present = if row.state == State::Pending { row.attempt + 1 } else { row.attempt };
         if attempt.is_some_and(|attempt| attempt != present) {
             return Verdict::Stale(row.attempt);
@@ -335,6 +337,9 @@ impl Reference {
 
     fn end(&mut self, task: usize, outcome: &Outcome, now: Timestamp) {
         let task = &mut self.tasks[task];
+        if *outcome != Outcome::Started {
+            (task.lease, task.lost) = (None, None);
+        }
         match outcome {
             Outcome::Started => {}
             Outcome::Succeeded { output } => {

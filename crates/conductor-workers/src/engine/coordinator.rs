@@ -8,7 +8,6 @@ use super::progress::{End, Progress};
 use super::warning::Warnings;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
-use conductor_model::Timestamp;
 use conductor_store::{Fault, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,13 +104,13 @@ impl Coordinator {
         if self.mailbox.wait(Duration::ZERO, stop) {
             return Ok(());
         }
-        let due = self.store.next_due()?;
-        let source = Arc::clone(&self.source);
-        let is_due = move |due: Option<Timestamp>| due.is_some_and(|due| due <= source.now());
+        // What was due when the last turn began waits for something else, such as the next rescue.
+        let due = self.store.next_due()?.filter(|due| *due > self.source.now());
         let mut looked = false;
         loop {
             let now = self.clock.elapsed();
-            let wake_at = self.core.wake_at(now);
+            let rescues_at = self.core.rescues_at();
+            let wake_at = self.core.wanted_at(now).map_or(rescues_at, |at| at.min(rescues_at));
             let until_due =
                 due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
             let patience = POLL.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
@@ -122,7 +121,7 @@ impl Coordinator {
                 self.progress.something_settled();
                 return Ok(());
             }
-            if is_due(due) || self.clock.elapsed() >= wake_at {
+            if due.is_some_and(|due| due <= self.source.now()) || self.clock.elapsed() >= wake_at {
                 return Ok(());
             }
             if !looked {

@@ -11,7 +11,7 @@ use conductor_store::{
     Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
     Settle, Source, Step, Turn, Want,
 };
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -71,7 +71,8 @@ pub(crate) struct Core {
     kinds: Vec<KindState>,
     /// The kind that comes first in the next claim.
     first_kind: usize,
-    held: HashMap<u64, Arc<Attempt>>,
+    /// By the store's number, so that whatever is done to all of them is done in the same order again.
+    held: BTreeMap<u64, Arc<Attempt>>,
     /// Endings that the store has not taken yet.
     endings: Vec<(Fence, Ending)>,
     /// Claims that are handed back and that the store has not taken yet.
@@ -106,7 +107,7 @@ impl Core {
             presence: None,
             kinds,
             first_kind: 0,
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             endings: Vec::new(),
             releases: Vec::new(),
             ahead,
@@ -165,7 +166,7 @@ impl Core {
         };
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
-            Ok(settled) => Ok(self.take_on(now, request.claim.as_ref(), settled.claimed)),
+            Ok(settled) => Ok(self.take_on(now, settled.claimed)),
             Err(fault) => {
                 self.endings = request.endings;
                 Err(fault)
@@ -205,18 +206,18 @@ impl Core {
         Ok(stepped)
     }
 
-    /// When this engine must look again, if nothing happens before: a heartbeat, a rescue, the end of an attempt's time.
-    pub(crate) fn wake_at(&self, now: Duration) -> Duration {
-        let mut at = self.rescue_at;
-        if !self.held.is_empty() {
-            at = at.min(self.heartbeat_at);
-        }
-        for attempt in self.held.values() {
-            if let Some(timeout) = attempt.timeout {
-                at = at.min(attempt.deadline().unwrap_or(now + timeout));
-            }
-        }
-        at
+    /// When what it holds wants it: a heartbeat, the end of an attempt's time.
+    pub(crate) fn wanted_at(&self, now: Duration) -> Option<Duration> {
+        let end = |attempt: &Arc<Attempt>| {
+            attempt.timeout.map(|timeout| attempt.deadline().unwrap_or(now + timeout))
+        };
+        let heartbeat = (!self.held.is_empty()).then_some(self.heartbeat_at);
+        self.held.values().filter_map(end).chain(heartbeat).min()
+    }
+
+    /// When it will look for claims that nobody holds any longer.
+    pub(crate) fn rescues_at(&self) -> Duration {
+        self.rescue_at
     }
 
     /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
@@ -366,10 +367,7 @@ impl Core {
         (self.first_kind + nth) % self.kinds.len()
     }
 
-    fn take_on(&mut self, now: Duration, claim: Option<&Claim>, claimed: Claimed) -> Vec<Arc<Attempt>> {
-        if claim.is_none() {
-            return Vec::new();
-        }
+    fn take_on(&mut self, now: Duration, claimed: Claimed) -> Vec<Arc<Attempt>> {
         for (nth, turn) in claimed.turns.iter().enumerate() {
             let kind = self.kind_at(nth);
             self.kinds[kind].turn = *turn;

@@ -1,0 +1,117 @@
+//! What claims cost: the instructions that SQLite carries out for them, which are the same on every machine.
+
+use super::{SEEN, claim_of};
+use crate::sqlite::SqliteStore;
+use crate::{
+    ClaimedTask, Ending, Enlist, FanOut, Presence, Query, Release, Renew, Rescue, Scope, Settle, Source,
+    Store, Submit,
+};
+use conductor_model::{Jitter, RunDraft, TaskDraft, Timestamp};
+use rusqlite::StatementStatus;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+const MANY: u32 = 20_000;
+
+struct Bench {
+    store: SqliteStore,
+    source: Source,
+    presence: Presence,
+}
+
+impl Bench {
+    /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
+    /// many of a kind that nobody wants, and as many that are finished.
+    fn new(many: u32) -> Self {
+        let store = SqliteStore::open_in_memory().unwrap();
+        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        let presence = store.enlist(&Enlist::new(&source)).unwrap();
+        let bench = Self { store, source, presence };
+        bench.submit([parent("A", 100)]);
+        bench.submit([parent("A", many)]);
+        let due = bench.source.now().plus_millis(1000);
+        bench.submit((0..many).map(|_| TaskDraft::new("A").due_at(due)));
+        bench.submit((0..many).map(|_| TaskDraft::new("D").due_at(due)));
+        bench.submit([parent("B", many)]);
+        bench.submit([parent("A", many)]);
+        let writer = bench.store.lock_writer();
+        let finish = "UPDATE conductor_tasks SET state = 2 WHERE run = 6 AND parent > 0";
+        assert_eq!(writer.as_ref().unwrap().execute(finish, []).unwrap(), many as usize);
+        drop(writer);
+        bench
+    }
+
+    fn submit(&self, tasks: impl IntoIterator<Item = TaskDraft>) {
+        let run = RunDraft::new().tasks(tasks).check().unwrap();
+        self.store.submit(&Submit::new(run, &self.source)).unwrap();
+        let step = || FanOut { scope: Scope::All, now: self.source.now(), ids: self.source.ids(10_000) };
+        while self.store.fan_out(&step()).unwrap().more {}
+    }
+
+    /// What something is, and how many instructions its statements took.
+    fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
+        // With an empty cache each statement begins to count at 0.
+        self.store.lock_writer().as_ref().unwrap().flush_prepared_statement_cache();
+        SEEN.with_borrow_mut(BTreeSet::clear);
+        let done = act(self);
+        let writer = self.store.lock_writer();
+        let count = |sql: &String| {
+            let statement = writer.as_ref().unwrap().prepare_cached(sql).unwrap();
+            statement.get_status(StatementStatus::VmStep)
+        };
+        (done, SEEN.with_borrow(Clone::clone).iter().map(count).sum())
+    }
+
+    fn claim(&self, kind: &str, limit: u32) -> Vec<ClaimedTask> {
+        let claim = claim_of(self.presence.holder(), kind, limit, self.source.now());
+        self.store.claim(&claim).unwrap().tasks
+    }
+
+    /// What each of the acts of an engine costs.
+    fn costs(&self) -> Vec<(&'static str, i32)> {
+        let now = self.source.now();
+        let (claimed, of_claim) = self.cost(|bench| bench.claim("A", 20));
+        assert_eq!(claimed.len(), 20);
+        let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+        let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
+        let release = Release { fences: fences[..5].to_vec(), now };
+        let settle = Settle {
+            endings: fences[5..].iter().map(|fence| (*fence, Ending::Succeeded { output: None })).collect(),
+            claim: Some(claim_of(self.presence.holder(), "A", 15, now)),
+            now,
+            jitter: Jitter(0),
+        };
+        let rescue = Rescue { now, limit: 100, jitter: Jitter(0) };
+        vec![
+            ("a claim", of_claim),
+            ("a claim of what is delayed", self.cost(|bench| bench.claim("D", 20)).1),
+            ("a renewal", self.cost(|bench| bench.store.renew(&renew).unwrap()).1),
+            ("a release", self.cost(|bench| bench.store.release(&release).unwrap()).1),
+            ("a settlement", self.cost(|bench| bench.store.settle(&settle).unwrap()).1),
+            ("an idle rescue", self.cost(|bench| bench.store.rescue(&rescue).unwrap()).1),
+            ("the next due time", self.cost(|bench| bench.store.next_due().unwrap()).1),
+        ]
+    }
+}
+
+fn parent(kind: &str, children: u32) -> TaskDraft {
+    TaskDraft::new("P").kind(kind).input(json!({ "fanout": children }))
+}
+
+#[test]
+fn a_claim_costs_what_it_claims_whatever_else_is_there() {
+    let (little, much) = (Bench::new(100).costs(), Bench::new(MANY).costs());
+    for ((what, little), (_, much)) in little.into_iter().zip(much) {
+        assert!(little > 0 && much <= little + little / 20, "{what} takes {little} instructions, and {much}");
+    }
+}
+
+#[test]
+fn a_claim_costs_in_proportion_to_what_it_claims() {
+    let bench = Bench::new(2000);
+    let (_, ten) = bench.cost(|bench| bench.claim("A", 10));
+    let (_, hundred) = bench.cost(|bench| bench.claim("A", 100));
+    assert!(hundred < 12 * ten, "{ten} instructions for ten tasks, {hundred} for a hundred");
+    let (_, one) = bench.cost(|bench| bench.claim("A", 1));
+    assert!(one < ten, "{one} for one");
+}

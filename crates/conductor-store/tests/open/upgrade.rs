@@ -1,0 +1,147 @@
+//! A file of an earlier version of this program is brought up to date with its rows, and goes on.
+
+use crate::folder::Folder;
+use conductor_model::{Event, Run, RunDraft, State, Task, TaskDraft, Timestamp};
+use conductor_store::conformance::assert_replays;
+use conductor_store::{
+    Append, Claim, Ending, Enlist, EventFilter, FanOut, Fenced, ParentId, Query, Report, Reports, Scope,
+    Seal, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+};
+use rusqlite::Connection;
+use serde_json::json;
+
+/// The first version of the tables, as it was released.
+const V1: &str = include_str!("../../migrations/V1__tables.sql");
+
+fn source() -> Source {
+    Source::seeded("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap(), 7)
+}
+
+/// Tasks in every state and parents of every kind, by nothing but what the first version could do.
+fn fill(store: &SqliteStore) {
+    let (source, scope) = (source(), Scope::All);
+    let now = source.now();
+    let leaf = || TaskDraft::new("A").max_retries(1);
+    let parent = TaskDraft::new("P").kind("A").input(json!({"fanout": [1, {"fanout": 2}], "width": 8}));
+    let delayed = leaf().due_at(now.plus_millis(1000));
+    let roots = [leaf(), leaf(), leaf(), leaf(), leaf(), leaf(), delayed, parent];
+    let run = RunDraft::new()
+        .meta("m")
+        .idempotency_key("k")
+        .tasks(roots)
+        .task(TaskDraft::new("O").kind("A").open());
+    let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
+    while store.fan_out(&FanOut { scope, now, ids: source.ids(100) }).unwrap().more {}
+    let roots = store.tasks(run, TaskFilter::default(), None, 9).unwrap().items;
+    let open = roots[8].id;
+    store.append(&Append::items(open, 1, vec!["7".parse().unwrap()], &source)).unwrap();
+    store.seal(&Seal { parent: ParentId::Task(open), children: 1, now }).unwrap();
+    let reports = [
+        Report::started(roots[1].id),
+        Report::succeeded_with(roots[2].id, "[1]".parse().unwrap()),
+        Report::failed(roots[3].id, "it broke"),
+        Report::failed_for_good(roots[4].id, "it is broken"),
+        Report::cancelled(roots[5].id),
+    ];
+    store.report(&Reports::new(reports, &source)).unwrap();
+    store.submit(&Submit::new(RunDraft::new().check().unwrap(), &source)).unwrap();
+    assert_eq!(store.aggregate(&Step { scope, now, limit: 10 }).unwrap().runs, 1);
+}
+
+/// A file with the tables of the first version, and in them the rows of another file.
+fn file_of_v1(rows: &Folder) -> Folder {
+    let folder = Folder::new();
+    let old = Connection::open(folder.db()).unwrap();
+    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;").unwrap();
+    old.execute_batch(V1).unwrap();
+    old.execute("ATTACH ?1 AS later", [rows.db().to_str()]).unwrap();
+    let one = |sql: &str| old.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let history = one("SELECT sql FROM later.sqlite_schema WHERE name = 'conductor_migrations'");
+    old.execute_batch(&history).unwrap();
+    old.execute_batch(
+        "INSERT INTO conductor_migrations SELECT * FROM later.conductor_migrations WHERE version = 1",
+    )
+    .unwrap();
+    for table in ["kinds", "runs", "submissions", "tasks", "inputs", "events"] {
+        let columns =
+            one(&format!("SELECT group_concat(name) FROM pragma_table_info('conductor_{table}', 'main')"));
+        let copy = "INSERT INTO main.conductor_TABLE (COLUMNS) SELECT COLUMNS FROM later.conductor_TABLE";
+        old.execute_batch(&copy.replace("TABLE", table).replace("COLUMNS", &columns)).unwrap();
+    }
+    folder
+}
+
+fn everything(store: &SqliteStore) -> (Vec<Run>, Vec<Task>, Vec<Event>) {
+    let runs = store.runs(None, 1000).unwrap().items;
+    let tasks =
+        runs.iter().flat_map(|run| store.tasks(run.id, TaskFilter::default(), None, 1000).unwrap().items);
+    let tasks = tasks.collect();
+    (runs, tasks, store.events(EventFilter::default(), 0, 1000).unwrap().items)
+}
+
+/// Works on everything until nothing is left, by claims.
+fn finish(store: &SqliteStore, seed: u64) {
+    let source = Source::seeded(source().now().plus_millis(1000), seed);
+    let (scope, now) = (Scope::All, source.now());
+    let presence = store.enlist(&Enlist::new(&source)).unwrap();
+    let step = Step { scope, now, limit: 100 };
+    loop {
+        while store.promote(&step).unwrap().more || store.retry(&step).unwrap().more {}
+        let wants = vec![Want { kind: "A".parse().unwrap(), limit: 10, turn: Turn::default() }];
+        let holder = presence.holder();
+        let claim = Claim { holder, wants, limit: 10, lease_ms: 1000, alone: true, now };
+        let claimed = store.claim(&claim).unwrap().tasks;
+        let endings: Vec<_> =
+            claimed.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
+        if endings.is_empty() {
+            break;
+        }
+        let settled = store.settle(&Settle { endings, claim: None, now, jitter: source.jitter() }).unwrap();
+        assert!(settled.endings.iter().all(|answer| *answer == Fenced::Applied));
+    }
+    while store.aggregate(&step).unwrap().more {}
+}
+
+#[test]
+fn a_file_of_the_first_version_keeps_its_rows_and_goes_on() {
+    let later = Folder::new();
+    let store = SqliteStore::open(later.db()).unwrap();
+    fill(&store);
+    let expected = everything(&store);
+    drop(store);
+    let folder = file_of_v1(&later);
+    assert_eq!(folder.ask::<i64>("SELECT count(*) FROM conductor_migrations"), 1);
+    assert_eq!(
+        folder.ask::<i64>("SELECT count(*) FROM pragma_table_info('conductor_tasks') WHERE name = 'lost'"),
+        0
+    );
+    let store = SqliteStore::open(folder.db()).unwrap();
+    assert_eq!(everything(&store), expected);
+    assert_replays(&store);
+    finish(&store, 8);
+    assert_replays(&store);
+    let (runs, tasks, _) = everything(&store);
+    let held: Vec<_> = tasks.iter().filter(|task| task.state == State::Running).collect();
+    // What was reported as started is still held from outside, and its run waits for it.
+    assert_eq!((held.len(), held[0].numbers, held[0].lease_until), (1, None, None));
+    store.report(&Reports::new([Report::succeeded(held[0].id)], &source())).unwrap();
+    finish(&store, 9);
+    let states: Vec<_> = everything(&store).0.iter().map(|run| run.state).collect();
+    assert_eq!((runs.len(), states), (2, vec![State::Failed, State::Succeeded]));
+    drop(store);
+    assert_eq!(folder.ask::<String>("PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn a_file_that_was_brought_up_to_date_is_made_like_a_new_one() {
+    let new = Folder::new();
+    drop(SqliteStore::open(new.db()).unwrap());
+    let old = file_of_v1(&new);
+    drop(SqliteStore::open(old.db()).unwrap());
+    let schema = "SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';' ORDER BY name) \
+        FROM sqlite_schema";
+    assert_eq!(old.ask::<String>(schema), new.ask::<String>(schema));
+    for applied in ["SELECT max(version) FROM conductor_migrations", "PRAGMA auto_vacuum"] {
+        assert_eq!(old.ask::<i64>(applied), new.ask::<i64>(applied));
+    }
+}

@@ -1,0 +1,95 @@
+//! What claims do to the reference. Which of the ready tasks a claim takes is the store's to choose, within the promises
+//! that are checked here.
+
+use super::Reference;
+use conductor_model::{AttemptFailure, Lost, State, Timestamp, after_loss, fence_holds, lease_is_over};
+use conductor_store::{Ending, Outcome};
+
+/// A claim that holds a task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lease {
+    /// The number of the engine.
+    pub(crate) engine: usize,
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+/// The ready tasks of one kind in one run, in the order of claims; and, apart, those that are run alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) alone: Vec<usize>,
+}
+
+impl Reference {
+    pub(crate) fn ready(&self, kind: &str, run: usize) -> Ready {
+        let mut ready = Ready::default();
+        for (number, task) in self.tasks.iter().enumerate() {
+            let is_ready = task.state == State::Pending && task.due_at.is_none() && task.plan.is_none();
+            if is_ready && task.kind == kind && task.run == run {
+                let alone = task.lost == Some(Lost::RunsAlone);
+                if alone { &mut ready.alone } else { &mut ready.tasks }.push(number);
+            }
+        }
+        ready
+    }
+
+    /// Starts what a claim took.
+    pub(crate) fn claim(&mut self, task: usize, lease: Lease) {
+        self.start(task);
+        self.tasks[task].lease = Some(lease);
+    }
+
+    pub(crate) fn holds(&self, task: usize, attempt: u32) -> bool {
+        let task = &self.tasks[task];
+        fence_holds(task.state, task.lease.is_some(), task.attempt, attempt)
+    }
+
+    pub(crate) fn renew(&mut self, task: usize, since: Timestamp, until: Timestamp) {
+        let lease = self.tasks[task].lease.as_mut().unwrap();
+        (lease.since, lease.until) = (since, until);
+    }
+
+    pub(crate) fn release(&mut self, task: usize) {
+        let task = &mut self.tasks[task];
+        (task.state, task.lease) = (State::Pending, None);
+    }
+
+    pub(crate) fn settle(&mut self, task: usize, ending: &Ending, now: Timestamp) {
+        let outcome = match ending {
+            Ending::Succeeded { output } => Outcome::Succeeded { output: output.clone() },
+            Ending::Failed(AttemptFailure::Error { error, retryable, retry_after_ms }) => Outcome::Failed {
+                error: error.clone(),
+                retryable: *retryable,
+                retry_after_ms: *retry_after_ms,
+            },
+            Ending::Failed(other) => {
+                Outcome::Failed { error: other.text(), retryable: true, retry_after_ms: None }
+            }
+        };
+        self.end(task, &outcome, now);
+    }
+
+    /// How many claims are taken back when only these engines live.
+    pub(crate) fn rescue(&mut self, now: Timestamp, lives: impl Fn(usize) -> bool) -> u32 {
+        let mut rescued = 0;
+        for task in 0..self.tasks.len() {
+            let row = &self.tasks[task];
+            let Some(lease) = row.lease else { continue };
+            if lives(lease.engine) && !lease_is_over(lease.until, lease.since, now) {
+                continue;
+            }
+            let lost = after_loss(row.lost, row.max_retries - row.retry_count);
+            self.settle(task, &Ending::Failed(AttemptFailure::LeaseExpired), now);
+            self.tasks[task].lost = Some(lost);
+            rescued += 1;
+        }
+        rescued
+    }
+
+    /// When time alone next gives a step something to do.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let times = self.tasks.iter().flat_map(|task| [task.due_at, task.lease.map(|lease| lease.until)]);
+        times.flatten().min()
+    }
+}

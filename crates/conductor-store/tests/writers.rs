@@ -1,0 +1,34 @@
+//! Several writers on one file wait for each other.
+
+use conductor_model::{RunDraft, TaskDraft};
+use conductor_store::conformance::assert_replays;
+use conductor_store::{Query, Report, Reports, Source, SqliteStore, Store, Submit, TaskFilter};
+use std::thread;
+
+const WRITERS: usize = 4;
+const RUNS_EACH: usize = 40;
+
+#[test]
+fn writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let first = SqliteStore::open(&path).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                let (store, source) = (SqliteStore::open(&path).unwrap(), Source::system());
+                for _ in 0..RUNS_EACH {
+                    // A submission reads before it writes, and so does a report.
+                    let draft = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
+                    let run = store.submit(&Submit::new(draft, &source)).expect("a turn to submit").run;
+                    let task = store.tasks(run, TaskFilter::default(), None, 1).unwrap().items[0].id;
+                    let report = Reports::new([Report::succeeded(task)], &source);
+                    let answers = store.report(&report).expect("a turn to report");
+                    assert_eq!(answers.len(), 1);
+                }
+            });
+        }
+    });
+    assert_eq!(first.runs(None, 1000).unwrap().items.len(), WRITERS * RUNS_EACH);
+    assert_replays(&first);
+}

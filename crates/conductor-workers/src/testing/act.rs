@@ -1,0 +1,70 @@
+//! What a scripted handler does.
+
+use crate::TaskError;
+use conductor_model::{AttemptFailure, Json};
+use conductor_store::Ending;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What a scripted handler does: how long it takes, and how it ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    pub(super) takes: Duration,
+    pub(super) end: End,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum End {
+    Returns(Ending),
+    /// The engine's process dies.
+    Crashes,
+    /// The engine's process stands still for so long, and then this ends well.
+    Stalls(Duration),
+    /// It goes on for ever, whatever it is told.
+    Hangs,
+}
+
+impl Act {
+    fn returning(ending: Ending) -> Self {
+        Self { takes: Duration::ZERO, end: End::Returns(ending) }
+    }
+
+    /// It ends well, without an output.
+    pub fn succeed() -> Self {
+        Self::returning(Ending::Succeeded { output: None })
+    }
+
+    /// It ends well, and this comes out of it.
+    pub fn succeed_with(output: impl Serialize) -> Self {
+        Self::returning(match Json::of(&output) {
+            Ok(output) => Ending::Succeeded { output: Some(output) },
+            Err(issue) => Ending::Failed(AttemptFailure::fatal(issue.to_string())),
+        })
+    }
+
+    /// It fails.
+    pub fn fail(error: TaskError) -> Self {
+        Self::returning(Ending::Failed(error.into_failure()))
+    }
+
+    /// The process of its engine dies, and another engine starts a second later.
+    pub fn crash() -> Self {
+        Self { takes: Duration::ZERO, end: End::Crashes }
+    }
+
+    /// The process of its engine stands still for so long, as if it were stopped, and comes back to it then.
+    pub fn stall(time: Duration) -> Self {
+        Self { takes: Duration::ZERO, end: End::Stalls(time) }
+    }
+
+    /// It goes on for ever, and never hears that its time is over.
+    pub fn hang() -> Self {
+        Self { takes: Duration::MAX, end: End::Hangs }
+    }
+
+    /// It takes so long until then.
+    pub fn after(mut self, time: Duration) -> Self {
+        self.takes = time;
+        self
+    }
+}

@@ -1,0 +1,179 @@
+//! One engine of a simulation: the core of a real one, without threads.
+
+use super::act::{Act, End};
+use super::clock::VirtualClock;
+use crate::attempt::Attempt;
+use crate::clock::Monotonic;
+use crate::context::{Context, Shared};
+use crate::engine::core::{Core, Finished, Trust};
+use crate::handler::Call;
+use conductor_store::{Ending, Fault};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What handles a kind in a simulation.
+pub(super) enum SimHandler {
+    /// A function of the user's, called when its attempt begins.
+    Real(Call),
+    Script(Box<dyn Fn(&Context) -> Act>),
+}
+
+pub(super) struct SimEngine {
+    pub(super) number: usize,
+    core: Core,
+    trust: Trust,
+    workers: u32,
+    /// Claimed and not begun.
+    queue: VecDeque<Arc<Attempt>>,
+    running: Vec<Running>,
+    /// Its process does not run before.
+    stands_still_until: Duration,
+    /// Something happened that it is told at once.
+    pub(super) nudged: bool,
+    /// The pulse of the store before its last turn.
+    pulse: u64,
+    /// When it will notice that others wrote.
+    notices_at: Option<Duration>,
+}
+
+struct Running {
+    attempt: Arc<Attempt>,
+    ends_at: Duration,
+    /// `None` when it stalls its process at the end, or never ends.
+    ending: Option<Ending>,
+    stalls: Option<Duration>,
+    /// The engine does not wait for it any longer.
+    lost: bool,
+}
+
+/// What a turn came to, for the simulation.
+#[derive(Default)]
+pub(super) struct Turned {
+    /// The process of the engine died.
+    pub(super) crashed: bool,
+}
+
+impl SimEngine {
+    pub(super) fn new(number: usize, core: Core, workers: u32) -> Self {
+        let trust = core.trust();
+        Self {
+            number,
+            core,
+            trust,
+            workers,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            stands_still_until: Duration::ZERO,
+            nudged: true,
+            pulse: 0,
+            notices_at: None,
+        }
+    }
+
+    pub(super) fn stand_still(&mut self, until: Duration) {
+        self.stands_still_until = self.stands_still_until.max(until);
+    }
+
+    /// When it runs next, if nothing happens before. `due` is when time alone gives somebody something to do.
+    pub(super) fn wakes_at(&mut self, now: Duration, pulse: u64, due: Option<Duration>) -> Option<Duration> {
+        if pulse != self.pulse && self.notices_at.is_none() {
+            self.notices_at = Some(now + super::POLL);
+        }
+        // What was due at its last turn already waits for the next rescue.
+        let due = due.map(|due| if due <= now { self.core.rescues_at().max(due) } else { due });
+        let ends = self.running.iter().map(|running| running.ends_at).min();
+        let nudged = self.nudged.then_some(now);
+        let first =
+            [nudged, self.notices_at, due, ends, self.core.wanted_at(now)].into_iter().flatten().min()?;
+        (first < Duration::MAX).then_some(first.max(self.stands_still_until))
+    }
+
+    /// Takes in what finished, talks to the store, and begins what can begin.
+    pub(super) fn turn(
+        &mut self,
+        clock: &VirtualClock,
+        shared: &Arc<Shared>,
+        handlers: &[SimHandler],
+    ) -> Result<Turned, Fault> {
+        let now = clock.now();
+        self.nudged = false;
+        self.notices_at = None;
+        let (over, running) =
+            std::mem::take(&mut self.running).into_iter().partition(|one| one.ends_at <= now);
+        self.running = running;
+        let mut finished = Vec::new();
+        for one in over {
+            let Running { attempt, ending, stalls, .. } = one;
+            match (ending, stalls) {
+                (Some(ending), _) => finished.push(Finished { attempt, ending }),
+                (None, Some(time)) => {
+                    self.stand_still(now + time);
+                    let ending = Some(Ending::Succeeded { output: None });
+                    let ends_at = now + time;
+                    self.running.push(Running { attempt, ends_at, ending, stalls: None, lost: false });
+                }
+                (None, None) => return Ok(Turned { crashed: true }),
+            }
+        }
+        if self.stands_still_until > now {
+            // It stood still before it could tell anybody.
+            self.running.extend(finished.into_iter().map(|Finished { attempt, ending }| Running {
+                attempt,
+                ends_at: self.stands_still_until,
+                ending: Some(ending),
+                stalls: None,
+                lost: false,
+            }));
+            return Ok(Turned::default());
+        }
+        self.pulse = shared.store.pulse()?;
+        let started = self.core.exchange(now, finished, 0);
+        for attempt in self.core.take_given_up() {
+            let running = self.running.iter_mut().find(|running| Arc::ptr_eq(&running.attempt, &attempt));
+            if let Some(running) = running {
+                running.lost = true;
+            }
+        }
+        self.queue.extend(started?);
+        self.begin(now, clock, shared, handlers);
+        self.nudged |= self.core.step(now)?.more;
+        Ok(Turned::default())
+    }
+
+    /// Begins as many attempts as there are workers.
+    fn begin(&mut self, now: Duration, clock: &VirtualClock, shared: &Arc<Shared>, handlers: &[SimHandler]) {
+        let busy = self.running.iter().filter(|running| !running.lost).count();
+        for _ in busy..self.workers as usize {
+            let Some(attempt) = self.queue.pop_front() else { return };
+            if !self.trust.holds(now) {
+                self.queue.push_front(attempt);
+                return;
+            }
+            if !attempt.begin(now) {
+                continue;
+            }
+            let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(shared) };
+            let act = match &handlers[attempt.kind] {
+                SimHandler::Script(script) => script(&context),
+                SimHandler::Real(Call::Plain(handler)) => {
+                    let end = End::Returns(handler(context));
+                    Act { takes: clock.take_ahead(), end }
+                }
+                #[cfg(feature = "tokio")]
+                SimHandler::Real(Call::Asynchronous(_)) => Act::hang(),
+            };
+            let ends_at = now.saturating_add(act.takes);
+            let (ending, stalls) = match act.end {
+                End::Returns(ending) => (Some(ending), None),
+                End::Stalls(time) => (None, Some(time)),
+                End::Crashes | End::Hangs => (None, None),
+            };
+            self.running.push(Running { attempt, ends_at, ending, stalls, lost: false });
+        }
+    }
+
+    pub(super) fn elapsed(clock: &VirtualClock) -> Duration {
+        clock.elapsed()
+    }
+}

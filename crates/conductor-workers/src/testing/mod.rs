@@ -1,0 +1,344 @@
+//! Tries out what takes hours in microseconds: engines without threads, on a clock that moves when it is told to.
+//!
+//! A [`Simulation`] drives the same code that a real [`Engine`](crate::Engine) drives, one turn after the other in an order
+//! that follows from a seed. Handlers are the user's own, or scripts that say what happens: how long an attempt takes, how it
+//! fails, when the process dies under it. Time passes only when there is nothing to do before.
+//!
+//! ```
+//! use conductor_model::{Backoff, RunDraft, State, TaskDraft};
+//! use conductor_store::SqliteStore;
+//! use conductor_workers::testing::{Act, Simulation};
+//! use conductor_workers::{Context, TaskError};
+//! use std::time::Duration;
+//!
+//! fn flaky(host: String, context: Context) -> Result<String, TaskError> {
+//!     if context.sleep(Duration::from_secs(90)) {
+//!         return Err(TaskError::retry("gave up"));
+//!     }
+//!     if context.attempt() < 3 { Err(TaskError::retry("connection reset")) } else { Ok(host) }
+//! }
+//!
+//! let mut simulation = Simulation::new(SqliteStore::open_in_memory()?, 1)
+//!     .handler("flaky", flaky)
+//!     .script("fragile", |context| if context.attempt() == 1 { Act::crash() } else { Act::succeed() });
+//!
+//! let backoff = Backoff::exponential(60_000, 3_600_000)?;
+//! let flaky = TaskDraft::new("flaky").input("example.org").backoff(backoff);
+//! let run = simulation.submit(RunDraft::new().task(flaky).task(TaskDraft::new("fragile")))?;
+//!
+//! assert_eq!(simulation.run_until_settled(run)?.state, State::Succeeded);
+//! // The crash took the first attempt of `flaky` with it. Then there were waits of one and of two minutes, and two attempts
+//! // of 90 seconds; and a second until the process was started again.
+//! assert_eq!(simulation.elapsed().as_secs() / 10, (60 + 90 + 120 + 90) / 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod act;
+mod clock;
+mod engine;
+
+pub use act::Act;
+
+use crate::clock::Monotonic;
+use crate::context::{Context, Shared};
+use crate::engine::ahead::Ahead;
+use crate::engine::core::{Core, Settings};
+use crate::handler::{Handler, IsPlain};
+use crate::store::EngineStore;
+use crate::{NotSubmitted, RunError};
+use clock::VirtualClock;
+use conductor_model::{DEFAULT_LEASE_MS, Kind, Run, RunDraft, RunId, Timestamp};
+use conductor_store::{Clock, Fault, Source, Submit};
+use engine::{SimEngine, SimHandler};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long it takes until an engine notices that another process wrote something.
+const POLL: Duration = Duration::from_millis(50);
+/// How long it takes until the successor of an engine that died starts.
+const RESTART: Duration = Duration::from_secs(1);
+/// After so many turns without time passing something goes round in a circle.
+const TURNS_WITHOUT_TIME: u32 = 100_000;
+
+/// Engines on one store, on one clock, in one thread.
+pub struct Simulation {
+    store: Arc<dyn EngineStore>,
+    clock: Arc<VirtualClock>,
+    source: Arc<Source>,
+    kinds: Vec<(Kind, Option<u32>)>,
+    handlers: Vec<SimHandler>,
+    workers: u32,
+    ahead: u32,
+    lease: Duration,
+    engines: Vec<SimEngine>,
+    /// When successors of engines that died start.
+    successors: Vec<Duration>,
+    wanted_engines: usize,
+    started: usize,
+    wake_ups_are_lost: bool,
+    turns_without_time: u32,
+}
+
+impl Simulation {
+    /// A simulation with one engine of four workers, in which everything happens again for the same seed.
+    pub fn new(store: impl EngineStore + 'static, seed: u64) -> Self {
+        let clock = Arc::new(VirtualClock::default());
+        let source = Arc::new(Source::seeded(Wall(Arc::clone(&clock)), seed));
+        Self {
+            store: Arc::new(store),
+            clock,
+            source,
+            kinds: Vec::new(),
+            handlers: Vec::new(),
+            workers: 4,
+            ahead: 0,
+            lease: Duration::from_millis(DEFAULT_LEASE_MS),
+            engines: Vec::new(),
+            successors: Vec::new(),
+            wanted_engines: 1,
+            started: 0,
+            wake_ups_are_lost: false,
+            turns_without_time: 0,
+        }
+    }
+
+    fn with(mut self, kind: &str, handler: SimHandler) -> Self {
+        self.kinds.push((kind.parse().unwrap_or_else(|issue| panic!("kind {kind:?}: {issue}")), None));
+        self.handlers.push(handler);
+        self
+    }
+
+    /// Handles a kind with a function, as a real engine would. It is called when its attempt begins, and what it waits for
+    /// with [`Context::sleep`] is the time that it takes.
+    ///
+    /// # Panics
+    /// When no task can have that kind.
+    pub fn handler<I, O>(self, kind: &str, handler: impl Handler<IsPlain<I, O>>) -> Self {
+        self.with(kind, SimHandler::Real(handler.erased().0))
+    }
+
+    /// Handles a kind by a script.
+    ///
+    /// # Panics
+    /// When no task can have that kind.
+    pub fn script(self, kind: &str, script: impl Fn(&Context) -> Act + 'static) -> Self {
+        self.with(kind, SimHandler::Script(Box::new(script)))
+    }
+
+    /// At most so many tasks of the kind that was named last at once, per engine.
+    pub fn limit(mut self, most: u32) -> Self {
+        if let Some((_, limit)) = self.kinds.last_mut() {
+            *limit = Some(most);
+        }
+        self
+    }
+
+    /// How many engines there are.
+    pub fn engines(mut self, engines: usize) -> Self {
+        self.wanted_engines = engines;
+        self
+    }
+
+    /// How many attempts each engine runs at once.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How many more each engine claims ahead; a real one decides that by the time that attempts take.
+    pub fn ahead(mut self, ahead: u32) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
+    /// How long a claim holds without a heartbeat.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Engines are not told what was submitted, nor what others wrote: they find it when they look.
+    pub fn lose_wake_ups(mut self) -> Self {
+        self.wake_ups_are_lost = true;
+        self
+    }
+
+    /// Time, ids and chance, as the engines see them.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The present moment, by the clock on the wall.
+    pub fn now(&self) -> Timestamp {
+        self.source.now()
+    }
+
+    /// How much time has passed.
+    pub fn elapsed(&self) -> Duration {
+        SimEngine::elapsed(&self.clock)
+    }
+
+    /// Lets time pass in which no engine does anything.
+    pub fn pass(&self, time: Duration) {
+        self.clock.move_to(self.elapsed().saturating_add(time));
+    }
+
+    /// The clock on the wall jumps: from now on it is wrong by so many milliseconds.
+    pub fn set_clock_wrong_by(&mut self, millis: i64) {
+        self.clock.set_wrong_by(millis);
+        // Engines look again four times a second, whatever the clock says.
+        self.engines.iter_mut().for_each(|engine| engine.nudged = true);
+    }
+
+    /// Submits a run.
+    ///
+    /// # Errors
+    /// [`NotSubmitted`]; nothing was written.
+    pub fn submit(&mut self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
+        let run = run.borrow().check()?;
+        let submitted = self.store.submit(&Submit::new(run, &self.source))?;
+        self.nudge();
+        Ok(submitted.run)
+    }
+
+    /// Tells the engines that something was written.
+    pub fn nudge(&mut self) {
+        if !self.wake_ups_are_lost {
+            self.engines.iter_mut().for_each(|engine| engine.nudged = true);
+        }
+    }
+
+    /// The process of an engine dies: the engine that stands at that place of those that live, counted round. Another one
+    /// starts a second later.
+    pub fn crash(&mut self, engine: usize) {
+        if !self.engines.is_empty() {
+            let place = engine % self.engines.len();
+            self.engines.remove(place);
+            self.successors.push(self.elapsed() + RESTART);
+        }
+    }
+
+    /// The process of an engine stands still for so long, and comes back.
+    pub fn stall(&mut self, engine: usize, time: Duration) {
+        if !self.engines.is_empty() {
+            let place = engine % self.engines.len();
+            let until = self.elapsed() + time;
+            self.engines[place].stand_still(until);
+        }
+    }
+
+    /// One turn of one engine, or if none has anything to do, time passes until one has. `false` if nothing will ever
+    /// happen again by itself.
+    ///
+    /// # Errors
+    /// The store's.
+    ///
+    /// # Panics
+    /// When the engines go round in a circle without time passing.
+    pub fn step(&mut self) -> Result<bool, Fault> {
+        self.start_engines();
+        let now = self.elapsed();
+        let Some(Next { at, places }) = self.next(now)? else { return Ok(false) };
+        if at > now {
+            self.turns_without_time = 0;
+            self.clock.move_to(at);
+            return Ok(true);
+        }
+        self.turns_without_time += 1;
+        assert!(
+            self.turns_without_time < TURNS_WITHOUT_TIME,
+            "no time passes: the engines go round in a circle"
+        );
+        let chance = usize::try_from(self.source.jitter().0 % places.len() as u64).unwrap_or(0);
+        let Some(place) = places.get(chance).copied().flatten() else { return Ok(true) };
+        let shared = self.shared();
+        let turned = self.engines[place].turn(&self.clock, &shared, &self.handlers)?;
+        if turned.crashed {
+            self.crash(place);
+        }
+        Ok(true)
+    }
+
+    fn next(&mut self, now: Duration) -> Result<Option<Next>, Fault> {
+        let pulse = self.store.pulse()?;
+        let due = self.store.next_due()?;
+        let due = due.map(|due| now + Duration::from_millis(due.millis_since(self.source.now())));
+        let wakes = self
+            .engines
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(place, engine)| Some((engine.wakes_at(now, pulse, due)?, Some(place))));
+        let all: Vec<_> = wakes.chain(self.successors.iter().map(|at| (*at, None))).collect();
+        let Some(at) = all.iter().map(|(at, _)| (*at).max(now)).min() else { return Ok(None) };
+        let then = all.into_iter().filter(|(one, _)| (*one).max(now) == at).map(|(_, place)| place);
+        Ok(Some(Next { at, places: then.collect() }))
+    }
+
+    /// Starts the first engines, and successors whose time has come.
+    fn start_engines(&mut self) {
+        let now = self.elapsed();
+        let (come, later): (Vec<_>, Vec<_>) = self.successors.iter().partition(|at| **at <= now);
+        self.successors = later;
+        let first = self.wanted_engines - self.started.min(self.wanted_engines);
+        for _ in 0..first + come.len() {
+            let settings = Settings { kinds: self.kinds.clone(), workers: self.workers, lease: self.lease };
+            let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
+            let engine = Core::new(store, source, settings, Ahead::at_least(self.ahead));
+            self.engines.push(SimEngine::new(self.started, engine, self.workers));
+            self.started += 1;
+        }
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::new(Shared {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock) as Arc<dyn Monotonic>,
+            kinds: self.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
+        })
+    }
+
+    /// Goes on until the run is settled; the run as it is then.
+    ///
+    /// # Errors
+    /// [`RunError::Blocked`] when nothing will ever happen again by itself, with what the run waits for;
+    /// [`RunError::Store`], [`RunError::UnknownRun`].
+    pub fn run_until_settled(&mut self, run: RunId) -> Result<Run, RunError> {
+        let store = |fault| RunError::Store(Arc::new(fault));
+        loop {
+            let found = self.store.run(run).map_err(store)?.ok_or(RunError::UnknownRun(run))?;
+            if found.state.is_terminal() {
+                return Ok(found);
+            }
+            if !self.step().map_err(store)? {
+                let waits = self.store.waits(run, 10).map_err(store)?;
+                let blocked = crate::Blocked { run, unhandled: waits.ready, outside: waits.outside };
+                return Err(RunError::Blocked(blocked));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let engines: Vec<usize> = self.engines.iter().map(|engine| engine.number).collect();
+        f.debug_struct("Simulation")
+            .field("elapsed", &self.elapsed())
+            .field("engines", &engines)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When something happens next, and to which engines; `None` stands for a successor.
+struct Next {
+    at: Duration,
+    places: Vec<Option<usize>>,
+}
+
+/// The clock on the wall of a simulation.
+struct Wall(Arc<VirtualClock>);
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Clock::now(&*self.0)
+    }
+}

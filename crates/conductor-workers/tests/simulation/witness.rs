@@ -1,0 +1,193 @@
+//! A store that passes everything on, and watches over what is promised of claims.
+
+use conductor_model::{
+    Event, EventBody, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId, Timestamp,
+};
+use conductor_store::*;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The store, and what is known of it.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    pub(crate) store: Arc<SqliteStore>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    replay: Replay,
+    seq: u64,
+    /// The greatest attempt that was ever claimed of each task.
+    attempts: HashMap<TaskId, u32>,
+    /// The claims that hold.
+    claims: HashMap<TaskId, u32>,
+    /// Successes that the store acknowledged.
+    acknowledged: HashMap<TaskId, Option<Json>>,
+}
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        let store = Arc::new(SqliteStore::open_in_memory().expect("a store"));
+        Self { store, known: Arc::default() }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the events that are new: each tells a legal transition, and takes none back that was acknowledged.
+    pub(crate) fn look(&self) {
+        let mut known = self.known();
+        loop {
+            let page = self.store.events(EventFilter::default(), known.seq, 1000).expect("a page of events");
+            for event in &page.items {
+                known.replay.apply(event).expect("no transition happens twice");
+                known.seq = event.seq;
+                known.take_in(event);
+            }
+            if page.next.is_none() {
+                break;
+            }
+        }
+        for task in known.acknowledged.keys() {
+            let state = known.replay.tasks[task].state;
+            assert_eq!(state, State::Succeeded, "an acknowledged result of {task} is not lost");
+        }
+    }
+
+    /// At the end: what was acknowledged is there, and nothing else is said to have succeeded.
+    pub(crate) fn compare_outputs(&self) {
+        for (task, output) in &self.known().acknowledged {
+            let found = self.store.task(*task).expect("an answer").expect("the task");
+            assert_eq!((found.state, &found.output), (State::Succeeded, output));
+        }
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.known().acknowledged.len()
+    }
+
+    /// A claim ends: only the one that holds may do so.
+    fn ended(&self, fence: Fence, fenced: Fenced) -> bool {
+        let mut known = self.known();
+        let holds = known.claims.get(&fence.task) == Some(&fence.attempt);
+        assert_eq!(
+            fenced == Fenced::Applied,
+            holds,
+            "a stale fence never wins, and a good one does: {fence:?}"
+        );
+        if holds {
+            known.claims.remove(&fence.task);
+        }
+        holds
+    }
+
+    fn claimed(&self, claimed: &Claimed) {
+        let mut known = self.known();
+        for task in &claimed.tasks {
+            let Fence { task: id, attempt, .. } = task.fence;
+            let last = known.attempts.insert(id, attempt).unwrap_or(0);
+            assert!(attempt > last, "attempts never go back: {attempt} of {id} comes after {last}");
+            let other = known.claims.insert(id, attempt);
+            assert_eq!(other, None, "nobody else holds {id}");
+        }
+    }
+}
+
+impl Known {
+    fn take_in(&mut self, event: &Event) {
+        if let (Some(task), EventBody::TaskFailed { reason: FailureReason::LeaseExpired, .. }) =
+            (event.task, &event.body)
+        {
+            assert!(self.claims.remove(&task).is_some(), "a lease that ended was a claim of {task}");
+        }
+    }
+}
+
+macro_rules! pass_on {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {$(
+        fn $name(&self, $($arg: $type),*) -> $answer {
+            self.store.$name($($arg),*)
+        }
+    )*};
+}
+
+impl Store for Witness {
+    pass_on! {
+        submit(request: &Submit) -> Result<Submitted, SubmitError>;
+        append(request: &Append) -> Result<Appended, AppendError>;
+        seal(request: &Seal) -> Result<(), SealError>;
+        report(request: &Reports) -> Result<Vec<Reported>, Fault>;
+        fan_out(step: &FanOut) -> Result<FannedOut, Fault>;
+        aggregate(step: &Step) -> Result<Aggregated, Fault>;
+        retry(step: &Step) -> Result<Retried, Fault>;
+        promote(step: &Step) -> Result<Promoted, Fault>;
+        enlist(request: &Enlist) -> Result<Presence, Fault>;
+    }
+
+    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        let before = self.known().claims.len();
+        let rescued = self.store.rescue(request)?;
+        self.look();
+        assert_eq!(
+            before - self.known().claims.len(),
+            rescued.tasks as usize,
+            "each rescue leaves its event"
+        );
+        Ok(rescued)
+    }
+
+    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+        let claimed = self.store.claim(request)?;
+        self.claimed(&claimed);
+        Ok(claimed)
+    }
+
+    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        let answers = self.store.renew(request)?;
+        for (fence, fenced) in request.fences.iter().zip(&answers) {
+            let holds = self.known().claims.get(&fence.task) == Some(&fence.attempt);
+            assert_eq!(*fenced == Fenced::Applied, holds, "what is renewed is held: {fence:?}");
+        }
+        Ok(answers)
+    }
+
+    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+        let settled = self.store.settle(request)?;
+        for ((fence, ending), fenced) in request.endings.iter().zip(&settled.endings) {
+            if self.ended(*fence, *fenced)
+                && let Ending::Succeeded { output } = ending
+            {
+                let again = self.known().acknowledged.insert(fence.task, output.clone());
+                assert_eq!(again, None, "a success is recorded once");
+            }
+        }
+        self.claimed(&settled.claimed);
+        Ok(settled)
+    }
+
+    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        let answers = self.store.release(request)?;
+        for (fence, fenced) in request.fences.iter().zip(&answers) {
+            self.ended(*fence, *fenced);
+        }
+        Ok(answers)
+    }
+}
+
+impl Query for Witness {
+    pass_on! {
+        run(id: RunId) -> Result<Option<Run>, Fault>;
+        runs(after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault>;
+        task(id: TaskId) -> Result<Option<Task>, Fault>;
+        tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
+        children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
+        events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+        tally(scope: Scope) -> Result<Tally, Fault>;
+        pulse() -> Result<u64, Fault>;
+        next_due() -> Result<Option<Timestamp>, Fault>;
+        ready_kinds(limit: u32) -> Result<Vec<Kind>, Fault>;
+        waits(run: RunId, limit: u32) -> Result<Waits, Fault>;
+    }
+}
