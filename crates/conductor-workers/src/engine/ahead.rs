@@ -43,9 +43,9 @@ impl Ahead {
                     clippy::cast_sign_loss,
                     reason = "a share of a few thousand tasks, rounded down"
                 )]
-                let ended_meanwhile = (ended as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
-                // Twice as many, so that it grows until it is enough.
-                self.most = (2 * ended_meanwhile).clamp(self.least, MOST.max(self.least));
+                // Twice as many, so that it grows until it is enough: also from the one that a single worker ends.
+                let ahead = (2.0 * ended as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
+                self.most = ahead.clamp(self.least, MOST.max(self.least));
             }
         }
         self.last = Some((now, Duration::ZERO));

@@ -1,0 +1,249 @@
+//! Handlers: what goes in, what comes out, and how they fail.
+
+use crate::desk::{Desk, failures, settle};
+use conductor_model::{State, Task, TaskDraft};
+use conductor_workers::{Context, TaskError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::HashMap;
+use std::time::Duration;
+
+#[derive(Deserialize)]
+struct Image {
+    path: String,
+    width: u32,
+}
+
+#[derive(Serialize)]
+struct Thumbnail {
+    path: String,
+    pixels: u32,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler may fail")]
+fn thumbnail(image: Image, _: Context) -> Result<Thumbnail, TaskError> {
+    Ok(Thumbnail { path: image.path + ".png", pixels: image.width * image.width })
+}
+
+fn output(task: &Task) -> Option<&str> {
+    task.output.as_ref().map(conductor_model::Json::as_str)
+}
+
+fn error(task: &Task) -> &str {
+    task.last_error.as_ref().expect("an error").as_str()
+}
+
+#[test]
+fn input_and_output_are_types_of_the_handlers() {
+    let desk = Desk::new();
+    let engine = desk.engine().handler("thumbnail", thumbnail).build().unwrap();
+    let task = TaskDraft::new("thumbnail").input(json!({"path": "a", "width": 8, "more": true}));
+    let task = desk.carry_out(&engine, task);
+    assert_eq!((task.state, task.attempt, task.retry_count), (State::Succeeded, 1, 0));
+    assert_eq!(output(&task), Some(r#"{"path":"a.png","pixels":64}"#));
+}
+
+#[test]
+fn a_closure_is_a_handler_and_may_keep_things() {
+    let desk = Desk::new();
+    let prices = HashMap::from([("tea", 3), ("cake", 5)]);
+    let price = move |what: String, _: Context| {
+        prices.get(what.as_str()).copied().ok_or_else(|| TaskError::fatal(format!("we have no {what}")))
+    };
+    let engine = desk.engine().handler("price", price).build().unwrap();
+    assert_eq!(output(&desk.carry_out(&engine, TaskDraft::new("price").input("cake"))), Some("5"));
+    let task = desk.carry_out(&engine, TaskDraft::new("price").input("fish"));
+    assert_eq!((task.state, error(&task)), (State::Failed, "we have no fish"));
+}
+
+#[test]
+fn a_task_without_an_input_gives_null() {
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .handler("unit", |(): (), _| Ok("unit"))
+        .handler("option", |input: Option<u32>, _| Ok(input.is_none()))
+        .handler("value", |input: serde_json::Value, _| Ok(vec![input]))
+        .build()
+        .unwrap();
+    for (kind, expected) in [("unit", "\"unit\""), ("option", "true"), ("value", "[null]")] {
+        assert_eq!(output(&desk.carry_out(&engine, TaskDraft::new(kind))), Some(expected), "{kind}");
+    }
+}
+
+#[test]
+fn an_output_that_is_nothing_is_none() {
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .handler("unit", |(): (), _| Ok(()))
+        .handler("option", |(): (), _| Ok(None::<u32>))
+        .build()
+        .unwrap();
+    for kind in ["unit", "option"] {
+        let task = desk.carry_out(&engine, TaskDraft::new(kind));
+        assert_eq!((task.state, output(&task)), (State::Succeeded, None), "{kind}");
+    }
+}
+
+#[test]
+fn an_input_that_does_not_fit_fails_for_good() {
+    let desk = Desk::new();
+    let engine = desk.engine().handler("thumbnail", thumbnail).build().unwrap();
+    for input in [json!({"path": "a"}), json!(7), json!({"path": "a", "width": -1})] {
+        let task = desk.carry_out(&engine, TaskDraft::new("thumbnail").input(&input));
+        assert_eq!((task.state, task.retry_count), (State::Failed, 0), "{input}");
+        assert!(error(&task).starts_with("the input does not fit the handler: "), "{}", error(&task));
+    }
+    let task = desk.carry_out(&engine, TaskDraft::new("thumbnail").input(json!({"path": "a"})));
+    assert!(error(&task).contains("missing field `width`"), "{}", error(&task));
+    // Nor does none.
+    assert_eq!(desk.carry_out(&engine, TaskDraft::new("thumbnail")).state, State::Failed);
+}
+
+#[test]
+fn an_output_that_cannot_be_kept_fails_for_good() {
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .handler("formless", |(): (), _| Ok(HashMap::from([((1, 2), 3)])))
+        .handler("large", |(): (), _| Ok("x".repeat(2 << 20)))
+        .build()
+        .unwrap();
+    for (kind, why) in [("formless", "has no JSON form"), ("large", "1048576")] {
+        let task = desk.carry_out(&engine, TaskDraft::new(kind));
+        assert_eq!((task.state, task.retry_count, output(&task)), (State::Failed, 0, None), "{kind}");
+        assert!(error(&task).starts_with("the output cannot be kept: "), "{}", error(&task));
+        assert!(error(&task).contains(why), "{}", error(&task));
+    }
+}
+
+#[test]
+fn an_error_is_retried_and_a_fatal_one_is_not() {
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .handler("retry", |(): (), context: Context| match context.retry_count() {
+            0 | 1 => Err(TaskError::retry(format!("not yet: {}", context.retry_count()))),
+            _ => Ok("at last"),
+        })
+        .handler("fatal", |(): (), _| Err::<(), _>(TaskError::fatal("never")))
+        .build()
+        .unwrap();
+    let run = desk.submit(TaskDraft::new("retry"));
+    settle(&engine, run);
+    assert_eq!(output(&desk.first(run)), Some("\"at last\""));
+    assert_eq!((desk.first(run).attempt, desk.first(run).retry_count), (3, 2));
+    assert_eq!(failures(&desk.events(run)), ["not yet: 0", "not yet: 1"]);
+    let task = desk.carry_out(&engine, TaskDraft::new("fatal").max_retries(9));
+    assert_eq!((task.state, task.attempt, error(&task)), (State::Failed, 1, "never"));
+}
+
+#[test]
+fn an_error_may_say_when_to_try_again() {
+    let desk = Desk::new();
+    let wait = Duration::from_millis(300);
+    let engine = desk
+        .engine()
+        .handler("limited", move |(): (), context: Context| match context.retry_count() {
+            0 => Err(TaskError::retry_after(wait, "slow down")),
+            _ => Ok(()),
+        })
+        .build()
+        .unwrap();
+    let run = desk.submit(TaskDraft::new("limited"));
+    settle(&engine, run);
+    let times = |name: &str| {
+        let events = desk.events(run);
+        let mut found = events.iter().filter(|event| event.body.name() == name);
+        found.next().expect("an event").at
+    };
+    assert!(times("task.retried").millis_since(times("task.failed")) >= 300);
+    assert_eq!(desk.first(run).state, State::Succeeded);
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the page cannot be read")]
+struct Outer(#[source] Middle);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the disk is gone")]
+struct Middle(#[source] std::num::ParseIntError);
+
+#[test]
+fn any_error_is_retried_and_tells_its_sources_in_one_line() {
+    let desk = Desk::new();
+    let read = |text: String, _: Context| {
+        let number = text.parse::<u32>().map_err(|error| Outer(Middle(error)))?;
+        Ok(number)
+    };
+    let engine = desk.engine().handler("read", read).build().unwrap();
+    let task = desk.carry_out(&engine, TaskDraft::new("read").input("x").max_retries(1));
+    assert_eq!((task.state, task.attempt), (State::Failed, 2));
+    assert_eq!(error(&task), "the page cannot be read: the disk is gone: invalid digit found in string");
+}
+
+#[test]
+fn a_panic_is_a_failure_and_the_engine_goes_on() {
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .workers(1)
+        .handler("panics", |how: String, _| -> Result<(), TaskError> {
+            match how.as_str() {
+                "plain" => panic!("a plain text"),
+                "formatted" => panic!("a {how} text"),
+                _ => std::panic::panic_any(7),
+            }
+        })
+        .handler("works", |(): (), _| Ok(()))
+        .build()
+        .unwrap();
+    for (how, said) in [
+        ("plain", "panicked: a plain text"),
+        ("formatted", "panicked: a formatted text"),
+        ("with a number", "panicked: without a message"),
+    ] {
+        let task = desk.carry_out(&engine, TaskDraft::new("panics").input(how).max_retries(1));
+        // Another attempt could have helped.
+        assert_eq!((task.state, task.attempt, error(&task)), (State::Failed, 2, said));
+    }
+    assert_eq!(desk.carry_out(&engine, TaskDraft::new("works")).state, State::Succeeded);
+}
+
+#[test]
+fn a_panic_in_the_types_of_a_handler_is_a_failure_too() {
+    struct Bomb;
+    impl<'de> Deserialize<'de> for Bomb {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("while it was read")
+        }
+    }
+    impl Serialize for Bomb {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("while it was written")
+        }
+    }
+    let desk = Desk::new();
+    let engine = desk
+        .engine()
+        .workers(1)
+        .handler("in", |_: Bomb, _| Ok(()))
+        .handler("out", |(): (), _| Ok(Bomb))
+        .build()
+        .unwrap();
+    for (kind, said) in [("in", "panicked: while it was read"), ("out", "panicked: while it was written")] {
+        let task = desk.carry_out(&engine, TaskDraft::new(kind).max_retries(0));
+        assert_eq!((task.state, error(&task)), (State::Failed, said));
+    }
+}
+
+#[test]
+fn an_error_is_cut_when_it_is_too_long_and_never_refused() {
+    let desk = Desk::new();
+    let long = |(): (), _: Context| Err::<(), _>(TaskError::fatal("no\0".repeat(100_000)));
+    let engine = desk.engine().handler("long", long).build().unwrap();
+    let task = desk.carry_out(&engine, TaskDraft::new("long"));
+    assert_eq!(task.state, State::Failed);
+    assert!(error(&task).len() <= 64 * 1024 && error(&task).ends_with('…'));
+}

@@ -1,0 +1,181 @@
+//! A store that something happens to: calls are counted, held up, or fail.
+
+use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_store::{
+    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
+    Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
+    Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError, Submitted,
+    TaskFilter, Waits,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// What happens to a call.
+pub(crate) enum Meddling {
+    /// Nothing.
+    Pass,
+    /// It fails, and nothing is done.
+    Fail(Fault),
+    /// It is done, and fails all the same.
+    FailAfter(Fault),
+}
+
+type Meddle = Box<dyn Fn(&'static str) -> Meddling + Send + Sync>;
+
+/// A store around another one, which asks before each call, by the name of the method.
+pub(crate) struct Meddler {
+    inner: Arc<SqliteStore>,
+    meddle: Meddle,
+    calls: Mutex<HashMap<&'static str, u64>>,
+}
+
+pub(crate) fn busy() -> Fault {
+    Fault::Busy("somebody else writes".into())
+}
+
+pub(crate) fn commit_unknown() -> Fault {
+    Fault::CommitUnknown("the disk said nothing".into())
+}
+
+impl Meddler {
+    pub(crate) fn new(
+        inner: &Arc<SqliteStore>,
+        meddle: impl Fn(&'static str) -> Meddling + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let (inner, meddle) = (Arc::clone(inner), Box::new(meddle));
+        Arc::new(Self { inner, meddle, calls: Mutex::default() })
+    }
+
+    /// How often a method was called.
+    pub(crate) fn calls(&self, method: &str) -> u64 {
+        self.calls.lock().unwrap().get(method).copied().unwrap_or(0)
+    }
+
+    /// How often any method was called.
+    pub(crate) fn all_calls(&self) -> u64 {
+        self.calls.lock().unwrap().values().sum()
+    }
+
+    fn through<T, E: From<Fault>>(
+        &self,
+        method: &'static str,
+        call: impl FnOnce(&SqliteStore) -> Result<T, E>,
+    ) -> Result<T, E> {
+        *self.calls.lock().unwrap().entry(method).or_default() += 1;
+        match (self.meddle)(method) {
+            Meddling::Pass => call(&self.inner),
+            Meddling::Fail(fault) => Err(fault.into()),
+            Meddling::FailAfter(fault) => call(&self.inner).and(Err(fault.into())),
+        }
+    }
+}
+
+impl Store for Meddler {
+    fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError> {
+        self.through("submit", |store| store.submit(request))
+    }
+
+    fn append(&self, request: &Append) -> Result<Appended, AppendError> {
+        self.through("append", |store| store.append(request))
+    }
+
+    fn seal(&self, request: &Seal) -> Result<(), SealError> {
+        self.through("seal", |store| store.seal(request))
+    }
+
+    fn report(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+        self.through("report", |store| store.report(request))
+    }
+
+    fn fan_out(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        self.through("fan_out", |store| store.fan_out(step))
+    }
+
+    fn aggregate(&self, step: &Step) -> Result<Aggregated, Fault> {
+        self.through("aggregate", |store| store.aggregate(step))
+    }
+
+    fn retry(&self, step: &Step) -> Result<Retried, Fault> {
+        self.through("retry", |store| store.retry(step))
+    }
+
+    fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
+        self.through("promote", |store| store.promote(step))
+    }
+
+    fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
+        self.through("enlist", |store| store.enlist(request))
+    }
+
+    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+        self.through("claim", |store| store.claim(request))
+    }
+
+    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        self.through("renew", |store| store.renew(request))
+    }
+
+    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+        self.through("settle", |store| store.settle(request))
+    }
+
+    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        self.through("release", |store| store.release(request))
+    }
+
+    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        self.through("rescue", |store| store.rescue(request))
+    }
+}
+
+impl Query for Meddler {
+    fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
+        self.through("run", |store| store.run(id))
+    }
+
+    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault> {
+        self.through("runs", |store| store.runs(after, limit))
+    }
+
+    fn task(&self, id: TaskId) -> Result<Option<Task>, Fault> {
+        self.through("task", |store| store.task(id))
+    }
+
+    fn tasks(
+        &self,
+        run: RunId,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<Task, TaskId>, Fault> {
+        self.through("tasks", |store| store.tasks(run, filter, after, limit))
+    }
+
+    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
+        self.through("children", |store| store.children(parent, after, limit))
+    }
+
+    fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
+        self.through("events", |store| store.events(filter, after, limit))
+    }
+
+    fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
+        self.through("tally", |store| store.tally(scope))
+    }
+
+    fn pulse(&self) -> Result<u64, Fault> {
+        self.through("pulse", SqliteStore::pulse)
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
+        self.through("next_due", SqliteStore::next_due)
+    }
+
+    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
+        self.through("ready_kinds", |store| store.ready_kinds(limit))
+    }
+
+    fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
+        self.through("waits", |store| store.waits(run, limit))
+    }
+}

@@ -1,0 +1,148 @@
+//! How soon an engine notices what there is to do, and that it is quiet otherwise.
+
+use crate::desk::{Desk, gate, next, settle, until};
+use conductor_model::{RunDraft, State, TaskDraft};
+use conductor_store::{Query, Source, Store, Submit};
+use conductor_workers::{Context, Engine};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn work() -> RunDraft {
+    RunDraft::new().task(TaskDraft::new("work"))
+}
+
+/// The middle one of several waits, from the end of `submit` to the beginning of the handler.
+fn median_wait(engine: &Engine, began: &mpsc::Receiver<Instant>, submit: impl Fn()) -> Duration {
+    engine.start();
+    let mut waits: Vec<Duration> = (0..11)
+        .map(|nth| {
+            // At another moment of the poll each time.
+            thread::sleep(Duration::from_millis(60 + 7 * nth));
+            let submitted = Instant::now();
+            submit();
+            next(began).saturating_duration_since(submitted)
+        })
+        .collect();
+    waits.sort();
+    waits[waits.len() / 2]
+}
+
+fn telling() -> (impl Fn((), Context) -> Result<(), conductor_workers::TaskError>, mpsc::Receiver<Instant>) {
+    let (began, told) = mpsc::channel();
+    let handler = move |(): (), _: Context| {
+        began.send(Instant::now())?;
+        Ok(())
+    };
+    (handler, told)
+}
+
+#[test]
+fn what_is_submitted_through_the_engine_begins_at_once() {
+    let desk = Desk::on_disk();
+    let (handler, began) = telling();
+    let engine = desk.engine().handler("work", handler).build().unwrap();
+    let wait = median_wait(&engine, &began, || {
+        engine.submit(work()).unwrap();
+    });
+    assert!(wait < Duration::from_millis(200), "{wait:?}");
+}
+
+#[test]
+fn what_another_handle_of_the_file_writes_is_noticed_soon() {
+    let desk = Desk::on_disk();
+    let (handler, began) = telling();
+    let engine = desk.engine().handler("work", handler).build().unwrap();
+    let (other, source) = (desk.open_again(), Source::system());
+    let wait = median_wait(&engine, &began, || {
+        let _ = other.submit(&Submit::new(work().check().unwrap(), &source)).unwrap();
+    });
+    assert!(wait < Duration::from_millis(200), "{wait:?}");
+}
+
+#[test]
+fn what_is_written_through_the_same_store_is_noticed_soon() {
+    let desk = Desk::new();
+    let (handler, began) = telling();
+    let engine = desk.engine().handler("work", handler).build().unwrap();
+    let wait = median_wait(&engine, &began, || {
+        desk.submit(TaskDraft::new("work"));
+    });
+    assert!(wait < Duration::from_millis(200), "{wait:?}");
+}
+
+#[test]
+fn an_idle_engine_writes_nothing() {
+    let desk = Desk::on_disk();
+    let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
+    let run = engine.submit(work()).unwrap();
+    settle(&engine, run);
+    // Things that wait, too: for somebody with a handler, for their time, and for whoever holds them.
+    let later = desk.source.now().plus_millis(3_600_000);
+    let waiting = desk.submit_all([
+        TaskDraft::new("strange"),
+        TaskDraft::new("work").due_at(later),
+        TaskDraft::new("held").kind("work").due_at(later),
+    ]);
+    desk.hold(desk.tasks(waiting)[2].id);
+    let other = desk.open_again();
+    thread::sleep(Duration::from_millis(300));
+    let before = other.pulse().unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(other.pulse().unwrap(), before, "somebody wrote");
+    assert_eq!(desk.tasks(waiting)[0].state, State::Pending);
+}
+
+#[test]
+fn two_engines_share_a_store() {
+    let desk = Desk::new();
+    share(&desk, &[desk.engine(), desk.engine()].map(with_handler));
+}
+
+#[test]
+fn two_engines_share_a_file() {
+    let desk = Desk::on_disk();
+    let other = Engine::builder(desk.open_again());
+    share(&desk, &[desk.engine(), other].map(with_handler));
+}
+
+fn with_handler(builder: conductor_workers::EngineBuilder) -> Engine {
+    let work = |(): (), _: Context| {
+        thread::sleep(Duration::from_millis(3));
+        Ok(())
+    };
+    builder.workers(2).handler("work", work).build().unwrap()
+}
+
+fn share(desk: &Desk, engines: &[Engine]) {
+    let run = desk.submit_all((0..200).map(|n| TaskDraft::new(format!("t {n}")).kind("work")));
+    thread::scope(|scope| {
+        let waiting = engines.iter().map(|engine| scope.spawn(|| settle(engine, run).state));
+        for state in waiting.collect::<Vec<_>>() {
+            assert_eq!(state.join().unwrap(), State::Succeeded);
+        }
+    });
+    assert!(desk.tasks(run).iter().all(|task| task.attempt == 1), "each was claimed once");
+    desk.assert_whole(run);
+}
+
+#[test]
+fn an_engine_that_ends_leaves_its_work_to_the_other() {
+    let desk = Desk::on_disk();
+    let (hold, wait) = gate();
+    let stuck = move |(): (), context: Context| {
+        if context.attempt() == 1 {
+            wait.pass();
+        }
+        Ok(context.attempt())
+    };
+    let one = desk.engine().workers(3).handler("work", stuck.clone()).build().unwrap();
+    let other = Engine::builder(desk.open_again()).workers(3).handler("work", stuck).build().unwrap();
+    let run = desk.submit_all((0..3).map(|n| TaskDraft::new(format!("t {n}")).kind("work").max_retries(0)));
+    one.start();
+    until("all are claimed", || desk.tasks(run).iter().all(|task| task.state == State::Running));
+    one.stopper().stop_at_once();
+    assert_eq!(settle(&other, run).state, State::Succeeded);
+    assert!(desk.tasks(run).iter().all(|task| task.attempt == 2));
+    hold.open();
+}
