@@ -25,6 +25,11 @@ impl Stage {
         open(&self.database)
     }
 
+    /// The same for whoever leaves time and chance to an engine.
+    pub(crate) fn store(&self) -> Result<SqliteStore, Failure> {
+        Ok(self.open()?.0)
+    }
+
     /// Says something in the course of a scenario.
     pub(crate) fn say(&self, text: impl Display) {
         self.screen.line(format_args!("   {text}"));
@@ -36,7 +41,7 @@ impl Stage {
     }
 
     /// Shows a run and its tasks.
-    pub(crate) fn show(&self, store: &impl Query, run: RunId) -> Result<(), Failure> {
+    pub(crate) fn show(&self, store: &(impl Query + ?Sized), run: RunId) -> Result<(), Failure> {
         let lines = tree::of(store, run)?;
         for line in tree::painted(&lines, &self.screen) {
             self.say(line);

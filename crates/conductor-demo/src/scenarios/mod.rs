@@ -1,5 +1,11 @@
 //! The scenarios, one file each.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "a handler has one form: it is given its input and its context, and may fail"
+)]
+
 mod s1_all_succeed;
 mod s2_one_fails;
 mod s3_partial_completion;
