@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use conductor_model::{Event, Run, RunId, State, Task, TaskId};
 use conductor_store::{EventFilter, MAX_PAGE, Query, Reported, TaskFilter};
+use serde::de::DeserializeOwned;
 
 /// A run that is there.
 pub(crate) fn run(store: &(impl Query + ?Sized), id: RunId) -> Result<Run, Failure> {
@@ -23,6 +24,12 @@ pub(crate) fn task(store: &(impl Query + ?Sized), id: TaskId) -> Result<Task, Fa
 pub(crate) fn root(store: &(impl Query + ?Sized), run: RunId) -> Result<Task, Failure> {
     let first = store.tasks(run, TaskFilter::default(), None, 1)?.items.pop();
     first.ok_or_else(|| Failure::new(format!("run {run} has no task")))
+}
+
+/// The input of a task that has one.
+pub(crate) fn input<T: DeserializeOwned>(task: &Task) -> Result<T, Failure> {
+    let input = task.input.as_ref().ok_or_else(|| Failure::new(format!("{} has no input", task.name)))?;
+    Ok(input.to()?)
 }
 
 /// The children of a parent that has few.

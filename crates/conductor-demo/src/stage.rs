@@ -1,6 +1,6 @@
 //! The stage that every scenario stands on: a database file, the library's view of time and chance, a screen.
 
-use crate::{failure::Failure, screen::Screen, tree};
+use crate::{failure::Failure, interrupt::Interrupt, screen::Screen, tree};
 use conductor_model::RunId;
 use conductor_store::{Query, Source, SqliteStore};
 use std::{
@@ -15,8 +15,12 @@ pub(crate) struct Stage {
     pub(crate) database: PathBuf,
     /// The folder whose words are counted.
     pub(crate) input: PathBuf,
+    /// Whether to go on with the counting that is in the database.
+    pub(crate) resume: bool,
     /// Where to print.
     pub(crate) screen: Screen,
+    /// What stops an engine before its work is done.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Stage {

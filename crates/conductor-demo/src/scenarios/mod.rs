@@ -19,6 +19,7 @@ mod s9_count_words;
 use crate::{failure::Failure, stage::Stage};
 
 pub(crate) use s8_crash::crash_worker;
+pub(crate) use s9_count_words::is_counting;
 
 /// One scenario.
 #[derive(Debug)]
@@ -46,6 +47,9 @@ const ALL: [Scenario; 9] = [
 
 /// How many there are, and the number of the last one.
 pub(crate) const COUNT: i64 = 9;
+
+/// The number of the one that counts words, which may be interrupted and gone on with.
+pub(crate) const COUNTING: u8 = 9;
 
 /// Their numbers.
 pub(crate) fn numbers() -> impl Iterator<Item = u8> {
