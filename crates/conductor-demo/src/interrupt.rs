@@ -67,3 +67,50 @@ impl Interrupt {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conductor_model::{RunDraft, TaskDraft};
+    use conductor_store::SqliteStore;
+    use conductor_workers::{Context, RunError};
+    use std::{sync::mpsc, time::Duration};
+
+    /// An engine with a task that takes an hour, unless it is told to give up.
+    fn engine() -> (Engine, mpsc::Receiver<()>) {
+        let (says, hears) = mpsc::channel();
+        let slow = move |(): (), context: Context| {
+            says.send(())?;
+            let _ = context.sleep(Duration::from_hours(1));
+            Ok(())
+        };
+        let store = SqliteStore::open_in_memory().unwrap();
+        (Engine::builder(store).handler("slow", slow).build().unwrap(), hears)
+    }
+
+    #[test]
+    fn the_second_time_what_runs_is_handed_back() {
+        let (engine, begun) = engine();
+        let interrupt = Interrupt::default();
+        interrupt.stops(&engine);
+        let run = engine.submit(RunDraft::new().task(TaskDraft::new("slow"))).unwrap();
+        engine.start();
+        begun.recv().unwrap();
+        assert!(interrupt.check().is_ok());
+        interrupt.hear();
+        assert!(interrupt.came() && interrupt.check().is_err());
+        interrupt.hear();
+        assert!(matches!(engine.run_until_settled(run), Err(RunError::Stopped)));
+        assert_eq!(engine.store().run(run).unwrap().unwrap().tally.pending, 1);
+    }
+
+    #[test]
+    fn an_engine_that_comes_too_late_does_nothing() {
+        let (engine, _) = engine();
+        let interrupt = Interrupt::default();
+        interrupt.hear();
+        interrupt.stops(&engine);
+        let run = engine.submit(RunDraft::new().task(TaskDraft::new("slow"))).unwrap();
+        assert!(matches!(engine.run_until_settled(run), Err(RunError::Stopped)));
+    }
+}
