@@ -1,6 +1,6 @@
 //! How many attempts run at once, and what an engine refuses to be.
 
-use crate::desk::{Desk, gate, next, settle};
+use crate::desk::{Desk, Patience, gate, next, settle};
 use conductor_model::{State, TaskDraft};
 use conductor_workers::{BuildError, Context, MAX_WORKERS, TaskError};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +59,31 @@ fn as_many_run_at_once_as_there_are_workers() {
     let engine = desk.engine().workers(8).handler("meet", handler).build().unwrap();
     let run = desk.submit_all((0..80).map(|nth| draft("meet", nth)));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
+}
+
+#[test]
+fn what_waits_in_vain_behind_slow_tasks_goes_back_to_where_others_can_take_it() {
+    const QUICK: u32 = 2500;
+    let desk = Desk::new();
+    let (hold, wait) = gate();
+    // Many quick tasks make the engine claim far ahead; then each one waits.
+    let handler = move |(): (), context: Context| {
+        if context.index() > QUICK {
+            wait.pass();
+        }
+        Ok(())
+    };
+    let engine = desk.engine().workers(2).handler("work", handler).build().unwrap();
+    let run = desk.submit(TaskDraft::new("work").input(serde_json::json!({"fanout": QUICK + 3000})));
+    engine.start();
+    let tally = || desk.run(run).tally;
+    let _patience = Patience::of("tasks to go back");
+    while tally().succeeded < u64::from(QUICK) || tally().running > 20 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    hold.open();
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    desk.assert_whole(run);
 }
 
 #[test]
