@@ -148,6 +148,7 @@ impl Engine {
             runtime: crate::asynchronous::Runtime::of(parts.runtime),
             queue: Mutex::new(Queue::default()),
             work: Condvar::new(),
+            alive: Arc::default(),
         };
         Coordinator {
             core,

@@ -105,8 +105,10 @@ fn say_what(stage: &Stage, parent: &Task) -> Result<(), Failure> {
 fn say_how_far(stage: &Stage, engine: &Engine, parent: TaskId) -> Result<(), Failure> {
     let numbers = look::task(engine.store(), parent)?.numbers.unwrap_or_default();
     let files = counted(numbers.children, "file", "files");
-    let done = grouped(numbers.children - numbers.open);
-    stage.say(format_args!("{files} found; when the last was, {done} were done\n"));
+    match numbers.children - numbers.open {
+        0 => stage.say(format_args!("{files} found\n")),
+        done => stage.say(format_args!("{files} found, and {} done before the last was\n", grouped(done))),
+    }
     Ok(())
 }
 
