@@ -2,7 +2,6 @@
 
 use crate::scenarios;
 use clap::Parser;
-use conductor_model::RunId;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -23,8 +22,6 @@ pub(crate) enum Command {
     CrashWorker {
         /// Where it works.
         database: PathBuf,
-        /// What it works on.
-        run: RunId,
     },
 }
 
@@ -33,12 +30,33 @@ pub(crate) enum Command {
 pub(crate) struct Play {
     /// Their numbers, in order.
     pub(crate) numbers: BTreeSet<u8>,
-    /// Where the database is kept; in a temporary folder, if nowhere.
-    pub(crate) keep: Option<PathBuf>,
+    /// Where the database is.
+    pub(crate) place: Place,
     /// Whether a machine reads the output.
     pub(crate) json: bool,
     /// The folder whose words are counted.
     pub(crate) input: PathBuf,
+}
+
+/// Where the database is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a folder that goes away.
+    Temporary,
+    /// In a new file, which is kept.
+    New(PathBuf),
+    /// In a file that was kept, whose counting is gone on with.
+    Again(PathBuf),
+}
+
+impl Play {
+    /// Where the database is kept, if it is.
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Temporary => None,
+            Place::New(path) | Place::Again(path) => Some(path),
+        }
+    }
 }
 
 /// Plays the scenarios of Origin Conductor on a real database file.
@@ -62,6 +80,10 @@ struct Args {
     #[arg(long, value_name = "PATH")]
     keep: Option<PathBuf>,
 
+    /// Go on counting words where an interrupted start with this database left off
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["keep", "only", "input", "folder"])]
+    resume: Option<PathBuf>,
+
     /// Print one JSON object per scenario, and nothing else
     #[arg(long)]
     json: bool,
@@ -70,11 +92,8 @@ struct Args {
     #[arg(long, exclusive = true)]
     list: bool,
 
-    #[arg(long, value_name = "RUN", hide = true, requires = "database")]
-    crash_worker: Option<RunId>,
-
-    #[arg(long, value_name = "PATH", hide = true, requires = "crash_worker")]
-    database: Option<PathBuf>,
+    #[arg(long, value_name = "DATABASE", hide = true, exclusive = true)]
+    crash_worker: Option<PathBuf>,
 }
 
 /// Reads the arguments of this process; help and complaints are printed, and leave only the exit code.
@@ -103,33 +122,38 @@ fn command(args: Args) -> Result<Command, String> {
     if args.list {
         return Ok(Command::List);
     }
-    if let (Some(run), Some(database)) = (args.crash_worker, args.database) {
-        return Ok(Command::CrashWorker { database, run });
+    if let Some(database) = args.crash_worker {
+        return Ok(Command::CrashWorker { database });
     }
-    if let Some(keep) = &args.keep {
-        must_be_free(keep)?;
-    }
+    let place = place(args.keep, args.resume)?;
     let input = args.input.or(args.folder);
     if let Some(input) = &input {
         must_be_a_folder(input)?;
     }
     let mut numbers = BTreeSet::from_iter(args.only);
-    if numbers.is_empty() {
+    if let Place::Again(_) = place {
+        numbers.insert(scenarios::COUNTING);
+    } else if numbers.is_empty() {
         numbers = scenarios::numbers().collect();
     }
-    Ok(Command::Play(Play {
-        numbers,
-        keep: args.keep,
-        json: args.json,
-        input: input.unwrap_or_else(own_sources),
-    }))
+    Ok(Command::Play(Play { numbers, place, json: args.json, input: input.unwrap_or_else(own_sources) }))
+}
+
+fn place(keep: Option<PathBuf>, resume: Option<PathBuf>) -> Result<Place, String> {
+    match (keep, resume) {
+        (Some(keep), _) => must_be_free(&keep).map(|()| Place::New(keep)),
+        (None, Some(resume)) if resume.is_file() => Ok(Place::Again(resume)),
+        (None, Some(resume)) => Err(format!("there is no database {} to go on with", resume.display())),
+        (None, None) => Ok(Place::Temporary),
+    }
 }
 
 /// Nothing that somebody has is overwritten.
 fn must_be_free(keep: &Path) -> Result<(), String> {
     // A dangling link is something, too.
     if keep.symlink_metadata().is_ok() {
-        return Err(format!("{} exists already: choose another path for --keep", keep.display()));
+        let keep = keep.display();
+        return Err(format!("{keep} exists already: choose another path for --keep, or go on with --resume"));
     }
     Ok(())
 }
@@ -178,6 +202,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_on_with_is_the_counting() {
+        let Ok(Command::Play(play)) = parsed("--resume Cargo.toml --json") else { panic!() };
+        assert_eq!(play.place, Place::Again("Cargo.toml".into()));
+        assert!(play.numbers.into_iter().eq([scenarios::COUNTING]));
+    }
+
+    #[test]
     fn the_folder_is_found_unless_it_is_given() {
         assert!(
             matches!(parsed(""), Ok(Command::Play(Play { input, .. })) if input.join("Cargo.lock").is_file())
@@ -198,11 +229,17 @@ mod tests {
             ". --input .",
             ". .",
             "--list --json",
-            "--database x",
-            "--crash-worker x --database y",
+            "--crash-worker",
+            "--crash-worker x --json",
             "--input Cargo.toml",
             "nowhere",
             "--keep .",
+            "--resume",
+            "--resume .",
+            "--resume nowhere",
+            "--resume Cargo.toml --keep x",
+            "--resume Cargo.toml --only 9",
+            "--resume Cargo.toml .",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -3,36 +3,43 @@
 use crate::failure::Failure;
 use conductor_model::{Event, Run, RunId, State, Task, TaskId};
 use conductor_store::{EventFilter, MAX_PAGE, Query, Reported, TaskFilter};
+use serde::de::DeserializeOwned;
 
 /// A run that is there.
-pub(crate) fn run(store: &impl Query, id: RunId) -> Result<Run, Failure> {
+pub(crate) fn run(store: &(impl Query + ?Sized), id: RunId) -> Result<Run, Failure> {
     store.run(id)?.ok_or_else(|| Failure::new(format!("run {id} is not there")))
 }
 
 /// The state of a run.
-pub(crate) fn state(store: &impl Query, run_id: RunId) -> Result<State, Failure> {
+pub(crate) fn state(store: &(impl Query + ?Sized), run_id: RunId) -> Result<State, Failure> {
     Ok(run(store, run_id)?.state)
 }
 
 /// A task that is there.
-pub(crate) fn task(store: &impl Query, id: TaskId) -> Result<Task, Failure> {
+pub(crate) fn task(store: &(impl Query + ?Sized), id: TaskId) -> Result<Task, Failure> {
     store.task(id)?.ok_or_else(|| Failure::new(format!("task {id} is not there")))
 }
 
 /// The first root task of a run.
-pub(crate) fn root(store: &impl Query, run: RunId) -> Result<Task, Failure> {
+pub(crate) fn root(store: &(impl Query + ?Sized), run: RunId) -> Result<Task, Failure> {
     let first = store.tasks(run, TaskFilter::default(), None, 1)?.items.pop();
     first.ok_or_else(|| Failure::new(format!("run {run} has no task")))
 }
 
+/// The input of a task that has one.
+pub(crate) fn input<T: DeserializeOwned>(task: &Task) -> Result<T, Failure> {
+    let input = task.input.as_ref().ok_or_else(|| Failure::new(format!("{} has no input", task.name)))?;
+    Ok(input.to()?)
+}
+
 /// The children of a parent that has few.
-pub(crate) fn children(store: &impl Query, parent: TaskId) -> Result<Vec<Task>, Failure> {
+pub(crate) fn children(store: &(impl Query + ?Sized), parent: TaskId) -> Result<Vec<Task>, Failure> {
     Ok(store.children(parent, 0, MAX_PAGE)?.items)
 }
 
 /// Does something with every child of a parent, page by page.
 pub(crate) fn each_child(
-    store: &impl Query,
+    store: &(impl Query + ?Sized),
     parent: TaskId,
     mut visit: impl FnMut(Task) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -47,7 +54,7 @@ pub(crate) fn each_child(
 
 /// Does something with every event that a filter lets through, page by page.
 pub(crate) fn each_event(
-    store: &impl Query,
+    store: &(impl Query + ?Sized),
     filter: EventFilter<'_>,
     mut visit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

@@ -1,14 +1,16 @@
 //! Performs the scenarios one after the other, and says how many held.
 
 use crate::{
-    args::Play,
+    args::{Place, Play},
     failure::Failure,
+    interrupt::Interrupt,
     scenarios::{self, Scenario},
     screen::{Screen, counted},
     stage::{self, Stage},
 };
 use serde::Serialize;
-use std::time::Instant;
+use std::{env, path::Path, time::Instant};
+use tempfile::TempDir;
 
 /// What a machine reads of one scenario.
 #[derive(Debug, Serialize)]
@@ -19,45 +21,89 @@ struct Line {
     seconds: f64,
 }
 
-/// Performs what is wanted; whether all of it held.
-pub(crate) fn all(play: &Play) -> Result<bool, Failure> {
+/// How the show ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All scenarios that were wanted held.
+    Held,
+    /// Some did not.
+    DidNotHold,
+    /// Ctrl-C came before the end.
+    Interrupted,
+}
+
+/// Performs what is wanted.
+pub(crate) fn all(play: &Play) -> Result<End, Failure> {
     let folder = tempfile::Builder::new()
         .prefix("conductor-demo-")
         .tempdir()
         .map_err(|error| Failure::from(error).during("a temporary folder"))?;
     let stage = Stage {
-        database: play.keep.clone().unwrap_or_else(|| folder.path().join("demo.db")),
+        database: play.kept().map_or_else(|| folder.path().join("demo.db"), Path::to_path_buf),
         input: play.input.clone(),
+        resume: matches!(play.place, Place::Again(_)),
         screen: if play.json { Screen::for_machines() } else { Screen::for_people() },
+        interrupt: Interrupt::listen()?,
     };
     // A database that cannot be made fails here, and not in every scenario.
     stage::open(&stage.database)?;
     let began = Instant::now();
-    let wanted = scenarios::numbered().filter(|(number, _)| play.numbers.contains(number));
-    let outcomes = wanted.map(|(number, scenario)| one(&stage, number, scenario));
-    let outcomes: Vec<bool> = outcomes.collect::<Result<_, _>>()?;
+    let mut outcomes = Vec::new();
+    for (number, scenario) in scenarios::numbered().filter(|(number, _)| play.numbers.contains(number)) {
+        match one(&stage, number, scenario)? {
+            Some(held) => outcomes.push(held),
+            None => return interrupted(&stage, play, folder),
+        }
+    }
     end(&stage, play, &outcomes, began);
     stage.screen.outcome()?;
-    Ok(outcomes.iter().all(|held| *held))
+    Ok(if outcomes.iter().all(|held| *held) { End::Held } else { End::DidNotHold })
+}
+
+/// Says where what was done is kept, and how to go on with it.
+fn interrupted(stage: &Stage, play: &Play, folder: TempDir) -> Result<End, Failure> {
+    let goes_on = scenarios::is_counting(&stage.store()?)?;
+    if goes_on && play.kept().is_none() {
+        // What can be gone on with is not thrown away.
+        let _ = folder.keep();
+    }
+    let database = stage.database.display();
+    eprint!("conductor-demo: stopped by Ctrl-C");
+    if goes_on || play.kept().is_some() {
+        eprint!("; what was done is in {database}");
+    }
+    if goes_on {
+        let program = env::args().next().unwrap_or_else(|| "conductor-demo".to_owned());
+        eprint!(". Go on with\n   {program} --resume '{database}'");
+    }
+    eprintln!();
+    stage.screen.outcome()?;
+    Ok(End::Interrupted)
 }
 
 /// Prints the titles.
-pub(crate) fn list() -> Result<bool, Failure> {
+pub(crate) fn list() -> Result<End, Failure> {
     let screen = Screen::for_people();
     for (number, scenario) in scenarios::numbered() {
         screen.line(format_args!("{number}  {}", scenario.title));
     }
     screen.outcome()?;
-    Ok(true)
+    Ok(End::Held)
 }
 
-/// Shows one scenario; whether it held.
-fn one(stage: &Stage, number: u8, scenario: &Scenario) -> Result<bool, Failure> {
+/// Shows one scenario; whether it held, unless Ctrl-C came before its end.
+fn one(stage: &Stage, number: u8, scenario: &Scenario) -> Result<Option<bool>, Failure> {
+    if stage.interrupt.came() {
+        return Ok(None);
+    }
     let screen = &stage.screen;
     screen.line(screen.bold(format_args!("{number}. {}", scenario.title)));
     scenario.about.lines().for_each(|line| stage.say(screen.dim(line)));
     stage.gap();
     let (line, failure) = perform(stage, number, scenario);
+    if failure.is_some() && stage.interrupt.came() {
+        return Ok(None);
+    }
     let verdict = screen.verdict(line.ok, if line.ok { "✓ held" } else { "✗ did not hold" });
     screen.line(format_args!("\n   {verdict}, {:.2} s\n", line.seconds));
     if screen.is_for_machines() {
@@ -66,7 +112,7 @@ fn one(stage: &Stage, number: u8, scenario: &Scenario) -> Result<bool, Failure> 
     if let Some(failure) = failure {
         eprintln!("conductor-demo: {failure}");
     }
-    Ok(line.ok)
+    Ok(Some(line.ok))
 }
 
 /// Performs one scenario.
@@ -84,7 +130,7 @@ fn end(stage: &Stage, play: &Play, outcomes: &[bool], began: Instant) {
     let scenarios = counted(count(outcomes), "scenario", "scenarios");
     let held = stage.screen.verdict(all_held, format_args!("{held} held"));
     stage.screen.line(format_args!("{scenarios}, {held}, {:.1} s", began.elapsed().as_secs_f64()));
-    if let Some(path) = &play.keep {
+    if let Some(path) = play.kept() {
         let look = format!("sqlite3 '{}' \"SELECT name, state FROM tasks LIMIT 20\"", path.display());
         stage.screen.line(format_args!("\nThe database is kept. Look at it with\n   {look}"));
     }
@@ -95,8 +141,8 @@ mod tests {
     use super::*;
 
     fn performed(play: fn(&Stage) -> Result<(), Failure>) -> (String, Option<String>) {
-        let (database, input) = Default::default();
-        let stage = Stage { database, input, screen: Screen::default() };
+        let (database, input, resume, screen, interrupt) = Default::default();
+        let stage = Stage { database, input, resume, screen, interrupt };
         let (mut line, failure) = perform(&stage, 3, &Scenario { title: "x", about: "", play });
         line.seconds = 0.5;
         (serde_json::to_string(&line).unwrap(), failure.map(|failure| failure.to_string()))

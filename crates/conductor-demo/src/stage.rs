@@ -1,6 +1,6 @@
 //! The stage that every scenario stands on: a database file, the library's view of time and chance, a screen.
 
-use crate::{failure::Failure, screen::Screen, tree};
+use crate::{failure::Failure, interrupt::Interrupt, screen::Screen, tree};
 use conductor_model::RunId;
 use conductor_store::{Query, Source, SqliteStore};
 use std::{
@@ -15,14 +15,23 @@ pub(crate) struct Stage {
     pub(crate) database: PathBuf,
     /// The folder whose words are counted.
     pub(crate) input: PathBuf,
+    /// Whether to go on with the counting that is in the database.
+    pub(crate) resume: bool,
     /// Where to print.
     pub(crate) screen: Screen,
+    /// What stops an engine before its work is done.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Stage {
     /// Opens the database, as a process of its own would.
     pub(crate) fn open(&self) -> Result<(SqliteStore, Source), Failure> {
         open(&self.database)
+    }
+
+    /// The same for whoever leaves time and chance to an engine.
+    pub(crate) fn store(&self) -> Result<SqliteStore, Failure> {
+        Ok(self.open()?.0)
     }
 
     /// Says something in the course of a scenario.
@@ -36,7 +45,7 @@ impl Stage {
     }
 
     /// Shows a run and its tasks.
-    pub(crate) fn show(&self, store: &impl Query, run: RunId) -> Result<(), Failure> {
+    pub(crate) fn show(&self, store: &(impl Query + ?Sized), run: RunId) -> Result<(), Failure> {
         let lines = tree::of(store, run)?;
         for line in tree::painted(&lines, &self.screen) {
             self.say(line);

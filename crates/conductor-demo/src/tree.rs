@@ -23,7 +23,7 @@ pub(crate) struct Line {
 }
 
 /// The tree of a run.
-pub(crate) fn of(store: &impl Query, run: RunId) -> Result<Vec<Line>, Failure> {
+pub(crate) fn of(store: &(impl Query + ?Sized), run: RunId) -> Result<Vec<Line>, Failure> {
     let Run { state, numbers, .. } = look::run(store, run)?;
     let mut lines = vec![Line { label: format!("run {run}"), state: Some(state), note: String::new() }];
     let mut roots = store.tasks(run, TaskFilter::default(), None, shown(numbers))?.items;
@@ -52,7 +52,7 @@ fn shown(numbers: Numbers) -> u32 {
 
 /// The first siblings with all that is below them, and a summary of the others.
 fn siblings(
-    store: &impl Query,
+    store: &(impl Query + ?Sized),
     tasks: &[Task],
     numbers: Numbers,
     indent: &str,

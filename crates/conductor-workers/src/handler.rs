@@ -16,7 +16,8 @@ use std::sync::Arc;
 ///
 /// Implemented for `Fn(I, Context) -> Result<O, TaskError>`, where `I` is read from the task's input and `O` is written as
 /// its output, and with the feature `tokio` for `Fn(I, Context) -> impl Future<Output = Result<O, TaskError>>`. `M` tells
-/// the two apart and is always inferred. A task without an input gives `null`: `()` or an `Option` reads it.
+/// the two apart and is always inferred. A task without an input gives `null`, and so does `{}` if `I` is no
+/// object, which is what the children of a mere number have: `()` or an `Option` reads it.
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
     fn erased(self) -> Erased;
@@ -86,8 +87,12 @@ where
 
 fn read_input<I: DeserializeOwned>(context: &Context) -> Result<I, TaskError> {
     let input = context.attempt.input.as_ref().map_or("null", Json::as_str);
-    serde_json::from_str(input)
-        .map_err(|error| TaskError::fatal(format!("the input does not fit the handler: {error}")))
+    let read = match serde_json::from_str(input) {
+        // The children of a mere number have their parent's input without that number: nothing.
+        Err(error) if input == "{}" => serde_json::from_str("null").map_err(|_| error),
+        read => read,
+    };
+    read.map_err(|error| TaskError::fatal(format!("the input does not fit the handler: {error}")))
 }
 
 /// How an attempt ended by what its handler returned. An output that is `null`, such as that of `()`, is none.

@@ -82,7 +82,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: TRANSIT,
         from: "attempt = attempt + ?4, lease_until = ?5,",
         to: "attempt = attempt + ?4 - (?2 = 0), lease_until = ?5,",
-        test: SIMULATION,
+        test: store("conformance", "in_memory::release::a_released_task_is_claimed_again_under_a_new_fence"),
         hangs_for: None,
     },
     Bug {
@@ -133,6 +133,15 @@ pub(super) const BUGS: &[Bug] = &[
             "writers",
             "writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused",
         ),
+        hangs_for: None,
+    },
+    Bug {
+        name: "success-not-written",
+        harm: "a result is acknowledged, and gone",
+        file: "crates/conductor-store/src/sqlite/settle.rs",
+        from: "    write.transit_leaves(&mut plain, Signal::Succeed, None)?;\n",
+        to: "    write.transit_leaves(&mut plain[..0], Signal::Succeed, None)?;\n",
+        test: SIMULATION,
         hangs_for: None,
     },
     Bug {
@@ -250,6 +259,15 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
+        name: "timeout-without-end",
+        harm: "an attempt that takes too long goes on for ever",
+        file: CORE,
+        from: "attempt.deadline().is_some_and(|deadline| deadline <= now)",
+        to: "attempt.deadline().is_some_and(|deadline| deadline < Duration::ZERO && now > deadline)",
+        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
+        hangs_for: None,
+    },
+    Bug {
         name: "heartbeat-too-late",
         harm: "a lease ends before it is renewed",
         file: CORE,
@@ -304,6 +322,15 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
+        name: "pulse-not-compared",
+        harm: "an idle engine does not notice what another process wrote",
+        file: "crates/conductor-workers/src/engine/coordinator.rs",
+        from: "if self.store.pulse()? != pulse {",
+        to: "if self.store.pulse()? == pulse.wrapping_add(u64::MAX / 2) {",
+        test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
+        hangs_for: None,
+    },
+    Bug {
         name: "begin-on-lost-trust",
         harm: "a process that stood still begins what others do already",
         file: POOL,
@@ -319,6 +346,6 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            queue.called += 1;\n            self.work.notify_one();\n",
         to: "            queue.called += 1;\n",
         test: workers("engine", "concurrency::whoever_comes_later_runs_beside_those_who_wait_for_it"),
-        hangs_for: Some(Duration::from_secs(15)),
+        hangs_for: Some(Duration::from_secs(10)),
     },
 ];

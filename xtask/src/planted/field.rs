@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// What a test exits with when it fails.
 const FAILED: i32 = 101;
 
-/// A copy of the tracked files, with a target folder of its own.
+/// A copy of the files that git knows, with a target folder of its own.
 pub(super) struct Copy {
     tree: PathBuf,
     build: PathBuf,
@@ -43,12 +43,10 @@ impl Copy {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
         let lock = lock(&place.join("lock"))?;
-        let list = Command::new("git").args(["ls-files", "-z"]).current_dir(cargo::root()).output();
-        let list = list.map_err(|error| format!("git could not be started: {error}"))?;
-        if !list.status.success() {
-            return Err("planted works in a git checkout, of which it copies the tracked files.".to_owned());
-        }
-        let list = String::from_utf8(list.stdout).map_err(|error| error.to_string())?;
+        // Also what it would track after `git add`, so that a new test is tried before the commit.
+        let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+        let list = cargo::output(Command::new("git").args(list).current_dir(cargo::root()))
+            .map_err(|error| format!("plant bugs in a git checkout, for `git ls-files` says: {error}"))?;
         let mut tracked = HashSet::new();
         for name in list.split_terminator('\0') {
             let (from, to) = (cargo::root().join(name), tree.join(name));

@@ -1,5 +1,11 @@
 //! The scenarios, one file each.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "a handler has one form: it is given its input and its context, and may fail"
+)]
+
 mod s1_all_succeed;
 mod s2_one_fails;
 mod s3_partial_completion;
@@ -13,6 +19,7 @@ mod s9_count_words;
 use crate::{failure::Failure, stage::Stage};
 
 pub(crate) use s8_crash::crash_worker;
+pub(crate) use s9_count_words::is_counting;
 
 /// One scenario.
 #[derive(Debug)]
@@ -40,6 +47,9 @@ const ALL: [Scenario; 9] = [
 
 /// How many there are, and the number of the last one.
 pub(crate) const COUNT: i64 = 9;
+
+/// The number of the one that counts words, which may be interrupted and gone on with.
+pub(crate) const COUNTING: u8 = 9;
 
 /// Their numbers.
 pub(crate) fn numbers() -> impl Iterator<Item = u8> {

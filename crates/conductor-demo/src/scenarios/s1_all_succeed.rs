@@ -6,40 +6,47 @@ use crate::{
     look,
     stage::Stage,
 };
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{Report, Reports, Scope, Store, Submit};
-use conductor_workers::{aggregate, fanout};
+use conductor_model::{Json, RunDraft, State, TaskDraft};
+use conductor_workers::{Context, Engine, TaskError};
+use serde::Deserialize;
 use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "All tasks succeed",
-    about: "A parent fans out into three children. Each is done and reported; then the parent has\n\
-        succeeded, and so has the run.",
+    about: "A parent fans out into three children. An engine calls the handler for each of them; then the\n\
+        parent has succeeded, and so has the run.",
     play,
 };
 
+/// What every child is given.
+#[derive(Debug, Deserialize)]
+struct Greeting {
+    greeting: String,
+}
+
+/// The handler: from the input of a task to its output.
+fn greet(Greeting { greeting }: Greeting, context: Context) -> Result<String, TaskError> {
+    Ok(format!("{greeting}, number {}", context.index()))
+}
+
 fn play(stage: &Stage) -> Result<(), Failure> {
-    let (store, source) = stage.open()?;
+    // An engine, with a handler for tasks of the kind `greet`.
+    let engine = Engine::builder(stage.store()?).handler("greet", greet).build()?;
 
-    // Submit a run whose one task asks for three children.
-    let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
-    let run = RunDraft::new().task(parent).check()?;
-    let run = store.submit(&Submit::new(run, &source))?.run;
+    // Submit a run whose one task asks for three children, and work until all of it is settled.
+    let parent = TaskDraft::new("PARENT").kind("greet").input(json!({"fanout": 3, "greeting": "Hello"}));
+    let run = engine.submit(RunDraft::new().task(parent))?;
+    let outcome = engine.run_until_settled(run)?;
+    stage.show(engine.store(), run)?;
 
-    // The fan-out worker creates PARENT#1, PARENT#2 and PARENT#3; a second time it has nothing to do.
-    let scope = Scope::Run(run);
-    check("the number of created children", fanout::run_once(&store, scope, &source)?.children, 3)?;
-    check("the number created by a second fan-out", fanout::run_once(&store, scope, &source)?.children, 0)?;
-
-    // Somebody does the work, and reports it.
-    let parent = look::root(&store, run)?.id;
-    let children = look::children(&store, parent)?;
-    let reports = children.iter().map(|child| Report::succeeded(child.id));
-    look::applied(store.report(&Reports::new(reports, &source))?)?;
-
-    // The aggregate worker carries the states up.
-    aggregate::run_once(&store, scope, &source)?;
-    stage.show(&store, run)?;
-    check("the parent", look::task(&store, parent)?.state, State::Succeeded)?;
-    check("the run", look::state(&store, run)?, State::Succeeded)
+    check("the run", outcome.state, State::Succeeded)?;
+    let parent = look::root(engine.store(), run)?;
+    check("the parent", parent.state, State::Succeeded)?;
+    let children = look::children(engine.store(), parent.id)?;
+    let outputs = children.iter().filter_map(|child| child.output.as_ref()).map(Json::as_str);
+    let outputs = outputs.collect::<Vec<_>>().join(", ");
+    stage.gap();
+    stage.say(format_args!("What they put out: {outputs}"));
+    let should_be = r#""Hello, number 1", "Hello, number 2", "Hello, number 3""#;
+    check("what the children put out", outputs.as_str(), should_be)
 }

@@ -1,4 +1,7 @@
 //! As long as one child is not settled, nothing is decided.
+//!
+//! No engine here: the work is done elsewhere and reported, and the workers take one step at a time, so that each moment
+//! can be looked at.
 
 use super::Scenario;
 use crate::{
@@ -13,8 +16,8 @@ use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Partial completion",
-    about: "Two of three children are done, the third still runs: nothing is decided early. With the third,\n\
-        everything is.",
+    about: "The work is done elsewhere, and reported. Two of three children are done, the third still runs:\n\
+        nothing is decided early. With the third, everything is.",
     play,
 };
 

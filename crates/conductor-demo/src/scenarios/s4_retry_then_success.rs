@@ -6,46 +6,46 @@ use crate::{
     look,
     stage::Stage,
 };
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{Report, Reports, Scope, Store, Submit};
-use conductor_workers::{aggregate, fanout, retry};
-use serde_json::json;
+use conductor_model::{Backoff, RunDraft, State, TaskDraft};
+use conductor_store::EventFilter;
+use conductor_workers::{Context, Engine, TaskError};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Retry, then success",
-    about: "One of three children fails and has retries left, so that nothing is decided. It is tried again,\n\
-        and succeeds the second time.",
+    about: "The handler of one of three children fails at its first attempt. The child has retries left, so\n\
+        that nothing is decided; it is tried again 20 ms later, and succeeds.",
     play,
 };
 
+/// The second call times out, once.
+fn call(host: String, context: Context) -> Result<String, TaskError> {
+    if context.index() == 2 && context.attempt() == 1 {
+        // Any other error that `?` hands on is tried again in the same way.
+        return Err(TaskError::retry(format!("{host}: network timeout")));
+    }
+    Ok(format!("{host} answered after {} retries", context.retry_count()))
+}
+
 fn play(stage: &Stage) -> Result<(), Failure> {
-    let (store, source) = stage.open()?;
-    let run = RunDraft::new().task(TaskDraft::new("API_CALL").input(json!({"fanout": 3}))).check()?;
-    let run = store.submit(&Submit::new(run, &source))?.run;
-    let scope = Scope::Run(run);
-    fanout::run_once(&store, scope, &source)?;
+    let engine = Engine::builder(stage.store()?).handler("API_CALL", call).build()?;
+    let hosts = ["a.example.org", "b.example.org", "c.example.org"];
+    let parent = TaskDraft::new("API_CALL").fan_out(hosts).backoff(Backoff::fixed(20)?);
+    let run = engine.submit(RunDraft::new().task(parent))?;
+    let outcome = engine.run_until_settled(run)?;
+    stage.show(engine.store(), run)?;
+    check("the run", outcome.state, State::Succeeded)?;
 
-    let children = look::children(&store, look::root(&store, run)?.id)?;
-    let reports = children.iter().map(|child| match child.index {
-        2 => Report::failed(child.id, "Network timeout"),
-        _ => Report::succeeded(child.id),
-    });
-    look::applied(store.report(&Reports::new(reports, &source))?)?;
-
-    // A failed child that has retries left decides nothing.
-    aggregate::run_once(&store, scope, &source)?;
-    stage.show(&store, run)?;
-    check("the run, before the retry,", look::state(&store, run)?, State::Running)?;
-
-    // The retry worker makes it PENDING again.
-    check("the number of retried tasks", retry::run_once(&store, scope, &source)?.retried, 1)?;
-    let retried = look::task(&store, children[1].id)?;
-    check("the retried child", retried.state, State::Pending)?;
+    let children = look::children(engine.store(), look::root(engine.store(), run)?.id)?;
+    let retried = &children[1];
     check("its retry count", retried.retry_count, 1)?;
+    check("the number of its attempts", retried.attempt, 2)?;
 
-    look::applied(store.report(&Reports::new([Report::succeeded(retried.id)], &source))?)?;
-    aggregate::run_once(&store, scope, &source)?;
+    // Every transition is an event.
+    let of_task = EventFilter { task: Some(retried.id), ..EventFilter::default() };
+    let story = engine.store().events(of_task, 0, 100)?.items;
+    let names: Vec<&str> = story.iter().map(|event| event.body.name()).collect();
     stage.gap();
-    stage.show(&store, run)?;
-    check("the run, after the retry,", look::state(&store, run)?, State::Succeeded)
+    stage.say(format_args!("The events of {}: {}", retried.name, names.join(", ")));
+    let should_be = "task.started, task.failed, task.retried, task.started, task.succeeded";
+    check("the story of the retried child", names.join(", ").as_str(), should_be)
 }

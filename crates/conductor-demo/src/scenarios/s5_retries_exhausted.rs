@@ -7,9 +7,7 @@ use crate::{
     stage::Stage,
 };
 use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{Report, Reports, Scope, Store, Submit};
-use conductor_workers::{fanout, retry, settle_all};
-use serde_json::json;
+use conductor_workers::{Context, Engine, TaskError};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Retries exhausted",
@@ -18,29 +16,25 @@ pub(super) const SCENARIO: Scenario = Scenario {
     play,
 };
 
-fn play(stage: &Stage) -> Result<(), Failure> {
-    let (store, source) = stage.open()?;
-    // Children inherit the number of retries from their parent.
-    let parent = TaskDraft::new("FLAKY").input(json!({"fanout": 2})).max_retries(2);
-    let run = RunDraft::new().task(parent).check()?;
-    let run = store.submit(&Submit::new(run, &source))?.run;
-    let scope = Scope::Run(run);
-    fanout::run_once(&store, scope, &source)?;
-
-    let children = look::children(&store, look::root(&store, run)?.id)?;
-    look::applied(store.report(&Reports::new([Report::succeeded(children[0].id)], &source))?)?;
-    for (attempt, retried) in [("first", 1), ("second", 1), ("third", 0)] {
-        let failure = Report::failed(children[1].id, format!("connection refused ({attempt} attempt)"));
-        look::applied(store.report(&Reports::new([failure], &source))?)?;
-        let after = retry::run_once(&store, scope, &source)?;
-        check(&format!("the number of retries after the {attempt} failure"), after.retried, retried)?;
+fn connect(port: u16, context: Context) -> Result<u16, TaskError> {
+    if port == 0 {
+        return Err(TaskError::retry(format!("connection refused (attempt {})", context.attempt())));
     }
+    Ok(port)
+}
 
-    settle_all(&store, scope, &source)?;
-    stage.show(&store, run)?;
-    let child = look::task(&store, children[1].id)?;
-    check("the child", child.state, State::Failed)?;
-    check("its retry count", child.retry_count, 2)?;
-    check("the number of its attempts", child.attempt, 3)?;
-    check("the run", look::state(&store, run)?, State::Failed)
+fn play(stage: &Stage) -> Result<(), Failure> {
+    let engine = Engine::builder(stage.store()?).handler("FLAKY", connect).build()?;
+    // Children inherit the number of retries from their parent.
+    let parent = TaskDraft::new("FLAKY").fan_out([443, 0]).max_retries(2);
+    let run = engine.submit(RunDraft::new().task(parent))?;
+    let outcome = engine.run_until_settled(run)?;
+    stage.show(engine.store(), run)?;
+
+    check("the run", outcome.state, State::Failed)?;
+    let children = look::children(engine.store(), look::root(engine.store(), run)?.id)?;
+    check("the first child", children[0].state, State::Succeeded)?;
+    check("the second child", children[1].state, State::Failed)?;
+    check("its retry count", children[1].retry_count, 2)?;
+    check("the number of its attempts", children[1].attempt, 3)
 }

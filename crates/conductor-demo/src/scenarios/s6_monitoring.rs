@@ -1,4 +1,7 @@
 //! What operators ask: is all well, what is stuck, what did retries come to, what happened?
+//!
+//! No engine here: reports from outside bring about each moment that an operator may see, and hold it as long as it takes
+//! to look.
 
 use super::Scenario;
 use crate::{
@@ -16,8 +19,8 @@ use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Monitoring",
-    about: "A run goes through good and bad times, and the health report says which. Then: the retry metrics,\n\
-        the run at a glance, and the events of one task.",
+    about: "Reports from outside take a run through good and bad times, and the health report says which.\n\
+        Then: the retry metrics, the run at a glance, and the events of one task.",
     play,
 };
 

@@ -2,7 +2,7 @@
 //!
 //! Each exchange with the store costs a commit. Tasks that end faster than that leave the workers idle unless more of them
 //! wait here; of tasks that take long none should wait here, where no other engine can take it. So as many wait as end
-//! during one exchange, and none if that is none.
+//! during one exchange, and none if that is none. What waits in vain, because tasks became slow, goes back.
 
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use std::time::Duration;
 const MOST: u32 = 2048;
 /// How many bytes of input wait at most, about.
 const MOST_BYTES: usize = 32 << 20;
+
+/// How long more than enough may wait before others should have it.
+const IN_VAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Ahead {
@@ -19,12 +22,14 @@ pub(crate) struct Ahead {
     affordable: u32,
     /// When the last exchange began, and how long the turn took that it belonged to.
     last: Option<(Duration, Duration)>,
+    /// Since when more than enough have waited.
+    surplus_since: Option<Duration>,
 }
 
 impl Ahead {
     /// At least so many, however long they take: for tests.
     pub(crate) fn at_least(least: u32) -> Self {
-        Self { least, most: least, affordable: MOST, last: None }
+        Self { least, most: least, affordable: MOST, last: None, surplus_since: None }
     }
 
     /// How many to claim beyond those that can begin at once.
@@ -56,6 +61,22 @@ impl Ahead {
         if let Some((began, took)) = &mut self.last {
             *took = now.saturating_sub(*began);
         }
+    }
+
+    /// How many of so many that wait are to go back: those beyond twice of what would be claimed now, once there have been
+    /// any for a second, so that a single slow task among many quick ones sends none of them to and fro.
+    pub(crate) fn surplus(&mut self, now: Duration, waiting: usize, workers: u32) -> usize {
+        let enough = 2 * (workers as usize + self.most() as usize);
+        if waiting <= enough {
+            self.surplus_since = None;
+            return 0;
+        }
+        let since = *self.surplus_since.get_or_insert(now);
+        if now.saturating_sub(since) < IN_VAIN {
+            return 0;
+        }
+        self.surplus_since = None;
+        waiting - enough
     }
 
     /// So many tasks with so many bytes of input were claimed, of so many that were asked for.

@@ -11,7 +11,7 @@ use conductor_store::{
     Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
     Settle, Source, Step, Turn, Want,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -154,6 +154,7 @@ impl Core {
         self.hand_back()?;
         self.renew(now)?;
         self.ahead.measure(now, count);
+        self.hand_back_surplus(now)?;
         let claim = self.next_claim(lost_workers)?;
         if self.endings.is_empty() && claim.is_none() {
             return Ok(Vec::new());
@@ -243,6 +244,19 @@ impl Core {
             self.releases.push(attempt.fence);
         }
         self.hand_back()
+    }
+
+    /// Hands back what waits in vain, the last first.
+    fn hand_back_surplus(&mut self, now: Duration) -> Result<(), Fault> {
+        let waits = |attempt: &&Arc<Attempt>| attempt.began().is_none();
+        let waiting = self.held.values().filter(waits).count();
+        let surplus = self.ahead.surplus(now, waiting, self.settings.workers);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let last: BTreeSet<u64> =
+            self.held.values().rev().filter(waits).take(surplus).map(|attempt| attempt.fence.key).collect();
+        self.release(|attempt| last.contains(&attempt.fence.key) && attempt.take_back())
     }
 
     fn hand_back(&mut self) -> Result<(), Fault> {

@@ -93,6 +93,12 @@ impl Engine {
         &*self.store
     }
 
+    /// Time, ids and chance as this engine sees them: for requests to its store, such as an append. Say
+    /// [`Engine::nudge`] after one.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Submits a run, and wakes the engine.
     ///
     /// # Errors
@@ -148,6 +154,7 @@ impl Engine {
             runtime: crate::asynchronous::Runtime::of(parts.runtime),
             queue: Mutex::new(Queue::default()),
             work: Condvar::new(),
+            alive: Arc::default(),
         };
         Coordinator {
             core,

@@ -30,7 +30,18 @@ pub(crate) struct Pool {
     pub(crate) runtime: crate::asynchronous::Runtime,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) work: Condvar,
+    pub(crate) alive: Arc<Alive>,
 }
+
+/// How many threads there are. They hold it apart from the pool, which they let go first, and the store with it.
+#[derive(Debug, Default)]
+pub(crate) struct Alive {
+    threads: Mutex<u32>,
+    ended: Condvar,
+}
+
+/// One of them.
+struct AliveThread(Arc<Alive>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -74,13 +85,17 @@ impl Pool {
         self.lock().lost.saturating_sub(self.spare)
     }
 
-    /// Lets the threads end when they come back, and does not wait for them.
+    /// Lets the threads end when they come back. It waits for them unless one is with a handler that nobody waits for.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
         queue.attempts.clear();
+        let all_are_back = queue.running == 0 && queue.lost == 0;
         drop(queue);
         self.work.notify_all();
+        if all_are_back {
+            self.alive.wait_for_the_end();
+        }
     }
 
     /// Wakes as many threads as can work now, and makes those that are missing.
@@ -96,9 +111,14 @@ impl Pool {
             if queue.threads >= self.workers + self.spare {
                 break;
             }
-            let pool = Arc::clone(self);
+            let (pool, alive) = (Arc::clone(self), Alive::one_more(&self.alive));
+            let life = move || {
+                // Counted until the pool is let go.
+                let _alive = alive;
+                pool.work();
+            };
             // Without a thread the attempt waits for one of the others; without any, for the next call.
-            let made = thread::Builder::new().name("conductor-worker".into()).spawn(move || pool.work());
+            let made = thread::Builder::new().name("conductor-worker".into()).spawn(life);
             if made.is_err() {
                 break;
             }
@@ -187,5 +207,27 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alive {
+    fn one_more(alive: &Arc<Self>) -> AliveThread {
+        *alive.lock() += 1;
+        AliveThread(Arc::clone(alive))
+    }
+
+    fn wait_for_the_end(&self) {
+        let _ended = self.ended.wait_while(self.lock(), |threads| *threads > 0);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u32> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AliveThread {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
     }
 }

@@ -1,6 +1,6 @@
 //! How many attempts run at once, and what an engine refuses to be.
 
-use crate::desk::{Desk, gate, next, settle};
+use crate::desk::{Desk, Patience, gate, next, settle};
 use conductor_model::{State, TaskDraft};
 use conductor_workers::{BuildError, Context, MAX_WORKERS, TaskError};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,6 +62,31 @@ fn as_many_run_at_once_as_there_are_workers() {
 }
 
 #[test]
+fn what_waits_in_vain_behind_slow_tasks_goes_back_to_where_others_can_take_it() {
+    const QUICK: u32 = 2500;
+    let desk = Desk::new();
+    let (hold, wait) = gate();
+    // Many quick tasks make the engine claim far ahead; then each one waits.
+    let handler = move |(): (), context: Context| {
+        if context.index() > QUICK {
+            wait.pass();
+        }
+        Ok(())
+    };
+    let engine = desk.engine().workers(2).handler("work", handler).build().unwrap();
+    let run = desk.submit(TaskDraft::new("work").input(serde_json::json!({"fanout": QUICK + 3000})));
+    engine.start();
+    let tally = || desk.run(run).tally;
+    let _patience = Patience::of("tasks to go back");
+    while tally().succeeded < u64::from(QUICK) || tally().running > 20 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    hold.open();
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    desk.assert_whole(run);
+}
+
+#[test]
 fn whoever_comes_later_runs_beside_those_who_wait_for_it() {
     // Each of the first waits for the second of its pair, which is submitted only then: a thread that is woken for one
     // attempt must not count as one that is free for the next.
@@ -119,6 +144,8 @@ fn a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile() {
         .unwrap();
     let slow = desk.submit_all((0..10).map(|nth| draft("limited", nth)));
     let quick = desk.submit_all((0..50).map(|nth| draft("free", nth)));
+    // Dropped before the engine, which waits for its handlers, should this test fail.
+    let hold = hold;
     engine.start();
     next(&told);
     next(&told);

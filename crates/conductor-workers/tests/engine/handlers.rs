@@ -57,6 +57,14 @@ fn a_closure_is_a_handler_and_may_keep_things() {
 }
 
 #[test]
+fn the_children_of_a_mere_number_have_nothing_to_read() {
+    let desk = Desk::new();
+    let engine = desk.engine().handler("work", |(): (), _: Context| Ok(())).build().unwrap();
+    let run = desk.submit(TaskDraft::new("work").input(json!({"fanout": 3})));
+    assert_eq!(settle(&engine, run).tally.succeeded, 4);
+}
+
+#[test]
 fn a_task_without_an_input_gives_null() {
     let desk = Desk::new();
     let engine = desk

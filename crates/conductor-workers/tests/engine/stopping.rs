@@ -119,6 +119,19 @@ fn dropping_an_engine_stops_it_gracefully() {
     assert!(!names.iter().any(|name| name.contains("engine")), "{names:?}");
 }
 
+/// Otherwise the program could end before the last connection to the file is closed, and leave its log beside it.
+#[test]
+fn an_engine_that_was_dropped_has_let_its_store_go() {
+    let desk = Desk::new();
+    for _ in 0..100 {
+        let engine = desk.engine().workers(8).handler("work", |(): (), _| Ok(())).build().unwrap();
+        let run = many(&desk, 20);
+        engine.run_until_settled(run).unwrap();
+        drop(engine);
+        assert_eq!(Arc::strong_count(&desk.store), 1);
+    }
+}
+
 #[test]
 fn an_engine_that_never_began_is_dropped_at_once() {
     let desk = Desk::new();

@@ -1,69 +1,59 @@
 //! Starting the process, and killing it at a moment that nobody could foresee.
 
-use super::{MOST_STEPS, SPARE};
-use crate::failure::{Failure, check};
+use super::{CHILDREN, KILLS};
+use crate::{
+    failure::{Failure, check},
+    look,
+    stage::Stage,
+};
 use conductor_model::RunId;
+use conductor_store::SqliteStore;
 use rand::{RngExt, rngs::StdRng};
 use std::{
     env,
-    io::{self, BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
 
 /// Starts a worker, lets it work for a while, and kills it.
-pub(super) fn a_worker(database: &Path, run: RunId, random: &mut StdRng) -> Result<(), Failure> {
-    let mut worker = start_worker(database, run)?;
-    // The line is held until the worker is dead, which must not notice anything.
-    let line = let_it_work(&mut worker, random);
+pub(super) fn a_worker(stage: &Stage, run: RunId, random: &mut StdRng) -> Result<(), Failure> {
+    let mut worker = start_worker(&stage.database)?;
+    let waited = let_it_work(stage, run, &mut worker, random);
+    // On Unix this is SIGKILL: the process cannot notice it, nor do anything more.
     worker.kill()?;
     let end = worker.wait()?;
-    line.map(drop)?;
+    waited?;
     check("that the worker ended by itself", end.success(), false)
 }
 
-fn start_worker(database: &Path, run: RunId) -> Result<Child, Failure> {
+fn start_worker(database: &Path) -> Result<Child, Failure> {
     let mut command = Command::new(env::current_exe()?);
-    command.arg("--crash-worker").arg(run.to_string()).arg("--database").arg(database);
-    Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)
+    command.arg("--crash-worker").arg(database);
+    // The line to it says nothing; it ends with this process, and then the worker ends too.
+    Ok(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?)
 }
 
-/// Waits until a number of transactions are done that nobody could foresee, and a moment longer.
-fn let_it_work(worker: &mut Child, random: &mut StdRng) -> Result<Line, Failure> {
-    let steps = random.random_range(1..=MOST_STEPS);
-    let mut line = Line::to(worker)?;
-    line.allow(steps + SPARE)?;
-    for _ in 0..steps {
-        line.hear()?;
-    }
-    thread::sleep(Duration::from_micros(random.random_range(0..5_000)));
-    Ok(line)
-}
-
-/// The line to a worker: it says when a transaction is done, and goes on if that is allowed.
-struct Line {
-    allows: ChildStdin,
-    hears: BufReader<ChildStdout>,
-}
-
-impl Line {
-    fn to(worker: &mut Child) -> Result<Self, Failure> {
-        match (worker.stdin.take(), worker.stdout.take()) {
-            (Some(allows), Some(says)) => Ok(Self { allows, hears: BufReader::new(says) }),
-            _ => Err(Failure::new("the worker process cannot be talked to")),
+/// Waits until so much more is done as nobody could foresee, and a moment longer.
+fn let_it_work(stage: &Stage, run: RunId, worker: &mut Child, random: &mut StdRng) -> Result<(), Failure> {
+    let store = stage.store()?;
+    // So that something is left for the next one: to create each child and to settle it are two things.
+    let most = 2 * CHILDREN / (KILLS + 1);
+    let enough = done(&store, run)? + random.random_range(0..most);
+    while done(&store, run)? < enough {
+        if worker.try_wait()?.is_some() {
+            return Err(Failure::new("the worker process ended before anybody killed it"));
         }
+        stage.interrupt.check()?;
+        thread::sleep(Duration::from_millis(1));
     }
+    thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
+    Ok(())
+}
 
-    fn allow(&mut self, steps: usize) -> io::Result<()> {
-        self.allows.write_all("\n".repeat(steps).as_bytes())
-    }
-
-    fn hear(&mut self) -> Result<(), Failure> {
-        match self.hears.read_line(&mut String::new())? {
-            0 => Err(Failure::new("the worker process ended before anybody killed it")),
-            _ => Ok(()),
-        }
-    }
+/// How many children were created, and how many settled, together.
+fn done(store: &SqliteStore, run: RunId) -> Result<u32, Failure> {
+    let numbers = look::root(store, run)?.numbers.unwrap_or_default();
+    Ok(numbers.children + numbers.succeeded())
 }

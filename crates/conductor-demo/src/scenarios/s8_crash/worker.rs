@@ -1,67 +1,58 @@
-//! The process that is killed, and what it does.
+//! The engine that is killed, and the one that finishes: they are the same.
 
-use super::CHUNK;
-use crate::{failure::Failure, look, stage};
-use conductor_model::{RunId, State, Task, TaskId};
-use conductor_store::{FanOut, Query, Report, Reports, Scope, Source, Store};
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use crate::{failure::Failure, stage};
+use conductor_store::SqliteStore;
+use conductor_workers::{Context, Engine, TaskError};
+use serde::de::IgnoredAny;
+use std::{io, path::Path, thread, time::Duration};
+
+/// What its tasks are called.
+pub(super) const KIND: &str = "collatz";
+
+/// How long a claim holds when its process stands still. That of a process that died is taken back at once: if it were
+/// not, this scenario would take hours.
+const LEASE: Duration = Duration::from_hours(1);
+
+/// An engine that works on whatever is in a database.
+pub(super) fn engine(store: SqliteStore) -> Result<Engine, Failure> {
+    Ok(Engine::builder(store).handler(KIND, collatz).workers(8).lease(LEASE).build()?)
+}
+
+fn collatz(_: IgnoredAny, context: Context) -> Result<u64, TaskError> {
+    Ok(steps_to_one(context.index().into()))
+}
+
+/// Halve what is even, triple what is odd and add one: how many steps is it to 1?
+pub(super) fn steps_to_one(mut number: u64) -> u64 {
+    let mut steps = 0;
+    while number > 1 {
+        number = if number.is_multiple_of(2) { number / 2 } else { 3 * number + 1 };
+        steps += 1;
+    }
+    steps
+}
 
 /// What the process does that is killed.
-pub(crate) fn crash_worker(database: &Path, run: RunId) -> Result<(), Failure> {
-    let (store, source) = stage::open(database)?;
-    let (mut out, stdin) = (io::stdout(), io::stdin());
-    work(&store, &source, run, || {
-        writeln!(out, ".")?;
-        out.flush()?;
-        match stdin.read_line(&mut String::new())? {
-            0 => Err(Failure::new("whoever started this worker is gone")),
-            _ => Ok(()),
-        }
-    })
+pub(crate) fn crash_worker(database: &Path) -> Result<(), Failure> {
+    // Ctrl-C is for whoever started this process.
+    ctrlc::set_handler(|| {})?;
+    let (store, _) = stage::open(database)?;
+    let engine = engine(store)?;
+    let stopper = engine.stopper();
+    thread::spawn(move || {
+        // The line is silent until whoever started this process is gone.
+        let _ = io::stdin().read_line(&mut String::new());
+        stopper.stop();
+    });
+    Ok(engine.run_forever()?)
 }
 
-/// Creates and settles children in small transactions, and tells after each that it is done.
-///
-/// It remembers nothing: what there is to do is in the database.
-pub(super) fn work(
-    store: &(impl Store + Query),
-    source: &Source,
-    run: RunId,
-    mut tell: impl FnMut() -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let parent = look::root(store, run)?.id;
-    let mut settled_to = 0;
-    loop {
-        let step = FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(CHUNK) };
-        let created = store.fan_out(&step)?.children;
-        if created > 0 {
-            tell()?;
-        }
-        let pending = next_pending(store, parent, &mut settled_to)?;
-        if !pending.is_empty() {
-            // Each report names the attempt that it speaks of, so that no other's is taken for it.
-            let reports =
-                pending.iter().map(|child| Report::succeeded(child.id).of_attempt(child.attempt + 1));
-            look::applied(store.report(&Reports::new(reports, source))?)?;
-            tell()?;
-        } else if created == 0 {
-            return Ok(());
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The next children that nobody has settled, from an index on; what others have settled is passed over.
-fn next_pending(store: &impl Query, parent: TaskId, settled_to: &mut u32) -> Result<Vec<Task>, Failure> {
-    loop {
-        let mut page = store.children(parent, *settled_to, CHUNK)?.items;
-        let Some(last) = page.last() else { return Ok(page) };
-        *settled_to = last.index;
-        page.retain(|child| child.state == State::Pending);
-        if !page.is_empty() {
-            return Ok(page);
-        }
+    #[test]
+    fn the_way_to_one_is_counted() {
+        assert_eq!([1, 2, 3, 6, 27].map(steps_to_one), [0, 1, 7, 8, 111]);
     }
 }

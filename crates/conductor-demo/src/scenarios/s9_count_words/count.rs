@@ -1,16 +1,11 @@
-//! The work itself: counting the lines and words of files, on a few threads.
+//! The work itself: counting the lines and words of a file.
 
-use crate::failure::Failure;
-use conductor_model::{Json, Task};
-use conductor_store::Report;
+use conductor_workers::{Context, TaskError};
 use serde::{Deserialize, Serialize};
 use std::{
-    error::Error,
     fs::File,
     io::{self, BufRead, BufReader},
-    num::NonZero,
-    path::Path,
-    thread,
+    path::{Path, PathBuf},
 };
 
 /// What comes out of counting a file: the output of its task.
@@ -22,31 +17,13 @@ pub(super) struct Count {
     pub(super) words: u64,
 }
 
-/// Counts the files that the tasks are about, and says what became of each.
-pub(super) fn all(folder: &Path, tasks: &[Task]) -> Result<Vec<Report>, Failure> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = tasks.len().div_ceil(threads).max(1);
-    let report_all = |tasks: &[Task]| tasks.iter().map(|task| report(folder, task)).collect::<Vec<_>>();
-    let reports = thread::scope(|scope| {
-        let threads: Vec<_> =
-            tasks.chunks(share).map(|tasks| scope.spawn(move || report_all(tasks))).collect();
-        threads.into_iter().map(thread::ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
-    });
-    Ok(reports.map_err(|_| Failure::new("a thread that counts has panicked"))?.concat())
-}
-
-/// Names the attempt that it speaks of, so that no other's is taken for it.
-fn report(folder: &Path, task: &Task) -> Report {
-    let report = match work(folder, task) {
-        Ok(output) => Report::succeeded_with(task.id, output),
-        Err(error) => Report::failed(task.id, error.to_string()),
-    };
-    report.of_attempt(task.attempt + 1)
-}
-
-fn work(folder: &Path, task: &Task) -> Result<Json, Box<dyn Error>> {
-    let count = count(&folder.join(path(task)?))?;
-    Ok(Json::of(&count)?)
+/// The handler: the path of a file is the input of its task, the folder is that of the parent.
+///
+/// It knows nothing but what is in the database, so that any process can go on. A file that cannot be read is an error
+/// like any other, and is tried again.
+pub(super) fn words(path: PathBuf, context: Context) -> Result<Count, TaskError> {
+    let folder: PathBuf = context.parent_input()?;
+    Ok(count(&folder.join(path))?)
 }
 
 /// Counts line by line: however large the file is, one line of it is held.
@@ -57,12 +34,6 @@ fn count(file: &Path) -> io::Result<Count> {
         count.words += line?.split_whitespace().map(|_| 1).sum::<u64>();
     }
     Ok(count)
-}
-
-/// The file that a task is about.
-pub(super) fn path(task: &Task) -> Result<String, Box<dyn Error>> {
-    let input = task.input.as_ref().ok_or("the task has no input")?;
-    Ok(input.to()?)
 }
 
 #[cfg(test)]

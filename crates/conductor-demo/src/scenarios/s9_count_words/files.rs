@@ -1,26 +1,34 @@
 //! The files under a folder, as a person sees it: nothing hidden, nothing that a build has left.
 
 use crate::failure::Failure;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 /// Where cargo puts what it builds.
 const BUILT: &str = "target";
 
-/// The paths of all files, from the folder on, in the order of their names. Links are not followed.
+/// The paths of all files, from the folder on, in their order; only those after `last`, if there is one. Links are not
+/// followed.
 ///
 /// A folder below that cannot be listed is an error among them.
-pub(super) fn under(folder: &Path) -> impl Iterator<Item = Result<String, Failure>> {
-    let walk = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().filter_entry(is_wanted);
-    walk.filter_map(move |entry| match entry {
+pub(super) fn under(folder: &Path, last: Option<PathBuf>) -> impl Iterator<Item = Result<String, Failure>> {
+    // Name by name, as paths compare: so the walk can begin again after any of them.
+    let walk = WalkDir::new(folder).min_depth(1).sort_by(|one, other| name(one).cmp(&name(other)));
+    let paths = walk.into_iter().filter_entry(is_wanted).filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_file() => {
             let path = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-            // JSON is UTF-8. A name that is not will not be found again, and its child fails.
             Some(Ok(path.to_string_lossy().into_owned()))
         }
         Ok(_) => None,
         Err(error) => Some(Err(Failure::from(error).during("not counted"))),
-    })
+    });
+    let is_new = move |path: &str| last.as_ref().is_none_or(|last| Path::new(path) > last.as_path());
+    paths.filter(move |path| path.as_ref().map_or(true, |path| is_new(path)))
+}
+
+/// JSON is UTF-8. A name that is not will not be found again, and its child fails.
+fn name(entry: &DirEntry) -> std::borrow::Cow<'_, str> {
+    entry.file_name().to_string_lossy()
 }
 
 fn is_wanted(entry: &DirEntry) -> bool {
@@ -39,17 +47,38 @@ mod tests {
     use super::*;
     use std::fs;
 
-    #[test]
-    fn hidden_and_built_things_are_left_out() {
+    fn folder_with(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for path in
-            [".git/config", "target/debug/x", "a/.hidden/y", "a/b.rs", "a/target/z", "c/target", "d.md"]
-        {
+        for path in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let found: Vec<String> = under(folder.path()).map(|path| path.unwrap().replace('\\', "/")).collect();
-        assert_eq!(found, ["a/b.rs", "c/target", "d.md"]);
+        folder
+    }
+
+    fn found(folder: &Path, last: Option<&str>) -> Vec<String> {
+        under(folder, last.map(PathBuf::from)).map(|path| path.unwrap().replace('\\', "/")).collect()
+    }
+
+    #[test]
+    fn hidden_and_built_things_are_left_out() {
+        let files =
+            [".git/config", "target/debug/x", "a/.hidden/y", "a/b.rs", "a/target/z", "c/target", "d.md"];
+        let folder = folder_with(&files);
+        assert_eq!(found(folder.path(), None), ["a/b.rs", "c/target", "d.md"]);
+    }
+
+    #[test]
+    fn a_walk_begins_again_after_any_file_also_one_that_is_gone() {
+        // By their bytes, `a-b` and `a.txt` would stand between `a` and `a/x`.
+        let files = ["B", "a/b/c", "a/x", "a-b/y", "a.txt", "z/ü", "ä/é"];
+        let folder = folder_with(&files);
+        let all = found(folder.path(), None);
+        assert_eq!(all.len(), files.len());
+        for (at, last) in all.iter().enumerate() {
+            assert_eq!(found(folder.path(), Some(last)), all[at + 1..]);
+        }
+        assert_eq!(found(folder.path(), Some("a/gone")), all[2..]);
     }
 }

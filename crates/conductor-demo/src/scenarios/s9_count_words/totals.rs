@@ -1,8 +1,9 @@
 //! What the counting came to, as a table: one row per extension, the one with the most words first.
 
-use super::count::{self, Count};
+use super::{RETRIES, count::Count};
 use crate::{
-    failure::Failure,
+    failure::{Failure, check},
+    look,
     screen::{counted, grouped},
     stage::Stage,
 };
@@ -37,6 +38,7 @@ impl Row {
 pub(super) struct Totals {
     rows: BTreeMap<String, Row>,
     failures: u64,
+    failed_attempts: u64,
     /// The first of them, in words.
     failed: Vec<String>,
 }
@@ -44,26 +46,30 @@ pub(super) struct Totals {
 impl Totals {
     /// Adds what became of one file.
     pub(super) fn add(&mut self, child: &Task) -> Result<(), Failure> {
-        let path = count::path(child).map_err(|error| Failure::new(error.to_string()))?;
+        let path: String = look::input(child)?;
+        self.failed_attempts += u64::from(child.retry_count);
         match (child.state, &child.output) {
             (State::Succeeded, Some(output)) => {
                 let Count { lines, words } = output.to()?;
                 let row = self.rows.entry(extension(&path)).or_default();
                 *row = row.plus(Row { files: 1, lines, words });
             }
-            (State::Failed, _) => self.add_failure(&path, child),
+            (State::Failed, _) => self.add_failure(&path, child)?,
             (state, _) => return Err(Failure::new(format!("{path} is {state} in the end"))),
         }
         Ok(())
     }
 
-    fn add_failure(&mut self, path: &str, child: &Task) {
+    fn add_failure(&mut self, path: &str, child: &Task) -> Result<(), Failure> {
+        check("the number of retries of a failed file", child.retry_count, RETRIES)?;
         self.failures += 1;
+        self.failed_attempts += 1;
         if self.failed.len() < FAILURES {
             let error = child.last_error.as_ref().map_or("", |error| error.as_str());
-            let attempts = counted(child.attempt, "attempt", "attempts");
+            let attempts = counted(1 + child.retry_count, "attempt", "attempts");
             self.failed.push(format!("FAILED after {attempts}: {path}: {error}"));
         }
+        Ok(())
     }
 
     /// How many files were counted.
@@ -74,6 +80,11 @@ impl Totals {
     /// How many could not be.
     pub(super) fn failures(&self) -> u64 {
         self.failures
+    }
+
+    /// How many attempts failed at all files: each retry follows one, and each failed file ends with one.
+    pub(super) fn failed_attempts(&self) -> u64 {
+        self.failed_attempts
     }
 
     fn sum(&self) -> Row {

@@ -80,7 +80,7 @@ pub(super) fn reader(path: &Path, options: &SqliteOptions) -> Result<Connection,
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
     connection.busy_timeout(options.patience()).map_err(fault)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    prepare_once(&connection, 64).map_err(fault)?;
     Ok(connection)
 }
 
@@ -201,11 +201,18 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
 }
 
+/// Keeps statements and their plans. Without the stability guarantee SQLite compiles most statements again whenever a
+/// parameter is bound, in case its value made another plan better: that costs more than running them.
+fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(statements);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
 /// A connection as the store uses it.
 fn configured(path: &Path, connection: Connection, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let configure = || {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        connection.set_prepared_statement_cache_capacity(128);
+        prepare_once(&connection, 128)?;
         connection.pragma_update(None, "synchronous", options.synchronous.as_str())?;
         connection.pragma_update(None, "foreign_keys", true)?;
         rusqlite::vtab::array::load_module(&connection)
