@@ -94,7 +94,7 @@ mod tests {
 
     /// Something arrives while somebody waits: whoever waits is woken.
     #[track_caller]
-    fn wakes(arrives: impl FnOnce(&Mailbox)) {
+    fn wakes(tell: impl FnOnce(&Mailbox)) {
         let mailbox = Arc::new(Mailbox::default());
         let waiting = {
             let mailbox = Arc::clone(&mailbox);
@@ -104,7 +104,7 @@ mod tests {
             })
         };
         thread::sleep(Duration::from_millis(50));
-        arrives(&mailbox);
+        tell(&mailbox);
         let (arrived, waited) = waiting.join().unwrap();
         assert!(arrived && waited < LONG, "{waited:?}");
     }
