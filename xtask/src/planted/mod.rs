@@ -121,7 +121,11 @@ fn judge(field: &mut dyn Field, bugs: &[&Bug], say: &mut dyn FnMut(String)) -> R
     for test in &tests {
         passes(field, test)?;
     }
-    say(format!("{} tests pass without a bug  ({:.1} s)", tests.len(), began.elapsed().as_secs_f64()));
+    say(format!(
+        "Without a bug every test passes ({}).  ({:.1} s)",
+        tests.len(),
+        began.elapsed().as_secs_f64()
+    ));
     let mut complaints = Vec::new();
     for bug in bugs {
         let began = Instant::now();
