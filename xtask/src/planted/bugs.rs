@@ -291,7 +291,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "alone: !self.held.values().any(|attempt| attempt.alone),",
         to: "alone: true,",
-        test: workers("processes", "a_task_that_kills_its_process_fails_alone"),
+        test: workers("simulation", "a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it"),
         hangs_for: None,
     },
     Bug {

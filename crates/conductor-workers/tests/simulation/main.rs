@@ -120,6 +120,30 @@ fn an_attempt_whose_time_is_over_gives_its_place_up() {
     }
 }
 
+#[test]
+fn a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it() {
+    for culprit in 1..=6 {
+        let witness = Witness::new();
+        let mut simulation = Simulation::new(witness.clone(), u64::from(culprit)).workers(6).script(
+            "work",
+            // Nobody ends before the process dies, unless the culprit is not there.
+            move |context| match context.index() {
+                index if index == culprit => Act::crash().after(Duration::from_secs(1)),
+                _ => Act::succeed().after(Duration::from_secs(10)),
+            },
+        );
+        let task = TaskDraft::new("work").input(json!({"fanout": 6})).max_retries(3);
+        let run = simulation.submit(RunDraft::new().task(task)).expect("a submission");
+        let settled = simulation.run_until_settled(run).expect("an end");
+        assert_eq!(
+            (settled.tally.succeeded, settled.tally.failed),
+            (5, 2),
+            "the culprit and its parent fail"
+        );
+        assert_replays(&*witness.store);
+    }
+}
+
 /// Tries a seed; if it fails, the last line says how to try it again.
 fn try_or_tell(seed: u64) {
     let tried = std::panic::catch_unwind(|| try_seed(seed));
