@@ -62,7 +62,8 @@ impl TaskDraft {
         Self(self.0.with("timeout_ms", &ms))
     }
 
-    /// Makes it a parent with one child per item, whose input is that item.
+    /// Makes it a parent with one child per item, whose input is that item: `input({"fanout": items})` in short, so that the
+    /// last of the two calls counts.
     pub fn fan_out<T: Serialize>(self, items: impl IntoIterator<Item = T>) -> Self {
         #[derive(Serialize)]
         struct Items<T> {

@@ -29,7 +29,7 @@ impl Enlist {
 /// in whatever way, they take its claims back at the next rescue.
 pub struct Presence {
     holder: Holder,
-    sign: Box<dyn Any + Send + Sync>,
+    _sign: Box<dyn Any + Send + Sync>,
 }
 
 /// The engine that holds a claim, by the store's own number.
@@ -39,7 +39,7 @@ pub struct Holder(pub u64);
 impl Presence {
     /// For stores: a holder, and what shows that it lives until it is dropped.
     pub fn new(holder: Holder, sign: impl Any + Send + Sync) -> Self {
-        Self { holder, sign: Box::new(sign) }
+        Self { holder, _sign: Box::new(sign) }
     }
 
     /// The holder to claim as.
@@ -50,7 +50,6 @@ impl Presence {
 
 impl fmt::Debug for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = &self.sign;
         f.debug_struct("Presence").field("holder", &self.holder).finish_non_exhaustive()
     }
 }

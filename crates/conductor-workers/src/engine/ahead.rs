@@ -63,10 +63,14 @@ impl Ahead {
         }
     }
 
-    /// How many of so many that wait are to go back: those beyond twice of what would be claimed now, once there have been
-    /// any for a second, so that a single slow task among many quick ones sends none of them to and fro.
+    /// How many of so many that wait are to go back: those beyond twice of what would be claimed ahead now, once there have
+    /// been any for a second, so that a single slow task among many quick ones sends none of them to and fro. Without
+    /// workers nothing may wait.
     pub(crate) fn surplus(&mut self, now: Duration, waiting: usize, workers: u32) -> usize {
-        let enough = 2 * (workers as usize + self.most() as usize);
+        if workers == 0 {
+            return waiting;
+        }
+        let enough = 2 * self.most() as usize;
         if waiting <= enough {
             self.surplus_since = None;
             return 0;

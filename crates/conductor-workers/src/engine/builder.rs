@@ -61,7 +61,8 @@ impl EngineBuilder {
         self
     }
 
-    /// At most so many tasks of a kind at once; as many as there are workers by default.
+    /// At most so many tasks of a kind at once; as many as there are workers by default. A plain handler that goes on after
+    /// its time was over no longer counts: the limit is no lock.
     pub fn limit(mut self, kind: impl Into<String>, most: u32) -> Self {
         self.limits.insert(kind.into(), most);
         self
@@ -88,13 +89,15 @@ impl EngineBuilder {
     }
 
     /// [`Engine::run_until_settled`] goes on waiting when only tasks of kinds without a handler here, or tasks that are
-    /// held from outside, are left.
+    /// held from outside, are left. Engines that divide the kinds of a run among them need this: what another one handles
+    /// is ready for a moment before it is claimed.
     pub fn wait_for_others(mut self) -> Self {
         self.waits_for_others = true;
         self
     }
 
-    /// Who is told of warnings; by default they are printed to standard error.
+    /// Who is told of warnings; by default they are printed to standard error. It is called by the engine's own thread,
+    /// which waits for it.
     pub fn on_warning(mut self, listener: impl Fn(&Warning) + Send + Sync + 'static) -> Self {
         self.listener = Box::new(listener);
         self
@@ -106,7 +109,8 @@ impl EngineBuilder {
         self
     }
 
-    /// The Tokio runtime on which asynchronous handlers run; without one, the engine makes its own.
+    /// The Tokio runtime on which asynchronous handlers run; without one, the engine makes its own. Waiting for the engine,
+    /// or dropping it, blocks the thread: on a runtime with a single thread, do neither in that thread.
     #[cfg(feature = "tokio")]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);

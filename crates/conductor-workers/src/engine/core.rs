@@ -83,6 +83,8 @@ pub(crate) struct Core {
     rescue_at: Duration,
     /// Attempts that began and whose handlers were told to give up, for whoever runs them.
     given_up: Vec<Arc<Attempt>>,
+    /// The last claim left something for the places that are still free.
+    left_some: bool,
     /// No more claims.
     draining: bool,
 }
@@ -115,6 +117,7 @@ impl Core {
             heartbeat_at: Duration::ZERO,
             rescue_at: Duration::ZERO,
             given_up: Vec::new(),
+            left_some: false,
             draining: false,
         }
     }
@@ -151,10 +154,11 @@ impl Core {
         let count = finished.len();
         self.take_in(finished);
         self.end_what_takes_too_long(now);
-        self.hand_back()?;
+        // First of all: what is held must not be lost because something else fails.
         self.renew(now)?;
+        self.hand_back()?;
         self.ahead.measure(now, count);
-        self.hand_back_surplus(now)?;
+        self.hand_back_surplus(now, lost_workers)?;
         let claim = self.next_claim(lost_workers)?;
         if self.endings.is_empty() && claim.is_none() {
             return Ok(Vec::new());
@@ -167,7 +171,12 @@ impl Core {
         };
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
-            Ok(settled) => Ok(self.take_on(now, settled.claimed)),
+            Ok(settled) => {
+                let claimed = settled.claimed.tasks.len();
+                let has_room = request.claim.is_some_and(|claim| claimed < claim.limit as usize);
+                self.left_some = settled.claimed.more && claimed > 0 && has_room;
+                Ok(self.take_on(now, settled.claimed))
+            }
             Err(fault) => {
                 self.endings = request.endings;
                 Err(fault)
@@ -188,7 +197,7 @@ impl Core {
     /// Carries out one of each step that moves work on: rescue, retry, promote, fan out, aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
         let (store, source) = (&*self.store, &*self.source);
-        let mut stepped = Stepped::default();
+        let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
         if now >= self.rescue_at {
             let rescued = store.rescue(&Rescue::new(ROWS_PER_STEP, source))?;
             stepped.more |= rescued.tasks > 0;
@@ -247,10 +256,11 @@ impl Core {
     }
 
     /// Hands back what waits in vain, the last first.
-    fn hand_back_surplus(&mut self, now: Duration) -> Result<(), Fault> {
+    fn hand_back_surplus(&mut self, now: Duration, lost_workers: u32) -> Result<(), Fault> {
         let waits = |attempt: &&Arc<Attempt>| attempt.began().is_none();
         let waiting = self.held.values().filter(waits).count();
-        let surplus = self.ahead.surplus(now, waiting, self.settings.workers);
+        let workers = self.settings.workers.saturating_sub(lost_workers);
+        let surplus = self.ahead.surplus(now, waiting, workers);
         if surplus == 0 {
             return Ok(());
         }

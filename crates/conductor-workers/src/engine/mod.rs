@@ -170,7 +170,7 @@ impl Engine {
 
     /// Works until the run is settled, by whichever engine; the run as it is then.
     ///
-    /// The engine works on other runs meanwhile, and goes on in the background afterwards.
+    /// The engine works on other runs meanwhile, and goes on in the background afterwards. It blocks the thread.
     ///
     /// # Errors
     /// [`RunError`]: among others when nothing is left of the run but tasks that this engine cannot move, which are

@@ -59,11 +59,9 @@ pub(crate) struct Queue {
 }
 
 impl Pool {
-    /// Puts attempts into the queue, in their order.
+    /// Puts attempts into the queue, in their order. Called in each turn, so that threads which the system refused are asked
+    /// for again.
     pub(crate) fn run(self: &Arc<Self>, attempts: Vec<Arc<Attempt>>) {
-        if attempts.is_empty() {
-            return;
-        }
         let mut queue = self.lock();
         queue.attempts.extend(attempts);
         self.call_workers(&mut queue);
@@ -117,7 +115,7 @@ impl Pool {
                 let _alive = alive;
                 pool.work();
             };
-            // Without a thread the attempt waits for one of the others; without any, for the next call.
+            // Without a thread the attempt waits for one of the others, or for the next turn.
             let made = thread::Builder::new().name("conductor-worker".into()).spawn(life);
             if made.is_err() {
                 break;
