@@ -129,7 +129,7 @@ impl Layout for Lean {
     fn claim(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<usize> {
         let sql = "UPDATE conductor_tasks SET state = 1, attempt = attempt + 1, lease_until = ?2, updated_at = ?3 \
             WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 AND state = 0 \
-            AND due_at IS NULL AND sealed IS NULL ORDER BY priority DESC, key LIMIT ?1)";
+            AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 ORDER BY priority DESC, key LIMIT ?1)";
         let count = i64::try_from(ids.len())?;
         let claimed = tx.prepare_cached(sql)?.execute(params![count, NOW + 30_000, NOW])?;
         lean_events(tx, first, count, 9)?;

@@ -18,6 +18,13 @@ use std::sync::Arc;
 /// its output, and with the feature `tokio` for `Fn(I, Context) -> impl Future<Output = Result<O, TaskError>>`. `M` tells
 /// the two apart and is always inferred. A task without an input gives `null`, and so does `{}` if `I` is no
 /// object, which is what the children of a mere number have: `()` or an `Option` reads it.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler",
+    label = "not a `Fn(I, Context) -> Result<O, TaskError>`",
+    note = "a handler takes an input and a `Context` and returns `Result<O, TaskError>`; the input implements \
+            `DeserializeOwned` (it borrows nothing), the output `Serialize`",
+    note = "asynchronous handlers need the feature `tokio` of conductor-workers, and their futures must be `Send`"
+)]
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
     fn erased(self) -> Erased;

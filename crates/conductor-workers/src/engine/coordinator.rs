@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a busy engine looks for kinds without a handler.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often an idle engine looks whether another process wrote something.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -25,6 +27,8 @@ pub(crate) struct Coordinator {
     pub(crate) source: Arc<Source>,
     pub(crate) clock: Arc<dyn Monotonic>,
     pub(crate) warnings: Warnings,
+    /// When a busy engine looks for kinds without a handler next; an idle one does so besides.
+    pub(crate) looks_at: Duration,
 }
 
 impl Coordinator {
@@ -57,7 +61,7 @@ impl Coordinator {
             };
             match went_on {
                 Ok(()) => patience = Patience::default(),
-                Err(fault) if patience.is_left(&fault, self.clock.elapsed()) => {
+                Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop.is_some()) => {
                     self.mailbox.wait(POLL, stop);
                 }
                 Err(fault) => return Err(fault),
@@ -89,6 +93,10 @@ impl Coordinator {
             return Ok(After::Stopped);
         }
         let stepped = self.core.step(now)?;
+        if now >= self.looks_at {
+            self.looks_at = now + LOOK_EVERY;
+            self.warnings.look_for_unhandled_kinds(&*self.store)?;
+        }
         if stepped.runs_decided {
             self.progress.something_settled();
         }

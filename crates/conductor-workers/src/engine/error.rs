@@ -51,7 +51,7 @@ pub enum RunError {
     #[error("the engine was stopped")]
     Stopped,
     /// The store could not go on.
-    #[error("the store failed: {0}")]
+    #[error("the store failed: {}", in_full(.0))]
     Store(#[source] std::sync::Arc<Fault>),
     /// The engine's own thread panicked: in the listener for warnings, in a store of the caller's, or by a mistake of ours.
     #[error("the engine panicked")]
@@ -62,6 +62,17 @@ pub enum RunError {
     /// What is left of the run waits for others: see [`Blocked`].
     #[error(transparent)]
     Blocked(Blocked),
+}
+
+/// An error with what caused it: a full disk stands behind a failed commit.
+fn in_full(fault: &Fault) -> String {
+    let mut text = fault.to_string();
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// What is left of a run can only be moved by others than this engine.

@@ -123,7 +123,7 @@ impl Engine {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(parts) = idle.take() else { return };
         let coordinator = self.coordinator(parts);
-        let thread = thread::Builder::new().name("conductor-engine".into()).spawn(move || coordinator.run());
+        let thread = thread::Builder::new().name(ENGINE_THREAD.into()).spawn(move || coordinator.run());
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(thread.expect("the system gives a thread to an engine"));
     }
@@ -165,6 +165,7 @@ impl Engine {
             source: parts.source,
             clock,
             warnings: Warnings::new(kinds, parts.listener),
+            looks_at: Duration::from_secs(1),
         }
     }
 
@@ -184,7 +185,9 @@ impl Engine {
             match self.look(run, end) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => patience = Patience::default(),
-                Err(RunError::Store(fault)) if !is_over && patience.is_left(&fault, started.elapsed()) => {}
+                Err(RunError::Store(fault))
+                    if !is_over
+                        && patience.is_left(&fault, started.elapsed(), self.mailbox.is_stopping()) => {}
                 Err(error) => return Err(error),
             }
             self.progress.wait(seen, LOOK_EVERY);
@@ -243,14 +246,25 @@ impl Engine {
     }
 }
 
-/// Dropping an engine stops it gracefully, and waits for it.
+/// The names of an engine's threads.
+const ENGINE_THREAD: &str = "conductor-engine";
+pub(crate) const WORKER_THREAD: &str = "conductor-worker";
+
+/// Whether this thread is an engine's: waiting for an engine there could be waiting for oneself.
+fn is_an_engines_thread() -> bool {
+    thread::current().name().is_some_and(|name| [ENGINE_THREAD, WORKER_THREAD].contains(&name))
+}
+
+/// Dropping an engine stops it gracefully, and waits for it, unless a plain handler or a listener drops it.
 impl Drop for Engine {
     fn drop(&mut self) {
         if !self.mailbox.is_stopping() {
             self.mailbox.stop();
         }
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread
+            && !is_an_engines_thread()
+        {
             // A panic of the coordinator was shown when it happened.
             let _ = thread.join();
         }

@@ -13,14 +13,19 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Whether to ask again after this fault.
-    pub(crate) fn is_left(&mut self, fault: &Fault, now: Duration) -> bool {
+    /// Whether to ask again after this fault. A store that is busy is waited for without end: whoever holds it, a backup or a
+    /// process that was stopped inside a commit, will let it go or die. Whoever stops the engine has no time for that.
+    pub(crate) fn is_left(&mut self, fault: &Fault, now: Duration, is_stopping: bool) -> bool {
+        let is_busy = matches!(fault, Fault::Busy(_));
+        if is_busy && !is_stopping {
+            return true;
+        }
         let since = *self.failing_since.get_or_insert(now);
-        may_pass(fault) && now.saturating_sub(since) <= PATIENCE
+        (is_busy || may_pass(fault)) && now.saturating_sub(since) <= PATIENCE
     }
 }
 
 /// Whether the store may do tomorrow what it could not do today.
 fn may_pass(fault: &Fault) -> bool {
-    matches!(fault, Fault::Busy(_) | Fault::CommitUnknown(_) | Fault::Io(_))
+    matches!(fault, Fault::CommitUnknown(_) | Fault::Io(_))
 }

@@ -4,6 +4,7 @@
 //! the mailbox. Threads come into being when they are needed. One whose handler goes on after its time is lost until the
 //! handler returns; a spare thread takes its place, as long as there are any.
 
+use super::WORKER_THREAD;
 use super::core::{Finished, Trust};
 use super::mailbox::Mailbox;
 use crate::attempt::Attempt;
@@ -116,7 +117,7 @@ impl Pool {
                 pool.work();
             };
             // Without a thread the attempt waits for one of the others, or for the next turn.
-            let made = thread::Builder::new().name("conductor-worker".into()).spawn(life);
+            let made = thread::Builder::new().name(WORKER_THREAD.into()).spawn(life);
             if made.is_err() {
                 break;
             }

@@ -2,12 +2,12 @@
 
 use crate::store::EngineStore;
 use conductor_model::Kind;
-use conductor_store::Fault;
+use conductor_store::{Fault, MAX_PAGE};
 use std::collections::HashSet;
 use std::fmt;
 
 /// How many kinds without a handler are looked for at once.
-const KINDS_AT_ONCE: u32 = 100;
+const KINDS_AT_ONCE: u32 = MAX_PAGE;
 
 /// Something that an engine noticed and that nobody waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]

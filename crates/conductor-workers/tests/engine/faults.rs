@@ -132,14 +132,15 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
 }
 
 #[test]
-fn patience_with_a_store_that_stays_busy_has_an_end() {
+fn patience_with_a_store_that_goes_on_failing_has_an_end() {
     let desk = Desk::new();
-    let store = Meddler::new(&desk.store, |_| Meddling::Fail(busy()));
+    let store = Meddler::new(&desk.store, |_| Meddling::Fail(Fault::Io("the disk is full".into())));
     let engine = Engine::builder(store).handler("work", work).build().unwrap();
     let run = desk.submit(TaskDraft::new("work"));
     let began = Instant::now();
     let error = try_to_settle(&engine, run).unwrap_err();
-    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, Fault::Busy(_))), "{error}");
+    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, Fault::Io(_))), "{error}");
+    assert!(error.to_string().ends_with("the disk is full"), "{error}");
     assert!(began.elapsed() >= Duration::from_secs(9));
     assert!(matches!(engine.run_forever(), Err(RunError::Store(_))));
 }

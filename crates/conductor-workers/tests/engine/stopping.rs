@@ -3,7 +3,7 @@
 use crate::desk::{ALL, Desk, Gate, Patience, gate, next, pausing, settle, try_to_settle, until};
 use crate::meddler::{Meddler, Meddling, busy};
 use conductor_model::{RunId, State, Task, TaskDraft};
-use conductor_workers::{Context, Engine, EngineStore, RunError};
+use conductor_workers::{Context, Engine, EngineStore, RunError, TaskError};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -92,6 +92,24 @@ fn a_second_request_stops_at_once_and_hands_back_what_runs() {
         assert_eq!(desk.task(context.id()).output.unwrap().as_str(), "2");
     }
     desk.assert_whole(run);
+}
+
+#[test]
+fn a_handler_that_drops_its_engine_does_not_wait_for_itself() {
+    let desk = Desk::new();
+    let slot = Arc::new(std::sync::Mutex::new(None::<Engine>));
+    let handler = {
+        let slot = Arc::clone(&slot);
+        move |(): (), _: Context| {
+            drop(slot.lock().map_err(|_| TaskError::fatal("poisoned"))?.take());
+            Ok(())
+        }
+    };
+    let run = desk.submit(TaskDraft::new("work"));
+    let engine = desk.engine().handler("work", handler).build().unwrap();
+    engine.start();
+    *slot.lock().unwrap() = Some(engine);
+    until("its result is recorded, and nobody holds it", || desk.run(run).state == State::Succeeded);
 }
 
 #[test]
