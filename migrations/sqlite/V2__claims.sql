@@ -16,6 +16,8 @@ ALTER TABLE conductor_tasks ADD COLUMN timeout_ms INTEGER CHECK (timeout_ms BETW
 -- Leases lost in a row: NULL none, 1 one, 2 so many that the task is run alone.
 ALTER TABLE conductor_tasks ADD COLUMN lost INTEGER CHECK (lost BETWEEN 1 AND 2);
 
+-- Whether a run has something that waits for its time.
+CREATE INDEX conductor_tasks_due_of_run ON conductor_tasks (run) WHERE due_at IS NOT NULL;
 -- Ready leaves, in the order of claims; and, apart, those that are run alone.
 DROP INDEX conductor_tasks_ready;
 CREATE INDEX conductor_tasks_ready ON conductor_tasks (kind, run, priority DESC, key)

@@ -1,7 +1,8 @@
 //! Claims: when a fence holds, when a lease is over, and what follows when one is lost.
 
+use crate::retry::AttemptFailure;
 use crate::time::Timestamp;
-use crate::transition::State;
+use crate::transition::{Signal, State};
 
 /// How long a lease lasts when nothing else is said: 30 seconds, in milliseconds.
 pub const DEFAULT_LEASE_MS: u64 = 30_000;
@@ -37,4 +38,19 @@ pub enum Lost {
 /// What follows for a task that lost a lease and has so many retries left after it.
 pub fn after_loss(before: Option<Lost>, retries_left: u32) -> Lost {
     if before.is_some() || retries_left <= 1 { Lost::RunsAlone } else { Lost::One }
+}
+
+/// What is known of lost leases after a transition: a loss adds to it, what only moves the task on to its next attempt
+/// leaves it alone, and everything else ends the row of losses. `retries_left` counts those after this failure.
+pub fn lost_after(
+    before: Option<Lost>,
+    signal: Signal,
+    failed: Option<&AttemptFailure>,
+    retries_left: u32,
+) -> Option<Lost> {
+    match (signal, failed) {
+        (Signal::Start | Signal::Retry | Signal::Release, _) => before,
+        (Signal::Fail, Some(AttemptFailure::LeaseExpired)) => Some(after_loss(before, retries_left)),
+        _ => None,
+    }
 }

@@ -46,7 +46,7 @@ mod retry;
 mod time;
 mod transition;
 
-pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over};
+pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
 pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
 pub use fanout::{Fanout, MAX_FANOUT};

@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use super::rows::{self, bad_row};
-use super::sql::{Sql, fault};
+use super::sql::{Sql, kind_key};
 use super::task_row::TaskRow;
 use super::transit::Lease;
 use super::write::Write;
@@ -253,13 +253,6 @@ impl Relatives {
         self.inputs.insert(parent, input.clone());
         Ok(input)
     }
-}
-
-/// The key of a kind; `None` if no task ever had it.
-fn kind_key(tx: &Connection, kind: &str) -> Result<Option<i64>, Fault> {
-    let mut statement = tx.cached("SELECT key FROM conductor_kinds WHERE name = ?1")?;
-    let mut rows = statement.query([kind]).map_err(fault)?;
-    rows.next().map_err(fault)?.map(|row| row.get(0)).transpose().map_err(fault)
 }
 
 pub(super) const NEXT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_ready \

@@ -2,7 +2,7 @@
 
 use super::event_log;
 use super::ledger::Place;
-use super::sql::{Sql, id_blob};
+use super::sql::{self, Sql, id_blob};
 use super::write::Write;
 use crate::Fault;
 use conductor_model::{
@@ -57,9 +57,8 @@ impl Write<'_> {
 
 /// The key of a kind, which gets one at its first use.
 fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
-    let known = tx.first("SELECT key FROM conductor_kinds WHERE name = ?1", [kind], |row| row.get(0))?;
-    if let Some(key) = known {
-        return Ok(key);
+    if let Some(known) = sql::kind_key(tx, kind)? {
+        return Ok(known);
     }
     tx.run("INSERT INTO conductor_kinds (name) VALUES (?1)", [kind])?;
     Ok(tx.last_insert_rowid())

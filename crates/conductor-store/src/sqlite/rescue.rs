@@ -5,7 +5,7 @@ use super::sql::{Sql, array};
 use super::task_row::TaskRow;
 use super::write::Write;
 use crate::{Fault, Rescue, Rescued};
-use conductor_model::{AttemptFailure, Timestamp};
+use conductor_model::{AttemptFailure, Jitter, Timestamp};
 use rusqlite::{Connection, params};
 
 impl SqliteStore {
@@ -16,14 +16,10 @@ impl SqliteStore {
         }
         let rescued = self.write(request.now, |write| {
             let limit = request.limit.max(1);
-            let mut keys = over(write.tx(), request.now, limit)?;
-            let rest = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
-            keys.extend(held_by(write.tx(), &gone, request.now, rest)?);
-            let tasks = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-            for key in keys {
-                let mut task = TaskRow::by_key(write.tx(), key)?;
-                write.fail_in_step(&mut task, &AttemptFailure::LeaseExpired, request.jitter)?;
-            }
+            let over = over(write.tx(), request.now, limit)?;
+            let mut tasks = take_back(write, over, request.jitter)?;
+            let held = held_by(write.tx(), &gone, limit - tasks)?;
+            tasks += take_back(write, held, request.jitter)?;
             let more = tasks == limit;
             if !more {
                 bury(write, &gone)?;
@@ -35,6 +31,16 @@ impl SqliteStore {
         }
         Ok(rescued)
     }
+}
+
+/// Fails the attempts at these tasks; how many.
+fn take_back(write: &mut Write<'_>, keys: Vec<i64>, jitter: Jitter) -> Result<u32, Fault> {
+    let tasks = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    for key in keys {
+        let mut task = TaskRow::by_key(write.tx(), key)?;
+        write.fail_in_step(&mut task, &AttemptFailure::LeaseExpired, jitter)?;
+    }
+    Ok(tasks)
 }
 
 /// The keys of tasks whose lease is over: the rule is [`conductor_model::lease_is_over`].
@@ -49,13 +55,13 @@ fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>,
     Ok(keys)
 }
 
-/// The keys of tasks that these engines hold, and whose lease is not over.
-fn held_by(connection: &Connection, engines: &[Gone], now: Timestamp, limit: u32) -> Result<Vec<i64>, Fault> {
+/// The keys of tasks that these engines hold.
+fn held_by(connection: &Connection, engines: &[Gone], limit: u32) -> Result<Vec<i64>, Fault> {
     if engines.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
     let holders = array(engines.iter().map(|engine| engine.key));
-    connection.all(HELD_BY, params![limit, now.as_millis(), holders], |row| row.get(0))
+    connection.all(HELD_BY, params![limit, holders], |row| row.get(0))
 }
 
 fn bury(write: &Write<'_>, gone: &[Gone]) -> Result<(), Fault> {
@@ -78,5 +84,4 @@ pub(super) const LEASE_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED B
     AND lease_until - ?2 > 2 * max(lease_until - updated_at, 0) LIMIT ?1";
 /// The same; who holds them stands in no index, for engines die seldom.
 pub(super) const HELD_BY: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until > ?2 \
-    AND lease_until - ?2 <= 2 * max(lease_until - updated_at, 0) AND holder IN rarray(?3) LIMIT ?1";
+    WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder IN rarray(?2) LIMIT ?1";

@@ -131,6 +131,11 @@ pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>,
         .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
 }
 
+/// The row key of a kind; `None` if no task ever had it.
+pub(super) fn kind_key(connection: &Connection, kind: &str) -> Result<Option<i64>, Fault> {
+    connection.first("SELECT key FROM conductor_kinds WHERE name = ?1", [kind], |row| row.get(0))
+}
+
 /// Row keys as one parameter, for `rarray(?)`.
 pub(super) fn array(keys: impl IntoIterator<Item = i64>) -> Rc<Vec<Value>> {
     Rc::new(keys.into_iter().map(Value::from).collect())

@@ -9,7 +9,7 @@ use super::write::Write;
 use crate::Fault;
 use conductor_model::{
     AfterFailure, AttemptFailure, ErrorText, EventBody, Failure, IllegalTransition, Jitter, Json, Shape,
-    Signal, Timestamp, after_failure, after_loss, transition,
+    Signal, Timestamp, after_failure, lost_after, transition,
 };
 use rusqlite::params;
 
@@ -63,13 +63,8 @@ impl Write<'_> {
             Signal::Revive => task.retry_count = 0,
             _ => {}
         }
-        task.lost = match (signal, brings.failure) {
-            (Signal::Start | Signal::Retry, _) => task.lost,
-            (Signal::Fail, Some((AttemptFailure::LeaseExpired, _))) => {
-                Some(after_loss(task.lost, task.max_retries.get().saturating_sub(task.retry_count)))
-            }
-            _ => None,
-        };
+        let retries_left = task.max_retries.get().saturating_sub(task.retry_count);
+        task.lost = lost_after(task.lost, signal, brings.failure.map(|(failure, _)| failure), retries_left);
         let (tx, ledger, now) = self.parts();
         tx.run(
             UPDATE,
@@ -135,14 +130,15 @@ impl Write<'_> {
         let before = first.subject();
         let state =
             transition(before, signal).map_err(|illegal| bad_row("task", first.key, &illegal.to_string()))?;
-        let keeps_lost = matches!(signal, Signal::Start | Signal::Release);
         for task in tasks.iter_mut() {
             task.state = state;
             task.due_at = None;
             task.attempt += u32::from(signal == Signal::Start);
             task.lease_until = lease.map(|lease| lease.until.as_millis());
-            task.lost = task.lost.filter(|_| keeps_lost);
+            task.lost = lost_after(task.lost, signal, None, 0);
         }
+        // The same signal keeps what is known of all of them, or of none.
+        let keeps_lost = tasks.iter().any(|task| task.lost.is_some());
         let (tx, ledger, now) = self.parts();
         tx.run(
             UPDATE_LEAVES,

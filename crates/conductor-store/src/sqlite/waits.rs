@@ -68,13 +68,13 @@ const ALONE_IN: &str =
 const HELD_FROM_OUTSIDE: &str = "SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND run = ?1 LIMIT ?2";
 
-/// Claims, steps that have something to do, what is due later, and open fan-outs, of one run. Each part reads an index of
-/// what is open in all runs, at most.
+/// Claims, steps that have something to do, what is due later, and open fan-outs, of one run. The first reads the claims of
+/// all runs, at most: as many as run at this moment.
 const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
         WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 2, 3) AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due \
-        WHERE state IN (0, 3) AND due_at IS NOT NULL AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
+        WHERE due_at IS NOT NULL AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) \
         AND (sealed = 0 OR (children = fanout AND open_children = 0)))";

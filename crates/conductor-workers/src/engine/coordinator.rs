@@ -93,12 +93,12 @@ impl Coordinator {
             return Ok(After::Stopped);
         }
         let stepped = self.core.step(now)?;
+        if stepped.runs_decided {
+            self.progress.something_settled();
+        }
         if now >= self.looks_at {
             self.looks_at = now + LOOK_EVERY;
             self.warnings.look_for_unhandled_kinds(&*self.store)?;
-        }
-        if stepped.runs_decided {
-            self.progress.something_settled();
         }
         if stop.is_some() && self.core.is_empty() {
             return Ok(After::Stopped);

@@ -40,8 +40,10 @@ use warning::{Listener, Warnings};
 
 /// How many of each that a run waits for an error names.
 const NAMED: usize = 10;
-/// How often whoever waits for a run looks whether it can still get on.
+/// How often whoever waits for a run looks at it, if nobody says that something was settled.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it asks what the run waits for.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs tasks, in this process, out of a store that other engines may share.
 pub struct Engine {
@@ -179,10 +181,16 @@ impl Engine {
     pub fn run_until_settled(&self, run: RunId) -> Result<Run, RunError> {
         self.start();
         let (started, mut patience) = (Instant::now(), Patience::default());
+        let mut asks_at = started;
         loop {
             let (seen, end) = self.progress.seen();
             let is_over = end.is_some();
-            match self.look(run, end) {
+            // What it waits for costs more to find out than whether it is settled.
+            let asks = !self.waits_for_others && Instant::now() >= asks_at;
+            if asks {
+                asks_at = Instant::now() + ASK_EVERY;
+            }
+            match self.look(run, end, asks) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => patience = Patience::default(),
                 Err(RunError::Store(fault))
@@ -195,7 +203,7 @@ impl Engine {
     }
 
     /// The run, if it is settled, and why it will not be by this engine. `end` is how the engine ended before this look.
-    fn look(&self, run: RunId, end: Option<End>) -> Result<Option<Run>, RunError> {
+    fn look(&self, run: RunId, end: Option<End>, asks: bool) -> Result<Option<Run>, RunError> {
         let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
         if found.state.is_terminal() {
             return Ok(Some(found));
@@ -206,9 +214,7 @@ impl Engine {
             Some(End::Panicked) => return Err(RunError::Panicked),
             None => {}
         }
-        if !self.waits_for_others
-            && let Some(blocked) = self.blocked(run)?
-        {
+        if asks && let Some(blocked) = self.blocked(run)? {
             return Err(RunError::Blocked(blocked));
         }
         Ok(None)

@@ -3,7 +3,6 @@
 use super::act::{Act, End};
 use super::clock::VirtualClock;
 use crate::attempt::Attempt;
-use crate::clock::Monotonic;
 use crate::context::{Context, Shared};
 use crate::engine::core::{Core, Finished, Trust};
 use crate::handler::Call;
@@ -171,9 +170,5 @@ impl SimEngine {
             };
             self.running.push(Running { attempt, ends_at, ending, stalls, lost: false });
         }
-    }
-
-    pub(super) fn elapsed(clock: &VirtualClock) -> Duration {
-        clock.elapsed()
     }
 }

@@ -175,7 +175,7 @@ impl Simulation {
 
     /// How much time has passed.
     pub fn elapsed(&self) -> Duration {
-        SimEngine::elapsed(&self.clock)
+        self.clock.elapsed()
     }
 
     /// Lets time pass in which no engine does anything.
