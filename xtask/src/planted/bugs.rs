@@ -226,7 +226,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "alone-ignored",
         harm: "a task that kills its process uses up its neighbours' retries",
         file: CLAIM,
-        from: "    if request.alone && request.limit > 0 {",
+        from: "    if request.alone {",
         to: "    if request.limit > 0 {",
         test: store("conformance", "in_memory::rescue::a_task_that_lost_two_leases_in_a_row_is_run_alone"),
         hangs_for: None,

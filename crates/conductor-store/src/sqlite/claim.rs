@@ -51,58 +51,135 @@ struct Queue {
 
 /// Claims ready leaves in the transaction that is open.
 pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, Fault> {
-    let mut claimed = nothing(request);
-    let lease = Lease {
-        holder: i64::try_from(request.holder.0).unwrap_or(i64::MAX),
-        until: request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS)),
-    };
-    let mut left: Vec<u32> = request.wants.iter().map(|want| want.limit).collect();
-    let mut relatives = Relatives::default();
-    if request.alone && request.limit > 0 {
-        claim_alone(write, request, lease, &mut left, (&mut relatives, &mut claimed))?;
+    let mut claiming = Claiming::new(write.tx(), request)?;
+    if request.alone {
+        claiming.claim_alone(write)?;
     }
-    let (queues, more) = queues(write.tx(), request, &left)?;
-    claimed.more = more;
-    for (nth, queue) in queues.iter().enumerate() {
-        let taken = u32::try_from(claimed.tasks.len()).unwrap_or(u32::MAX);
-        let Some(all) = request.limit.checked_sub(taken).filter(|all| *all > 0) else {
-            claimed.more = true;
-            break;
-        };
-        // An equal share of what is left for each queue that is left; what one does not need goes to the others.
-        let others = u32::try_from(queues.len() - nth).unwrap_or(u32::MAX);
-        let share = all.div_ceil(others).min(left[queue.want]);
-        if share == 0 {
-            continue;
-        }
-        let found = write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::read)?;
-        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        left[queue.want] -= count;
-        claimed.more |= count == share;
-        claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
-        take(write, queue.want, found, lease, (&mut relatives, &mut claimed))?;
-    }
-    Ok(claimed)
+    claiming.claim_in_turns(write)?;
+    Ok(claiming.claimed)
 }
 
-/// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped;
-/// and whether there are more than are visited.
-fn queues(tx: &Connection, request: &Claim, left: &[u32]) -> Result<(Vec<Queue>, bool), Fault> {
-    let (mut queues, mut more) = (Vec::new(), false);
-    for (want, wanted) in request.wants.iter().enumerate() {
-        let Some(kind) = kind_key(tx, wanted.kind.as_str())? else { continue };
-        if wanted.limit == 0 || request.limit == 0 {
-            continue;
-        }
-        let most = RUNS_PER_KIND.min(left[want].min(request.limit) as usize);
-        // One further, to know whether there is one.
-        let mut runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most + 1)?;
-        more |= runs.len() > most;
-        runs.truncate(most);
-        queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
+/// A claim on its way.
+struct Claiming<'r> {
+    request: &'r Claim,
+    lease: Lease,
+    /// The row keys of the kinds that are wanted; `None` for one that no task ever had.
+    kinds: Vec<Option<i64>>,
+    /// How many of each kind may still be claimed.
+    left: Vec<u32>,
+    relatives: Relatives,
+    claimed: Claimed,
+}
+
+impl<'r> Claiming<'r> {
+    fn new(tx: &Connection, request: &'r Claim) -> Result<Self, Fault> {
+        let kinds = request.wants.iter().map(|want| kind_key(tx, want.kind.as_str()));
+        Ok(Self {
+            request,
+            lease: Lease {
+                holder: request.holder.0.cast_signed(),
+                until: request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS)),
+            },
+            kinds: kinds.collect::<Result<_, _>>()?,
+            left: request.wants.iter().map(|want| want.limit.min(request.limit)).collect(),
+            relatives: Relatives::default(),
+            claimed: nothing(request),
+        })
     }
-    queues.sort_by_key(|(nth, queue)| (*nth, queue.want));
-    Ok((queues.into_iter().map(|(_, queue)| queue).collect(), more))
+
+    /// How many of all kinds together may still be claimed.
+    fn room(&self) -> u32 {
+        self.request.limit.saturating_sub(u32::try_from(self.claimed.tasks.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Claims the first task that is to be run alone.
+    fn claim_alone(&mut self, write: &mut Write<'_>) -> Result<(), Fault> {
+        for want in 0..self.kinds.len() {
+            let Some(kind) = self.kinds[want].filter(|_| self.left[want] > 0) else { continue };
+            if let Some(found) = first_alone(write.tx(), kind)? {
+                return self.take(write, want, vec![found]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims an equal share of what is left from each queue that is left; what one does not need goes to the others.
+    fn claim_in_turns(&mut self, write: &mut Write<'_>) -> Result<(), Fault> {
+        let queues = self.queues(write.tx())?;
+        for (nth, queue) in queues.iter().enumerate() {
+            let room = self.room();
+            if room == 0 {
+                self.claimed.more = true;
+                break;
+            }
+            let others = u32::try_from(queues.len() - nth).unwrap_or(u32::MAX);
+            let share = room.div_ceil(others).min(self.left[queue.want]);
+            if share == 0 {
+                continue;
+            }
+            let found = write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::read)?;
+            self.claimed.more |= found.len() == share as usize;
+            self.claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
+            self.take(write, queue.want, found)?;
+        }
+        Ok(())
+    }
+
+    /// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped.
+    fn queues(&mut self, tx: &Connection) -> Result<Vec<Queue>, Fault> {
+        let mut queues = Vec::new();
+        for (want, wanted) in self.request.wants.iter().enumerate() {
+            let Some(kind) = self.kinds[want].filter(|_| wanted.limit > 0 && self.request.limit > 0) else {
+                continue;
+            };
+            let most = RUNS_PER_KIND.min(self.left[want] as usize);
+            // One further, to know whether there is one.
+            let mut runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most + 1)?;
+            self.claimed.more |= runs.len() > most;
+            runs.truncate(most);
+            queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
+        }
+        queues.sort_by_key(|(nth, queue)| (*nth, queue.want));
+        Ok(queues.into_iter().map(|(_, queue)| queue).collect())
+    }
+
+    /// Starts what was found, and adds it to what was claimed.
+    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Ready>) -> Result<(), Fault> {
+        self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let (mut rows, works): (Vec<TaskRow>, Vec<Work>) =
+            found.into_iter().map(|ready| (ready.row, ready.work)).unzip();
+        write.transit_leaves(&mut rows, Signal::Start, Some(self.lease))?;
+        for (mut row, work) in rows.into_iter().zip(works) {
+            let input = match work.input {
+                Ok(None) if row.place.parent != 0 => {
+                    self.relatives.inherited_input(write.tx(), row.place.parent)
+                }
+                Ok(own) => Ok(own),
+                Err(why) => Err(Fault::Unreadable { what: String::new(), why }),
+            };
+            match input {
+                Ok(input) => self.claimed.tasks.push(ClaimedTask {
+                    fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
+                    run: self.relatives.run(write.tx(), row.place.run)?,
+                    parent: self.relatives.parent(write.tx(), row.place.parent)?,
+                    index: work.index,
+                    want,
+                    input,
+                    retry_count: row.retry_count,
+                    timeout_ms: work.timeout_ms,
+                    alone: row.runs_alone(),
+                }),
+                // A row that another program made unreadable fails its task, and stops nobody.
+                Err(Fault::Unreadable { why, .. }) => {
+                    let failure = AttemptFailure::fatal(format!("its input was changed: {why}"));
+                    // A failure for good waits for nothing that chance could shorten.
+                    write.fail_in_step(&mut row, &failure, Jitter(0))?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
@@ -131,70 +208,14 @@ fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Ready>, Fault> {
     tx.first(SELECT_ALONE, [kind], Ready::read)
 }
 
-/// Claims the first task that is to be run alone.
-fn claim_alone(
-    write: &mut Write<'_>,
-    request: &Claim,
-    lease: Lease,
-    left: &mut [u32],
-    into: (&mut Relatives, &mut Claimed),
-) -> Result<(), Fault> {
-    for (want, wanted) in request.wants.iter().enumerate() {
-        let Some(kind) = kind_key(write.tx(), wanted.kind.as_str())? else { continue };
-        if left[want] == 0 {
-            continue;
-        }
-        if let Some(found) = first_alone(write.tx(), kind)? {
-            left[want] -= 1;
-            return take(write, want, vec![found], lease, into);
-        }
-    }
-    Ok(())
-}
-
-/// Starts what was found, and adds it to what was claimed.
-fn take(
-    write: &mut Write<'_>,
-    want: usize,
-    found: Vec<Ready>,
-    lease: Lease,
-    (relatives, claimed): (&mut Relatives, &mut Claimed),
-) -> Result<(), Fault> {
-    let mut rows: Vec<TaskRow> = found.iter().map(|ready| ready.row.clone()).collect();
-    write.transit_leaves(&mut rows, Signal::Start, Some(lease))?;
-    for (ready, mut row) in found.into_iter().zip(rows) {
-        let input = match ready.input {
-            Ok(None) if row.place.parent != 0 => relatives.inherited_input(write.tx(), row.place.parent),
-            Ok(own) => Ok(own),
-            Err(why) => Err(Fault::Unreadable { what: String::new(), why }),
-        };
-        match input {
-            Ok(input) => claimed.tasks.push(ClaimedTask {
-                fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
-                run: relatives.run(write.tx(), row.place.run)?,
-                parent: relatives.parent(write.tx(), row.place.parent)?,
-                index: ready.index,
-                want,
-                input,
-                retry_count: row.retry_count,
-                timeout_ms: ready.timeout_ms,
-                alone: row.runs_alone(),
-            }),
-            // A row that another program made unreadable fails its task, and stops nobody.
-            Err(Fault::Unreadable { why, .. }) => {
-                let failure = AttemptFailure::fatal(format!("its input was changed: {why}"));
-                // A failure for good waits for nothing that chance could shorten.
-                write.fail_in_step(&mut row, &failure, Jitter(0))?;
-            }
-            Err(fault) => return Err(fault),
-        }
-    }
-    Ok(())
-}
-
 /// A ready leaf, as a claim reads it.
 struct Ready {
     row: TaskRow,
+    work: Work,
+}
+
+/// What its handler will want to know of it.
+struct Work {
     index: u32,
     timeout_ms: Option<u32>,
     /// Its own input, if it has one; or why it cannot be read.
@@ -203,13 +224,13 @@ struct Ready {
 
 impl Ready {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            row: TaskRow::read(row)?,
+        let work = Work {
             // For steps, which a row that another program changed never stops: an ordinal that is none is 0.
             index: u32::try_from(row.get::<_, i64>(TaskRow::COLUMNS)?).unwrap_or(0),
             timeout_ms: row.get(TaskRow::COLUMNS + 1)?,
             input: rows::text(row, TaskRow::COLUMNS + 2).map_err(|error| error.to_string()),
-        })
+        };
+        Ok(Self { row: TaskRow::read(row)?, work })
     }
 }
 
