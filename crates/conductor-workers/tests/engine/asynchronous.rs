@@ -105,18 +105,17 @@ impl Drop for Dropped {
     }
 }
 
+/// A future that holds this until it is dropped.
+async fn never_ending(_dropped: Dropped) -> Result<(), TaskError> {
+    poll_fn(|_| Poll::<()>::Pending).await;
+    Ok(())
+}
+
 #[test]
 fn a_future_is_dropped_when_its_time_is_over() {
     let desk = Desk::new();
     let (dropped, told) = mpsc::channel();
-    let stuck = move |(): (), _: Context| {
-        let dropped = Dropped(dropped.clone());
-        async move {
-            let _dropped = dropped;
-            poll_fn(|_| Poll::<()>::Pending).await;
-            Ok(())
-        }
-    };
+    let stuck = move |(): (), _: Context| never_ending(Dropped(dropped.clone()));
     let engine = desk.engine().workers(1).spare_threads(0).handler("stuck", stuck).build().unwrap();
     let run = desk.submit(TaskDraft::new("stuck").timeout_ms(30).max_retries(3));
     assert_eq!(settle(&engine, run).state, State::Failed);
@@ -131,14 +130,7 @@ fn a_future_is_dropped_when_its_time_is_over() {
 fn a_future_is_dropped_when_the_engine_stops_at_once() {
     let desk = Desk::new();
     let (dropped, told) = mpsc::channel();
-    let stuck = move |(): (), _: Context| {
-        let dropped = Dropped(dropped.clone());
-        async move {
-            let _dropped = dropped;
-            poll_fn(|_| Poll::<()>::Pending).await;
-            Ok(())
-        }
-    };
+    let stuck = move |(): (), _: Context| never_ending(Dropped(dropped.clone()));
     let engine = desk.engine().handler("stuck", stuck).build().unwrap();
     let run = desk.submit(TaskDraft::new("stuck"));
     engine.start();

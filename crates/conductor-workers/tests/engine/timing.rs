@@ -1,8 +1,8 @@
 //! When things happen: backoff, delayed starts, the time that an attempt may take.
 
-use crate::desk::{Desk, failures, gate, next, settle, until};
+use crate::desk::{Desk, Waiting, failures, gate, next, settle, until};
 use conductor_model::{Backoff, Event, RunId, State, TaskDraft, Timestamp};
-use conductor_workers::{Context, TaskError};
+use conductor_workers::{Context, Engine, TaskError};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -79,21 +79,21 @@ fn a_result_that_comes_too_late_changes_nothing() {
     desk.assert_whole(run);
 }
 
+/// An engine of one worker and so many spare threads, with a handler that goes on after its time, until the gate opens.
+fn with_a_deaf_handler(desk: &Desk, wait: Waiting, spare_threads: u32) -> Engine {
+    let deaf = move |(): (), _: Context| {
+        wait.pass();
+        Ok(())
+    };
+    let engine = desk.engine().workers(1).spare_threads(spare_threads);
+    engine.handler("deaf", deaf).handler("work", |(): (), _| Ok(())).build().unwrap()
+}
+
 #[test]
 fn a_spare_thread_takes_the_place_of_one_that_goes_on_after_its_time() {
     let desk = Desk::new();
     let (hold, wait) = gate();
-    let engine = desk
-        .engine()
-        .workers(1)
-        .spare_threads(2)
-        .handler("deaf", move |(): (), _| {
-            wait.pass();
-            Ok(())
-        })
-        .handler("work", |(): (), _| Ok(()))
-        .build()
-        .unwrap();
+    let engine = with_a_deaf_handler(&desk, wait, 2);
     for _ in 0..2 {
         let deaf = desk.submit(TaskDraft::new("deaf").timeout_ms(20).max_retries(0));
         assert_eq!(settle(&engine, deaf).state, State::Failed);
@@ -107,17 +107,7 @@ fn a_spare_thread_takes_the_place_of_one_that_goes_on_after_its_time() {
 fn without_a_spare_thread_nothing_is_claimed_until_one_comes_back() {
     let desk = Desk::new();
     let (hold, wait) = gate();
-    let engine = desk
-        .engine()
-        .workers(1)
-        .spare_threads(0)
-        .handler("deaf", move |(): (), _| {
-            wait.pass();
-            Ok(())
-        })
-        .handler("work", |(): (), _| Ok(()))
-        .build()
-        .unwrap();
+    let engine = with_a_deaf_handler(&desk, wait, 0);
     let deaf = desk.submit(TaskDraft::new("deaf").timeout_ms(20).max_retries(0));
     assert_eq!(settle(&engine, deaf).state, State::Failed);
     let run = desk.submit(TaskDraft::new("work"));
