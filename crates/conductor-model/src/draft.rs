@@ -4,11 +4,13 @@ use crate::fanout::Fanout;
 use crate::fields::{Fields, Reader};
 use crate::id::{RunId, TaskId};
 use crate::issue::{Invalid, Issue, IssueCode};
+use crate::join::{JoinDraft, NewJoin};
 use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::Numbers;
 use crate::payload::PayloadHash;
-use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries};
+use crate::policy::Policy;
+use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MaxRetries};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,7 +22,7 @@ pub const MAX_TASKS: usize = 100_000;
 /// A task that somebody wants to submit, unchecked.
 ///
 /// As JSON it is an object with `name` and, if wanted, `id`, `kind`, `input`, `max_retries`, `backoff`,
-/// `timeout_ms`, `priority`, `due_at` and `open`.
+/// `timeout_ms`, `priority`, `due_at`, `open`, `policy` and `join`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct TaskDraft(Fields);
@@ -87,6 +89,17 @@ impl TaskDraft {
         Self(self.0.with("open", &true))
     }
 
+    /// What the failures of its children mean for it; any of them makes it fail by default.
+    pub fn policy(self, policy: Policy) -> Self {
+        Self(self.0.with("policy", &policy))
+    }
+
+    /// What runs when its children are settled and its policy is satisfied: the handler of that kind, which reads their
+    /// outputs; its output is the parent's.
+    pub fn join(self, join: impl Into<JoinDraft>) -> Self {
+        Self(self.0.with("join", &join.into()))
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -101,15 +114,12 @@ impl TaskDraft {
         let id = reader.text("id", TaskId::from_str);
         let kind = reader.text("kind", Kind::from_str);
         let input = reader.json("input");
-        let max_retries = reader.integer("max_retries", 0..=i64::from(MAX_RETRIES));
-        let max_retries = max_retries.and_then(|n| reader.checked("max_retries", MaxRetries::try_from(n)));
-        let backoff = reader.object("backoff", BACKOFF, read_backoff);
-        let timeout_ms = reader.integer("timeout_ms", 1..=i64::from(MAX_TIMEOUT_MS));
-        let timeout_ms = timeout_ms.and_then(|ms| u32::try_from(ms).ok());
+        let (max_retries, backoff, timeout_ms) = reader.attempts();
         let priority = reader.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
         let priority = priority.and_then(|n| i16::try_from(n).ok());
         let due_at = reader.text("due_at", Timestamp::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
+        let (policy, join) = (reader.value("policy", POLICY), reader.join("join"));
         let fanout = match input.as_ref().map(Fanout::of) {
             Some(Ok(fanout)) => fanout,
             Some(Err(invalid)) => {
@@ -126,6 +136,12 @@ impl TaskDraft {
             let message = "an open fan-out starts with its first append: delay the appends instead";
             reader.issue("due_at", Issue::new(IssueCode::Conflict, message));
         }
+        for (key, is_given) in [("policy", policy.is_some()), ("join", join.is_some())] {
+            if is_given && !open && fanout.is_none() && reader.issues.is_empty() {
+                let message = "is about children: give the task a fan-out, or make it `open`";
+                reader.issue(key, Issue::new(IssueCode::Conflict, message));
+            }
+        }
         let issues = reader.finish();
         let (Some(name), true) = (name, issues.is_empty()) else { return Err(Invalid::of(issues)) };
         let kind = match kind {
@@ -136,15 +152,28 @@ impl TaskDraft {
             (true, _) => Some(Numbers::open()),
             (false, fanout) => fanout.map(|fanout| Numbers::sealed(fanout.total())),
         };
-        let (max_retries, priority) = (max_retries.unwrap_or_default(), priority.unwrap_or(0));
-        Ok(NewTask { id, name, kind, input, max_retries, backoff, timeout_ms, priority, due_at, numbers })
+        let (priority, policy) = (priority.unwrap_or(0), policy.unwrap_or_default());
+        Ok(NewTask {
+            id,
+            name,
+            kind,
+            input,
+            max_retries,
+            backoff,
+            timeout_ms,
+            priority,
+            due_at,
+            numbers,
+            policy,
+            join,
+        })
     }
 }
 
-const BACKOFF: &str =
+pub(crate) const BACKOFF: &str =
     "an object: {\"fixed_ms\": 500}, or {\"first_ms\": 100, \"cap_ms\": 60000, \"jitter\": 0.2}";
 
-fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
+pub(crate) fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
     let mut wait = |key: &str| {
         let ms = reader.integer(key, 0..=i64::try_from(MAX_BACKOFF_MS).unwrap_or(i64::MAX));
         ms.and_then(|ms| u64::try_from(ms).ok())
@@ -163,6 +192,12 @@ fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
     }
 }
 
+const POLICY: &str =
+    "\"fail\", \"ignore\", \"fail_fast\", {\"tolerate\": n}, or {\"tolerate_percent\": n} with n up to 100";
+
+/// The longest time that a run may be given: 365 days, in milliseconds.
+const MAX_DEADLINE_MS: i64 = 365 * 24 * 60 * 60 * 1000;
+
 /// A task that may be submitted: every value in it is a valid one.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "TaskDraft")]
@@ -177,6 +212,8 @@ pub struct NewTask {
     priority: i16,
     due_at: Option<Timestamp>,
     numbers: Option<Numbers>,
+    policy: Policy,
+    join: Option<NewJoin>,
 }
 
 impl NewTask {
@@ -229,6 +266,21 @@ impl NewTask {
     pub fn numbers(&self) -> Option<Numbers> {
         self.numbers
     }
+
+    /// What the failures of its children mean for it.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// What runs after its children.
+    pub fn join(&self) -> Option<&NewJoin> {
+        self.join.as_ref()
+    }
+
+    /// How many ids it needs at most: its own, and its join's.
+    pub fn ids_needed(&self) -> u32 {
+        1 + u32::from(self.join.is_some())
+    }
 }
 
 impl TryFrom<TaskDraft> for NewTask {
@@ -241,7 +293,8 @@ impl TryFrom<TaskDraft> for NewTask {
 
 /// A run that somebody wants to submit, unchecked.
 ///
-/// As JSON it is an object with, if wanted, `id`, `meta`, `tasks`, `idempotency_key` and `open`.
+/// As JSON it is an object with, if wanted, `id`, `meta`, `tasks`, `idempotency_key`, `open`, `policy`, `join` and
+/// `deadline_ms`.
 ///
 /// ```
 /// use conductor_model::{NewRun, RunDraft};
@@ -322,6 +375,22 @@ impl RunDraft {
         self.with("open", &true)
     }
 
+    /// What the failures of its root tasks mean for it; any of them makes it fail by default.
+    pub fn policy(self, policy: Policy) -> Self {
+        self.with("policy", &policy)
+    }
+
+    /// What runs when its root tasks are settled and its policy is satisfied: the handler of that kind, which reads their
+    /// outputs.
+    pub fn join(self, join: impl Into<JoinDraft>) -> Self {
+        self.with("join", &join.into())
+    }
+
+    /// How long it may take from its submission on, in milliseconds: 1 to 365 days. What is open then is cancelled.
+    pub fn deadline_ms(self, ms: u64) -> Self {
+        self.with("deadline_ms", &ms)
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -332,11 +401,14 @@ impl RunDraft {
         let meta = reader.json("meta");
         let idempotency_key = reader.text("idempotency_key", IdempotencyKey::from_str);
         let open = reader.value("open", "true or false").unwrap_or(false);
+        let policy = reader.value("policy", POLICY).unwrap_or_default();
+        let join = reader.join("join");
+        let deadline_ms = reader.integer("deadline_ms", 1..=MAX_DEADLINE_MS).map(i64::cast_unsigned);
         let tasks = check_tasks(&self.tasks, &mut reader);
         Invalid::unless_empty(reader.finish(), || {
             // Only now: the hash follows the JSON down, which is known to end only once it was checked.
             let payload = PayloadHash::of(&self.payload());
-            NewRun { id, meta, idempotency_key, open, tasks, payload }
+            NewRun { id, meta, idempotency_key, open, policy, join, deadline_ms, tasks, payload }
         })
     }
 
@@ -379,6 +451,9 @@ pub struct NewRun {
     meta: Option<Json>,
     idempotency_key: Option<IdempotencyKey>,
     open: bool,
+    policy: Policy,
+    join: Option<NewJoin>,
+    deadline_ms: Option<u64>,
     tasks: Vec<NewTask>,
     payload: PayloadHash,
 }
@@ -404,6 +479,21 @@ impl NewRun {
         self.open
     }
 
+    /// What the failures of its root tasks mean for it.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// What runs after its root tasks.
+    pub fn join(&self) -> Option<&NewJoin> {
+        self.join.as_ref()
+    }
+
+    /// How long it may take from its submission on, in milliseconds.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.deadline_ms
+    }
+
     /// Its root tasks.
     pub fn tasks(&self) -> &[NewTask] {
         &self.tasks
@@ -416,7 +506,8 @@ impl NewRun {
 
     /// How many ids its submission needs at most.
     pub fn ids_needed(&self) -> u32 {
-        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX).saturating_add(1)
+        let tasks = self.tasks.iter().map(NewTask::ids_needed).sum::<u32>();
+        1 + u32::from(self.join.is_some()) + tasks
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::id::{RunId, TaskId};
 use crate::numbers::{Numbers, Tally};
+use crate::policy::{Mark, Policy};
 use crate::record::ErrorText;
 use crate::retry::{AfterFailure, AttemptFailure};
 use crate::time::Timestamp;
@@ -46,7 +47,14 @@ pub enum FailureReason {
 pub enum EventBody {
     /// A run was submitted; its root tasks follow as `task.created`.
     #[serde(rename = "run.created")]
-    RunCreated,
+    RunCreated {
+        /// What the failures of its root tasks mean for it; absent for the default.
+        #[serde(default, skip_serializing_if = "is_default")]
+        policy: Policy,
+        /// Whether a join runs after its root tasks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        joins: bool,
+    },
     /// The number of its root tasks is final.
     #[serde(rename = "run.sealed")]
     RunSealed {
@@ -62,17 +70,38 @@ pub enum EventBody {
         /// That state.
         state: State,
     },
-    /// It was cancelled.
+    /// It was marked: what is open below it will be cancelled, and then it ends.
     #[serde(rename = "run.cancelled")]
-    RunCancelled,
+    RunCancelled {
+        /// Why, for programs.
+        by: Mark,
+        /// Why, in the words of whoever did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ErrorText>,
+    },
+    /// What was open among its root tasks was cancelled, by one transaction.
+    #[serde(rename = "run.swept")]
+    RunSwept {
+        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked. Index 0 is the join.
+        children: Vec<(u32, u32)>,
+    },
     /// A revived descendant set it RUNNING again.
     #[serde(rename = "run.reopened")]
     RunReopened,
-    /// A root task was created.
+    /// A root task was created, or a join.
     #[serde(rename = "task.created")]
     TaskCreated {
-        /// Its ordinal among the root tasks, from 1.
+        /// Its ordinal among the root tasks, from 1; 0 on a join.
         index: u32,
+        /// Whose join it is; absent on a root task, and on the join of a run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<TaskId>,
+        /// What the failures of its children mean for it; absent for the default.
+        #[serde(default, skip_serializing_if = "is_default")]
+        policy: Policy,
+        /// Whether a join runs after its children.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        joins: bool,
         /// Absent on a leaf; on a parent how many children it will have, or that this is open.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fanout: Option<CreatedFanout>,
@@ -121,7 +150,26 @@ pub enum EventBody {
     TaskReleased,
     /// It was cancelled.
     #[serde(rename = "task.cancelled")]
-    TaskCancelled,
+    TaskCancelled {
+        /// Why, in the words of whoever did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ErrorText>,
+    },
+    /// A parent was marked: what is open below it will be cancelled, and then it ends.
+    #[serde(rename = "task.marked")]
+    TaskMarked {
+        /// Why, for programs.
+        by: Mark,
+        /// Why, in the words of whoever did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ErrorText>,
+    },
+    /// What was open among its children was cancelled, by one transaction.
+    #[serde(rename = "task.swept")]
+    TaskSwept {
+        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked. Index 0 is the join.
+        children: Vec<(u32, u32)>,
+    },
     /// A person wants it to be tried again.
     #[serde(rename = "task.revived")]
     TaskRevived,
@@ -178,6 +226,11 @@ pub enum EventBody {
     },
 }
 
+/// Whether it is said only because it is not the default.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// How many children a root task will have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -192,11 +245,12 @@ impl EventBody {
     /// The name of the event: `task.started`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::RunCreated => "run.created",
+            Self::RunCreated { .. } => "run.created",
             Self::RunSealed { .. } => "run.sealed",
             Self::RunStarted => "run.started",
             Self::RunAggregated { .. } => "run.aggregated",
-            Self::RunCancelled => "run.cancelled",
+            Self::RunCancelled { .. } => "run.cancelled",
+            Self::RunSwept { .. } => "run.swept",
             Self::RunReopened => "run.reopened",
             Self::TaskCreated { .. } => "task.created",
             Self::TaskFannedOut { .. } => "task.fanned_out",
@@ -206,7 +260,9 @@ impl EventBody {
             Self::TaskFailed { .. } => "task.failed",
             Self::TaskRetried => "task.retried",
             Self::TaskReleased => "task.released",
-            Self::TaskCancelled => "task.cancelled",
+            Self::TaskCancelled { .. } => "task.cancelled",
+            Self::TaskMarked { .. } => "task.marked",
+            Self::TaskSwept { .. } => "task.swept",
             Self::TaskRevived => "task.revived",
             Self::TaskReopened => "task.reopened",
             Self::TaskAggregated { .. } => "task.aggregated",
@@ -231,7 +287,7 @@ pub fn event_of(shape: Shape, signal: Signal) -> Option<EventBody> {
     Some(match (shape, signal) {
         (Leaf | Parent, Signal::Start) => EventBody::TaskStarted,
         (Leaf, Signal::Succeed) => EventBody::TaskSucceeded,
-        (Leaf, Signal::Cancel) => EventBody::TaskCancelled,
+        (Leaf, Signal::Cancel) => EventBody::TaskCancelled { reason: None },
         (Leaf, Signal::Release) => EventBody::TaskReleased,
         (Leaf, Signal::Retry) => EventBody::TaskRetried,
         (Leaf, Signal::Revive) => EventBody::TaskRevived,

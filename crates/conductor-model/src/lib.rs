@@ -6,7 +6,7 @@
 //! that comes from outside (the time, ids, chance) is a parameter.
 //!
 //! ```
-//! use conductor_model::{RunDraft, TaskDraft, Numbers, Decision, State};
+//! use conductor_model::{RunDraft, TaskDraft, Numbers, Decision, Standing, State};
 //! use serde_json::json;
 //!
 //! // Drafts hold what somebody wrote; `check` turns them into values that cannot be wrong.
@@ -20,11 +20,11 @@
 //!
 //! // Decisions are pure functions of numbers.
 //! let numbers = Numbers { total: Some(3), children: 3, open: 0, failed: 1, cancelled: 0 };
-//! assert_eq!(numbers.decide(), Decision::Settle(State::Failed));
+//! assert_eq!(Standing::of(numbers).decide(), Decision::Settle(State::Failed));
 //! # Ok::<(), conductor_model::Invalid>(())
 //! ```
 //!
-//! Where to look: [`transition`] has the state machine, [`Numbers`] what follows for a parent,
+//! Where to look: [`transition`] has the state machine, [`Standing`] what follows for a parent,
 //! [`after_failure`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
 //! [`Event`] what is remembered, [`Replay`] how everything is recomputed from it.
 
@@ -36,10 +36,12 @@ mod fields;
 mod health;
 mod id;
 mod issue;
+mod join;
 mod json;
 mod name;
 mod numbers;
 mod payload;
+mod policy;
 mod record;
 mod replay;
 mod retry;
@@ -53,11 +55,13 @@ pub use fanout::{Fanout, MAX_FANOUT};
 pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck, StuckReason};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Invalid, Issue, IssueCode};
+pub use join::{JoinDraft, NewJoin};
 pub use json::{Json, MAX_JSON_BYTES, MAX_JSON_DEPTH};
 pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
-pub use numbers::{Decision, Numbers, Tally};
+pub use numbers::{Numbers, Tally};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
-pub use record::{ErrorText, MAX_ERROR_BYTES, Run, Task};
+pub use policy::{Decision, Joining, Mark, Percent, Policy, Standing};
+pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{
     AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, Failure, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,

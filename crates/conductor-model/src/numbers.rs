@@ -19,16 +19,6 @@ pub struct Numbers {
     pub cancelled: u32,
 }
 
-/// What follows from the numbers.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing yet: the fan-out is open, children are missing, or one is not settled.
-    Wait,
-    /// The parent or run ends in this state.
-    Settle(State),
-}
-
 impl Numbers {
     /// A parent that will have `total` children and has none yet.
     pub fn sealed(total: u32) -> Self {
@@ -82,22 +72,6 @@ impl Numbers {
             State::Failed => Some(&mut self.failed),
             State::Cancelled => Some(&mut self.cancelled),
             _ => None,
-        }
-    }
-
-    /// What these numbers decide: any FAILED makes FAILED, else any CANCELLED makes CANCELLED, else SUCCEEDED.
-    ///
-    /// Nothing is decided while the fan-out is open, a child is missing, or a child is not settled; a failed
-    /// child that still has a retry is not settled.
-    pub fn decide(self) -> Decision {
-        if self.total != Some(self.children) || self.open > 0 {
-            Decision::Wait
-        } else if self.failed > 0 {
-            Decision::Settle(State::Failed)
-        } else if self.cancelled > 0 {
-            Decision::Settle(State::Cancelled)
-        } else {
-            Decision::Settle(State::Succeeded)
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::id::{RunId, TaskId};
 use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
 use crate::numbers::{Numbers, Tally};
+use crate::policy::{Mark, Policy};
 use crate::retry::{Backoff, MaxRetries};
 use crate::time::Timestamp;
 use crate::transition::{RunState, Shape, State, Subject};
@@ -83,6 +84,18 @@ pub struct Run {
     pub idempotency_key: Option<IdempotencyKey>,
     /// What it knows of its root tasks.
     pub numbers: Numbers,
+    /// What their failures mean for it.
+    #[serde(default)]
+    pub policy: Policy,
+    /// What runs after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// Why it was marked, if it was: it is being cancelled, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+    /// When what is open of it is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// How many of all its tasks are in each state.
     pub tally: Tally,
 }
@@ -96,7 +109,7 @@ pub struct Task {
     pub run: RunId,
     /// Its parent; `None` for a root task.
     pub parent: Option<TaskId>,
-    /// Its ordinal among its siblings, from 1.
+    /// Its ordinal among its siblings, from 1; 0 on a join.
     pub index: u32,
     /// Its name; a child's is derived from its parent's and its index.
     pub name: TaskName,
@@ -134,6 +147,24 @@ pub struct Task {
     pub last_error: Option<ErrorText>,
     /// What it knows of its children; `None` on a leaf.
     pub numbers: Option<Numbers>,
+    /// What their failures mean for it.
+    #[serde(default)]
+    pub policy: Policy,
+    /// What runs after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// Why it was marked, if it was: it is being cancelled, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+/// What runs after the children of a parent, or after the root tasks of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Join {
+    /// The id that its task has, or will have.
+    pub id: TaskId,
+    /// Which handler runs it.
+    pub kind: Kind,
 }
 
 impl Task {

@@ -1,6 +1,8 @@
 //! What numbers decide for a parent or a run, and which children are missing.
 
-use conductor_model::{Decision, MAX_FANOUT, Numbers, Shape, State, Subject, Tally};
+use conductor_model::{
+    Decision, Joining, MAX_FANOUT, Mark, Numbers, Policy, Shape, Standing, State, Subject, Tally,
+};
 use proptest::prelude::*;
 
 fn standing(state: State, retry_due: bool) -> Subject {
@@ -85,7 +87,7 @@ proptest! {
     ) {
         let complete = total.is_some_and(|total| total as usize == children.len());
         let none_open = children.iter().all(|child| child.is_settled());
-        let decision = recount(total, &children).decide();
+        let decision = Standing::of(recount(total, &children)).decide();
         prop_assert_eq!(decision == Decision::Wait, !(complete && none_open));
     }
 
@@ -100,7 +102,7 @@ proptest! {
             .find(|state| states.contains(state))
             .unwrap_or(State::Succeeded);
         let total = u32::try_from(children.len()).unwrap();
-        prop_assert_eq!(recount(Some(total), &children).decide(), Decision::Settle(expected));
+        prop_assert_eq!(Standing::of(recount(Some(total), &children)).decide(), Decision::Settle(expected));
     }
 
     #[test]
@@ -155,8 +157,8 @@ fn the_greatest_numbers_do_not_overflow() {
 
 #[test]
 fn a_fan_out_sealed_with_no_children_succeeds() {
-    assert_eq!(Numbers::sealed(0).decide(), Decision::Settle(State::Succeeded));
-    assert_eq!(Numbers::open().decide(), Decision::Wait);
+    assert_eq!(Standing::of(Numbers::sealed(0)).decide(), Decision::Settle(State::Succeeded));
+    assert_eq!(Standing::of(Numbers::open()).decide(), Decision::Wait);
 }
 
 #[test]
@@ -164,10 +166,10 @@ fn a_failed_child_that_still_has_retries_decides_nothing() {
     let mut numbers = Numbers::sealed(2);
     numbers.count(None, standing(State::Succeeded, false));
     numbers.count(None, standing(State::Failed, true));
-    assert_eq!(numbers.decide(), Decision::Wait);
+    assert_eq!(Standing::of(numbers).decide(), Decision::Wait);
     numbers.count(Some(standing(State::Failed, true)), standing(State::Pending, false));
     numbers.count(Some(standing(State::Pending, false)), standing(State::Succeeded, false));
-    assert_eq!(numbers.decide(), Decision::Settle(State::Succeeded));
+    assert_eq!(Standing::of(numbers).decide(), Decision::Settle(State::Succeeded));
 }
 
 #[test]
@@ -178,4 +180,80 @@ fn numbers_and_tallies_survive_their_json() {
     let tally = Tally { pending: 1, running: 2, succeeded: 3, failed: 4, cancelled: u64::MAX >> 1 };
     let json = serde_json::to_string(&tally).unwrap();
     assert_eq!(serde_json::from_str::<Tally>(&json).unwrap(), tally);
+}
+
+fn a_policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::Fail),
+        Just(Policy::Ignore),
+        Just(Policy::FailFast),
+        (0..8_u32).prop_map(Policy::Tolerate),
+        (0..=100_u8).prop_map(|percent| Policy::tolerate_percent(percent).unwrap()),
+    ]
+}
+
+fn a_joining() -> impl Strategy<Value = Joining> {
+    const ENDS: [State; 3] = [State::Succeeded, State::Failed, State::Cancelled];
+    prop_oneof![
+        3 => Just(Joining::Nothing),
+        1 => Just(Joining::Awaited),
+        1 => Just(Joining::Open),
+        1 => proptest::sample::select(&ENDS[..]).prop_map(Joining::Ended),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_parent_is_decided_by_mark_policy_children_and_join(
+        children in prop::collection::vec(a_standing(), 0..8),
+        missing in 0_u32..3,
+        sealed in any::<bool>(),
+        policy in a_policy(),
+        mark in prop::option::of(proptest::sample::select(&Mark::ALL[..])),
+        joining in a_joining(),
+    ) {
+        let count = u32::try_from(children.len()).unwrap();
+        let numbers = recount(sealed.then_some(count + missing), &children);
+        let decision = Standing { numbers, policy, mark, joining }.decide();
+        let none_open = children.iter().all(|child| child.is_settled());
+        let count_of = |state| children.iter().filter(|child| child.is_settled() && child.state == state).count();
+        let (failed, cancelled) = (count_of(State::Failed), count_of(State::Cancelled));
+        let complete = sealed && missing == 0 && none_open;
+        let tolerated = match policy {
+            Policy::Fail | Policy::FailFast => 0.0,
+            Policy::Tolerate(most) => f64::from(most),
+            Policy::ToleratePercent(percent) => f64::from(percent.get()) / 100.0 * f64::from(count),
+            Policy::Ignore => f64::INFINITY,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a few children")]
+        let fails = failed as f64 > tolerated + 1e-9;
+        let expected = match (joining, mark) {
+            (Joining::Open, _) => Decision::Wait,
+            (_, Some(_)) if !none_open => Decision::Wait,
+            (_, Some(Mark::FailFast)) => Decision::Settle(State::Failed),
+            (_, Some(_)) => Decision::Settle(State::Cancelled),
+            (_, None) if complete && fails => Decision::Settle(State::Failed),
+            (_, None) if complete && cancelled > 0 => Decision::Settle(State::Cancelled),
+            (Joining::Awaited, None) if complete => Decision::Join,
+            (Joining::Ended(state), None) if complete => Decision::Settle(state),
+            (_, None) if complete => Decision::Settle(State::Succeeded),
+            (_, None) if failed > 0 && policy == Policy::FailFast => Decision::Mark(Mark::FailFast),
+            (_, None) => Decision::Wait,
+        };
+        prop_assert_eq!(decision, expected);
+    }
+
+    #[test]
+    fn a_policy_survives_its_json(policy in a_policy()) {
+        let json = serde_json::to_string(&policy).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+    }
+}
+
+#[test]
+fn a_share_of_more_than_all_children_is_refused() {
+    assert!(Policy::tolerate_percent(100).is_ok());
+    assert!(Policy::tolerate_percent(101).is_err());
+    assert!(serde_json::from_str::<Policy>(r#"{"tolerate_percent": 101}"#).is_err());
+    assert!(serde_json::from_str::<Policy>(r#""tolerate""#).is_err());
 }

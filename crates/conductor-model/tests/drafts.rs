@@ -4,9 +4,10 @@ use conductor_model::IssueCode::{
     self, Conflict, DuplicateKey, InvalidFormat, InvalidType, Required, TooBig, TooSmall, UnrecognizedKey,
 };
 use conductor_model::{
-    Invalid, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS, MAX_TIMEOUT_MS, NewRun,
-    NewTask, RunDraft, TaskDraft,
+    Backoff, Invalid, JoinDraft, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS,
+    MAX_TIMEOUT_MS, NewRun, NewTask, Policy, RunDraft, TaskDraft,
 };
+use serde_json::json;
 
 type Expected<'a> = &'a [(&'a str, IssueCode)];
 
@@ -357,4 +358,75 @@ fn every_issue_is_collected_in_one_error() {
     for (path, _) in expected {
         assert!(message.contains(&format!("{path}: ")), "{path} is not in {message}");
     }
+}
+
+#[test]
+fn a_policy_has_five_forms() {
+    let policies = [
+        ("\"fail\"", Policy::Fail),
+        ("\"ignore\"", Policy::Ignore),
+        ("\"fail_fast\"", Policy::FailFast),
+        ("{\"tolerate\": 3}", Policy::Tolerate(3)),
+        ("{\"tolerate_percent\": 100}", Policy::tolerate_percent(100).unwrap()),
+    ];
+    for (text, policy) in policies {
+        let json =
+            format!(r#"{{"policy": {text}, "tasks": [{{"name": "a", "open": true, "policy": {text}}}]}}"#);
+        let run: NewRun = json.parse().unwrap();
+        assert_eq!((run.policy(), run.tasks()[0].policy()), (policy, policy), "{text}");
+        let draft =
+            RunDraft::new().policy(policy).task(TaskDraft::new("a").open().policy(policy)).check().unwrap();
+        assert_eq!((draft.policy(), draft.tasks()[0].policy()), (policy, policy), "{text}");
+    }
+    let none: NewRun = r#"{"tasks": [{"name": "a"}]}"#.parse().unwrap();
+    assert_eq!((none.policy(), none.tasks()[0].policy()), (Policy::Fail, Policy::Fail));
+}
+
+#[test]
+fn a_join_is_a_kind_or_an_object_with_attempts_of_its_own() {
+    let run: NewRun = r#"{"join": "report", "tasks": [{"name": "a", "input": {"fanout": 2},
+        "join": {"kind": "sum", "max_retries": 0, "timeout_ms": 5, "backoff": {"fixed_ms": 1}}}]}"#
+        .parse()
+        .unwrap();
+    let report = run.join().unwrap();
+    assert_eq!((report.kind.as_str(), report.max_retries.get(), report.timeout_ms), ("report", 3, None));
+    let sum = run.tasks()[0].join().unwrap();
+    assert_eq!((sum.kind.as_str(), sum.max_retries.get(), sum.timeout_ms), ("sum", 0, Some(5)));
+    assert_eq!(sum.backoff, Backoff::fixed(1).unwrap());
+    let join = JoinDraft::new("sum").max_retries(0).timeout_ms(5).backoff(Backoff::fixed(1).unwrap());
+    let draft =
+        RunDraft::new().join("report").task(TaskDraft::new("a").input(json!({"fanout": 2})).join(join));
+    let built = draft.check().unwrap();
+    assert_eq!((built.join(), built.tasks()[0].join()), (Some(report), Some(sum)));
+    assert_eq!(built.ids_needed(), 4, "a run, its join, a task, its join");
+}
+
+#[test]
+fn what_is_wrong_with_policies_joins_and_deadlines_is_said_at_its_place() {
+    let wrong = r#"{"policy": "maybe", "join": {"max_retries": 1001, "color": 1}, "deadline_ms": 0, "tasks": [
+        {"name": "leaf", "policy": "ignore"}, {"name": "leaf", "join": "report"},
+        {"name": "a", "open": true, "policy": {"tolerate_percent": 101}}, {"name": "a", "open": true, "join": ""}
+    ]}"#;
+    let invalid = wrong.parse::<NewRun>().unwrap_err();
+    let places: Vec<&str> = invalid.issues().iter().map(|issue| issue.path.as_str()).collect();
+    let expected = [
+        "policy",
+        "join.kind",
+        "join.max_retries",
+        "join.color",
+        "deadline_ms",
+        "tasks[0].policy",
+        "tasks[1].join",
+        "tasks[2].policy",
+        "tasks[3].join",
+    ];
+    assert_eq!(places, expected, "{invalid}");
+}
+
+#[test]
+fn a_run_may_take_up_to_a_year() {
+    let year = 365 * 24 * 60 * 60 * 1000;
+    assert_eq!(RunDraft::new().deadline_ms(year).check().unwrap().deadline_ms(), Some(year));
+    assert!(RunDraft::new().deadline_ms(year + 1).check().is_err());
+    assert_eq!(RunDraft::new().check().unwrap().deadline_ms(), None);
 }

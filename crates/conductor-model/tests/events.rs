@@ -1,7 +1,8 @@
 //! Events: each is written as `{seq, run, task, at, name, payload}` and read back equal.
 
 use conductor_model::{
-    CreatedFanout, Event, EventBody, FailureReason, Numbers, RunId, State, Tally, TaskId, Timestamp,
+    CreatedFanout, Event, EventBody, FailureReason, Mark, Numbers, Policy, RunId, State, Tally, TaskId,
+    Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,20 +12,27 @@ fn numbers() -> Numbers {
     Numbers { total: None, children: 5, open: 2, failed: 1, cancelled: 1 }
 }
 
+fn created(index: u32, fanout: Option<CreatedFanout>) -> EventBody {
+    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, joins: false }
+}
+
 /// Every variant, those with optional parts with and without them.
 fn every_body() -> Vec<EventBody> {
     let task = TaskId::from_u128(u128::MAX);
     let tally = Tally { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
     let at = Timestamp::MAX;
     let mut bodies = vec![
-        EventBody::RunCreated,
+        EventBody::RunCreated { policy: Policy::Fail, joins: false },
+        EventBody::RunCreated { policy: Policy::Tolerate(3), joins: true },
         EventBody::RunSealed { total: u32::MAX },
         EventBody::RunStarted,
-        EventBody::RunCancelled,
+        EventBody::RunCancelled { by: Mark::Deadline, reason: None },
+        EventBody::RunCancelled { by: Mark::Cancelled, reason: Some("enough".into()) },
+        EventBody::RunSwept { children: vec![(0, 0), (1, 9)] },
         EventBody::RunReopened,
-        EventBody::TaskCreated { index: 1, fanout: None },
-        EventBody::TaskCreated { index: 2, fanout: Some(CreatedFanout::Sealed(7)) },
-        EventBody::TaskCreated { index: 3, fanout: Some(CreatedFanout::Open) },
+        created(1, None),
+        created(2, Some(CreatedFanout::Sealed(7))),
+        created(3, Some(CreatedFanout::Open)),
         EventBody::TaskFannedOut { first: 1, last: 9, first_id: task, parents: vec![] },
         EventBody::TaskFannedOut {
             first: 1,
@@ -37,7 +45,25 @@ fn every_body() -> Vec<EventBody> {
         EventBody::TaskSucceeded,
         EventBody::TaskRetried,
         EventBody::TaskReleased,
-        EventBody::TaskCancelled,
+        EventBody::TaskCancelled { reason: None },
+        EventBody::TaskCancelled { reason: Some("enough".into()) },
+        EventBody::TaskMarked { by: Mark::FailFast, reason: None },
+        EventBody::TaskMarked { by: Mark::Cancelled, reason: Some("enough".into()) },
+        EventBody::TaskSwept { children: vec![(1, u32::MAX)] },
+        EventBody::TaskCreated {
+            index: 0,
+            parent: Some(task),
+            fanout: None,
+            policy: Policy::Fail,
+            joins: false,
+        },
+        EventBody::TaskCreated {
+            index: 1,
+            parent: None,
+            fanout: Some(CreatedFanout::Open),
+            policy: Policy::tolerate_percent(5).unwrap(),
+            joins: true,
+        },
         EventBody::TaskRevived,
         EventBody::TaskReopened,
         EventBody::RunAdopted { state: State::Running, numbers: numbers(), tally },
@@ -125,10 +151,10 @@ fn an_event_without_a_payload_has_none() {
 #[test]
 fn a_payload_says_only_what_there_is_to_say() {
     let payload = |body| serde_json::to_value(event(body)).unwrap()["payload"].clone();
-    assert_eq!(payload(EventBody::TaskCreated { index: 1, fanout: None }), json!({"index": 1}));
-    let open = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Open) };
+    assert_eq!(payload(created(1, None)), json!({"index": 1}));
+    let open = created(1, Some(CreatedFanout::Open));
     assert_eq!(payload(open), json!({"index": 1, "fanout": "open"}));
-    let sealed = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Sealed(3)) };
+    let sealed = created(1, Some(CreatedFanout::Sealed(3)));
     assert_eq!(payload(sealed), json!({"index": 1, "fanout": {"sealed": 3}}));
     let reason = FailureReason::RetriesExhausted;
     let failed = EventBody::TaskFailed { reason, error: "boom".into(), due_at: None };

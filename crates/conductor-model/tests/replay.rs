@@ -1,8 +1,8 @@
 //! Everything computed again from the events alone, and impossible histories refused where they become so.
 
 use conductor_model::{
-    CreatedFanout, Event, EventBody, FailureReason, Numbers, Replay, ReplayError, RunId, State, Tally,
-    TaskId, Timestamp,
+    CreatedFanout, Event, EventBody, FailureReason, Mark, Numbers, Policy, Replay, ReplayError, RunId, State,
+    Tally, TaskId, Timestamp,
 };
 
 const RUN: u128 = 1;
@@ -43,12 +43,22 @@ impl History {
     }
 }
 
+fn run_created() -> EventBody {
+    EventBody::RunCreated { policy: Policy::Fail, joins: false }
+}
+
 fn created(index: u32) -> EventBody {
-    EventBody::TaskCreated { index, fanout: None }
+    EventBody::TaskCreated { index, parent: None, fanout: None, policy: Policy::Fail, joins: false }
 }
 
 fn parent(index: u32, total: u32) -> EventBody {
-    EventBody::TaskCreated { index, fanout: Some(CreatedFanout::Sealed(total)) }
+    EventBody::TaskCreated {
+        index,
+        parent: None,
+        fanout: Some(CreatedFanout::Sealed(total)),
+        policy: Policy::Fail,
+        joins: false,
+    }
 }
 
 fn fanned_out(first: u32, last: u32, first_id: u128) -> EventBody {
@@ -67,7 +77,7 @@ fn aggregated(state: State) -> EventBody {
 /// A run with a leaf (2) and a parent (3) of three children (10, 11, 12), all created.
 fn history() -> History {
     History::default()
-        .run(EventBody::RunCreated)
+        .run(run_created())
         .task(2, created(1))
         .task(3, parent(2, 3))
         .run(EventBody::RunSealed { total: 2 })
@@ -94,17 +104,20 @@ fn a_history_gives_the_states_and_the_numbers() {
 
     let run = replay.runs[&RunId::from_u128(RUN)];
     assert_eq!(run.state, State::Running);
-    assert_eq!(run.numbers, Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 });
+    assert_eq!(
+        run.standing.numbers,
+        Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 }
+    );
     assert_eq!(run.tally, Tally { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 });
     let task = |id| replay.tasks[&TaskId::from_u128(id)];
     assert_eq!((task(2).state, task(2).retry_due, task(2).attempt), (State::Failed, true, 1));
     assert_eq!((task(3).state, task(3).attempt, task(3).parent), (State::Running, 0, None));
     let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 1, cancelled: 0 };
-    assert_eq!(task(3).numbers, Some(expected));
+    assert_eq!(task(3).numbers(), Some(expected));
     assert_eq!((task(11).state, task(11).retry_due, task(11).index), (State::Failed, false, 2));
     assert_eq!((task(12).state, task(12).attempt, task(12).retry_count), (State::Running, 2, 0));
     assert_eq!(task(12).parent, Some(TaskId::from_u128(3)));
-    assert_eq!(task(12).numbers, None);
+    assert_eq!(task(12).numbers(), None);
     assert_eq!((replay.runs.len(), replay.tasks.len()), (1, 5));
 }
 
@@ -116,7 +129,7 @@ fn a_history_is_followed_to_its_end() {
         .task(2, EventBody::TaskRetried)
         .task(2, EventBody::TaskStarted)
         .task(2, EventBody::TaskSucceeded)
-        .task(10, EventBody::TaskCancelled)
+        .task(10, EventBody::TaskCancelled { reason: None })
         .task(11, EventBody::TaskStarted)
         .task(11, failed(true))
         .task(11, EventBody::TaskRetried)
@@ -129,7 +142,10 @@ fn a_history_is_followed_to_its_end() {
     let replay = history.replay().unwrap();
     let run = replay.runs[&RunId::from_u128(RUN)];
     assert_eq!(run.state, State::Failed);
-    assert_eq!(run.numbers, Numbers { total: Some(2), children: 2, open: 0, failed: 1, cancelled: 0 });
+    assert_eq!(
+        run.standing.numbers,
+        Numbers { total: Some(2), children: 2, open: 0, failed: 1, cancelled: 0 }
+    );
     assert_eq!(run.tally, Tally { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 });
     let leaf = replay.tasks[&TaskId::from_u128(2)];
     assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
@@ -142,10 +158,10 @@ fn a_history_is_followed_to_its_end() {
         .replay()
         .unwrap();
     let run = replay.runs[&RunId::from_u128(RUN)];
-    assert_eq!((run.state, run.numbers.open, run.numbers.failed), (State::Running, 1, 0));
+    assert_eq!((run.state, run.standing.numbers.open, run.standing.numbers.failed), (State::Running, 1, 0));
     let parent = replay.tasks[&TaskId::from_u128(3)];
     let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 0, cancelled: 1 };
-    assert_eq!((parent.state, parent.numbers), (State::Running, Some(expected)));
+    assert_eq!((parent.state, parent.numbers()), (State::Running, Some(expected)));
     let revived = replay.tasks[&TaskId::from_u128(11)];
     assert_eq!((revived.state, revived.retry_count, revived.attempt), (State::Pending, 0, 2));
 }
@@ -158,20 +174,26 @@ fn parents_below_parents_and_open_fan_outs_are_followed() {
         first_id: TaskId::from_u128(20),
         parents: vec![(2, 4)],
     };
-    let open = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Open) };
+    let open = EventBody::TaskCreated {
+        index: 1,
+        parent: None,
+        fanout: Some(CreatedFanout::Open),
+        policy: Policy::Fail,
+        joins: false,
+    };
     let replay = History::default()
-        .run(EventBody::RunCreated)
+        .run(run_created())
         .task(2, open)
         .task(2, nested)
         .task(21, fanned_out(1, 4, 30))
         .task(2, EventBody::TaskSealed { total: 2 })
         .replay()
         .unwrap();
-    let numbers = |id| replay.tasks[&TaskId::from_u128(id)].numbers;
+    let numbers = |id| replay.tasks[&TaskId::from_u128(id)].numbers();
     assert_eq!(numbers(2), Some(Numbers { children: 2, open: 2, ..Numbers::sealed(2) }));
     assert_eq!(numbers(20), None);
     assert_eq!(numbers(21), Some(Numbers { children: 4, open: 4, ..Numbers::sealed(4) }));
-    assert_eq!(replay.runs[&RunId::from_u128(RUN)].numbers.total, None);
+    assert_eq!(replay.runs[&RunId::from_u128(RUN)].standing.numbers.total, None);
 }
 
 #[test]
@@ -198,7 +220,7 @@ fn an_adopted_history_begins_with_what_was_found() {
         .replay()
         .unwrap();
     let run = replay.runs[&RunId::from_u128(RUN)];
-    assert_eq!((run.tally.pending, run.tally.failed, run.numbers), (1, 0, numbers));
+    assert_eq!((run.tally.pending, run.tally.failed, run.standing.numbers), (1, 0, numbers));
     assert_eq!(replay.tasks[&TaskId::from_u128(2)].retry_count, 2);
 }
 
@@ -213,7 +235,7 @@ fn an_illegal_transition_is_refused_at_its_event() {
     for (body, signal) in [
         (EventBody::TaskStarted, "start"),
         (failed(false), "fail"),
-        (EventBody::TaskCancelled, "cancel"),
+        (EventBody::TaskCancelled { reason: None }, "cancel"),
         (EventBody::TaskRevived, "revive"),
     ] {
         done().task(2, body).refused_at_the_end(&not(signal, "SUCCEEDED"));
@@ -233,12 +255,12 @@ fn events_of_nothing_and_of_the_wrong_thing_are_refused() {
     history().task(2, EventBody::RunStarted).refused_at_the_end("is not an event of a task");
     history().run(EventBody::TaskStarted).refused_at_the_end("is not an event of a run");
     let pending = aggregated(State::Pending);
-    history().task(3, pending).refused_at_the_end("nothing is decided as PENDING");
+    history().task(3, pending).refused_at_the_end("was decided as PENDING, where Wait follows");
     let none = RunId::from_u128(RUN);
     History::default().run(EventBody::RunStarted).refused_at_the_end(&format!("run {none} does not exist"));
     History::default().task(2, created(1)).refused_at_the_end(&format!("run {none} does not exist"));
-    history().run(EventBody::RunCreated).refused_at_the_end(&format!("run {none} exists already"));
-    let twice = History::default().run(EventBody::RunCreated).task(2, created(1)).task(2, created(2));
+    history().run(run_created()).refused_at_the_end(&format!("run {none} exists already"));
+    let twice = History::default().run(run_created()).task(2, created(1)).task(2, created(2));
     twice.refused_at_the_end(&format!("task {} exists already", id(2)));
     history().task(2, EventBody::TaskSealed { total: 1 }).refused_at_the_end("a leaf is sealed");
 }
@@ -247,7 +269,7 @@ fn events_of_nothing_and_of_the_wrong_thing_are_refused() {
 fn children_come_into_being_in_order_within_their_number_and_below_something_open() {
     let base = || {
         History::default()
-            .run(EventBody::RunCreated)
+            .run(run_created())
             .run(EventBody::RunSealed { total: 2 })
             .task(2, created(1))
             .task(3, parent(2, 3))
@@ -270,7 +292,12 @@ fn children_come_into_being_in_order_within_their_number_and_below_something_ope
         EventBody::TaskFannedOut { first: 1, last: 2, first_id: TaskId::from_u128(9), parents: vec![(3, 1)] };
     base().task(3, elsewhere).refused_at_the_end("children 1 to 2 are not what it created");
     base()
-        .task(3, EventBody::TaskCancelled)
+        .task(3, marked(Mark::Cancelled))
+        .task(3, fanned_out(1, 1, 10))
+        .refused_at_the_end("child 1 comes into being below something that is marked");
+    base()
+        .task(3, marked(Mark::Cancelled))
+        .task(3, aggregated(State::Cancelled))
         .task(3, fanned_out(1, 1, 10))
         .refused_at_the_end("child 1 comes into being below something CANCELLED");
 }
@@ -281,8 +308,14 @@ fn a_number_is_final_once() {
     history().run(again).refused_at_the_end("is sealed already, with 2 children");
     let again = EventBody::TaskSealed { total: 3 };
     history().task(3, again).refused_at_the_end("is sealed already, with 3 children");
-    let open = EventBody::TaskCreated { index: 1, fanout: Some(CreatedFanout::Open) };
-    let history = History::default().run(EventBody::RunCreated).task(2, open).task(2, fanned_out(1, 2, 10));
+    let open = EventBody::TaskCreated {
+        index: 1,
+        parent: None,
+        fanout: Some(CreatedFanout::Open),
+        policy: Policy::Fail,
+        joins: false,
+    };
+    let history = History::default().run(run_created()).task(2, open).task(2, fanned_out(1, 2, 10));
     history
         .task(2, EventBody::TaskSealed { total: 1 })
         .refused_at_the_end("is sealed with 1 children, but has 2");
@@ -302,7 +335,7 @@ fn leaves_are_worked_on_and_parents_follow_their_children() {
 #[test]
 fn a_task_stays_in_its_run_and_is_adopted_once() {
     let mut two = history();
-    two.push(7, None, EventBody::RunCreated);
+    two.push(7, None, run_created());
     two.push(7, Some(2), EventBody::TaskStarted);
     let (task, run) = (TaskId::from_u128(2), RunId::from_u128(RUN));
     two.refused_at_the_end(&format!("task {task} belongs to run {run}"));
@@ -320,4 +353,93 @@ fn a_task_stays_in_its_run_and_is_adopted_once() {
     history().task(2, adopted).refused_at_the_end(&format!("task {task} exists already"));
     let adopted = EventBody::RunAdopted { state, numbers: Numbers::open(), tally: Tally::default() };
     history().run(adopted).refused_at_the_end(&format!("run {run} exists already"));
+}
+
+fn marked(by: Mark) -> EventBody {
+    EventBody::TaskMarked { by, reason: None }
+}
+
+fn swept(children: &[(u32, u32)]) -> EventBody {
+    EventBody::TaskSwept { children: children.to_vec() }
+}
+
+#[test]
+fn a_sweep_cancels_what_is_named_and_marks_parents() {
+    let history = history()
+        .task(2, EventBody::TaskStarted)
+        .run(EventBody::RunCancelled { by: Mark::Deadline, reason: None })
+        .run(EventBody::RunSwept { children: vec![(1, 2)] })
+        .task(11, EventBody::TaskStarted)
+        .task(11, EventBody::TaskSucceeded)
+        .task(3, swept(&[(1, 1), (3, 3)]));
+    let replay = history.replay().unwrap();
+    let state = |id| replay.tasks[&TaskId::from_u128(id)].state;
+    assert_eq!(
+        [2, 3, 10, 11, 12].map(state),
+        [State::Cancelled, State::Running, State::Cancelled, State::Succeeded, State::Cancelled]
+    );
+    let parent = replay.tasks[&TaskId::from_u128(3)].standing.unwrap();
+    assert_eq!((parent.mark, parent.numbers.open, parent.numbers.cancelled), (Some(Mark::Above), 0, 2));
+    let end = EventBody::RunAggregated { state: State::Cancelled };
+    let whole = history.task(3, aggregated(State::Cancelled)).run(end);
+    assert_eq!(whole.replay().unwrap().runs[&RunId::from_u128(RUN)].state, State::Cancelled);
+    let too_early = self::history().task(3, marked(Mark::FailFast)).task(3, aggregated(State::Failed));
+    too_early.refused_at_the_end("was decided as FAILED, where Wait follows");
+    let unknown = self::history().task(3, marked(Mark::FailFast)).task(3, swept(&[(4, 4)]));
+    unknown.refused_at_the_end("there is no child 4 to sweep");
+    let twice = self::history().task(3, marked(Mark::FailFast)).task(3, marked(Mark::Cancelled));
+    twice.refused_at_the_end("is marked, though it has ended or was marked before");
+}
+
+#[test]
+fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
+    let join = |parent| EventBody::TaskCreated {
+        index: 0,
+        parent,
+        fanout: None,
+        policy: Policy::Fail,
+        joins: false,
+    };
+    let of = |id| Some(TaskId::from_u128(id));
+    let with_join = EventBody::TaskCreated {
+        index: 1,
+        parent: None,
+        fanout: Some(CreatedFanout::Sealed(1)),
+        policy: Policy::Ignore,
+        joins: true,
+    };
+    let base = || {
+        History::default()
+            .run(EventBody::RunCreated { policy: Policy::Fail, joins: true })
+            .task(3, with_join.clone())
+            .run(EventBody::RunSealed { total: 1 })
+            .run(EventBody::RunStarted)
+            .task(3, EventBody::TaskStarted)
+            .task(3, fanned_out(1, 1, 10))
+    };
+    base().task(20, join(of(3))).refused_at_the_end("a join begins before its time");
+    let settled = || base().task(10, EventBody::TaskStarted).task(10, failed(false));
+    settled()
+        .task(3, aggregated(State::Succeeded))
+        .refused_at_the_end("was decided as SUCCEEDED, where Join follows");
+    let joined = || settled().task(20, join(of(3))).task(20, EventBody::TaskStarted);
+    joined().task(21, join(of(3))).refused_at_the_end("a join begins before its time");
+    let ended = joined().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
+    let replay = ended.replay().unwrap();
+    let run = replay.runs[&RunId::from_u128(RUN)];
+    assert_eq!(run.tally, Tally { failed: 1, succeeded: 1, ..Tally::default() }, "the join is in no tally");
+    assert_eq!(replay.tasks[&TaskId::from_u128(3)].numbers().unwrap().children, 1, "and in no number");
+    // A failed join fails its parent, and a revived one opens it again.
+    let again = joined()
+        .task(20, failed(false))
+        .task(3, aggregated(State::Failed))
+        .task(3, EventBody::TaskReopened)
+        .task(20, EventBody::TaskRevived)
+        .task(20, EventBody::TaskStarted)
+        .task(20, EventBody::TaskSucceeded)
+        .task(3, aggregated(State::Succeeded))
+        .task(30, join(None))
+        .task(30, EventBody::TaskCancelled { reason: None })
+        .run(EventBody::RunAggregated { state: State::Cancelled });
+    assert_eq!(again.replay().unwrap().runs[&RunId::from_u128(RUN)].state, State::Cancelled);
 }

@@ -32,7 +32,7 @@ pub enum Append {
         tasks: Vec<NewTask>,
         /// The present moment.
         now: Timestamp,
-        /// An id for each task.
+        /// An id for each task, and one for each join.
         ids: IdBlock,
     },
 }
@@ -46,7 +46,8 @@ impl Append {
 
     /// Appends root tasks to a run now, with ids from the source.
     pub fn tasks(run: RunId, first_index: u32, tasks: Vec<NewTask>, source: &Source) -> Self {
-        let ids = source.ids(count(tasks.len()));
+        let needed = tasks.iter().take(conductor_model::MAX_TASKS).map(NewTask::ids_needed).sum();
+        let ids = source.ids(needed);
         Self::Tasks { run, first_index, tasks, now: source.now(), ids }
     }
 }
@@ -81,6 +82,9 @@ pub enum AppendError {
     /// It has ended.
     #[error("{0} has ended, and takes no more children")]
     Ended(ParentId),
+    /// It, or something above it, is being cancelled.
+    #[error("{0} is being cancelled, and takes no more children")]
+    Cancelled(ParentId),
     /// Children are missing before the first one of this append.
     #[error("the append begins at index {given}, but the next one is {expected}")]
     Gap {

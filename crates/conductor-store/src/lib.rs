@@ -24,6 +24,7 @@
 //! ```
 
 mod append;
+mod cancel;
 mod claim;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -32,6 +33,7 @@ mod fault;
 mod lease;
 mod query;
 mod report;
+mod revive;
 mod scope;
 mod seal;
 mod settle;
@@ -44,18 +46,20 @@ mod store;
 mod submit;
 
 pub use append::{Append, AppendError, Appended};
+pub use cancel::{Cancel, CancelError, Cancelled};
 pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
 pub use enlist::{Enlist, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
 pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
+pub use revive::{Revivable, Revive, ReviveError, Revived};
 pub use scope::{ParentId, Scope};
 pub use seal::{Seal, SealError};
 pub use settle::{Ending, Settle, Settled};
 pub use source::{Clock, Source, SystemClock};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
-pub use step::{Aggregated, FanOut, FannedOut, Promoted, Retried, Step};
-pub use store::{Monitor, Query, Store};
+pub use step::{Aggregated, Expired, FanOut, FannedOut, Promoted, Retried, Step, Swept};
+pub use store::{Admin, Monitor, Query, Store};
 pub use submit::{Submit, SubmitError, Submitted};

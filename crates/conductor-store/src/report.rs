@@ -127,6 +127,9 @@ pub enum Refused {
     /// A claim holds the task; its holder settles it.
     #[error("task {0} is held by a claim")]
     Held(TaskId),
+    /// Something above the task is being cancelled: it is not to be started.
+    #[error("task {0} is not to be started: something above it is being cancelled")]
+    Cancelled(TaskId),
     /// The state machine does not allow it.
     #[error("task {id}: {illegal}")]
     Illegal {

@@ -52,6 +52,9 @@ pub enum SealError {
     /// It has ended.
     #[error("{0} has ended")]
     Ended(ParentId),
+    /// It, or something above it, is being cancelled.
+    #[error("{0} is being cancelled, and cannot be sealed")]
+    Cancelled(ParentId),
     /// The store could not do it.
     #[error(transparent)]
     Fault(#[from] Fault),

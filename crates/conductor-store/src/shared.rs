@@ -1,10 +1,10 @@
 //! A store that several parts of a program share is a store.
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Monitor, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
-    Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
-    TaskFilter, Waits, Watch,
+    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
+    EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Monitor, Page, Presence, Promoted, Query,
+    Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal,
+    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
@@ -44,6 +44,14 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).promote(step)
     }
 
+    fn sweep(&self, step: &Step) -> Result<Swept, Fault> {
+        (**self).sweep(step)
+    }
+
+    fn expire(&self, step: &Step) -> Result<Expired, Fault> {
+        (**self).expire(step)
+    }
+
     fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
         (**self).enlist(request)
     }
@@ -66,6 +74,16 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         (**self).rescue(request)
+    }
+}
+
+impl<S: Admin + ?Sized> Admin for Arc<S> {
+    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError> {
+        (**self).cancel(request)
+    }
+
+    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
+        (**self).revive(request)
     }
 }
 

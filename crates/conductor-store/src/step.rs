@@ -68,3 +68,25 @@ pub struct Promoted {
     /// Whether the next step has something to do.
     pub more: bool,
 }
+
+/// What a sweep step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many leaves and joins were cancelled.
+    pub tasks: u32,
+    /// How many parents were marked.
+    pub parents: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}
+
+/// What an expire step did.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many runs were marked.
+    pub runs: u32,
+    /// Whether the next step has something to do.
+    pub more: bool,
+}

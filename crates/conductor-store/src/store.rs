@@ -1,9 +1,10 @@
 //! The traits that every store implements, split by who needs them.
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Page, Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Scope,
-    Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter, Waits, Watch,
+    Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
+    EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Page, Presence, Promoted, Release, Renew,
+    Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError,
+    Settle, Settled, Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
@@ -60,6 +61,18 @@ pub trait Store: Send + Sync {
     /// [`Fault`]; nothing was written.
     fn promote(&self, step: &Step) -> Result<Promoted, Fault>;
 
+    /// Cancels what is open below something that is marked: leaves at once, parents by a mark of their own.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn sweep(&self, step: &Step) -> Result<Swept, Fault>;
+
+    /// Marks runs whose deadline passed.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn expire(&self, step: &Step) -> Result<Expired, Fault>;
+
     /// Takes a place among the engines that work on this store.
     ///
     /// # Errors
@@ -97,6 +110,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Fault`]; nothing was written.
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault>;
+}
+
+/// What people and tools do to what is there. Each method is one bounded transaction, which takes effect whole or not at
+/// all.
+pub trait Admin: Send + Sync {
+    /// Cancels a leaf, a parent with all below it, or a run.
+    ///
+    /// # Errors
+    /// [`CancelError`]; nothing was written.
+    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError>;
+
+    /// Tries failed or cancelled leaves again: exactly their ancestors reopen.
+    ///
+    /// # Errors
+    /// [`ReviveError`]; nothing was written.
+    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError>;
 }
 
 /// What readers ask. Every list comes in pages of at most [`MAX_PAGE`](crate::MAX_PAGE).

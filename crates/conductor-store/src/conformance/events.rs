@@ -2,7 +2,9 @@
 
 use super::World;
 use crate::{Report, Scope};
-use conductor_model::{Backoff, CreatedFanout, EventBody, FailureReason, RunDraft, State, TaskDraft, TaskId};
+use conductor_model::{
+    Backoff, CreatedFanout, EventBody, FailureReason, Policy, RunDraft, State, TaskDraft, TaskId,
+};
 use serde_json::json;
 
 /// The bodies of all events after the first `seen` of them.
@@ -15,6 +17,10 @@ fn told(world: &World<'_>, seen: usize) -> Vec<(Option<TaskId>, &'static str)> {
     world.events()[seen..].iter().map(|event| (event.task, event.body.name())).collect()
 }
 
+fn created(index: u32, fanout: Option<CreatedFanout>) -> EventBody {
+    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, joins: false }
+}
+
 pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
     let tasks = [
         TaskDraft::new("A"),
@@ -24,12 +30,12 @@ pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
     ];
     let (run, roots) = world.run_of(tasks);
     let expected = [
-        EventBody::RunCreated,
+        EventBody::RunCreated { policy: Policy::Fail, joins: false },
         EventBody::RunSealed { total: 4 },
-        EventBody::TaskCreated { index: 1, fanout: None },
-        EventBody::TaskCreated { index: 2, fanout: Some(CreatedFanout::Sealed(3)) },
-        EventBody::TaskCreated { index: 3, fanout: Some(CreatedFanout::Sealed(2)) },
-        EventBody::TaskCreated { index: 4, fanout: Some(CreatedFanout::Open) },
+        created(1, None),
+        created(2, Some(CreatedFanout::Sealed(3))),
+        created(3, Some(CreatedFanout::Sealed(2))),
+        created(4, Some(CreatedFanout::Open)),
     ];
     assert_eq!(bodies(world, 0), expected);
     let events = world.events();
@@ -43,8 +49,8 @@ pub fn an_open_run_is_sealed_later(world: &World<'_>) {
     world.append_tasks(run, 1, [TaskDraft::new("A")]).expect("an append");
     world.seal_run(run, 1).expect("a seal");
     let expected = [
-        EventBody::RunCreated,
-        EventBody::TaskCreated { index: 1, fanout: None },
+        EventBody::RunCreated { policy: Policy::Fail, joins: false },
+        created(1, None),
         EventBody::RunSealed { total: 1 },
     ];
     assert_eq!(bodies(world, 0), expected);

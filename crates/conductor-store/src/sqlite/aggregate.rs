@@ -1,12 +1,14 @@
-//! Decide parents and runs whose children are all settled.
+//! Decide parents and runs whose children are all settled, and run their joins.
 
 use super::SqliteStore;
+use super::ledger::Place;
+use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
-use conductor_model::{Decision, Json, Numbers, Signal, State};
+use conductor_model::{Decision, Joining, Json, Numbers, Signal, Standing, State};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -44,47 +46,65 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
     Ok(done)
 }
 
-fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+/// Decides a parent, or runs its join; whether anything followed.
+pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let mut task = TaskRow::by_key(write.tx(), key)?;
     let (tx, ledger, _) = write.parts();
-    let numbers = *ledger.parent(tx, key)?;
-    let Some(end) = end_of(numbers) else { return Ok(false) };
-    let output = tally_output(numbers)?;
+    let standing = ledger.parent(tx, key)?.standing;
     let in_step = |error: TransitError| error.in_step(key);
-    if starts_first(task.state, end) {
-        write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
+    match standing.decide() {
+        Decision::Wait | Decision::Mark(_) => return Ok(false),
+        Decision::Join => {
+            if task.state == State::Pending {
+                write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
+            }
+            write.begin_join(task.below(), Some(task.id))?;
+        }
+        Decision::Settle(state) => {
+            let Some(end) = state.ended_by() else { return Ok(false) };
+            let output = output(tx, task.below(), standing)?;
+            if Standing::starts_first(task.state, end) {
+                write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
+            }
+            let brings = Brings { output: output.as_ref(), ..Brings::default() };
+            write.transit(&mut task, end, brings).map_err(in_step)?;
+        }
     }
-    let brings = Brings { output: Some(&output), failure: None };
-    write.transit(&mut task, end, brings).map_err(in_step)?;
     Ok(true)
 }
 
-fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+/// Decides a run, or runs its join; whether anything followed.
+pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let (tx, ledger, now) = write.parts();
-    let entry = ledger.run(tx, key)?;
-    let Some(end) = end_of(entry.numbers) else { return Ok(false) };
-    if starts_first(entry.state, end) {
-        ledger.transit_run(tx, key, Signal::Start, now)?;
+    let head = ledger.run(tx, key)?.head;
+    match head.standing.decide() {
+        Decision::Wait | Decision::Mark(_) => return Ok(false),
+        Decision::Join => {
+            if head.state == State::Pending {
+                ledger.transit_run(tx, key, Signal::Start, now)?;
+            }
+            write.begin_join(Place::child(key, 0), None)?;
+        }
+        Decision::Settle(state) => {
+            let Some(end) = state.ended_by() else { return Ok(false) };
+            if Standing::starts_first(head.state, end) {
+                ledger.transit_run(tx, key, Signal::Start, now)?;
+            }
+            ledger.transit_run(tx, key, end, now)?;
+        }
     }
-    ledger.transit_run(tx, key, end, now)?;
     Ok(true)
 }
 
-/// The signal by which a parent or run with these numbers ends, if they decide it.
-fn end_of(numbers: Numbers) -> Option<Signal> {
-    match numbers.decide() {
-        Decision::Wait => None,
-        Decision::Settle(state) => state.ended_by(),
+/// A parent's output: its join's, when that ended well, or else how its children ended.
+fn output(tx: &Connection, place: Place, standing: Standing) -> Result<Option<Json>, Fault> {
+    if standing.joining == Joining::Ended(State::Succeeded) {
+        let output = tx.first(JOIN_OUTPUT, params![place.run, place.parent], |row| rows::text(row, 0))?;
+        return Ok(output.flatten());
     }
+    tally_output(standing.numbers).map(Some)
 }
 
-/// A parent or run without children, in which nothing ever started, walks through RUNNING to its end; one whose
-/// children were all cancelled before they started does not.
-fn starts_first(present: State, end: Signal) -> bool {
-    present == State::Pending && end != Signal::Cancel
-}
-
-/// A parent's output: how its children ended.
 fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
     let tally = json!({
         "succeeded": numbers.succeeded(),
@@ -97,6 +117,8 @@ fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
 pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
     WHERE wants = 3 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
 
-pub(super) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_to_decide \
-    WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND key BETWEEN ?2 AND ?3 \
-    ORDER BY key LIMIT ?1";
+pub(super) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_wants \
+    WHERE wants = 3 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
+
+pub(super) const JOIN_OUTPUT: &str =
+    "SELECT output FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = 0";

@@ -1,6 +1,8 @@
 //! Append children to an open fan-out.
 
 use super::SqliteStore;
+use super::ledger::Place;
+use super::marks::Marks;
 use super::sql::run_key;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
@@ -48,8 +50,11 @@ fn append_items(
         return Err(AppendError::NotAParent(parent));
     }
     let (tx, ledger, _) = write.parts();
-    let numbers = *ledger.parent(tx, task.key)?;
+    let numbers = ledger.parent(tx, task.key)?.standing.numbers;
     let known = known_of(id, task.state, numbers, first_index, items.len())?;
+    if known < items.len() && Marks::default().is_doomed(write, task.below())? {
+        return Err(AppendError::Cancelled(id));
+    }
     let new: Vec<&str> = items[known..].iter().map(Json::as_str).collect();
     let created = u32::try_from(new.len()).unwrap_or(u32::MAX);
     if created > 0 {
@@ -78,9 +83,12 @@ fn append_tasks(
     let id = ParentId::Run(run);
     let key = run_key(write.tx(), run)?.ok_or(AppendError::Unknown(id))?;
     let (tx, ledger, _) = write.parts();
-    let entry = ledger.run(tx, key)?;
-    let (state, numbers) = (entry.state, entry.numbers);
-    let known = known_of(id, state, numbers, first_index, tasks.len())?;
+    let head = ledger.run(tx, key)?.head;
+    let numbers = head.standing.numbers;
+    let known = known_of(id, head.state, numbers, first_index, tasks.len())?;
+    if known < tasks.len() && head.standing.mark.is_some() {
+        return Err(AppendError::Cancelled(id));
+    }
     let given = ids.len();
     let mut index = numbers.children;
     for task in &tasks[known..] {
@@ -89,7 +97,11 @@ fn append_tasks(
             Some(id) => id,
             None => ids.take_task().ok_or(AppendError::TooFewIds(given))?,
         };
-        write.create_root(key, index, task_id, task)?.ok_or(AppendError::TaskIdTaken(task_id))?;
+        let root = write.create_root(key, index, task_id, task)?.ok_or(AppendError::TaskIdTaken(task_id))?;
+        if let Some(join) = task.join() {
+            let join_id = ids.take_task().ok_or(AppendError::TooFewIds(given))?;
+            write.plan_join(Place::child(key, root), join_id, join)?;
+        }
     }
     Ok(Appended { created: index - numbers.children, next_index: index + 1 })
 }

@@ -63,7 +63,7 @@ impl Write<'_> {
                 siblings.iter().try_for_each(|child| insert_parent(family, tx, now.as_millis(), child))?;
             }
         }
-        let place = Place { run: family.run, parent: family.parent };
+        let place = Place::child(family.run, family.parent);
         for child in &children {
             let shape = if child.is_leaf() { Shape::Leaf } else { Shape::Parent };
             ledger.count(tx, place, now, None, Subject { shape, ..PENDING_LEAF })?;
@@ -140,6 +140,8 @@ fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) 
         numbers: child.numbers,
         name: Some(name.as_str()),
         backoff: family.backoff.as_deref(),
+        policy: None,
+        joins: false,
     };
     columns.insert(tx, child.item).map(|_| ())
 }

@@ -1,10 +1,11 @@
 //! Claim ready leaves.
 
 use super::SqliteStore;
+use super::marks::Marks;
 use super::rows::{self, bad_row};
 use super::sql::{Sql, kind_key};
 use super::task_row::TaskRow;
-use super::transit::Lease;
+use super::transit::{Brings, Lease};
 use super::write::Write;
 use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
 use conductor_model::{AttemptFailure, Jitter, Json, MAX_LEASE_MS, RunId, Signal, TaskId};
@@ -68,6 +69,7 @@ struct Claiming<'r> {
     /// How many of each kind may still be claimed.
     left: Vec<u32>,
     relatives: Relatives,
+    marks: Marks,
     claimed: Claimed,
 }
 
@@ -83,6 +85,7 @@ impl<'r> Claiming<'r> {
             kinds: kinds.collect::<Result<_, _>>()?,
             left: request.wants.iter().map(|want| want.limit.min(request.limit)).collect(),
             relatives: Relatives::default(),
+            marks: Marks::default(),
             claimed: nothing(request),
         })
     }
@@ -143,8 +146,23 @@ impl<'r> Claiming<'r> {
         Ok(queues.into_iter().map(|(_, queue)| queue).collect())
     }
 
+    /// What may begin. The others, below something that is marked, are cancelled.
+    fn without_doomed(&mut self, write: &mut Write<'_>, found: Vec<Ready>) -> Result<Vec<Ready>, Fault> {
+        let mut may_begin = Vec::with_capacity(found.len());
+        for mut ready in found {
+            if self.marks.is_doomed(write, ready.row.place)? {
+                let cancelled = write.transit(&mut ready.row, Signal::Cancel, Brings::default());
+                cancelled.map_err(|error| error.in_step(ready.row.key))?;
+            } else {
+                may_begin.push(ready);
+            }
+        }
+        Ok(may_begin)
+    }
+
     /// Starts what was found, and adds it to what was claimed.
     fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Ready>) -> Result<(), Fault> {
+        let found = self.without_doomed(write, found)?;
         self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
         let (mut rows, works): (Vec<TaskRow>, Vec<Work>) =
             found.into_iter().map(|ready| (ready.row, ready.work)).unzip();
@@ -162,7 +180,7 @@ impl<'r> Claiming<'r> {
                     fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
                     run: self.relatives.run(write.tx(), row.place.run)?,
                     parent: self.relatives.parent(write.tx(), row.place.parent)?,
-                    index: work.index,
+                    index: row.ordinal,
                     want,
                     input,
                     retry_count: row.retry_count,
@@ -216,7 +234,6 @@ struct Ready {
 
 /// What its handler will want to know of it.
 struct Work {
-    index: u32,
     timeout_ms: Option<u32>,
     /// Its own input, if it has one; or why it cannot be read.
     input: Result<Option<Json>, String>,
@@ -225,10 +242,8 @@ struct Work {
 impl Ready {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let work = Work {
-            // For steps, which a row that another program changed never stops: an ordinal that is none is 0.
-            index: u32::try_from(row.get::<_, i64>(TaskRow::COLUMNS)?).unwrap_or(0),
-            timeout_ms: row.get(TaskRow::COLUMNS + 1)?,
-            input: rows::text(row, TaskRow::COLUMNS + 2).map_err(|error| error.to_string()),
+            timeout_ms: row.get(TaskRow::COLUMNS)?,
+            input: rows::text(row, TaskRow::COLUMNS + 1).map_err(|error| error.to_string()),
         };
         Ok(Self { row: TaskRow::read(row)?, work })
     }

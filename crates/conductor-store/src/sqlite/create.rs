@@ -2,6 +2,7 @@
 
 use super::event_log;
 use super::ledger::Place;
+use super::rows;
 use super::sql::{self, Sql, id_blob};
 use super::write::Write;
 use crate::Fault;
@@ -30,7 +31,7 @@ impl Write<'_> {
         }
         let kind = kind_key(tx, task.kind().as_str())?;
         let numbers = task.numbers();
-        let backoff = backoff_text(task.backoff())?;
+        let (backoff, policy) = (backoff_text(task.backoff())?, rows::policy_text(task.policy())?);
         let columns = Columns {
             id,
             run,
@@ -45,18 +46,22 @@ impl Write<'_> {
             numbers,
             name: Some(task.name().as_str()),
             backoff: backoff.as_deref(),
+            policy: policy.as_deref(),
+            joins: task.join().is_some(),
         };
         let key = columns.insert(tx, task.input().map(Json::as_str))?;
         let fanout = numbers.map(|numbers| numbers.total.map_or(CreatedFanout::Open, CreatedFanout::Sealed));
-        event_log::record(tx, run, Some(key), now, &EventBody::TaskCreated { index, fanout })?;
+        let (policy, joins) = (task.policy(), task.join().is_some());
+        let body = EventBody::TaskCreated { index, parent: None, fanout, policy, joins };
+        event_log::record(tx, run, Some(key), now, &body)?;
         let shape = if numbers.is_some() { Shape::Parent } else { Shape::Leaf };
-        ledger.count(tx, Place { run, parent: 0 }, now, None, Subject { shape, ..PENDING_LEAF })?;
+        ledger.count(tx, Place::child(run, 0), now, None, Subject { shape, ..PENDING_LEAF })?;
         Ok(Some(key))
     }
 }
 
 /// The key of a kind, which gets one at its first use.
-fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
+pub(super) fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
     if let Some(known) = sql::kind_key(tx, kind)? {
         return Ok(known);
     }
@@ -64,7 +69,7 @@ fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
     Ok(tx.last_insert_rowid())
 }
 
-fn backoff_text(backoff: Backoff) -> Result<Option<String>, Fault> {
+pub(super) fn backoff_text(backoff: Backoff) -> Result<Option<String>, Fault> {
     if backoff == Backoff::NONE {
         return Ok(None);
     }
@@ -86,6 +91,8 @@ pub(super) struct Columns<'a> {
     pub(super) numbers: Option<Numbers>,
     pub(super) name: Option<&'a str>,
     pub(super) backoff: Option<&'a str>,
+    pub(super) policy: Option<&'a str>,
+    pub(super) joins: bool,
 }
 
 impl Columns<'_> {
@@ -110,6 +117,8 @@ impl Columns<'_> {
                 self.name,
                 self.backoff,
                 self.timeout_ms,
+                self.policy,
+                self.joins.then_some(false),
             ],
         )?;
         let key = tx.last_insert_rowid();
@@ -122,7 +131,7 @@ impl Columns<'_> {
 
 pub(super) const INSERT_TASK: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, \
     created_at, updated_at, due_at, attempt, retry_count, max_retries, sealed, fanout, children, open_children, \
-    failed_children, cancelled_children, name, backoff, timeout_ms) \
-    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?12, ?12, ?12, ?13, ?14, ?15)";
+    failed_children, cancelled_children, name, backoff, timeout_ms, policy, joining) \
+    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?12, ?12, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 pub(super) const INSERT_INPUT: &str = "INSERT INTO conductor_inputs (task, input) VALUES (?1, ?2)";

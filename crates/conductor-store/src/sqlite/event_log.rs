@@ -7,7 +7,7 @@ use conductor_model::{Event, EventBody, RunId, Shape, Signal, TaskId, Timestamp,
 use rusqlite::{Connection, Row, params};
 
 /// The names of events, by the number that is stored. Append only: files with these numbers exist.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 24] = [
     "run.created",
     "run.sealed",
     "run.started",
@@ -29,6 +29,9 @@ pub(super) const NAMES: [&str; 21] = [
     "run.adopted",
     "task.adopted",
     "original",
+    "run.swept",
+    "task.marked",
+    "task.swept",
 ];
 
 /// The number of an event's name, if there is such an event.
@@ -89,7 +92,8 @@ fn payload(body: &EventBody) -> Result<Option<String>, Fault> {
         EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
         other => {
             let value = serde_json::to_value(other).map_err(|error| Fault::Backend(Box::new(error)))?;
-            Ok(value.get("payload").map(ToString::to_string))
+            let payload = value.get("payload").filter(|payload| *payload != &serde_json::json!({}));
+            Ok(payload.map(ToString::to_string))
         }
     }
 }
@@ -121,6 +125,8 @@ fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> 
     let name = NAMES.get(code as usize).copied().unwrap_or("?");
     match payload {
         Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
-        None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#)),
+        // A payload in which everything is as usual is not stored, and is no payload at all for most events.
+        None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))
+            .or_else(|_| serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{{}}}}"#))),
     }
 }

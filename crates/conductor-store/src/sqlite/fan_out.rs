@@ -1,13 +1,14 @@
 //! Create the children that are missing.
 
 use super::SqliteStore;
+use super::marks::Marks;
 use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
 use crate::{FanOut, FannedOut, Fault};
-use conductor_model::{AttemptFailure, Fanout, IdBlock, Jitter, Json, Numbers, Signal, State};
+use conductor_model::{AttemptFailure, Fanout, IdBlock, Jitter, Json, Mark, Numbers, Signal, State};
 use rusqlite::{Connection, params};
 
 /// How many parents one step looks at: it may give each of them only a few children.
@@ -36,7 +37,7 @@ fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Ve
 
 fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
     let mut done = FannedOut::default();
-    let (mut ids, mut read) = (step.ids, 0);
+    let (mut ids, mut read, mut marks) = (step.ids, 0, Marks::default());
     let scope = ScopeKey::of(step.scope, write.tx())?;
     let parents = candidates(write.tx(), scope, PARENTS_PER_STEP)?;
     done.more = parents.len() == PARENTS_PER_STEP as usize;
@@ -45,7 +46,7 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
             done.more = true;
             break;
         }
-        let created = create_missing(write, parent, &mut ids)?;
+        let created = create_missing(write, &mut marks, parent, &mut ids)?;
         done.parents += u32::from(created.count > 0);
         done.children += created.count;
         done.more |= created.more;
@@ -66,14 +67,25 @@ struct Created {
 }
 
 /// Creates the next missing children of one parent, as many as there are ids.
-fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Result<Created, Fault> {
+fn create_missing(
+    write: &mut Write<'_>,
+    marks: &mut Marks,
+    parent: i64,
+    ids: &mut IdBlock,
+) -> Result<Created, Fault> {
     let mut task = TaskRow::by_key(write.tx(), parent)?;
+    if marks.is_doomed(write, task.place)? {
+        // The sweep would come to it as well, but until then every step would find it again.
+        let (tx, ledger, now) = write.parts();
+        ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+        return Ok(Created { more: true, ..Created::default() });
+    }
     if task.state == State::Pending {
         let started = write.transit(&mut task, Signal::Start, Brings::default());
         started.map_err(|error| error.in_step(parent))?;
     }
     let (tx, ledger, _) = write.parts();
-    let numbers = *ledger.parent(tx, parent)?;
+    let numbers = ledger.parent(tx, parent)?.standing.numbers;
     let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created::default()) };
     let count = indices.end() - indices.start() + 1;
     let Some(taken) = ids.take(count) else { return Ok(Created::default()) };

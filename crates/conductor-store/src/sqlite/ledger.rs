@@ -1,10 +1,13 @@
-//! The numbers of parents and runs, changed once per transaction and row.
+//! What the transaction knows of parents and runs, changed once per transaction and row.
 
 use super::event_log;
 use super::rows::{self, bad_row};
 use super::sql::Sql;
 use crate::Fault;
-use conductor_model::{EventBody, Numbers, Shape, Signal, State, Subject, Tally, Timestamp, transition};
+use conductor_model::{
+    Decision, ErrorText, EventBody, Joining, Mark, Numbers, Shape, Signal, Standing, State, Subject, Tally,
+    Timestamp, transition,
+};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,6 +19,15 @@ pub(super) struct Place {
     pub(super) run: i64,
     /// The parent; 0 for a root task.
     pub(super) parent: i64,
+    /// Whether it runs after the children of its parent, or of its run, and so is none of them.
+    pub(super) is_join: bool,
+}
+
+impl Place {
+    /// A child's place, or a root task's.
+    pub(super) fn child(run: i64, parent: i64) -> Self {
+        Self { run, parent, is_join: false }
+    }
 }
 
 /// Siblings that come into being (`before` is `None`) or move from one standing to another, all in the same way.
@@ -26,12 +38,28 @@ pub(super) struct Moved {
     pub(super) count: usize,
 }
 
+/// A parent or a run, as its row will be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) state: State,
+    pub(super) standing: Standing,
+    /// Up to which ordinal its children were swept.
+    pub(super) swept: u32,
+}
+
+/// A parent, and the run that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ParentEntry {
+    run: i64,
+    head: Head,
+}
+
 /// What the transaction knows of a run: its row, as it will be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunEntry {
-    pub(super) state: State,
-    pub(super) numbers: Numbers,
+    pub(super) head: Head,
     pub(super) tally: Tally,
+    pub(super) deadline: Option<i64>,
 }
 
 /// The runs and parents that a transaction touches, read once and written once, if they changed.
@@ -40,7 +68,7 @@ pub(super) struct RunEntry {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     runs: HashMap<i64, Entered<RunEntry>>,
-    parents: HashMap<i64, Entered<Numbers>>,
+    parents: HashMap<i64, Entered<ParentEntry>>,
 }
 
 /// A row as it was read, and as it will be written.
@@ -69,9 +97,13 @@ impl Ledger {
             Entry::Vacant(unknown) => {
                 let run = tx.first(SELECT_RUN, [key], |row| {
                     Ok(RunEntry {
-                        state: rows::state(row, 0)?,
-                        numbers: rows::run_numbers(row, 1)?,
-                        tally: rows::tally(row, 7)?,
+                        head: Head {
+                            state: rows::state(row, 0)?,
+                            standing: rows::standing(row, rows::run_numbers(row, 1)?, 7)?,
+                            swept: rows::swept(row, 10)?,
+                        },
+                        tally: rows::tally(row, 11)?,
+                        deadline: row.get(16)?,
                     })
                 })?;
                 let run = run.ok_or_else(|| bad_row("run", key, "its row is missing"))?;
@@ -85,15 +117,64 @@ impl Ledger {
         self.runs.insert(key, Entered::new(entry));
     }
 
-    /// A parent's numbers, read at first touch.
-    pub(super) fn parent(&mut self, tx: &Connection, key: i64) -> Result<&mut Numbers, Fault> {
+    /// A parent's row, read at first touch.
+    pub(super) fn parent(&mut self, tx: &Connection, key: i64) -> Result<&mut Head, Fault> {
+        Ok(&mut self.parent_entry(tx, key)?.head)
+    }
+
+    fn parent_entry(&mut self, tx: &Connection, key: i64) -> Result<&mut ParentEntry, Fault> {
         match self.parents.entry(key) {
             Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
-                let numbers = tx.first(SELECT_PARENT, [key], |row| rows::numbers(row, 0))?.flatten();
-                let numbers = numbers.ok_or_else(|| bad_row("task", key, "it is no parent"))?;
-                Ok(&mut unknown.insert(Entered::new(numbers)).row)
+                let parent = tx.first(SELECT_PARENT, [key], |row| {
+                    let Some(numbers) = rows::numbers(row, 0)? else { return Ok(None) };
+                    let head = Head {
+                        state: rows::state(row, 10)?,
+                        standing: rows::standing(row, numbers, 6)?,
+                        swept: rows::swept(row, 9)?,
+                    };
+                    Ok(Some(ParentEntry { run: row.get(11)?, head }))
+                })?;
+                let parent = parent.flatten().ok_or_else(|| bad_row("task", key, "it is no parent"))?;
+                Ok(&mut unknown.insert(Entered::new(parent)).row)
             }
+        }
+    }
+
+    /// The head of the family that a task at this place belongs to: its parent, or its run.
+    pub(super) fn head(&mut self, tx: &Connection, place: Place) -> Result<&mut Head, Fault> {
+        if place.parent == 0 { Ok(&mut self.run(tx, place.run)?.head) } else { self.parent(tx, place.parent) }
+    }
+
+    /// A parent went over to another state, which its own row says already.
+    pub(super) fn parent_moved(&mut self, key: i64, state: State) {
+        if let Some(entered) = self.parents.get_mut(&key) {
+            (entered.read.head.state, entered.row.head.state) = (state, state);
+        }
+    }
+
+    /// The mark of a parent, if this transaction knows it.
+    pub(super) fn known_mark(&self, key: i64) -> Option<Option<Mark>> {
+        self.parents.get(&key).map(|entered| entered.row.head.standing.mark)
+    }
+
+    /// Marks the head of the family at this place.
+    pub(super) fn mark(
+        &mut self,
+        tx: &Connection,
+        place: Place,
+        now: Timestamp,
+        by: Mark,
+        reason: Option<&ErrorText>,
+    ) -> Result<(), Fault> {
+        let head = self.head(tx, place)?;
+        head.standing.mark = Some(by);
+        head.swept = 0;
+        let reason = reason.cloned();
+        if place.parent == 0 {
+            event_log::record(tx, place.run, None, now, &EventBody::RunCancelled { by, reason })
+        } else {
+            event_log::record(tx, place.run, Some(place.parent), now, &EventBody::TaskMarked { by, reason })
         }
     }
 
@@ -110,7 +191,8 @@ impl Ledger {
     }
 
     /// Counts siblings that come into being or move, in their parent's numbers, or their run's, and in the run's
-    /// tally. The first start of a task starts its run.
+    /// tally. The first start of a task starts its run, and a failure that a policy does not bear marks the parent. A join
+    /// is in no number and no tally: it only opens and ends.
     pub(super) fn count_many(
         &mut self,
         tx: &Connection,
@@ -119,22 +201,28 @@ impl Ledger {
         Moved { before, after, count }: Moved,
     ) -> Result<(), Fault> {
         let run = self.run(tx, place.run)?;
+        if !place.is_join {
+            for _ in 0..count {
+                run.tally.count(before.map(|subject| subject.state), after.state);
+            }
+            if after.state == State::Running && run.head.state == State::Pending {
+                run.head.state = State::Running;
+                event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
+            }
+        }
+        let head = self.head(tx, place)?;
+        if place.is_join {
+            head.standing.joining =
+                if after.is_settled() { Joining::Ended(after.state) } else { Joining::Open };
+            return Ok(());
+        }
         for _ in 0..count {
-            run.tally.count(before.map(|subject| subject.state), after.state);
+            head.standing.numbers.count(before, after);
         }
-        if after.state == State::Running && run.state == State::Pending {
-            run.state = State::Running;
-            event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
+        match head.standing.decide() {
+            Decision::Mark(by) if !head.state.is_terminal() => self.mark(tx, place, now, by, None),
+            _ => Ok(()),
         }
-        let numbers = if place.parent == 0 {
-            &mut self.run(tx, place.run)?.numbers
-        } else {
-            self.parent(tx, place.parent)?
-        };
-        for _ in 0..count {
-            numbers.count(before, after);
-        }
-        Ok(())
     }
 
     /// Carries out a transition of a run.
@@ -146,8 +234,8 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), Fault> {
         let run = self.run(tx, key)?;
-        let subject = Subject { shape: Shape::Run, state: run.state, retry_due: false };
-        run.state =
+        let subject = Subject { shape: Shape::Run, state: run.head.state, retry_due: false };
+        run.head.state =
             transition(subject, signal).map_err(|illegal| bad_row("run", key, &illegal.to_string()))?;
         event_log::record_transition(tx, key, None, now, (Shape::Run, signal))
     }
@@ -157,8 +245,8 @@ impl Ledger {
         let mut parents: Vec<_> = self.parents.into_iter().collect();
         parents.sort_unstable_by_key(|(key, _)| *key);
         for (key, parent) in parents {
-            if let Some(numbers) = parent.changed() {
-                write_parent(tx, key, numbers, now)?;
+            if let Some(parent) = parent.changed() {
+                write_parent(tx, key, parent.head, now)?;
             }
         }
         let mut runs: Vec<_> = self.runs.into_iter().collect();
@@ -173,8 +261,8 @@ impl Ledger {
 }
 
 fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result<(), Fault> {
-    let RunEntry { state, numbers, tally } = run;
-    let Numbers { total, children, open, failed, cancelled } = numbers;
+    let RunEntry { head: Head { state, standing, swept }, tally, deadline } = run;
+    let Numbers { total, children, open, failed, cancelled } = standing.numbers;
     tx.run(
         UPDATE_RUN,
         params![
@@ -192,27 +280,49 @@ fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result
             tally.succeeded.cast_signed(),
             tally.failed.cast_signed(),
             tally.cancelled.cast_signed(),
+            standing.mark.map(rows::mark_code),
+            standing.mark.map(|_| swept),
+            rows::joining_code(standing.joining),
+            deadline,
         ],
     )?;
     Ok(())
 }
 
-fn write_parent(tx: &Connection, key: i64, numbers: Numbers, now: Timestamp) -> Result<(), Fault> {
-    let Numbers { total, children, open, failed, cancelled } = numbers;
-    let sealed = i64::from(total.is_some());
-    tx.run(UPDATE_PARENT, params![key, now.as_millis(), sealed, total, children, open, failed, cancelled])?;
+fn write_parent(tx: &Connection, key: i64, head: Head, now: Timestamp) -> Result<(), Fault> {
+    let Head { standing, swept, .. } = head;
+    let Numbers { total, children, open, failed, cancelled } = standing.numbers;
+    tx.run(
+        UPDATE_PARENT,
+        params![
+            key,
+            now.as_millis(),
+            i64::from(total.is_some()),
+            total,
+            children,
+            open,
+            failed,
+            cancelled,
+            standing.mark.map(rows::mark_code),
+            standing.mark.map(|_| swept),
+            rows::joining_code(standing.joining),
+        ],
+    )?;
     Ok(())
 }
 
 pub(super) const SELECT_RUN: &str = "SELECT state, sealed, fanout, children, open_children, failed_children, \
-    cancelled_children, pending, running, succeeded, failed, cancelled FROM conductor_runs WHERE key = ?1";
+    cancelled_children, policy, mark, joining, swept, pending, running, succeeded, failed, cancelled, deadline \
+    FROM conductor_runs WHERE key = ?1";
 
 pub(super) const SELECT_PARENT: &str = "SELECT sealed, fanout, children, open_children, failed_children, \
-    cancelled_children FROM conductor_tasks WHERE key = ?1";
+    cancelled_children, policy, mark, joining, swept, state, run FROM conductor_tasks WHERE key = ?1";
 
 pub(super) const UPDATE_PARENT: &str = "UPDATE conductor_tasks SET updated_at = ?2, sealed = ?3, fanout = ?4, \
-    children = ?5, open_children = ?6, failed_children = ?7, cancelled_children = ?8 WHERE key = ?1";
+    children = ?5, open_children = ?6, failed_children = ?7, cancelled_children = ?8, mark = ?9, swept = ?10, \
+    joining = ?11 WHERE key = ?1";
 
 pub(super) const UPDATE_RUN: &str = "UPDATE conductor_runs SET state = ?2, updated_at = ?3, sealed = ?4, \
     fanout = ?5, children = ?6, open_children = ?7, failed_children = ?8, cancelled_children = ?9, pending = ?10, \
-    running = ?11, succeeded = ?12, failed = ?13, cancelled = ?14 WHERE key = ?1";
+    running = ?11, succeeded = ?12, failed = ?13, cancelled = ?14, mark = ?15, swept = ?16, joining = ?17, \
+    deadline = ?18 WHERE key = ?1";

@@ -7,15 +7,19 @@
 
 mod aggregate;
 mod append;
+mod cancel;
 mod children;
 mod claim;
 mod create;
 mod enlist;
 mod event_log;
+mod expire;
 mod fan_out;
 mod fence;
+mod join;
 mod lease;
 mod ledger;
+mod marks;
 mod monitor;
 mod open;
 mod promote;
@@ -23,11 +27,13 @@ mod query;
 mod report;
 mod rescue;
 mod retry;
+mod revive;
 mod rows;
 mod seal;
 mod settle;
 mod sql;
 mod submit;
+mod sweep;
 mod task_row;
 #[cfg(test)]
 mod tests;
@@ -38,9 +44,10 @@ mod write;
 pub use open::{OpenError, SqliteOptions, Synchronous};
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, FanOut, FannedOut, Fault, Fenced,
-    Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Seal, SealError, Settle,
-    Settled, Step, Store, Submit, SubmitError, Submitted,
+    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
+    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Promoted, Release, Renew, Reported, Reports, Rescue,
+    Rescued, Retried, Revive, ReviveError, Revived, Seal, SealError, Settle, Settled, Step, Store, Submit,
+    SubmitError, Submitted, Swept,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -182,6 +189,14 @@ impl Store for SqliteStore {
         self.promote_step(step)
     }
 
+    fn sweep(&self, step: &Step) -> Result<Swept, Fault> {
+        self.sweep_step(step)
+    }
+
+    fn expire(&self, step: &Step) -> Result<Expired, Fault> {
+        self.expire_step(step)
+    }
+
     fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
         self.enlist_engine(request)
     }
@@ -204,6 +219,16 @@ impl Store for SqliteStore {
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         self.rescue_claims(request)
+    }
+}
+
+impl Admin for SqliteStore {
+    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError> {
+        self.cancel_target(request)
+    }
+
+    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
+        self.revive_tasks(request)
     }
 }
 

@@ -139,16 +139,16 @@ const STUCK: &str = "
             (SELECT c.created_at FROM conductor_tasks c WHERE c.run = r.key AND c.parent = 0
                 ORDER BY c.ordinal DESC LIMIT 1), r.created_at) AS appended
         FROM conductor_runs r INDEXED BY conductor_runs_open
-        WHERE r.sealed = 0 AND r.state IN (0, 1)
+        WHERE r.sealed = 0 AND r.mark IS NULL AND r.state IN (0, 1)
     ) WHERE appended < ?1
     UNION ALL
     SELECT run, key, 3, updated_at
         FROM conductor_tasks INDEXED BY conductor_tasks_wants
-        WHERE wants = 3 AND updated_at < ?1
+        WHERE wants IN (3, 4) AND updated_at < ?1
     UNION ALL
     SELECT key, NULL, 3, updated_at
-        FROM conductor_runs INDEXED BY conductor_runs_to_decide
-        WHERE sealed = 1 AND children = fanout AND open_children = 0 AND state IN (0, 1) AND updated_at < ?1
+        FROM conductor_runs INDEXED BY conductor_runs_wants
+        WHERE wants IN (3, 4) AND updated_at < ?1
 ";
 
 pub(super) fn stuck_sql() -> String {

@@ -44,7 +44,8 @@ impl Query for SqliteStore {
             };
             let place = match after {
                 Some(id) => place_of(connection, run, id)?,
-                None => (0, 0),
+                // The join of a run is a root task with ordinal 0.
+                None => (-1, 0),
             };
             let params = params![run, place.0, place.1, limit + 1, state];
             let (items, more) = read_tasks(connection, &tasks_sql(), params, limit)?;
@@ -221,4 +222,7 @@ pub(super) const NEXT_DUE: &str = "SELECT min(at) FROM ( \
     SELECT min(due_at) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NOT NULL \
     UNION ALL \
     SELECT min(lease_until) FROM conductor_tasks INDEXED BY conductor_tasks_running \
-        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL)";
+        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL \
+    UNION ALL \
+    SELECT min(deadline) FROM conductor_runs INDEXED BY conductor_runs_deadline \
+        WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1))";

@@ -1,6 +1,7 @@
 //! Reports from outside on leaves that no claim holds.
 
 use super::SqliteStore;
+use super::marks::Marks;
 use super::sql::Sql;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
@@ -37,6 +38,10 @@ fn take(write: &mut Write<'_>, report: &Report, jitter: Jitter) -> Result<Report
     }
     if is_known(write, &task, &report.outcome)? {
         return Ok(Reported::Unchanged);
+    }
+    // What happened is recorded as it happened; but nothing begins below something that is given up.
+    if report.outcome == Outcome::Started && Marks::default().is_doomed(write, task.place)? {
+        return Ok(Reported::Refused(Refused::Cancelled(task.id)));
     }
     match apply(write, &mut task, &report.outcome, jitter) {
         Ok(()) => Ok(Reported::Applied),
@@ -83,7 +88,7 @@ fn apply(
         Outcome::Cancelled => write.transit(task, Signal::Cancel, Brings::default()),
         Outcome::Succeeded { output } => {
             walk_through_running(write, task)?;
-            write.transit(task, Signal::Succeed, Brings { output: output.as_ref(), failure: None })
+            write.transit(task, Signal::Succeed, Brings { output: output.as_ref(), ..Brings::default() })
         }
         Outcome::Failed { error, retryable, retry_after_ms } => {
             walk_through_running(write, task)?;

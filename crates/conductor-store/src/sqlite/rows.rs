@@ -3,8 +3,8 @@
 use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{
-    Backoff, ErrorText, IdempotencyKey, Json, Kind, Lost, MaxRetries, Numbers, Run, RunId, State, Tally,
-    Task, TaskId, TaskName, Timestamp,
+    Backoff, ErrorText, IdempotencyKey, Join, Joining, Json, Kind, Lost, Mark, MaxRetries, Numbers, Policy,
+    Run, RunId, Standing, State, Tally, Task, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, types::Type};
 use std::collections::HashMap;
@@ -13,8 +13,10 @@ use std::str::FromStr;
 /// The columns of [`run_record`], from `conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key`.
 pub(super) const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, r.children, r.open_children, \
     r.failed_children, r.cancelled_children, r.pending, r.running, r.succeeded, r.failed, r.cancelled, \
-    r.created_at, r.updated_at, s.meta, s.idempotency_key, r.key \
-    FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key";
+    r.created_at, r.updated_at, s.meta, s.idempotency_key, r.key, r.policy, r.mark, r.deadline, j.id, k.name \
+    FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key \
+    LEFT JOIN conductor_joins j ON r.joining IS NOT NULL AND j.run = r.key AND j.task = 0 \
+    LEFT JOIN conductor_kinds k ON k.key = j.kind";
 
 /// The columns of [`Tasks::record`]. A leaf child's name is derived; a child of a counted fan-out has no input
 /// of its own.
@@ -22,12 +24,14 @@ pub(super) const SELECT_TASKS: &str = "SELECT t.id, r.id, p.id, t.ordinal, \
     coalesce(t.name, p.name || '#' || t.ordinal), k.name, t.state, t.created_at, t.updated_at, t.due_at, \
     i.input, t.output, t.retry_count, t.max_retries, t.backoff, t.priority, t.attempt, t.last_error, \
     t.sealed, t.fanout, t.children, t.open_children, t.failed_children, t.cancelled_children, \
-    t.parent, t.run, t.timeout_ms, t.lease_until, t.key \
+    t.parent, t.run, t.timeout_ms, t.lease_until, t.key, t.policy, t.mark, j.id, jk.name \
     FROM conductor_tasks t \
     JOIN conductor_runs r ON r.key = t.run \
     JOIN conductor_kinds k ON k.key = t.kind \
     LEFT JOIN conductor_tasks p ON p.key = t.parent \
-    LEFT JOIN conductor_inputs i ON i.task = t.key";
+    LEFT JOIN conductor_inputs i ON i.task = t.key \
+    LEFT JOIN conductor_joins j ON t.joining IS NOT NULL AND j.run = t.run AND j.task = t.key \
+    LEFT JOIN conductor_kinds jk ON jk.key = j.kind";
 
 /// The number that stands for a state.
 pub(super) fn state_code(state: State) -> i64 {
@@ -129,6 +133,68 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numb
     })
 }
 
+/// The columns policy, mark, joining of a parent or a run with these numbers. For steps, which a row that another program
+/// changed never stops: a policy that cannot be read is the default.
+pub(super) fn standing(row: &Row<'_>, numbers: Numbers, column: usize) -> rusqlite::Result<Standing> {
+    let joining = match row.get::<_, Option<i64>>(column + 2)? {
+        None => Joining::Nothing,
+        Some(1) => Joining::Open,
+        Some(_) => Joining::Awaited,
+    };
+    let policy = policy(row, column).unwrap_or_default();
+    Ok(Standing { numbers, policy, mark: mark(row, column + 1)?, joining })
+}
+
+pub(super) fn policy(row: &Row<'_>, column: usize) -> rusqlite::Result<Policy> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    let read = |json| serde_json::from_str(json).map_err(|error| unreadable(column, error));
+    text.map_or(Ok(Policy::default()), read)
+}
+
+/// The text of a policy; nothing for the default.
+pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, Fault> {
+    let text = (policy != Policy::default()).then(|| serde_json::to_string(&policy)).transpose();
+    text.map_err(|error| Fault::Backend(Box::new(error)))
+}
+
+/// Why something was marked; a number that nobody writes is a person's cancel.
+pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Mark>> {
+    let code: Option<i64> = row.get(column)?;
+    let mark = |code: i64| usize::try_from(code - 1).ok().and_then(|nth| Mark::ALL.get(nth).copied());
+    Ok(code.map(|code| mark(code).unwrap_or(Mark::Cancelled)))
+}
+
+/// The number that stands for it.
+pub(super) fn mark_code(mark: Mark) -> i64 {
+    match mark {
+        Mark::Cancelled => 1,
+        Mark::Deadline => 2,
+        Mark::FailFast => 3,
+        Mark::Above => 4,
+    }
+}
+
+/// What stands for how a join stands; how it ended stands in its own row.
+pub(super) fn joining_code(joining: Joining) -> Option<bool> {
+    match joining {
+        Joining::Nothing => None,
+        Joining::Open => Some(true),
+        Joining::Awaited | Joining::Ended(_) => Some(false),
+    }
+}
+
+/// Up to which ordinal children were swept; one that is none is the first.
+pub(super) fn swept(row: &Row<'_>, column: usize) -> rusqlite::Result<u32> {
+    Ok(row.get::<_, Option<i64>>(column)?.and_then(|swept| u32::try_from(swept).ok()).unwrap_or(0))
+}
+
+/// A join that a run or a parent has; two columns: its id and its kind's name.
+fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
+    let Some(id) = row.get::<_, Option<[u8; 16]>>(column)? else { return Ok(None) };
+    let kind = text::<Kind>(row, column + 1)?.ok_or_else(|| unreadable(column, "it has no kind"))?;
+    Ok(Some(Join { id: TaskId::from_u128(u128::from_be_bytes(id)), kind }))
+}
+
 /// Five columns: pending, running, succeeded, failed, cancelled.
 pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
     let count = |offset: usize| {
@@ -155,6 +221,10 @@ pub(super) fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
         updated_at: timestamp(row, 14)?,
         meta: text::<Json>(row, 15)?,
         idempotency_key: text::<IdempotencyKey>(row, 16)?,
+        policy: policy(row, 18)?,
+        mark: mark(row, 19)?,
+        deadline: due_at(row, 20)?,
+        join: join(row, 21)?,
     })
 }
 
@@ -199,6 +269,9 @@ impl<'c> Tasks<'c> {
             lease_until: due_at(row, 27)?,
             last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
             numbers: numbers(row, 18)?,
+            policy: policy(row, 29)?,
+            mark: mark(row, 30)?,
+            join: join(row, 31)?,
         })
     }
 

@@ -2,6 +2,8 @@
 
 use super::SqliteStore;
 use super::event_log;
+use super::ledger::Place;
+use super::marks::Marks;
 use super::sql::run_key;
 use super::task_row::TaskRow;
 use super::write::Write;
@@ -27,18 +29,18 @@ impl SqliteStore {
 }
 
 fn seal(write: &mut Write<'_>, request: &Seal, run: i64, task: Option<&TaskRow>) -> Result<(), SealError> {
-    let (tx, ledger, now) = write.parts();
+    let (tx, ledger, _) = write.parts();
     let total = request.children;
-    let (state, numbers): (State, &mut Numbers) = if let Some(task) = task {
-        (task.state, ledger.parent(tx, task.key)?)
-    } else {
-        let entry = ledger.run(tx, run)?;
-        (entry.state, &mut entry.numbers)
-    };
-    if !may_seal(request, state, *numbers)? {
+    let place = Place::child(run, task.map_or(0, |task| task.key));
+    let head = *ledger.head(tx, place)?;
+    if !may_seal(request, head.state, head.standing.numbers)? {
         return Ok(());
     }
-    numbers.total = Some(total);
+    if Marks::default().is_doomed(write, place)? {
+        return Err(SealError::Cancelled(request.parent));
+    }
+    let (tx, ledger, now) = write.parts();
+    ledger.head(tx, place)?.standing.numbers.total = Some(total);
     let body = if task.is_some() { EventBody::TaskSealed { total } } else { EventBody::RunSealed { total } };
     event_log::record(tx, run, task.map(|task| task.key), now, &body)?;
     Ok(())

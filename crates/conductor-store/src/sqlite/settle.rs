@@ -52,7 +52,7 @@ fn settle(write: &mut Write<'_>, request: &Settle) -> Result<Vec<Fenced>, Fault>
     write.transit_leaves(&mut plain, Signal::Succeed, None)?;
     for (task, output) in with_output.iter_mut().zip(outputs) {
         let key = task.key;
-        let brings = Brings { output: Some(output), failure: None };
+        let brings = Brings { output: Some(output), ..Brings::default() };
         write.transit(task, Signal::Succeed, brings).map_err(|error| error.in_step(key))?;
     }
     Ok(answers)

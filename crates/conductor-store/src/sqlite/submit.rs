@@ -2,13 +2,14 @@
 
 use super::SqliteStore;
 use super::event_log;
-use super::ledger::RunEntry;
+use super::ledger::{Head, Place, RunEntry};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
 use super::write::Write;
 use crate::{Fault, Submit, SubmitError, Submitted};
 use conductor_model::{
-    EventBody, IdBlock, IdempotencyKey, Json, NewRun, Numbers, PAYLOAD_HASH_VERSION, RunId, State, Tally,
+    EventBody, IdBlock, IdempotencyKey, Joining, Json, NewRun, Numbers, PAYLOAD_HASH_VERSION, RunId,
+    Standing, State, Tally,
 };
 use rusqlite::params;
 
@@ -31,13 +32,19 @@ fn submit(write: &mut Write<'_>, run: &NewRun, mut ids: IdBlock) -> Result<Submi
         None => ids.take_run().ok_or_else(too_few)?,
     };
     let key = insert_run(write, id, run)?;
+    if let Some(join) = run.join() {
+        write.plan_join(Place::child(key, 0), ids.take_task().ok_or_else(too_few)?, join)?;
+    }
     for (nth, task) in run.tasks().iter().enumerate() {
         let task_id = match task.id() {
             Some(id) => id,
             None => ids.take_task().ok_or_else(too_few)?,
         };
         let index = u32::try_from(nth + 1).unwrap_or(u32::MAX);
-        write.create_root(key, index, task_id, task)?.ok_or(SubmitError::TaskIdTaken(task_id))?;
+        let root = write.create_root(key, index, task_id, task)?.ok_or(SubmitError::TaskIdTaken(task_id))?;
+        if let Some(join) = task.join() {
+            write.plan_join(Place::child(key, root), ids.take_task().ok_or_else(too_few)?, join)?;
+        }
     }
     Ok(Submitted { run: id, created: true })
 }
@@ -65,6 +72,7 @@ fn insert_run(write: &mut Write<'_>, id: RunId, run: &NewRun) -> Result<i64, Sub
     }
     let total = u32::try_from(run.tasks().len()).unwrap_or(u32::MAX);
     let numbers = if run.is_open() { Numbers::open() } else { Numbers::sealed(total) };
+    let deadline = run.deadline_ms().map(|ms| now.plus_millis(ms).as_millis());
     tx.run(
         INSERT_RUN,
         params![
@@ -72,13 +80,20 @@ fn insert_run(write: &mut Write<'_>, id: RunId, run: &NewRun) -> Result<i64, Sub
             state_code(State::Pending),
             now.as_millis(),
             i64::from(numbers.is_sealed()),
-            numbers.total
+            numbers.total,
+            rows::policy_text(run.policy())?,
+            run.join().map(|_| false),
+            deadline,
         ],
     )?;
     let key = tx.last_insert_rowid();
     insert_submission(tx, key, run)?;
-    ledger.insert_run(key, RunEntry { state: State::Pending, numbers, tally: Tally::default() });
-    event_log::record(tx, key, None, now, &EventBody::RunCreated)?;
+    let (policy, joins) = (run.policy(), run.join().is_some());
+    let joining = if joins { Joining::Awaited } else { Joining::Nothing };
+    let standing = Standing { numbers, policy, mark: None, joining };
+    let head = Head { state: State::Pending, standing, swept: 0 };
+    ledger.insert_run(key, RunEntry { head, tally: Tally::default(), deadline });
+    event_log::record(tx, key, None, now, &EventBody::RunCreated { policy, joins })?;
     if let Some(total) = numbers.total {
         event_log::record(tx, key, None, now, &EventBody::RunSealed { total })?;
     }
@@ -100,8 +115,8 @@ pub(super) const SELECT_BY_IDEMPOTENCY_KEY: &str = "SELECT r.id, s.payload_versi
     FROM conductor_submissions s JOIN conductor_runs r ON r.key = s.run WHERE s.idempotency_key = ?1";
 
 const INSERT_RUN: &str = "INSERT INTO conductor_runs (id, state, created_at, updated_at, sealed, fanout, children, \
-    open_children, failed_children, cancelled_children, pending, running, succeeded, failed, cancelled) \
-    VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0)";
+    open_children, failed_children, cancelled_children, pending, running, succeeded, failed, cancelled, policy, joining, \
+    deadline) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8)";
 
 const INSERT_SUBMISSION: &str = "INSERT INTO conductor_submissions \
     (run, meta, idempotency_key, payload_version, payload_hash) VALUES (?1, ?2, ?3, ?4, ?5)";

@@ -5,13 +5,14 @@ use super::rows;
 use super::sql::{Sql, array, id_blob};
 use crate::Fault;
 use conductor_model::{Backoff, Lost, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
 /// A task inside a transaction.
 #[derive(Clone, Debug)]
 pub(super) struct TaskRow {
     pub(super) key: i64,
     pub(super) id: TaskId,
+    pub(super) ordinal: u32,
     pub(super) place: Place,
     pub(super) shape: Shape,
     pub(super) state: State,
@@ -29,7 +30,7 @@ macro_rules! select {
     ($where:literal) => {
         concat!(
             "SELECT key, id, run, parent, sealed, state, due_at, attempt, retry_count, max_retries, backoff, ",
-            "lease_until, lost FROM conductor_tasks WHERE ",
+            "lease_until, lost, ordinal FROM conductor_tasks WHERE ",
             $where
         )
     };
@@ -38,10 +39,16 @@ macro_rules! select {
 pub(super) const SELECT_BY_ID: &str = select!("id = ?1");
 pub(super) const SELECT_BY_KEY: &str = select!("key = ?1");
 pub(super) const SELECT_BY_KEYS: &str = select!("key IN rarray(?1)");
+pub(super) const SELECT_JOIN: &str = select!("run = ?1 AND parent = ?2 AND ordinal = 0");
+/// The tasks of a run behind a place, in the order of their places.
+pub(super) const SELECT_NEXT: &str =
+    select!("run = ?1 AND (parent, ordinal) > (?2, ?3) ORDER BY parent, ordinal LIMIT 1");
+pub(super) const SELECT_CHILDREN: &str =
+    select!("run = ?1 AND parent = ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT ?4");
 
 impl TaskRow {
     /// How many columns [`TaskRow::read`] reads, from the first on.
-    pub(super) const COLUMNS: usize = 13;
+    pub(super) const COLUMNS: usize = 14;
 
     /// A row of these columns.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -49,7 +56,9 @@ impl TaskRow {
         Ok(Self {
             key: row.get(0)?,
             id: TaskId::from_u128(rows::id(row, 1)?),
-            place: Place { run: row.get(2)?, parent: row.get(3)? },
+            // An ordinal that is none is not a join's: that is always 0.
+            ordinal: row.get::<_, i64>(13)?.try_into().unwrap_or(u32::MAX),
+            place: Place { run: row.get(2)?, parent: row.get(3)?, is_join: row.get::<_, i64>(13)? == 0 },
             shape: if sealed.is_some() { Shape::Parent } else { Shape::Leaf },
             state: rows::state(row, 5)?,
             due_at: rows::readable_due_at(row, 6)?,
@@ -76,6 +85,26 @@ impl TaskRow {
         keys: impl IntoIterator<Item = i64>,
     ) -> Result<Vec<Self>, Fault> {
         connection.all(SELECT_BY_KEYS, [array(keys)], Self::read)
+    }
+
+    /// The join of the family at this place, if it came into being.
+    pub(super) fn join_of(connection: &Connection, place: Place) -> Result<Option<Self>, Fault> {
+        connection.first(SELECT_JOIN, [place.run, place.parent], Self::read)
+    }
+
+    /// The children at this place behind an ordinal.
+    pub(super) fn children(
+        connection: &Connection,
+        place: Place,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Self>, Fault> {
+        connection.all(SELECT_CHILDREN, params![place.run, place.parent, after, limit], Self::read)
+    }
+
+    /// The place of those below it.
+    pub(super) fn below(&self) -> Place {
+        Place::child(self.place.run, self.key)
     }
 
     /// Whether it is run when no other such task runs in the same engine.

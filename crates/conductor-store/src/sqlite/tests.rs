@@ -3,8 +3,8 @@
 mod cost;
 
 use super::{
-    SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
-    query, report, rescue, retry, submit, task_row, transit,
+    SqliteStore, aggregate, children, claim, create, event_log, expire, fan_out, lease, ledger, monitor,
+    promote, query, report, rescue, retry, submit, sweep, task_row, transit,
 };
 use crate::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
@@ -45,7 +45,32 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
         (
             "runs to decide",
             aggregate::RUNS_TO_DECIDE,
-            "SEARCH conductor_runs USING INDEX conductor_runs_to_decide (key>? AND key<?)",
+            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            "runs to sweep",
+            sweep::RUNS_TO_SWEEP,
+            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            "parents to sweep",
+            sweep::PARENTS_TO_SWEEP,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
+        ),
+        (
+            "children to sweep",
+            task_row::SELECT_CHILDREN,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)",
+        ),
+        (
+            "what is to be revived",
+            task_row::SELECT_NEXT,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
+        ),
+        (
+            "runs whose deadline passed",
+            expire::EXPIRED,
+            "SEARCH conductor_runs USING INDEX conductor_runs_deadline (deadline>? AND deadline<?)",
         ),
         (
             "retries that are due",

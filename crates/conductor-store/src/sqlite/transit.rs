@@ -9,7 +9,7 @@ use super::write::Write;
 use crate::Fault;
 use conductor_model::{
     AfterFailure, AttemptFailure, ErrorText, EventBody, Failure, IllegalTransition, Jitter, Json, Shape,
-    Signal, Timestamp, after_failure, lost_after, transition,
+    Signal, Subject, Timestamp, after_failure, lost_after, transition,
 };
 use rusqlite::params;
 
@@ -20,6 +20,8 @@ pub(super) struct Brings<'a> {
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
     pub(super) failure: Option<(&'a AttemptFailure, AfterFailure)>,
+    /// Why a leaf was cancelled, in the words of whoever did it.
+    pub(super) reason: Option<&'a ErrorText>,
 }
 
 /// What a claim writes.
@@ -78,15 +80,27 @@ impl Write<'_> {
                 brings.output.map(Json::as_str),
                 brings.failure.map(|(failure, _)| failure.text()).as_ref().map(ErrorText::as_str),
                 task.lost.map(lost_code),
+                matches!(signal, Signal::Revive | Signal::Reopen),
             ],
         )?;
         let (run, key) = (task.place.run, Some(task.key));
-        if let Some((failure, after)) = brings.failure {
-            event_log::record(tx, run, key, now, &EventBody::failed(failure, after))?;
-        } else {
-            event_log::record_transition(tx, run, key, now, (task.shape, signal))?;
+        match (brings.failure, brings.reason) {
+            (Some((failure, after)), _) => {
+                event_log::record(tx, run, key, now, &EventBody::failed(failure, after))?;
+            }
+            (None, Some(reason)) => {
+                let body = EventBody::TaskCancelled { reason: Some(reason.clone()) };
+                event_log::record(tx, run, key, now, &body)?;
+            }
+            (None, None) => event_log::record_transition(tx, run, key, now, (task.shape, signal))?,
+        }
+        if task.shape == Shape::Parent {
+            ledger.parent_moved(task.key, task.state);
         }
         ledger.count(tx, task.place, now, Some(before), task.subject())?;
+        if task.place.is_join && task.subject().is_settled() {
+            self.join_ended(task.place)?;
+        }
         Ok(())
     }
 
@@ -104,7 +118,7 @@ impl Write<'_> {
             failed,
         };
         let after = after_failure(failure, self.now, jitter.chance(task.id));
-        self.transit(task, Signal::Fail, Brings { output: None, failure: Some((failed, after)) })
+        self.transit(task, Signal::Fail, Brings { failure: Some((failed, after)), ..Brings::default() })
     }
 
     /// Fails an attempt of a task that the transaction knows to be RUNNING.
@@ -126,10 +140,25 @@ impl Write<'_> {
         signal: Signal,
         lease: Option<Lease>,
     ) -> Result<(), Fault> {
+        let Some(before) = tasks.first().map(TaskRow::subject) else { return Ok(()) };
+        self.write_leaves(tasks, signal, lease)?;
+        for of_one_run in tasks.chunk_by(|one, next| one.place.run == next.place.run) {
+            let keys = of_one_run.iter().map(|task| task.key);
+            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;
+        }
+        self.count_leaves(tasks, before)
+    }
+
+    /// Writes the rows of leaves that are in the same state and go the same way; their events and numbers are to follow.
+    pub(super) fn write_leaves(
+        &mut self,
+        tasks: &mut [TaskRow],
+        signal: Signal,
+        lease: Option<Lease>,
+    ) -> Result<(), Fault> {
         let Some(first) = tasks.first() else { return Ok(()) };
-        let before = first.subject();
-        let state =
-            transition(before, signal).map_err(|illegal| bad_row("task", first.key, &illegal.to_string()))?;
+        let state = transition(first.subject(), signal)
+            .map_err(|illegal| bad_row("task", first.key, &illegal.to_string()))?;
         for task in tasks.iter_mut() {
             task.state = state;
             task.due_at = None;
@@ -139,7 +168,7 @@ impl Write<'_> {
         }
         // The same signal keeps what is known of all of them, or of none.
         let keeps_lost = tasks.iter().any(|task| task.lost.is_some());
-        let (tx, ledger, now) = self.parts();
+        let (tx, _, now) = self.parts();
         tx.run(
             UPDATE_LEAVES,
             params![
@@ -152,13 +181,18 @@ impl Write<'_> {
                 keeps_lost,
             ],
         )?;
-        for of_one_run in tasks.chunk_by(|one, next| one.place.run == next.place.run) {
-            let keys = of_one_run.iter().map(|task| task.key);
-            event_log::record_leaves(tx, of_one_run[0].place.run, keys, now, signal)?;
-        }
+        Ok(())
+    }
+
+    /// Counts leaves that went the same way, and decides the families of those that are joins.
+    pub(super) fn count_leaves(&mut self, tasks: &[TaskRow], before: Subject) -> Result<(), Fault> {
+        let (tx, ledger, now) = self.parts();
         for siblings in tasks.chunk_by(|one, next| one.place == next.place) {
             let moved = Moved { before: Some(before), after: siblings[0].subject(), count: siblings.len() };
             ledger.count_many(tx, siblings[0].place, now, moved)?;
+        }
+        for join in tasks.iter().filter(|task| task.place.is_join && task.subject().is_settled()) {
+            self.join_ended(join.place)?;
         }
         Ok(())
     }
@@ -177,8 +211,8 @@ impl TransitError {
 
 /// One statement for every transition of a task.
 pub(super) const UPDATE: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = ?4, \
-    attempt = ?5, retry_count = ?6, lease_until = NULL, holder = NULL, output = coalesce(?7, output), \
-    last_error = coalesce(?8, last_error), lost = ?9 WHERE key = ?1";
+    attempt = ?5, retry_count = ?6, lease_until = NULL, holder = NULL, \
+    output = CASE WHEN ?10 THEN NULL ELSE coalesce(?7, output) END, last_error = coalesce(?8, last_error), lost = ?9 WHERE key = ?1";
 
 /// One for the same transition of many leaves.
 pub(super) const UPDATE_LEAVES: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = NULL, \

@@ -73,8 +73,8 @@ const HELD_FROM_OUTSIDE: &str = "SELECT id FROM conductor_tasks INDEXED BY condu
 const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
         WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 2, 3) AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 2, 3, 4) AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
         WHERE due_at IS NOT NULL AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) \
-        AND (sealed = 0 OR (children = fanout AND open_children = 0)))";
+        AND (wants IS NOT NULL OR (sealed = 0 AND mark IS NULL)))";

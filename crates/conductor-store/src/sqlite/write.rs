@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::sql::{fault, no_connection};
 use super::{OpenError, SqliteStore, open};
-use crate::{AppendError, Fault, SealError, SubmitError};
+use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -103,7 +103,7 @@ macro_rules! maybe_fault {
     )*};
 }
 
-maybe_fault!(SubmitError, AppendError, SealError);
+maybe_fault!(SubmitError, AppendError, SealError, CancelError, ReviveError);
 
 impl Write<'_> {
     /// The connection inside the transaction.

@@ -35,7 +35,11 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
     let mut tasks = 0;
     for run in store.runs(None, 1000).unwrap().items {
         let told = replay.runs[&run.id];
-        assert_eq!((told.state, told.numbers, told.tally), (run.state, run.numbers, run.tally), "{run:?}");
+        assert_eq!(
+            (told.state, told.standing.numbers, told.tally),
+            (run.state, run.numbers, run.tally),
+            "{run:?}"
+        );
         let mut after = None;
         loop {
             let page = store.tasks(run.id, TaskFilter::default(), after, 1000).unwrap();
@@ -43,7 +47,7 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
                 let told = replay.tasks[&task.id];
                 assert_eq!(told.run, task.run);
                 assert_eq!((told.parent, told.index), (task.parent, task.index), "{task:?}");
-                assert_eq!((told.state, told.numbers), (task.state, task.numbers), "{task:?}");
+                assert_eq!((told.state, told.numbers()), (task.state, task.numbers), "{task:?}");
                 assert_eq!((told.attempt, told.retry_count), (task.attempt, task.retry_count), "{task:?}");
                 assert_eq!(told.retry_due, task.subject().retry_due, "{task:?}");
             }

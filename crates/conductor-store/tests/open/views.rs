@@ -141,7 +141,9 @@ fn every_run_and_event_shows_what_the_query_returns() {
     let expected: Vec<Vec<Value>> = events
         .iter()
         .map(|event| {
+            // What says nothing is not stored.
             let payload = serde_json::to_value(&event.body).unwrap().get("payload").cloned();
+            let payload = payload.filter(|payload| *payload != json!({}));
             vec![
                 format!("{:026}", event.seq).into(),
                 event.run.to_string().into(),

@@ -194,7 +194,8 @@ impl Core {
         self.ahead.turn_over(now);
     }
 
-    /// Carries out one of each step that moves work on: rescue, retry, promote, fan out, aggregate.
+    /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
+    /// aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
         let (store, source) = (&*self.store, &*self.source);
         let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
@@ -208,6 +209,8 @@ impl Core {
         let step = Step { scope: Scope::All, now: source.now(), limit: ROWS_PER_STEP };
         stepped.more |= store.retry(&step)?.tasks > 0;
         stepped.more |= store.promote(&step)?.tasks > 0;
+        stepped.more |= store.expire(&step)?.runs > 0;
+        stepped.more |= store.sweep(&step)?.more;
         let fan_out = FanOut { scope: Scope::All, now: step.now, ids: source.ids(ROWS_PER_STEP) };
         stepped.more |= store.fan_out(&fan_out)?.children > 0;
         let decided = store.aggregate(&step)?;

@@ -2,10 +2,10 @@
 
 use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use conductor_store::{
-    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
-    Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError, Submitted,
-    TaskFilter, Waits,
+    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, Expired, FanOut,
+    FannedOut, Fault, Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue,
+    Rescued, Retried, Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError,
+    Submitted, Swept, TaskFilter, Waits,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -101,6 +101,14 @@ impl Store for Meddler {
 
     fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
         self.through("promote", |store| store.promote(step))
+    }
+
+    fn sweep(&self, step: &Step) -> Result<Swept, Fault> {
+        self.through("sweep", |store| store.sweep(step))
+    }
+
+    fn expire(&self, step: &Step) -> Result<Expired, Fault> {
+        self.through("expire", |store| store.expire(step))
     }
 
     fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {

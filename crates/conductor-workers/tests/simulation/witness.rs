@@ -132,6 +132,8 @@ impl Store for Witness {
         aggregate(step: &Step) -> Result<Aggregated, Fault>;
         retry(step: &Step) -> Result<Retried, Fault>;
         promote(step: &Step) -> Result<Promoted, Fault>;
+        sweep(step: &Step) -> Result<Swept, Fault>;
+        expire(step: &Step) -> Result<Expired, Fault>;
         enlist(request: &Enlist) -> Result<Presence, Fault>;
     }
 

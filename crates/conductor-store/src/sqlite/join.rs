@@ -1,0 +1,92 @@
+//! What runs after the children: a join comes into being, or is run again, and its end decides its family.
+
+use super::aggregate::{decide_parent, decide_run};
+use super::create::Columns;
+use super::event_log;
+use super::ledger::{Moved, Place};
+use super::rows::bad_row;
+use super::sql::{Sql, id_blob};
+use super::task_row::TaskRow;
+use super::transit::Brings;
+use super::write::Write;
+use crate::Fault;
+use conductor_model::{EventBody, NewJoin, Policy, Shape, Signal, State, Subject, TaskId};
+use rusqlite::{Connection, params};
+
+impl Write<'_> {
+    /// Notes the join that a run (`parent` 0) or a parent will have.
+    pub(super) fn plan_join(&self, place: Place, id: TaskId, join: &NewJoin) -> Result<(), Fault> {
+        let kind = super::create::kind_key(self.tx(), join.kind.as_str())?;
+        let backoff = super::create::backoff_text(join.backoff)?;
+        let id = id_blob(id.as_u128());
+        let retries = join.max_retries.get();
+        let params = params![place.run, place.parent, id, kind, retries, backoff, join.timeout_ms];
+        self.tx().run(INSERT_JOIN, params)?;
+        Ok(())
+    }
+
+    /// Makes the join of a family ready: its children are settled, and its policy is satisfied.
+    pub(super) fn begin_join(&mut self, family: Place, parent: Option<TaskId>) -> Result<(), Fault> {
+        if let Some(mut join) = TaskRow::join_of(self.tx(), family)? {
+            // One that ended in an earlier life of its family is run again.
+            let revived = self.transit(&mut join, Signal::Revive, Brings::default());
+            return revived.map_err(|error| error.in_step(join.key));
+        }
+        let place = Place { is_join: true, ..family };
+        let (tx, ledger, now) = self.parts();
+        let key = insert(tx, family, now.as_millis())?;
+        let body =
+            EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, joins: false };
+        event_log::record(tx, family.run, Some(key), now, &body)?;
+        let pending = Subject { shape: Shape::Leaf, state: State::Pending, retry_due: false };
+        ledger.count_many(tx, place, now, Moved { before: None, after: pending, count: 1 })
+    }
+
+    /// The join at this place is settled, which decides its family.
+    pub(super) fn join_ended(&mut self, place: Place) -> Result<(), Fault> {
+        if place.parent == 0 { decide_run(self, place.run) } else { decide_parent(self, place.parent) }
+            .map(|_| ())
+    }
+}
+
+/// Inserts the task of the join of a family; its row key.
+fn insert(tx: &Connection, family: Place, now: i64) -> Result<i64, Fault> {
+    let planned = tx.first(SELECT_PLANNED, params![family.run, family.parent], |row| {
+        let id = TaskId::from_u128(super::rows::id(row, 0)?);
+        let backoff: Option<String> = row.get(3)?;
+        let name: String = row.get(5)?;
+        Ok((id, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, backoff, row.get::<_, Option<u32>>(4)?, name))
+    })?;
+    let Some((id, kind, max_retries, backoff, timeout_ms, kind_name)) = planned else {
+        return Err(bad_row("run", family.run, "the plan of a join is missing"));
+    };
+    let priority =
+        tx.first("SELECT priority FROM conductor_tasks WHERE key = ?1", [family.parent], |row| {
+            row.get::<_, i16>(0)
+        })?;
+    let columns = Columns {
+        id,
+        run: family.run,
+        parent: family.parent,
+        ordinal: 0,
+        kind,
+        priority: priority.unwrap_or(0),
+        now,
+        due_at: None,
+        max_retries,
+        timeout_ms,
+        numbers: None,
+        // Below a parent its name is derived, like that of any child; the join of a run is named after its kind.
+        name: (family.parent == 0).then_some(kind_name.as_str()),
+        backoff: backoff.as_deref(),
+        policy: None,
+        joins: false,
+    };
+    columns.insert(tx, None)
+}
+
+const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, task, id, kind, max_retries, backoff, timeout_ms) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const SELECT_PLANNED: &str = "SELECT j.id, j.kind, j.max_retries, j.backoff, j.timeout_ms, k.name \
+    FROM conductor_joins j JOIN conductor_kinds k ON k.key = j.kind WHERE j.run = ?1 AND j.task = ?2";

@@ -1,0 +1,42 @@
+//! Whether something above a task is marked, so that nothing below it may begin.
+
+use super::ledger::Place;
+use super::sql::Sql;
+use super::write::Write;
+use crate::Fault;
+use std::collections::HashMap;
+
+/// What is known of the marks of parents and runs: each is read once.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// By parent: whether it, or anything above it, is marked.
+    parents: HashMap<i64, bool>,
+}
+
+impl Marks {
+    /// Whether something above this place is marked.
+    pub(super) fn is_doomed(&mut self, write: &mut Write<'_>, place: Place) -> Result<bool, Fault> {
+        let (tx, ledger, _) = write.parts();
+        let (mut parent, mut climbed) = (place.parent, Vec::new());
+        let is_doomed = loop {
+            if parent == 0 {
+                break ledger.run(tx, place.run)?.head.standing.mark.is_some();
+            }
+            if let Some(known) = self.parents.get(&parent) {
+                break *known;
+            }
+            climbed.push(parent);
+            let row = tx.first(SELECT_MARK, [parent], |row| Ok((row.get(0)?, row.get::<_, bool>(1)?)))?;
+            // Whose parent is gone is below nothing that could be marked.
+            let (above, stored) = row.unwrap_or((0, false));
+            if ledger.known_mark(parent).map_or(stored, |mark| mark.is_some()) {
+                break true;
+            }
+            parent = above;
+        };
+        self.parents.extend(climbed.into_iter().map(|parent| (parent, is_doomed)));
+        Ok(is_doomed)
+    }
+}
+
+const SELECT_MARK: &str = "SELECT parent, mark IS NOT NULL FROM conductor_tasks WHERE key = ?1";
