@@ -4,7 +4,7 @@ mod cost;
 
 use super::{
     SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
-    query, report, rescue, retry, submit, task_row, transit,
+    query, report, rescue, retry, submit, submit_in, task_row, transit,
 };
 use crate::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
@@ -227,7 +227,10 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
         store.retry_metrics(scope)?;
     }
     store.summary(run, Watch::at(now))?;
-    Ok(())
+    let mut writer = store.lock_writer();
+    let tx = writer.as_mut().ok_or("no writer")?.transaction()?;
+    submit_in(&tx, &Submit::new(RunDraft::new().check()?, &source))?;
+    Ok(tx.rollback()?)
 }
 
 /// Works on leaves by claims, in every way.
