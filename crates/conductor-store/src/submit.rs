@@ -52,6 +52,12 @@ pub enum SubmitError {
     /// The block of ids is too small.
     #[error("the submission needs more ids than the {0} that it was given")]
     TooFewIds(u32),
+    /// The caller's connection does not lead to tables that this program can write.
+    #[error("nothing can be submitted through this connection: {why}")]
+    UnfitConnection {
+        /// Why, and what to do about it.
+        why: String,
+    },
     /// The store could not do it.
     #[error(transparent)]
     Fault(#[from] Fault),

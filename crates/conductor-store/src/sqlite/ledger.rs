@@ -153,9 +153,9 @@ impl Ledger {
         }
     }
 
-    /// The mark of a parent, if this transaction knows it.
-    pub(super) fn known_mark(&self, key: i64) -> Option<Option<Mark>> {
-        self.parents.get(&key).map(|entered| entered.row.head.standing.mark)
+    /// Whether a parent is marked, if this transaction knows it.
+    pub(super) fn is_marked(&self, key: i64) -> Option<bool> {
+        self.parents.get(&key).map(|entered| entered.row.head.standing.mark.is_some())
     }
 
     /// Marks the head of the family at this place.

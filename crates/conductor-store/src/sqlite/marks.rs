@@ -29,7 +29,7 @@ impl Marks {
             let row = tx.first(SELECT_MARK, [parent], |row| Ok((row.get(0)?, row.get::<_, bool>(1)?)))?;
             // Whose parent is gone is below nothing that could be marked.
             let (above, stored) = row.unwrap_or((0, false));
-            if ledger.known_mark(parent).map_or(stored, |mark| mark.is_some()) {
+            if ledger.is_marked(parent).unwrap_or(stored) {
                 break true;
             }
             parent = above;

@@ -33,6 +33,7 @@ mod seal;
 mod settle;
 mod sql;
 mod submit;
+mod submit_in;
 mod sweep;
 mod task_row;
 #[cfg(test)]
@@ -41,7 +42,10 @@ mod transit;
 mod waits;
 mod write;
 
-pub use open::{OpenError, SqliteOptions, Synchronous};
+pub use open::{OpenError, SqliteOptions, Synchronous, install_into};
+/// The SQLite library of this store: a program that calls [`install_into`] and [`submit_in`] needs the same one.
+pub use rusqlite;
+pub use submit_in::submit_in;
 
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
@@ -95,6 +99,18 @@ impl SqliteStore {
         let path = open::locate(path.as_ref())?;
         let writer = open::file(&path, &options)?;
         Ok(Self::of(Some(path), options, writer))
+    }
+
+    /// Opens a database of the caller's own, into which [`install_into`] has put our tables.
+    ///
+    /// Tables of ours that an earlier version made are brought up to date. Nothing else of the database is touched: no
+    /// views are made, and it must be in WAL mode already. Engines leave small files beside it while they live.
+    ///
+    /// # Errors
+    /// [`OpenError`]: among others [`OpenError::NotInstalled`] and [`OpenError::NotInWalMode`]; a file that is refused
+    /// keeps its bytes.
+    pub fn open_installed(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, SqliteOptions::default().installed(true))
     }
 
     /// Opens a database in memory, which goes with the store: for tests.

@@ -128,16 +128,13 @@ fn revive_all(
 ) -> Result<Revived, ReviveError> {
     let mut subtree = Subtree::of(write.tx(), below)?.ok_or(ReviveError::Unknown(below))?;
     let mut revived = Revived::default();
-    let mut place = match after {
-        Some(id) => {
-            let task = TaskRow::by_id(write.tx(), id)?.filter(|task| task.place.run == subtree.run);
-            let task = task.ok_or(ReviveError::Unknown(ParentId::Task(id)))?;
-            (task.place.parent, i64::from(task.ordinal))
-        }
-        None => {
-            revive_head(write, &subtree, which, &mut revived)?;
-            (subtree.root, -1)
-        }
+    let mut place = if let Some(id) = after {
+        let task = TaskRow::by_id(write.tx(), id)?.filter(|task| task.place.run == subtree.run);
+        let task = task.ok_or(ReviveError::Unknown(ParentId::Task(id)))?;
+        (task.place.parent, i64::from(task.ordinal))
+    } else {
+        revive_head(write, &subtree, which, &mut revived)?;
+        (subtree.root, -1)
     };
     for _ in 0..limit {
         let params = params![subtree.run, place.0, place.1];
@@ -206,8 +203,9 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<
     // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
     // revived here, for while it is open nothing below its head could be.
     let numbers = ledger.head(tx, task.place)?.standing.numbers;
-    Ok(!(numbers.failed > 0 && which.includes(State::Failed))
-        && !(numbers.cancelled > 0 && which.includes(State::Cancelled)))
+    let has_failed = numbers.failed > 0 && which.includes(State::Failed);
+    let was_cancelled = numbers.cancelled > 0 && which.includes(State::Cancelled);
+    Ok(!has_failed && !was_cancelled)
 }
 
 /// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below

@@ -19,7 +19,11 @@ impl SqliteStore {
     }
 }
 
-fn submit(write: &mut Write<'_>, run: &NewRun, mut ids: IdBlock) -> Result<Submitted, SubmitError> {
+pub(super) fn submit(
+    write: &mut Write<'_>,
+    run: &NewRun,
+    mut ids: IdBlock,
+) -> Result<Submitted, SubmitError> {
     if let Some(key) = run.idempotency_key()
         && let Some(earlier) = submitted_under(write, key, run)?
     {

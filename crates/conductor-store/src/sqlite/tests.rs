@@ -4,7 +4,7 @@ mod cost;
 
 use super::{
     SqliteStore, aggregate, children, claim, create, event_log, expire, fan_out, lease, ledger, monitor,
-    promote, query, report, rescue, retry, submit, sweep, task_row, transit,
+    promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
 };
 use crate::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
@@ -46,31 +46,6 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
             "runs to decide",
             aggregate::RUNS_TO_DECIDE,
             "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "runs to sweep",
-            sweep::RUNS_TO_SWEEP,
-            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "parents to sweep",
-            sweep::PARENTS_TO_SWEEP,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
-        ),
-        (
-            "children to sweep",
-            task_row::SELECT_CHILDREN,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)",
-        ),
-        (
-            "what is to be revived",
-            task_row::SELECT_NEXT,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
-        ),
-        (
-            "runs whose deadline passed",
-            expire::EXPIRED,
-            "SEARCH conductor_runs USING INDEX conductor_runs_deadline (deadline>? AND deadline<?)",
         ),
         (
             "retries that are due",
@@ -132,6 +107,46 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
             "the events of a run",
             &events_of_run,
             "SEARCH e USING INDEX conductor_events_run (run=? AND rowid>?)",
+        ),
+    ];
+    for (what, sql, expected) in statements {
+        let plan = plan(connection, sql);
+        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
+        let bad = plan.iter().find(|line| line.contains("SCAN") || line.contains("TEMP B-TREE"));
+        assert_eq!(bad, None, "{what}: {plan:#?}");
+    }
+}
+
+#[test]
+fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let connection = writer.as_ref().unwrap();
+    let statements = [
+        (
+            "runs to sweep",
+            sweep::RUNS_TO_SWEEP,
+            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            "parents to sweep",
+            sweep::PARENTS_TO_SWEEP,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
+        ),
+        (
+            "children to sweep",
+            task_row::SELECT_CHILDREN,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)",
+        ),
+        (
+            "what is to be revived",
+            task_row::SELECT_NEXT,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
+        ),
+        (
+            "runs whose deadline passed",
+            expire::EXPIRED,
+            "SEARCH conductor_runs USING INDEX conductor_runs_deadline (deadline>? AND deadline<?)",
         ),
     ];
     for (what, sql, expected) in statements {
@@ -252,7 +267,10 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
         store.retry_metrics(scope)?;
     }
     store.summary(run, Watch::at(now))?;
-    Ok(())
+    let mut writer = store.lock_writer();
+    let tx = writer.as_mut().ok_or("no writer")?.transaction()?;
+    submit_in(&tx, &Submit::new(RunDraft::new().check()?, &source))?;
+    Ok(tx.rollback()?)
 }
 
 /// Works on leaves by claims, in every way.

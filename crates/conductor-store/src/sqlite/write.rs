@@ -5,11 +5,11 @@ use super::sql::{fault, no_connection};
 use super::{OpenError, SqliteStore, open};
 use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
 use conductor_model::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-/// One intent: one transaction that took the write lock at its beginning.
+/// One intent, inside a transaction that has the write lock.
 pub(super) struct Write<'c> {
-    tx: Transaction<'c>,
+    tx: &'c Connection,
     /// The numbers of the parents and runs that this transaction touches.
     pub(super) ledger: Ledger,
     /// The moment of the intent.
@@ -68,16 +68,27 @@ fn transact<T, E: MaybeFault>(
     intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let mut write = Write { tx, ledger: Ledger::default(), now };
     // An intent that fails is rolled back when its transaction is dropped.
-    let value = intent(&mut write)?;
-    let Write { tx, ledger, now } = write;
-    ledger.flush(&tx, now)?;
+    let value = carry_out(&tx, now, intent)?;
     tx.commit().map_err(|error| match fault(error) {
         // Nothing was written yet when SQLite could not get its lock.
         busy @ Fault::Busy(_) => busy,
         other => Fault::CommitUnknown(Box::new(other)),
     })?;
+    Ok(value)
+}
+
+/// Carries out one intent inside a transaction that somebody else commits: everything that `intent` writes, and the
+/// numbers that follow. What was written before an error is for that somebody to roll back.
+pub(super) fn carry_out<T, E: MaybeFault>(
+    tx: &Connection,
+    now: Timestamp,
+    intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut write = Write { tx, ledger: Ledger::default(), now };
+    let value = intent(&mut write)?;
+    let Write { ledger, .. } = write;
+    ledger.flush(tx, now)?;
     Ok(value)
 }
 
@@ -108,11 +119,11 @@ maybe_fault!(SubmitError, AppendError, SealError, CancelError, ReviveError);
 impl Write<'_> {
     /// The connection inside the transaction.
     pub(super) fn tx(&self) -> &Connection {
-        &self.tx
+        self.tx
     }
 
     /// The connection and the ledger, both to be changed.
     pub(super) fn parts(&mut self) -> (&Connection, &mut Ledger, Timestamp) {
-        (&self.tx, &mut self.ledger, self.now)
+        (self.tx, &mut self.ledger, self.now)
     }
 }

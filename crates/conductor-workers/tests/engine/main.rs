@@ -7,6 +7,7 @@ mod context;
 mod desk;
 mod faults;
 mod handlers;
+mod installed;
 mod leases;
 mod meddler;
 mod settling;

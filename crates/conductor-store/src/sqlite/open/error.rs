@@ -1,4 +1,4 @@
-//! Why a database was not opened.
+//! Why a database was not opened, or not installed into.
 
 use crate::Fault;
 use rusqlite::ErrorCode;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The database was not opened.
+/// The database was not opened, or nothing was installed into it.
 ///
 /// A file that is refused for what it is or holds keeps its bytes, and no lock or log of ours is left beside it. If
 /// the log of a killed program was there, SQLite's index of that log (`-shm`) may be new.
@@ -70,6 +70,70 @@ pub enum OpenError {
         path: PathBuf,
         /// What it holds that is neither ours nor the original's.
         found: Vec<String>,
+    },
+    /// The database is the caller's own, and our tables are guests in it.
+    #[error(
+        "{path} is a database of somebody's own, into which Origin Conductor was installed; open it with `SqliteStore::open_installed`"
+    )]
+    Installed {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no database, or one into which nothing was installed.
+    #[error(
+        "{path} is no database into which Origin Conductor was installed; call `install_into` with a connection to it first"
+    )]
+    NotInstalled {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is Origin Conductor's own, where nothing is to be installed.
+    #[error(
+        "{path} is a file of Origin Conductor's own; open it with `SqliteStore::open`, nothing is to be installed into it"
+    )]
+    OwnFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Names that are kept for our tables belong to something else.
+    #[error(
+        "{path} holds something else under names that are kept for Origin Conductor: {}; rename it, or install into another database",
+        listed(found)
+    )]
+    Taken {
+        /// The path.
+        path: PathBuf,
+        /// These names.
+        found: Vec<String>,
+    },
+    /// Temporary tables or views of the connection stand before ours.
+    #[error(
+        "the connection to {path} has something temporary under names that are kept for Origin Conductor: {}; drop it, or use another connection",
+        listed(found)
+    )]
+    Shadowed {
+        /// The path.
+        path: PathBuf,
+        /// These names.
+        found: Vec<String>,
+    },
+    /// A transaction is open on the connection.
+    #[error(
+        "nothing can be installed into {path} while a transaction is open on the connection; commit it or roll it back first"
+    )]
+    InTransaction {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The caller's database has no write-ahead log, and whether it gets one is the caller's to say.
+    #[error(
+        "{path} is in journal mode `{mode}`, and the store reads and writes at the same time, which needs a write-ahead log; run `PRAGMA journal_mode = WAL` on it once"
+    )]
+    NotInWalMode {
+        /// The path.
+        path: PathBuf,
+        /// The journal mode that it has instead.
+        mode: String,
     },
     /// The file was written by a newer version.
     #[error(
@@ -211,7 +275,7 @@ impl OpenError {
 }
 
 /// Some names in one line, the first five of them.
-fn listed(names: &[String]) -> String {
+pub(in crate::sqlite) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     shown.join(", ") + &and_more(names.len().saturating_sub(SHOWN))

@@ -1,7 +1,7 @@
 //! The migrations, and the table that remembers which of them a file has seen.
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Transaction};
 use std::sync::{LazyLock, OnceLock};
 
 mod embedded {
@@ -57,7 +57,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<HistoryRow>> {
 
 fn judge(rows: &[HistoryRow]) -> History {
     let known = migrations();
-    let newest = known.last().map_or(0, |migration| i64::from(migration.version()));
+    let newest = newest();
     if let Some(found) = rows.iter().filter_map(|row| row.0).find(|version| *version > newest) {
         return History::Newer { found, known: newest };
     }
@@ -123,6 +123,50 @@ fn objects_by_migration() -> rusqlite::Result<Vec<Vec<String>>> {
         objects.push(names.collect::<rusqlite::Result<_>>()?);
     }
     Ok(objects)
+}
+
+/// The version of the newest schema that this program knows.
+pub(in crate::sqlite) fn newest() -> i64 {
+    migrations().last().map_or(0, |migration| i64::from(migration.version()))
+}
+
+/// What failed: SQLite, or refinery.
+pub(super) enum MigrateError {
+    Sqlite(rusqlite::Error),
+    Refinery(refinery::Error),
+}
+
+impl From<rusqlite::Error> for MigrateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<refinery::Error> for MigrateError {
+    fn from(error: refinery::Error) -> Self {
+        Self::Refinery(error)
+    }
+}
+
+/// Runs the migrations that are missing after the first `applied` inside a transaction, the history included.
+///
+/// refinery begins transactions of its own. So it writes the history in memory, and what it wrote there is carried over.
+pub(super) fn migrate_inside(tx: &Transaction<'_>, applied: usize) -> Result<(), MigrateError> {
+    let mut memory = Connection::open_in_memory()?;
+    migrate(&mut memory)?;
+    if applied == 0 {
+        let table = format!("SELECT sql FROM sqlite_schema WHERE name = '{TABLE}'");
+        tx.execute_batch(&memory.query_row(&table, [], |row| row.get::<_, String>(0))?)?;
+    }
+    let remember =
+        format!("INSERT INTO {TABLE} (version, name, applied_on, checksum) VALUES (?1, ?2, ?3, ?4)");
+    for (migration, (version, [name, applied_on, checksum])) in
+        migrations().iter().zip(rows(&memory)?).skip(applied)
+    {
+        tx.execute_batch(migration.sql().unwrap_or_default())?;
+        tx.execute(&remember, rusqlite::params![version, name, applied_on, checksum])?;
+    }
+    Ok(())
 }
 
 /// Runs the migrations that are missing, all in one transaction.

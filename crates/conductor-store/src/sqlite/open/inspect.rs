@@ -2,7 +2,7 @@
 
 use super::history::{self, History};
 use super::views::{self, View};
-use super::{OpenError, adopt};
+use super::{OpenError, adopt, install};
 use rusqlite::{Connection, Transaction};
 use std::collections::HashMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) enum Next {
 }
 
 /// What stands in a file: the type and the statement of everything by its name.
-struct Schema(HashMap<String, Object>);
+pub(super) struct Schema(HashMap<String, Object>);
 
 struct Object {
     kind: String,
@@ -36,7 +36,7 @@ struct Object {
 }
 
 impl Schema {
-    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut statement = connection.prepare(
             "SELECT name, type, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
         )?;
@@ -45,12 +45,16 @@ impl Schema {
         objects.collect::<rusqlite::Result<_>>().map(Self)
     }
 
-    fn is(&self, name: &str, kind: &str) -> bool {
+    pub(super) fn is(&self, name: &str, kind: &str) -> bool {
         self.0.get(name).is_some_and(|object| object.kind == kind)
     }
 
     fn has_tables(&self, names: [&str; 3]) -> bool {
         names.iter().all(|name| self.is(name, "table"))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// What is no index and not one of these tables, in the order of the names.
@@ -71,6 +75,9 @@ impl Schema {
 pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let schema = Schema::read(snapshot).map_err(sqlite)?;
+    if install::is_guest(&schema) {
+        return Err(OpenError::Installed { path: path.into() });
+    }
     if schema.is(history::TABLE, "table") {
         return ours(path, snapshot, &schema);
     }
@@ -96,20 +103,7 @@ pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, O
 fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let damaged = |what| Err(OpenError::Damaged { path: path.into(), what });
-    let applied = match history::read(connection).map_err(sqlite)? {
-        History::Applied(applied) => applied,
-        History::Newer { found, known } => {
-            return Err(OpenError::Newer { path: path.into(), found, known });
-        }
-        History::Divergent(what) => return Err(OpenError::Divergent { path: path.into(), what }),
-    };
-    if applied == 0 && schema.is("conductor_runs", "table") {
-        return damaged(format!("its table `{}` is empty", history::TABLE));
-    }
-    let expected = history::objects_after(applied).map_err(sqlite)?;
-    if let Some(lost) = expected.iter().find(|name| !schema.0.contains_key(*name)) {
-        return damaged(format!("`{lost}` is missing"));
-    }
+    let applied = applied(path, connection, schema)?;
     let views = views::all();
     if let Some(taken) = views.iter().find(|view| schema.is(view.name, "table")) {
         return damaged(format!("a table `{0}` stands where the view `{0}` belongs", taken.name));
@@ -126,6 +120,27 @@ fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, O
     let current = |view: &View| schema.0.get(view.name).and_then(|it| it.sql.as_ref()) == Some(&view.sql);
     let stale: Vec<_> = views.iter().filter(|view| !current(view)).cloned().collect();
     Ok(if stale.is_empty() { Next::Nothing } else { Next::MakeViews(stale) })
+}
+
+/// How many migrations a file has seen whose history says that it is ours; what they made must be there.
+pub(super) fn applied(path: &Path, connection: &Connection, schema: &Schema) -> Result<usize, OpenError> {
+    let sqlite = |error| OpenError::of_sqlite(path, error);
+    let damaged = |what| Err(OpenError::Damaged { path: path.into(), what });
+    let applied = match history::read(connection).map_err(sqlite)? {
+        History::Applied(applied) => applied,
+        History::Newer { found, known } => {
+            return Err(OpenError::Newer { path: path.into(), found, known });
+        }
+        History::Divergent(what) => return Err(OpenError::Divergent { path: path.into(), what }),
+    };
+    if applied == 0 && schema.is("conductor_runs", "table") {
+        return damaged(format!("its table `{}` is empty", history::TABLE));
+    }
+    let expected = history::objects_after(applied).map_err(sqlite)?;
+    if let Some(lost) = expected.iter().find(|name| !schema.0.contains_key(*name)) {
+        return damaged(format!("`{lost}` is missing"));
+    }
+    Ok(applied)
 }
 
 /// A file whose adoption was interrupted before it had tables of ours.

@@ -1,17 +1,22 @@
 //! Opens databases: makes them, brings them up to date, adopts those of the original, refuses what is none of ours.
+//! Databases of the caller's own go another way: [`install`].
 //!
 //! A file that needs nothing is opened without a write, under a shared lock. For all others, opening is a loop under
 //! an exclusive lock: [`inspect`] says what the file needs next, that is done, and it is looked at again.
 
 mod adopt;
 mod error;
-mod history;
+pub(super) mod history;
 mod inspect;
+mod install;
 mod options;
 pub(super) mod place;
 mod views;
 
 pub use error::OpenError;
+pub(super) use error::listed;
+pub use install::install_into;
+pub(super) use install::temporary;
 pub use options::{SqliteOptions, Synchronous};
 
 use super::sql::fault;
@@ -34,6 +39,9 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, OpenError> {
 /// The connection that writes to a file, which is made if there is none.
 pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     check_library(rusqlite::version_number())?;
+    if options.installed {
+        return install::open(path, options);
+    }
     if let Some(connection) = current(path, options)? {
         return Ok(connection);
     }

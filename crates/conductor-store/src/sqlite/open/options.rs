@@ -27,6 +27,9 @@ pub struct SqliteOptions {
     pub setup_timeout: Duration,
     /// How many idle connections for readers are kept; 4 by default.
     pub readers: usize,
+    /// Whether the database is the caller's own, with tables of ours that
+    /// [`install_into`](crate::sqlite::install_into) made; no by default.
+    pub installed: bool,
 }
 
 impl Default for SqliteOptions {
@@ -36,6 +39,7 @@ impl Default for SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             setup_timeout: Duration::from_mins(1),
             readers: 4,
+            installed: false,
         }
     }
 }
@@ -61,10 +65,21 @@ impl SqliteOptions {
         Self { readers, ..self }
     }
 
-    /// The busy timeout as SQLite takes it: milliseconds in 31 bits.
-    pub(super) fn patience(&self) -> Duration {
-        self.busy_timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
+    /// The same options for a database of the caller's own, into which we were installed: see
+    /// [`SqliteStore::open_installed`](crate::SqliteStore::open_installed).
+    pub fn installed(self, installed: bool) -> Self {
+        Self { installed, ..self }
     }
+
+    /// The busy timeout as SQLite takes it.
+    pub(super) fn patience(&self) -> Duration {
+        at_most(self.busy_timeout)
+    }
+}
+
+/// A timeout as SQLite takes it: milliseconds in 31 bits.
+pub(super) fn at_most(timeout: Duration) -> Duration {
+    timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
 }
 
 /// How durable a commit is.
