@@ -51,7 +51,7 @@ pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
 pub use enlist::{Enlist, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
-pub use query::{EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
+pub use query::{ChildResult, EventFilter, MAX_PAGE, Page, Results, TaskFilter, Waits, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use revive::{Revivable, Revive, ReviveError, Revived};
 pub use scope::{ParentId, Scope};

@@ -1,6 +1,6 @@
 //! What readers ask for, page by page.
 
-use conductor_model::{Kind, RunId, State, TaskId, Timestamp};
+use conductor_model::{ErrorText, Kind, RunId, State, TaskId, Timestamp};
 
 /// The largest page that a reader gets, whatever it asks for.
 pub const MAX_PAGE: u32 = 1000;
@@ -34,6 +34,30 @@ pub struct EventFilter<'a> {
     pub since: Option<Timestamp>,
     /// Only those before this moment.
     pub until: Option<Timestamp>,
+}
+
+/// Which children's results to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    /// Those of children that SUCCEEDED.
+    Succeeded,
+    /// Those of all others: FAILED, CANCELLED, or still open.
+    Others,
+}
+
+/// What became of a child, as a join reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildResult {
+    /// Its ordinal among its siblings, from 1.
+    pub index: u32,
+    /// The child.
+    pub id: TaskId,
+    /// Its state.
+    pub state: State,
+    /// What came out of it: the text of its JSON, which was checked when it was written; `None` if there is none.
+    pub output: Option<String>,
+    /// Why it last failed.
+    pub error: Option<ErrorText>,
 }
 
 /// What is left of a run waits for, as far as a single look tells.

@@ -21,6 +21,18 @@ pub enum ParentId {
     Run(RunId),
 }
 
+impl From<TaskId> for ParentId {
+    fn from(id: TaskId) -> Self {
+        Self::Task(id)
+    }
+}
+
+impl From<RunId> for ParentId {
+    fn from(id: RunId) -> Self {
+        Self::Run(id)
+    }
+}
+
 impl fmt::Display for ParentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,10 +1,11 @@
 //! A store that several parts of a program share is a store.
 
 use crate::{
-    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
-    EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Monitor, Page, Presence, Promoted, Query,
-    Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal,
-    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
+    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim,
+    Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Monitor, Page, ParentId,
+    Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive,
+    ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError,
+    Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
@@ -112,6 +113,16 @@ impl<S: Query + ?Sized> Query for Arc<S> {
 
     fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
         (**self).children(parent, after, limit)
+    }
+
+    fn results(
+        &self,
+        of: ParentId,
+        which: Results,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page<ChildResult, u32>, Fault> {
+        (**self).results(of, which, after, limit)
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {

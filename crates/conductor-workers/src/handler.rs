@@ -1,5 +1,6 @@
 //! Handlers: functions of the user's, and how they are called.
 
+use crate::children::Children;
 use crate::{Context, TaskError};
 use conductor_model::{AttemptFailure, Json};
 use conductor_store::Ending;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 ///
 /// Implemented for `Fn(I, Context) -> Result<O, TaskError>`, where `I` is read from the task's input and `O` is written as
 /// its output, and with the feature `tokio` for `Fn(I, Context) -> impl Future<Output = Result<O, TaskError>>`. `M` tells
-/// the two apart and is always inferred. A task without an input gives `null`, and so does `{}` if `I` is no
+/// the forms apart and is always inferred. A join's handler takes the [`Children`] in place of an input. A task without an input gives `null`, and so does `{}` if `I` is no
 /// object, which is what the children of a mere number have: `()` or an `Option` reads it.
 #[diagnostic::on_unimplemented(
     message = "this is no handler",
@@ -66,6 +67,35 @@ where
         })))
     }
 }
+
+/// Marks a handler of joins.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct IsJoin<T, O>(std::marker::PhantomData<(T, O)>);
+
+impl<F, T, O> Handler<IsJoin<T, O>> for F
+where
+    F: Fn(Children<T>, Context) -> Result<O, TaskError> + Send + Sync + 'static,
+    T: DeserializeOwned,
+    O: Serialize,
+{
+    fn erased(self) -> Erased {
+        Erased(Call::Plain(Box::new(move |context| {
+            let call = AssertUnwindSafe(|| {
+                ending(Children::of(&context).and_then(|children| self(children, context)))
+            });
+            catch_unwind(call).unwrap_or_else(|panic| panicked(&*panic))
+        })))
+    }
+}
+
+/// Marks handlers that keep their thread until they return.
+#[doc(hidden)]
+pub trait Blocking {}
+
+impl<I, O> Blocking for IsPlain<I, O> {}
+
+impl<T, O> Blocking for IsJoin<T, O> {}
 
 /// Marks an asynchronous handler.
 #[cfg(feature = "tokio")]

@@ -32,23 +32,27 @@ pub mod aggregate;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod attempt;
+mod children;
 mod clock;
 mod context;
 mod engine;
 pub mod fanout;
 mod handler;
 pub mod retry;
+mod revive;
 mod settle_all;
 mod signal;
 mod store;
 mod task_error;
 pub mod testing;
 
+pub use children::{Children, FailedChild};
 pub use context::Context;
 pub use engine::{
     Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, NotSubmitted, RunError, Stopper, Warning,
 };
 pub use handler::Handler;
+pub use revive::revive_all;
 pub use settle_all::{Settled, settle_all};
 pub use store::EngineStore;
 pub use task_error::TaskError;

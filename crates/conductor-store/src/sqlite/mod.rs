@@ -26,6 +26,7 @@ mod promote;
 mod query;
 mod report;
 mod rescue;
+mod results;
 mod retry;
 mod revive;
 mod rows;

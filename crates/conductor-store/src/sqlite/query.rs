@@ -3,8 +3,8 @@
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
-use super::{SqliteStore, page_limit, waits};
-use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter, Waits};
+use super::{SqliteStore, page_limit, results, waits};
+use crate::{ChildResult, EventFilter, Fault, Page, ParentId, Query, Results, Scope, TaskFilter, Waits};
 use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use rusqlite::{Connection, Params, params};
 
@@ -63,6 +63,16 @@ impl Query for SqliteStore {
             let (items, more) = read_tasks(connection, &children_sql(), params, limit)?;
             Ok(page(items, more, |task| task.index))
         })
+    }
+
+    fn results(
+        &self,
+        of: ParentId,
+        which: Results,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page<ChildResult, u32>, Fault> {
+        self.read(|connection| results::page(connection, of, which, after, page_limit(limit)))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
@@ -165,7 +175,7 @@ const TALLY: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0)
     coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
 
 /// How many bytes of inputs and outputs a page of tasks holds, about; each of its tasks may have 2 MiB.
-const BYTES_PER_PAGE: usize = 16 << 20;
+pub(super) const BYTES_PER_PAGE: usize = 16 << 20;
 
 /// Tasks up to one more than fit on the page, and whether there are more.
 fn read_tasks(
@@ -190,7 +200,7 @@ fn read_tasks(
     Ok((tasks, false))
 }
 
-fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
+pub(super) fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
     let sql = "SELECT run, key FROM conductor_tasks WHERE id = ?1";
     connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -24,8 +24,11 @@ use crate::context::Shared;
 use crate::handler::Call;
 use crate::store::EngineStore;
 use ahead::Ahead;
-use conductor_model::{Kind, Run, RunDraft, RunId};
-use conductor_store::{Fault, MAX_PAGE, Source, Submit};
+use conductor_model::{ErrorText, Kind, Run, RunDraft, RunId, TaskId};
+use conductor_store::{
+    Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
+    Source, Submit,
+};
 use coordinator::Coordinator;
 use core::{Core, Settings};
 use mailbox::Mailbox;
@@ -99,6 +102,42 @@ impl Engine {
     /// [`Engine::nudge`] after one.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Cancels a task with all below it, or a run, and says why. What runs is told so through its [`Context`](crate::Context)
+    /// and recorded as CANCELLED.
+    ///
+    /// # Errors
+    /// [`CancelError`]; nothing was written.
+    pub fn cancel(
+        &self,
+        target: impl Into<ParentId>,
+        reason: impl Into<ErrorText>,
+    ) -> Result<Cancelled, CancelError> {
+        let (target, reason) = (target.into(), Some(reason.into()));
+        let cancelled = self.store.cancel(&Cancel { target, reason, now: self.source.now() })?;
+        self.mailbox.nudge();
+        Ok(cancelled)
+    }
+
+    /// Tries one leaf again that failed for good or was cancelled. Exactly what is above it goes on.
+    ///
+    /// # Errors
+    /// [`ReviveError`]; nothing was written.
+    pub fn revive(&self, leaf: TaskId) -> Result<Revived, ReviveError> {
+        let revived = self.store.revive(&Revive::leaf(leaf, self.source.now()))?;
+        self.mailbox.nudge();
+        Ok(revived)
+    }
+
+    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
+    ///
+    /// # Errors
+    /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
+    pub fn revive_all(&self, below: impl Into<ParentId>, which: Revivable) -> Result<Revived, ReviveError> {
+        let revived = crate::revive_all(&*self.store, below, which, &self.source);
+        self.mailbox.nudge();
+        revived
     }
 
     /// Submits a run, and wakes the engine.

@@ -43,7 +43,7 @@ use crate::clock::Monotonic;
 use crate::context::{Context, Shared};
 use crate::engine::ahead::Ahead;
 use crate::engine::core::{Core, Settings};
-use crate::handler::{Handler, IsPlain};
+use crate::handler::{Blocking, Handler};
 use crate::store::EngineStore;
 use crate::{NotSubmitted, RunError};
 use clock::VirtualClock;
@@ -113,7 +113,7 @@ impl Simulation {
     ///
     /// # Panics
     /// When no task can have that kind.
-    pub fn handler<I, O>(self, kind: &str, handler: impl Handler<IsPlain<I, O>>) -> Self {
+    pub fn handler<M: Blocking>(self, kind: &str, handler: impl Handler<M>) -> Self {
         self.with(kind, SimHandler::Real(handler.erased().0))
     }
 

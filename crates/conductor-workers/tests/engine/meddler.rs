@@ -1,12 +1,7 @@
 //! A store that something happens to: calls are counted, held up, or fail.
 
 use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
-use conductor_store::{
-    Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, Expired, FanOut,
-    FannedOut, Fault, Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue,
-    Rescued, Retried, Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError,
-    Submitted, Swept, TaskFilter, Waits,
-};
+use conductor_store::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -136,6 +131,16 @@ impl Store for Meddler {
     }
 }
 
+impl Admin for Meddler {
+    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError> {
+        self.through("cancel", |store| store.cancel(request))
+    }
+
+    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
+        self.through("revive", |store| store.revive(request))
+    }
+}
+
 impl Query for Meddler {
     fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
         self.through("run", |store| store.run(id))
@@ -161,6 +166,16 @@ impl Query for Meddler {
 
     fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
         self.through("children", |store| store.children(parent, after, limit))
+    }
+
+    fn results(
+        &self,
+        of: ParentId,
+        which: Results,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page<ChildResult, u32>, Fault> {
+        self.through("results", |store| store.results(of, which, after, limit))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {

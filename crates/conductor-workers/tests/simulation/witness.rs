@@ -192,6 +192,13 @@ impl Store for Witness {
     }
 }
 
+impl Admin for Witness {
+    pass_on! {
+        cancel(request: &Cancel) -> Result<Cancelled, CancelError>;
+        revive(request: &Revive) -> Result<Revived, ReviveError>;
+    }
+}
+
 impl Query for Witness {
     pass_on! {
         run(id: RunId) -> Result<Option<Run>, Fault>;
@@ -199,6 +206,7 @@ impl Query for Witness {
         task(id: TaskId) -> Result<Option<Task>, Fault>;
         tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
         children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
+        results(of: ParentId, which: Results, after: u32, limit: u32) -> Result<Page<ChildResult, u32>, Fault>;
         events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
         tally(scope: Scope) -> Result<Tally, Fault>;
         pulse() -> Result<u64, Fault>;
