@@ -59,3 +59,6 @@ CREATE TABLE conductor_joins (
     timeout_ms  INTEGER CHECK (timeout_ms BETWEEN 1 AND 604800000),
     PRIMARY KEY (run, task)
 ) STRICT;
+
+-- What an engine handles, as JSON: so that a reader can say why something is not claimed.
+ALTER TABLE conductor_engines ADD COLUMN handles TEXT;

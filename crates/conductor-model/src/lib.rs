@@ -31,6 +31,7 @@
 mod claim;
 mod draft;
 mod event;
+mod explain;
 mod fanout;
 mod fields;
 mod health;
@@ -51,8 +52,9 @@ mod transition;
 pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
 pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
+pub use explain::{Explanation, Reason, Subjected};
 pub use fanout::{Fanout, MAX_FANOUT};
-pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck, StuckReason};
+pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Invalid, Issue, IssueCode};
 pub use join::{JoinDraft, NewJoin};

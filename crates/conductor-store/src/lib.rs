@@ -48,7 +48,7 @@ mod submit;
 pub use append::{Append, AppendError, Appended};
 pub use cancel::{Cancel, CancelError, Cancelled};
 pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
-pub use enlist::{Enlist, Holder, Presence};
+pub use enlist::{Enlist, Handles, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
 pub use query::{ChildResult, EventFilter, MAX_PAGE, Page, Results, TaskFilter, Waits, Watch};

@@ -8,7 +8,8 @@ use crate::{
     Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
+    Timestamp,
 };
 use std::sync::Arc;
 
@@ -143,6 +144,10 @@ impl<S: Query + ?Sized> Query for Arc<S> {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         (**self).ready_kinds(limit)
+    }
+
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        (**self).explain(subject)
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

@@ -8,7 +8,8 @@ use crate::{
     Watch,
 };
 use conductor_model::{
-    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
+    Timestamp,
 };
 
 /// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
@@ -211,6 +212,12 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault>;
+
+    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault>;
 
     /// What the unsettled rest of a run waits for, at most `limit` of each; nothing when it is settled.
     ///

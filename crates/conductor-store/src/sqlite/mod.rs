@@ -14,6 +14,7 @@ mod create;
 mod enlist;
 mod event_log;
 mod expire;
+mod explain;
 mod fan_out;
 mod fence;
 mod join;

@@ -5,7 +5,7 @@ use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit, results, waits};
 use crate::{ChildResult, EventFilter, Fault, Page, ParentId, Query, Results, Scope, TaskFilter, Waits};
-use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use rusqlite::{Connection, Params, params};
 
 impl Query for SqliteStore {
@@ -126,6 +126,10 @@ impl Query for SqliteStore {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         self.read(|connection| waits::ready_kinds(connection, ScopeKey::All, page_limit(limit)))
+    }
+
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        self.explain_subject(subject)
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

@@ -1,6 +1,6 @@
 //! A store that something happens to: calls are counted, held up, or fail.
 
-use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Explanation, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use conductor_store::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -196,6 +196,10 @@ impl Query for Meddler {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         self.through("ready_kinds", |store| store.ready_kinds(limit))
+    }
+
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        self.through("explain", |store| store.explain(subject))
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

@@ -1,7 +1,8 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    Event, EventBody, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId, Timestamp,
+    Event, EventBody, Explanation, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId,
+    Timestamp,
 };
 use conductor_store::*;
 use std::collections::HashMap;
@@ -212,6 +213,7 @@ impl Query for Witness {
         pulse() -> Result<u64, Fault>;
         next_due() -> Result<Option<Timestamp>, Fault>;
         ready_kinds(limit: u32) -> Result<Vec<Kind>, Fault>;
+        explain(subject: ParentId) -> Result<Option<Explanation>, Fault>;
         waits(run: RunId, limit: u32) -> Result<Waits, Fault>;
     }
 }
