@@ -2,9 +2,9 @@
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Monitor, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
-    Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
-    TaskFilter, Waits, Watch,
+    Fence, Fenced, Holder, Monitor, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports,
+    Rescue, Rescued, Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError,
+    Submitted, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
@@ -114,6 +114,10 @@ impl<S: Query + ?Sized> Query for Arc<S> {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         (**self).ready_kinds(limit)
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        (**self).held(holder, known, limit)
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

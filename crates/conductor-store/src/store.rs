@@ -2,8 +2,9 @@
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Page, Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Scope,
-    Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter, Waits, Watch,
+    Fence, Fenced, Holder, Page, Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued,
+    Retried, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, TaskFilter,
+    Waits, Watch,
 };
 use conductor_model::{
     Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
@@ -168,6 +169,13 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault>;
+
+    /// The claims that an engine holds beside those that it knows of, at most `limit` of them: for one that does not know
+    /// whether a claim was committed. It reads the claims of this moment.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
 
     /// What the unsettled rest of a run waits for, at most `limit` of each; nothing when it is settled.
     ///

@@ -202,6 +202,10 @@ macro_rules! __conformance_suite {
                 what_is_settled_decides_parents_and_runs
                 claims_of_many_parents_and_runs_are_settled_at_once
                 more_endings_than_a_transaction_takes_are_refused;
+            held:
+                what_an_engine_holds_and_does_not_know_is_told
+                what_is_over_or_held_by_others_is_not_held
+                what_is_held_comes_in_bounded_parts;
             release:
                 a_released_task_is_ready_with_all_its_retries
                 a_released_task_is_claimed_again_under_a_new_fence

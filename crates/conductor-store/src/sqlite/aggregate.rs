@@ -1,6 +1,7 @@
 //! Decide parents and runs whose children are all settled.
 
 use super::SqliteStore;
+use super::damage::readable;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
@@ -47,7 +48,8 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
 fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let mut task = TaskRow::by_key(write.tx(), key)?;
     let (tx, ledger, _) = write.parts();
-    let numbers = *ledger.parent(tx, key)?;
+    // One that cannot be read is decided before the commit: it fails.
+    let Some(numbers) = readable(ledger.parent(tx, key))?.copied() else { return Ok(true) };
     let Some(end) = end_of(numbers) else { return Ok(false) };
     let output = tally_output(numbers)?;
     let in_step = |error: TransitError| error.in_step(key);
@@ -61,7 +63,7 @@ fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
 
 fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let (tx, ledger, now) = write.parts();
-    let entry = ledger.run(tx, key)?;
+    let Some(entry) = readable(ledger.run(tx, key))? else { return Ok(true) };
     let Some(end) = end_of(entry.numbers) else { return Ok(false) };
     if starts_first(entry.state, end) {
         ledger.transit_run(tx, key, Signal::Start, now)?;

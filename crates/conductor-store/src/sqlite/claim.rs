@@ -1,13 +1,15 @@
 //! Claim ready leaves.
 
 use super::SqliteStore;
+use super::damage::MAX_COUNT;
+use super::ledger::Place;
 use super::rows::{self, bad_row};
 use super::sql::{Sql, kind_key};
 use super::task_row::TaskRow;
 use super::transit::Lease;
 use super::write::Write;
 use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
-use conductor_model::{AttemptFailure, Jitter, Json, MAX_LEASE_MS, RunId, Signal, TaskId};
+use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 
@@ -146,22 +148,22 @@ impl<'r> Claiming<'r> {
     /// Starts what was found, and adds it to what was claimed.
     fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Ready>) -> Result<(), Fault> {
         self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let (worn_out, found): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|ready| ready.row.attempt >= MAX_COUNT);
+        for Ready { mut row, .. } in worn_out {
+            row.attempt = MAX_COUNT - 1;
+            write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
+            self.claimed.failed += 1;
+        }
         let (mut rows, works): (Vec<TaskRow>, Vec<Work>) =
             found.into_iter().map(|ready| (ready.row, ready.work)).unzip();
         write.transit_leaves(&mut rows, Signal::Start, Some(self.lease))?;
         for (mut row, work) in rows.into_iter().zip(works) {
-            let input = match work.input {
-                Ok(None) if row.place.parent != 0 => {
-                    self.relatives.inherited_input(write.tx(), row.place.parent)
-                }
-                Ok(own) => Ok(own),
-                Err(why) => Err(Fault::Unreadable { what: String::new(), why }),
-            };
-            match input {
-                Ok(input) => self.claimed.tasks.push(ClaimedTask {
+            match self.relatives.of(write.tx(), row.place, work.input) {
+                Ok((run, parent, input)) => self.claimed.tasks.push(ClaimedTask {
                     fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
-                    run: self.relatives.run(write.tx(), row.place.run)?,
-                    parent: self.relatives.parent(write.tx(), row.place.parent)?,
+                    run,
+                    parent,
                     index: work.index,
                     want,
                     input,
@@ -170,10 +172,9 @@ impl<'r> Claiming<'r> {
                     alone: row.runs_alone(),
                 }),
                 // A row that another program made unreadable fails its task, and stops nobody.
-                Err(Fault::Unreadable { why, .. }) => {
-                    let failure = AttemptFailure::fatal(format!("its input was changed: {why}"));
-                    // A failure for good waits for nothing that chance could shorten.
-                    write.fail_in_step(&mut row, &failure, Jitter(0))?;
+                Err(Fault::Unreadable { what, why }) => {
+                    write.fail_damaged(&mut row, format!("{what}: {why}"))?;
+                    self.claimed.failed += 1;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -243,6 +244,28 @@ struct Relatives {
 }
 
 impl Relatives {
+    /// The run, the parent and the input of a task. An input of its own comes with it, or why that cannot be read.
+    fn of(
+        &mut self,
+        tx: &Connection,
+        place: Place,
+        own: Result<Option<Json>, String>,
+    ) -> Result<(RunId, Option<TaskId>, Option<Json>), Fault> {
+        let changed = |why| Fault::Unreadable { what: "its input was changed".into(), why };
+        let run = self.run(tx, place.run)?;
+        let parent = self.parent(tx, place.parent)?;
+        let input = match own.map_err(changed)? {
+            None if parent.is_some() => {
+                self.inherited_input(tx, place.parent).map_err(|fault| match fault {
+                    Fault::Unreadable { why, .. } => changed(why),
+                    other => other,
+                })?
+            }
+            own => own,
+        };
+        Ok((run, parent, input))
+    }
+
     fn run(&mut self, tx: &Connection, key: i64) -> Result<RunId, Fault> {
         if let Some(known) = self.runs.get(&key) {
             return Ok(*known);

@@ -1,5 +1,6 @@
 //! The numbers of parents and runs, changed once per transaction and row.
 
+use super::damage::{Damaged, readable};
 use super::event_log;
 use super::rows::{self, bad_row};
 use super::sql::Sql;
@@ -41,6 +42,8 @@ pub(super) struct RunEntry {
 pub(super) struct Ledger {
     runs: HashMap<i64, Entered<RunEntry>>,
     parents: HashMap<i64, Entered<Numbers>>,
+    /// Those of them that cannot be read: see `damage.rs`.
+    pub(super) damaged: Damaged,
 }
 
 /// A row as it was read, and as it will be written.
@@ -73,8 +76,8 @@ impl Ledger {
                         numbers: rows::run_numbers(row, 1)?,
                         tally: rows::tally(row, 7)?,
                     })
-                })?;
-                let run = run.ok_or_else(|| bad_row("run", key, "its row is missing"))?;
+                });
+                let run = self.damaged.note_run(key, run)?;
                 Ok(&mut unknown.insert(Entered::new(run)).row)
             }
         }
@@ -90,8 +93,8 @@ impl Ledger {
         match self.parents.entry(key) {
             Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
-                let numbers = tx.first(SELECT_PARENT, [key], |row| rows::numbers(row, 0))?.flatten();
-                let numbers = numbers.ok_or_else(|| bad_row("task", key, "it is no parent"))?;
+                let numbers = tx.first(SELECT_PARENT, [key], |row| rows::numbers(row, 0));
+                let numbers = self.damaged.note_parent(key, numbers.map(Option::flatten))?;
                 Ok(&mut unknown.insert(Entered::new(numbers)).row)
             }
         }
@@ -118,21 +121,25 @@ impl Ledger {
         now: Timestamp,
         Moved { before, after, count }: Moved,
     ) -> Result<(), Fault> {
-        let run = self.run(tx, place.run)?;
-        for _ in 0..count {
-            run.tally.count(before.map(|subject| subject.state), after.state);
-        }
-        if after.state == State::Running && run.state == State::Pending {
-            run.state = State::Running;
-            event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
+        if let Some(run) = readable(self.run(tx, place.run))? {
+            for _ in 0..count {
+                run.tally.count(before.map(|subject| subject.state), after.state);
+            }
+            if after.state == State::Running && run.state == State::Pending {
+                run.state = State::Running;
+                event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
+            }
         }
         let numbers = if place.parent == 0 {
-            &mut self.run(tx, place.run)?.numbers
+            readable(self.run(tx, place.run))?.map(|run| &mut run.numbers)
         } else {
-            self.parent(tx, place.parent)?
+            readable(self.parent(tx, place.parent))?
         };
-        for _ in 0..count {
-            numbers.count(before, after);
+        // What cannot be read counts nothing, and stops nobody.
+        if let Some(numbers) = numbers {
+            for _ in 0..count {
+                numbers.count(before, after);
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod append;
 mod children;
 mod claim;
 mod create;
+mod damage;
 mod enlist;
 mod event_log;
 mod fan_out;

@@ -3,8 +3,8 @@
 mod cost;
 
 use super::{
-    SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
-    query, report, rescue, retry, submit, task_row, transit,
+    SqliteStore, aggregate, children, claim, create, damage, event_log, fan_out, lease, ledger, monitor,
+    promote, query, report, rescue, retry, submit, task_row, transit,
 };
 use crate::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
@@ -91,6 +91,16 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
             ledger::UPDATE_RUN,
             "SEARCH conductor_runs USING INTEGER PRIMARY KEY (rowid=?)",
         ),
+        (
+            "a run whose numbers cannot be read",
+            damage::FAIL_RUN,
+            "SEARCH conductor_runs USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            "children that a parent does not count",
+            fan_out::TAKEN,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>? AND ordinal<?)",
+        ),
         ("an idempotency key", submit::SELECT_BY_IDEMPOTENCY_KEY, "(idempotency_key=?)"),
         (
             "the tasks of a run",
@@ -149,6 +159,7 @@ fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
         ("leases that are over", rescue::LEASE_OVER, running),
         ("leases of a clock that jumped", rescue::LEASE_JUMPED, running),
         ("what engines hold", rescue::HELD_BY, running),
+        ("what one engine holds", query::HELD, running),
         ("a delayed start or a retry", query::NEXT_DUE, "USING INDEX conductor_tasks_due (state=?"),
         ("the end of a lease", query::NEXT_DUE, "USING INDEX conductor_tasks_running (lease_until>?)"),
     ];
@@ -243,6 +254,7 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let claim = claim_of(presence.holder(), "claimed", 2, now);
     let claimed = store.claim(&claim)?.tasks;
     let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+    assert_eq!(store.held(presence.holder(), &fences[1..], 10)?, fences[..1]);
     let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
     let _ = store.release(&Release { fences, now })?;
     let mut fences = store.claim(&claim_of(presence.holder(), "claimed", 4, now))?.tasks;

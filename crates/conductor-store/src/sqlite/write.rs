@@ -71,6 +71,7 @@ fn transact<T, E: MaybeFault>(
     let mut write = Write { tx, ledger: Ledger::default(), now };
     // An intent that fails is rolled back when its transaction is dropped.
     let value = intent(&mut write)?;
+    write.fail_what_is_damaged()?;
     let Write { tx, ledger, now } = write;
     ledger.flush(&tx, now)?;
     tx.commit().map_err(|error| match fault(error) {

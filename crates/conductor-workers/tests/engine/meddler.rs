@@ -3,9 +3,9 @@
 use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use conductor_store::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
-    Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError, Submitted,
-    TaskFilter, Waits,
+    Fence, Fenced, Holder, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue,
+    Rescued, Retried, Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError,
+    Submitted, TaskFilter, Waits,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -173,6 +173,10 @@ impl Query for Meddler {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         self.through("ready_kinds", |store| store.ready_kinds(limit))
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        self.through("held", |store| store.held(holder, known, limit))
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
