@@ -4,7 +4,8 @@
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    FanOut, Outcome, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit, TaskFilter,
+    Claim, Enlist, FanOut, Outcome, Presence, Query, Report, Reports, Rescue, Scope, Source, SqliteStore, Step, Store,
+    Submit, TaskFilter, Want,
 };
 use conductor_workers::settle_all;
 use proptest::prelude::*;
@@ -33,6 +34,19 @@ enum Move {
     Start {
         task: usize,
     },
+    /// Claim a few, for an engine that works on.
+    Claim {
+        limit: u32,
+    },
+    /// Settle one of the claims of that engine, and once more.
+    Settle {
+        task: usize,
+        twice: bool,
+    },
+    /// Look for claims that nobody holds any longer.
+    Rescue {
+        limit: u32,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -42,6 +56,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => (1..3_u32).prop_map(|limit| Move::Retry { limit }),
         6 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Work { task, twice }),
         1 => (0..99_usize).prop_map(|task| Move::Start { task }),
+        3 => (1..5_u32).prop_map(|limit| Move::Claim { limit }),
+        3 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Settle { task, twice }),
+        1 => (1..3_u32).prop_map(|limit| Move::Rescue { limit }),
     ];
     proptest::collection::vec(one, 0..80)
 }

@@ -231,6 +231,7 @@ macro_rules! __conformance_suite {
                 a_lonely_task_that_fails_by_itself_is_run_with_the_others_again
                 a_lonely_task_that_is_released_stays_alone;
             query:
+                what_a_run_waits_for_is_told
                 every_run_is_on_one_page_in_the_order_of_submission
                 every_task_is_on_one_page_with_the_root_tasks_first
                 every_child_is_on_one_page_by_index

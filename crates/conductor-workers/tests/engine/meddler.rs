@@ -37,6 +37,10 @@ pub(crate) fn commit_unknown() -> Fault {
     Fault::CommitUnknown("the disk said nothing".into())
 }
 
+pub(crate) fn unreadable() -> Fault {
+    Fault::Unreadable { what: "task 7".into(), why: "somebody wrote into it".into() }
+}
+
 impl Meddler {
     pub(crate) fn new(
         inner: &Arc<SqliteStore>,
