@@ -411,3 +411,49 @@ fn an_attempt_or_a_number_of_retries_at_its_end_stops_no_claim_and_no_retry() {
     desk.settle();
     assert_eq!(desk.store.run(hurt.run).unwrap().unwrap().state, State::Failed);
 }
+
+#[test]
+fn a_task_whose_own_row_cannot_be_read_fails_where_it_is_found_and_its_neighbours_go_on() {
+    for damage in ["id = x'00'", "attempt = -1", "retry_count = -1", "timeout_ms = -1"] {
+        // The tables are told to take what they refuse.
+        let damage = format!(
+            "PRAGMA ignore_check_constraints = ON; UPDATE conductor_tasks SET {damage} WHERE key = 1"
+        );
+        for found_by in ["claim", "retry", "rescue"] {
+            let desk = Desk::new();
+            let (hurt, well) = (desk.submit(TaskDraft::new("A")), desk.submit(TaskDraft::new("A")));
+            let (now, jitter) = (desk.source.now(), desk.source.jitter());
+            let is_read = !damage.contains("timeout") || found_by == "claim";
+            match found_by {
+                "claim" => {
+                    desk.damage(&damage).unwrap();
+                    assert_eq!(desk.try_to_claim(10).failed, 1, "{damage}");
+                }
+                "retry" => {
+                    let failures = [hurt.id, well.id].map(|task| Report::failed(task, "no"));
+                    let _ = desk.store.report(&Reports::new(failures, &desk.source)).unwrap();
+                    desk.damage(&damage).unwrap();
+                    let _ = desk.store.retry(&Step { scope: Scope::All, now, limit: 10 }).unwrap();
+                    assert_eq!(desk.task(&well).state, State::Pending, "{damage}");
+                }
+                _ => {
+                    let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
+                    desk.damage(&damage).unwrap();
+                    let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
+                    assert_eq!(desk.store.renew(&renew).unwrap()[1], Fenced::Applied, "{damage}");
+                    let endings = fences.into_iter().map(|fence| (fence, Ending::Succeeded { output: None }));
+                    let settle = Settle { endings: endings.collect(), claim: None, now, jitter };
+                    assert_eq!(desk.store.settle(&settle).unwrap().endings[1], Fenced::Applied, "{damage}");
+                    let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
+                    assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, u32::from(is_read), "{damage}");
+                }
+            }
+            if is_read {
+                let (state, error) = desk.raw(1);
+                assert_eq!(state, FAILED, "{damage}, {found_by}");
+                assert!(error.unwrap().starts_with("its row was changed: "), "{damage}, {found_by}");
+            }
+            desk.settle();
+        }
+    }
+}

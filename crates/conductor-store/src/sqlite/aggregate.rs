@@ -3,7 +3,6 @@
 use super::SqliteStore;
 use super::damage::readable;
 use super::sql::{ScopeKey, Sql};
-use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
@@ -46,7 +45,7 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
 }
 
 fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
-    let mut task = TaskRow::by_key(write.tx(), key)?;
+    let Some(mut task) = write.found(key)? else { return Ok(true) };
     let (tx, ledger, _) = write.parts();
     // One that cannot be read is decided before the commit: it fails.
     let Some(numbers) = readable(ledger.parent(tx, key))?.copied() else { return Ok(true) };

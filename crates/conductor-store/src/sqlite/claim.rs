@@ -119,7 +119,8 @@ impl<'r> Claiming<'r> {
             if share == 0 {
                 continue;
             }
-            let found = write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::read)?;
+            let found =
+                write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::try_read)?;
             self.claimed.more |= found.len() == share as usize;
             self.claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
             self.take(write, queue.want, found)?;
@@ -145,18 +146,37 @@ impl<'r> Claiming<'r> {
         Ok(queues.into_iter().map(|(_, queue)| queue).collect())
     }
 
-    /// Starts what was found, and adds it to what was claimed.
-    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Ready>) -> Result<(), Fault> {
-        self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let (worn_out, found): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|ready| ready.row.attempt >= MAX_COUNT);
-        for Ready { mut row, .. } in worn_out {
-            row.attempt = MAX_COUNT - 1;
-            write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
-            self.claimed.failed += 1;
+    /// What can be started of what was found; the others fail.
+    fn ready(
+        &mut self,
+        write: &mut Write<'_>,
+        found: Vec<Found>,
+    ) -> Result<(Vec<TaskRow>, Vec<Work>), Fault> {
+        let (mut rows, mut works) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for found in found {
+            match found {
+                Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
+                    row.attempt = MAX_COUNT - 1;
+                    write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
+                    self.claimed.failed += 1;
+                }
+                Ok(Ready { row, work }) => {
+                    rows.push(row);
+                    works.push(work);
+                }
+                Err((key, why)) => {
+                    write.set_aside(key, &why)?;
+                    self.claimed.failed += 1;
+                }
+            }
         }
-        let (mut rows, works): (Vec<TaskRow>, Vec<Work>) =
-            found.into_iter().map(|ready| (ready.row, ready.work)).unzip();
+        Ok((rows, works))
+    }
+
+    /// Starts what was found, and adds it to what was claimed.
+    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Found>) -> Result<(), Fault> {
+        self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let (mut rows, works) = self.ready(write, found)?;
         write.transit_leaves(&mut rows, Signal::Start, Some(self.lease))?;
         for (mut row, work) in rows.into_iter().zip(works) {
             match self.relatives.of(write.tx(), row.place, work.input) {
@@ -183,6 +203,9 @@ impl<'r> Claiming<'r> {
     }
 }
 
+/// What a claim found: a ready leaf, or the key of a row that cannot be read and why.
+type Found = Result<Ready, (i64, String)>;
+
 /// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
 fn ready_runs(tx: &Connection, kind: i64, turn: i64, most: usize) -> Result<Vec<i64>, Fault> {
     let mut runs: Vec<i64> = Vec::new();
@@ -205,8 +228,8 @@ fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, Fault
     tx.first(NEXT_RUN, params![kind, after], |row| row.get(0))
 }
 
-fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Ready>, Fault> {
-    tx.first(SELECT_ALONE, [kind], Ready::read)
+fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Found>, Fault> {
+    tx.first(SELECT_ALONE, [kind], Ready::try_read)
 }
 
 /// A ready leaf, as a claim reads it.
@@ -224,6 +247,11 @@ struct Work {
 }
 
 impl Ready {
+    fn try_read(row: &Row<'_>) -> rusqlite::Result<Found> {
+        let key = row.get(0)?;
+        Ok(Self::read(row).map_err(|error| (key, error.to_string())))
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let work = Work {
             // For steps, which a row that another program changed never stops: an ordinal that is none is 0.

@@ -11,6 +11,7 @@ use super::transit::Brings;
 use super::write::Write;
 use crate::Fault;
 use conductor_model::{AttemptFailure, Jitter, Numbers, Shape, Signal, State};
+use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The greatest attempt and number of retries that the table takes: only another program writes it.
@@ -66,6 +67,21 @@ pub(super) fn readable<T>(read: Result<T, Fault>) -> Result<Option<T>, Fault> {
 }
 
 impl Write<'_> {
+    /// A task that a step found; `None` if its own row cannot be read, and then it is found no more.
+    pub(super) fn found(&mut self, key: i64) -> Result<Option<TaskRow>, Fault> {
+        match TaskRow::by_key(self.tx(), key) {
+            Ok(task) => Ok(Some(task)),
+            Err(Fault::Unreadable { why, .. }) => self.set_aside(key, &why).map(|()| None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Fails a task whose own row cannot be read: its state is written, and nothing else. Nobody knows what to count.
+    pub(super) fn set_aside(&mut self, key: i64, why: &str) -> Result<(), Fault> {
+        let why = format!("its row was changed: {why}");
+        self.tx().run(SET_ASIDE, params![key, self.now.as_millis(), why]).map(drop)
+    }
+
     /// Fails a task for good that cannot go on, by the way that the state machine knows.
     pub(super) fn fail_damaged(&mut self, task: &mut TaskRow, why: String) -> Result<(), Fault> {
         let key = task.key;
@@ -95,6 +111,10 @@ impl Write<'_> {
         Ok(())
     }
 }
+
+/// SQLite checks the constraints of what is written here, and not of what was there.
+pub(super) const SET_ASIDE: &str = "UPDATE conductor_tasks SET state = 3, updated_at = ?2, due_at = NULL, \
+    lease_until = NULL, holder = NULL, last_error = ?3 WHERE key = ?1";
 
 /// A run whose numbers cannot be read: its state is written, and nothing else.
 pub(super) const FAIL_RUN: &str =

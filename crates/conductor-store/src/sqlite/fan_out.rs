@@ -70,7 +70,7 @@ struct Created {
 
 /// Creates the next missing children of one parent, as many as there are ids.
 fn create_missing(write: &mut Write<'_>, parent: i64, ids: &mut IdBlock) -> Result<Created, Fault> {
-    let mut task = TaskRow::by_key(write.tx(), parent)?;
+    let Some(mut task) = write.found(parent)? else { return Ok(Created::default()) };
     if task.state == State::Pending {
         let started = write.transit(&mut task, Signal::Start, Brings::default());
         started.map_err(|error| error.in_step(parent))?;

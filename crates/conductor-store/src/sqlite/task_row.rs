@@ -71,11 +71,13 @@ impl TaskRow {
         row.ok_or_else(|| rows::bad_row("task", key, "its row is missing"))
     }
 
+    /// Those that can be read.
     pub(super) fn by_keys(
         connection: &Connection,
         keys: impl IntoIterator<Item = i64>,
     ) -> Result<Vec<Self>, Fault> {
-        connection.all(SELECT_BY_KEYS, [array(keys)], Self::read)
+        let rows = connection.all(SELECT_BY_KEYS, [array(keys)], |row| Ok(Self::read(row)))?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     /// Whether it is run when no other such task runs in the same engine.

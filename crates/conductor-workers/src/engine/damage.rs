@@ -45,3 +45,41 @@ impl Damage {
         std::mem::take(&mut self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreadable() -> Fault {
+        Fault::Unreadable { what: "task 5".into(), why: "somebody wrote into it".into() }
+    }
+
+    #[test]
+    fn one_row_that_cannot_be_read_harms_none_of_the_others() {
+        let mut damage = Damage::default();
+        let mut requests = 0;
+        let answers = damage.in_halves(&[0, 1, 2, 3, 4, 5, 6, 7], &mut |items| {
+            requests += 1;
+            if items.contains(&5) { Err(unreadable()) } else { Ok(items.to_vec()) }
+        });
+        let expected = [0, 1, 2, 3, 4, 5, 6, 7].map(|item| (item != 5).then_some(item));
+        assert_eq!(answers.unwrap(), expected);
+        // All; both halves; both quarters of the second; both of its rows.
+        assert_eq!(requests, 7);
+        assert_eq!(damage.take().len(), 1);
+        assert!(damage.take().is_empty());
+    }
+
+    #[test]
+    fn any_other_fault_is_one_of_the_whole() {
+        let mut damage = Damage::default();
+        let mut requests = 0;
+        let answers = damage.in_halves(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, Fault> {
+            requests += 1;
+            Err(if items.len() > 2 { unreadable() } else { Fault::Busy("somebody else writes".into()) })
+        });
+        assert!(matches!(answers, Err(Fault::Busy(_))));
+        assert_eq!(requests, 2);
+        assert!(damage.take().is_empty());
+    }
+}
