@@ -231,7 +231,6 @@ macro_rules! __conformance_suite {
                 a_lonely_task_that_fails_by_itself_is_run_with_the_others_again
                 a_lonely_task_that_is_released_stays_alone;
             query:
-                what_a_run_waits_for_is_told
                 every_run_is_on_one_page_in_the_order_of_submission
                 every_task_is_on_one_page_with_the_root_tasks_first
                 every_child_is_on_one_page_by_index
@@ -251,7 +250,8 @@ macro_rules! __conformance_suite {
                 reading_writes_nothing
                 the_pulse_changes_with_everything_that_is_written
                 the_pulse_stays_while_nothing_is_written
-                the_next_due_time_is_the_earliest_of_all_that_wait;
+                the_next_due_time_is_the_earliest_of_all_that_wait
+                what_a_run_waits_for_is_told;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy
