@@ -391,6 +391,6 @@ pub(super) const BUGS: &[Bug] = &[
             "engine",
             "faults::a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work",
         ),
-        hangs_for: None,
+        hangs_for: Some(Duration::from_secs(100)),
     },
 ];
