@@ -17,8 +17,7 @@
 //! let run = store.submit(&Submit::new(run, &source))?.run;
 //!
 //! // One step creates at most as many children as it is given ids.
-//! let step = FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(100) };
-//! assert_eq!(store.fan_out(&step)?.children, 3);
+//! assert_eq!(store.fan_out(&FanOut::new(Scope::Run(run), 100, &source))?.children, 3);
 //! assert_eq!(store.run(run)?.unwrap().state, State::Running);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -67,8 +67,19 @@ pub struct Waits {
     pub ready: Vec<Kind>,
     /// Leaves that are held from outside, the first of them.
     pub outside: Vec<TaskId>,
-    /// Whether something else goes on or will: a claim, a step, a task that is due later, an append.
+    /// Whether engines hold leaves of it.
+    pub claimed: bool,
+    /// Whether a fan-out, or the run itself, is open: for an append, or its seal.
+    pub open: bool,
+    /// Whether something else goes on or will: a step, or a task that is due later.
     pub others: bool,
+}
+
+impl Waits {
+    /// Whether nothing is left to wait for: the run is settled, or another program changed its rows.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When something counts as stuck.

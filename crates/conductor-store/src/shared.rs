@@ -2,10 +2,10 @@
 
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim,
-    Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Monitor, Page, ParentId,
-    Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive,
-    ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError,
-    Submitted, Swept, TaskFilter, Waits, Watch,
+    Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Monitor, Page,
+    ParentId, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Results,
+    Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit,
+    SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
@@ -148,6 +148,10 @@ impl<S: Query + ?Sized> Query for Arc<S> {
 
     fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
         (**self).explain(subject)
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        (**self).held(holder, known, limit)
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

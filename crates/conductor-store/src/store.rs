@@ -2,10 +2,10 @@
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim, Claimed,
-    Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Page, ParentId, Presence, Promoted,
-    Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive, ReviveError, Revived,
-    Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits,
-    Watch,
+    Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page, ParentId, Presence,
+    Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive, ReviveError,
+    Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, Swept,
+    TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
@@ -218,6 +218,13 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault>;
+
+    /// The claims that an engine holds beside those that it knows of, at most `limit` of them: for one that does not know
+    /// whether a claim was committed. It reads the claims of this moment.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
 
     /// What the unsettled rest of a run waits for, at most `limit` of each; nothing when it is settled.
     ///

@@ -387,7 +387,8 @@ impl World {
 
     /// What was claimed is what the promises allow; the reference learns it.
     fn check_claim(&mut self, op: &ClaimOp, claimed: Claimed) {
-        let Claimed { tasks, turns, more } = claimed;
+        let Claimed { tasks, turns, more, failed } = claimed;
+        assert_eq!(failed, 0, "every row can be read");
         let until = self.now.plus_millis(op.lease_ms);
         let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id).unwrap();
         let taken: Vec<usize> = tasks.iter().map(|task| number_of(task.fence.task)).collect();

@@ -1,10 +1,11 @@
 //! Workers commute: let outcomes be a function of (task path, retries), a lost lease being one of them. Then every
 //! interleaving and repetition of steps ends in the same states.
 
-use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_model::{AttemptFailure, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    FanOut, Outcome, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit, TaskFilter,
+    Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query, Report, Reports, Rescue,
+    Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Want,
 };
 use conductor_workers::settle_all;
 use proptest::prelude::*;
@@ -33,6 +34,19 @@ enum Move {
     Start {
         task: usize,
     },
+    /// Claim a few, for an engine that works on.
+    Claim {
+        limit: u32,
+    },
+    /// Settle one of the claims of that engine, and once more.
+    Settle {
+        task: usize,
+        twice: bool,
+    },
+    /// Look for claims that nobody holds any longer.
+    Rescue {
+        limit: u32,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -42,6 +56,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => (1..3_u32).prop_map(|limit| Move::Retry { limit }),
         6 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Work { task, twice }),
         1 => (0..99_usize).prop_map(|task| Move::Start { task }),
+        3 => (1..5_u32).prop_map(|limit| Move::Claim { limit }),
+        3 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Settle { task, twice }),
+        1 => (1..3_u32).prop_map(|limit| Move::Rescue { limit }),
     ];
     proptest::collection::vec(one, 0..80)
 }
@@ -57,18 +74,43 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The outcome of a task is a function of its path and its retries, and of nothing else.
-fn outcome(salt: u64, task: &Task) -> Outcome {
+/// What becomes of an attempt.
+#[derive(Clone, Debug)]
+enum Fate {
+    Ends(Ending),
+    /// Its engine dies over it.
+    Lost,
+}
+
+/// The fate of an attempt is a function of the path of its task and its retries, and of nothing else.
+fn fate(salt: u64, task: &Task) -> Fate {
     let mut hasher = DefaultHasher::new();
     (salt, task.name.as_str(), task.retry_count).hash(&mut hasher);
-    let failed =
-        |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
-    match hasher.finish() % 10 {
-        0..6 => Outcome::Succeeded { output: Some(task.name.as_str().len().to_string().parse().unwrap()) },
-        6..8 => failed("it broke", true),
-        8 => failed("lease expired", true),
-        _ => failed("it can never work", false),
+    let output = || Some(task.name.as_str().len().to_string().parse().unwrap());
+    Fate::Ends(match hasher.finish() % 10 {
+        0..6 => Ending::Succeeded { output: output() },
+        6..7 => Ending::Failed(AttemptFailure::error("it broke")),
+        7..9 => return Fate::Lost,
+        _ => Ending::Failed(AttemptFailure::fatal("it can never work")),
+    })
+}
+
+/// The same, as somebody without a claim reports it.
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Succeeded { output } => Outcome::Succeeded { output },
+        Ending::Failed(failure) => Outcome::Failed {
+            error: failure.text(),
+            retryable: failure.text().as_str() == "it broke",
+            retry_after_ms: None,
+        },
     }
+}
+
+/// An engine that claimed some tasks, and lives until what it has left are those over which it dies.
+struct Hands {
+    _presence: Presence,
+    claims: Vec<(Fence, Ending)>,
 }
 
 /// Everything that a schedule may not change: by name, without the times.
@@ -79,17 +121,19 @@ struct World {
     source: Source,
     run: RunId,
     salt: u64,
+    engines: Vec<Hands>,
 }
 
 impl World {
     fn new(trees: &[Value], salt: u64) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
-        let task =
-            |(n, tree): (usize, &Value)| TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
+        let task = |(n, tree): (usize, &Value)| {
+            TaskDraft::new(format!("root {n}")).kind("work").max_retries(2).input(tree)
+        };
         let run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).check().unwrap();
         let run = store.submit(&Submit::new(run, &source)).unwrap().run;
-        Self { store, source, run, salt }
+        Self { store, source, run, salt, engines: Vec::new() }
     }
 
     fn tasks(&self) -> Vec<Task> {
@@ -104,21 +148,61 @@ impl World {
         }
     }
 
-    /// The leaves that somebody may work on.
-    fn workable(&self) -> Vec<Task> {
-        let can = |task: &Task| task.numbers.is_none() && !task.state.is_terminal();
-        self.tasks().into_iter().filter(can).collect()
+    /// The leaves that somebody without a claim may work on, and how that ends.
+    fn workable(&self) -> Vec<(Task, Ending)> {
+        let open =
+            |task: &Task| task.numbers.is_none() && !task.state.is_terminal() && task.lease_until.is_none();
+        let ends = |task: Task| match fate(self.salt, &task) {
+            Fate::Ends(ending) => Some((task, ending)),
+            Fate::Lost => None,
+        };
+        self.tasks().into_iter().filter(open).filter_map(ends).collect()
     }
 
-    fn work(&self, task: &Task, twice: bool) {
+    fn work(&self, (task, ending): &(Task, Ending), twice: bool) {
         let attempt = if task.state == State::Pending { task.attempt + 1 } else { task.attempt };
-        let report = Report { task: task.id, attempt: Some(attempt), outcome: outcome(self.salt, task) };
+        let report = Report { task: task.id, attempt: Some(attempt), outcome: outcome(ending.clone()) };
         for _ in 0..=u8::from(twice) {
             let _ = self.store.report(&Reports::new([report.clone()], &self.source)).unwrap();
         }
     }
 
-    fn make(&self, next: Move) {
+    /// A new engine claims a few; it is dead at once if none of them ends. How many it claimed.
+    fn claim(&mut self, limit: u32) -> usize {
+        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
+        let wants = vec![Want::new("work".parse().unwrap(), limit)];
+        let claim = Claim::new(presence.holder(), wants, 30_000, &self.source).alone(true);
+        let claimed = self.store.claim(&claim).unwrap().tasks;
+        let ends = |claimed: &ClaimedTask| {
+            let task = self.store.task(claimed.fence.task).unwrap().unwrap();
+            match fate(self.salt, &task) {
+                Fate::Ends(ending) => Some((claimed.fence, ending)),
+                Fate::Lost => None,
+            }
+        };
+        let claims: Vec<_> = claimed.iter().filter_map(ends).collect();
+        if !claims.is_empty() {
+            self.engines.push(Hands { _presence: presence, claims });
+        }
+        claimed.len()
+    }
+
+    /// An engine settles one of its claims, and dies if it has none left that ends.
+    fn settle(&mut self, task: usize, twice: bool) {
+        let Some(engine) = task.checked_rem(self.engines.len()) else { return };
+        let claims = &mut self.engines[engine].claims;
+        let ended = claims.swap_remove(task % claims.len());
+        for _ in 0..=u8::from(twice) {
+            let _ = self.store.settle(&Settle::new(vec![ended.clone()], &self.source)).unwrap();
+        }
+        self.engines.retain(|engine| !engine.claims.is_empty());
+    }
+
+    fn rescue(&self, limit: u32) -> u32 {
+        self.store.rescue(&Rescue::new(limit, &self.source)).unwrap().tasks
+    }
+
+    fn make(&mut self, next: Move) {
         let (scope, now) = (Scope::All, self.source.now());
         match next {
             Move::FanOut { ids } => {
@@ -139,23 +223,33 @@ impl World {
             Move::Start { task } => {
                 let workable = self.workable();
                 if !workable.is_empty() {
-                    let id = workable[task % workable.len()].id;
+                    let id = workable[task % workable.len()].0.id;
                     let _ = self.store.report(&Reports::new([Report::started(id)], &self.source)).unwrap();
                 }
             }
+            Move::Claim { limit } => drop(self.claim(limit)),
+            Move::Settle { task, twice } => self.settle(task, twice),
+            Move::Rescue { limit } => drop(self.rescue(limit)),
         }
     }
 
     /// Goes on from wherever the schedule stopped, until everything is settled.
-    fn finish(self) -> End {
+    fn finish(mut self) -> End {
         loop {
             settle_all(&self.store, Scope::All, &self.source).unwrap();
-            let workable = self.workable();
-            if workable.is_empty() {
-                break;
+            let mut done = self.engines.len();
+            while !self.engines.is_empty() {
+                self.settle(0, false);
             }
-            for task in &workable {
-                self.work(task, false);
+            done += self.rescue(1000) as usize;
+            for task in self.workable() {
+                self.work(&task, false);
+                done += 1;
+            }
+            // What is left ends with its engine.
+            done += self.claim(1000);
+            if done == 0 {
+                break;
             }
         }
         assert_replays(&self.store);
@@ -182,7 +276,7 @@ proptest! {
         let straight = World::new(&trees, salt).finish();
         prop_assert!(straight.0.is_terminal(), "everything is settled");
         for schedule in [one, other] {
-            let world = World::new(&trees, salt);
+            let mut world = World::new(&trees, salt);
             for next in schedule {
                 world.make(next);
             }

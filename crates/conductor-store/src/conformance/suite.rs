@@ -202,6 +202,10 @@ macro_rules! __conformance_suite {
                 what_is_settled_decides_parents_and_runs
                 claims_of_many_parents_and_runs_are_settled_at_once
                 more_endings_than_a_transaction_takes_are_refused;
+            held:
+                what_an_engine_holds_and_does_not_know_is_told
+                what_is_over_or_held_by_others_is_not_held
+                what_is_held_comes_in_bounded_parts;
             release:
                 a_released_task_is_ready_with_all_its_retries
                 a_released_task_is_claimed_again_under_a_new_fence
@@ -246,7 +250,8 @@ macro_rules! __conformance_suite {
                 reading_writes_nothing
                 the_pulse_changes_with_everything_that_is_written
                 the_pulse_stays_while_nothing_is_written
-                the_next_due_time_is_the_earliest_of_all_that_wait;
+                the_next_due_time_is_the_earliest_of_all_that_wait
+                what_a_run_waits_for_is_told;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy

@@ -11,6 +11,7 @@ mod cancel;
 mod children;
 mod claim;
 mod create;
+mod damage;
 mod enlist;
 mod event_log;
 mod expire;

@@ -191,14 +191,14 @@ impl Found {
     }
 
     fn explained(self, explainer: &Explainer<'_>) -> Result<Option<Stuck>, Fault> {
-        let explained = match self.task {
+        let why = match self.task {
             Some((key, _)) => explainer.task(key, LEVELS)?,
             None => explainer.run(self.run.0, LEVELS)?,
         };
-        Ok(explained.map(|explained| Stuck {
+        Ok(why.map(|why| Stuck {
             run: self.run.1,
             task: self.task.map(|(_, id)| id),
-            reason: explained.cause().clone(),
+            reason: why.cause().clone(),
             since: self.since,
         }))
     }

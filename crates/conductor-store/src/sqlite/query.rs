@@ -4,9 +4,12 @@ use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit, results, waits};
-use crate::{ChildResult, EventFilter, Fault, Page, ParentId, Query, Results, Scope, TaskFilter, Waits};
+use crate::{
+    ChildResult, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Results, Scope, TaskFilter, Waits,
+};
 use conductor_model::{Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, Params, Row, params};
+use std::collections::HashSet;
 
 impl Query for SqliteStore {
     fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
@@ -132,6 +135,17 @@ impl Query for SqliteStore {
         self.explain_subject(subject)
     }
 
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        let known: HashSet<&Fence> = known.iter().collect();
+        let limit = page_limit(limit) as usize;
+        self.read(|connection| {
+            let mut statement = connection.cached(HELD)?;
+            let held = statement.query_map([holder.0.cast_signed()], fence).map_err(fault)?;
+            let unknown = held.filter(|fence| fence.as_ref().map_or(true, |fence| !known.contains(fence)));
+            unknown.take(limit).collect::<rusqlite::Result<_>>().map_err(fault)
+        })
+    }
+
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
         self.read(|connection| waits::of_run(connection, known_run_key(connection, run)?, page_limit(limit)))
     }
@@ -240,3 +254,12 @@ pub(super) const NEXT_DUE: &str = "SELECT min(at) FROM ( \
     UNION ALL \
     SELECT min(deadline) FROM conductor_runs INDEXED BY conductor_runs_deadline \
         WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1))";
+
+fn fence(row: &Row<'_>) -> rusqlite::Result<Fence> {
+    let key: i64 = row.get(1)?;
+    Ok(Fence { task: TaskId::from_u128(rows::id(row, 0)?), key: key.cast_unsigned(), attempt: row.get(2)? })
+}
+
+/// What an engine holds; it reads the claims of all of them, as many as run at this moment.
+pub(super) const HELD: &str = "SELECT id, key, attempt FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1";

@@ -3,8 +3,8 @@
 mod cost;
 
 use super::{
-    SqliteStore, aggregate, children, claim, create, event_log, expire, fan_out, lease, ledger, monitor,
-    promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
+    SqliteStore, aggregate, children, claim, create, damage, event_log, expire, fan_out, lease, ledger,
+    monitor, promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
 };
 use crate::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
@@ -157,6 +157,23 @@ fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing(
     }
 }
 
+#[test]
+fn every_statement_about_damage_searches_an_index() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let by_key = "USING INTEGER PRIMARY KEY (rowid=?)";
+    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>? AND ordinal<?)";
+    for (sql, expected) in [
+        (damage::SET_ASIDE, by_key),
+        (damage::FAIL_RUN, by_key),
+        (retry::NOTHING_DUE, by_key),
+        (fan_out::TAKEN, place),
+    ] {
+        let plan = plan(writer.as_ref().unwrap(), sql);
+        assert!(plan.len() == 1 && plan[0].ends_with(expected), "{sql}: {plan:#?}");
+    }
+}
+
 /// Row keys that a statement is given as one parameter show as a virtual table that is read whole.
 const GIVEN_KEYS: &str = "SCAN rarray VIRTUAL TABLE";
 
@@ -189,6 +206,7 @@ fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
         ("leases that are over", rescue::LEASE_OVER, running),
         ("leases of a clock that jumped", rescue::LEASE_JUMPED, running),
         ("what engines hold", rescue::HELD_BY, running),
+        ("what one engine holds", query::HELD, running),
         ("a delayed start or a retry", query::NEXT_DUE, "USING INDEX conductor_tasks_due (state=?"),
         ("the end of a lease", query::NEXT_DUE, "USING INDEX conductor_tasks_running (lease_until>?)"),
     ];
@@ -286,6 +304,7 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let claim = claim_of(presence.holder(), "claimed", 2, now);
     let claimed = store.claim(&claim)?.tasks;
     let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+    assert_eq!(store.held(presence.holder(), &fences[1..], 10)?, fences[..1]);
     let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
     let _ = store.release(&Release { fences, now })?;
     let mut fences = store.claim(&claim_of(presence.holder(), "claimed", 4, now))?.tasks;

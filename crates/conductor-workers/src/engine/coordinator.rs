@@ -5,7 +5,7 @@ use super::mailbox::{Mailbox, Stop};
 use super::patience::Patience;
 use super::pool::Pool;
 use super::progress::{End, Progress};
-use super::warning::Warnings;
+use super::warning::{Warning, Warnings};
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
 use conductor_store::{Fault, Source};
@@ -36,6 +36,7 @@ impl Coordinator {
     pub(crate) fn run(mut self) {
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
+            Ok(Ok(())) if self.core.runtime_is_gone() => End::RuntimeGone,
             Ok(Ok(())) => End::Stopped,
             Ok(Err(fault)) => End::Failed(Arc::new(fault)),
             Err(_) => End::Panicked,
@@ -53,6 +54,13 @@ impl Coordinator {
         loop {
             let turn = self.turn(&mut stop);
             self.core.turn_over(self.clock.elapsed());
+            for damage in self.core.take_damage() {
+                self.warnings.say(&Warning::Unreadable(damage.to_string()));
+            }
+            if self.core.runtime_is_gone() && !self.mailbox.is_stopping() {
+                // Nothing that is claimed for it could be run.
+                self.mailbox.stop();
+            }
             let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
                 Ok(After::More) => Ok(()),
@@ -61,6 +69,10 @@ impl Coordinator {
             };
             match went_on {
                 Ok(()) => patience = Patience::default(),
+                Err(fault @ Fault::Unreadable { .. }) => {
+                    self.warnings.say(&Warning::Unreadable(fault.to_string()));
+                    self.mailbox.wait(POLL, stop);
+                }
                 Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop.is_some()) => {
                     self.mailbox.wait(POLL, stop);
                 }

@@ -4,12 +4,13 @@
 //! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
 
 use super::ahead::Ahead;
+use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
-    Settle, Source, Step, Turn, Want,
+    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, MAX_PAGE, Presence, Release, Renew, Rescue,
+    Scope, Settle, Source, Step, Turn, Want,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,11 +33,12 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
 }
 
-/// An attempt that ended, in whatever way.
+/// An attempt that came back, in whatever way.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) attempt: Arc<Attempt>,
-    pub(crate) ending: Ending,
+    /// How it ended; `None` when the runtime that it ran on was shut down under it.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// What a turn of the steps came to.
@@ -85,8 +87,19 @@ pub(crate) struct Core {
     given_up: Vec<Arc<Attempt>>,
     /// The last claim left something for the places that are still free.
     left_some: bool,
-    /// No more claims.
-    draining: bool,
+    /// A claim may have been committed whose answer was lost.
+    in_doubt: bool,
+    damage: Damage,
+    /// Why nothing is claimed any more.
+    closing: Option<Closing>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// It was asked to end.
+    Asked,
+    /// Asynchronous handlers have nowhere to run.
+    RuntimeGone,
 }
 
 struct KindState {
@@ -118,7 +131,9 @@ impl Core {
             rescue_at: Duration::ZERO,
             given_up: Vec::new(),
             left_some: false,
-            draining: false,
+            in_doubt: false,
+            damage: Damage::default(),
+            closing: None,
         }
     }
 
@@ -128,15 +143,31 @@ impl Core {
 
     /// Whether nothing is held, and every ending and release was taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.endings.is_empty() && self.releases.is_empty()
+        self.held.is_empty() && self.endings.is_empty() && self.releases.is_empty() && !self.in_doubt
+    }
+
+    /// Whether it ends because asynchronous handlers have nowhere to run any longer.
+    pub(crate) fn runtime_is_gone(&self) -> bool {
+        self.closing == Some(Closing::RuntimeGone)
+    }
+
+    /// What could not be read since the last call.
+    pub(crate) fn take_damage(&mut self) -> Vec<Fault> {
+        self.damage.take()
     }
 
     /// Takes in what finished, to be recorded by the next exchange.
     pub(crate) fn take_in(&mut self, finished: Vec<Finished>) {
         for Finished { attempt, ending } in finished {
             // One that is no longer held was settled by other means: its time was over, or its claim was lost.
-            if self.forget(&attempt) {
+            if !self.forget(&attempt) {
+                continue;
+            }
+            if let Some(ending) = ending {
                 self.endings.push((attempt.fence, ending));
+            } else {
+                self.releases.push(attempt.fence);
+                self.closing.get_or_insert(Closing::RuntimeGone);
             }
         }
     }
@@ -156,6 +187,7 @@ impl Core {
         self.end_what_takes_too_long(now);
         // First of all: what is held must not be lost because something else fails.
         self.renew(now)?;
+        self.look_for_lost_claims()?;
         self.hand_back()?;
         self.ahead.measure(now, count);
         self.hand_back_surplus(now, lost_workers)?;
@@ -163,25 +195,50 @@ impl Core {
         if self.endings.is_empty() && claim.is_none() {
             return Ok(Vec::new());
         }
-        let request = Settle {
-            endings: std::mem::take(&mut self.endings),
-            claim,
-            now: self.source.now(),
-            jitter: self.source.jitter(),
-        };
+        let mut request = Settle::new(std::mem::take(&mut self.endings), &self.source);
+        request.claim = claim;
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
-            Ok(settled) => {
-                let claimed = settled.claimed.tasks.len();
-                let has_room = request.claim.is_some_and(|claim| claimed < claim.limit as usize);
-                self.left_some = settled.claimed.more && claimed > 0 && has_room;
-                Ok(self.take_on(now, settled.claimed))
-            }
+            Ok(settled) => Ok(self.take_on(now, request.claim.as_ref(), settled.claimed)),
             Err(fault) => {
+                self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
                 self.endings = request.endings;
-                Err(fault)
+                if !matches!(fault, Fault::Unreadable { .. }) {
+                    return Err(fault);
+                }
+                self.settle_apart(now, request.claim)
             }
         }
+    }
+
+    /// Records the endings, and claims, when a row that cannot be read stands in the way of doing both at once. An ending
+    /// whose own row cannot be read is given up.
+    fn settle_apart(&mut self, now: Duration, claim: Option<Claim>) -> Result<Vec<Arc<Attempt>>, Fault> {
+        let (store, source) = (&*self.store, &*self.source);
+        let settle = &mut |endings: &[_]| Ok(store.settle(&Settle::new(endings.to_vec(), source))?.endings);
+        if !self.endings.is_empty() {
+            self.damage.in_halves(&self.endings, settle)?;
+            self.endings.clear();
+        }
+        let Some(claim) = claim else { return Ok(Vec::new()) };
+        let claimed = store.claim(&claim);
+        self.in_doubt |= matches!(claimed, Err(Fault::CommitUnknown(_)));
+        let claimed = self.damage.past(claimed)?;
+        Ok(self.take_on(now, Some(&claim), claimed))
+    }
+
+    /// After a claim whose fate is unknown: hands back what was claimed by it, if it was.
+    fn look_for_lost_claims(&mut self) -> Result<(), Fault> {
+        let Some(presence) = self.presence.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };
+        let held = self.held.values().map(|attempt| attempt.fence);
+        let ended = self.endings.iter().map(|(fence, _)| *fence);
+        let known: Vec<Fence> = held.chain(ended).chain(self.releases.iter().copied()).collect();
+        let lost = self.store.held(presence.holder(), &known, MAX_PAGE);
+        let lost = self.damage.past(lost)?;
+        // A full page may not be the last one.
+        self.in_doubt = lost.len() == MAX_PAGE as usize;
+        self.releases.extend(lost);
+        Ok(())
     }
 
     /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.
@@ -197,23 +254,23 @@ impl Core {
     /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
     /// aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
-        let (store, source) = (&*self.store, &*self.source);
+        let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
         let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
         if now >= self.rescue_at {
-            let rescued = store.rescue(&Rescue::new(ROWS_PER_STEP, source))?;
+            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_STEP, source)))?;
             stepped.more |= rescued.tasks > 0;
             if !rescued.more {
                 self.rescue_at = now + RESCUE_EVERY;
             }
         }
-        let step = Step { scope: Scope::All, now: source.now(), limit: ROWS_PER_STEP };
-        stepped.more |= store.retry(&step)?.tasks > 0;
-        stepped.more |= store.promote(&step)?.tasks > 0;
-        stepped.more |= store.expire(&step)?.runs > 0;
-        stepped.more |= store.sweep(&step)?.more;
-        let fan_out = FanOut { scope: Scope::All, now: step.now, ids: source.ids(ROWS_PER_STEP) };
-        stepped.more |= store.fan_out(&fan_out)?.children > 0;
-        let decided = store.aggregate(&step)?;
+        let step = Step::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.expire(&step))?.runs > 0;
+        stepped.more |= damage.past(store.sweep(&step))?.more;
+        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
+        let decided = damage.past(store.aggregate(&step))?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
         Ok(stepped)
@@ -235,13 +292,13 @@ impl Core {
 
     /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
     pub(crate) fn drain(&mut self) -> Result<(), Fault> {
-        self.draining = true;
+        self.closing.get_or_insert(Closing::Asked);
         self.release(Attempt::take_back)
     }
 
     /// Hands everything back, also what has begun: its results will be stale, and its handlers are told.
     pub(crate) fn abandon(&mut self) -> Result<(), Fault> {
-        self.draining = true;
+        self.closing.get_or_insert(Closing::Asked);
         self.release(|attempt| {
             attempt.take_back();
             attempt.signal.give();
@@ -276,16 +333,13 @@ impl Core {
         if self.releases.is_empty() {
             return Ok(());
         }
-        let request = Release { fences: std::mem::take(&mut self.releases), now: self.source.now() };
-        match self.store.release(&request) {
-            // A claim that is no longer there is somebody else's by now.
-            Ok(_) => Ok(()),
-            Err(fault) => {
-                // Otherwise these would be rescued when this engine is gone, and each pay with a retry.
-                self.releases = request.fences;
-                Err(fault)
-            }
-        }
+        let (store, source) = (&*self.store, &*self.source);
+        let release = &mut |fences: &[Fence]| store.release(&Release::new(fences.to_vec(), source));
+        // A claim that is no longer there is somebody else's by now.
+        self.damage.in_halves(&self.releases, release)?;
+        // Not before: otherwise these would be rescued when this engine is gone, and each pay with a retry.
+        self.releases.clear();
+        Ok(())
     }
 
     /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back.
@@ -330,9 +384,10 @@ impl Core {
             return Ok(());
         }
         let held: Vec<_> = self.held.values().cloned().collect();
-        let fences = held.iter().map(|attempt| attempt.fence).collect();
-        let request = Renew { fences, lease_ms: millis(self.settings.lease), now: self.source.now() };
-        let renewed = match self.store.renew(&request) {
+        let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).collect();
+        let (store, source, lease) = (&*self.store, &*self.source, millis(self.settings.lease));
+        let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, source));
+        let renewed = match self.damage.in_halves(&fences, renew) {
             Ok(renewed) => renewed,
             Err(fault) => {
                 if !self.trust.holds(now) {
@@ -345,7 +400,7 @@ impl Core {
             }
         };
         for (attempt, fenced) in held.iter().zip(renewed) {
-            if fenced == Fenced::Stale {
+            if fenced != Some(Fenced::Applied) {
                 self.give_up(Arc::clone(attempt));
             }
         }
@@ -363,7 +418,7 @@ impl Core {
         let workers = self.settings.workers.saturating_sub(lost_workers);
         let most = if workers == 0 { 0 } else { workers + self.ahead.most() };
         let limit = most.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
-        if self.draining || limit == 0 || self.kinds.is_empty() {
+        if self.closing.is_some() || limit == 0 || self.kinds.is_empty() {
             return Ok(None);
         }
         let holder = match &self.presence {
@@ -377,16 +432,11 @@ impl Core {
             let (name, most) = &self.settings.kinds[kind];
             let state = &self.kinds[kind];
             let limit = most.map_or(limit, |most| most.saturating_sub(state.held));
-            Want { kind: name.clone(), limit, turn: state.turn }
+            Want::new(name.clone(), limit).after(state.turn)
         };
-        Ok(Some(Claim {
-            holder,
-            wants: (0..self.kinds.len()).map(want).collect(),
-            limit,
-            lease_ms: millis(self.settings.lease),
-            alone: !self.held.values().any(|attempt| attempt.alone),
-            now: self.source.now(),
-        }))
+        let wants = (0..self.kinds.len()).map(want).collect();
+        let claim = Claim::new(holder, wants, millis(self.settings.lease), &self.source).at_most(limit);
+        Ok(Some(claim.alone(!self.held.values().any(|attempt| attempt.alone))))
     }
 
     /// The kind that stands at that place of the present claim.
@@ -394,7 +444,10 @@ impl Core {
         (self.first_kind + nth) % self.kinds.len()
     }
 
-    fn take_on(&mut self, now: Duration, claimed: Claimed) -> Vec<Arc<Attempt>> {
+    fn take_on(&mut self, now: Duration, claim: Option<&Claim>, claimed: Claimed) -> Vec<Arc<Attempt>> {
+        let found = claimed.tasks.len() + claimed.failed as usize;
+        let has_room = claim.is_some_and(|claim| claimed.tasks.len() < claim.limit as usize);
+        self.left_some = claimed.more && found > 0 && has_room;
         for (nth, turn) in claimed.turns.iter().enumerate() {
             let kind = self.kind_at(nth);
             self.kinds[kind].turn = *turn;

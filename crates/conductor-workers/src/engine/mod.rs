@@ -8,6 +8,7 @@ pub(crate) mod ahead;
 mod builder;
 mod coordinator;
 pub(crate) mod core;
+mod damage;
 mod error;
 mod mailbox;
 mod patience;
@@ -249,40 +250,38 @@ impl Engine {
         }
         match end {
             Some(End::Stopped) => return Err(RunError::Stopped),
-            Some(End::Failed(fault)) => return Err(RunError::Store(fault)),
-            Some(End::Panicked) => return Err(RunError::Panicked),
+            Some(end) => end.without_a_stop()?,
             None => {}
         }
-        if asks && let Some(blocked) = self.blocked(run)? {
-            return Err(RunError::Blocked(blocked));
-        }
-        Ok(None)
+        if asks { self.blocked(run) } else { Ok(None) }
     }
 
-    /// Whether nothing is left of a run but what this engine cannot move.
-    fn blocked(&self, run: RunId) -> Result<Option<Blocked>, RunError> {
+    /// An error if nothing is left of a run but what this engine cannot move; the run, if it is settled by now.
+    fn blocked(&self, run: RunId) -> Result<Option<Run>, RunError> {
         // All of them, not the first few: the one that this engine handles may come last.
         let mut waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
+        if waits.is_nothing() {
+            // Settled since it was looked at, or never.
+            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
+            return if found.state.is_terminal() { Ok(Some(found)) } else { Err(RunError::Damaged(run)) };
+        }
         let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
-        if waits.others || is_handled || waits.ready.is_empty() && waits.outside.is_empty() {
+        if waits.claimed || waits.open || waits.others || is_handled {
             return Ok(None);
         }
         waits.ready.truncate(NAMED);
         waits.outside.truncate(NAMED);
-        Ok(Some(Blocked { run, unhandled: waits.ready, outside: waits.outside }))
+        let (unhandled, outside) = (waits.ready, waits.outside);
+        Err(RunError::Blocked(Blocked { run, unhandled, outside, open: false, hanging: Vec::new() }))
     }
 
     /// Works until it is stopped.
     ///
     /// # Errors
-    /// [`RunError::Store`] when the store cannot go on, and [`RunError::Panicked`].
+    /// [`RunError::Store`] when the store cannot go on, [`RunError::RuntimeGone`] and [`RunError::Panicked`].
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
-        match self.progress.wait_for_the_end() {
-            End::Stopped => Ok(()),
-            End::Failed(fault) => Err(RunError::Store(fault)),
-            End::Panicked => Err(RunError::Panicked),
-        }
+        self.progress.wait_for_the_end().without_a_stop()
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.

@@ -175,7 +175,7 @@ impl Pool {
         match &self.handlers[attempt.kind] {
             Call::Plain(handler) => {
                 let ending = handler(context);
-                self.came_back(attempt, ending);
+                self.came_back(attempt, Some(ending));
             }
             #[cfg(feature = "tokio")]
             Call::Asynchronous(handler) => {
@@ -186,8 +186,8 @@ impl Pool {
         }
     }
 
-    /// A handler returned, or was dropped.
-    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Ending) {
+    /// A handler returned, or was dropped: then there is no ending.
+    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Option<Ending>) {
         let mut queue = self.lock();
         if attempt.end() {
             queue.running -= 1;

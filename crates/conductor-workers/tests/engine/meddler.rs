@@ -32,6 +32,10 @@ pub(crate) fn commit_unknown() -> Fault {
     Fault::CommitUnknown("the disk said nothing".into())
 }
 
+pub(crate) fn unreadable() -> Fault {
+    Fault::Unreadable { what: "task 7".into(), why: "somebody wrote into it".into() }
+}
+
 impl Meddler {
     pub(crate) fn new(
         inner: &Arc<SqliteStore>,
@@ -200,6 +204,10 @@ impl Query for Meddler {
 
     fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
         self.through("explain", |store| store.explain(subject))
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        self.through("held", |store| store.held(holder, known, limit))
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
