@@ -30,6 +30,7 @@
 
 mod claim;
 mod draft;
+mod eta;
 mod event;
 mod fanout;
 mod fields;
@@ -40,6 +41,7 @@ mod json;
 mod name;
 mod numbers;
 mod payload;
+mod progress;
 mod record;
 mod replay;
 mod retry;
@@ -48,6 +50,7 @@ mod transition;
 
 pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
 pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
+pub use eta::{Eta, Recent};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
 pub use fanout::{Fanout, MAX_FANOUT};
 pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck, StuckReason};
@@ -57,6 +60,7 @@ pub use json::{Json, MAX_JSON_BYTES, MAX_JSON_DEPTH};
 pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
 pub use numbers::{Decision, Numbers, Tally};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
+pub use progress::{MAX_PROGRESS_MESSAGE_BYTES, Progress, ProgressMessage, TaskProgress};
 pub use record::{ErrorText, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{
