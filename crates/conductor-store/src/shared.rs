@@ -2,12 +2,13 @@
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, FanOut, FannedOut, Fault,
-    Fenced, Monitor, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
-    Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
+    Fenced, Monitor, Page, Presence, Progressed, Promoted, Query, Release, Renew, Reported, Reports, Rescue,
+    Rescued, Retried, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
     TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Eta, Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
+    TaskProgress, Timestamp,
 };
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).release(request)
     }
 
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        (**self).progress(request)
+    }
+
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         (**self).rescue(request)
     }
@@ -100,6 +105,19 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).events(filter, after, limit)
     }
 
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        (**self).progress_of(task)
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        (**self).progress_in(run, after, limit)
+    }
+
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
         (**self).tally(scope)
     }
@@ -132,6 +150,10 @@ impl<S: Monitor + ?Sized> Monitor for Arc<S> {
 
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
         (**self).retry_metrics(scope)
+    }
+
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+        (**self).eta(run, now)
     }
 
     fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {

@@ -11,6 +11,7 @@ mod children;
 mod claim;
 mod create;
 mod enlist;
+mod eta;
 mod event_log;
 mod fan_out;
 mod fence;
@@ -18,6 +19,7 @@ mod lease;
 mod ledger;
 mod monitor;
 mod open;
+mod progress;
 mod promote;
 mod query;
 mod report;
@@ -39,8 +41,8 @@ pub use open::{OpenError, SqliteOptions, Synchronous};
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, FanOut, FannedOut, Fault, Fenced,
-    Presence, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Seal, SealError, Settle,
-    Settled, Step, Store, Submit, SubmitError, Submitted,
+    Presence, Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried, Seal,
+    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -200,6 +202,10 @@ impl Store for SqliteStore {
 
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
         self.release_claims(request)
+    }
+
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        self.write_progress(request)
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {

@@ -3,9 +3,9 @@
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
-use super::{SqliteStore, page_limit, waits};
+use super::{SqliteStore, page_limit, progress, waits};
 use crate::{EventFilter, Fault, Page, Query, Scope, TaskFilter, Waits};
-use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp};
 use rusqlite::{Connection, Params, params};
 
 impl Query for SqliteStore {
@@ -90,6 +90,33 @@ impl Query for SqliteStore {
             let params = params![after, limit + 1, task, name, since, until, run];
             let items = connection.all(&sql, params, event_record)?;
             Ok(cut(items, limit, |event| event.seq))
+        })
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        self.read(|connection| progress::of_task(connection, id_blob(task.as_u128())))
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        let limit = page_limit(limit);
+        self.read(|connection| {
+            let Some(run) = run_key(connection, run)? else {
+                return Ok(Page { items: Vec::new(), next: None });
+            };
+            let after = match after {
+                Some(id) => {
+                    let place = run_and_key_of(connection, id)?.filter(|(its_run, _)| *its_run == run);
+                    place.ok_or(Fault::UnknownTask(id))?.1
+                }
+                None => 0,
+            };
+            let items = progress::of_run(connection, run, after, limit + 1)?;
+            Ok(cut(items, limit, |progress| progress.task))
         })
     }
 

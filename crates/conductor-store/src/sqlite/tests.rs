@@ -7,10 +7,11 @@ use super::{
     query, report, rescue, retry, submit, task_row, transit,
 };
 use crate::{
-    Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
-    Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter, Turn, Want, Watch,
+    Append, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId, Progressed, Query,
+    Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter,
+    Turn, Want, Watch,
 };
-use conductor_model::{AttemptFailure, Jitter, RunDraft, State, TaskDraft, Timestamp};
+use conductor_model::{AttemptFailure, Jitter, Progress, RunDraft, State, TaskDraft, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
 use std::cell::RefCell;
@@ -227,6 +228,7 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
         store.retry_metrics(scope)?;
     }
     store.summary(run, Watch::at(now))?;
+    store.eta(run, now)?;
     Ok(())
 }
 
@@ -243,6 +245,10 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let claim = claim_of(presence.holder(), "claimed", 2, now);
     let claimed = store.claim(&claim)?.tasks;
     let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+    let progress = |fence: &Fence| (*fence, Progress { done: 1, total: None, message: "one".into() });
+    let _ = store.progress(&Progressed { items: fences.iter().map(progress).collect(), now })?;
+    store.progress_of(fences[0].task)?;
+    store.progress_in(claimed[0].run, None, 10)?;
     let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
     let _ = store.release(&Release { fences, now })?;
     let mut fences = store.claim(&claim_of(presence.holder(), "claimed", 4, now))?.tasks;
@@ -282,6 +288,8 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
         GIVEN_KEYS,
         "SCAN conductor_engines",
         "SCAN conductor_runs",
+        // What running tasks report of their progress.
+        "SCAN reported",
         "SCAN s",
         "SCAN (subquery",
         "SCAN CONSTANT ROW",

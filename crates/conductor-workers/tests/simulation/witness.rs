@@ -1,7 +1,8 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    Event, EventBody, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId, Timestamp,
+    Event, EventBody, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId,
+    TaskProgress, Timestamp,
 };
 use conductor_store::*;
 use std::collections::HashMap;
@@ -133,6 +134,7 @@ impl Store for Witness {
         retry(step: &Step) -> Result<Retried, Fault>;
         promote(step: &Step) -> Result<Promoted, Fault>;
         enlist(request: &Enlist) -> Result<Presence, Fault>;
+        progress(request: &Progressed) -> Result<Vec<Fenced>, Fault>;
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
@@ -198,6 +200,8 @@ impl Query for Witness {
         tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
         children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
         events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+        progress_of(task: TaskId) -> Result<Option<TaskProgress>, Fault>;
+        progress_in(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, Fault>;
         tally(scope: Scope) -> Result<Tally, Fault>;
         pulse() -> Result<u64, Fault>;
         next_due() -> Result<Option<Timestamp>, Fault>;
