@@ -41,8 +41,10 @@ pub mod retry;
 mod settle_all;
 mod signal;
 mod store;
+mod subscription;
 mod task_error;
 pub mod testing;
+mod trace;
 
 pub use context::Context;
 pub use engine::{
@@ -51,6 +53,7 @@ pub use engine::{
 pub use handler::Handler;
 pub use settle_all::{Settled, settle_all};
 pub use store::EngineStore;
+pub use subscription::Subscription;
 pub use task_error::TaskError;
 
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that the write

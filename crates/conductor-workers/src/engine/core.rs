@@ -6,6 +6,7 @@
 use super::ahead::Ahead;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
     Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
@@ -122,6 +123,19 @@ impl Core {
         }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.held.values()
+    }
+
+    fn kind_of(&self, attempt: &Attempt) -> &Kind {
+        &self.settings.kinds[attempt.kind].0
+    }
+
     pub(crate) fn trust(&self) -> Trust {
         self.trust.clone()
     }
@@ -136,6 +150,9 @@ impl Core {
         for Finished { attempt, ending } in finished {
             // One that is no longer held was settled by other means: its time was over, or its claim was lost.
             if self.forget(&attempt) {
+                if let Ending::Failed(failure) = &ending {
+                    trace::failed(&attempt, self.kind_of(&attempt), failure);
+                }
                 self.endings.push((attempt.fence, ending));
             }
         }
@@ -172,6 +189,7 @@ impl Core {
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
             Ok(settled) => {
+                trace::exchanged(&settled);
                 let claimed = settled.claimed.tasks.len();
                 let has_room = request.claim.is_some_and(|claim| claimed < claim.limit as usize);
                 self.left_some = settled.claimed.more && claimed > 0 && has_room;
@@ -213,6 +231,7 @@ impl Core {
         let decided = store.aggregate(&step)?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
+        trace::runs_decided(decided.runs);
         Ok(stepped)
     }
 
@@ -316,6 +335,7 @@ impl Core {
         let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
         let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
         for attempt in over {
+            trace::timed_out(&attempt, self.kind_of(&attempt));
             self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
             self.give_up(attempt);
         }
@@ -335,6 +355,7 @@ impl Core {
                 if !self.trust.holds(now) {
                     // Too late: others may work on these by now. What has not begun waits until it is known.
                     for attempt in held.into_iter().filter(|attempt| attempt.began().is_some()) {
+                        trace::lease_lost(&attempt, self.kind_of(&attempt));
                         self.give_up(attempt);
                     }
                 }
@@ -343,6 +364,7 @@ impl Core {
         };
         for (attempt, fenced) in held.iter().zip(renewed) {
             if fenced == Fenced::Stale {
+                trace::lease_lost(attempt, self.kind_of(attempt));
                 self.give_up(Arc::clone(attempt));
             }
         }
@@ -407,6 +429,7 @@ impl Core {
             let attempt = Arc::new(Attempt::new(task, kind));
             // Its last claim was lost while this engine stood still, and nobody has told it yet.
             if let Some(lost) = self.held.get(&attempt.fence.key).cloned() {
+                trace::lease_lost(&lost, self.kind_of(&lost));
                 self.give_up(lost);
             }
             self.kinds[kind].held += 1;

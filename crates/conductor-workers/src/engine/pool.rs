@@ -10,11 +10,14 @@ use super::mailbox::Mailbox;
 use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
 use crate::handler::Call;
+use crate::trace;
 use conductor_store::Ending;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+#[cfg(feature = "tokio")]
+use tracing::Instrument as _;
 
 /// How long a thread waits before it asks again whether claims can be trusted.
 const DISTRUST: Duration = Duration::from_millis(5);
@@ -172,16 +175,18 @@ impl Pool {
 
     fn call(self: &Arc<Self>, attempt: Arc<Attempt>) {
         let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
+        let span = trace::attempt(&attempt, context.kind());
         match &self.handlers[attempt.kind] {
             Call::Plain(handler) => {
-                let ending = handler(context);
+                let ending = span.in_scope(|| handler(context));
                 self.came_back(attempt, ending);
             }
             #[cfg(feature = "tokio")]
             Call::Asynchronous(handler) => {
                 let handler = Arc::clone(handler);
                 // The handler is called on the runtime too: it may need it before its first await, and it may panic.
-                self.runtime.run(self, attempt, async move { handler(context).await });
+                let work = async move { handler(context).await };
+                self.runtime.run(self, attempt, work.instrument(span));
             }
         }
     }

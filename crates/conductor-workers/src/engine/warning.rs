@@ -1,6 +1,7 @@
 //! What an engine has to say to whoever runs it.
 
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::Kind;
 use conductor_store::{Fault, MAX_PAGE};
 use std::collections::HashSet;
@@ -44,7 +45,9 @@ impl Warnings {
     pub(crate) fn look_for_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), Fault> {
         for kind in store.ready_kinds(KINDS_AT_ONCE)? {
             if !self.handled.contains(&kind) && self.said.insert(kind.clone()) {
-                (self.listener)(&Warning::NoHandler(kind));
+                let warning = Warning::NoHandler(kind);
+                trace::warning(&warning);
+                (self.listener)(&warning);
             }
         }
         Ok(())
