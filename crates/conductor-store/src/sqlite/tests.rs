@@ -1,6 +1,7 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
 mod cost;
+mod progress;
 
 use super::{
     SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
