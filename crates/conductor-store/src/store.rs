@@ -95,7 +95,7 @@ pub trait Store: Send + Sync {
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault>;
 
     /// Writes what handlers report of their progress: one answer per fence, in their order. It is no event, and nothing
-    /// follows from it.
+    /// follows from it. A number that there is no room for becomes the largest that there is room for.
     ///
     /// # Errors
     /// [`Fault`]; nothing was written.
@@ -223,7 +223,8 @@ pub trait Monitor: Send + Sync {
     /// [`Fault`]
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault>;
 
-    /// How much is left of a run, and when nothing will be, by the last of its events; `None` if there is no such run.
+    /// How much is left of a run, and when nothing will be, by the last of its events, of which it reads a bounded number;
+    /// `None` if there is no such run.
     ///
     /// # Errors
     /// [`Fault`]

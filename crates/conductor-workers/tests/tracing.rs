@@ -17,6 +17,9 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Longer than anything here takes, on however busy a machine.
 const LONG: Duration = Duration::from_mins(1);
 
+/// A kind that the subscriber cannot bear.
+const UNBEARABLE: &str = "unbearable";
+
 type Fields = BTreeMap<String, String>;
 
 /// What was told: an event, and the span in which it stood.
@@ -73,6 +76,7 @@ impl Subscriber for Recorder {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let mut fields = Fields::new();
         span.record(&mut Reader(&mut fields));
+        assert_ne!(fields.get("kind").map(String::as_str), Some(UNBEARABLE), "a subscriber that panics");
         let mut book = self.book();
         book.spans.push((span.metadata().name(), fields));
         Id::from_u64(book.spans.len() as u64)
@@ -290,4 +294,28 @@ fn warnings_are_told() {
     engine.start();
     let warning = "tasks of kind a strange one are ready, and this engine has no handler for them";
     told(Level::WARN, "warning", &[("warning", warning)]);
+}
+
+#[test]
+fn a_subscriber_that_panics_fails_an_attempt_and_nothing_else() {
+    let place = Place::new();
+    let engine = place.engine().workers(1).handler(UNBEARABLE, says).handler("work", |(): (), _| Ok(()));
+    let engine = engine.build().unwrap();
+    let run = place.submit(TaskDraft::new(UNBEARABLE).max_retries(0).input("never said"));
+    assert_eq!(settle(&engine, run).state, State::Failed);
+    let run = place.submit(TaskDraft::new("W").kind("work"));
+    assert_eq!(settle(&engine, run).state, State::Succeeded, "its thread goes on");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_subscriber_that_panics_fails_an_asynchronous_attempt_and_nothing_else() {
+    let place = Place::new();
+    let handler = |text: String, context: Context| async move { says(text, context) };
+    let engine = place.engine().workers(1).handler(UNBEARABLE, handler).handler("work", |(): (), _| Ok(()));
+    let engine = engine.build().unwrap();
+    let run = place.submit(TaskDraft::new(UNBEARABLE).max_retries(0).input("never said"));
+    assert_eq!(settle(&engine, run).state, State::Failed);
+    let run = place.submit(TaskDraft::new("W").kind("work"));
+    assert_eq!(settle(&engine, run).state, State::Succeeded, "its thread goes on");
 }

@@ -39,7 +39,6 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Works until it is told to stop, or until the store fails for too long.
     pub(crate) fn run(mut self) {
-        trace::started(self.core.settings());
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
             Ok(Ok(())) => End::Stopped,
@@ -50,11 +49,12 @@ impl Coordinator {
         self.core.give_everything_up();
         // Only now others may take what is still held.
         drop(self.core);
+        self.progress.over(end.clone());
         trace::over(&end);
-        self.progress.over(end);
     }
 
     fn work(&mut self) -> Result<(), Fault> {
+        trace::started(self.core.settings());
         let mut patience = Patience::default();
         let mut stop = None;
         loop {

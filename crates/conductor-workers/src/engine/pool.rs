@@ -9,10 +9,11 @@ use super::core::{Finished, Trust};
 use super::mailbox::Mailbox;
 use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
-use crate::handler::Call;
+use crate::handler::{Call, panicked};
 use crate::trace;
 use conductor_store::Ending;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -175,18 +176,24 @@ impl Pool {
 
     fn call(self: &Arc<Self>, attempt: Arc<Attempt>) {
         let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
-        let span = trace::attempt(&attempt, context.kind());
         match &self.handlers[attempt.kind] {
             Call::Plain(handler) => {
-                let ending = span.in_scope(|| handler(context));
+                // The handler's own panics are caught where it is called; this is for a subscriber's.
+                let call = || {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    span.in_scope(|| handler(context))
+                };
+                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| panicked(&*panic));
                 self.came_back(attempt, ending);
             }
             #[cfg(feature = "tokio")]
             Call::Asynchronous(handler) => {
                 let handler = Arc::clone(handler);
                 // The handler is called on the runtime too: it may need it before its first await, and it may panic.
-                let work = async move { handler(context).await };
-                self.runtime.run(self, attempt, work.instrument(span));
+                self.runtime.run(self, attempt, async move {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    async move { handler(context).await }.instrument(span).await
+                });
             }
         }
     }
