@@ -147,7 +147,8 @@ pub trait Query: Send + Sync {
     /// [`Fault`]
     fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
 
-    /// Events in commit order, after the event that a page ended with (0 from the start).
+    /// Events in commit order, after the event that a page ended with (0 from the start). A page ends before an event that
+    /// cannot be read, and the next one begins with that error.
     ///
     /// # Errors
     /// [`Fault`]

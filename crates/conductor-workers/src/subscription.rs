@@ -80,7 +80,8 @@ impl Subscription {
     /// The next event, as soon as there is one; `None` when there is none for so long. It blocks the thread.
     ///
     /// # Errors
-    /// [`Fault`], when the store cannot be read; nothing is lost by asking again.
+    /// [`Fault`], when the store cannot be read; nothing is lost by asking again. At an event that another program made
+    /// unreadable it stops: nothing is left out in silence. Whoever wants to go on makes a new one behind it.
     pub fn next_within(&mut self, patience: Duration) -> Result<Option<Event>, Fault> {
         if self.page.is_empty() && !self.wait(patience)? {
             return Ok(None);

@@ -88,8 +88,8 @@ impl Query for SqliteStore {
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let sql = events_sql(run.is_some());
             let params = params![after, limit + 1, task, name, since, until, run];
-            let items = connection.all(&sql, params, event_record)?;
-            Ok(cut(items, limit, |event| event.seq))
+            let (items, more) = read_events(connection, &sql, params, limit)?;
+            Ok(page(items, more, |event| event.seq))
         })
     }
 
@@ -214,6 +214,30 @@ fn read_tasks(
         tasks.push(task);
     }
     Ok((tasks, false))
+}
+
+/// Events up to the end of the page, or up to one that cannot be read, with which the next page begins; and whether there are
+/// more.
+fn read_events(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: u32,
+) -> Result<(Vec<Event>, bool), Fault> {
+    let mut statement = connection.cached(sql)?;
+    let mut rows = statement.query(params).map_err(fault)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(fault)? {
+        if events.len() == limit as usize {
+            return Ok((events, true));
+        }
+        match event_record(row).map_err(fault) {
+            Ok(event) => events.push(event),
+            Err(Fault::Unreadable { .. }) if !events.is_empty() => return Ok((events, true)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok((events, false))
 }
 
 fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {

@@ -3,7 +3,7 @@
 use crate::desk::{Desk, LONG, Patience, gate, settle, until};
 use crate::meddler::{Meddler, Meddling};
 use conductor_model::{Event, EventBody, RunDraft, RunId, State, TaskDraft};
-use conductor_store::{EventFilter, Query, Source, SqliteStore, Store, Submit};
+use conductor_store::{EventFilter, Fault, Query, Source, SqliteStore, Store, Submit};
 use conductor_workers::{Context, Engine, EngineBuilder, Subscription, TaskError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -225,6 +225,25 @@ fn an_event_is_seen_when_it_is_committed_and_not_before() {
     writer.execute_batch("COMMIT").unwrap();
     let event = events.next_within(LONG).unwrap().expect("the event");
     assert_eq!((event.seq, event.body), (position + 1, EventBody::RunStarted));
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_not_left_out_in_silence() {
+    let desk = Desk::on_disk();
+    desk.submit_all((0..8).map(|_| TaskDraft::new("T")));
+    let other = rusqlite::Connection::open(desk.path()).unwrap();
+    assert_eq!(other.execute("UPDATE conductor_events SET name = 99 WHERE seq = 6", []).unwrap(), 1);
+    let mut events = Subscription::new(desk.open_again(), 0);
+    let before: Vec<u64> =
+        events.while_within(Duration::ZERO).map_while(Result::ok).map(|event| event.seq).collect();
+    assert_eq!(before, [1, 2, 3, 4, 5]);
+    for _ in 0..2 {
+        let fault = events.next_within(Duration::ZERO).unwrap_err();
+        assert!(matches!(fault, Fault::Unreadable { .. }), "{fault}");
+        assert_eq!(events.position(), 5);
+    }
+    let mut rest = Subscription::new(desk.open_again(), 6);
+    assert_eq!(rest.next_within(Duration::ZERO).unwrap().map(|event| event.seq), Some(7));
 }
 
 #[test]
