@@ -3,13 +3,13 @@
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim,
     Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Monitor, Page,
-    ParentId, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Results,
-    Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit,
-    SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
+    ParentId, Presence, Progressed, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
+    Results, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store,
+    Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
-    Timestamp,
+    Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
+    TaskId, TaskProgress, Timestamp,
 };
 use std::sync::Arc;
 
@@ -74,6 +74,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).release(request)
     }
 
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        (**self).progress(request)
+    }
+
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         (**self).rescue(request)
     }
@@ -130,6 +134,19 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).events(filter, after, limit)
     }
 
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        (**self).progress_of(task)
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        (**self).progress_in(run, after, limit)
+    }
+
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
         (**self).tally(scope)
     }
@@ -170,6 +187,10 @@ impl<S: Monitor + ?Sized> Monitor for Arc<S> {
 
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
         (**self).retry_metrics(scope)
+    }
+
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+        (**self).eta(run, now)
     }
 
     fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {

@@ -3,13 +3,13 @@
 use crate::{
     Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim, Claimed,
     Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page, ParentId, Presence,
-    Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive, ReviveError,
-    Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, Swept,
-    TaskFilter, Waits, Watch,
+    Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive,
+    ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted,
+    Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId,
-    Timestamp,
+    Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
+    TaskId, TaskProgress, Timestamp,
 };
 
 /// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
@@ -107,6 +107,13 @@ pub trait Store: Send + Sync {
     /// [`Fault`]; nothing was written.
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault>;
 
+    /// Writes what handlers report of their progress: one answer per fence, in their order. It is no event, and nothing
+    /// follows from it. A number that there is no room for becomes the largest that there is room for.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault>;
+
     /// Takes back claims whose lease is over or whose holder is gone.
     ///
     /// # Errors
@@ -182,11 +189,30 @@ pub trait Query: Send + Sync {
         limit: u32,
     ) -> Result<Page<ChildResult, u32>, Fault>;
 
-    /// Events in commit order, after the event that a page ended with (0 from the start).
+    /// Events in commit order, after the event that a page ended with (0 from the start). A page ends before an event that
+    /// cannot be read, and the next one begins with that error.
     ///
     /// # Errors
     /// [`Fault`]
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+
+    /// What the handler of a task last reported of its progress; `None` unless it runs and has reported something.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault>;
+
+    /// What handlers last reported of the running tasks of a run, the older tasks first; after the task that a page ended
+    /// with.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault>;
 
     /// How many tasks are in each state.
     ///
@@ -252,6 +278,13 @@ pub trait Monitor: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault>;
+
+    /// How much is left of a run, and when nothing will be, by the last of its events, of which it reads a bounded number;
+    /// `None` if there is no such run.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault>;
 
     /// One run at a glance.
     ///

@@ -4,12 +4,12 @@
 //! This test has a `main` of its own, because it is also the program that is killed. It takes some seconds; with
 //! `CONDUCTOR_LONG=1` in the environment about a minute.
 
-use conductor_model::{RunDraft, RunId, State, Task, TaskDraft};
+use conductor_model::{Event, EventBody, RunDraft, RunId, State, Task, TaskDraft};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
     EventFilter, Query, Source, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
 };
-use conductor_workers::{Context, Engine, TaskError};
+use conductor_workers::{Context, Engine, Subscription, TaskError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,11 +29,12 @@ const LONG: Duration = Duration::from_mins(1);
 
 type Test = (&'static str, fn() -> Anything<String>);
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 5] = [
     ("engines_may_be_killed_at_any_point", engines_may_be_killed_at_any_point),
     ("an_engine_that_stood_still_past_its_lease_harms_nobody", an_engine_that_stood_still_harms_nobody),
     ("a_task_that_kills_its_process_fails_alone", a_task_that_kills_its_process_fails_alone),
     ("work_goes_on_at_once_after_a_kill", work_goes_on_at_once_after_a_kill),
+    ("a_subscription_misses_nothing_while_writers_are_killed", a_subscription_misses_nothing),
 ];
 
 fn main() -> Anything<ExitCode> {
@@ -270,6 +271,19 @@ impl Place {
         }
     }
 
+    /// All events, read page by page.
+    fn events(&self) -> Anything<Vec<Event>> {
+        let (mut all, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self.store.events(EventFilter::default(), after, 1000)?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// Everything succeeded, once, and the events tell the same as the rows.
     fn check_all_succeeded(&self, run: RunId) -> Anything<()> {
         let (leaves, successes) = (self.leaves(run)?, self.successes(run)?);
@@ -489,4 +503,54 @@ fn work_goes_on_at_once_after_a_kill() -> Anything<String> {
         return Err(format!("it took {median:?}, of a lease of 30 s").into());
     }
     Ok(format!("after {median:?}"))
+}
+
+fn a_subscription_misses_nothing() -> Anything<String> {
+    let mut chance = Chance::new()?;
+    let place = Place::new()?;
+    let run = place.submit(&large_run(1200))?;
+    let mut from_the_start = Subscription::new(SqliteStore::open(&place.path)?, 0);
+    let reader = thread::spawn(move || follow(&mut from_the_start, run).map_err(|error| error.to_string()));
+    let start = || Process::start(&place, run, Duration::from_millis(500), 3);
+    let mut processes = [start()?, start()?];
+    let (mut kills, began) = (0, Instant::now());
+    let mut late = None;
+    while !place.is_settled(run)? {
+        if began.elapsed() > LONG {
+            return Err("the run does not come to its end".into());
+        }
+        thread::sleep(Duration::from_millis(5 + chance.below(80)));
+        let victim = &mut processes[usize::try_from(chance.below(2))?];
+        victim.kill()?;
+        *victim = start()?;
+        kills += 1;
+        late.get_or_insert(Subscription::new(SqliteStore::open(&place.path)?, 100));
+    }
+    for process in &mut processes {
+        process.ends()?;
+    }
+    let all = place.events()?;
+    let seen = reader.join().map_err(|_| "the reader panicked")??;
+    if seen != all {
+        return Err(format!("{} events were seen of {}, or others", seen.len(), all.len()).into());
+    }
+    if let Some(mut late) = late
+        && follow(&mut late, run)? != all[100..]
+    {
+        return Err("whoever came later saw something else".into());
+    }
+    Ok(format!("{} events, {kills} kills", all.len()))
+}
+
+/// Everything up to the end of a run.
+fn follow(events: &mut Subscription, run: RunId) -> Anything<Vec<Event>> {
+    let mut seen = Vec::new();
+    loop {
+        let event = events.next_within(LONG)?.ok_or("the run does not come to its end")?;
+        let is_over = event.run == run && matches!(event.body, EventBody::RunAggregated { .. });
+        seen.push(event);
+        if is_over {
+            return Ok(seen);
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use super::World;
 use crate::{Fault, Scope, Watch};
 use conductor_model::{
-    Backoff, Health, HealthReport, Reason, RetryMetrics, RunDraft, RunId, Stuck, Tally, TaskDraft, TaskId,
-    Timestamp,
+    Backoff, Eta, Health, HealthReport, Reason, RetryMetrics, RunDraft, RunId, Stuck, Tally, TaskDraft,
+    TaskId, Timestamp,
 };
 use serde_json::json;
 
@@ -348,4 +348,80 @@ pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
 pub fn an_unknown_run_has_no_summary(world: &World<'_>) {
     world.leaf();
     assert_eq!(world.store().summary(RunId::from_u128(1), world.watch()).expect("an answer"), None);
+}
+
+fn eta(world: &World<'_>, run: RunId) -> Eta {
+    world.store().eta(run, world.now()).expect("an answer").expect("the run")
+}
+
+#[track_caller]
+fn assert_nothing_is_known(world: &World<'_>, run: RunId, remaining: u64) {
+    assert_eq!(eta(world, run), Eta { remaining, per_second: 0.0, at: None });
+}
+
+pub fn an_eta_counts_what_is_left(world: &World<'_>) {
+    let (run, _, children) = world.family(4);
+    assert_nothing_is_known(world, run, 5);
+    world.start(children[0]);
+    assert_nothing_is_known(world, run, 5);
+    world.fail_for_good(children[0]);
+    world.cancel(children[1]);
+    assert_nothing_is_known(world, run, 3);
+}
+
+pub fn an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due(world: &World<'_>) {
+    let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 10})), TaskDraft::new("A")]);
+    world.fail(roots[1]);
+    assert_nothing_is_known(world, run, 12);
+    assert_eq!(world.fan_out_step(Scope::All, 4).children, 4);
+    assert_nothing_is_known(world, run, 12);
+    world.fan_out();
+    assert_nothing_is_known(world, run, 12);
+}
+
+pub fn an_eta_follows_from_what_was_settled_lately(world: &World<'_>) {
+    let (run, _, children) = world.family(6);
+    for child in &children[..3] {
+        world.pass_ms(2000);
+        world.succeed(*child);
+    }
+    world.pass_ms(4000);
+    // Three in ten seconds, and four are left.
+    let at = world.now().plus_millis(13_334);
+    assert_eq!(eta(world, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
+    // A failure that will be retried settles nothing, whatever its error says.
+    world.apply(crate::Report::failed(children[3], r#""due_at": null"#));
+    assert_eq!(eta(world, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
+}
+
+pub fn an_eta_forgets_what_is_long_ago(world: &World<'_>) {
+    let (run, _, children) = world.family(3);
+    world.pass_ms(1000);
+    world.succeed(children[0]);
+    world.pass_ms(61 * MINUTE);
+    assert_nothing_is_known(world, run, 3);
+}
+
+pub fn the_pace_of_a_run_is_its_own(world: &World<'_>) {
+    let (run, _, _) = world.family(3);
+    let (_, other) = world.leaf();
+    world.pass_ms(1000);
+    world.succeed(other);
+    assert_nothing_is_known(world, run, 4);
+}
+
+pub fn nothing_is_left_of_a_settled_run(world: &World<'_>) {
+    let (run, _, children) = world.family(2);
+    world.pass_ms(1000);
+    for child in children {
+        world.succeed(child);
+    }
+    world.settle();
+    let eta = eta(world, run);
+    assert_eq!((eta.remaining, eta.at), (0, None));
+}
+
+pub fn an_unknown_run_has_no_eta(world: &World<'_>) {
+    let run = RunId::from_u128(1);
+    assert_eq!(world.store().eta(run, world.now()).expect("an answer"), None);
 }

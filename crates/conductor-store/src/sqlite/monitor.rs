@@ -1,6 +1,7 @@
 //! What operators ask: answered from counters and from the indexes of what is few.
 
 use super::SqliteStore;
+use super::eta;
 use super::event_log::code_of;
 use super::explain::{Explainer, LEVELS};
 use super::query::tally;
@@ -8,7 +9,7 @@ use super::rows::{self, state};
 use super::sql::{ScopeKey, Sql, run_key};
 use crate::{Fault, Monitor, Scope, Watch};
 use conductor_model::{
-    HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, TaskId, Timestamp,
+    Eta, HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, TaskId, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -49,6 +50,13 @@ impl Monitor for SqliteStore {
         })
     }
 
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+        self.read(|connection| {
+            let run = run_key(connection, run)?;
+            run.map(|run| eta::of_run(connection, run, now)).transpose()
+        })
+    }
+
     fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {
         self.read(|connection| {
             let Some(key) = run_key(connection, run)? else { return Ok(None) };
@@ -86,6 +94,11 @@ fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u6
     );
     let count: Option<i64> = connection.first(&sql, [scope.run()], |row| row.get(0))?;
     Ok(count.unwrap_or(0).cast_unsigned())
+}
+
+/// How many FAILED tasks of a run wait for their retry.
+pub(super) fn retries_due(connection: &Connection, run: i64) -> Result<u64, Fault> {
+    count(connection, RETRIES_DUE, ScopeKey::Run(run))
 }
 
 struct RetriedTasks {

@@ -3,11 +3,13 @@
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
-use super::{SqliteStore, page_limit, results, waits};
+use super::{SqliteStore, page_limit, progress, results, waits};
 use crate::{
     ChildResult, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Results, Scope, TaskFilter, Waits,
 };
-use conductor_model::{Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{
+    Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp,
+};
 use rusqlite::{Connection, Params, Row, params};
 use std::collections::HashSet;
 
@@ -102,8 +104,35 @@ impl Query for SqliteStore {
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let sql = events_sql(run.is_some());
             let params = params![after, limit + 1, task, name, since, until, run];
-            let items = connection.all(&sql, params, event_record)?;
-            Ok(cut(items, limit, |event| event.seq))
+            let (items, more) = read_events(connection, &sql, params, limit)?;
+            Ok(page(items, more, |event| event.seq))
+        })
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        self.read(|connection| progress::of_task(connection, id_blob(task.as_u128())))
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        let limit = page_limit(limit);
+        self.read(|connection| {
+            let Some(run) = run_key(connection, run)? else {
+                return Ok(Page { items: Vec::new(), next: None });
+            };
+            let after = match after {
+                Some(id) => {
+                    let place = run_and_key_of(connection, id)?.filter(|(its_run, _)| *its_run == run);
+                    place.ok_or(Fault::UnknownTask(id))?.1
+                }
+                None => 0,
+            };
+            let items = progress::of_run(connection, run, after, limit + 1)?;
+            Ok(cut(items, limit, |progress| progress.task))
         })
     }
 
@@ -216,6 +245,30 @@ fn read_tasks(
         tasks.push(task);
     }
     Ok((tasks, false))
+}
+
+/// Events up to the end of the page, or up to one that cannot be read, with which the next page begins; and whether there are
+/// more.
+fn read_events(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: u32,
+) -> Result<(Vec<Event>, bool), Fault> {
+    let mut statement = connection.cached(sql)?;
+    let mut rows = statement.query(params).map_err(fault)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(fault)? {
+        if events.len() == limit as usize {
+            return Ok((events, true));
+        }
+        match event_record(row).map_err(fault) {
+            Ok(event) => events.push(event),
+            Err(Fault::Unreadable { .. }) if !events.is_empty() => return Ok((events, true)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok((events, false))
 }
 
 pub(super) fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {

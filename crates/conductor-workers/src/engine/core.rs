@@ -7,6 +7,7 @@ use super::ahead::Ahead;
 use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
     Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, MAX_PAGE, Presence, Release, Renew, Rescue,
@@ -137,6 +138,19 @@ impl Core {
         }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.held.values()
+    }
+
+    fn kind_of(&self, attempt: &Attempt) -> &Kind {
+        &self.settings.kinds[attempt.kind].0
+    }
+
     pub(crate) fn trust(&self) -> Trust {
         self.trust.clone()
     }
@@ -164,6 +178,9 @@ impl Core {
                 continue;
             }
             if let Some(ending) = ending {
+                if let Ending::Failed(failure) = &ending {
+                    trace::failed(&attempt, self.kind_of(&attempt), failure);
+                }
                 self.endings.push((attempt.fence, ending));
             } else {
                 self.releases.push(attempt.fence);
@@ -199,7 +216,10 @@ impl Core {
         request.claim = claim;
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
-            Ok(settled) => Ok(self.take_on(now, request.claim.as_ref(), settled.claimed)),
+            Ok(settled) => {
+                trace::exchanged(&settled);
+                Ok(self.take_on(now, request.claim.as_ref(), settled.claimed))
+            }
             Err(fault) => {
                 self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
                 self.endings = request.endings;
@@ -273,6 +293,7 @@ impl Core {
         let decided = damage.past(store.aggregate(&step))?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
+        trace::runs_decided(decided.runs);
         Ok(stepped)
     }
 
@@ -373,6 +394,7 @@ impl Core {
         let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
         let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
         for attempt in over {
+            trace::timed_out(&attempt, self.kind_of(&attempt));
             self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
             self.give_up(attempt);
         }
@@ -393,6 +415,7 @@ impl Core {
                 if !self.trust.holds(now) {
                     // Too late: others may work on these by now. What has not begun waits until it is known.
                     for attempt in held.into_iter().filter(|attempt| attempt.began().is_some()) {
+                        trace::lease_lost(&attempt, self.kind_of(&attempt));
                         self.give_up(attempt);
                     }
                 }
@@ -401,6 +424,7 @@ impl Core {
         };
         for (attempt, fenced) in held.iter().zip(renewed) {
             if fenced != Some(Fenced::Applied) {
+                trace::lease_lost(attempt, self.kind_of(attempt));
                 self.give_up(Arc::clone(attempt));
             }
         }
@@ -463,6 +487,7 @@ impl Core {
             let attempt = Arc::new(Attempt::new(task, kind));
             // Its last claim was lost while this engine stood still, and nobody has told it yet.
             if let Some(lost) = self.held.get(&attempt.fence.key).cloned() {
+                trace::lease_lost(&lost, self.kind_of(&lost));
                 self.give_up(lost);
             }
             self.kinds[kind].held += 1;

@@ -5,6 +5,7 @@
 //! a queue on one side and a mailbox on the other.
 
 pub(crate) mod ahead;
+pub(crate) mod bell;
 mod builder;
 mod coordinator;
 pub(crate) mod core;
@@ -13,8 +14,9 @@ mod error;
 mod mailbox;
 mod patience;
 pub(crate) mod pool;
-mod progress;
+pub(crate) mod progress;
 mod warning;
+mod writer;
 
 pub use builder::{EngineBuilder, MAX_WORKERS};
 pub use error::{Blocked, BuildError, NotSubmitted, RunError};
@@ -24,7 +26,9 @@ use crate::clock::{MachineClock, Monotonic};
 use crate::context::Shared;
 use crate::handler::Call;
 use crate::store::EngineStore;
+use crate::subscription::Subscription;
 use ahead::Ahead;
+use bell::Bell;
 use conductor_model::{ErrorText, Kind, Run, RunDraft, RunId, TaskId};
 use conductor_store::{
     Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
@@ -37,10 +41,12 @@ use patience::Patience;
 use pool::{Pool, Queue};
 use progress::{End, Progress};
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warning::{Listener, Warnings};
+use writer::ProgressWriter;
 
 /// How many of each that a run waits for an error names.
 const NAMED: usize = 10;
@@ -57,6 +63,7 @@ pub struct Engine {
     waits_for_others: bool,
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
+    bell: Arc<Bell>,
     /// What the threads are made of, until they are.
     idle: Mutex<Option<Parts>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -89,6 +96,7 @@ impl Engine {
             waits_for_others: parts.waits_for_others,
             mailbox: Arc::default(),
             progress: Arc::default(),
+            bell: Arc::default(),
             idle: Mutex::new(Some(parts)),
             thread: Mutex::default(),
         }
@@ -148,13 +156,14 @@ impl Engine {
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
         let run = run.borrow().check()?;
         let submitted = self.store.submit(&Submit::new(run, &self.source))?;
-        self.mailbox.nudge();
+        self.nudge();
         Ok(submitted.run)
     }
 
     /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
     pub fn nudge(&self) {
         self.mailbox.nudge();
+        self.bell.ring();
     }
 
     /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
@@ -184,12 +193,13 @@ impl Engine {
             store: Arc::clone(&parts.store),
             clock: Arc::clone(&clock),
             kinds: kinds.clone(),
+            reported: AtomicBool::new(false),
         });
         let pool = Pool {
             workers,
             spare: parts.spare_threads,
             handlers: parts.handlers,
-            shared,
+            shared: Arc::clone(&shared),
             mailbox: Arc::clone(&self.mailbox),
             trust: core.trust(),
             #[cfg(feature = "tokio")]
@@ -203,6 +213,8 @@ impl Engine {
             pool: Arc::new(pool),
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
+            bell: Arc::clone(&self.bell),
+            writer: ProgressWriter::new(shared),
             store: parts.store,
             source: parts.source,
             clock,
@@ -282,6 +294,13 @@ impl Engine {
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
         self.progress.wait_for_the_end().without_a_stop()
+    }
+
+    /// Every event of the store after that `seq`, those that are there and those that come; 0 from the first one on. What this
+    /// engine does is noticed at once, what others do within 50 ms. It never holds the engine up.
+    pub fn subscribe(&self, after: u64) -> Subscription {
+        let store: Arc<dyn EngineStore> = Arc::clone(&self.store);
+        Subscription::of(store, Arc::clone(&self.bell), after)
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.

@@ -9,12 +9,16 @@ use super::core::{Finished, Trust};
 use super::mailbox::Mailbox;
 use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
-use crate::handler::Call;
+use crate::handler::{Call, panicked};
+use crate::trace;
 use conductor_store::Ending;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+#[cfg(feature = "tokio")]
+use tracing::Instrument as _;
 
 /// How long a thread waits before it asks again whether claims can be trusted.
 const DISTRUST: Duration = Duration::from_millis(5);
@@ -174,14 +178,22 @@ impl Pool {
         let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
         match &self.handlers[attempt.kind] {
             Call::Plain(handler) => {
-                let ending = handler(context);
+                // The handler's own panics are caught where it is called; this is for a subscriber's.
+                let call = || {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    span.in_scope(|| handler(context))
+                };
+                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| panicked(&*panic));
                 self.came_back(attempt, Some(ending));
             }
             #[cfg(feature = "tokio")]
             Call::Asynchronous(handler) => {
                 let handler = Arc::clone(handler);
                 // The handler is called on the runtime too: it may need it before its first await, and it may panic.
-                self.runtime.run(self, attempt, async move { handler(context).await });
+                self.runtime.run(self, attempt, async move {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    async move { handler(context).await }.instrument(span).await
+                });
             }
         }
     }

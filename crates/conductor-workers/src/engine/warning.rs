@@ -1,6 +1,7 @@
 //! What an engine has to say to whoever runs it.
 
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::Kind;
 use conductor_store::{Fault, MAX_PAGE};
 use std::collections::HashSet;
@@ -60,6 +61,7 @@ impl Warnings {
     /// Says it, unless it was said before.
     pub(crate) fn say(&mut self, warning: &Warning) {
         if self.said.len() < MOST && self.said.insert(warning.clone()) {
+            trace::warning(warning);
             (self.listener)(warning);
         }
     }

@@ -51,6 +51,7 @@ use conductor_model::{DEFAULT_LEASE_MS, Kind, Run, RunDraft, RunId, TaskId, Time
 use conductor_store::{Clock, Fault, MAX_PAGE, Source, Submit};
 use engine::{SimEngine, SimHandler};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long it takes until an engine notices that another process wrote something.
@@ -300,6 +301,7 @@ impl Simulation {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock) as Arc<dyn Monotonic>,
             kinds: self.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
+            reported: AtomicBool::new(false),
         })
     }
 

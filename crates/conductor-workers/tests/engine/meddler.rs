@@ -1,6 +1,6 @@
 //! A store that something happens to: calls are counted, held up, or fail.
 
-use conductor_model::{Event, Explanation, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Explanation, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp};
 use conductor_store::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -130,6 +130,10 @@ impl Store for Meddler {
         self.through("release", |store| store.release(request))
     }
 
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        self.through("progress", |store| store.progress(request))
+    }
+
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         self.through("rescue", |store| store.rescue(request))
     }
@@ -184,6 +188,19 @@ impl Query for Meddler {
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
         self.through("events", |store| store.events(filter, after, limit))
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        self.through("progress_of", |store| store.progress_of(task))
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        self.through("progress_in", |store| store.progress_in(run, after, limit))
     }
 
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {

@@ -2,7 +2,7 @@
 
 use conductor_model::{
     Event, EventBody, Explanation, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId,
-    Timestamp,
+    TaskProgress, Timestamp,
 };
 use conductor_store::*;
 use std::collections::HashMap;
@@ -136,6 +136,7 @@ impl Store for Witness {
         sweep(step: &Step) -> Result<Swept, Fault>;
         expire(step: &Step) -> Result<Expired, Fault>;
         enlist(request: &Enlist) -> Result<Presence, Fault>;
+        progress(request: &Progressed) -> Result<Vec<Fenced>, Fault>;
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
@@ -209,6 +210,8 @@ impl Query for Witness {
         children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
         results(of: ParentId, which: Results, after: u32, limit: u32) -> Result<Page<ChildResult, u32>, Fault>;
         events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+        progress_of(task: TaskId) -> Result<Option<TaskProgress>, Fault>;
+        progress_in(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, Fault>;
         tally(scope: Scope) -> Result<Tally, Fault>;
         pulse() -> Result<u64, Fault>;
         next_due() -> Result<Option<Timestamp>, Fault>;
