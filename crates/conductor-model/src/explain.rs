@@ -215,7 +215,7 @@ impl fmt::Display for Reason {
             Self::Succeeded => f.write_str("it ended well"),
             Self::Failed { error: Some(error), .. } => write!(f, "it failed for good: {error}"),
             Self::Failed { failed_children, .. } => {
-                write!(f, "{failed_children} below it failed for good")
+                write!(f, "{failed_children} right below it failed for good")
             }
             Self::Cancelled { by: None, reason: None } => f.write_str("it was cancelled"),
             Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),

@@ -167,6 +167,10 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).explain(subject)
     }
 
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        (**self).lost(fences)
+    }
+
     fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
         (**self).held(holder, known, limit)
     }

@@ -245,6 +245,12 @@ pub trait Query: Send + Sync {
     /// [`Fault`]
     fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault>;
 
+    /// Which of these claims no longer hold: they ended, were cancelled, or are somebody else's.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault>;
+
     /// The claims that an engine holds beside those that it knows of, at most `limit` of them: for one that does not know
     /// whether a claim was committed. It reads the claims of this moment.
     ///

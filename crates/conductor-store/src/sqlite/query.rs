@@ -1,6 +1,7 @@
 //! What readers ask.
 
 use super::event_log::{self, SELECT_EVENTS, event_record};
+use super::fence::Fences;
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit, progress, results, waits};
@@ -162,6 +163,13 @@ impl Query for SqliteStore {
 
     fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
         self.explain_subject(subject)
+    }
+
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        self.read(|connection| {
+            let mut held = Fences::read(connection, fences)?;
+            Ok(fences.iter().copied().filter(|fence| held.take(*fence).is_none()).collect())
+        })
     }
 
     fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {

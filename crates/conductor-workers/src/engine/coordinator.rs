@@ -106,10 +106,12 @@ impl Coordinator {
         let pulse = self.store.pulse();
         let now = self.clock.elapsed();
         let exchanged = self.core.exchange(now, mail.finished, self.pool.lost_workers());
+        let looked = pulse.as_ref().map_or(Ok(()), |pulse| self.core.look_for_cancelled(now, *pulse));
         for attempt in self.core.take_given_up() {
             self.pool.give_up(&attempt);
         }
         self.pool.run(exchanged?);
+        looked?;
         if *stop == Some(Stop::AtOnce) && self.core.is_empty() {
             return Ok(After::Stopped);
         }

@@ -10,8 +10,8 @@ use crate::store::EngineStore;
 use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, MAX_PAGE, Presence, Release, Renew, Rescue,
-    Scope, Settle, Source, Step, Turn, Want,
+    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Handles, MAX_PAGE, Presence, Release,
+    Renew, Rescue, Scope, Settle, Source, Step, Turn, Want,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use std::time::Duration;
 const ROWS_PER_STEP: u32 = 4000;
 /// How often dead engines and leases that ended are looked for.
 const RESCUE_EVERY: Duration = Duration::from_millis(250);
+/// How often it is asked at most whether what runs was cancelled.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -93,6 +95,12 @@ pub(crate) struct Core {
     damage: Damage,
     /// Why nothing is claimed any more.
     closing: Option<Closing>,
+    /// The store's pulse at the last turn.
+    pulse: Option<u64>,
+    /// Something was written since it was last asked whether what runs is still to run.
+    is_news: bool,
+    /// Before when that is not asked again.
+    looks_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +143,9 @@ impl Core {
             in_doubt: false,
             damage: Damage::default(),
             closing: None,
+            pulse: None,
+            is_news: false,
+            looks_at: Duration::ZERO,
         }
     }
 
@@ -261,6 +272,32 @@ impl Core {
         Ok(())
     }
 
+    /// After something was written: tells handlers that their tasks were cancelled, or that somebody else has them. Asked four
+    /// times a second at most, and about those only that have begun: the others find it out when they are settled.
+    pub(crate) fn look_for_cancelled(&mut self, now: Duration, pulse: u64) -> Result<(), Fault> {
+        self.is_news |= self.pulse.replace(pulse) != Some(pulse);
+        if !self.is_news || now < self.looks_at {
+            return Ok(());
+        }
+        (self.is_news, self.looks_at) = (false, now + LOOK_EVERY);
+        let running: Vec<Fence> = self.running().map(|attempt| attempt.fence).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        for fence in self.damage.past(self.store.lost(&running))? {
+            if let Some(attempt) = self.held.get(&fence.key).cloned() {
+                trace::lease_lost(&attempt, self.kind_of(&attempt));
+                self.give_up(attempt);
+            }
+        }
+        Ok(())
+    }
+
+    /// The attempts that have begun.
+    fn running(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.held.values().filter(|attempt| attempt.began().is_some())
+    }
+
     /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.
     pub(crate) fn take_given_up(&mut self) -> Vec<Arc<Attempt>> {
         std::mem::take(&mut self.given_up)
@@ -287,7 +324,12 @@ impl Core {
         stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
         stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
         stepped.more |= damage.past(store.expire(&step))?.runs > 0;
-        stepped.more |= damage.past(store.sweep(&step))?.more;
+        let swept = damage.past(store.sweep(&step))?;
+        stepped.more |= swept.more;
+        if swept.tasks > 0 {
+            // Some of these may run here.
+            self.looks_at = now;
+        }
         let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
         stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
         let decided = damage.past(store.aggregate(&step))?;
@@ -297,13 +339,14 @@ impl Core {
         Ok(stepped)
     }
 
-    /// When what it holds wants it: a heartbeat, the end of an attempt's time.
+    /// When what it holds wants it: a heartbeat, the end of an attempt's time, a look whether it was cancelled.
     pub(crate) fn wanted_at(&self, now: Duration) -> Option<Duration> {
         let end = |attempt: &Arc<Attempt>| {
             attempt.timeout.map(|timeout| attempt.deadline().unwrap_or(now + timeout))
         };
         let heartbeat = (!self.held.is_empty()).then_some(self.heartbeat_at);
-        self.held.values().filter_map(end).chain(heartbeat).min()
+        let look = (self.is_news && self.running().next().is_some()).then_some(self.looks_at);
+        self.held.values().filter_map(end).chain(heartbeat).chain(look).min()
     }
 
     /// When it will look for claims that nobody holds any longer.
@@ -445,9 +488,13 @@ impl Core {
         if self.closing.is_some() || limit == 0 || self.kinds.is_empty() {
             return Ok(None);
         }
-        let holder = match &self.presence {
-            Some(presence) => presence.holder(),
-            None => self.presence.insert(self.store.enlist(&Enlist::new(&self.source))?).holder(),
+        let holder = if let Some(presence) = &self.presence {
+            presence.holder()
+        } else {
+            let Settings { kinds, workers, .. } = &self.settings;
+            let handles = Handles { workers: *workers, kinds: kinds.iter().cloned().collect() };
+            let presence = self.store.enlist(&Enlist::new(&self.source).handling(handles))?;
+            self.presence.insert(presence).holder()
         };
         // Each kind comes first in its turn.
         self.first_kind = (self.first_kind + 1) % self.kinds.len();

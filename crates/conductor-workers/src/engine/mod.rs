@@ -29,7 +29,7 @@ use crate::store::EngineStore;
 use crate::subscription::Subscription;
 use ahead::Ahead;
 use bell::Bell;
-use conductor_model::{ErrorText, Kind, Run, RunDraft, RunId, TaskId};
+use conductor_model::{ErrorText, Explanation, Kind, Reason, Run, RunDraft, RunId, Subjected, TaskId};
 use conductor_store::{
     Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
     Source, Submit,
@@ -42,7 +42,7 @@ use pool::{Pool, Queue};
 use progress::{End, Progress};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warning::{Listener, Warnings};
@@ -64,6 +64,8 @@ pub struct Engine {
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
     bell: Arc<Bell>,
+    /// The threads, once there are any.
+    pool: OnceLock<Weak<Pool>>,
     /// What the threads are made of, until they are.
     idle: Mutex<Option<Parts>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -97,6 +99,7 @@ impl Engine {
             mailbox: Arc::default(),
             progress: Arc::default(),
             bell: Arc::default(),
+            pool: OnceLock::new(),
             idle: Mutex::new(Some(parts)),
             thread: Mutex::default(),
         }
@@ -147,6 +150,41 @@ impl Engine {
         let revived = crate::revive_all(&*self.store, below, which, &self.source);
         self.mailbox.nudge();
         revived
+    }
+
+    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task. The store says
+    /// all that anybody can know; this engine adds which of its own handlers ignore that their time is over.
+    ///
+    /// ```
+    /// # use conductor_model::{RunDraft, TaskDraft};
+    /// # use conductor_store::SqliteStore;
+    /// # use conductor_workers::Engine;
+    /// let engine = Engine::builder(SqliteStore::open_in_memory()?).build()?;
+    /// let run = engine.submit(RunDraft::new().task(TaskDraft::new("resize")))?;
+    /// let why = engine.explain(run)?.unwrap().to_string();
+    /// assert!(why.contains("waits for 1 of 1 children"), "{why}");
+    /// assert!(why.ends_with("but no engine handles kind resize"), "{why}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn explain(&self, subject: impl Into<ParentId>) -> Result<Option<Explanation>, Fault> {
+        let mut explanation = self.store.explain(subject.into())?;
+        let pool = self.pool.get().and_then(Weak::upgrade);
+        let mut deepest = explanation.as_mut();
+        while let Some(one) = deepest {
+            if let (Subjected::Task { id, .. }, None, Some(pool)) = (&one.subject, &one.because, &pool)
+                && pool.is_deaf(*id)
+            {
+                let (subject, state) = (one.subject.clone(), one.state);
+                let reason = Reason::HandlerIgnoresTimeout;
+                one.because = Some(Box::new(Explanation { subject, state, reason, because: None }));
+                break;
+            }
+            deepest = one.because.as_deref_mut();
+        }
+        Ok(explanation)
     }
 
     /// Submits a run, and wakes the engine.
@@ -208,9 +246,12 @@ impl Engine {
             work: Condvar::new(),
             alive: Arc::default(),
         };
+        let pool = Arc::new(pool);
+        // A new cell is empty: this is called once.
+        let _ = self.pool.set(Arc::downgrade(&pool));
         Coordinator {
             core,
-            pool: Arc::new(pool),
+            pool,
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
             bell: Arc::clone(&self.bell),

@@ -11,6 +11,7 @@ use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
 use crate::handler::{Call, panicked};
 use crate::trace;
+use conductor_model::TaskId;
 use conductor_store::Ending;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,8 +54,8 @@ pub(crate) struct Queue {
     attempts: VecDeque<Arc<Attempt>>,
     /// How many attempts run, not counting those that nobody waits for.
     running: u32,
-    /// How many threads or futures are with attempts that nobody waits for.
-    lost: u32,
+    /// The tasks whose handlers were told to give up and go on: a thread or a future is with each of them.
+    deaf: Vec<TaskId>,
     threads: u32,
     /// How many threads wait, not counting those that were called.
     idle: u32,
@@ -78,14 +79,19 @@ impl Pool {
         let mut queue = self.lock();
         if attempt.began().is_some() && attempt.end() {
             queue.running -= 1;
-            queue.lost += 1;
+            queue.deaf.push(attempt.fence.task);
             self.call_workers(&mut queue);
         }
     }
 
     /// How many workers are lost for want of spare threads.
     pub(crate) fn lost_workers(&self) -> u32 {
-        self.lock().lost.saturating_sub(self.spare)
+        u32::try_from(self.lock().deaf.len()).unwrap_or(u32::MAX).saturating_sub(self.spare)
+    }
+
+    /// Whether an attempt at this task is over, and its handler goes on all the same.
+    pub(crate) fn is_deaf(&self, task: TaskId) -> bool {
+        self.lock().deaf.contains(&task)
     }
 
     /// Lets the threads end when they come back. It waits for them unless one is with a handler that nobody waits for.
@@ -93,7 +99,7 @@ impl Pool {
         let mut queue = self.lock();
         queue.closed = true;
         queue.attempts.clear();
-        let all_are_back = queue.running == 0 && queue.lost == 0;
+        let all_are_back = queue.running == 0 && queue.deaf.is_empty();
         drop(queue);
         self.work.notify_all();
         if all_are_back {
@@ -204,7 +210,8 @@ impl Pool {
         if attempt.end() {
             queue.running -= 1;
         } else {
-            queue.lost -= 1;
+            let place = queue.deaf.iter().position(|task| *task == attempt.fence.task);
+            place.map(|place| queue.deaf.swap_remove(place));
         }
         drop(queue);
         self.mailbox.finished(Finished { attempt, ending });

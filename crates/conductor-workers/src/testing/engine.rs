@@ -152,6 +152,7 @@ impl SimEngine {
         }
         self.pulse = shared.store.pulse()?;
         let started = self.core.exchange(now, finished, 0);
+        let looked = self.core.look_for_cancelled(now, self.pulse);
         for attempt in self.core.take_given_up() {
             let running = self.running.iter_mut().find(|running| Arc::ptr_eq(&running.attempt, &attempt));
             if let Some(running) = running {
@@ -159,6 +160,7 @@ impl SimEngine {
             }
         }
         self.queue.extend(started?);
+        looked?;
         self.begin(now, clock, shared, handlers);
         self.nudged |= self.core.step(now)?.more;
         Ok(Turned::default())

@@ -2,12 +2,14 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod cancelling;
 mod concurrency;
 mod context;
 mod desk;
 mod faults;
 mod handlers;
 mod installed;
+mod joins;
 mod leases;
 mod meddler;
 mod progress;

@@ -223,6 +223,10 @@ impl Query for Meddler {
         self.through("explain", |store| store.explain(subject))
     }
 
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        self.through("lost", |store| store.lost(fences))
+    }
+
     fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
         self.through("held", |store| store.held(holder, known, limit))
     }
