@@ -52,7 +52,7 @@ pub use enlist::{Enlist, Handles, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
 pub use progress::Progressed;
-pub use query::{ChildResult, EventFilter, MAX_PAGE, Page, Results, TaskFilter, Waits, Watch};
+pub use query::{ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use revive::{Revivable, Revive, ReviveError, Revived};
 pub use scope::{ParentId, Scope};

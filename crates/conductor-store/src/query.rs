@@ -36,26 +36,24 @@ pub struct EventFilter<'a> {
     pub until: Option<Timestamp>,
 }
 
-/// Which children's results to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Results {
-    /// Those of children that SUCCEEDED.
-    Succeeded,
-    /// Those of all others: FAILED, CANCELLED, or still open.
-    Others,
+/// What came out of a child that SUCCEEDED, as a join reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildOutput {
+    /// Its ordinal among its siblings, from 1.
+    pub index: u32,
+    /// The text of its JSON, which was checked when it was written; `None` if there is none.
+    pub output: Option<String>,
 }
 
-/// What became of a child, as a join reads it.
+/// What became of a child that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChildResult {
+pub struct ChildFailure {
     /// Its ordinal among its siblings, from 1.
     pub index: u32,
     /// The child.
     pub id: TaskId,
-    /// Its state.
+    /// FAILED or CANCELLED; while siblings are open, any state but SUCCEEDED.
     pub state: State,
-    /// What came out of it: the text of its JSON, which was checked when it was written; `None` if there is none.
-    pub output: Option<String>,
     /// Why it last failed.
     pub error: Option<ErrorText>,
 }

@@ -1,11 +1,11 @@
 //! A store that several parts of a program share is a store.
 
 use crate::{
-    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim,
-    Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Monitor, Page,
-    ParentId, Presence, Progressed, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued,
-    Results, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store,
-    Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
+    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure,
+    ChildOutput, Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced,
+    Holder, Monitor, Page, ParentId, Presence, Progressed, Promoted, Query, Release, Renew, Reported,
+    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled,
+    Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -120,14 +120,12 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).children(parent, after, limit)
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        (**self).results(of, which, after, limit)
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        (**self).outputs(of, after, limit)
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        (**self).failures(of, after, limit)
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {

@@ -1,11 +1,11 @@
 //! The traits that every store implements, split by who needs them.
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim, Claimed,
-    Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page, ParentId, Presence,
-    Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive,
-    ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted,
-    Swept, TaskFilter, Waits, Watch,
+    Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure, ChildOutput,
+    Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page,
+    ParentId, Presence, Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
+    Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError,
+    Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -176,18 +176,18 @@ pub trait Query: Send + Sync {
     /// [`Fault`]
     fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
 
-    /// What became of the children of a parent, or of the root tasks of a run, by index, after the index that a page ended
-    /// with (0 from the start). A page may be empty and still have a next one.
+    /// What came out of those children of a parent, or root tasks of a run, that SUCCEEDED: by index, after the index that
+    /// a page ended with (0 from the start). A page may be empty and still have a next one.
     ///
     /// # Errors
     /// [`Fault`]
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault>;
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault>;
+
+    /// Those that did not succeed, in the same way.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault>;
 
     /// Events in commit order, after the event that a page ended with (0 from the start). A page ends before an event that
     /// cannot be read, and the next one begins with that error.

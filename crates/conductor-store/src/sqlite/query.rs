@@ -6,7 +6,8 @@ use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit, progress, results, waits};
 use crate::{
-    ChildResult, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Results, Scope, TaskFilter, Waits,
+    ChildFailure, ChildOutput, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Scope, TaskFilter,
+    Waits,
 };
 use conductor_model::{
     Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp,
@@ -71,14 +72,12 @@ impl Query for SqliteStore {
         })
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        self.read(|connection| results::page(connection, of, which, after, page_limit(limit)))
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        self.read(|connection| results::outputs(connection, of, after, page_limit(limit)))
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        self.read(|connection| results::failures(connection, of, after, page_limit(limit)))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {

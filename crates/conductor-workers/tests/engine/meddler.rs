@@ -176,14 +176,12 @@ impl Query for Meddler {
         self.through("children", |store| store.children(parent, after, limit))
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        self.through("results", |store| store.results(of, which, after, limit))
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        self.through("outputs", |store| store.outputs(of, after, limit))
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        self.through("failures", |store| store.failures(of, after, limit))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {

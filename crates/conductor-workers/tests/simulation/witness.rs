@@ -208,7 +208,8 @@ impl Query for Witness {
         task(id: TaskId) -> Result<Option<Task>, Fault>;
         tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
         children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
-        results(of: ParentId, which: Results, after: u32, limit: u32) -> Result<Page<ChildResult, u32>, Fault>;
+        outputs(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault>;
+        failures(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault>;
         events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
         progress_of(task: TaskId) -> Result<Option<TaskProgress>, Fault>;
         progress_in(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, Fault>;
