@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
 const ROWS_PER_STEP: u32 = 4000;
+/// The same of a sweep: all of what it looks at may be running, and each of those stands in more indexes than others.
+const SWEPT_PER_STEP: u32 = 2000;
 /// How often dead engines and leases that ended are looked for.
 const RESCUE_EVERY: Duration = Duration::from_millis(250);
 /// How often it is asked at most whether what runs was cancelled.
@@ -324,7 +326,7 @@ impl Core {
         stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
         stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
         stepped.more |= damage.past(store.expire(&step))?.runs > 0;
-        let swept = damage.past(store.sweep(&step))?;
+        let swept = damage.past(store.sweep(&Step::new(Scope::All, SWEPT_PER_STEP, source)))?;
         stepped.more |= swept.more;
         if swept.tasks > 0 {
             // Some of these may run here.
