@@ -42,6 +42,7 @@ mod name;
 mod numbers;
 mod payload;
 mod policy;
+mod policy_table;
 mod record;
 mod replay;
 mod retry;
@@ -61,6 +62,7 @@ pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
 pub use numbers::{Numbers, Tally};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
 pub use policy::{Decision, Joining, Mark, Percent, Policy, Standing};
+pub use policy_table::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};
 pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{

@@ -60,7 +60,7 @@ impl Policy {
 /// A share in percent: 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
-pub struct Percent(u8);
+pub struct Percent(pub(crate) u8);
 
 impl Percent {
     /// The number.

@@ -115,6 +115,9 @@ pub enum ReviveError {
         "the join of {0} above it runs on the results as they are: wait until it has ended, or cancel it"
     )]
     Joining(ParentId),
+    /// It is a join, and what is before it is not settled as it must be.
+    #[error("join {0} runs by itself when all before it have ended well enough: revive those")]
+    BeforeItsTime(TaskId),
     /// The store could not do it.
     #[error(transparent)]
     Fault(#[from] Fault),
