@@ -74,3 +74,8 @@ pub use transition::{
     IllegalTransition, RunState, Shape, Signal, State, Subject, TRANSITIONS, TaskState, Transition, diagram,
     transition, transition_table,
 };
+
+/// The examples of `docs/policies.md` run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/policies.md")]
+struct Policies;

@@ -97,7 +97,10 @@ pub enum ReviveError {
     #[error("task {0} is a parent: its state follows from its children; revive those below it")]
     Parent(TaskId),
     /// It has neither failed for good nor been cancelled.
-    #[error("task {task} is {state}: only what failed for good or was cancelled can be revived")]
+    #[error(
+        "task {task} is {state}{}: only what failed for good or was cancelled can be revived",
+        if *state == State::Failed { ", and is retried when its time comes" } else { "" }
+    )]
     NotSettled {
         /// The task.
         task: TaskId,

@@ -159,10 +159,9 @@ pub fn a_claim_cancels_what_is_below_a_mark_and_starts_nothing(world: &World<'_>
         assert_eq!(claimed.len() as u64, open - doomed, "{claimed:?}");
         let _ = hands.release(&super::hands::fences(&claimed));
     }
-    let leaves = world.tasks(run).into_iter().filter(|task| task.numbers.is_none());
-    for leaf in leaves.filter(|task| task.state != State::Cancelled) {
-        panic!("{} is {}", leaf.name, leaf.state);
-    }
+    let tasks = world.tasks(run);
+    let mut leaves = tasks.iter().filter(|task| task.numbers.is_none());
+    assert!(leaves.all(|leaf| leaf.state == State::Cancelled), "{tasks:?}");
     world.settle();
     assert_eq!(world.run_state(run), State::Cancelled);
 }
@@ -383,9 +382,9 @@ pub fn a_reason_is_in_the_event(world: &World<'_>) {
         let target = format!("{:?}", cancel.target);
         let _ = world.store().cancel(&cancel.because(target.as_str())).expect("a cancel");
         let said = match world.events().pop().expect("an event").body {
-            EventBody::TaskCancelled { reason } => reason,
-            EventBody::TaskMarked { by: Mark::Cancelled, reason } => reason,
-            EventBody::RunCancelled { by: Mark::Cancelled, reason } => reason,
+            EventBody::TaskCancelled { reason }
+            | EventBody::TaskMarked { by: Mark::Cancelled, reason }
+            | EventBody::RunCancelled { by: Mark::Cancelled, reason } => reason,
             other => panic!("{other:?}"),
         };
         assert_eq!(said.expect("a reason").as_str(), target);

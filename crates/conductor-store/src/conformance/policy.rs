@@ -110,7 +110,7 @@ pub fn the_table_holds_for_cancelled_children(world: &World<'_>) {
     assert_rows(world, PolicyTopic::Cancelled);
 }
 
-fn fast(children: serde_json::Value) -> TaskDraft {
+fn fast(children: u32) -> TaskDraft {
     TaskDraft::new("P").kind("A").input(json!({ "fanout": children })).policy(Policy::FailFast).max_retries(1)
 }
 
@@ -134,12 +134,14 @@ pub fn a_policy_is_not_inherited(world: &World<'_>) {
 
 pub fn a_failure_with_a_retry_left_is_not_counted(world: &World<'_>) {
     for policy in [Policy::Fail, Policy::FailFast, Policy::Tolerate(0)] {
-        let (_, parent, children) = world.family_of(fast(json!(2)).policy(policy));
+        let (_, parent, children) = world.family_of(fast(2).policy(policy));
         world.fail(children[0]);
         assert_eq!((world.task(parent).mark, world.numbers(parent).failed), (None, 0));
         world.writes_nothing(|| assert_eq!((world.sweep(), world.aggregate()), ((0, 0), (0, 0))));
         world.retry();
-        children.iter().for_each(|child| world.succeed(*child));
+        for child in &children {
+            world.succeed(*child);
+        }
         world.aggregate();
         assert_eq!(world.state(parent), State::Succeeded);
     }
@@ -164,7 +166,7 @@ pub fn a_share_is_of_all_children_and_rounded_down(world: &World<'_>) {
 
 pub fn failures_that_are_tolerated_wait_for_all(world: &World<'_>) {
     for policy in [Policy::Fail, Policy::Tolerate(1), Policy::Ignore] {
-        let (_, parent, children) = world.family_of(fast(json!(3)).policy(policy));
+        let (_, parent, children) = world.family_of(fast(3).policy(policy));
         world.fail_for_good(children[0]);
         world.fail_for_good(children[1]);
         assert_eq!(world.task(parent).mark, None);
@@ -175,7 +177,7 @@ pub fn failures_that_are_tolerated_wait_for_all(world: &World<'_>) {
 
 pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
     let hands = world.hands();
-    let (run, parent, children) = world.family_of(fast(json!(4)));
+    let (run, parent, children) = world.family_of(fast(4));
     let claimed = hands.claim("A", 1);
     world.fail(children[1]);
     world.retry();
@@ -196,7 +198,7 @@ pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
 }
 
 pub fn fail_fast_creates_no_children_that_are_missing(world: &World<'_>) {
-    let (run, parent) = world.one(fast(json!(5)));
+    let (run, parent) = world.one(fast(5));
     let _ = world.fan_out_step(Scope::All, 2);
     world.fail_for_good(world.child_ids(parent)[0]);
     world.succeed(world.child_ids(parent)[1]);
@@ -253,7 +255,7 @@ pub fn fail_fast_is_carried_up_level_by_level(world: &World<'_>) {
 }
 
 pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
-    let (_, parent, children) = world.family_of(fast(json!(2)));
+    let (_, parent, children) = world.family_of(fast(2));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
     assert_eq!(world.task(parent).mark, None);
@@ -262,7 +264,7 @@ pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
 }
 
 pub fn a_cancelled_child_is_no_failure(world: &World<'_>) {
-    let (_, parent, children) = world.family_of(fast(json!(2)));
+    let (_, parent, children) = world.family_of(fast(2));
     world.cancel(children[0]);
     assert_eq!(world.task(parent).mark, None);
     world.succeed(children[1]);
@@ -272,7 +274,7 @@ pub fn a_cancelled_child_is_no_failure(world: &World<'_>) {
 
 pub fn a_cancel_outweighs_every_policy(world: &World<'_>) {
     for (policy, name) in POLICY_COLUMNS {
-        let (run, parent, children) = world.family_of(fast(json!(3)).policy(policy));
+        let (run, parent, children) = world.family_of(fast(3).policy(policy));
         let _ = world.cancel_task(parent);
         world.fail_for_good(children[0]);
         world.settle();
@@ -285,7 +287,7 @@ pub fn a_cancel_outweighs_every_policy(world: &World<'_>) {
 }
 
 pub fn what_gave_up_first_says_why(world: &World<'_>) {
-    let (run, parent, children) = world.family_of(fast(json!(3)));
+    let (run, parent, children) = world.family_of(fast(3));
     world.fail_for_good(children[0]);
     let _ = world.cancel_run(run);
     world.settle();
@@ -295,7 +297,7 @@ pub fn what_gave_up_first_says_why(world: &World<'_>) {
 
 pub fn many_failures_in_one_settlement_give_up_once(world: &World<'_>) {
     let hands = world.hands();
-    let run: RunId = world.one(fast(json!(10)).max_retries(0)).0;
+    let run: RunId = world.one(fast(10).max_retries(0)).0;
     world.fan_out();
     let claimed = hands.claim("A", 5);
     let seen = world.events().len();

@@ -333,7 +333,9 @@ pub fn all_that_failed_in_a_run_is_revived_in_bounded_transactions(world: &World
 
 pub fn each_leaf_is_revived_once_even_if_it_fails_again_meanwhile(world: &World<'_>) {
     let (run, roots) = world.run_of((0..6).map(|_| TaskDraft::new("A")));
-    roots.iter().for_each(|root| world.fail_for_good(*root));
+    for root in &roots {
+        world.fail_for_good(*root);
+    }
     world.aggregate();
     let mut request = Revive::All {
         below: ParentId::Run(run),
@@ -432,7 +434,9 @@ pub fn a_revival_is_told_of_by_events(world: &World<'_>) {
 
 pub fn nothing_to_revive_writes_nothing(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
-    children.iter().for_each(|child| world.succeed(*child));
+    for child in &children {
+        world.succeed(*child);
+    }
     world.aggregate();
     world.writes_nothing(|| {
         for below in [ParentId::Run(run), ParentId::Task(parent)] {
@@ -463,6 +467,8 @@ pub fn a_claim_that_comes_in_between_is_left_alone(world: &World<'_>) {
     assert_eq!(claimed.len(), 2);
     let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 2);
     assert_eq!((revived.tasks, revived.reopened), (2, 0));
-    claimed.iter().for_each(|task| hands.end(task, success()));
+    for task in &claimed {
+        hands.end(task, success());
+    }
     assert_eq!(hands.claim("A", 10).len(), 2);
 }
