@@ -315,12 +315,33 @@ pub fn a_claim_meets_a_join_below_a_mark_and_cancels_it(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_join_that_ends_before_the_sweep_leaves_its_parent_to_the_mark(world: &World<'_>) {
-    let (_, parent, _, join) = open_join(world, joined(1));
+pub fn a_join_that_ends_before_the_sweep_decides_as_it_ended(world: &World<'_>) {
+    for (state, expected) in [
+        (State::Succeeded, State::Succeeded),
+        (State::Failed, State::Cancelled),
+        (State::Cancelled, State::Cancelled),
+    ] {
+        let (_, parent, _, join) = open_join(world, joined(1));
+        let _ = world.cancel_task(parent);
+        world.end(join, state);
+        assert_eq!((world.state(join), world.state(parent)), (state, expected));
+        world.writes_nothing(|| assert_eq!(world.sweep(), (0, 0)));
+    }
+}
+
+pub fn a_join_that_succeeded_is_never_needed_again(world: &World<'_>) {
+    let (run, parent, children) = world.family_of(joined(2).policy(Policy::Ignore));
+    world.succeed(children[0]);
+    world.fail_for_good(children[1]);
+    world.aggregate();
     let _ = world.cancel_task(parent);
-    world.apply(Report::succeeded_with(join, json_of("1")));
-    assert_eq!((world.state(join), world.state(parent)), (State::Succeeded, State::Cancelled));
-    world.writes_nothing(|| assert_eq!(world.sweep(), (0, 0)));
+    world.succeed(world.join_id(ParentId::Task(parent)));
+    world.aggregate();
+    assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
+    let refused = world.revive_refused(children[1]);
+    assert!(matches!(refused, ReviveError::Tolerated(_)), "its output is that of the children as they were");
+    let all = world.revive_all(ParentId::Run(run), crate::Revivable::FailedAndCancelled, 1);
+    assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1));
 }
 
 pub fn no_join_begins_below_a_mark(world: &World<'_>) {

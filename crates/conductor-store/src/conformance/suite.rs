@@ -323,7 +323,8 @@ macro_rules! __conformance_suite {
                 a_join_whose_retry_is_due_is_cancelled_with_its_parent
                 a_run_is_cancelled_while_a_join_is_open
                 a_claim_meets_a_join_below_a_mark_and_cancels_it
-                a_join_that_ends_before_the_sweep_leaves_its_parent_to_the_mark
+                a_join_that_ends_before_the_sweep_decides_as_it_ended
+                a_join_that_succeeded_is_never_needed_again
                 no_join_begins_below_a_mark
                 a_join_is_cancelled_by_itself
                 a_join_that_is_lost_is_rescued_and_tried_again
