@@ -42,6 +42,8 @@ pub mod fan_out;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod join;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod join_marks;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod monitor;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod policy;

@@ -319,6 +319,12 @@ macro_rules! __conformance_suite {
                 the_join_of_a_run_has_any_name_that_a_kind_has
                 a_nested_join_comes_before_that_of_its_run
                 the_failure_of_a_join_counts_for_the_policy_above
+                a_join_that_is_lost_is_rescued_and_tried_again
+                a_released_join_is_ready_again
+                many_joins_end_in_one_settlement
+                reports_on_a_join_are_those_on_any_leaf
+                the_id_of_a_join_to_come_is_taken;
+            join_marks:
                 a_parent_is_cancelled_while_its_join_is_open
                 a_join_whose_retry_is_due_is_cancelled_with_its_parent
                 a_run_is_cancelled_while_a_join_is_open
@@ -327,15 +333,10 @@ macro_rules! __conformance_suite {
                 a_join_that_succeeded_is_never_needed_again
                 no_join_begins_below_a_mark
                 a_join_is_cancelled_by_itself
-                a_join_that_is_lost_is_rescued_and_tried_again
-                a_released_join_is_ready_again
-                many_joins_end_in_one_settlement
                 a_failed_join_is_revived_and_its_head_with_it
                 nothing_below_an_open_join_is_revived
                 after_a_childs_revival_the_join_runs_again_with_the_same_id
-                a_join_is_not_revived_before_its_time
-                reports_on_a_join_are_those_on_any_leaf
-                the_id_of_a_join_to_come_is_taken;
+                a_join_is_not_revived_before_its_time;
             revive:
                 exactly_the_ancestors_of_a_leaf_reopen
                 a_revived_leaf_has_all_its_retries_and_goes_on_counting_attempts
