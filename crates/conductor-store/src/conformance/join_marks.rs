@@ -144,6 +144,8 @@ pub fn nothing_below_an_open_join_is_revived(world: &World<'_>) {
     world.start(world.join_id(ParentId::Task(parent)));
     let refused = world.revive_refused(children[1]);
     assert!(matches!(refused, ReviveError::Joining(_)), "{refused}");
+    let all = world.writes_nothing(|| world.revive_all(ParentId::Task(parent), Revivable::Failed, 10));
+    assert_eq!((all.tasks, all.skipped), (0, 1), "in bulk it is skipped and counted");
 }
 
 pub fn after_a_childs_revival_the_join_runs_again_with_the_same_id(world: &World<'_>) {

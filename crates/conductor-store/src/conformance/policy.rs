@@ -2,7 +2,7 @@
 
 use super::World;
 use super::hands::want;
-use crate::{ParentId, Scope};
+use crate::{ParentId, Scope, Settle};
 use conductor_model::{
     EventBody, Mark, POLICY_COLUMNS, POLICY_ROWS, Policy, PolicyRow, PolicyTopic, RunDraft, RunId, Shape,
     State, TaskDraft, TaskId,
@@ -195,6 +195,19 @@ pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
     let states = [State::Cancelled, State::Failed, State::Cancelled, State::Cancelled];
     assert_eq!(world.states(&children), states);
     assert_eq!((world.state(parent), world.run_state(run)), (State::Failed, State::Failed));
+}
+
+pub fn a_settlement_that_gives_up_claims_nothing_below(world: &World<'_>) {
+    let hands = world.hands();
+    let (_, parent, children) = world.family_of(fast(3).max_retries(0));
+    let (_, other) = world.leaf();
+    let first = hands.claim("A", 1).remove(0);
+    let claim = Some(hands.request([want("A", 10)], 10));
+    let fatal = (first.fence, super::hands::failure("no"));
+    let settled = hands.settle_with(&Settle { claim, ..hands.settlement([fatal]) });
+    let claimed: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
+    assert_eq!((claimed, world.task(parent).mark), (vec![other], Some(Mark::FailFast)));
+    assert_eq!(world.states(&children), [State::Failed, State::Cancelled, State::Cancelled]);
 }
 
 pub fn fail_fast_creates_no_children_that_are_missing(world: &World<'_>) {

@@ -238,6 +238,7 @@ macro_rules! __conformance_suite {
                 a_share_is_of_all_children_and_rounded_down
                 failures_that_are_tolerated_wait_for_all
                 fail_fast_gives_up_at_the_first_final_failure
+                a_settlement_that_gives_up_claims_nothing_below
                 fail_fast_creates_no_children_that_are_missing
                 fail_fast_of_an_open_fan_out_takes_no_more
                 fail_fast_of_a_run_gives_up_its_root_tasks
