@@ -41,7 +41,7 @@ impl Cancel {
 pub enum Cancelled {
     /// The leaf is CANCELLED.
     Done,
-    /// It is marked: what is open below it is cancelled by the sweep.
+    /// It is marked: what is open below it is cancelled by the sweep. If nothing was, it is CANCELLED already.
     Marked,
     /// It was cancelled, or marked, before: nothing changed.
     Unchanged,

@@ -3,12 +3,13 @@
 use super::SqliteStore;
 use super::damage::readable;
 use super::ledger::Place;
+use super::marks::Marks;
 use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
-use conductor_model::{Decision, Joining, Json, Numbers, Signal, Standing, State};
+use conductor_model::{Decision, Joining, Json, Mark, Numbers, Signal, Standing, State};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -51,7 +52,15 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
     let Some(mut task) = write.found(key)? else { return Ok(true) };
     let (tx, ledger, _) = write.parts();
     // One that cannot be read is decided before the commit: it fails.
-    let Some(standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else { return Ok(true) };
+    let Some(mut standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else {
+        return Ok(true);
+    };
+    if standing.decide() == Decision::Join && Marks::default().is_doomed(write, task.place)? {
+        // The sweep would come to it as well, but a join is not to begin meanwhile.
+        let (tx, ledger, now) = write.parts();
+        ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+        standing = ledger.parent(tx, key)?.standing;
+    }
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
@@ -63,7 +72,7 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
         }
         Decision::Settle(state) => {
             let Some(end) = state.ended_by() else { return Ok(false) };
-            let output = output(tx, task.below(), standing)?;
+            let output = output(write.tx(), task.below(), standing)?;
             if Standing::starts_first(task.state, end) {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
             }

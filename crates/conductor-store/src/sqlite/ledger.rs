@@ -224,8 +224,12 @@ impl Ledger {
         for _ in 0..count {
             head.standing.numbers.count(before, after);
         }
+        // Only a new failure: nobody is given up because of one that was there before a sibling was revived.
+        let is_failure = after.state == State::Failed && after.is_settled();
         match head.standing.decide() {
-            Decision::Mark(by) if !head.state.is_terminal() => self.mark(tx, place, now, by, None),
+            Decision::Mark(by) if is_failure && !head.state.is_terminal() => {
+                self.mark(tx, place, now, by, None)
+            }
             _ => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use super::task_row::{self, TaskRow};
 use super::transit::Brings;
 use super::write::Write;
 use crate::{Fault, ParentId, Revivable, Revive, ReviveError, Revived};
-use conductor_model::{Joining, RunId, Shape, Signal, State, TaskId};
+use conductor_model::{Decision, Joining, RunId, Shape, Signal, State, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 
@@ -45,6 +45,9 @@ fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut Revived) -> Re
     may_reopen(run, || run_id(tx, task.place.run).map(ParentId::Run))?;
     for ancestor in &ancestors {
         may_reopen(*ledger.parent(tx, ancestor.key)?, || Ok(ParentId::Task(ancestor.id)))?;
+    }
+    if task.place.is_join && !joins_now(write, task.place)? {
+        return Err(ReviveError::BeforeItsTime(task.id));
     }
     reopen_run(write, task.place.run, revived)?;
     for mut ancestor in ancestors.into_iter().rev() {
@@ -83,6 +86,12 @@ fn may_reopen(head: Head, name: impl FnOnce() -> Result<ParentId, Fault>) -> Res
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the join of a family could run as its children are.
+fn joins_now(write: &mut Write<'_>, family: Place) -> Result<bool, Fault> {
+    let (tx, ledger, _) = write.parts();
+    Ok(ledger.head(tx, family)?.standing.reopened().decide() == Decision::Join)
 }
 
 fn run_id(tx: &Connection, key: i64) -> Result<RunId, Fault> {
@@ -200,12 +209,14 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<
     if !task.place.is_join {
         return Ok(true);
     }
+    if !joins_now(write, task.place)? {
+        return Ok(false);
+    }
     // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
     // revived here, for while it is open nothing below its head could be.
-    let numbers = ledger.head(tx, task.place)?.standing.numbers;
-    let has_failed = numbers.failed > 0 && which.includes(State::Failed);
-    let was_cancelled = numbers.cancelled > 0 && which.includes(State::Cancelled);
-    Ok(!has_failed && !was_cancelled)
+    let (tx, ledger, _) = write.parts();
+    let has_failed = ledger.head(tx, task.place)?.standing.numbers.failed > 0;
+    Ok(!(has_failed && which.includes(State::Failed)))
 }
 
 /// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below

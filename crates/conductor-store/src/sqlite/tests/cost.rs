@@ -6,27 +6,32 @@ use crate::{
     ClaimedTask, Ending, Enlist, FanOut, Monitor, Presence, Query, Release, Renew, Rescue, Scope, Settle,
     Source, Store, Submit,
 };
-use conductor_model::{Jitter, RunDraft, TaskDraft, Timestamp};
+use conductor_model::{Jitter, RunDraft, RunId, TaskDraft, Timestamp};
 use rusqlite::StatementStatus;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-const MANY: u32 = 20_000;
+pub(super) const MANY: u32 = 20_000;
 
-struct Bench {
-    store: SqliteStore,
-    source: Source,
+pub(super) struct Bench {
+    pub(super) store: SqliteStore,
+    pub(super) source: Source,
     presence: Presence,
 }
 
 impl Bench {
-    /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
-    /// many of a kind that nobody wants, and as many that are finished.
-    fn new(many: u32) -> Self {
+    /// An empty store.
+    pub(super) fn empty() -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
         let presence = store.enlist(&Enlist::new(&source)).unwrap();
-        let bench = Self { store, source, presence };
+        Self { store, source, presence }
+    }
+
+    /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
+    /// many of a kind that nobody wants, and as many that are finished.
+    fn new(many: u32) -> Self {
+        let bench = Self::empty();
         bench.submit([parent("A", 100)]);
         bench.submit([parent("A", many)]);
         let due = bench.source.now().plus_millis(1000);
@@ -42,14 +47,19 @@ impl Bench {
     }
 
     fn submit(&self, tasks: impl IntoIterator<Item = TaskDraft>) {
-        let run = RunDraft::new().tasks(tasks).check().unwrap();
-        self.store.submit(&Submit::new(run, &self.source)).unwrap();
+        self.submit_run(&RunDraft::new().tasks(tasks));
+    }
+
+    pub(super) fn submit_run(&self, draft: &RunDraft) -> RunId {
+        let run = draft.check().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
         let step = || FanOut { scope: Scope::All, now: self.source.now(), ids: self.source.ids(10_000) };
         while self.store.fan_out(&step()).unwrap().more {}
+        run
     }
 
     /// What something is, and how many instructions its statements took.
-    fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
+    pub(super) fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
         // With an empty cache each statement begins to count at 0.
         self.store.lock_writer().as_ref().unwrap().flush_prepared_statement_cache();
         SEEN.with_borrow_mut(BTreeSet::clear);
@@ -97,7 +107,7 @@ impl Bench {
     }
 }
 
-fn parent(kind: &str, children: u32) -> TaskDraft {
+pub(super) fn parent(kind: &str, children: u32) -> TaskDraft {
     TaskDraft::new("P").kind(kind).input(json!({ "fanout": children }))
 }
 
