@@ -38,6 +38,8 @@ pub mod events;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod expire;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod explain;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod fan_out;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod held;

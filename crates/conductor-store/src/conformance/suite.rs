@@ -403,6 +403,26 @@ macro_rules! __conformance_suite {
                 the_pulse_stays_while_nothing_is_written
                 the_next_due_time_is_the_earliest_of_all_that_wait
                 what_a_run_waits_for_is_told;
+            explain:
+                what_is_unknown_is_not_explained
+                an_explanation_says_what_it_is_about
+                a_retry_that_is_due_says_when_and_why
+                a_delayed_task_says_until_when
+                what_is_ready_says_that_no_engine_handles_its_kind
+                what_is_ready_waits_for_its_turn_or_is_at_its_limit
+                a_claim_names_its_engine_its_lease_and_its_heartbeat
+                what_is_held_from_outside_says_since_when
+                a_parent_leads_to_the_oldest_of_its_open_children
+                a_parent_of_parents_leads_down_to_a_leaf
+                what_is_being_created_says_how_much_is_there
+                an_open_fan_out_says_since_when_nothing_came
+                what_only_has_to_be_decided_says_so
+                an_open_join_is_what_its_parent_waits_for
+                a_cancel_says_by_whom_and_why
+                a_deadline_that_passed_is_the_reason
+                a_failure_leads_to_the_leaf_that_failed
+                what_failed_fast_says_what_failed
+                what_succeeded_needs_no_reason;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy

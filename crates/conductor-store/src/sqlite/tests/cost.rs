@@ -3,8 +3,8 @@
 use super::{SEEN, claim_of};
 use crate::sqlite::SqliteStore;
 use crate::{
-    ClaimedTask, Ending, Enlist, FanOut, Monitor, Presence, Query, Release, Renew, Rescue, Scope, Settle,
-    Source, Store, Submit,
+    ClaimedTask, Ending, Enlist, FanOut, Monitor, ParentId, Presence, Query, Release, Renew, Rescue, Scope,
+    Settle, Source, Store, Submit,
 };
 use conductor_model::{Jitter, RunDraft, RunId, TaskDraft, Timestamp};
 use rusqlite::StatementStatus;
@@ -127,4 +127,17 @@ fn a_claim_costs_in_proportion_to_what_it_claims() {
     assert!(hundred < 12 * ten, "{ten} instructions for ten tasks, {hundred} for a hundred");
     let (_, one) = bench.cost(|bench| bench.claim("A", 1));
     assert!(one < ten, "{one} for one");
+}
+
+#[test]
+fn an_explanation_costs_the_same_however_many_tasks_there_are() {
+    let explain = |many| {
+        let bench = Bench::new(many);
+        let run = bench.store.runs(None, 2).unwrap().items[1].id;
+        let (explained, steps) = bench.cost(|bench| bench.store.explain(ParentId::Run(run)).unwrap());
+        assert!(explained.is_some_and(|explained| explained.because.is_some()));
+        steps
+    };
+    let (many, more) = (explain(MANY / 2), explain(MANY));
+    assert!(more <= many + many / 20, "{many} instructions, and {more}");
 }
