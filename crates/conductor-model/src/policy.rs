@@ -182,7 +182,8 @@ impl Standing {
 
     /// What follows.
     ///
-    /// A marked one ends when no child and no join is open, whatever is missing. Any other ends when its fan-out is
+    /// A marked one ends when no child and no join is open, whatever is missing; one whose join succeeded before the sweep
+    /// came to it has done all its work, and has SUCCEEDED. Any other ends when its fan-out is
     /// sealed, all its children exist and all are settled: more failures than its policy tolerates make FAILED, else any
     /// cancelled child makes CANCELLED, else its join decides, and without one it has SUCCEEDED.
     pub fn decide(self) -> Decision {
@@ -191,6 +192,7 @@ impl Standing {
         match (self.mark, self.joining) {
             (_, Joining::Open) => Decision::Wait,
             (Some(_), _) if numbers.open > 0 => Decision::Wait,
+            (Some(_), Joining::Ended(State::Succeeded)) => Decision::Settle(State::Succeeded),
             (Some(mark), _) => Decision::Settle(mark.end()),
             (None, _) if !is_complete && self.policy == Policy::FailFast && numbers.failed > 0 => {
                 Decision::Mark(Mark::FailFast)

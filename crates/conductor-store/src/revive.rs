@@ -115,6 +115,10 @@ pub enum ReviveError {
         "the join of {0} above it runs on the results as they are: wait until it has ended, or cancel it"
     )]
     Joining(ParentId),
+    /// It is a join whose time has not come: something else below the same parent or run has to end well first, and then it
+    /// runs by itself.
+    #[error("task {0} is a join: it runs by itself once all that it waits for has ended well")]
+    NotYet(TaskId),
     /// The store could not do it.
     #[error(transparent)]
     Fault(#[from] Fault),

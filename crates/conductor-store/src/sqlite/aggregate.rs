@@ -2,13 +2,14 @@
 
 use super::SqliteStore;
 use super::ledger::Place;
+use super::marks::Marks;
 use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
-use conductor_model::{Decision, Joining, Json, Numbers, Signal, Standing, State};
+use conductor_model::{Decision, Joining, Json, Mark, Numbers, Signal, Standing, State};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -54,6 +55,12 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
+        Decision::Join if Marks::default().is_doomed(write, task.place)? => {
+            // The sweep would come to it as well; under a mark no join begins.
+            let (tx, ledger, now) = write.parts();
+            ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+            return decide_parent(write, key);
+        }
         Decision::Join => {
             if task.state == State::Pending {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
@@ -62,7 +69,7 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
         }
         Decision::Settle(state) => {
             let Some(end) = state.ended_by() else { return Ok(false) };
-            let output = output(tx, task.below(), standing)?;
+            let output = output(write.tx(), task.below(), standing)?;
             if Standing::starts_first(task.state, end) {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
             }

@@ -8,7 +8,7 @@ use super::task_row::{self, TaskRow};
 use super::transit::Brings;
 use super::write::Write;
 use crate::{Fault, ParentId, Revivable, Revive, ReviveError, Revived};
-use conductor_model::{Joining, RunId, Shape, Signal, State, TaskId};
+use conductor_model::{Decision, Joining, RunId, Shape, Signal, State, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 
@@ -45,6 +45,9 @@ fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut Revived) -> Re
     may_reopen(run, || run_id(tx, task.place.run).map(ParentId::Run))?;
     for ancestor in &ancestors {
         may_reopen(*ledger.parent(tx, ancestor.key)?, || Ok(ParentId::Task(ancestor.id)))?;
+    }
+    if task.place.is_join && !is_time_to_join(write, task.place)? {
+        return Err(ReviveError::NotYet(task.id));
     }
     reopen_run(write, task.place.run, revived)?;
     for mut ancestor in ancestors.into_iter().rev() {
@@ -202,10 +205,14 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<
     }
     // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
     // revived here, for while it is open nothing below its head could be.
-    let numbers = ledger.head(tx, task.place)?.standing.numbers;
-    let has_failed = numbers.failed > 0 && which.includes(State::Failed);
-    let was_cancelled = numbers.cancelled > 0 && which.includes(State::Cancelled);
-    Ok(!has_failed && !was_cancelled)
+    let has_failed = ledger.head(tx, task.place)?.standing.numbers.failed > 0;
+    Ok(!(has_failed && which.includes(State::Failed)) && is_time_to_join(write, task.place)?)
+}
+
+/// Whether all that a join waits for has ended well enough, once its head is open again.
+fn is_time_to_join(write: &mut Write<'_>, place: Place) -> Result<bool, Fault> {
+    let (tx, ledger, _) = write.parts();
+    Ok(ledger.head(tx, place)?.standing.reopened().decide() == Decision::Join)
 }
 
 /// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below
