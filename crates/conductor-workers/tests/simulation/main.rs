@@ -46,7 +46,10 @@ fn everything_settles_whatever_happens_in_between() {
             let met = &met;
             let mine = (0..seeds).filter(move |seed| seed % threads == thread);
             scope.spawn(move || {
-                mine.for_each(|seed| *met.lock().expect("nobody failed") += try_or_tell(seed))
+                for seed in mine {
+                    let more = try_or_tell(seed);
+                    *met.lock().expect("nobody failed") += more;
+                }
             });
         }
     });
@@ -341,10 +344,9 @@ impl Program {
                 Ok(revived) if revived.next.is_some() => {
                     request = revived.next.map_or(request, |next| request.after(next));
                 }
-                Ok(_) => break,
                 Err(ReviveError::Unknown(_) | ReviveError::Fault(_)) => panic!("{revived:?}"),
-                // Something above it speaks against it, or its retry is due.
-                Err(_) => break,
+                // It is done, or something speaks against it: what is above it, or a retry that is due.
+                Ok(_) | Err(_) => break,
             }
             // Engines do not wait until a person is done.
             if self.random.random_bool(0.5) {
