@@ -246,7 +246,9 @@ impl World {
             let (join, children): (Vec<&Task>, Vec<&Task>) =
                 tasks.iter().filter(|task| task.parent == head).partition(|task| task.index == 0);
             let mut numbers = Numbers { total, ..Numbers::default() };
-            children.iter().for_each(|child| numbers.count(None, child.subject()));
+            for child in children {
+                numbers.count(None, child.subject());
+            }
             let joining = match join.first() {
                 Some(join) => Joining::Ended(join.state),
                 None if joins => Joining::Awaited,
