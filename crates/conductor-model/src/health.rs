@@ -1,5 +1,6 @@
 //! What the numbers say of a run's health, for people and for alarms.
 
+use crate::explain::Reason;
 use crate::id::{RunId, TaskId};
 use crate::numbers::Tally;
 use crate::time::Timestamp;
@@ -136,40 +137,15 @@ impl RetryMetrics {
     }
 }
 
-/// Why something is stuck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StuckReason {
-    /// A RUNNING leaf that nothing renews or reports on.
-    Silent,
-    /// A run with ready work in which nothing has started.
-    NotStarted,
-    /// An open fan-out, of a run or a parent, without an append.
-    NoAppend,
-    /// A run or parent that could be decided and is not: nobody aggregates.
-    NotDecided,
-}
-
-impl fmt::Display for StuckReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Silent => "RUNNING, and nothing renews it or reports on it",
-            Self::NotStarted => "has ready work, and nothing of it has started",
-            Self::NoAppend => "its fan-out is open, and nothing is appended to it",
-            Self::NotDecided => "could be decided, and nothing aggregates it",
-        })
-    }
-}
-
 /// A run or task in which nothing happens although something should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stuck {
     /// The run.
     pub run: RunId,
     /// The task; `None` when it is the run itself.
     pub task: Option<TaskId>,
-    /// Why.
-    pub reason: StuckReason,
+    /// Why: what an explanation of it comes to in the end.
+    pub reason: Reason,
     /// The last sign of life.
     pub since: Timestamp,
 }

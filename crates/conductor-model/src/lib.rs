@@ -30,7 +30,9 @@
 
 mod claim;
 mod draft;
+mod eta;
 mod event;
+mod explain;
 mod fanout;
 mod fields;
 mod health;
@@ -42,6 +44,7 @@ mod name;
 mod numbers;
 mod payload;
 mod policy;
+mod progress;
 mod record;
 mod replay;
 mod retry;
@@ -50,9 +53,11 @@ mod transition;
 
 pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
 pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
+pub use eta::{Eta, Recent};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
+pub use explain::{Explanation, Reason, Subjected};
 pub use fanout::{Fanout, MAX_FANOUT};
-pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck, StuckReason};
+pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Invalid, Issue, IssueCode};
 pub use join::{JoinDraft, NewJoin};
@@ -61,6 +66,7 @@ pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
 pub use numbers::{Numbers, Tally};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
 pub use policy::{Decision, Joining, Mark, Percent, Policy, Standing};
+pub use progress::{MAX_PROGRESS_MESSAGE_BYTES, Progress, ProgressMessage, TaskProgress};
 pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{

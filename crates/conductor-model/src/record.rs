@@ -30,15 +30,8 @@ impl ErrorText {
 }
 
 impl From<String> for ErrorText {
-    fn from(mut text: String) -> Self {
-        if text.contains('\0') {
-            text = text.replace('\0', "\u{FFFD}");
-        }
-        if text.len() > MAX_ERROR_BYTES {
-            text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES - '…'.len_utf8()));
-            text.push('…');
-        }
-        Self(text)
+    fn from(text: String) -> Self {
+        Self(kept_text(text, MAX_ERROR_BYTES))
     }
 }
 
@@ -64,6 +57,18 @@ impl fmt::Debug for ErrorText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// As much of a text as is kept, and without a NUL.
+pub(crate) fn kept_text(mut text: String, most_bytes: usize) -> String {
+    if text.contains('\0') {
+        text = text.replace('\0', "\u{FFFD}");
+    }
+    if text.len() > most_bytes {
+        text.truncate(text.floor_char_boundary(most_bytes - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
 }
 
 /// A run, as it is read from a store.

@@ -1,6 +1,6 @@
 //! What the numbers say of a run's health.
 
-use conductor_model::{Health, HealthCounts, HealthReport, RetryMetrics, Stuck, StuckReason, Tally};
+use conductor_model::{Health, HealthCounts, HealthReport, Reason, RetryMetrics, Stuck, Tally};
 use proptest::prelude::*;
 
 fn close(share: Option<f64>, expected: Option<f64>) -> bool {
@@ -90,14 +90,18 @@ fn retry_metrics_of_nothing_are_no_division_by_nothing() {
 
 #[test]
 fn what_is_stuck_is_written_and_read() {
-    for reason in
-        [StuckReason::Silent, StuckReason::NotStarted, StuckReason::NoAppend, StuckReason::NotDecided]
-    {
-        let (run, since) = (conductor_model::RunId::from_u128(1), conductor_model::Timestamp::MIN);
+    let (run, since) = (conductor_model::RunId::from_u128(1), conductor_model::Timestamp::MIN);
+    let reasons = [
+        Reason::HeldFromOutside { since },
+        Reason::NoEngine { kind: "resize".parse().unwrap(), since },
+        Reason::NoAppend { children: 3, since },
+        Reason::ToBeDecided { since },
+    ];
+    for reason in reasons {
+        assert!(!reason.to_string().is_empty());
         let stuck = Stuck { run, task: None, reason, since };
         let json = serde_json::to_string(&stuck).unwrap();
         assert_eq!(serde_json::from_str::<Stuck>(&json).unwrap(), stuck);
-        assert!(!reason.to_string().is_empty());
     }
     assert_eq!(Health::Critical.to_string(), "CRITICAL");
     assert_eq!(serde_json::to_string(&Health::Warning).unwrap(), "\"WARNING\"");

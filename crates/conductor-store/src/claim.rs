@@ -1,6 +1,6 @@
 //! Claim ready leaves: a lease and a fence for each.
 
-use crate::Holder;
+use crate::{Holder, Source};
 use conductor_model::{Json, Kind, RunId, TaskId, Timestamp};
 
 /// Claim ready leaves, of these kinds and at most so many.
@@ -21,6 +21,36 @@ pub struct Claim {
     pub now: Timestamp,
 }
 
+impl Claim {
+    /// Claims as much as is wanted of each kind now, and none that is to be run alone.
+    ///
+    /// ```
+    /// use conductor_store::{Claim, Enlist, Source, SqliteStore, Store, Want};
+    ///
+    /// let store = SqliteStore::open_in_memory()?;
+    /// let source = Source::system();
+    /// let place = store.enlist(&Enlist::new(&source))?;
+    /// let wants = vec![Want::new("resize".parse()?, 10), Want::new("mail".parse()?, 10)];
+    /// let claim = Claim::new(place.holder(), wants, 30_000, &source).at_most(16);
+    /// assert!(store.claim(&claim)?.tasks.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(holder: Holder, wants: Vec<Want>, lease_ms: u64, source: &Source) -> Self {
+        let limit = wants.iter().fold(0, |limit: u32, want| limit.saturating_add(want.limit));
+        Self { holder, wants, limit, lease_ms, alone: false, now: source.now() }
+    }
+
+    /// At most so many of all kinds together.
+    pub fn at_most(self, limit: u32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Whether a task that is to be run alone may be among them: not while the claimant holds one.
+    pub fn alone(self, alone: bool) -> Self {
+        Self { alone, ..self }
+    }
+}
+
 /// One kind that an engine handles.
 #[derive(Clone, Debug)]
 pub struct Want {
@@ -30,6 +60,18 @@ pub struct Want {
     pub limit: u32,
     /// Where the last claim of this kind stopped.
     pub turn: Turn,
+}
+
+impl Want {
+    /// At most so many of a kind, from the beginning of the rotation.
+    pub fn new(kind: Kind, limit: u32) -> Self {
+        Self { kind, limit, turn: Turn::default() }
+    }
+
+    /// Goes on where the last claim of this kind stopped.
+    pub fn after(self, turn: Turn) -> Self {
+        Self { turn, ..self }
+    }
 }
 
 /// Where a claim stopped in the rotation over the runs, by the store's own number: the next one goes on behind it.
@@ -46,6 +88,9 @@ pub struct Claimed {
     pub turns: Vec<Turn>,
     /// Whether the limits and not the work ended it: another claim may find more.
     pub more: bool,
+    /// How many more were found and ended instead: FAILED, for another program made them, their run or their parent
+    /// unreadable, or CANCELLED, for something above them is marked.
+    pub failed: u32,
 }
 
 /// A leaf that its claimant may work on until its lease ends.

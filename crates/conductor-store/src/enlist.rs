@@ -1,15 +1,19 @@
 //! Take a place among the engines that work on a store.
 
 use crate::Source;
-use conductor_model::{EngineId, Timestamp};
+use conductor_model::{EngineId, Kind, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Take a place among the engines that work on a store, before the first claim.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Enlist {
     /// The engine, chosen anew at each start: a process id would be some other process's after a restart.
     pub engine: EngineId,
+    /// What it handles: so that others can say why something is not claimed.
+    pub handles: Handles,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -21,7 +25,30 @@ impl Enlist {
     /// Never: a block of one holds an id.
     pub fn new(source: &Source) -> Self {
         let engine = source.ids(1).take_engine().expect("a block of one holds an id");
-        Self { engine, now: source.now() }
+        Self { engine, handles: Handles::default(), now: source.now() }
+    }
+
+    /// Says what it handles.
+    pub fn handling(mut self, handles: Handles) -> Self {
+        self.handles = handles;
+        self
+    }
+}
+
+/// What an engine handles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handles {
+    /// How many tasks it runs at once.
+    pub workers: u32,
+    /// The kinds, each with how many of them it runs at once, if that is limited further.
+    pub kinds: BTreeMap<Kind, Option<u32>>,
+}
+
+impl Handles {
+    /// How many tasks of a kind it runs at once; `None` when it does not handle the kind.
+    pub fn limit_of(&self, kind: &Kind) -> Option<u32> {
+        let limit = self.kinds.get(kind)?;
+        Some(limit.map_or(self.workers, |limit| limit.min(self.workers)))
     }
 }
 

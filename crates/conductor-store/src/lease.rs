@@ -35,6 +35,20 @@ pub struct Rescue {
     pub jitter: Jitter,
 }
 
+impl Renew {
+    /// Renews these now.
+    pub fn new(fences: Vec<Fence>, lease_ms: u64, source: &Source) -> Self {
+        Self { fences, lease_ms, now: source.now() }
+    }
+}
+
+impl Release {
+    /// Hands these back now.
+    pub fn new(fences: Vec<Fence>, source: &Source) -> Self {
+        Self { fences, now: source.now() }
+    }
+}
+
 impl Rescue {
     /// A rescue of at most `limit` claims now, with chance from the source.
     pub fn new(limit: u32, source: &Source) -> Self {

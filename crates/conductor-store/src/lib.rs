@@ -17,8 +17,7 @@
 //! let run = store.submit(&Submit::new(run, &source))?.run;
 //!
 //! // One step creates at most as many children as it is given ids.
-//! let step = FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(100) };
-//! assert_eq!(store.fan_out(&step)?.children, 3);
+//! assert_eq!(store.fan_out(&FanOut::new(Scope::Run(run), 100, &source))?.children, 3);
 //! assert_eq!(store.run(run)?.unwrap().state, State::Running);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -31,6 +30,7 @@ pub mod conformance;
 mod enlist;
 mod fault;
 mod lease;
+mod progress;
 mod query;
 mod report;
 mod revive;
@@ -48,10 +48,11 @@ mod submit;
 pub use append::{Append, AppendError, Appended};
 pub use cancel::{Cancel, CancelError, Cancelled};
 pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
-pub use enlist::{Enlist, Holder, Presence};
+pub use enlist::{Enlist, Handles, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
-pub use query::{ChildResult, EventFilter, MAX_PAGE, Page, Results, TaskFilter, Waits, Watch};
+pub use progress::Progressed;
+pub use query::{ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use revive::{Revivable, Revive, ReviveError, Revived};
 pub use scope::{ParentId, Scope};

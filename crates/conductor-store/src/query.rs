@@ -36,26 +36,24 @@ pub struct EventFilter<'a> {
     pub until: Option<Timestamp>,
 }
 
-/// Which children's results to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Results {
-    /// Those of children that SUCCEEDED.
-    Succeeded,
-    /// Those of all others: FAILED, CANCELLED, or still open.
-    Others,
+/// What came out of a child that SUCCEEDED, as a join reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildOutput {
+    /// Its ordinal among its siblings, from 1.
+    pub index: u32,
+    /// The text of its JSON, which was checked when it was written; `None` if there is none.
+    pub output: Option<String>,
 }
 
-/// What became of a child, as a join reads it.
+/// What became of a child that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChildResult {
+pub struct ChildFailure {
     /// Its ordinal among its siblings, from 1.
     pub index: u32,
     /// The child.
     pub id: TaskId,
-    /// Its state.
+    /// FAILED or CANCELLED; while siblings are open, any state but SUCCEEDED.
     pub state: State,
-    /// What came out of it: the text of its JSON, which was checked when it was written; `None` if there is none.
-    pub output: Option<String>,
     /// Why it last failed.
     pub error: Option<ErrorText>,
 }
@@ -67,8 +65,19 @@ pub struct Waits {
     pub ready: Vec<Kind>,
     /// Leaves that are held from outside, the first of them.
     pub outside: Vec<TaskId>,
-    /// Whether something else goes on or will: a claim, a step, a task that is due later, an append.
+    /// Whether engines hold leaves of it.
+    pub claimed: bool,
+    /// Whether a fan-out, or the run itself, is open: for an append, or its seal.
+    pub open: bool,
+    /// Whether something else goes on or will: a step, or a task that is due later.
     pub others: bool,
+}
+
+impl Waits {
+    /// Whether nothing is left to wait for: the run is settled, or another program changed its rows.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When something counts as stuck.

@@ -1,6 +1,6 @@
 //! Seal an open fan-out: its number of children is final.
 
-use crate::{Fault, ParentId};
+use crate::{Fault, ParentId, Source};
 use conductor_model::{TaskId, Timestamp};
 
 /// Seal an open fan-out, in one transaction.
@@ -12,6 +12,13 @@ pub struct Seal {
     pub children: u32,
     /// The present moment.
     pub now: Timestamp,
+}
+
+impl Seal {
+    /// Seals it now.
+    pub fn new(parent: ParentId, children: u32, source: &Source) -> Self {
+        Self { parent, children, now: source.now() }
+    }
 }
 
 /// Nothing was sealed. Nothing was written.

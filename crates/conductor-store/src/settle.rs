@@ -1,6 +1,6 @@
 //! Settle claimed tasks, and make the next claim in the same transaction.
 
-use crate::{Claim, Claimed, Fence, Fenced};
+use crate::{Claim, Claimed, Fence, Fenced, Source};
 use conductor_model::{AttemptFailure, Jitter, Json, Timestamp};
 
 /// Settle claimed tasks, each by itself, and claim the next ones.
@@ -14,6 +14,18 @@ pub struct Settle {
     pub now: Timestamp,
     /// Chance for the jitter of retries.
     pub jitter: Jitter,
+}
+
+impl Settle {
+    /// Settles these now, with chance from the source, and claims nothing.
+    pub fn new(endings: Vec<(Fence, Ending)>, source: &Source) -> Self {
+        Self { endings, claim: None, now: source.now(), jitter: source.jitter() }
+    }
+
+    /// Claims this in the same transaction, and at the same moment.
+    pub fn and_claim(self, claim: Claim) -> Self {
+        Self { claim: Some(Claim { now: self.now, ..claim }), ..self }
+    }
 }
 
 /// How an attempt ended.

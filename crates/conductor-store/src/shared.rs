@@ -1,14 +1,15 @@
 //! A store that several parts of a program share is a store.
 
 use crate::{
-    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim,
-    Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Monitor, Page, ParentId,
-    Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive,
-    ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError,
-    Submitted, Swept, TaskFilter, Waits, Watch,
+    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure,
+    ChildOutput, Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced,
+    Holder, Monitor, Page, ParentId, Presence, Progressed, Promoted, Query, Release, Renew, Reported,
+    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled,
+    Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
+    TaskId, TaskProgress, Timestamp,
 };
 use std::sync::Arc;
 
@@ -73,6 +74,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).release(request)
     }
 
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        (**self).progress(request)
+    }
+
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         (**self).rescue(request)
     }
@@ -115,18 +120,29 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).children(parent, after, limit)
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        (**self).results(of, which, after, limit)
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        (**self).outputs(of, after, limit)
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        (**self).failures(of, after, limit)
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
         (**self).events(filter, after, limit)
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        (**self).progress_of(task)
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        (**self).progress_in(run, after, limit)
     }
 
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
@@ -145,6 +161,18 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).ready_kinds(limit)
     }
 
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        (**self).explain(subject)
+    }
+
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        (**self).lost(fences)
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        (**self).held(holder, known, limit)
+    }
+
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
         (**self).waits(run, limit)
     }
@@ -161,6 +189,10 @@ impl<S: Monitor + ?Sized> Monitor for Arc<S> {
 
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
         (**self).retry_metrics(scope)
+    }
+
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+        (**self).eta(run, now)
     }
 
     fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {

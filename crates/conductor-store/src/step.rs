@@ -1,6 +1,6 @@
 //! The steps of the workers: bounded transactions, each of which says whether there is more to do.
 
-use crate::Scope;
+use crate::{Scope, Source};
 use conductor_model::{IdBlock, Timestamp};
 
 /// A bounded step: at most `limit` rows change their state.
@@ -14,6 +14,13 @@ pub struct Step {
     pub limit: u32,
 }
 
+impl Step {
+    /// A step now.
+    pub fn new(scope: Scope, limit: u32, source: &Source) -> Self {
+        Self { scope, now: source.now(), limit }
+    }
+}
+
 /// A step that creates missing children: at most as many as there are ids.
 #[derive(Clone, Copy, Debug)]
 pub struct FanOut {
@@ -23,6 +30,13 @@ pub struct FanOut {
     pub now: Timestamp,
     /// Ids for the children, and the bound of the transaction; without any, nothing happens.
     pub ids: IdBlock,
+}
+
+impl FanOut {
+    /// A step now that creates at most so many children, with ids from the source.
+    pub fn new(scope: Scope, children: u32, source: &Source) -> Self {
+        Self { scope, now: source.now(), ids: source.ids(children) }
+    }
 }
 
 /// What a fan-out step did.

@@ -1,14 +1,15 @@
 //! The traits that every store implements, split by who needs them.
 
 use crate::{
-    Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildResult, Claim, Claimed,
-    Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fenced, Page, ParentId, Presence, Promoted,
-    Release, Renew, Reported, Reports, Rescue, Rescued, Results, Retried, Revive, ReviveError, Revived,
-    Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits,
-    Watch,
+    Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure, ChildOutput,
+    Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page,
+    ParentId, Presence, Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
+    Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError,
+    Submitted, Swept, TaskFilter, Waits, Watch,
 };
 use conductor_model::{
-    Event, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task, TaskId, Timestamp,
+    Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
+    TaskId, TaskProgress, Timestamp,
 };
 
 /// The intents that change a store. Each method is one bounded transaction, which takes effect whole or not
@@ -106,6 +107,13 @@ pub trait Store: Send + Sync {
     /// [`Fault`]; nothing was written.
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault>;
 
+    /// Writes what handlers report of their progress: one answer per fence, in their order. It is no event, and nothing
+    /// follows from it. A number that there is no room for becomes the largest that there is room for.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault>;
+
     /// Takes back claims whose lease is over or whose holder is gone.
     ///
     /// # Errors
@@ -168,24 +176,43 @@ pub trait Query: Send + Sync {
     /// [`Fault`]
     fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
 
-    /// What became of the children of a parent, or of the root tasks of a run, by index, after the index that a page ended
-    /// with (0 from the start). A page may be empty and still have a next one.
+    /// What came out of those children of a parent, or root tasks of a run, that SUCCEEDED: by index, after the index that
+    /// a page ended with (0 from the start). A page may be empty and still have a next one.
     ///
     /// # Errors
     /// [`Fault`]
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault>;
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault>;
 
-    /// Events in commit order, after the event that a page ended with (0 from the start).
+    /// Those that did not succeed, in the same way.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault>;
+
+    /// Events in commit order, after the event that a page ended with (0 from the start). A page ends before an event that
+    /// cannot be read, and the next one begins with that error.
     ///
     /// # Errors
     /// [`Fault`]
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+
+    /// What the handler of a task last reported of its progress; `None` unless it runs and has reported something.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault>;
+
+    /// What handlers last reported of the running tasks of a run, the older tasks first; after the task that a page ended
+    /// with.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault>;
 
     /// How many tasks are in each state.
     ///
@@ -211,6 +238,25 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault>;
+
+    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault>;
+
+    /// Which of these claims no longer hold: they ended, were cancelled, or are somebody else's.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault>;
+
+    /// The claims that an engine holds beside those that it knows of, at most `limit` of them: for one that does not know
+    /// whether a claim was committed. It reads the claims of this moment.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
 
     /// What the unsettled rest of a run waits for, at most `limit` of each; nothing when it is settled.
     ///
@@ -238,6 +284,13 @@ pub trait Monitor: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault>;
+
+    /// How much is left of a run, and when nothing will be, by the last of its events, of which it reads a bounded number;
+    /// `None` if there is no such run.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault>;
 
     /// One run at a glance.
     ///

@@ -3,8 +3,8 @@
 
 use conductor_model::{RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Claim, ClaimedTask, Ending, Enlist, FanOut, Fenced, Query, Release, Report, Reports, Rescue, Scope,
-    Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fenced, Query, Release, Renew, Report, Reports,
+    Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -43,11 +43,41 @@ impl Desk {
 
     /// Claims whatever is ready of the kind `A`, for an engine that is gone afterwards.
     fn claim(&self) -> Vec<ClaimedTask> {
+        self.try_to_claim(10).tasks
+    }
+
+    fn try_to_claim(&self, limit: u32) -> Claimed {
         let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
-        let wants = vec![Want { kind: "A".parse().unwrap(), limit: 10, turn: Turn::default() }];
+        let wants = vec![Want { kind: "A".parse().unwrap(), limit, turn: Turn::default() }];
         let (holder, now) = (presence.holder(), self.source.now());
-        let claim = Claim { holder, wants, limit: 10, lease_ms: 1000, alone: true, now };
-        self.store.claim(&claim).unwrap().tasks
+        let claim = Claim { holder, wants, limit, lease_ms: 1000, alone: true, now };
+        self.store.claim(&claim).unwrap()
+    }
+
+    /// Every step there is, until none of them changes anything: that comes soon, whatever was damaged.
+    fn settle(&self) {
+        let (now, jitter) = (self.source.now().plus_millis(2000), self.source.jitter());
+        let step = Step { scope: Scope::All, now, limit: 10 };
+        for _ in 0..100 {
+            let before = self.store.pulse().unwrap();
+            let _ = self.store.rescue(&Rescue { now, limit: 10, jitter }).unwrap();
+            let _ = self.store.retry(&step).unwrap();
+            let _ = self.store.promote(&step).unwrap();
+            let _ =
+                self.store.fan_out(&FanOut { scope: Scope::All, now, ids: self.source.ids(100) }).unwrap();
+            let _ = self.store.aggregate(&step).unwrap();
+            if self.store.pulse().unwrap() == before {
+                return;
+            }
+        }
+        panic!("the steps go on for ever");
+    }
+
+    /// What a row says that no reader can be asked for any more.
+    fn raw(&self, key: i64) -> (i64, Option<String>) {
+        let sql = "SELECT state, last_error FROM conductor_tasks WHERE key = ?1";
+        let connection = Connection::open(&self.path).unwrap();
+        connection.query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     }
 
     fn task(&self, task: &Task) -> Task {
@@ -210,5 +240,220 @@ fn a_lease_or_a_holder_that_was_damaged_stops_no_rescue_and_no_settlement() {
         let later = now.plus_millis(2000);
         let rescue = Rescue { now: later, limit: 10, jitter };
         assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1, "{damage}");
+    }
+}
+
+/// States as rows have them.
+const PENDING: i64 = 0;
+const SUCCEEDED: i64 = 2;
+const FAILED: i64 = 3;
+
+#[test]
+fn a_task_whose_run_or_parent_is_gone_fails_at_its_claim_and_its_neighbours_go_on() {
+    for (damage, said) in [
+        ("DELETE FROM conductor_runs WHERE key = 1", "the run with row key 1: its row is missing"),
+        ("DELETE FROM conductor_tasks WHERE key = 1", "the task with row key 1: its row is missing"),
+    ] {
+        let desk = Desk::new();
+        desk.submit(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
+        let well = desk.submit(TaskDraft::new("A"));
+        assert_eq!(desk.fan_out(), 3);
+        desk.damage(damage).unwrap();
+        // One place: the damaged ones take it in vain, and say so.
+        let claimed = desk.try_to_claim(1);
+        assert!(claimed.tasks.is_empty() && claimed.more && claimed.failed == 1, "{claimed:?}");
+        let claimed = desk.claim();
+        assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id], "{damage}");
+        for child in 3..=5 {
+            assert_eq!(desk.raw(child), (FAILED, Some(said.into())), "{damage}");
+        }
+        assert_eq!(desk.try_to_claim(10).failed, 0, "once");
+        desk.settle();
+    }
+}
+
+#[test]
+fn what_is_held_of_a_run_or_parent_that_is_gone_is_settled_released_renewed_and_rescued_like_the_others() {
+    for damage in [
+        "DELETE FROM conductor_runs WHERE key = 1",
+        "DELETE FROM conductor_tasks WHERE key = 1",
+        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
+        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
+        "UPDATE conductor_runs SET running = 9223372036854775807 WHERE key = 1",
+        "UPDATE conductor_runs SET open_children = 4294967295 WHERE key = 1",
+    ] {
+        let desk = Desk::new();
+        let parent = TaskDraft::new("P").kind("A").input(json!({"fanout": 3})).max_retries(0);
+        desk.submit(parent);
+        let well = desk.submit(TaskDraft::new("A"));
+        assert_eq!(desk.fan_out(), 3);
+        let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
+        assert_eq!(fences.len(), 4);
+        desk.damage(damage).unwrap();
+        let (now, jitter) = (desk.source.now(), desk.source.jitter());
+        let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
+        assert_eq!(desk.store.renew(&renew).unwrap(), [Fenced::Applied; 4], "{damage}");
+        let endings = [0, 3].map(|nth: usize| (fences[nth], Ending::Succeeded { output: None })).to_vec();
+        let settled = desk.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
+        assert_eq!(settled.endings, [Fenced::Applied; 2], "{damage}");
+        let release = Release { fences: vec![fences[1]], now };
+        assert_eq!(desk.store.release(&release).unwrap(), [Fenced::Applied], "{damage}");
+        let states = [3, 4, 2].map(|key| desk.raw(key).0);
+        assert_eq!(states, [SUCCEEDED, PENDING, SUCCEEDED], "{damage}");
+        let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
+        assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1, "{damage}");
+        assert_eq!(desk.raw(5), (FAILED, Some("lease expired".into())), "{damage}");
+        desk.settle();
+        assert_eq!(desk.store.run(well.run).unwrap().unwrap().state, State::Succeeded, "{damage}");
+    }
+}
+
+#[test]
+fn a_parent_whose_numbers_were_changed_fails_and_its_run_ends() {
+    for damage in [
+        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 99999999999, open_children = 0 WHERE key = 1",
+        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
+        // Fewer than there are: the next fan-out would create one twice.
+        "UPDATE conductor_tasks SET children = 1 WHERE key = 1",
+    ] {
+        let desk = Desk::new();
+        let hurt = desk.submit(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
+        assert_eq!(desk.fan_out(), 3);
+        desk.damage(damage).unwrap();
+        desk.settle();
+        for task in desk.claim() {
+            let (now, jitter) = (desk.source.now(), desk.source.jitter());
+            let endings = vec![(task.fence, Ending::Succeeded { output: None })];
+            let _ = desk.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
+        }
+        desk.settle();
+        let (state, error) = desk.raw(1);
+        assert_eq!(state, FAILED, "{damage}");
+        assert!(error.unwrap().starts_with("its numbers were changed: "), "{damage}");
+        assert_eq!(desk.store.run(hurt.run).unwrap().unwrap().state, State::Failed, "{damage}");
+    }
+}
+
+#[test]
+fn a_parent_of_a_run_that_is_gone_creates_no_children() {
+    let desk = Desk::new();
+    desk.submit(TaskDraft::new("hurt").input(json!({"fanout": 2})));
+    let well = desk.submit(TaskDraft::new("well").input(json!({"fanout": 2})));
+    desk.damage("DELETE FROM conductor_runs WHERE key = 1").unwrap();
+    assert_eq!(desk.fan_out(), 2);
+    assert_eq!(desk.task(&well).state, State::Running);
+    assert_eq!(desk.raw(1), (FAILED, Some("its run cannot be read".into())));
+}
+
+#[test]
+fn a_run_whose_numbers_were_changed_fails_and_is_found_once() {
+    let desk = Desk::new();
+    let hurt = desk.submit(TaskDraft::new("A"));
+    let well = desk.submit(TaskDraft::new("A"));
+    desk.store.report(&Reports::new([Report::succeeded(hurt.id)], &desk.source)).unwrap();
+    desk.damage("UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1")
+        .unwrap();
+    desk.store.report(&Reports::new([Report::succeeded(well.id)], &desk.source)).unwrap();
+    desk.settle();
+    assert_eq!(desk.store.run(well.run).unwrap().unwrap().state, State::Succeeded);
+    let why = desk.store.run(hurt.run).unwrap_err().to_string();
+    assert!(why.contains("cannot be read"), "{why}");
+    desk.damage("UPDATE conductor_runs SET children = 1, fanout = 1 WHERE key = 1").unwrap();
+    assert_eq!(desk.store.run(hurt.run).unwrap().unwrap().state, State::Failed);
+}
+
+#[test]
+fn a_retry_that_is_due_on_a_parent_is_none() {
+    let desk = Desk::new();
+    let hurt = desk.submit(TaskDraft::new("P").input(json!({"fanout": 1})));
+    let well = desk.submit(TaskDraft::new("A"));
+    assert_eq!(desk.fan_out(), 1);
+    let _ = desk.store.report(&Reports::new([Report::failed(well.id, "no")], &desk.source)).unwrap();
+    desk.damage("UPDATE conductor_tasks SET state = 3, due_at = 1 WHERE key = 1").unwrap();
+    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    let _ = desk.store.retry(&step).unwrap();
+    assert_eq!(desk.task(&well).state, State::Pending);
+    assert_eq!((desk.task(&hurt).state, desk.task(&hurt).due_at), (State::Failed, None));
+    assert_eq!(desk.store.retry(&step).unwrap().tasks, 0, "once");
+}
+
+#[test]
+fn a_claimed_task_that_was_made_a_parent_stops_no_settlement() {
+    let desk = Desk::new();
+    desk.submit(TaskDraft::new("A"));
+    desk.submit(TaskDraft::new("A"));
+    let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
+    desk.damage("UPDATE conductor_tasks SET sealed = 1, fanout = 1, children = 0 WHERE key = 1").unwrap();
+    let release = Release { fences, now: desk.source.now() };
+    assert_eq!(desk.store.release(&release).unwrap(), [Fenced::Stale, Fenced::Applied]);
+}
+
+#[test]
+fn an_attempt_or_a_number_of_retries_at_its_end_stops_no_claim_and_no_retry() {
+    let desk = Desk::new();
+    let hurt = desk.submit(TaskDraft::new("A"));
+    let well = desk.submit(TaskDraft::new("A"));
+    let failures = [hurt.id, well.id].map(|task| Report::failed(task, "no"));
+    let _ = desk.store.report(&Reports::new(failures, &desk.source)).unwrap();
+    desk.damage("UPDATE conductor_tasks SET attempt = 2000000000, retry_count = 2000000000 WHERE key = 1")
+        .unwrap();
+    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    assert_eq!(desk.store.retry(&step).unwrap().tasks, 2);
+    let claimed = desk.claim();
+    assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id]);
+    let hurt = desk.task(&hurt);
+    assert_eq!(hurt.last_error.unwrap().as_str(), "its attempt was changed, and cannot go up");
+    desk.settle();
+    assert_eq!(desk.store.run(hurt.run).unwrap().unwrap().state, State::Failed);
+}
+
+#[test]
+fn a_task_whose_own_row_cannot_be_read_fails_where_it_is_found_and_its_neighbours_go_on() {
+    for damage in ["id = x'00'", "attempt = -1", "retry_count = -1", "timeout_ms = -1"] {
+        // The tables are told to take what they refuse.
+        let damage = format!(
+            "PRAGMA ignore_check_constraints = ON; UPDATE conductor_tasks SET {damage} WHERE key = 1"
+        );
+        for found_by in ["claim", "retry", "rescue"] {
+            let desk = Desk::new();
+            let (hurt, well) = (desk.submit(TaskDraft::new("A")), desk.submit(TaskDraft::new("A")));
+            let (now, jitter) = (desk.source.now(), desk.source.jitter());
+            let is_read = !damage.contains("timeout") || found_by == "claim";
+            match found_by {
+                "claim" => {
+                    desk.damage(&damage).unwrap();
+                    assert_eq!(desk.try_to_claim(10).failed, 1, "{damage}");
+                }
+                "retry" => {
+                    let failures = [hurt.id, well.id].map(|task| Report::failed(task, "no"));
+                    let _ = desk.store.report(&Reports::new(failures, &desk.source)).unwrap();
+                    desk.damage(&damage).unwrap();
+                    let _ = desk.store.retry(&Step { scope: Scope::All, now, limit: 10 }).unwrap();
+                    assert_eq!(desk.task(&well).state, State::Pending, "{damage}");
+                }
+                _ => {
+                    let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
+                    desk.damage(&damage).unwrap();
+                    let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
+                    assert_eq!(desk.store.renew(&renew).unwrap()[1], Fenced::Applied, "{damage}");
+                    let endings = fences.into_iter().map(|fence| (fence, Ending::Succeeded { output: None }));
+                    let settle = Settle { endings: endings.collect(), claim: None, now, jitter };
+                    assert_eq!(desk.store.settle(&settle).unwrap().endings[1], Fenced::Applied, "{damage}");
+                    let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
+                    assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, u32::from(is_read), "{damage}");
+                }
+            }
+            if is_read {
+                let (state, error) = desk.raw(1);
+                assert_eq!(state, FAILED, "{damage}, {found_by}");
+                assert!(error.unwrap().starts_with("its row was changed: "), "{damage}, {found_by}");
+            }
+            desk.settle();
+        }
     }
 }

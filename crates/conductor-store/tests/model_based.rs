@@ -214,10 +214,11 @@ impl World {
 
     /// What was claimed is what the promises allow; the reference learns it.
     fn check_claim(&mut self, op: &ClaimOp, claimed: Claimed) {
-        let Claimed { tasks, turns, more } = claimed;
+        let Claimed { tasks, turns, more, failed } = claimed;
         let kinds: Vec<&str> = (0..2).filter(|want| op.limits[*want] > 0).map(|want| KINDS[want]).collect();
         let seen = self.seen();
         let met_doomed = self.reference.follow_claim(&seen, &kinds, self.now);
+        assert_eq!(failed as usize, met_doomed, "every row can be read");
         self.count("a claim meets what is doomed", met_doomed > 0);
         let until = self.now.plus_millis(op.lease_ms);
         let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id).unwrap();

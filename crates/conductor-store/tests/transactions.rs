@@ -1,10 +1,11 @@
 //! One intent, one transaction: counted in the log of the file, where each commit leaves its mark.
 #![cfg(feature = "sqlite")]
 
-use conductor_model::{AttemptFailure, IdBlock, Jitter, RunDraft, TaskDraft, Timestamp};
+use conductor_model::{AttemptFailure, IdBlock, Jitter, Progress, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
-    Append, Claim, Ending, Enlist, FanOut, Fence, Fenced, Holder, ParentId, Query, Release, Renew, Report,
-    Reports, Rescue, Scope, Seal, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Append, Claim, Ending, Enlist, FanOut, Fence, Fenced, Holder, ParentId, Progressed, Query, Release,
+    Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, SqliteStore, Step, Store, Submit,
+    TaskFilter, Turn, Want,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,9 @@ fn each_intent_is_one_transaction() {
     let fences: Vec<Fence> = claimed.iter().map(|task| task.fence).collect();
     let renew = Renew { fences: fences.clone(), lease_ms: 60_000, now };
     assert_eq!(desk.once(|store| store.renew(&renew)).unwrap(), [Fenced::Applied; 4]);
+    let items = fences.iter().map(|fence| (*fence, Progress::default())).collect();
+    let progressed = Progressed { items, now };
+    assert_eq!(desk.once(|store| store.progress(&progressed)).unwrap(), [Fenced::Applied; 4]);
     let release = Release { fences: fences[3..].to_vec(), now };
     assert_eq!(desk.once(|store| store.release(&release)).unwrap(), [Fenced::Applied]);
     let endings = vec![

@@ -55,7 +55,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let mut report = Report::default();
     loop {
-        let done = store.aggregate(&Step { scope, now: source.now(), limit: ROWS_PER_STEP })?;
+        let done = store.aggregate(&Step::new(scope, ROWS_PER_STEP, source))?;
         report.parents += u64::from(done.parents);
         report.runs += u64::from(done.runs);
         if !done.more {

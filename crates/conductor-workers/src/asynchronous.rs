@@ -3,7 +3,6 @@
 use crate::attempt::Attempt;
 use crate::engine::pool::Pool;
 use crate::handler::panicked;
-use conductor_model::AttemptFailure;
 use conductor_store::Ending;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
@@ -57,7 +56,7 @@ impl Runtime {
 struct Back {
     pool: Arc<Pool>,
     attempt: Arc<Attempt>,
-    /// `None` when it was dropped: that is recorded only if nobody else has settled the attempt.
+    /// `None` when it was dropped. If that was not because the attempt was given up, the runtime is gone.
     ending: Option<Ending>,
 }
 
@@ -69,10 +68,7 @@ impl Back {
 
 impl Drop for Back {
     fn drop(&mut self) {
-        let ending = self.ending.take();
-        let ending =
-            ending.unwrap_or_else(|| Ending::Failed(AttemptFailure::error("the runtime was shut down")));
-        self.pool.came_back(Arc::clone(&self.attempt), ending);
+        self.pool.came_back(Arc::clone(&self.attempt), self.ending.take());
         self.pool.wake();
     }
 }

@@ -1,9 +1,10 @@
 //! One attempt at one task: what the engine, the thread that runs it and the handler share of it.
 
 use crate::signal::Signal;
-use conductor_model::{Json, RunId, TaskId};
+use conductor_model::{Json, Progress, RunId, TaskId};
 use conductor_store::{ClaimedTask, Fence};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// An attempt. Whether it begins is decided once, by whoever comes first: a thread that begins it, or the engine that
@@ -22,6 +23,8 @@ pub(crate) struct Attempt {
     pub(crate) alone: bool,
     /// Tells the handler to give up.
     pub(crate) signal: Signal,
+    /// What its handler reported last, until it is written.
+    progress: Mutex<Option<Progress>>,
     /// When it began, in milliseconds of the engine's monotonic clock and one more; or one of the two below.
     began: AtomicU64,
     /// Whether the thread that runs it came back, or the engine stopped waiting for it: whichever was first.
@@ -44,9 +47,29 @@ impl Attempt {
             timeout: task.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
             alone: task.alone,
             signal: Signal::default(),
+            progress: Mutex::default(),
             began: AtomicU64::new(WAITS),
             over: AtomicBool::new(false),
         }
+    }
+
+    /// Its handler says how far it has come.
+    pub(crate) fn report(&self, progress: Progress) {
+        *self.progress() = Some(progress);
+    }
+
+    /// What its handler reported, once.
+    pub(crate) fn take_report(&self) -> Option<Progress> {
+        self.progress().take()
+    }
+
+    /// What could not be written, unless there is something newer.
+    pub(crate) fn put_report_back(&self, progress: Progress) {
+        self.progress().get_or_insert(progress);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins it, unless it was taken back.

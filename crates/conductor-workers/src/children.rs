@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::store::EngineStore;
 use crate::task_error::TaskError;
 use conductor_model::{ErrorText, Numbers, State, TaskId};
-use conductor_store::{ChildResult, MAX_PAGE, ParentId, Results};
+use conductor_store::{ChildFailure, ChildOutput, Fault, MAX_PAGE, Page, ParentId};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -105,8 +105,9 @@ impl<T: DeserializeOwned> Children<T> {
     /// # Errors
     /// As for [`Children::outputs`].
     pub fn indexed(&self) -> impl Iterator<Item = Result<(u32, T), TaskError>> + use<'_, T> {
-        self.results(Results::Succeeded, self.numbers.succeeded() > 0).map(|result| {
-            let ChildResult { index, output, .. } = result?;
+        let page = |after| self.store.outputs(self.of, after, MAX_PAGE);
+        Pages::of(self.numbers.succeeded(), page).map(|child| {
+            let ChildOutput { index, output } = child?;
             let read = serde_json::from_str(output.as_deref().unwrap_or("null"));
             let read =
                 read.map_err(|error| TaskError::fatal(format!("the output of child {index}: {error}")));
@@ -119,16 +120,12 @@ impl<T: DeserializeOwned> Children<T> {
     /// # Errors
     /// Each item may be a [`TaskError`], when the store cannot be read.
     pub fn failures(&self) -> impl Iterator<Item = Result<FailedChild, TaskError>> + use<'_, T> {
-        self.results(Results::Others, self.numbers.failed + self.numbers.cancelled > 0).map(|result| {
-            let ChildResult { index, id, state, error, .. } = result?;
+        let page = |after| self.store.failures(self.of, after, MAX_PAGE);
+        Pages::of(self.numbers.failed + self.numbers.cancelled, page).map(|child| {
+            let ChildFailure { index, id, state, error } = child?;
             let error = error.map_or(String::new(), |error: ErrorText| error.into());
             Ok(FailedChild { index, id, state, error })
         })
-    }
-
-    fn results(&self, which: Results, any: bool) -> Pages<'_> {
-        let next = any.then_some(0);
-        Pages { store: &*self.store, of: self.of, which, next, page: Vec::new().into_iter() }
     }
 }
 
@@ -141,26 +138,31 @@ impl<T> std::fmt::Debug for Children<T> {
     }
 }
 
-/// Results, read page by page.
-struct Pages<'s> {
-    store: &'s dyn EngineStore,
-    of: ParentId,
-    which: Results,
+/// What is read page by page.
+struct Pages<C, P> {
+    page: P,
+    items: std::vec::IntoIter<C>,
     /// After which index the next page begins; `None` after the last, and after an error.
     next: Option<u32>,
-    page: std::vec::IntoIter<ChildResult>,
 }
 
-impl Iterator for Pages<'_> {
-    type Item = Result<ChildResult, TaskError>;
+impl<C, P: Fn(u32) -> Result<Page<C, u32>, Fault>> Pages<C, P> {
+    /// Where there are none, nothing is read.
+    fn of(count: u32, page: P) -> Self {
+        Self { page, items: Vec::new().into_iter(), next: (count > 0).then_some(0) }
+    }
+}
+
+impl<C, P: Fn(u32) -> Result<Page<C, u32>, Fault>> Iterator for Pages<C, P> {
+    type Item = Result<C, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(result) = self.page.next() {
-                return Some(Ok(result));
+            if let Some(item) = self.items.next() {
+                return Some(Ok(item));
             }
-            match self.store.results(self.of, self.which, self.next.take()?, MAX_PAGE) {
-                Ok(page) => (self.page, self.next) = (page.items.into_iter(), page.next),
+            match (self.page)(self.next.take()?) {
+                Ok(page) => (self.items, self.next) = (page.items.into_iter(), page.next),
                 Err(fault) => return Some(Err(fault.into())),
             }
         }

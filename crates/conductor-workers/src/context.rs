@@ -4,9 +4,10 @@ use crate::TaskError;
 use crate::attempt::Attempt;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
-use conductor_model::{Json, Kind, RunId, TaskId};
+use conductor_model::{Json, Kind, Progress, RunId, TaskId};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a handler knows of its task, and of the attempt that it makes. Cheap to clone, and good in any thread.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn EngineStore>,
     pub(crate) clock: Arc<dyn Monotonic>,
     pub(crate) kinds: Vec<Kind>,
+    /// Whether a handler reported its progress since it was last looked for.
+    pub(crate) reported: AtomicBool,
 }
 
 impl Context {
@@ -80,6 +83,25 @@ impl Context {
     /// How much time this attempt has left; `None` without a limit.
     pub fn remaining(&self) -> Option<Duration> {
         self.attempt.deadline().map(|deadline| deadline.saturating_sub(self.shared.clock.elapsed()))
+    }
+
+    /// Says how far this attempt has come, for whoever looks: see [`Query::progress_of`](conductor_store::Query::progress_of). It
+    /// costs next to nothing, and may be called at every turn of a loop: the engine writes the newest word of each attempt,
+    /// at most twice a second. A message longer than a kibibyte is cut.
+    ///
+    /// ```
+    /// # use conductor_workers::{Context, TaskError};
+    /// fn resize(files: Vec<String>, context: Context) -> Result<(), TaskError> {
+    ///     for (done, file) in files.iter().enumerate() {
+    ///         context.progress(done as u64, Some(files.len() as u64), file);
+    ///         // …
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn progress(&self, done: u64, total: Option<u64>, message: impl Into<String>) {
+        self.attempt.report(Progress { done, total, message: message.into().into() });
+        self.shared.reported.store(true, Ordering::Release);
     }
 
     /// Whether the handler should give up: its time is over, its claim was lost, or the engine stops at once. What it

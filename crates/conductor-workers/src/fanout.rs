@@ -47,8 +47,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let mut report = Report::default();
     loop {
-        let step = FanOut { scope, now: source.now(), ids: source.ids(ROWS_PER_STEP) };
-        let done = store.fan_out(&step)?;
+        let done = store.fan_out(&FanOut::new(scope, ROWS_PER_STEP, source))?;
         report.parents += u64::from(done.parents);
         report.children += u64::from(done.children);
         if !done.more {

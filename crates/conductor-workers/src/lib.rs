@@ -43,8 +43,10 @@ mod revive;
 mod settle_all;
 mod signal;
 mod store;
+mod subscription;
 mod task_error;
 pub mod testing;
+mod trace;
 
 pub use children::{Children, FailedChild};
 pub use context::Context;
@@ -55,6 +57,7 @@ pub use handler::Handler;
 pub use revive::revive_all;
 pub use settle_all::{Settled, settle_all};
 pub use store::EngineStore;
+pub use subscription::Subscription;
 pub use task_error::TaskError;
 
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that the write

@@ -57,7 +57,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let mut report = Report::default();
     // One moment for all steps: what becomes due meanwhile belongs to the next call.
-    let step = Step { scope, now: source.now(), limit: ROWS_PER_STEP };
+    let step = Step::new(scope, ROWS_PER_STEP, source);
     loop {
         let (retried, promoted) = (store.retry(&step)?, store.promote(&step)?);
         report.retried += u64::from(retried.tasks);

@@ -4,12 +4,13 @@
 //! children.
 
 use conductor_model::{
-    Decision, Joining, Numbers, Policy, RunDraft, RunId, Standing, State, Task, TaskDraft, TaskId, Timestamp,
+    AttemptFailure, Decision, JoinDraft, Joining, Numbers, Policy, RunDraft, RunId, Standing, State, Task,
+    TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Admin, Cancel, CancelError, FanOut, Outcome, Query, Report, Reports, Scope, Source, SqliteStore, Step,
-    Store, Submit, TaskFilter,
+    Admin, Cancel, CancelError, Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query,
+    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Want,
 };
 use conductor_workers::settle_all;
 use proptest::prelude::*;
@@ -38,6 +39,19 @@ enum Move {
     Start {
         task: usize,
     },
+    /// Claim a few, for an engine that works on.
+    Claim {
+        limit: u32,
+    },
+    /// Settle one of the claims of that engine, and once more.
+    Settle {
+        task: usize,
+        twice: bool,
+    },
+    /// Look for claims that nobody holds any longer.
+    Rescue {
+        limit: u32,
+    },
     Sweep {
         limit: u32,
     },
@@ -58,6 +72,9 @@ fn a_move() -> impl Strategy<Value = Move> {
         2 => (1..3_u32).prop_map(|limit| Move::Retry { limit }),
         6 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Work { task, twice }),
         1 => (0..99_usize).prop_map(|task| Move::Start { task }),
+        3 => (1..5_u32).prop_map(|limit| Move::Claim { limit }),
+        3 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Settle { task, twice }),
+        1 => (1..3_u32).prop_map(|limit| Move::Rescue { limit }),
     ]
 }
 
@@ -113,18 +130,43 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The outcome of a task is a function of its path and its retries, and of nothing else.
-fn outcome(salt: u64, task: &Task) -> Outcome {
+/// What becomes of an attempt.
+#[derive(Clone, Debug)]
+enum Fate {
+    Ends(Ending),
+    /// Its engine dies over it.
+    Lost,
+}
+
+/// The fate of an attempt is a function of the path of its task and its retries, and of nothing else.
+fn fate(salt: u64, task: &Task) -> Fate {
     let mut hasher = DefaultHasher::new();
     (salt, task.name.as_str(), task.retry_count).hash(&mut hasher);
-    let failed =
-        |error: &str, retryable| Outcome::Failed { error: error.into(), retryable, retry_after_ms: None };
-    match hasher.finish() % 10 {
-        0..6 => Outcome::Succeeded { output: Some(task.name.as_str().len().to_string().parse().unwrap()) },
-        6..8 => failed("it broke", true),
-        8 => failed("lease expired", true),
-        _ => failed("it can never work", false),
+    let output = || Some(task.name.as_str().len().to_string().parse().unwrap());
+    Fate::Ends(match hasher.finish() % 10 {
+        0..6 => Ending::Succeeded { output: output() },
+        6..7 => Ending::Failed(AttemptFailure::error("it broke")),
+        7..9 => return Fate::Lost,
+        _ => Ending::Failed(AttemptFailure::fatal("it can never work")),
+    })
+}
+
+/// The same, as somebody without a claim reports it.
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Succeeded { output } => Outcome::Succeeded { output },
+        Ending::Failed(failure) => Outcome::Failed {
+            error: failure.text(),
+            retryable: failure.text().as_str() == "it broke",
+            retry_after_ms: None,
+        },
     }
+}
+
+/// An engine that claimed some tasks, and lives until what it has left are those over which it dies.
+struct Hands {
+    _presence: Presence,
+    claims: Vec<(Fence, Ending)>,
 }
 
 /// Everything that a schedule may not change: by name, without the times.
@@ -137,6 +179,7 @@ struct World {
     salt: u64,
     /// How far the clock is.
     passed_ms: u64,
+    engines: Vec<Hands>,
 }
 
 impl World {
@@ -144,23 +187,23 @@ impl World {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
         let task = |(n, tree): (usize, &Value)| {
-            let task = TaskDraft::new(format!("root {n}")).max_retries(2).input(tree);
+            let task = TaskDraft::new(format!("root {n}")).kind("work").max_retries(2).input(tree);
             let Heading { policy, joins } = headings[n + 1];
             match (tree.is_object(), joins) {
                 (false, _) => task,
                 (true, false) => task.policy(policy),
-                (true, true) => task.policy(policy).join("sum"),
+                (true, true) => task.policy(policy).join(JoinDraft::new("work").max_retries(2)),
             }
         };
         let mut run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).policy(headings[0].policy);
         if headings[0].joins {
-            run = run.join("report");
+            run = run.join(JoinDraft::new("work").max_retries(2));
         }
         if let Some(ms) = deadline_ms {
             run = run.deadline_ms(ms);
         }
         let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
-        Self { store, source, run, salt, passed_ms: 0 }
+        Self { store, source, run, salt, passed_ms: 0, engines: Vec::new() }
     }
 
     fn now(&self) -> Timestamp {
@@ -179,18 +222,58 @@ impl World {
         }
     }
 
-    /// The leaves that somebody may work on.
-    fn workable(&self) -> Vec<Task> {
-        let can = |task: &Task| task.numbers.is_none() && !task.state.is_terminal();
-        self.tasks().into_iter().filter(can).collect()
+    /// The leaves that somebody without a claim may work on, and how that ends.
+    fn workable(&self) -> Vec<(Task, Ending)> {
+        let open =
+            |task: &Task| task.numbers.is_none() && !task.state.is_terminal() && task.lease_until.is_none();
+        let ends = |task: Task| match fate(self.salt, &task) {
+            Fate::Ends(ending) => Some((task, ending)),
+            Fate::Lost => None,
+        };
+        self.tasks().into_iter().filter(open).filter_map(ends).collect()
     }
 
-    fn work(&self, task: &Task, twice: bool) {
+    fn work(&self, (task, ending): &(Task, Ending), twice: bool) {
         let attempt = if task.state == State::Pending { task.attempt + 1 } else { task.attempt };
-        let report = Report { task: task.id, attempt: Some(attempt), outcome: outcome(self.salt, task) };
+        let report = Report { task: task.id, attempt: Some(attempt), outcome: outcome(ending.clone()) };
         for _ in 0..=u8::from(twice) {
             let _ = self.store.report(&Reports::new([report.clone()], &self.source)).unwrap();
         }
+    }
+
+    /// A new engine claims a few; it is dead at once if none of them ends. How many it claimed.
+    fn claim(&mut self, limit: u32) -> usize {
+        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
+        let wants = vec![Want::new("work".parse().unwrap(), limit)];
+        let claim = Claim::new(presence.holder(), wants, 30_000, &self.source).alone(true);
+        let claimed = self.store.claim(&claim).unwrap().tasks;
+        let ends = |claimed: &ClaimedTask| {
+            let task = self.store.task(claimed.fence.task).unwrap().unwrap();
+            match fate(self.salt, &task) {
+                Fate::Ends(ending) => Some((claimed.fence, ending)),
+                Fate::Lost => None,
+            }
+        };
+        let claims: Vec<_> = claimed.iter().filter_map(ends).collect();
+        if !claims.is_empty() {
+            self.engines.push(Hands { _presence: presence, claims });
+        }
+        claimed.len()
+    }
+
+    /// An engine settles one of its claims, and dies if it has none left that ends.
+    fn settle(&mut self, task: usize, twice: bool) {
+        let Some(engine) = task.checked_rem(self.engines.len()) else { return };
+        let claims = &mut self.engines[engine].claims;
+        let ended = claims.swap_remove(task % claims.len());
+        for _ in 0..=u8::from(twice) {
+            let _ = self.store.settle(&Settle::new(vec![ended.clone()], &self.source)).unwrap();
+        }
+        self.engines.retain(|engine| !engine.claims.is_empty());
+    }
+
+    fn rescue(&self, limit: u32) -> u32 {
+        self.store.rescue(&Rescue::new(limit, &self.source)).unwrap().tasks
     }
 
     fn make(&mut self, next: Move) {
@@ -214,10 +297,13 @@ impl World {
             Move::Start { task } => {
                 let workable = self.workable();
                 if !workable.is_empty() {
-                    let id = workable[task % workable.len()].id;
+                    let id = workable[task % workable.len()].0.id;
                     let _ = self.store.report(&Reports::new([Report::started(id)], &self.source)).unwrap();
                 }
             }
+            Move::Claim { limit } => drop(self.claim(limit)),
+            Move::Settle { task, twice } => self.settle(task, twice),
+            Move::Rescue { limit } => drop(self.rescue(limit)),
             Move::Sweep { limit } => {
                 let _ = self.store.sweep(&Step { scope, now, limit }).unwrap();
             }
@@ -268,17 +354,24 @@ impl World {
     }
 
     /// Goes on from wherever the schedule stopped, until everything is settled.
-    fn finish(self) -> End {
+    fn finish(mut self) -> End {
         let step = Step { scope: Scope::All, now: self.now(), limit: 5 };
         loop {
             while self.store.sweep(&step).unwrap().more {}
             settle_all(&self.store, Scope::All, &self.source).unwrap();
-            let workable = self.workable();
-            if workable.is_empty() {
-                break;
+            let mut done = self.engines.len();
+            while !self.engines.is_empty() {
+                self.settle(0, false);
             }
-            for task in &workable {
-                self.work(task, false);
+            done += self.rescue(1000) as usize;
+            for task in self.workable() {
+                self.work(&task, false);
+                done += 1;
+            }
+            // What is left ends with its engine.
+            done += self.claim(1000);
+            if done == 0 {
+                break;
             }
         }
         assert_replays(&self.store);

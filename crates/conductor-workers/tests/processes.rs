@@ -4,13 +4,13 @@
 //! This test has a `main` of its own, because it is also the program that is killed. It takes some seconds; with
 //! `CONDUCTOR_LONG=1` in the environment about a minute.
 
-use conductor_model::{JoinDraft, RunDraft, RunId, State, Task, TaskDraft};
+use conductor_model::{Event, EventBody, JoinDraft, RunDraft, RunId, State, Task, TaskDraft};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, CancelError, EventFilter, Query, Revivable, Revive, Source, SqliteOptions, SqliteStore,
     Store, Submit, Synchronous, TaskFilter,
 };
-use conductor_workers::{Children, Context, Engine, TaskError};
+use conductor_workers::{Children, Context, Engine, Subscription, TaskError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,13 +31,14 @@ const LONG: Duration = Duration::from_mins(1);
 
 type Test = (&'static str, fn() -> Anything<String>);
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
     ("engines_may_be_killed_at_any_point", engines_may_be_killed_at_any_point),
     ("an_engine_that_stood_still_past_its_lease_harms_nobody", an_engine_that_stood_still_harms_nobody),
     ("a_task_that_kills_its_process_fails_alone", a_task_that_kills_its_process_fails_alone),
     ("work_goes_on_at_once_after_a_kill", work_goes_on_at_once_after_a_kill),
     ("joins_cancels_and_revives_bear_engines_that_are_killed", joins_cancels_and_revives_bear_kills),
     ("a_thousand_submissions_with_one_key_give_one_run", a_thousand_submissions_give_one_run),
+    ("a_subscription_misses_nothing_while_writers_are_killed", a_subscription_misses_nothing),
 ];
 
 fn main() -> Anything<ExitCode> {
@@ -283,6 +284,19 @@ impl Place {
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(times),
+            }
+        }
+    }
+
+    /// All events, read page by page.
+    fn events(&self) -> Anything<Vec<Event>> {
+        let (mut all, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self.store.events(EventFilter::default(), after, 1000)?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(all),
             }
         }
     }
@@ -701,4 +715,54 @@ fn a_thousand_submissions_give_one_run() -> Anything<String> {
     }
     let is_it = |(run, _): &(String, bool)| *run == runs[0].id.to_string();
     if answers.iter().all(is_it) { Ok("1000 answers".into()) } else { Err("another run was told".into()) }
+}
+
+fn a_subscription_misses_nothing() -> Anything<String> {
+    let mut chance = Chance::new()?;
+    let place = Place::new()?;
+    let run = place.submit(&large_run(1200))?;
+    let mut from_the_start = Subscription::new(SqliteStore::open(&place.path)?, 0);
+    let reader = thread::spawn(move || follow(&mut from_the_start, run).map_err(|error| error.to_string()));
+    let start = || Process::start(&place, run, Duration::from_millis(500), 3);
+    let mut processes = [start()?, start()?];
+    let (mut kills, began) = (0, Instant::now());
+    let mut late = None;
+    while !place.is_settled(run)? {
+        if began.elapsed() > LONG {
+            return Err("the run does not come to its end".into());
+        }
+        thread::sleep(Duration::from_millis(5 + chance.below(80)));
+        let victim = &mut processes[usize::try_from(chance.below(2))?];
+        victim.kill()?;
+        *victim = start()?;
+        kills += 1;
+        late.get_or_insert(Subscription::new(SqliteStore::open(&place.path)?, 100));
+    }
+    for process in &mut processes {
+        process.ends()?;
+    }
+    let all = place.events()?;
+    let seen = reader.join().map_err(|_| "the reader panicked")??;
+    if seen != all {
+        return Err(format!("{} events were seen of {}, or others", seen.len(), all.len()).into());
+    }
+    if let Some(mut late) = late
+        && follow(&mut late, run)? != all[100..]
+    {
+        return Err("whoever came later saw something else".into());
+    }
+    Ok(format!("{} events, {kills} kills", all.len()))
+}
+
+/// Everything up to the end of a run.
+fn follow(events: &mut Subscription, run: RunId) -> Anything<Vec<Event>> {
+    let mut seen = Vec::new();
+    loop {
+        let event = events.next_within(LONG)?.ok_or("the run does not come to its end")?;
+        let is_over = event.run == run && matches!(event.body, EventBody::RunAggregated { .. });
+        seen.push(event);
+        if is_over {
+            return Ok(seen);
+        }
+    }
 }

@@ -106,6 +106,12 @@ impl Hands<'_> {
         self.world.store().renew(&request).expect("answers to a renewal")
     }
 
+    pub(super) fn held(&self, known: &[Fence], limit: u32) -> Vec<Fence> {
+        let mut held = self.world.store().held(self.holder(), known, limit).expect("what it holds");
+        held.sort_by_key(|fence| fence.key);
+        held
+    }
+
     pub(super) fn release(&self, fences: &[Fence]) -> Vec<Fenced> {
         let request = Release { fences: fences.to_vec(), now: self.world.now() };
         self.world.store().release(&request).expect("answers to a release")

@@ -3,7 +3,7 @@
 use super::World;
 use crate::{Fault, Scope, Watch};
 use conductor_model::{
-    Backoff, Health, HealthReport, RetryMetrics, RunDraft, RunId, Stuck, StuckReason, Tally, TaskDraft,
+    Backoff, Eta, Health, HealthReport, Reason, RetryMetrics, RunDraft, RunId, Stuck, Tally, TaskDraft,
     TaskId, Timestamp,
 };
 use serde_json::json;
@@ -23,8 +23,17 @@ fn stuck(world: &World<'_>) -> Vec<Stuck> {
 }
 
 #[track_caller]
-fn assert_stuck(world: &World<'_>, run: RunId, task: Option<TaskId>, reason: StuckReason, since: Timestamp) {
-    assert_eq!(stuck(world), [Stuck { run, task, reason, since }]);
+fn assert_stuck(
+    world: &World<'_>,
+    run: RunId,
+    task: Option<TaskId>,
+    reason: fn(&Reason) -> bool,
+    since: Timestamp,
+) {
+    let stuck = stuck(world);
+    assert_eq!(stuck.len(), 1, "{stuck:?}");
+    assert_eq!((stuck[0].run, stuck[0].task, stuck[0].since), (run, task, since));
+    assert!(reason(&stuck[0].reason), "{}", stuck[0].reason);
     assert_eq!(health(world, Scope::All).counts.stuck, 1);
 }
 
@@ -143,7 +152,7 @@ pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
     world.start(task);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(task), StuckReason::Silent, since);
+    assert_stuck(world, run, Some(task), |reason| matches!(reason, Reason::HeldFromOutside { .. }), since);
     let _ = world.report(crate::Report::started(task));
     assert_nothing_stuck(world);
 }
@@ -152,7 +161,7 @@ pub fn a_run_with_ready_work_in_which_nothing_started_is_stuck(world: &World<'_>
     let (run, task) = world.leaf();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NotStarted, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoEngine { .. }), since);
     world.start(task);
     assert_nothing_stuck(world);
 }
@@ -161,7 +170,7 @@ pub fn a_run_whose_parent_nobody_fans_out_is_stuck(world: &World<'_>) {
     let (run, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NotStarted, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Creating { .. }), since);
     world.fan_out();
     assert_nothing_stuck(world);
 }
@@ -172,7 +181,7 @@ pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
     world.pass_ms(60_000);
     assert_nothing_stuck(world);
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NotStarted, due);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Delayed { .. }), due);
     world.promote();
     world.start(task);
     assert_nothing_stuck(world);
@@ -182,14 +191,14 @@ pub fn an_open_parent_without_an_append_is_stuck(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(parent), StuckReason::NoAppend, since);
+    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::NoAppend { .. }), since);
     world.append(parent, 1, &["1"]).expect("an append");
     let (child, since) = (world.children(parent)[0].id, world.now());
     assert_nothing_stuck(world);
     world.pass_ms(2 * MINUTE);
     world.succeed(child);
     world.pass_ms(4 * MINUTE);
-    assert_stuck(world, run, Some(parent), StuckReason::NoAppend, since);
+    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::NoAppend { .. }), since);
     world.seal(parent, 1).expect("a seal");
     assert_nothing_stuck(world);
 }
@@ -198,13 +207,13 @@ pub fn an_open_run_without_an_append_is_stuck(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NoAppend, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoAppend { .. }), since);
     world.append_tasks(run, 1, [TaskDraft::new("A")]).expect("an append");
     assert_nothing_stuck(world);
     let since = world.now();
     world.succeed(world.roots(run)[0].id);
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NoAppend, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoAppend { .. }), since);
 }
 
 pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
@@ -213,7 +222,7 @@ pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
     world.succeed(children[0]);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(parent), StuckReason::NotDecided, since);
+    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::ToBeDecided { .. }), since);
     world.settle();
     assert_nothing_stuck(world);
 }
@@ -224,7 +233,7 @@ pub fn a_run_that_nobody_decides_is_stuck(world: &World<'_>) {
     world.succeed(task);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NotDecided, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::ToBeDecided { .. }), since);
     world.settle();
     assert_nothing_stuck(world);
 }
@@ -265,7 +274,7 @@ pub fn a_run_whose_work_became_ready_just_now_is_not_stuck(world: &World<'_>) {
     world.promote();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, StuckReason::NotStarted, since);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoEngine { .. }), since);
 }
 
 pub fn what_is_stuck_is_listed_the_longest_first_up_to_the_limit(world: &World<'_>) {
@@ -339,4 +348,80 @@ pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
 pub fn an_unknown_run_has_no_summary(world: &World<'_>) {
     world.leaf();
     assert_eq!(world.store().summary(RunId::from_u128(1), world.watch()).expect("an answer"), None);
+}
+
+fn eta(world: &World<'_>, run: RunId) -> Eta {
+    world.store().eta(run, world.now()).expect("an answer").expect("the run")
+}
+
+#[track_caller]
+fn assert_nothing_is_known(world: &World<'_>, run: RunId, remaining: u64) {
+    assert_eq!(eta(world, run), Eta { remaining, per_second: 0.0, at: None });
+}
+
+pub fn an_eta_counts_what_is_left(world: &World<'_>) {
+    let (run, _, children) = world.family(4);
+    assert_nothing_is_known(world, run, 5);
+    world.start(children[0]);
+    assert_nothing_is_known(world, run, 5);
+    world.fail_for_good(children[0]);
+    world.cancel(children[1]);
+    assert_nothing_is_known(world, run, 3);
+}
+
+pub fn an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due(world: &World<'_>) {
+    let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 10})), TaskDraft::new("A")]);
+    world.fail(roots[1]);
+    assert_nothing_is_known(world, run, 12);
+    assert_eq!(world.fan_out_step(Scope::All, 4).children, 4);
+    assert_nothing_is_known(world, run, 12);
+    world.fan_out();
+    assert_nothing_is_known(world, run, 12);
+}
+
+pub fn an_eta_follows_from_what_was_settled_lately(world: &World<'_>) {
+    let (run, _, children) = world.family(6);
+    for child in &children[..3] {
+        world.pass_ms(2000);
+        world.succeed(*child);
+    }
+    world.pass_ms(4000);
+    // Three in ten seconds, and four are left.
+    let at = world.now().plus_millis(13_334);
+    assert_eq!(eta(world, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
+    // A failure that will be retried settles nothing, whatever its error says.
+    world.apply(crate::Report::failed(children[3], r#""due_at": null"#));
+    assert_eq!(eta(world, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
+}
+
+pub fn an_eta_forgets_what_is_long_ago(world: &World<'_>) {
+    let (run, _, children) = world.family(3);
+    world.pass_ms(1000);
+    world.succeed(children[0]);
+    world.pass_ms(61 * MINUTE);
+    assert_nothing_is_known(world, run, 3);
+}
+
+pub fn the_pace_of_a_run_is_its_own(world: &World<'_>) {
+    let (run, _, _) = world.family(3);
+    let (_, other) = world.leaf();
+    world.pass_ms(1000);
+    world.succeed(other);
+    assert_nothing_is_known(world, run, 4);
+}
+
+pub fn nothing_is_left_of_a_settled_run(world: &World<'_>) {
+    let (run, _, children) = world.family(2);
+    world.pass_ms(1000);
+    for child in children {
+        world.succeed(child);
+    }
+    world.settle();
+    let eta = eta(world, run);
+    assert_eq!((eta.remaining, eta.at), (0, None));
+}
+
+pub fn an_unknown_run_has_no_eta(world: &World<'_>) {
+    let run = RunId::from_u128(1);
+    assert_eq!(world.store().eta(run, world.now()).expect("an answer"), None);
 }

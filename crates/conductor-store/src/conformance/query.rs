@@ -2,7 +2,7 @@
 
 use super::World;
 use super::world::pages;
-use crate::{EventFilter, Fault, MAX_PAGE, Page, Scope, TaskFilter};
+use crate::{EventFilter, Fault, MAX_PAGE, Page, Scope, TaskFilter, Waits};
 use conductor_model::{Backoff, RunDraft, RunId, State, Tally, TaskDraft, TaskId};
 use serde_json::json;
 
@@ -354,4 +354,30 @@ pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
     assert_eq!(next(), Some(delayed), "what is overdue is due");
     assert_eq!(world.promote(), 1);
     assert_eq!(next(), None);
+}
+
+pub fn what_a_run_waits_for_is_told(world: &World<'_>) {
+    let waits = |run| world.store().waits(run, 10).expect("what it waits for");
+    let nothing = Waits::default();
+    let hands = world.hands();
+    let (run, task) = world.one(TaskDraft::new("A").max_retries(1));
+    assert_eq!(waits(run), Waits { ready: vec!["A".parse().expect("a kind")], ..Waits::default() });
+    let claimed = hands.claim_one();
+    assert_eq!(waits(run), Waits { claimed: true, ..nothing.clone() });
+    hands.end(&claimed, super::hands::failure("no"));
+    assert_eq!(waits(run), Waits { others: true, ..nothing.clone() }, "its retry is due");
+    world.retry();
+    world.start(task);
+    assert_eq!(waits(run), Waits { outside: vec![task], ..nothing.clone() });
+    world.succeed(task);
+    assert_eq!(waits(run), Waits { others: true, ..nothing.clone() }, "it can be decided");
+    world.aggregate();
+    assert!(waits(run).is_nothing());
+    let (of_items, _) = world.open_parent();
+    let of_tasks = world.submit(&RunDraft::new().open());
+    for open in [of_items, of_tasks] {
+        assert_eq!(waits(open), Waits { open: true, ..nothing.clone() });
+    }
+    let (wide, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
+    assert_eq!(waits(wide), Waits { others: true, ..nothing }, "its children are missing");
 }

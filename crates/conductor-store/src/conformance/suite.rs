@@ -202,6 +202,10 @@ macro_rules! __conformance_suite {
                 what_is_settled_decides_parents_and_runs
                 claims_of_many_parents_and_runs_are_settled_at_once
                 more_endings_than_a_transaction_takes_are_refused;
+            held:
+                what_an_engine_holds_and_does_not_know_is_told
+                what_is_over_or_held_by_others_is_not_held
+                what_is_held_comes_in_bounded_parts;
             release:
                 a_released_task_is_ready_with_all_its_retries
                 a_released_task_is_claimed_again_under_a_new_fence
@@ -226,6 +230,18 @@ macro_rules! __conformance_suite {
                 an_attempt_that_fails_by_itself_ends_the_row_of_lost_leases
                 a_lonely_task_that_fails_by_itself_is_run_with_the_others_again
                 a_lonely_task_that_is_released_stays_alone;
+            progress:
+                what_is_reported_is_shown
+                the_newest_word_replaces_the_one_before
+                progress_is_no_event_and_changes_no_task
+                a_stale_fence_is_left_out_alone
+                an_attempt_that_is_over_shows_nothing
+                the_next_attempt_begins_with_nothing
+                the_progress_of_a_run_is_listed_page_by_page
+                what_is_unknown_has_no_progress
+                the_greatest_numbers_are_kept_as_far_as_there_is_room
+                more_items_than_a_transaction_takes_are_refused
+                no_items_write_nothing;
             query:
                 every_run_is_on_one_page_in_the_order_of_submission
                 every_task_is_on_one_page_with_the_root_tasks_first
@@ -246,7 +262,8 @@ macro_rules! __conformance_suite {
                 reading_writes_nothing
                 the_pulse_changes_with_everything_that_is_written
                 the_pulse_stays_while_nothing_is_written
-                the_next_due_time_is_the_earliest_of_all_that_wait;
+                the_next_due_time_is_the_earliest_of_all_that_wait
+                what_a_run_waits_for_is_told;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy
@@ -272,7 +289,14 @@ macro_rules! __conformance_suite {
                 the_threshold_is_the_callers
                 retry_metrics_tell_what_retries_came_to
                 a_summary_shows_a_run_at_a_glance
-                an_unknown_run_has_no_summary;
+                an_unknown_run_has_no_summary
+                an_eta_counts_what_is_left
+                an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due
+                an_eta_follows_from_what_was_settled_lately
+                an_eta_forgets_what_is_long_ago
+                the_pace_of_a_run_is_its_own
+                nothing_is_left_of_a_settled_run
+                an_unknown_run_has_no_eta;
             events:
                 a_submission_tells_of_the_run_and_its_root_tasks
                 an_open_run_is_sealed_later

@@ -1,11 +1,11 @@
 //! Decide parents and runs whose children are all settled, and run their joins.
 
 use super::SqliteStore;
+use super::damage::readable;
 use super::ledger::Place;
 use super::marks::Marks;
 use super::rows;
 use super::sql::{ScopeKey, Sql};
-use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Aggregated, Fault, Step};
@@ -49,9 +49,10 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
 
 /// Decides a parent, or runs its join; whether anything followed.
 pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
-    let mut task = TaskRow::by_key(write.tx(), key)?;
+    let Some(mut task) = write.found(key)? else { return Ok(true) };
     let (tx, ledger, _) = write.parts();
-    let standing = ledger.parent(tx, key)?.standing;
+    // One that cannot be read is decided before the commit: it fails.
+    let Some(standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else { return Ok(true) };
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
@@ -83,7 +84,7 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
 /// Decides a run, or runs its join; whether anything followed.
 pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
     let (tx, ledger, now) = write.parts();
-    let head = ledger.run(tx, key)?.head;
+    let Some(head) = readable(ledger.run(tx, key))?.map(|run| run.head) else { return Ok(true) };
     match head.standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
         Decision::Join => {

@@ -1,6 +1,8 @@
 //! Claim ready leaves.
 
 use super::SqliteStore;
+use super::damage::MAX_COUNT;
+use super::ledger::Place;
 use super::marks::Marks;
 use super::rows::{self, bad_row};
 use super::sql::{Sql, kind_key};
@@ -8,7 +10,7 @@ use super::task_row::TaskRow;
 use super::transit::{Brings, Lease};
 use super::write::Write;
 use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
-use conductor_model::{AttemptFailure, Jitter, Json, MAX_LEASE_MS, RunId, Signal, TaskId};
+use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 
@@ -120,7 +122,8 @@ impl<'r> Claiming<'r> {
             if share == 0 {
                 continue;
             }
-            let found = write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::read)?;
+            let found =
+                write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::try_read)?;
             self.claimed.more |= found.len() == share as usize;
             self.claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
             self.take(write, queue.want, found)?;
@@ -146,40 +149,50 @@ impl<'r> Claiming<'r> {
         Ok(queues.into_iter().map(|(_, queue)| queue).collect())
     }
 
-    /// What may begin. The others, below something that is marked, are cancelled.
-    fn without_doomed(&mut self, write: &mut Write<'_>, found: Vec<Ready>) -> Result<Vec<Ready>, Fault> {
-        let mut may_begin = Vec::with_capacity(found.len());
-        for mut ready in found {
-            if self.marks.is_doomed(write, ready.row.place)? {
-                let cancelled = write.transit(&mut ready.row, Signal::Cancel, Brings::default());
-                cancelled.map_err(|error| error.in_step(ready.row.key))?;
-            } else {
-                may_begin.push(ready);
+    /// What can be started of what was found. What is below something that is marked is cancelled, and what cannot be read
+    /// fails.
+    fn ready(
+        &mut self,
+        write: &mut Write<'_>,
+        found: Vec<Found>,
+    ) -> Result<(Vec<TaskRow>, Vec<Work>), Fault> {
+        let (mut rows, mut works) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for found in found {
+            match found {
+                Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
+                    row.attempt = MAX_COUNT - 1;
+                    write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
+                    self.claimed.failed += 1;
+                }
+                Ok(Ready { mut row, .. }) if self.marks.is_doomed(write, row.place)? => {
+                    let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
+                    cancelled.map_err(|error| error.in_step(row.key))?;
+                    self.claimed.failed += 1;
+                }
+                Ok(Ready { row, work }) => {
+                    rows.push(row);
+                    works.push(work);
+                }
+                Err((key, why)) => {
+                    write.set_aside(key, &why)?;
+                    self.claimed.failed += 1;
+                }
             }
         }
-        Ok(may_begin)
+        Ok((rows, works))
     }
 
     /// Starts what was found, and adds it to what was claimed.
-    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Ready>) -> Result<(), Fault> {
-        let found = self.without_doomed(write, found)?;
+    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Found>) -> Result<(), Fault> {
         self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let (mut rows, works): (Vec<TaskRow>, Vec<Work>) =
-            found.into_iter().map(|ready| (ready.row, ready.work)).unzip();
+        let (mut rows, works) = self.ready(write, found)?;
         write.transit_leaves(&mut rows, Signal::Start, Some(self.lease))?;
         for (mut row, work) in rows.into_iter().zip(works) {
-            let input = match work.input {
-                Ok(None) if row.place.parent != 0 => {
-                    self.relatives.inherited_input(write.tx(), row.place.parent)
-                }
-                Ok(own) => Ok(own),
-                Err(why) => Err(Fault::Unreadable { what: String::new(), why }),
-            };
-            match input {
-                Ok(input) => self.claimed.tasks.push(ClaimedTask {
+            match self.relatives.of(write.tx(), row.place, work.input) {
+                Ok((run, parent, input)) => self.claimed.tasks.push(ClaimedTask {
                     fence: Fence { task: row.id, key: row.key.cast_unsigned(), attempt: row.attempt },
-                    run: self.relatives.run(write.tx(), row.place.run)?,
-                    parent: self.relatives.parent(write.tx(), row.place.parent)?,
+                    run,
+                    parent,
                     index: row.ordinal,
                     want,
                     input,
@@ -188,10 +201,9 @@ impl<'r> Claiming<'r> {
                     alone: row.runs_alone(),
                 }),
                 // A row that another program made unreadable fails its task, and stops nobody.
-                Err(Fault::Unreadable { why, .. }) => {
-                    let failure = AttemptFailure::fatal(format!("its input was changed: {why}"));
-                    // A failure for good waits for nothing that chance could shorten.
-                    write.fail_in_step(&mut row, &failure, Jitter(0))?;
+                Err(Fault::Unreadable { what, why }) => {
+                    write.fail_damaged(&mut row, format!("{what}: {why}"))?;
+                    self.claimed.failed += 1;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -199,6 +211,9 @@ impl<'r> Claiming<'r> {
         Ok(())
     }
 }
+
+/// What a claim found: a ready leaf, or the key of a row that cannot be read and why.
+type Found = Result<Ready, (i64, String)>;
 
 /// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
 fn ready_runs(tx: &Connection, kind: i64, turn: i64, most: usize) -> Result<Vec<i64>, Fault> {
@@ -222,8 +237,8 @@ fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, Fault
     tx.first(NEXT_RUN, params![kind, after], |row| row.get(0))
 }
 
-fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Ready>, Fault> {
-    tx.first(SELECT_ALONE, [kind], Ready::read)
+fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Found>, Fault> {
+    tx.first(SELECT_ALONE, [kind], Ready::try_read)
 }
 
 /// A ready leaf, as a claim reads it.
@@ -240,6 +255,11 @@ struct Work {
 }
 
 impl Ready {
+    fn try_read(row: &Row<'_>) -> rusqlite::Result<Found> {
+        let key = row.get(0)?;
+        Ok(Self::read(row).map_err(|error| (key, error.to_string())))
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let work = Work {
             timeout_ms: row.get(TaskRow::COLUMNS)?,
@@ -258,6 +278,28 @@ struct Relatives {
 }
 
 impl Relatives {
+    /// The run, the parent and the input of a task. An input of its own comes with it, or why that cannot be read.
+    fn of(
+        &mut self,
+        tx: &Connection,
+        place: Place,
+        own: Result<Option<Json>, String>,
+    ) -> Result<(RunId, Option<TaskId>, Option<Json>), Fault> {
+        let changed = |why| Fault::Unreadable { what: "its input was changed".into(), why };
+        let run = self.run(tx, place.run)?;
+        let parent = self.parent(tx, place.parent)?;
+        let input = match own.map_err(changed)? {
+            None if parent.is_some() => {
+                self.inherited_input(tx, place.parent).map_err(|fault| match fault {
+                    Fault::Unreadable { why, .. } => changed(why),
+                    other => other,
+                })?
+            }
+            own => own,
+        };
+        Ok((run, parent, input))
+    }
+
     fn run(&mut self, tx: &Connection, key: i64) -> Result<RunId, Fault> {
         if let Some(known) = self.runs.get(&key) {
             return Ok(*known);

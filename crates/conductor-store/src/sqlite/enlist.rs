@@ -9,8 +9,9 @@ use super::open::place;
 use super::rescue::Gone;
 use super::rows;
 use super::sql::{Sql, id_blob};
-use crate::{Enlist, Fault, Holder, Presence};
+use crate::{Enlist, Fault, Handles, Holder, Presence};
 use conductor_model::EngineId;
+use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -32,7 +33,9 @@ impl SqliteStore {
                 Sign::Memory(request.engine, Arc::clone(&self.alive))
             };
             let id = id_blob(request.engine.as_u128());
-            write.tx().run(INSERT_ENGINE, rusqlite::params![id, request.now.as_millis()])?;
+            let handles = serde_json::to_string(&request.handles);
+            let handles = handles.map_err(|error| Fault::Backend(Box::new(error)))?;
+            write.tx().run(INSERT_ENGINE, rusqlite::params![id, request.now.as_millis(), handles])?;
             Ok(Presence::new(Holder(write.tx().last_insert_rowid().cast_unsigned()), sign))
         })
     }
@@ -46,11 +49,27 @@ impl SqliteStore {
             })?;
             Ok(true)
         })?;
-        known.retain(|engine| match &self.path {
-            Some(path) => !is_locked(&file_of(path, engine.id)),
-            None => !lock(&self.alive).contains(&engine.id),
-        });
+        known.retain(|engine| !self.lives(engine.id));
         Ok(known)
+    }
+
+    /// The engines that live, and what they handle; what one of another version said of itself, and cannot be read, is
+    /// nothing.
+    pub(super) fn engines_that_live(&self, connection: &Connection) -> Result<Vec<Living>, Fault> {
+        let mut engines = connection.all(SELECT_HANDLES, [], |row| {
+            let handles: Option<String> = row.get(2)?;
+            let handles = handles.and_then(|handles| serde_json::from_str(&handles).ok()).unwrap_or_default();
+            Ok((EngineId::from_u128(rows::id(row, 1)?), Living { key: row.get(0)?, handles }))
+        })?;
+        engines.retain(|(id, _)| self.lives(*id));
+        Ok(engines.into_iter().map(|(_, engine)| engine).collect())
+    }
+
+    fn lives(&self, engine: EngineId) -> bool {
+        match &self.path {
+            Some(path) => is_locked(&file_of(path, engine)),
+            None => lock(&self.alive).contains(&engine),
+        }
     }
 
     /// Removes the files of engines that are gone; one that stays is removed when the next engine starts.
@@ -61,6 +80,12 @@ impl SqliteStore {
             }
         }
     }
+}
+
+/// An engine that lives.
+pub(super) struct Living {
+    pub(super) key: i64,
+    pub(super) handles: Handles,
 }
 
 /// What shows that an engine lives, until it is dropped.
@@ -114,7 +139,7 @@ fn is_locked(path: &Path) -> bool {
 
 /// Removes the files of engines that are not known: their process ended between making the file and the commit, or
 /// between the commit of a rescue and the removal.
-fn remove_strays(tx: &rusqlite::Connection, database: &Path) -> Result<(), Fault> {
+fn remove_strays(tx: &Connection, database: &Path) -> Result<(), Fault> {
     let known = tx.all(SELECT_ENGINES, [], |row| rows::id(row, 1))?;
     let known: HashSet<PathBuf> =
         known.into_iter().map(|id| file_of(database, EngineId::from_u128(id))).collect();
@@ -139,4 +164,5 @@ fn lock(alive: &Alive) -> std::sync::MutexGuard<'_, HashSet<EngineId>> {
 }
 
 const SELECT_ENGINES: &str = "SELECT key, id FROM conductor_engines";
-const INSERT_ENGINE: &str = "INSERT INTO conductor_engines (id, started_at) VALUES (?1, ?2)";
+const SELECT_HANDLES: &str = "SELECT key, id, handles FROM conductor_engines";
+const INSERT_ENGINE: &str = "INSERT INTO conductor_engines (id, started_at, handles) VALUES (?1, ?2, ?3)";

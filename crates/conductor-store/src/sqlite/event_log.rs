@@ -121,7 +121,7 @@ pub(super) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
+pub(super) fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
     let name = NAMES.get(code as usize).copied().unwrap_or("?");
     match payload {
         Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),

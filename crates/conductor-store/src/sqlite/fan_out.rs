@@ -1,6 +1,8 @@
 //! Create the children that are missing.
 
 use super::SqliteStore;
+use super::children::Family;
+use super::damage::readable;
 use super::marks::Marks;
 use super::rows;
 use super::sql::{ScopeKey, Sql};
@@ -8,8 +10,9 @@ use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
 use crate::{FanOut, FannedOut, Fault};
-use conductor_model::{AttemptFailure, Fanout, IdBlock, Jitter, Json, Mark, Numbers, Signal, State};
+use conductor_model::{Fanout, IdBlock, Json, Mark, Numbers, Signal, State};
 use rusqlite::{Connection, params};
+use std::ops::RangeInclusive;
 
 /// How many parents one step looks at: it may give each of them only a few children.
 const PARENTS_PER_STEP: u32 = 1000;
@@ -73,11 +76,14 @@ fn create_missing(
     parent: i64,
     ids: &mut IdBlock,
 ) -> Result<Created, Fault> {
-    let mut task = TaskRow::by_key(write.tx(), parent)?;
+    let Some(mut task) = write.found(parent)? else { return Ok(Created::default()) };
     if marks.is_doomed(write, task.place)? {
         // The sweep would come to it as well, but until then every step would find it again.
         let (tx, ledger, now) = write.parts();
-        ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+        if let Err(fault) = ledger.mark(tx, task.below(), now, Mark::Above, None) {
+            // One that cannot be read fails before the commit.
+            readable::<()>(Err(fault))?;
+        }
         return Ok(Created { more: true, ..Created::default() });
     }
     if task.state == State::Pending {
@@ -85,16 +91,17 @@ fn create_missing(
         started.map_err(|error| error.in_step(parent))?;
     }
     let (tx, ledger, _) = write.parts();
-    let numbers = ledger.parent(tx, parent)?.standing.numbers;
+    // One that cannot be read fails before the commit.
+    let Some(head) = readable(ledger.parent(tx, parent))? else { return Ok(Created::default()) };
+    let numbers = head.standing.numbers;
     let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created::default()) };
     let count = indices.end() - indices.start() + 1;
     let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
-    let readable = readable_input(tx, parent, numbers).and_then(|input| Ok((input, write.family(parent)?)));
-    let (input, family) = match readable {
-        Ok(readable) => readable,
+    let (input, family) = match undamaged(write, &task, numbers, &indices) {
+        Ok(undamaged) => undamaged,
         Err(Fault::Unreadable { why, .. }) => {
             // The step goes on with the others.
-            write.fail_in_step(&mut task, &AttemptFailure::fatal(why), Jitter(0))?;
+            write.fail_damaged(&mut task, why)?;
             return Ok(Created::default());
         }
         Err(fault) => return Err(fault),
@@ -105,6 +112,33 @@ fn create_missing(
     let items = items.get(from..from + count as usize).unwrap_or_default();
     let has_parents = write.create_children(&family, indices, taken, items, false)?;
     Ok(Created { count, more: rest || has_parents, read: input.as_str().len() })
+}
+
+/// What the next children come from, if all of it can be read.
+fn undamaged(
+    write: &mut Write<'_>,
+    parent: &TaskRow,
+    numbers: Numbers,
+    indices: &RangeInclusive<u32>,
+) -> Result<(Json, Family), Fault> {
+    let (tx, ledger, _) = write.parts();
+    if readable(ledger.run(tx, parent.place.run))?.is_none() {
+        return Err(rows::bad_row("task", parent.key, "its run cannot be read"));
+    }
+    places_are_free(tx, parent, indices)?;
+    Ok((readable_input(tx, parent.key, numbers)?, write.family(parent.key)?))
+}
+
+/// Whether no child has one of these indices: the parent's number of children says so, unless another program changed it.
+fn places_are_free(tx: &Connection, parent: &TaskRow, indices: &RangeInclusive<u32>) -> Result<(), Fault> {
+    let params = params![parent.place.run, parent.key, indices.start(), indices.end()];
+    match tx.first(TAKEN, params, |row| row.get::<_, i64>(0))? {
+        Some(index) => {
+            let why = format!("its numbers were changed: child {index} is there, and is not counted");
+            Err(rows::bad_row("task", parent.key, &why))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The parent's input, if it still asks for the fan-out that was submitted.
@@ -124,3 +158,6 @@ fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json
 
 pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
     WHERE wants = 1 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
+
+pub(super) const TAKEN: &str = "SELECT ordinal FROM conductor_tasks INDEXED BY conductor_tasks_place \
+    WHERE run = ?1 AND parent = ?2 AND ordinal BETWEEN ?3 AND ?4 LIMIT 1";

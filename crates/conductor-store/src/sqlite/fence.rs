@@ -2,7 +2,7 @@
 
 use super::task_row::TaskRow;
 use crate::{Fault, Fence};
-use conductor_model::fence_holds;
+use conductor_model::{Shape, fence_holds};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -21,6 +21,7 @@ impl Fences {
         let task = self.0.get(&key)?;
         // The id guards against a number from another database.
         let holds = task.id == fence.task
+            && task.shape == Shape::Leaf
             && fence_holds(task.state, task.lease_until.is_some(), task.attempt, fence.attempt);
         if holds { self.0.remove(&key) } else { None }
     }

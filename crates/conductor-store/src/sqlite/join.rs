@@ -34,7 +34,15 @@ impl Write<'_> {
         }
         let place = Place { is_join: true, ..family };
         let (tx, ledger, now) = self.parts();
-        let key = insert(tx, family, now.as_millis())?;
+        let key = match insert(tx, family, now.as_millis()) {
+            Ok(key) => key,
+            // The family fails before the commit.
+            Err(Fault::Unreadable { why, .. }) => {
+                ledger.damaged.note_join(family.run, family.parent, &why);
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
         let body =
             EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, joins: false };
         event_log::record(tx, family.run, Some(key), now, &body)?;

@@ -30,7 +30,7 @@ impl SqliteStore {
     }
 }
 
-fn bounded(fences: &[Fence]) -> Result<(), Fault> {
+pub(super) fn bounded(fences: &[Fence]) -> Result<(), Fault> {
     if fences.len() > MAX_TASKS {
         return Err(Fault::TooMany { given: fences.len(), most: MAX_TASKS });
     }

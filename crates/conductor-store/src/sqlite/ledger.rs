@@ -1,5 +1,6 @@
 //! What the transaction knows of parents and runs, changed once per transaction and row.
 
+use super::damage::{Damaged, readable};
 use super::event_log;
 use super::rows::{self, bad_row};
 use super::sql::Sql;
@@ -69,6 +70,8 @@ pub(super) struct RunEntry {
 pub(super) struct Ledger {
     runs: HashMap<i64, Entered<RunEntry>>,
     parents: HashMap<i64, Entered<ParentEntry>>,
+    /// Those of them that cannot be read: see `damage.rs`.
+    pub(super) damaged: Damaged,
 }
 
 /// A row as it was read, and as it will be written.
@@ -105,8 +108,8 @@ impl Ledger {
                         tally: rows::tally(row, 11)?,
                         deadline: row.get(16)?,
                     })
-                })?;
-                let run = run.ok_or_else(|| bad_row("run", key, "its row is missing"))?;
+                });
+                let run = self.damaged.note_run(key, run)?;
                 Ok(&mut unknown.insert(Entered::new(run)).row)
             }
         }
@@ -134,8 +137,8 @@ impl Ledger {
                         swept: rows::swept(row, 9)?,
                     };
                     Ok(Some(ParentEntry { run: row.get(11)?, head }))
-                })?;
-                let parent = parent.flatten().ok_or_else(|| bad_row("task", key, "it is no parent"))?;
+                });
+                let parent = self.damaged.note_parent(key, parent.map(Option::flatten))?;
                 Ok(&mut unknown.insert(Entered::new(parent)).row)
             }
         }
@@ -200,8 +203,9 @@ impl Ledger {
         now: Timestamp,
         Moved { before, after, count }: Moved,
     ) -> Result<(), Fault> {
-        let run = self.run(tx, place.run)?;
-        if !place.is_join {
+        if let Some(run) = readable(self.run(tx, place.run))?
+            && !place.is_join
+        {
             for _ in 0..count {
                 run.tally.count(before.map(|subject| subject.state), after.state);
             }
@@ -210,7 +214,8 @@ impl Ledger {
                 event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
             }
         }
-        let head = self.head(tx, place)?;
+        // What cannot be read counts nothing, and stops nobody.
+        let Some(head) = readable(self.head(tx, place))? else { return Ok(()) };
         if place.is_join {
             head.standing.joining =
                 if after.is_settled() { Joining::Ended(after.state) } else { Joining::Open };

@@ -1,5 +1,6 @@
 //! Whether something above a task is marked, so that nothing below it may begin.
 
+use super::damage::readable;
 use super::ledger::Place;
 use super::sql::Sql;
 use super::write::Write;
@@ -20,7 +21,9 @@ impl Marks {
         let (mut parent, mut climbed) = (place.parent, Vec::new());
         let is_doomed = loop {
             if parent == 0 {
-                break ledger.run(tx, place.run)?.head.standing.mark.is_some();
+                // What cannot be read is not marked.
+                let run = readable(ledger.run(tx, place.run))?;
+                break run.is_some_and(|run| run.head.standing.mark.is_some());
             }
             if let Some(known) = self.parents.get(&parent) {
                 break *known;

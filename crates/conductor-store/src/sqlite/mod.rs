@@ -11,9 +11,12 @@ mod cancel;
 mod children;
 mod claim;
 mod create;
+mod damage;
 mod enlist;
+mod eta;
 mod event_log;
 mod expire;
+mod explain;
 mod fan_out;
 mod fence;
 mod join;
@@ -22,6 +25,7 @@ mod ledger;
 mod marks;
 mod monitor;
 mod open;
+mod progress;
 mod promote;
 mod query;
 mod report;
@@ -50,9 +54,9 @@ pub use submit_in::submit_in;
 
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
-    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Promoted, Release, Renew, Reported, Reports, Rescue,
-    Rescued, Retried, Revive, ReviveError, Revived, Seal, SealError, Settle, Settled, Step, Store, Submit,
-    SubmitError, Submitted, Swept,
+    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Progressed, Promoted, Release, Renew, Reported,
+    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Seal, SealError, Settle, Settled, Step,
+    Store, Submit, SubmitError, Submitted, Swept,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -232,6 +236,10 @@ impl Store for SqliteStore {
 
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
         self.release_claims(request)
+    }
+
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        self.write_progress(request)
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {

@@ -1,13 +1,15 @@
 //! What operators ask: answered from counters and from the indexes of what is few.
 
 use super::SqliteStore;
+use super::eta;
 use super::event_log::code_of;
+use super::explain::{Explainer, LEVELS};
 use super::query::tally;
 use super::rows::{self, state};
 use super::sql::{ScopeKey, Sql, run_key};
 use crate::{Fault, Monitor, Scope, Watch};
 use conductor_model::{
-    HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, StuckReason, TaskId,
+    Eta, HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, TaskId, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -32,7 +34,10 @@ impl Monitor for SqliteStore {
         self.read(|connection| {
             let run = ScopeKey::of(scope, connection)?.run();
             let params = params![watch.silent_before().as_millis(), run, super::page_limit(limit)];
-            connection.all(&stuck_sql(), params, stuck_record)
+            let found = connection.all(&stuck_sql(), params, Found::read)?;
+            let explainer = Explainer { store: self, connection };
+            let stuck = found.into_iter().map(|found| found.explained(&explainer));
+            Ok(stuck.collect::<Result<Vec<_>, Fault>>()?.into_iter().flatten().collect())
         })
     }
 
@@ -42,6 +47,13 @@ impl Monitor for SqliteStore {
             let retried = retried(connection, scope)?;
             let exhausted = count(connection, EXHAUSTED, scope)?;
             Ok(RetryMetrics::of(retried.retries, retried.tasks, retried.succeeded, exhausted))
+        })
+    }
+
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+        self.read(|connection| {
+            let run = run_key(connection, run)?;
+            run.map(|run| eta::of_run(connection, run, now)).transpose()
         })
     }
 
@@ -84,6 +96,11 @@ fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u6
     Ok(count.unwrap_or(0).cast_unsigned())
 }
 
+/// How many FAILED tasks of a run wait for their retry.
+pub(super) fn retries_due(connection: &Connection, run: i64) -> Result<u64, Fault> {
+    count(connection, RETRIES_DUE, ScopeKey::Run(run))
+}
+
 struct RetriedTasks {
     tasks: u64,
     retries: u64,
@@ -103,22 +120,22 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fau
     retried.ok_or_else(super::sql::no_connection)
 }
 
-/// All that is stuck: (run, task or NULL, reason, since), in row keys. ?1: the last sign of life that is recent
+/// All that is stuck: (run, task or NULL, since), in row keys. ?1: the last sign of life that is recent
 /// enough; ?2: the run, or NULL.
 ///
 /// A task that waits for its time, its turn or its children is in none of these. Where nothing has started there are
 /// only root tasks, and as a rule the first of them says it all.
 const STUCK: &str = "
-    SELECT run, key AS task, 0 AS reason, updated_at AS since
+    SELECT run, key AS task, updated_at AS since
         FROM conductor_tasks INDEXED BY conductor_tasks_running
         WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND updated_at < ?1
     UNION ALL
-    SELECT run, key, 0, lease_until
+    SELECT run, key, lease_until
         FROM conductor_tasks INDEXED BY conductor_tasks_running
         WHERE state = 1 AND sealed IS NULL AND lease_until < ?1
     UNION ALL
     SELECT * FROM (
-        SELECT r.key, NULL, 1,
+        SELECT r.key, NULL,
             (SELECT coalesce(t.due_at, t.updated_at) FROM conductor_tasks t
                 WHERE t.run = r.key AND t.parent = 0 AND t.state = 0 AND coalesce(t.due_at, t.updated_at) < ?1
                 AND (t.sealed IS NULL OR t.children < t.fanout) LIMIT 1) AS ready_since
@@ -127,7 +144,7 @@ const STUCK: &str = "
     ) WHERE ready_since IS NOT NULL
     UNION ALL
     SELECT * FROM (
-        SELECT p.run, p.key, 2, coalesce(
+        SELECT p.run, p.key, coalesce(
             (SELECT c.created_at FROM conductor_tasks c WHERE c.run = p.run AND c.parent = p.key
                 ORDER BY c.ordinal DESC LIMIT 1), p.created_at) AS appended
         FROM conductor_tasks p INDEXED BY conductor_tasks_wants
@@ -135,25 +152,25 @@ const STUCK: &str = "
     ) WHERE appended < ?1
     UNION ALL
     SELECT * FROM (
-        SELECT r.key, NULL, 2, coalesce(
+        SELECT r.key, NULL, coalesce(
             (SELECT c.created_at FROM conductor_tasks c WHERE c.run = r.key AND c.parent = 0
                 ORDER BY c.ordinal DESC LIMIT 1), r.created_at) AS appended
         FROM conductor_runs r INDEXED BY conductor_runs_open
         WHERE r.sealed = 0 AND r.mark IS NULL AND r.state IN (0, 1)
     ) WHERE appended < ?1
     UNION ALL
-    SELECT run, key, 3, updated_at
+    SELECT run, key, updated_at
         FROM conductor_tasks INDEXED BY conductor_tasks_wants
         WHERE wants IN (3, 4) AND updated_at < ?1
     UNION ALL
-    SELECT key, NULL, 3, updated_at
+    SELECT key, NULL, updated_at
         FROM conductor_runs INDEXED BY conductor_runs_wants
         WHERE wants IN (3, 4) AND updated_at < ?1
 ";
 
 pub(super) fn stuck_sql() -> String {
     format!(
-        "SELECT r.id, t.id, s.reason, s.since FROM ({STUCK}) s \
+        "SELECT r.key, r.id, t.key, t.id, s.since FROM ({STUCK}) s \
          JOIN conductor_runs r ON r.key = s.run LEFT JOIN conductor_tasks t ON t.key = s.task \
          WHERE ?2 IS NULL OR s.run = ?2 ORDER BY s.since LIMIT ?3"
     )
@@ -169,19 +186,35 @@ fn count_stuck(connection: &Connection, scope: ScopeKey, watch: Watch) -> Result
     Ok(count.unwrap_or(0).cast_unsigned())
 }
 
-fn stuck_record(row: &Row<'_>) -> rusqlite::Result<Stuck> {
-    let task: Option<[u8; 16]> = row.get(1)?;
-    Ok(Stuck {
-        run: RunId::from_u128(rows::id(row, 0)?),
-        task: task.map(u128::from_be_bytes).map(TaskId::from_u128),
-        reason: match row.get::<_, i64>(2)? {
-            0 => StuckReason::Silent,
-            1 => StuckReason::NotStarted,
-            2 => StuckReason::NoAppend,
-            _ => StuckReason::NotDecided,
-        },
-        since: rows::timestamp(row, 3)?,
-    })
+/// Something that is stuck, before it is said why.
+struct Found {
+    run: (i64, RunId),
+    task: Option<(i64, TaskId)>,
+    since: Timestamp,
+}
+
+impl Found {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let task = row.get::<_, Option<[u8; 16]>>(3)?.map(u128::from_be_bytes).map(TaskId::from_u128);
+        Ok(Self {
+            run: (row.get(0)?, RunId::from_u128(rows::id(row, 1)?)),
+            task: task.map(|id| Ok::<_, rusqlite::Error>((row.get(2)?, id))).transpose()?,
+            since: rows::timestamp(row, 4)?,
+        })
+    }
+
+    fn explained(self, explainer: &Explainer<'_>) -> Result<Option<Stuck>, Fault> {
+        let why = match self.task {
+            Some((key, _)) => explainer.task(key, LEVELS)?,
+            None => explainer.run(self.run.0, LEVELS)?,
+        };
+        Ok(why.map(|why| Stuck {
+            run: self.run.1,
+            task: self.task.map(|(_, id)| id),
+            reason: why.cause().clone(),
+            since: self.since,
+        }))
+    }
 }
 
 struct EventCounts {

@@ -1,12 +1,19 @@
 //! What readers ask.
 
 use super::event_log::{self, SELECT_EVENTS, event_record};
+use super::fence::Fences;
 use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
-use super::{SqliteStore, page_limit, results, waits};
-use crate::{ChildResult, EventFilter, Fault, Page, ParentId, Query, Results, Scope, TaskFilter, Waits};
-use conductor_model::{Event, Json, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
-use rusqlite::{Connection, Params, params};
+use super::{SqliteStore, page_limit, progress, results, waits};
+use crate::{
+    ChildFailure, ChildOutput, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Scope, TaskFilter,
+    Waits,
+};
+use conductor_model::{
+    Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp,
+};
+use rusqlite::{Connection, Params, Row, params};
+use std::collections::HashSet;
 
 impl Query for SqliteStore {
     fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
@@ -65,14 +72,12 @@ impl Query for SqliteStore {
         })
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        self.read(|connection| results::page(connection, of, which, after, page_limit(limit)))
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        self.read(|connection| results::outputs(connection, of, after, page_limit(limit)))
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        self.read(|connection| results::failures(connection, of, after, page_limit(limit)))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
@@ -99,8 +104,35 @@ impl Query for SqliteStore {
             let after = i64::try_from(after).unwrap_or(i64::MAX);
             let sql = events_sql(run.is_some());
             let params = params![after, limit + 1, task, name, since, until, run];
-            let items = connection.all(&sql, params, event_record)?;
-            Ok(cut(items, limit, |event| event.seq))
+            let (items, more) = read_events(connection, &sql, params, limit)?;
+            Ok(page(items, more, |event| event.seq))
+        })
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        self.read(|connection| progress::of_task(connection, id_blob(task.as_u128())))
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        let limit = page_limit(limit);
+        self.read(|connection| {
+            let Some(run) = run_key(connection, run)? else {
+                return Ok(Page { items: Vec::new(), next: None });
+            };
+            let after = match after {
+                Some(id) => {
+                    let place = run_and_key_of(connection, id)?.filter(|(its_run, _)| *its_run == run);
+                    place.ok_or(Fault::UnknownTask(id))?.1
+                }
+                None => 0,
+            };
+            let items = progress::of_run(connection, run, after, limit + 1)?;
+            Ok(cut(items, limit, |progress| progress.task))
         })
     }
 
@@ -126,6 +158,28 @@ impl Query for SqliteStore {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         self.read(|connection| waits::ready_kinds(connection, ScopeKey::All, page_limit(limit)))
+    }
+
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        self.explain_subject(subject)
+    }
+
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        self.read(|connection| {
+            let mut held = Fences::read(connection, fences)?;
+            Ok(fences.iter().copied().filter(|fence| held.take(*fence).is_none()).collect())
+        })
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        let known: HashSet<&Fence> = known.iter().collect();
+        let limit = page_limit(limit) as usize;
+        self.read(|connection| {
+            let mut statement = connection.cached(HELD)?;
+            let held = statement.query_map([holder.0.cast_signed()], fence).map_err(fault)?;
+            let unknown = held.filter(|fence| fence.as_ref().map_or(true, |fence| !known.contains(fence)));
+            unknown.take(limit).collect::<rusqlite::Result<_>>().map_err(fault)
+        })
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
@@ -200,6 +254,30 @@ fn read_tasks(
     Ok((tasks, false))
 }
 
+/// Events up to the end of the page, or up to one that cannot be read, with which the next page begins; and whether there are
+/// more.
+fn read_events(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: u32,
+) -> Result<(Vec<Event>, bool), Fault> {
+    let mut statement = connection.cached(sql)?;
+    let mut rows = statement.query(params).map_err(fault)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(fault)? {
+        if events.len() == limit as usize {
+            return Ok((events, true));
+        }
+        match event_record(row).map_err(fault) {
+            Ok(event) => events.push(event),
+            Err(Fault::Unreadable { .. }) if !events.is_empty() => return Ok((events, true)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok((events, false))
+}
+
 pub(super) fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
     let sql = "SELECT run, key FROM conductor_tasks WHERE id = ?1";
     connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -236,3 +314,12 @@ pub(super) const NEXT_DUE: &str = "SELECT min(at) FROM ( \
     UNION ALL \
     SELECT min(deadline) FROM conductor_runs INDEXED BY conductor_runs_deadline \
         WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1))";
+
+fn fence(row: &Row<'_>) -> rusqlite::Result<Fence> {
+    let key: i64 = row.get(1)?;
+    Ok(Fence { task: TaskId::from_u128(rows::id(row, 0)?), key: key.cast_unsigned(), attempt: row.get(2)? })
+}
+
+/// What an engine holds; it reads the claims of all of them, as many as run at this moment.
+pub(super) const HELD: &str = "SELECT id, key, attempt FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1";

@@ -2,7 +2,6 @@
 
 use super::SqliteStore;
 use super::sql::{Sql, array};
-use super::task_row::TaskRow;
 use super::write::Write;
 use crate::{Fault, Rescue, Rescued};
 use conductor_model::{AttemptFailure, Jitter, Timestamp};
@@ -37,8 +36,9 @@ impl SqliteStore {
 fn take_back(write: &mut Write<'_>, keys: Vec<i64>, jitter: Jitter) -> Result<u32, Fault> {
     let tasks = u32::try_from(keys.len()).unwrap_or(u32::MAX);
     for key in keys {
-        let mut task = TaskRow::by_key(write.tx(), key)?;
-        write.fail_in_step(&mut task, &AttemptFailure::LeaseExpired, jitter)?;
+        if let Some(mut task) = write.found(key)? {
+            write.fail_in_step(&mut task, &AttemptFailure::LeaseExpired, jitter)?;
+        }
     }
     Ok(tasks)
 }

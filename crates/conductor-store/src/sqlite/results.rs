@@ -3,38 +3,72 @@
 use super::query::{BYTES_PER_PAGE, run_and_key_of};
 use super::rows;
 use super::sql::{Sql, fault, run_key};
-use crate::{ChildResult, Fault, Page, ParentId, Results};
+use crate::{ChildFailure, ChildOutput, Fault, Page, ParentId};
 use conductor_model::{ErrorText, TaskId};
 use rusqlite::{Connection, Row, params};
 
 /// How many children one page looks at: a page of the few that failed among a million is no long transaction.
 const LOOKED_AT: u32 = 20_000;
 
-pub(super) fn page(
+pub(super) fn outputs(
     connection: &Connection,
     of: ParentId,
-    which: Results,
     after: u32,
     limit: u32,
-) -> Result<Page<ChildResult, u32>, Fault> {
+) -> Result<Page<ChildOutput, u32>, Fault> {
+    let read = |row: &Row<'_>| {
+        let output: Option<String> = row.get(1)?;
+        let bytes = output.as_ref().map_or(0, String::len);
+        Ok((ChildOutput { index: row.get(0)?, output }, bytes))
+    };
+    page(connection, SELECT_OUTPUTS, of, after, limit, read, |output| output.index)
+}
+
+pub(super) fn failures(
+    connection: &Connection,
+    of: ParentId,
+    after: u32,
+    limit: u32,
+) -> Result<Page<ChildFailure, u32>, Fault> {
+    let read = |row: &Row<'_>| {
+        let error: Option<String> = row.get(3)?;
+        let bytes = error.as_ref().map_or(0, String::len);
+        let (index, id) = (row.get(0)?, TaskId::from_u128(rows::id(row, 1)?));
+        Ok((
+            ChildFailure { index, id, state: rows::state(row, 2)?, error: error.map(ErrorText::from) },
+            bytes,
+        ))
+    };
+    page(connection, SELECT_FAILURES, of, after, limit, read, |failure| failure.index)
+}
+
+/// A page of children, bounded by their number, by their bytes, and by how many are looked at.
+fn page<T>(
+    connection: &Connection,
+    sql: &str,
+    of: ParentId,
+    after: u32,
+    limit: u32,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
+    index: impl Fn(&T) -> u32,
+) -> Result<Page<T, u32>, Fault> {
+    let mut items = Vec::new();
     let Some((run, parent, children)) = family(connection, of)? else {
-        return Ok(Page { items: Vec::new(), next: None });
+        return Ok(Page { items, next: None });
     };
     let last = after.saturating_add(LOOKED_AT);
-    let mut statement = connection.cached(SELECT_RESULTS)?;
-    let succeeded = which == Results::Succeeded;
-    let mut rows = statement.query(params![run, parent, after, last, succeeded, limit]).map_err(fault)?;
-    let (mut items, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next().map_err(fault)? {
-        let result = read(row).map_err(fault)?;
-        bytes += result.output.as_ref().map_or(0, String::len);
-        items.push(result);
-        if bytes >= BYTES_PER_PAGE {
-            break;
-        }
+    let mut statement = connection.cached(sql)?;
+    let mut rows = statement.query(params![run, parent, after, last, limit]).map_err(fault)?;
+    let mut bytes = 0;
+    while bytes < BYTES_PER_PAGE
+        && let Some(row) = rows.next().map_err(fault)?
+    {
+        let (item, size) = read(row).map_err(fault)?;
+        bytes += size;
+        items.push(item);
     }
     let is_full = items.len() == limit as usize || bytes >= BYTES_PER_PAGE;
-    let next = if is_full { items.last().map_or(last, |last| last.index) } else { last };
+    let next = if is_full { items.last().map_or(last, index) } else { last };
     Ok(Page { items, next: (next < children).then_some(next) })
 }
 
@@ -55,15 +89,8 @@ fn family(connection: &Connection, of: ParentId) -> Result<Option<(i64, i64, u32
     Ok(connection.first(sql, [head], |row| row.get(0))?.map(|children| (run, parent, children)))
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<ChildResult> {
-    Ok(ChildResult {
-        index: row.get(0)?,
-        id: TaskId::from_u128(rows::id(row, 1)?),
-        state: rows::state(row, 2)?,
-        output: row.get(3)?,
-        error: row.get::<_, Option<String>>(4)?.map(ErrorText::from),
-    })
-}
+pub(super) const SELECT_OUTPUTS: &str = "SELECT ordinal, output FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND state = 2 ORDER BY ordinal LIMIT ?5";
 
-pub(super) const SELECT_RESULTS: &str = "SELECT ordinal, id, state, output, last_error FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND (state = 2) = ?5 ORDER BY ordinal LIMIT ?6";
+pub(super) const SELECT_FAILURES: &str = "SELECT ordinal, id, state, last_error FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND state <> 2 ORDER BY ordinal LIMIT ?5";

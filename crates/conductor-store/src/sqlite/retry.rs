@@ -1,9 +1,9 @@
 //! Make FAILED tasks PENDING whose retry is due.
 
 use super::SqliteStore;
+use super::damage::MAX_COUNT;
 use super::sql::{ScopeKey, Sql};
-use super::task_row::TaskRow;
-use super::transit::Brings;
+use super::transit::{Brings, TransitError};
 use crate::{Fault, Retried, Step};
 use conductor_model::{MAX_BACKOFF_MS, Signal, Timestamp};
 use rusqlite::{Connection, params};
@@ -18,9 +18,14 @@ impl SqliteStore {
             let due = due(write.tx(), step, limit)?;
             let tasks = u32::try_from(due.len()).unwrap_or(u32::MAX);
             for key in due {
-                let mut task = TaskRow::by_key(write.tx(), key)?;
-                let retried = write.transit(&mut task, Signal::Retry, Brings::default());
-                retried.map_err(|error| error.in_step(key))?;
+                let Some(mut task) = write.found(key)? else { continue };
+                task.retry_count = task.retry_count.min(MAX_COUNT - 1);
+                match write.transit(&mut task, Signal::Retry, Brings::default()) {
+                    Ok(()) => {}
+                    // Another program wrote a time there, on a parent: it must not be found again and again.
+                    Err(TransitError::Illegal(_)) => drop(write.tx().run(NOTHING_DUE, [key])?),
+                    Err(TransitError::Fault(fault)) => return Err(fault),
+                }
             }
             Ok(Retried { tasks, more: tasks == limit })
         })
@@ -55,3 +60,4 @@ pub(super) const RETRY_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY c
     WHERE state = 3 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
 pub(super) const RETRY_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
     WHERE state = 3 AND due_at > ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
+pub(super) const NOTHING_DUE: &str = "UPDATE conductor_tasks SET due_at = NULL WHERE key = ?1";

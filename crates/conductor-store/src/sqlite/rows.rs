@@ -3,8 +3,8 @@
 use super::sql::Sql;
 use crate::Fault;
 use conductor_model::{
-    Backoff, ErrorText, IdempotencyKey, Join, Joining, Json, Kind, Lost, Mark, MaxRetries, Numbers, Policy,
-    Run, RunId, Standing, State, Tally, Task, TaskId, TaskName, Timestamp,
+    Backoff, ErrorText, IdempotencyKey, Join, Joining, Json, Kind, Lost, MAX_FANOUT, Mark, MaxRetries,
+    Numbers, Policy, Run, RunId, Standing, State, Tally, Task, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, types::Type};
 use std::collections::HashMap;
@@ -124,13 +124,22 @@ pub(super) fn numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<N
 
 /// The same six columns of a run.
 pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numbers> {
-    Ok(Numbers {
-        total: row.get(column + 1)?,
-        children: row.get(column + 2)?,
-        open: row.get(column + 3)?,
-        failed: row.get(column + 4)?,
-        cancelled: row.get(column + 5)?,
-    })
+    let count = |offset: usize| {
+        let number: u32 = row.get(column + offset)?;
+        if number > MAX_FANOUT {
+            return Err(unreadable(column + offset, format_args!("{number} is no number of children")));
+        }
+        Ok(number)
+    };
+    let total: Option<u32> = row.get(column + 1)?;
+    let numbers =
+        Numbers { total, children: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
+    match total {
+        Some(total) if total < numbers.children => {
+            Err(unreadable(column + 2, format_args!("of {total} children there are {}", numbers.children)))
+        }
+        _ => Ok(numbers),
+    }
 }
 
 /// The columns policy, mark, joining of a parent or a run with these numbers. For steps, which a row that another program
@@ -195,11 +204,17 @@ fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
     Ok(Some(Join { id: TaskId::from_u128(u128::from_be_bytes(id)), kind }))
 }
 
+/// More tasks than any database has: what is counted up from there still fits its column.
+const MOST_TASKS: u64 = 1 << 62;
+
 /// Five columns: pending, running, succeeded, failed, cancelled.
 pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
     let count = |offset: usize| {
         let number: i64 = row.get(column + offset)?;
-        u64::try_from(number).map_err(|error| unreadable(column + offset, error))
+        u64::try_from(number)
+            .ok()
+            .filter(|number| *number <= MOST_TASKS)
+            .ok_or_else(|| unreadable(column + offset, format_args!("{number} is no number of tasks")))
     };
     Ok(Tally {
         pending: count(0)?,

@@ -16,6 +16,10 @@ pub(super) fn fault(error: rusqlite::Error) -> Fault {
         Some(
             ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::ReadOnly,
         ) => Fault::Io(Box::new(error)),
+        // The tables refuse what follows from a row, which no store of ours wrote.
+        Some(ErrorCode::ConstraintViolation) => {
+            Fault::Unreadable { what: "a row of the database".into(), why: error.to_string() }
+        }
         _ => match error {
             rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
                 Fault::Unreadable { what: "a row of the database".into(), why: why.to_string() }

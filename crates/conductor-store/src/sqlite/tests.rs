@@ -1,16 +1,18 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
 mod cost;
+mod progress;
 
 use super::{
-    SqliteStore, aggregate, children, claim, create, event_log, expire, fan_out, lease, ledger, monitor,
-    promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
+    SqliteStore, aggregate, children, claim, create, damage, event_log, expire, fan_out, lease, ledger,
+    monitor, promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
 };
 use crate::{
-    Append, Claim, Ending, Enlist, EventFilter, FanOut, Holder, Monitor, ParentId, Query, Release, Renew,
-    Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter, Turn, Want, Watch,
+    Append, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId, Progressed, Query,
+    Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter,
+    Turn, Want, Watch,
 };
-use conductor_model::{AttemptFailure, Jitter, RunDraft, State, TaskDraft, Timestamp};
+use conductor_model::{AttemptFailure, Jitter, Progress, RunDraft, State, TaskDraft, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
 use std::cell::RefCell;
@@ -157,6 +159,23 @@ fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing(
     }
 }
 
+#[test]
+fn every_statement_about_damage_searches_an_index() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let by_key = "USING INTEGER PRIMARY KEY (rowid=?)";
+    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>? AND ordinal<?)";
+    for (sql, expected) in [
+        (damage::SET_ASIDE, by_key),
+        (damage::FAIL_RUN, by_key),
+        (retry::NOTHING_DUE, by_key),
+        (fan_out::TAKEN, place),
+    ] {
+        let plan = plan(writer.as_ref().unwrap(), sql);
+        assert!(plan.len() == 1 && plan[0].ends_with(expected), "{sql}: {plan:#?}");
+    }
+}
+
 /// Row keys that a statement is given as one parameter show as a virtual table that is read whole.
 const GIVEN_KEYS: &str = "SCAN rarray VIRTUAL TABLE";
 
@@ -189,6 +208,7 @@ fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
         ("leases that are over", rescue::LEASE_OVER, running),
         ("leases of a clock that jumped", rescue::LEASE_JUMPED, running),
         ("what engines hold", rescue::HELD_BY, running),
+        ("what one engine holds", query::HELD, running),
         ("a delayed start or a retry", query::NEXT_DUE, "USING INDEX conductor_tasks_due (state=?"),
         ("the end of a lease", query::NEXT_DUE, "USING INDEX conductor_tasks_running (lease_until>?)"),
     ];
@@ -267,6 +287,7 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
         store.retry_metrics(scope)?;
     }
     store.summary(run, Watch::at(now))?;
+    store.eta(run, now)?;
     let mut writer = store.lock_writer();
     let tx = writer.as_mut().ok_or("no writer")?.transaction()?;
     submit_in(&tx, &Submit::new(RunDraft::new().check()?, &source))?;
@@ -286,6 +307,11 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let claim = claim_of(presence.holder(), "claimed", 2, now);
     let claimed = store.claim(&claim)?.tasks;
     let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
+    assert_eq!(store.held(presence.holder(), &fences[1..], 10)?, fences[..1]);
+    let progress = |fence: &Fence| (*fence, Progress { done: 1, total: None, message: "one".into() });
+    let _ = store.progress(&Progressed { items: fences.iter().map(progress).collect(), now })?;
+    store.progress_of(fences[0].task)?;
+    store.progress_in(claimed[0].run, None, 10)?;
     let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
     let _ = store.release(&Release { fences, now })?;
     let mut fences = store.claim(&claim_of(presence.holder(), "claimed", 4, now))?.tasks;
@@ -325,6 +351,8 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
         GIVEN_KEYS,
         "SCAN conductor_engines",
         "SCAN conductor_runs",
+        // What running tasks report of their progress.
+        "SCAN reported",
         "SCAN s",
         "SCAN (subquery",
         "SCAN CONSTANT ROW",

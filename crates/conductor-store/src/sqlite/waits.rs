@@ -9,11 +9,14 @@ use std::collections::BTreeSet;
 
 pub(super) fn of_run(connection: &Connection, run: i64, limit: u32) -> Result<Waits, Fault> {
     let outside = connection.all(HELD_FROM_OUTSIDE, params![run, limit], |row| rows::id(row, 0))?;
-    let others = connection.first(OTHERS, [run], |row| row.get(0))?;
+    let others = connection.first(OTHERS, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (claimed, open, others) = others.unwrap_or_default();
     Ok(Waits {
         ready: ready_kinds(connection, ScopeKey::Run(run), limit)?,
         outside: outside.into_iter().map(TaskId::from_u128).collect(),
-        others: others.unwrap_or(false),
+        claimed,
+        open,
+        others,
     })
 }
 
@@ -68,13 +71,14 @@ const ALONE_IN: &str =
 const HELD_FROM_OUTSIDE: &str = "SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND run = ?1 LIMIT ?2";
 
-/// Claims, steps that have something to do, what is due later, and open fan-outs, of one run. The first reads the claims of
+/// Claims; open fan-outs; steps that have something to do, and what is due later; of one run. The first reads the claims of
 /// all runs, at most: as many as run at this moment.
 const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
-        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 2, 3, 4) AND run = ?1) \
+        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1), \
+    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants = 2 AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) AND sealed = 0 AND mark IS NULL), \
+    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 3, 4) AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
         WHERE due_at IS NOT NULL AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) \
-        AND (wants IS NOT NULL OR (sealed = 0 AND mark IS NULL)))";
+    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) AND wants IS NOT NULL)";

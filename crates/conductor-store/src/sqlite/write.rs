@@ -87,6 +87,7 @@ pub(super) fn carry_out<T, E: MaybeFault>(
 ) -> Result<T, E> {
     let mut write = Write { tx, ledger: Ledger::default(), now };
     let value = intent(&mut write)?;
+    write.fail_what_is_damaged()?;
     let Write { ledger, .. } = write;
     ledger.flush(tx, now)?;
     Ok(value)

@@ -1,13 +1,16 @@
 //! The thread that drives the core of an engine: it alone talks to the store about claims.
 
+use super::bell::Bell;
 use super::core::Core;
 use super::mailbox::{Mailbox, Stop};
 use super::patience::Patience;
 use super::pool::Pool;
 use super::progress::{End, Progress};
-use super::warning::Warnings;
+use super::warning::{Warning, Warnings};
+use super::writer::ProgressWriter;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_store::{Fault, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +26,8 @@ pub(crate) struct Coordinator {
     pub(crate) pool: Arc<Pool>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) writer: ProgressWriter,
     pub(crate) store: Arc<dyn EngineStore>,
     pub(crate) source: Arc<Source>,
     pub(crate) clock: Arc<dyn Monotonic>,
@@ -36,6 +41,7 @@ impl Coordinator {
     pub(crate) fn run(mut self) {
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
+            Ok(Ok(())) if self.core.runtime_is_gone() => End::RuntimeGone,
             Ok(Ok(())) => End::Stopped,
             Ok(Err(fault)) => End::Failed(Arc::new(fault)),
             Err(_) => End::Panicked,
@@ -44,15 +50,25 @@ impl Coordinator {
         self.core.give_everything_up();
         // Only now others may take what is still held.
         drop(self.core);
-        self.progress.over(end);
+        self.progress.over(end.clone());
+        trace::over(&end);
     }
 
     fn work(&mut self) -> Result<(), Fault> {
+        trace::started(self.core.settings());
         let mut patience = Patience::default();
         let mut stop = None;
         loop {
             let turn = self.turn(&mut stop);
             self.core.turn_over(self.clock.elapsed());
+            for damage in self.core.take_damage() {
+                self.warnings.say(&Warning::Unreadable(damage.to_string()));
+            }
+            if self.core.runtime_is_gone() && !self.mailbox.is_stopping() {
+                // Nothing that is claimed for it could be run.
+                self.mailbox.stop();
+            }
+            self.bell.ring();
             let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
                 Ok(After::More) => Ok(()),
@@ -61,7 +77,12 @@ impl Coordinator {
             };
             match went_on {
                 Ok(()) => patience = Patience::default(),
+                Err(fault @ Fault::Unreadable { .. }) => {
+                    self.warnings.say(&Warning::Unreadable(fault.to_string()));
+                    self.mailbox.wait(POLL, stop);
+                }
                 Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop.is_some()) => {
+                    trace::waits_for_store(&fault);
                     self.mailbox.wait(POLL, stop);
                 }
                 Err(fault) => return Err(fault),
@@ -85,10 +106,12 @@ impl Coordinator {
         let pulse = self.store.pulse();
         let now = self.clock.elapsed();
         let exchanged = self.core.exchange(now, mail.finished, self.pool.lost_workers());
+        let looked = pulse.as_ref().map_or(Ok(()), |pulse| self.core.look_for_cancelled(now, *pulse));
         for attempt in self.core.take_given_up() {
             self.pool.give_up(&attempt);
         }
         self.pool.run(exchanged?);
+        looked?;
         if *stop == Some(Stop::AtOnce) && self.core.is_empty() {
             return Ok(After::Stopped);
         }
@@ -96,6 +119,7 @@ impl Coordinator {
         if stepped.runs_decided {
             self.progress.something_settled();
         }
+        self.writer.write(&self.core, &self.source, now);
         if now >= self.looks_at {
             self.looks_at = now + LOOK_EVERY;
             self.warnings.look_for_unhandled_kinds(&*self.store)?;
@@ -118,7 +142,8 @@ impl Coordinator {
         loop {
             let now = self.clock.elapsed();
             let rescues_at = self.core.rescues_at();
-            let wake_at = self.core.wanted_at(now).map_or(rescues_at, |at| at.min(rescues_at));
+            let wanted = [self.core.wanted_at(now), self.writer.wanted_at()].into_iter().flatten();
+            let wake_at = wanted.fold(rescues_at, Duration::min);
             let until_due =
                 due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
             let patience = POLL.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));

@@ -4,12 +4,14 @@
 //! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
 
 use super::ahead::Ahead;
+use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Presence, Release, Renew, Rescue, Scope,
-    Settle, Source, Step, Turn, Want,
+    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Handles, MAX_PAGE, Presence, Release,
+    Renew, Rescue, Scope, Settle, Source, Step, Turn, Want,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,8 +20,12 @@ use std::time::Duration;
 
 /// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
 const ROWS_PER_STEP: u32 = 4000;
+/// The same of a sweep: all of what it looks at may be running, and each of those stands in more indexes than others.
+const SWEPT_PER_STEP: u32 = 2000;
 /// How often dead engines and leases that ended are looked for.
 const RESCUE_EVERY: Duration = Duration::from_millis(250);
+/// How often it is asked at most whether what runs was cancelled.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -32,11 +38,12 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
 }
 
-/// An attempt that ended, in whatever way.
+/// An attempt that came back, in whatever way.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) attempt: Arc<Attempt>,
-    pub(crate) ending: Ending,
+    /// How it ended; `None` when the runtime that it ran on was shut down under it.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// What a turn of the steps came to.
@@ -85,8 +92,25 @@ pub(crate) struct Core {
     given_up: Vec<Arc<Attempt>>,
     /// The last claim left something for the places that are still free.
     left_some: bool,
-    /// No more claims.
-    draining: bool,
+    /// A claim may have been committed whose answer was lost.
+    in_doubt: bool,
+    damage: Damage,
+    /// Why nothing is claimed any more.
+    closing: Option<Closing>,
+    /// The store's pulse at the last turn.
+    pulse: Option<u64>,
+    /// Something was written since it was last asked whether what runs is still to run.
+    is_news: bool,
+    /// Before when that is not asked again.
+    looks_at: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// It was asked to end.
+    Asked,
+    /// Asynchronous handlers have nowhere to run.
+    RuntimeGone,
 }
 
 struct KindState {
@@ -118,8 +142,26 @@ impl Core {
             rescue_at: Duration::ZERO,
             given_up: Vec::new(),
             left_some: false,
-            draining: false,
+            in_doubt: false,
+            damage: Damage::default(),
+            closing: None,
+            pulse: None,
+            is_news: false,
+            looks_at: Duration::ZERO,
         }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it holds.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.held.values()
+    }
+
+    fn kind_of(&self, attempt: &Attempt) -> &Kind {
+        &self.settings.kinds[attempt.kind].0
     }
 
     pub(crate) fn trust(&self) -> Trust {
@@ -128,15 +170,34 @@ impl Core {
 
     /// Whether nothing is held, and every ending and release was taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.endings.is_empty() && self.releases.is_empty()
+        self.held.is_empty() && self.endings.is_empty() && self.releases.is_empty() && !self.in_doubt
+    }
+
+    /// Whether it ends because asynchronous handlers have nowhere to run any longer.
+    pub(crate) fn runtime_is_gone(&self) -> bool {
+        self.closing == Some(Closing::RuntimeGone)
+    }
+
+    /// What could not be read since the last call.
+    pub(crate) fn take_damage(&mut self) -> Vec<Fault> {
+        self.damage.take()
     }
 
     /// Takes in what finished, to be recorded by the next exchange.
     pub(crate) fn take_in(&mut self, finished: Vec<Finished>) {
         for Finished { attempt, ending } in finished {
             // One that is no longer held was settled by other means: its time was over, or its claim was lost.
-            if self.forget(&attempt) {
+            if !self.forget(&attempt) {
+                continue;
+            }
+            if let Some(ending) = ending {
+                if let Ending::Failed(failure) = &ending {
+                    trace::failed(&attempt, self.kind_of(&attempt), failure);
+                }
                 self.endings.push((attempt.fence, ending));
+            } else {
+                self.releases.push(attempt.fence);
+                self.closing.get_or_insert(Closing::RuntimeGone);
             }
         }
     }
@@ -156,6 +217,7 @@ impl Core {
         self.end_what_takes_too_long(now);
         // First of all: what is held must not be lost because something else fails.
         self.renew(now)?;
+        self.look_for_lost_claims()?;
         self.hand_back()?;
         self.ahead.measure(now, count);
         self.hand_back_surplus(now, lost_workers)?;
@@ -163,25 +225,79 @@ impl Core {
         if self.endings.is_empty() && claim.is_none() {
             return Ok(Vec::new());
         }
-        let request = Settle {
-            endings: std::mem::take(&mut self.endings),
-            claim,
-            now: self.source.now(),
-            jitter: self.source.jitter(),
-        };
+        let mut request = Settle::new(std::mem::take(&mut self.endings), &self.source);
+        request.claim = claim;
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
             Ok(settled) => {
-                let claimed = settled.claimed.tasks.len();
-                let has_room = request.claim.is_some_and(|claim| claimed < claim.limit as usize);
-                self.left_some = settled.claimed.more && claimed > 0 && has_room;
-                Ok(self.take_on(now, settled.claimed))
+                trace::exchanged(&settled);
+                Ok(self.take_on(now, request.claim.as_ref(), settled.claimed))
             }
             Err(fault) => {
+                self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
                 self.endings = request.endings;
-                Err(fault)
+                if !matches!(fault, Fault::Unreadable { .. }) {
+                    return Err(fault);
+                }
+                self.settle_apart(now, request.claim)
             }
         }
+    }
+
+    /// Records the endings, and claims, when a row that cannot be read stands in the way of doing both at once. An ending
+    /// whose own row cannot be read is given up.
+    fn settle_apart(&mut self, now: Duration, claim: Option<Claim>) -> Result<Vec<Arc<Attempt>>, Fault> {
+        let (store, source) = (&*self.store, &*self.source);
+        let settle = &mut |endings: &[_]| Ok(store.settle(&Settle::new(endings.to_vec(), source))?.endings);
+        if !self.endings.is_empty() {
+            self.damage.in_halves(&self.endings, settle)?;
+            self.endings.clear();
+        }
+        let Some(claim) = claim else { return Ok(Vec::new()) };
+        let claimed = store.claim(&claim);
+        self.in_doubt |= matches!(claimed, Err(Fault::CommitUnknown(_)));
+        let claimed = self.damage.past(claimed)?;
+        Ok(self.take_on(now, Some(&claim), claimed))
+    }
+
+    /// After a claim whose fate is unknown: hands back what was claimed by it, if it was.
+    fn look_for_lost_claims(&mut self) -> Result<(), Fault> {
+        let Some(presence) = self.presence.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };
+        let held = self.held.values().map(|attempt| attempt.fence);
+        let ended = self.endings.iter().map(|(fence, _)| *fence);
+        let known: Vec<Fence> = held.chain(ended).chain(self.releases.iter().copied()).collect();
+        let lost = self.store.held(presence.holder(), &known, MAX_PAGE);
+        let lost = self.damage.past(lost)?;
+        // A full page may not be the last one.
+        self.in_doubt = lost.len() == MAX_PAGE as usize;
+        self.releases.extend(lost);
+        Ok(())
+    }
+
+    /// After something was written: tells handlers that their tasks were cancelled, or that somebody else has them. Asked four
+    /// times a second at most, and about those only that have begun: the others find it out when they are settled.
+    pub(crate) fn look_for_cancelled(&mut self, now: Duration, pulse: u64) -> Result<(), Fault> {
+        self.is_news |= self.pulse.replace(pulse) != Some(pulse);
+        if !self.is_news || now < self.looks_at {
+            return Ok(());
+        }
+        (self.is_news, self.looks_at) = (false, now + LOOK_EVERY);
+        let running: Vec<Fence> = self.running().map(|attempt| attempt.fence).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        for fence in self.damage.past(self.store.lost(&running))? {
+            if let Some(attempt) = self.held.get(&fence.key).cloned() {
+                trace::lease_lost(&attempt, self.kind_of(&attempt));
+                self.give_up(attempt);
+            }
+        }
+        Ok(())
+    }
+
+    /// The attempts that have begun.
+    fn running(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.held.values().filter(|attempt| attempt.began().is_some())
     }
 
     /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.
@@ -197,35 +313,42 @@ impl Core {
     /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
     /// aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
-        let (store, source) = (&*self.store, &*self.source);
+        let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
         let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
         if now >= self.rescue_at {
-            let rescued = store.rescue(&Rescue::new(ROWS_PER_STEP, source))?;
+            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_STEP, source)))?;
             stepped.more |= rescued.tasks > 0;
             if !rescued.more {
                 self.rescue_at = now + RESCUE_EVERY;
             }
         }
-        let step = Step { scope: Scope::All, now: source.now(), limit: ROWS_PER_STEP };
-        stepped.more |= store.retry(&step)?.tasks > 0;
-        stepped.more |= store.promote(&step)?.tasks > 0;
-        stepped.more |= store.expire(&step)?.runs > 0;
-        stepped.more |= store.sweep(&step)?.more;
-        let fan_out = FanOut { scope: Scope::All, now: step.now, ids: source.ids(ROWS_PER_STEP) };
-        stepped.more |= store.fan_out(&fan_out)?.children > 0;
-        let decided = store.aggregate(&step)?;
+        let step = Step::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.expire(&step))?.runs > 0;
+        let swept = damage.past(store.sweep(&Step::new(Scope::All, SWEPT_PER_STEP, source)))?;
+        stepped.more |= swept.more;
+        if swept.tasks > 0 {
+            // Some of these may run here.
+            self.looks_at = now;
+        }
+        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
+        let decided = damage.past(store.aggregate(&step))?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
+        trace::runs_decided(decided.runs);
         Ok(stepped)
     }
 
-    /// When what it holds wants it: a heartbeat, the end of an attempt's time.
+    /// When what it holds wants it: a heartbeat, the end of an attempt's time, a look whether it was cancelled.
     pub(crate) fn wanted_at(&self, now: Duration) -> Option<Duration> {
         let end = |attempt: &Arc<Attempt>| {
             attempt.timeout.map(|timeout| attempt.deadline().unwrap_or(now + timeout))
         };
         let heartbeat = (!self.held.is_empty()).then_some(self.heartbeat_at);
-        self.held.values().filter_map(end).chain(heartbeat).min()
+        let look = (self.is_news && self.running().next().is_some()).then_some(self.looks_at);
+        self.held.values().filter_map(end).chain(heartbeat).chain(look).min()
     }
 
     /// When it will look for claims that nobody holds any longer.
@@ -235,13 +358,13 @@ impl Core {
 
     /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
     pub(crate) fn drain(&mut self) -> Result<(), Fault> {
-        self.draining = true;
+        self.closing.get_or_insert(Closing::Asked);
         self.release(Attempt::take_back)
     }
 
     /// Hands everything back, also what has begun: its results will be stale, and its handlers are told.
     pub(crate) fn abandon(&mut self) -> Result<(), Fault> {
-        self.draining = true;
+        self.closing.get_or_insert(Closing::Asked);
         self.release(|attempt| {
             attempt.take_back();
             attempt.signal.give();
@@ -276,16 +399,13 @@ impl Core {
         if self.releases.is_empty() {
             return Ok(());
         }
-        let request = Release { fences: std::mem::take(&mut self.releases), now: self.source.now() };
-        match self.store.release(&request) {
-            // A claim that is no longer there is somebody else's by now.
-            Ok(_) => Ok(()),
-            Err(fault) => {
-                // Otherwise these would be rescued when this engine is gone, and each pay with a retry.
-                self.releases = request.fences;
-                Err(fault)
-            }
-        }
+        let (store, source) = (&*self.store, &*self.source);
+        let release = &mut |fences: &[Fence]| store.release(&Release::new(fences.to_vec(), source));
+        // A claim that is no longer there is somebody else's by now.
+        self.damage.in_halves(&self.releases, release)?;
+        // Not before: otherwise these would be rescued when this engine is gone, and each pay with a retry.
+        self.releases.clear();
+        Ok(())
     }
 
     /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back.
@@ -319,6 +439,7 @@ impl Core {
         let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
         let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
         for attempt in over {
+            trace::timed_out(&attempt, self.kind_of(&attempt));
             self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
             self.give_up(attempt);
         }
@@ -330,14 +451,16 @@ impl Core {
             return Ok(());
         }
         let held: Vec<_> = self.held.values().cloned().collect();
-        let fences = held.iter().map(|attempt| attempt.fence).collect();
-        let request = Renew { fences, lease_ms: millis(self.settings.lease), now: self.source.now() };
-        let renewed = match self.store.renew(&request) {
+        let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).collect();
+        let (store, source, lease) = (&*self.store, &*self.source, millis(self.settings.lease));
+        let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, source));
+        let renewed = match self.damage.in_halves(&fences, renew) {
             Ok(renewed) => renewed,
             Err(fault) => {
                 if !self.trust.holds(now) {
                     // Too late: others may work on these by now. What has not begun waits until it is known.
                     for attempt in held.into_iter().filter(|attempt| attempt.began().is_some()) {
+                        trace::lease_lost(&attempt, self.kind_of(&attempt));
                         self.give_up(attempt);
                     }
                 }
@@ -345,7 +468,8 @@ impl Core {
             }
         };
         for (attempt, fenced) in held.iter().zip(renewed) {
-            if fenced == Fenced::Stale {
+            if fenced != Some(Fenced::Applied) {
+                trace::lease_lost(attempt, self.kind_of(attempt));
                 self.give_up(Arc::clone(attempt));
             }
         }
@@ -363,12 +487,16 @@ impl Core {
         let workers = self.settings.workers.saturating_sub(lost_workers);
         let most = if workers == 0 { 0 } else { workers + self.ahead.most() };
         let limit = most.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
-        if self.draining || limit == 0 || self.kinds.is_empty() {
+        if self.closing.is_some() || limit == 0 || self.kinds.is_empty() {
             return Ok(None);
         }
-        let holder = match &self.presence {
-            Some(presence) => presence.holder(),
-            None => self.presence.insert(self.store.enlist(&Enlist::new(&self.source))?).holder(),
+        let holder = if let Some(presence) = &self.presence {
+            presence.holder()
+        } else {
+            let Settings { kinds, workers, .. } = &self.settings;
+            let handles = Handles { workers: *workers, kinds: kinds.iter().cloned().collect() };
+            let presence = self.store.enlist(&Enlist::new(&self.source).handling(handles))?;
+            self.presence.insert(presence).holder()
         };
         // Each kind comes first in its turn.
         self.first_kind = (self.first_kind + 1) % self.kinds.len();
@@ -377,16 +505,11 @@ impl Core {
             let (name, most) = &self.settings.kinds[kind];
             let state = &self.kinds[kind];
             let limit = most.map_or(limit, |most| most.saturating_sub(state.held));
-            Want { kind: name.clone(), limit, turn: state.turn }
+            Want::new(name.clone(), limit).after(state.turn)
         };
-        Ok(Some(Claim {
-            holder,
-            wants: (0..self.kinds.len()).map(want).collect(),
-            limit,
-            lease_ms: millis(self.settings.lease),
-            alone: !self.held.values().any(|attempt| attempt.alone),
-            now: self.source.now(),
-        }))
+        let wants = (0..self.kinds.len()).map(want).collect();
+        let claim = Claim::new(holder, wants, millis(self.settings.lease), &self.source).at_most(limit);
+        Ok(Some(claim.alone(!self.held.values().any(|attempt| attempt.alone))))
     }
 
     /// The kind that stands at that place of the present claim.
@@ -394,7 +517,10 @@ impl Core {
         (self.first_kind + nth) % self.kinds.len()
     }
 
-    fn take_on(&mut self, now: Duration, claimed: Claimed) -> Vec<Arc<Attempt>> {
+    fn take_on(&mut self, now: Duration, claim: Option<&Claim>, claimed: Claimed) -> Vec<Arc<Attempt>> {
+        let found = claimed.tasks.len() + claimed.failed as usize;
+        let has_room = claim.is_some_and(|claim| claimed.tasks.len() < claim.limit as usize);
+        self.left_some = claimed.more && found > 0 && has_room;
         for (nth, turn) in claimed.turns.iter().enumerate() {
             let kind = self.kind_at(nth);
             self.kinds[kind].turn = *turn;
@@ -410,6 +536,7 @@ impl Core {
             let attempt = Arc::new(Attempt::new(task, kind));
             // Its last claim was lost while this engine stood still, and nobody has told it yet.
             if let Some(lost) = self.held.get(&attempt.fence.key).cloned() {
+                trace::lease_lost(&lost, self.kind_of(&lost));
                 self.give_up(lost);
             }
             self.kinds[kind].held += 1;

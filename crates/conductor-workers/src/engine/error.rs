@@ -53,6 +53,9 @@ pub enum RunError {
     /// The store could not go on.
     #[error("the store failed: {}", in_full(.0))]
     Store(#[source] std::sync::Arc<Fault>),
+    /// The Tokio runtime that asynchronous handlers ran on was shut down. What ran on it was handed back.
+    #[error("the Tokio runtime of the engine was shut down; what ran on it was handed back")]
+    RuntimeGone,
     /// The engine's own thread panicked: in the listener for warnings, in a store of the caller's, or by a mistake of ours.
     #[error("the engine panicked")]
     Panicked,
@@ -62,6 +65,9 @@ pub enum RunError {
     /// What is left of the run waits for others: see [`Blocked`].
     #[error(transparent)]
     Blocked(Blocked),
+    /// The run is not settled, and nothing is left of it that anybody could do: another program changed or deleted rows.
+    #[error("nothing is left to do of run {0}, and it is not settled: another program changed its rows")]
+    Damaged(RunId),
 }
 
 /// An error with what caused it: a full disk stands behind a failed commit.
@@ -84,23 +90,31 @@ pub struct Blocked {
     pub unhandled: Vec<Kind>,
     /// Tasks that are held from outside, the first few of them.
     pub outside: Vec<TaskId>,
+    /// Whether a fan-out or the run is open, for an append or its seal: only a simulation says so, an engine waits for it.
+    pub open: bool,
+    /// Tasks that hang in a simulation and have no timeout, the first few of them.
+    pub hanging: Vec<TaskId>,
 }
 
 impl std::error::Error for Blocked {}
 
 impl std::fmt::Display for Blocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "run {} waits for others:", self.run)?;
-        let mut sign = " ";
+        let list = |tasks: &[TaskId]| tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let mut reasons = Vec::new();
         if !self.unhandled.is_empty() {
             let kinds: Vec<&str> = self.unhandled.iter().map(Kind::as_str).collect();
-            write!(f, " this engine has no handler for {}", kinds.join(", "))?;
-            sign = "; ";
+            reasons.push(format!("this engine has no handler for {}", kinds.join(", ")));
         }
         if !self.outside.is_empty() {
-            let tasks: Vec<String> = self.outside.iter().map(ToString::to_string).collect();
-            write!(f, "{sign}held from outside: {}", tasks.join(", "))?;
+            reasons.push(format!("held from outside: {}", list(&self.outside)));
         }
-        Ok(())
+        if self.open {
+            reasons.push("a fan-out is open, for an append or its seal".into());
+        }
+        if !self.hanging.is_empty() {
+            reasons.push(format!("hanging without a timeout: {}", list(&self.hanging)));
+        }
+        write!(f, "run {} waits for others: {}", self.run, reasons.join("; "))
     }
 }

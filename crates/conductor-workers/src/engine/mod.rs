@@ -5,15 +5,18 @@
 //! a queue on one side and a mailbox on the other.
 
 pub(crate) mod ahead;
+pub(crate) mod bell;
 mod builder;
 mod coordinator;
 pub(crate) mod core;
+mod damage;
 mod error;
 mod mailbox;
 mod patience;
 pub(crate) mod pool;
-mod progress;
+pub(crate) mod progress;
 mod warning;
+mod writer;
 
 pub use builder::{EngineBuilder, MAX_WORKERS};
 pub use error::{Blocked, BuildError, NotSubmitted, RunError};
@@ -23,8 +26,10 @@ use crate::clock::{MachineClock, Monotonic};
 use crate::context::Shared;
 use crate::handler::Call;
 use crate::store::EngineStore;
+use crate::subscription::Subscription;
 use ahead::Ahead;
-use conductor_model::{ErrorText, Kind, Run, RunDraft, RunId, TaskId};
+use bell::Bell;
+use conductor_model::{ErrorText, Explanation, Kind, Reason, Run, RunDraft, RunId, Subjected, TaskId};
 use conductor_store::{
     Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
     Source, Submit,
@@ -36,10 +41,12 @@ use patience::Patience;
 use pool::{Pool, Queue};
 use progress::{End, Progress};
 use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warning::{Listener, Warnings};
+use writer::ProgressWriter;
 
 /// How many of each that a run waits for an error names.
 const NAMED: usize = 10;
@@ -56,6 +63,9 @@ pub struct Engine {
     waits_for_others: bool,
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
+    bell: Arc<Bell>,
+    /// The threads, once there are any.
+    pool: OnceLock<Weak<Pool>>,
     /// What the threads are made of, until they are.
     idle: Mutex<Option<Parts>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -88,6 +98,8 @@ impl Engine {
             waits_for_others: parts.waits_for_others,
             mailbox: Arc::default(),
             progress: Arc::default(),
+            bell: Arc::default(),
+            pool: OnceLock::new(),
             idle: Mutex::new(Some(parts)),
             thread: Mutex::default(),
         }
@@ -140,6 +152,41 @@ impl Engine {
         revived
     }
 
+    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task. The store says
+    /// all that anybody can know; this engine adds which of its own handlers ignore that their time is over.
+    ///
+    /// ```
+    /// # use conductor_model::{RunDraft, TaskDraft};
+    /// # use conductor_store::SqliteStore;
+    /// # use conductor_workers::Engine;
+    /// let engine = Engine::builder(SqliteStore::open_in_memory()?).build()?;
+    /// let run = engine.submit(RunDraft::new().task(TaskDraft::new("resize")))?;
+    /// let why = engine.explain(run)?.unwrap().to_string();
+    /// assert!(why.contains("waits for 1 of 1 children"), "{why}");
+    /// assert!(why.ends_with("but no engine handles kind resize"), "{why}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn explain(&self, subject: impl Into<ParentId>) -> Result<Option<Explanation>, Fault> {
+        let mut explanation = self.store.explain(subject.into())?;
+        let pool = self.pool.get().and_then(Weak::upgrade);
+        let mut deepest = explanation.as_mut();
+        while let Some(one) = deepest {
+            if let (Subjected::Task { id, .. }, None, Some(pool)) = (&one.subject, &one.because, &pool)
+                && pool.is_deaf(*id)
+            {
+                let (subject, state) = (one.subject.clone(), one.state);
+                let reason = Reason::HandlerIgnoresTimeout;
+                one.because = Some(Box::new(Explanation { subject, state, reason, because: None }));
+                break;
+            }
+            deepest = one.because.as_deref_mut();
+        }
+        Ok(explanation)
+    }
+
     /// Submits a run, and wakes the engine.
     ///
     /// # Errors
@@ -147,13 +194,14 @@ impl Engine {
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
         let run = run.borrow().check()?;
         let submitted = self.store.submit(&Submit::new(run, &self.source))?;
-        self.mailbox.nudge();
+        self.nudge();
         Ok(submitted.run)
     }
 
     /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
     pub fn nudge(&self) {
         self.mailbox.nudge();
+        self.bell.ring();
     }
 
     /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
@@ -183,12 +231,13 @@ impl Engine {
             store: Arc::clone(&parts.store),
             clock: Arc::clone(&clock),
             kinds: kinds.clone(),
+            reported: AtomicBool::new(false),
         });
         let pool = Pool {
             workers,
             spare: parts.spare_threads,
             handlers: parts.handlers,
-            shared,
+            shared: Arc::clone(&shared),
             mailbox: Arc::clone(&self.mailbox),
             trust: core.trust(),
             #[cfg(feature = "tokio")]
@@ -197,11 +246,16 @@ impl Engine {
             work: Condvar::new(),
             alive: Arc::default(),
         };
+        let pool = Arc::new(pool);
+        // A new cell is empty: this is called once.
+        let _ = self.pool.set(Arc::downgrade(&pool));
         Coordinator {
             core,
-            pool: Arc::new(pool),
+            pool,
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
+            bell: Arc::clone(&self.bell),
+            writer: ProgressWriter::new(shared),
             store: parts.store,
             source: parts.source,
             clock,
@@ -249,40 +303,45 @@ impl Engine {
         }
         match end {
             Some(End::Stopped) => return Err(RunError::Stopped),
-            Some(End::Failed(fault)) => return Err(RunError::Store(fault)),
-            Some(End::Panicked) => return Err(RunError::Panicked),
+            Some(end) => end.without_a_stop()?,
             None => {}
         }
-        if asks && let Some(blocked) = self.blocked(run)? {
-            return Err(RunError::Blocked(blocked));
-        }
-        Ok(None)
+        if asks { self.blocked(run) } else { Ok(None) }
     }
 
-    /// Whether nothing is left of a run but what this engine cannot move.
-    fn blocked(&self, run: RunId) -> Result<Option<Blocked>, RunError> {
+    /// An error if nothing is left of a run but what this engine cannot move; the run, if it is settled by now.
+    fn blocked(&self, run: RunId) -> Result<Option<Run>, RunError> {
         // All of them, not the first few: the one that this engine handles may come last.
         let mut waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
+        if waits.is_nothing() {
+            // Settled since it was looked at, or never.
+            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
+            return if found.state.is_terminal() { Ok(Some(found)) } else { Err(RunError::Damaged(run)) };
+        }
         let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
-        if waits.others || is_handled || waits.ready.is_empty() && waits.outside.is_empty() {
+        if waits.claimed || waits.open || waits.others || is_handled {
             return Ok(None);
         }
         waits.ready.truncate(NAMED);
         waits.outside.truncate(NAMED);
-        Ok(Some(Blocked { run, unhandled: waits.ready, outside: waits.outside }))
+        let (unhandled, outside) = (waits.ready, waits.outside);
+        Err(RunError::Blocked(Blocked { run, unhandled, outside, open: false, hanging: Vec::new() }))
     }
 
     /// Works until it is stopped.
     ///
     /// # Errors
-    /// [`RunError::Store`] when the store cannot go on, and [`RunError::Panicked`].
+    /// [`RunError::Store`] when the store cannot go on, [`RunError::RuntimeGone`] and [`RunError::Panicked`].
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
-        match self.progress.wait_for_the_end() {
-            End::Stopped => Ok(()),
-            End::Failed(fault) => Err(RunError::Store(fault)),
-            End::Panicked => Err(RunError::Panicked),
-        }
+        self.progress.wait_for_the_end().without_a_stop()
+    }
+
+    /// Every event of the store after that `seq`, those that are there and those that come; 0 from the first one on. What this
+    /// engine does is noticed at once, what others do within 50 ms. It never holds the engine up.
+    pub fn subscribe(&self, after: u64) -> Subscription {
+        let store: Arc<dyn EngineStore> = Arc::clone(&self.store);
+        Subscription::of(store, Arc::clone(&self.bell), after)
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.

@@ -9,12 +9,17 @@ use super::core::{Finished, Trust};
 use super::mailbox::Mailbox;
 use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
-use crate::handler::Call;
+use crate::handler::{Call, panicked};
+use crate::trace;
+use conductor_model::TaskId;
 use conductor_store::Ending;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+#[cfg(feature = "tokio")]
+use tracing::Instrument as _;
 
 /// How long a thread waits before it asks again whether claims can be trusted.
 const DISTRUST: Duration = Duration::from_millis(5);
@@ -49,8 +54,8 @@ pub(crate) struct Queue {
     attempts: VecDeque<Arc<Attempt>>,
     /// How many attempts run, not counting those that nobody waits for.
     running: u32,
-    /// How many threads or futures are with attempts that nobody waits for.
-    lost: u32,
+    /// The tasks whose handlers were told to give up and go on: a thread or a future is with each of them.
+    deaf: Vec<TaskId>,
     threads: u32,
     /// How many threads wait, not counting those that were called.
     idle: u32,
@@ -74,14 +79,19 @@ impl Pool {
         let mut queue = self.lock();
         if attempt.began().is_some() && attempt.end() {
             queue.running -= 1;
-            queue.lost += 1;
+            queue.deaf.push(attempt.fence.task);
             self.call_workers(&mut queue);
         }
     }
 
     /// How many workers are lost for want of spare threads.
     pub(crate) fn lost_workers(&self) -> u32 {
-        self.lock().lost.saturating_sub(self.spare)
+        u32::try_from(self.lock().deaf.len()).unwrap_or(u32::MAX).saturating_sub(self.spare)
+    }
+
+    /// Whether an attempt at this task is over, and its handler goes on all the same.
+    pub(crate) fn is_deaf(&self, task: TaskId) -> bool {
+        self.lock().deaf.contains(&task)
     }
 
     /// Lets the threads end when they come back. It waits for them unless one is with a handler that nobody waits for.
@@ -89,7 +99,7 @@ impl Pool {
         let mut queue = self.lock();
         queue.closed = true;
         queue.attempts.clear();
-        let all_are_back = queue.running == 0 && queue.lost == 0;
+        let all_are_back = queue.running == 0 && queue.deaf.is_empty();
         drop(queue);
         self.work.notify_all();
         if all_are_back {
@@ -174,25 +184,34 @@ impl Pool {
         let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
         match &self.handlers[attempt.kind] {
             Call::Plain(handler) => {
-                let ending = handler(context);
-                self.came_back(attempt, ending);
+                // The handler's own panics are caught where it is called; this is for a subscriber's.
+                let call = || {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    span.in_scope(|| handler(context))
+                };
+                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| panicked(&*panic));
+                self.came_back(attempt, Some(ending));
             }
             #[cfg(feature = "tokio")]
             Call::Asynchronous(handler) => {
                 let handler = Arc::clone(handler);
                 // The handler is called on the runtime too: it may need it before its first await, and it may panic.
-                self.runtime.run(self, attempt, async move { handler(context).await });
+                self.runtime.run(self, attempt, async move {
+                    let span = trace::attempt(&context.attempt, context.kind());
+                    async move { handler(context).await }.instrument(span).await
+                });
             }
         }
     }
 
-    /// A handler returned, or was dropped.
-    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Ending) {
+    /// A handler returned, or was dropped: then there is no ending.
+    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Option<Ending>) {
         let mut queue = self.lock();
         if attempt.end() {
             queue.running -= 1;
         } else {
-            queue.lost -= 1;
+            let place = queue.deaf.iter().position(|task| *task == attempt.fence.task);
+            place.map(|place| queue.deaf.swap_remove(place));
         }
         drop(queue);
         self.mailbox.finished(Finished { attempt, ending });

@@ -1,5 +1,6 @@
 //! What those who wait for an engine are told.
 
+use super::error::RunError;
 use conductor_store::Fault;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,8 +25,22 @@ pub(crate) enum End {
     Stopped,
     /// The store could not go on.
     Failed(Arc<Fault>),
+    /// The runtime of its asynchronous handlers was shut down.
+    RuntimeGone,
     /// Its own thread panicked.
     Panicked,
+}
+
+impl End {
+    /// The error of an engine that was not asked to end.
+    pub(crate) fn without_a_stop(self) -> Result<(), RunError> {
+        match self {
+            Self::Stopped => Ok(()),
+            Self::Failed(fault) => Err(RunError::Store(fault)),
+            Self::RuntimeGone => Err(RunError::RuntimeGone),
+            Self::Panicked => Err(RunError::Panicked),
+        }
+    }
 }
 
 impl Progress {

@@ -1,6 +1,7 @@
 //! What an engine has to say to whoever runs it.
 
 use crate::store::EngineStore;
+use crate::trace;
 use conductor_model::Kind;
 use conductor_store::{Fault, MAX_PAGE};
 use std::collections::HashSet;
@@ -9,12 +10,18 @@ use std::fmt;
 /// How many kinds without a handler are looked for at once.
 const KINDS_AT_ONCE: u32 = MAX_PAGE;
 
+/// How many warnings are remembered and told apart; after as many of them nothing more is said.
+const MOST: usize = 10_000;
+
 /// Something that an engine noticed and that nobody waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
     /// Tasks of this kind are ready, and this engine has no handler for them. Said once per kind.
     NoHandler(Kind),
+    /// The store met a row that it cannot read, because another program changed it: the engine goes on with all the
+    /// others. It holds what the store said, and is said once for each such text.
+    Unreadable(String),
 }
 
 impl fmt::Display for Warning {
@@ -23,6 +30,7 @@ impl fmt::Display for Warning {
             Self::NoHandler(kind) => {
                 write!(f, "tasks of kind {kind} are ready, and this engine has no handler for them")
             }
+            Self::Unreadable(what) => write!(f, "{what}; the engine goes on without it"),
         }
     }
 }
@@ -32,7 +40,7 @@ pub(crate) type Listener = Box<dyn Fn(&Warning) + Send + Sync>;
 /// Says each warning once.
 pub(crate) struct Warnings {
     handled: HashSet<Kind>,
-    said: HashSet<Kind>,
+    said: HashSet<Warning>,
     listener: Listener,
 }
 
@@ -43,10 +51,18 @@ impl Warnings {
 
     pub(crate) fn look_for_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), Fault> {
         for kind in store.ready_kinds(KINDS_AT_ONCE)? {
-            if !self.handled.contains(&kind) && self.said.insert(kind.clone()) {
-                (self.listener)(&Warning::NoHandler(kind));
+            if !self.handled.contains(&kind) {
+                self.say(&Warning::NoHandler(kind));
             }
         }
         Ok(())
+    }
+
+    /// Says it, unless it was said before.
+    pub(crate) fn say(&mut self, warning: &Warning) {
+        if self.said.len() < MOST && self.said.insert(warning.clone()) {
+            trace::warning(warning);
+            (self.listener)(warning);
+        }
     }
 }

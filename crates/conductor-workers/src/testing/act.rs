@@ -57,7 +57,8 @@ impl Act {
         Self { takes: Duration::ZERO, end: End::Stalls(time) }
     }
 
-    /// It goes on for ever, and never hears that its time is over.
+    /// It goes on for ever, and never hears that its time is over. A run in which nothing else is left and nothing ends it, for
+    /// want of a timeout, is [`RunError::Blocked`](crate::RunError::Blocked).
     pub fn hang() -> Self {
         Self { takes: Duration::MAX, end: End::Hangs }
     }

@@ -6,6 +6,7 @@ use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
 use crate::engine::core::{Core, Finished, Trust};
 use crate::handler::Call;
+use conductor_model::TaskId;
 use conductor_store::{Ending, Fault};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,6 +45,13 @@ struct Running {
     stalls: Option<Duration>,
     /// The engine does not wait for it any longer.
     lost: bool,
+}
+
+impl Running {
+    /// Whether nothing ends it.
+    fn hangs(&self) -> bool {
+        self.ends_at == Duration::MAX && self.attempt.timeout.is_none()
+    }
 }
 
 /// What a turn came to, for the simulation.
@@ -88,6 +96,22 @@ impl SimEngine {
         (first < Duration::MAX).then_some(first.max(self.stands_still_until))
     }
 
+    /// Whether everything that runs hangs, and has no timeout that could end it.
+    pub(super) fn only_hangs(&self) -> bool {
+        !self.nudged && self.running.iter().all(|running| running.lost || running.hangs())
+    }
+
+    /// The tasks whose handlers hang and have no timeout.
+    pub(super) fn hanging(&self) -> impl Iterator<Item = TaskId> {
+        let hanging = self.running.iter().filter(|running| !running.lost && running.hangs());
+        hanging.map(|running| running.attempt.fence.task)
+    }
+
+    /// Whether one more attempt could begin.
+    pub(super) fn has_room(&self) -> bool {
+        self.running.iter().filter(|running| !running.lost).count() < self.workers as usize
+    }
+
     /// Takes in what finished, talks to the store, and begins what can begin.
     pub(super) fn turn(
         &mut self,
@@ -105,7 +129,7 @@ impl SimEngine {
         for one in over {
             let Running { attempt, ending, stalls, .. } = one;
             match (ending, stalls) {
-                (Some(ending), _) => finished.push(Finished { attempt, ending }),
+                (Some(ending), _) => finished.push(Finished { attempt, ending: Some(ending) }),
                 (None, Some(time)) => {
                     self.stand_still(now + time);
                     let ending = Some(Ending::Succeeded { output: None });
@@ -120,7 +144,7 @@ impl SimEngine {
             self.running.extend(finished.into_iter().map(|Finished { attempt, ending }| Running {
                 attempt,
                 ends_at: self.stands_still_until,
-                ending: Some(ending),
+                ending,
                 stalls: None,
                 lost: false,
             }));
@@ -128,6 +152,7 @@ impl SimEngine {
         }
         self.pulse = shared.store.pulse()?;
         let started = self.core.exchange(now, finished, 0);
+        let looked = self.core.look_for_cancelled(now, self.pulse);
         for attempt in self.core.take_given_up() {
             let running = self.running.iter_mut().find(|running| Arc::ptr_eq(&running.attempt, &attempt));
             if let Some(running) = running {
@@ -135,6 +160,7 @@ impl SimEngine {
             }
         }
         self.queue.extend(started?);
+        looked?;
         self.begin(now, clock, shared, handlers);
         self.nudged |= self.core.step(now)?.more;
         Ok(Turned::default())
@@ -162,7 +188,7 @@ impl SimEngine {
                 #[cfg(feature = "tokio")]
                 SimHandler::Real(Call::Asynchronous(_)) => Act::hang(),
             };
-            let ends_at = now.saturating_add(act.takes);
+            let ends_at = if act.end == End::Hangs { Duration::MAX } else { now.saturating_add(act.takes) };
             let (ending, stalls) = match act.end {
                 End::Returns(ending) => (Some(ending), None),
                 End::Stalls(time) => (None, Some(time)),

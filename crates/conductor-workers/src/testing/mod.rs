@@ -45,12 +45,13 @@ use crate::engine::ahead::Ahead;
 use crate::engine::core::{Core, Settings};
 use crate::handler::{Blocking, Handler};
 use crate::store::EngineStore;
-use crate::{NotSubmitted, RunError};
+use crate::{Blocked, BuildError, NotSubmitted, RunError};
 use clock::VirtualClock;
-use conductor_model::{DEFAULT_LEASE_MS, Kind, Run, RunDraft, RunId, Timestamp};
-use conductor_store::{Clock, Fault, Source, Submit};
+use conductor_model::{DEFAULT_LEASE_MS, Kind, Run, RunDraft, RunId, TaskId, Timestamp};
+use conductor_store::{Clock, Fault, MAX_PAGE, Source, Submit};
 use engine::{SimEngine, SimHandler};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long it takes until an engine notices that another process wrote something.
@@ -102,8 +103,12 @@ impl Simulation {
         }
     }
 
+    #[track_caller]
     fn with(mut self, kind: &str, handler: SimHandler) -> Self {
-        self.kinds.push((kind.parse().unwrap_or_else(|issue| panic!("kind {kind:?}: {issue}")), None));
+        let kind: Kind = kind.parse().unwrap_or_else(|issue| panic!("kind {kind:?}: {issue}"));
+        let is_new = self.kinds.iter().all(|(known, _)| *known != kind);
+        assert!(is_new, "{}", BuildError::TwoHandlers(kind));
+        self.kinds.push((kind, None));
         self.handlers.push(handler);
         self
     }
@@ -112,7 +117,8 @@ impl Simulation {
     /// with [`Context::sleep`] is the time that it takes.
     ///
     /// # Panics
-    /// When no task can have that kind.
+    /// When no task can have that kind, or it has a handler already.
+    #[track_caller]
     pub fn handler<M: Blocking>(self, kind: &str, handler: impl Handler<M>) -> Self {
         self.with(kind, SimHandler::Real(handler.erased().0))
     }
@@ -120,7 +126,8 @@ impl Simulation {
     /// Handles a kind by a script.
     ///
     /// # Panics
-    /// When no task can have that kind.
+    /// When no task can have that kind, or it has a handler already.
+    #[track_caller]
     pub fn script(self, kind: &str, script: impl Fn(&Context) -> Act + 'static) -> Self {
         self.with(kind, SimHandler::Script(Box::new(script)))
     }
@@ -133,9 +140,9 @@ impl Simulation {
         self
     }
 
-    /// How many engines there are.
+    /// How many engines there are; at least one.
     pub fn engines(mut self, engines: usize) -> Self {
-        self.wanted_engines = engines;
+        self.wanted_engines = engines.max(1);
         self
     }
 
@@ -228,7 +235,7 @@ impl Simulation {
     }
 
     /// One turn of one engine, or if none has anything to do, time passes until one has. `false` if nothing will ever
-    /// happen again by itself.
+    /// happen again by itself. While a handler hangs without a timeout there is always a next heartbeat.
     ///
     /// # Errors
     /// The store's.
@@ -294,28 +301,80 @@ impl Simulation {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock) as Arc<dyn Monotonic>,
             kinds: self.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
+            reported: AtomicBool::new(false),
         })
     }
 
     /// Goes on until the run is settled; the run as it is then.
     ///
     /// # Errors
-    /// [`RunError::Blocked`] when nothing will ever happen again by itself, with what the run waits for;
-    /// [`RunError::Store`], [`RunError::UnknownRun`].
+    /// [`RunError::Blocked`] when nothing will ever happen again by itself, with what the run waits for: above all an
+    /// [`Act::hang`] without a timeout. [`RunError::Store`], [`RunError::UnknownRun`], [`RunError::Damaged`].
     pub fn run_until_settled(&mut self, run: RunId) -> Result<Run, RunError> {
-        let store = |fault| RunError::Store(Arc::new(fault));
+        let mut hangs_since = None;
         loop {
-            let found = self.store.run(run).map_err(store)?.ok_or(RunError::UnknownRun(run))?;
+            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
             if found.state.is_terminal() {
                 return Ok(found);
             }
-            if !self.step().map_err(store)? {
-                let waits = self.store.waits(run, 10).map_err(store)?;
-                let blocked = crate::Blocked { run, unhandled: waits.ready, outside: waits.outside };
-                return Err(RunError::Blocked(blocked));
+            if self.hangs(run)? {
+                // By then, whatever dead engines left behind was taken back and tried again.
+                let since = *hangs_since.get_or_insert(self.elapsed());
+                if self.elapsed().saturating_sub(since) > 3 * self.lease {
+                    return Err(self.blocked(run));
+                }
+            } else {
+                hangs_since = None;
+            }
+            if !self.step().map_err(failed)? {
+                return Err(self.blocked(run));
             }
         }
     }
+
+    /// Whether nothing is left for a run at this moment but attempts that hang and have no timeout.
+    fn hangs(&self, run: RunId) -> Result<bool, RunError> {
+        let all_hang = self.engines.iter().all(SimEngine::only_hangs);
+        if !all_hang || !self.successors.is_empty() || self.hanging().is_empty() {
+            return Ok(false);
+        }
+        let waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
+        let is_handled = waits.ready.iter().any(|kind| self.handles(kind));
+        let is_idle = self.engines.iter().any(SimEngine::has_room);
+        Ok(!(waits.others || is_handled && is_idle))
+    }
+
+    /// The tasks whose handlers hang and have no timeout.
+    fn hanging(&self) -> Vec<TaskId> {
+        self.engines.iter().flat_map(SimEngine::hanging).collect()
+    }
+
+    fn handles(&self, kind: &Kind) -> bool {
+        self.kinds.iter().any(|(known, _)| known == kind)
+    }
+
+    /// Why nothing will happen to a run any more.
+    fn blocked(&self, run: RunId) -> RunError {
+        let mut waits = match self.store.waits(run, MAX_PAGE) {
+            Ok(waits) => waits,
+            Err(fault) => return failed(fault),
+        };
+        waits.ready.retain(|kind| !self.handles(kind));
+        let blocked = Blocked {
+            run,
+            unhandled: waits.ready,
+            outside: waits.outside,
+            open: waits.open,
+            hanging: self.hanging(),
+        };
+        let is_empty =
+            blocked.unhandled.is_empty() && blocked.outside.is_empty() && blocked.hanging.is_empty();
+        if is_empty && !blocked.open { RunError::Damaged(run) } else { RunError::Blocked(blocked) }
+    }
+}
+
+fn failed(fault: Fault) -> RunError {
+    RunError::Store(Arc::new(fault))
 }
 
 impl std::fmt::Debug for Simulation {

@@ -1,8 +1,8 @@
 //! Asynchronous handlers.
 
-use crate::desk::{Desk, failures, next, settle, until};
+use crate::desk::{Desk, failures, gate, next, settle, until};
 use conductor_model::{State, TaskDraft};
-use conductor_workers::{Context, TaskError};
+use conductor_workers::{Context, RunError, TaskError};
 use serde_json::json;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -242,20 +242,38 @@ fn plain_and_asynchronous_handlers_share_the_workers() {
 }
 
 #[test]
-fn a_runtime_that_is_shut_down_fails_what_it_ran() {
+fn what_ran_on_a_runtime_that_is_shut_down_is_handed_back_and_the_engine_ends() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let desk = Desk::new();
     let stuck = |(): (), _: Context| async {
         poll_fn(|_| Poll::<()>::Pending).await;
         Ok(())
     };
-    let engine = desk.engine().runtime(runtime.handle().clone()).handler("stuck", stuck).build().unwrap();
-    let run = desk.submit(TaskDraft::new("stuck").max_retries(1));
+    let (gate, waiting) = gate();
+    let plain = move |(): (), _: Context| {
+        waiting.pass();
+        Ok(())
+    };
+    let engine = desk.engine().workers(3).runtime(runtime.handle().clone());
+    let engine = engine.handler("stuck", stuck).handler("plain", plain).build().unwrap();
+    let stuck = |n: u32| TaskDraft::new(format!("stuck {n}")).kind("stuck").max_retries(0);
+    let run = desk.submit_all((0..9).map(stuck));
+    let plain = desk.submit(TaskDraft::new("plain"));
     engine.start();
-    until("it runs", || desk.first(run).state == State::Running);
+    until("both run", || desk.run(run).tally.running > 1 && desk.first(plain).state == State::Running);
     runtime.shutdown_background();
-    assert_eq!(settle(&engine, run).state, State::Failed);
-    assert_eq!(failures(&desk.events(run)), ["the runtime was shut down"; 2]);
+    until("it is handed back", || desk.run(run).tally.pending == 9);
+    // What runs elsewhere ends as it does.
+    gate.open();
+    assert!(matches!(engine.run_forever(), Err(RunError::RuntimeGone)));
+    assert!(matches!(engine.run_until_settled(run), Err(RunError::RuntimeGone)));
+    assert_eq!(desk.first(plain).state, State::Succeeded);
+    assert!(failures(&desk.events(run)).is_empty());
+    let attempts: u32 = desk.tasks(run).iter().map(|task| task.attempt).sum();
+    assert!(attempts < 9, "nothing was claimed afterwards: {attempts}");
+    let other = desk.engine().handler("stuck", |(): (), _: Context| async { Ok(()) }).build().unwrap();
+    assert_eq!(settle(&other, run).state, State::Succeeded);
+    desk.assert_whole(run);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A store that fails now and then, and one that fails for good.
 
-use crate::desk::{Desk, failures, settle, try_to_settle};
-use crate::meddler::{Meddler, Meddling, busy, commit_unknown};
+use crate::desk::{Desk, failures, gate, next, settle, try_to_settle, until};
+use crate::meddler::{Meddler, Meddling, busy, commit_unknown, unreadable};
 use conductor_model::{RunId, State, TaskDraft};
 use conductor_store::Fault;
-use conductor_workers::{Context, Engine, RunError, TaskError};
+use conductor_workers::{Context, Engine, RunError, TaskError, Warning};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -100,6 +100,216 @@ fn each_success_is_recorded_once_when_nobody_knows_what_was_committed() {
 }
 
 #[test]
+fn what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once() {
+    for done in [true, false] {
+        let desk = Desk::new();
+        let first = AtomicBool::new(true);
+        let store = Meddler::new(&desk.store, move |method| match done {
+            _ if method != "settle" || !first.swap(false, Ordering::SeqCst) => Meddling::Pass,
+            true => Meddling::FailAfter(commit_unknown()),
+            false => Meddling::Fail(commit_unknown()),
+        });
+        // Its lease would end after the patience of this test.
+        let engine = Engine::builder(Arc::clone(&store)).lease(Duration::from_hours(1));
+        let engine =
+            engine.handler("work", |(): (), context: Context| Ok(context.attempt())).build().unwrap();
+        let run = desk.submit(TaskDraft::new("work").max_retries(0));
+        assert_eq!(settle(&engine, run).state, State::Succeeded);
+        // Another attempt, but none of them failed.
+        assert_eq!(desk.first(run).attempt, if done { 2 } else { 1 });
+        assert!(failures(&desk.events(run)).is_empty());
+        assert_eq!(store.calls("held"), 1, "asked once");
+        desk.assert_whole(run);
+    }
+}
+
+#[test]
+fn an_engine_that_stops_hands_back_what_it_does_not_know_of() {
+    let desk = Desk::new();
+    let store = Meddler::new(&desk.store, |method| match method {
+        "settle" => Meddling::FailAfter(commit_unknown()),
+        _ => Meddling::Pass,
+    });
+    let engine = Engine::builder(Arc::clone(&store)).handler("work", work).build().unwrap();
+    let run = desk.submit_all((0..50).map(|n| TaskDraft::new(format!("t {n}")).kind("work").max_retries(0)));
+    engine.start();
+    until("it claims", || store.calls("settle") > 0);
+    engine.stopper().stop();
+    engine.run_forever().unwrap();
+    assert_eq!(desk.run(run).tally.pending, 50);
+    assert!(failures(&desk.events(run)).is_empty());
+}
+
+/// Hears warnings about what cannot be read.
+fn hearing(warnings: mpsc::Sender<String>) -> impl Fn(&Warning) + Send + Sync + 'static {
+    move |warning| {
+        if let Warning::Unreadable(text) = warning {
+            warnings.send(text.clone()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work() {
+    for method in ["rescue", "retry", "promote", "fan_out", "aggregate", "next_due", "ready_kinds"] {
+        let desk = Desk::new();
+        let is_broken = Arc::new(AtomicBool::new(true));
+        let store = {
+            let is_broken = Arc::clone(&is_broken);
+            Meddler::new(&desk.store, move |called| {
+                let fails = called == method && is_broken.load(Ordering::SeqCst);
+                if fails { Meddling::Fail(unreadable()) } else { Meddling::Pass }
+            })
+        };
+        let (told, heard) = mpsc::channel();
+        let engine = Engine::builder(Arc::clone(&store)).on_warning(hearing(told));
+        let engine = engine.handler("work", work).handler("leaf", |(): (), _| Ok(())).build().unwrap();
+        // What the others do goes on beside it.
+        let leaf = desk.submit(TaskDraft::new("leaf"));
+        let wide = desk.submit(TaskDraft::new("wide").kind("leaf").fan_out([(), (), ()]));
+        engine.start();
+        if method != "fan_out" {
+            until("children are done", || desk.run(wide).tally.succeeded >= 3);
+        }
+        if method != "aggregate" {
+            assert_eq!(settle(&engine, leaf).state, State::Succeeded, "{method}");
+        }
+        until("it was met often", || store.calls(method) > 3);
+        assert_eq!(next(&heard), "task 7 cannot be read: somebody wrote into it", "{method}");
+        is_broken.store(false, Ordering::SeqCst);
+        let run = tree(&desk);
+        assert_eq!(settle(&engine, run).state, State::Succeeded, "{method}");
+        desk.assert_whole(run);
+        assert!(heard.try_recv().is_err(), "said once");
+    }
+}
+
+#[test]
+fn endings_beside_a_row_that_cannot_be_read_are_recorded() {
+    for method in ["settle", "release", "renew"] {
+        let desk = Desk::new();
+        let calls = AtomicU64::new(0);
+        let store = Meddler::new(&desk.store, move |called| {
+            // The whole batch never, half of it always.
+            let fails = called == method && calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(3);
+            if fails { Meddling::Fail(unreadable()) } else { Meddling::Pass }
+        });
+        let (told, heard) = mpsc::channel();
+        let engine = Engine::builder(store).lease(Duration::from_millis(300)).on_warning(hearing(told));
+        let slow = |_: Value, context: Context| {
+            let _ = context.sleep(Duration::from_millis(10));
+            Ok(context.attempt())
+        };
+        let engine = engine.workers(8).handler("work", slow).build().unwrap();
+        let run = desk.submit(TaskDraft::new("t").kind("work").input(json!({"fanout": 200})).max_retries(99));
+        assert_eq!(settle(&engine, run).state, State::Succeeded, "{method}");
+        desk.assert_whole(run);
+        drop(engine);
+        assert!(heard.try_iter().all(|text| text == "task 7 cannot be read: somebody wrote into it"));
+    }
+}
+
+#[test]
+fn an_engine_goes_on_whatever_was_deleted_under_its_runs() {
+    for damage in [
+        "DELETE FROM conductor_runs WHERE key = 1",
+        "DELETE FROM conductor_tasks WHERE key = 1",
+        "DELETE FROM conductor_tasks WHERE key > 3",
+        "DELETE FROM conductor_inputs",
+        "DELETE FROM conductor_kinds WHERE name = 'other'",
+        "UPDATE conductor_kinds SET name = char(7) WHERE name = 'other'",
+        "DELETE FROM conductor_engines",
+        "DELETE FROM conductor_events",
+        "UPDATE conductor_runs SET running = 9223372036854775807, pending = 9223372036854775807 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 0, open_children = 0 WHERE key = 1",
+        "UPDATE conductor_tasks SET attempt = 2000000000 WHERE key > 3",
+    ] {
+        let desk = Desk::on_disk();
+        let (gate, waiting) = gate();
+        let handler = move |_: Value, _: Context| {
+            waiting.pass();
+            Ok(())
+        };
+        let engine = desk.engine().workers(4).on_warning(|_| {}).handler("work", handler).build().unwrap();
+        let hurt = TaskDraft::new("hurt").kind("work").input(json!({"fanout": 20})).max_retries(0);
+        let hurt = desk.submit_all([hurt, TaskDraft::new("other")]);
+        engine.start();
+        until("some run", || desk.run(hurt).tally.running > 3);
+        rusqlite::Connection::open(desk.path()).unwrap().execute_batch(damage).unwrap();
+        gate.open();
+        let well = engine.submit(conductor_model::RunDraft::new().task(TaskDraft::new("well").kind("work")));
+        let well = well.unwrap();
+        assert_eq!(settle(&engine, well).state, State::Succeeded, "{damage}");
+        engine.stopper().stop();
+        engine.run_forever().unwrap();
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_run_that_lost_its_rows_is_told() {
+    let desk = Desk::on_disk();
+    let engine = desk.engine().on_warning(|_| {}).handler("work", work).build().unwrap();
+    let run = tree(&desk);
+    rusqlite::Connection::open(desk.path()).unwrap().execute_batch("DELETE FROM conductor_tasks").unwrap();
+    let error = try_to_settle(&engine, run).unwrap_err();
+    assert!(matches!(error, RunError::Damaged(damaged) if damaged == run), "{error}");
+}
+
+#[test]
+fn a_store_that_is_busy_is_waited_for_without_end() {
+    let desk = Desk::new();
+    let is_busy = Arc::new(AtomicBool::new(true));
+    let store = {
+        let is_busy = Arc::clone(&is_busy);
+        Meddler::new(&desk.store, move |_| {
+            if is_busy.load(Ordering::SeqCst) { Meddling::Fail(busy()) } else { Meddling::Pass }
+        })
+    };
+    let engine = Engine::builder(Arc::clone(&store)).handler("work", work).build().unwrap();
+    let run = tree(&desk);
+    engine.start();
+    let free = std::thread::spawn(move || {
+        // Longer than anything else that fails is waited for.
+        std::thread::sleep(Duration::from_secs(12));
+        is_busy.store(false, Ordering::SeqCst);
+    });
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    free.join().unwrap();
+    // A look every 50 ms, by the engine and by whoever waits for the run, is no busy loop.
+    assert!(store.calls("pulse") + store.calls("run") < 3000);
+    desk.assert_whole(run);
+}
+
+#[test]
+fn whoever_stops_an_engine_waits_for_a_busy_store_only_for_a_while() {
+    let desk = Desk::new();
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let store = {
+        let is_busy = Arc::clone(&is_busy);
+        Meddler::new(&desk.store, move |method| match method {
+            // What it holds can neither be recorded nor handed back.
+            "release" | "settle" if is_busy.load(Ordering::SeqCst) => Meddling::Fail(busy()),
+            _ => Meddling::Pass,
+        })
+    };
+    let (began, told) = mpsc::channel();
+    let handler = move |(): (), _: Context| {
+        is_busy.store(true, Ordering::SeqCst);
+        began.send(())?;
+        Ok(())
+    };
+    let engine = Engine::builder(Arc::clone(&store)).handler("work", handler).build().unwrap();
+    let _run = desk.submit(TaskDraft::new("work"));
+    engine.start();
+    next(&told);
+    engine.stopper().stop();
+    let began = Instant::now();
+    let end = engine.run_forever();
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(matches!(&end, Err(RunError::Store(fault)) if matches!(**fault, Fault::Busy(_))), "{end:?}");
+}
+
+#[test]
 fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
     let desk = Desk::new();
     let broken = Arc::new(AtomicBool::new(false));
@@ -124,7 +334,7 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
     let error = try_to_settle(&engine, run).unwrap_err();
     assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, Fault::Backend(_))), "{error}");
     // Nobody waits for the handler any longer, and it is told.
-    assert!(crate::desk::next(&heard));
+    assert!(next(&heard));
     assert!(matches!(engine.run_forever(), Err(RunError::Store(_))));
     // The engine is gone, in the eyes of others.
     let other = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();

@@ -2,16 +2,20 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod cancelling;
 mod concurrency;
 mod context;
 mod desk;
 mod faults;
 mod handlers;
 mod installed;
+mod joins;
 mod leases;
 mod meddler;
+mod progress;
 mod settling;
 mod stopping;
+mod subscription;
 mod timing;
 mod trees;
 mod unhandled;

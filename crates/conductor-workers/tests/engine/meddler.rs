@@ -1,6 +1,6 @@
 //! A store that something happens to: calls are counted, held up, or fail.
 
-use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
+use conductor_model::{Event, Explanation, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp};
 use conductor_store::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -30,6 +30,10 @@ pub(crate) fn busy() -> Fault {
 
 pub(crate) fn commit_unknown() -> Fault {
     Fault::CommitUnknown("the disk said nothing".into())
+}
+
+pub(crate) fn unreadable() -> Fault {
+    Fault::Unreadable { what: "task 7".into(), why: "somebody wrote into it".into() }
 }
 
 impl Meddler {
@@ -126,6 +130,10 @@ impl Store for Meddler {
         self.through("release", |store| store.release(request))
     }
 
+    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+        self.through("progress", |store| store.progress(request))
+    }
+
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         self.through("rescue", |store| store.rescue(request))
     }
@@ -168,18 +176,29 @@ impl Query for Meddler {
         self.through("children", |store| store.children(parent, after, limit))
     }
 
-    fn results(
-        &self,
-        of: ParentId,
-        which: Results,
-        after: u32,
-        limit: u32,
-    ) -> Result<Page<ChildResult, u32>, Fault> {
-        self.through("results", |store| store.results(of, which, after, limit))
+    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+        self.through("outputs", |store| store.outputs(of, after, limit))
+    }
+
+    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+        self.through("failures", |store| store.failures(of, after, limit))
     }
 
     fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
         self.through("events", |store| store.events(filter, after, limit))
+    }
+
+    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+        self.through("progress_of", |store| store.progress_of(task))
+    }
+
+    fn progress_in(
+        &self,
+        run: RunId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+        self.through("progress_in", |store| store.progress_in(run, after, limit))
     }
 
     fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
@@ -196,6 +215,18 @@ impl Query for Meddler {
 
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
         self.through("ready_kinds", |store| store.ready_kinds(limit))
+    }
+
+    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        self.through("explain", |store| store.explain(subject))
+    }
+
+    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+        self.through("lost", |store| store.lost(fences))
+    }
+
+    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+        self.through("held", |store| store.held(holder, known, limit))
     }
 
     fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {

@@ -3,6 +3,7 @@
 //!
 //! `CONDUCTOR_SEEDS=100000` tries more of them, `CONDUCTOR_SEED=17` one again.
 
+mod ends;
 mod witness;
 
 use conductor_model::{Backoff, Jitter, JoinDraft, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};

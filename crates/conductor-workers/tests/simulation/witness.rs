@@ -1,8 +1,8 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    Decision, Event, EventBody, FailureReason, Json, Kind, Mark, Replay, ReplayedTask, Run, RunId, State,
-    Tally, Task, TaskId, Timestamp,
+    Decision, Event, EventBody, Explanation, FailureReason, Json, Kind, Mark, Replay, ReplayedTask, Run,
+    RunId, State, Tally, Task, TaskId, TaskProgress, Timestamp,
 };
 use conductor_store::*;
 use std::collections::{HashMap, HashSet};
@@ -268,6 +268,7 @@ impl Store for Witness {
         sweep(step: &Step) -> Result<Swept, Fault>;
         expire(step: &Step) -> Result<Expired, Fault>;
         enlist(request: &Enlist) -> Result<Presence, Fault>;
+        progress(request: &Progressed) -> Result<Vec<Fenced>, Fault>;
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
@@ -344,12 +345,18 @@ impl Query for Witness {
         task(id: TaskId) -> Result<Option<Task>, Fault>;
         tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
         children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
-        results(of: ParentId, which: Results, after: u32, limit: u32) -> Result<Page<ChildResult, u32>, Fault>;
+        outputs(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault>;
+        failures(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault>;
         events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
+        progress_of(task: TaskId) -> Result<Option<TaskProgress>, Fault>;
+        progress_in(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, Fault>;
         tally(scope: Scope) -> Result<Tally, Fault>;
         pulse() -> Result<u64, Fault>;
         next_due() -> Result<Option<Timestamp>, Fault>;
         ready_kinds(limit: u32) -> Result<Vec<Kind>, Fault>;
+        explain(subject: ParentId) -> Result<Option<Explanation>, Fault>;
+        lost(fences: &[Fence]) -> Result<Vec<Fence>, Fault>;
+        held(holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
         waits(run: RunId, limit: u32) -> Result<Waits, Fault>;
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn all_files(stage: &Stage, engine: &Engine, parent: TaskId) -> Resul
         }
     }
     next_index = append(engine, &source, parent, next_index, page)?;
-    let seal = Seal { parent: ParentId::Task(parent), children: next_index - 1, now: source.now() };
+    let seal = Seal::new(ParentId::Task(parent), next_index - 1, &source);
     engine.store().seal(&seal)?;
     engine.nudge();
     Ok(())

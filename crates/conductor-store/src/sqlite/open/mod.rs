@@ -209,21 +209,22 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
 }
 
-/// Keeps statements and their plans. Without the stability guarantee SQLite compiles most statements again whenever a
-/// parameter is bound, in case its value made another plan better: that costs more than running them.
+/// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee SQLite compiles
+/// most statements again whenever a parameter is bound, in case its value made another plan better: that costs more than
+/// running them.
 fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(statements);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    rusqlite::vtab::array::load_module(connection)
 }
 
 /// A connection as the store uses it.
 fn configured(path: &Path, connection: Connection, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let configure = || {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        prepare_once(&connection, 128)?;
+        prepare_once(&connection, 256)?;
         connection.pragma_update(None, "synchronous", options.synchronous.as_str())?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        rusqlite::vtab::array::load_module(&connection)
+        connection.pragma_update(None, "foreign_keys", true)
     };
     configure().map_err(|error| OpenError::of_sqlite(path, error))?;
     Ok(connection)

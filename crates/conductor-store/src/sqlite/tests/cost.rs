@@ -3,8 +3,8 @@
 use super::{SEEN, claim_of};
 use crate::sqlite::SqliteStore;
 use crate::{
-    ClaimedTask, Ending, Enlist, FanOut, Presence, Query, Release, Renew, Rescue, Scope, Settle, Source,
-    Store, Submit,
+    ClaimedTask, Ending, Enlist, FanOut, Monitor, Presence, Query, Release, Renew, Rescue, Scope, Settle,
+    Source, Store, Submit,
 };
 use conductor_model::{Jitter, RunDraft, TaskDraft, Timestamp};
 use rusqlite::StatementStatus;
@@ -81,6 +81,8 @@ impl Bench {
             now,
             jitter: Jitter(0),
         };
+        // The one with many tasks.
+        let run = self.store.runs(None, 2).unwrap().items[1].id;
         let rescue = Rescue { now, limit: 100, jitter: Jitter(0) };
         vec![
             ("a claim", of_claim),
@@ -89,6 +91,7 @@ impl Bench {
             ("a release", self.cost(|bench| bench.store.release(&release).unwrap()).1),
             ("a settlement", self.cost(|bench| bench.store.settle(&settle).unwrap()).1),
             ("an idle rescue", self.cost(|bench| bench.store.rescue(&rescue).unwrap()).1),
+            ("an ETA", self.cost(|bench| bench.store.eta(run, now).unwrap()).1),
             ("the next due time", self.cost(|bench| bench.store.next_due().unwrap()).1),
         ]
     }

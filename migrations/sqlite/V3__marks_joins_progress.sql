@@ -1,4 +1,4 @@
--- Marks (a cancel, a deadline, a policy that fails fast), policies, and joins.
+-- Marks (a cancel, a deadline, a policy that fails fast), policies, joins, and what running tasks say of their progress.
 
 ALTER TABLE conductor_tasks ADD COLUMN policy TEXT;
 -- Why a parent was marked: 1 a person cancelled it, 2 the run's deadline passed, 3 a child failed and the policy fails
@@ -59,3 +59,19 @@ CREATE TABLE conductor_joins (
     timeout_ms  INTEGER CHECK (timeout_ms BETWEEN 1 AND 604800000),
     PRIMARY KEY (run, task)
 ) STRICT;
+
+-- What an engine handles, as JSON: so that a reader can say why something is not claimed.
+ALTER TABLE conductor_engines ADD COLUMN handles TEXT;
+
+-- How far the handlers of running tasks say that they have come: the newest word of each, and no event. A row of an attempt
+-- that is over means nothing, and goes with the next ones that are written.
+CREATE TABLE conductor_progress (
+    run     INTEGER NOT NULL,
+    task    INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    done    INTEGER NOT NULL CHECK (done >= 0),
+    total   INTEGER CHECK (total >= 0),
+    message TEXT    NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (run, task)
+) STRICT, WITHOUT ROWID;

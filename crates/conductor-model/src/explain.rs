@@ -1,0 +1,289 @@
+//! Why a run or a task is where it is, as data and as words.
+
+use crate::id::{EngineId, RunId, TaskId};
+use crate::name::{Kind, TaskName};
+use crate::policy::Mark;
+use crate::record::ErrorText;
+use crate::time::Timestamp;
+use crate::transition::State;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a run or a task is where it is.
+///
+/// What waits for something below it says so, and the explanation of that follows: from a run down to the leaf at which
+/// it hangs.
+///
+/// ```
+/// use conductor_model::{Explanation, Reason, RunId, State, Subjected, Timestamp};
+///
+/// let until = Timestamp::from_millis(0)?;
+/// let (subject, state) = (Subjected::Run(RunId::from_u128(1)), State::Pending);
+/// let delayed = Explanation { subject, state, reason: Reason::Delayed { until }, because: None };
+/// assert_eq!(
+///     delayed.to_string(),
+///     "run 00000000000000000000000001 is PENDING: delayed until 1970-01-01T00:00:00.000Z"
+/// );
+/// # Ok::<(), conductor_model::TimestampOutOfRange>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What is explained.
+    #[serde(flatten)]
+    pub subject: Subjected,
+    /// Its state.
+    pub state: State,
+    /// Why it is in that state.
+    pub reason: Reason,
+    /// What it waits for, explained in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Box<Explanation>>,
+}
+
+impl Explanation {
+    /// The reason at the bottom: why what it waits for is where it is.
+    pub fn cause(&self) -> &Reason {
+        self.because.as_ref().map_or(&self.reason, |because| because.cause())
+    }
+}
+
+/// What is explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subjected {
+    /// A run.
+    Run(RunId),
+    /// A task.
+    Task {
+        /// Its id.
+        id: TaskId,
+        /// Its name.
+        name: TaskName,
+    },
+}
+
+/// Why something is where it is, or stuck there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// It SUCCEEDED.
+    Succeeded,
+    /// It failed for good.
+    Failed {
+        /// Why; absent on a parent or run, which follows from what is below it.
+        error: Option<ErrorText>,
+        /// How many children failed; 0 on a leaf.
+        failed_children: u32,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// By what; `None` when children that were cancelled made it so, or a report from outside.
+        by: Option<Mark>,
+        /// Why, in the words of whoever did it.
+        reason: Option<ErrorText>,
+    },
+    /// It is marked, and what is open below it is being cancelled.
+    BeingCancelled {
+        /// By what.
+        by: Mark,
+        /// Why, in the words of whoever did it.
+        reason: Option<ErrorText>,
+        /// How many children are still open.
+        open: u32,
+    },
+    /// It failed, and its retry is due at a time.
+    RetryDue {
+        /// When.
+        at: Timestamp,
+        /// How often it was retried.
+        retry_count: u32,
+        /// How often it may be.
+        max_retries: u32,
+        /// Why it failed.
+        error: Option<ErrorText>,
+    },
+    /// It is not to be started before a time.
+    Delayed {
+        /// That time.
+        until: Timestamp,
+    },
+    /// Its children are still being created.
+    Creating {
+        /// How many exist.
+        children: u32,
+        /// How many there will be.
+        total: u32,
+        /// When its row last changed.
+        since: Timestamp,
+    },
+    /// It waits for its children, or a run for its root tasks.
+    Children {
+        /// How many are open.
+        open: u32,
+        /// How many exist.
+        children: u32,
+    },
+    /// Its fan-out is open, and all that was appended is settled.
+    NoAppend {
+        /// How many children exist.
+        children: u32,
+        /// The last append, or its creation.
+        since: Timestamp,
+    },
+    /// Its children are settled, and its join is open.
+    Join,
+    /// All below it is settled: the next step decides it.
+    ToBeDecided {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is ready, and no engine that works on the store handles its kind.
+    NoEngine {
+        /// The kind.
+        kind: Kind,
+        /// Since when it is ready.
+        since: Timestamp,
+    },
+    /// It is ready, and the engines that handle its kind run as many of them as they may.
+    AtLimit {
+        /// The kind.
+        kind: Kind,
+        /// How many of the kind may run.
+        limit: u32,
+        /// Since when it is ready.
+        since: Timestamp,
+    },
+    /// It is ready, and waits for its turn.
+    Ready {
+        /// Since when.
+        since: Timestamp,
+        /// How many engines handle its kind.
+        engines: u32,
+        /// Leases were lost over it in a row: it is run when no other such task runs in the same engine.
+        alone: bool,
+    },
+    /// An engine holds it.
+    Held {
+        /// Which; `None` when it is no longer registered.
+        by: Option<EngineId>,
+        /// Which attempt it makes.
+        attempt: u32,
+        /// When its lease ends if it is not renewed.
+        until: Timestamp,
+        /// The last heartbeat, or the claim.
+        heartbeat: Timestamp,
+    },
+    /// Somebody outside works on it.
+    HeldFromOutside {
+        /// The last report.
+        since: Timestamp,
+    },
+    /// An attempt at it is over, but its handler ignores that and goes on.
+    HandlerIgnoresTimeout,
+}
+
+impl Reason {
+    /// Whether it can only go on when a person or another program does something.
+    pub fn needs_somebody(&self) -> bool {
+        matches!(self, Self::NoAppend { .. } | Self::NoEngine { .. } | Self::HeldFromOutside { .. })
+    }
+}
+
+impl fmt::Display for Subjected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(id) => write!(f, "run {id}"),
+            Self::Task { id, name } => write!(f, "task {name} ({id})"),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: {}", self.subject, self.state, self.reason)?;
+        match &self.because {
+            Some(below) => write!(f, "; {below}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("it ended well"),
+            Self::Failed { error: Some(error), .. } => write!(f, "it failed for good: {error}"),
+            Self::Failed { failed_children, .. } => {
+                write!(f, "{failed_children} right below it failed for good")
+            }
+            Self::Cancelled { by: None, reason: None } => f.write_str("it was cancelled"),
+            Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
+            Self::BeingCancelled { by, reason, open } => {
+                let by = By(Some(*by), reason.as_ref());
+                write!(f, "being cancelled{by}; {open} right below it are still open")
+            }
+            Self::RetryDue { at, retry_count, max_retries, error } => {
+                write!(f, "retry {} of {max_retries} is due at {at}", retry_count + 1)?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, ", after: {error}"))
+            }
+            Self::Delayed { until } => write!(f, "delayed until {until}"),
+            Self::Creating { children, total, since } => {
+                write!(
+                    f,
+                    "{children} of its {total} children exist, the others are being created since {since}"
+                )
+            }
+            Self::Children { open, children } => write!(f, "waits for {open} of {children} children"),
+            Self::NoAppend { children, since } => {
+                write!(
+                    f,
+                    "open, and its {children} children are settled: no append and no seal since {since}"
+                )
+            }
+            Self::Join => f.write_str("its children are settled, and its join is not"),
+            Self::ToBeDecided { since } => {
+                write!(f, "all below it is settled since {since}: an engine's next step decides it")
+            }
+            Self::NoEngine { kind, since } => {
+                write!(f, "ready since {since}, but no engine handles kind {kind}")
+            }
+            Self::AtLimit { kind, limit, since } => {
+                write!(f, "ready since {since}, but {limit} of kind {kind} run already, and no more may")
+            }
+            Self::Ready { since, engines, alone } => {
+                write!(f, "ready since {since}, waits for its turn among what {engines} engines handle")?;
+                if *alone {
+                    f.write_str("; leases were lost over it, so that it runs beside no other such task")?;
+                }
+                Ok(())
+            }
+            Self::Held { by, attempt, until, heartbeat } => {
+                let by = by.map_or("an engine that is gone".into(), |engine| format!("engine {engine}"));
+                write!(f, "attempt {attempt} is held by {by} until {until}, last heartbeat {heartbeat}")
+            }
+            Self::HeldFromOutside { since } => {
+                write!(f, "held from outside: started by a report, last heard of at {since}")
+            }
+            Self::HandlerIgnoresTimeout => {
+                f.write_str("an earlier attempt at it is over, and its handler ignores that and goes on")
+            }
+        }
+    }
+}
+
+/// Who cancelled something, and why.
+struct By<'a>(Option<Mark>, Option<&'a ErrorText>);
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            None => "",
+            Some(Mark::Cancelled) => " by a person",
+            Some(Mark::Deadline) => " because the run's deadline passed",
+            Some(Mark::FailFast) => " because a child failed and the policy fails fast",
+            Some(Mark::Above) => " with something above it",
+        })?;
+        self.1.map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}

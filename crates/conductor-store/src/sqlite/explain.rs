@@ -1,0 +1,320 @@
+//! Why a run or a task is where it is: a few seeks, however many tasks there are.
+
+use super::SqliteStore;
+use super::ledger::Place;
+use super::rows;
+use super::sql::{Sql, id_blob, run_key};
+use crate::{Fault, ParentId};
+use conductor_model::{
+    Decision, EngineId, ErrorText, Explanation, Joining, Kind, Mark, Numbers, Reason, RunId, Standing, State,
+    Subjected, TaskId, TaskName, Timestamp,
+};
+use rusqlite::{Connection, Row, params};
+
+/// How many levels an explanation goes down.
+pub(super) const LEVELS: u32 = 64;
+
+impl SqliteStore {
+    pub(super) fn explain_subject(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+        self.read(|connection| {
+            let explainer = Explainer { store: self, connection };
+            match subject {
+                ParentId::Run(id) => match run_key(connection, id)? {
+                    Some(run) => explainer.run(run, LEVELS),
+                    None => Ok(None),
+                },
+                ParentId::Task(id) => {
+                    let sql = "SELECT key FROM conductor_tasks WHERE id = ?1";
+                    let key = connection.first(sql, [id_blob(id.as_u128())], |row| row.get(0))?;
+                    key.map_or(Ok(None), |key| explainer.task(key, LEVELS))
+                }
+            }
+        })
+    }
+}
+
+/// Explains what is in one snapshot of the database.
+pub(super) struct Explainer<'s> {
+    pub(super) store: &'s SqliteStore,
+    pub(super) connection: &'s Connection,
+}
+
+/// A parent or a run, as its explanation needs it.
+struct Family {
+    place: Place,
+    state: State,
+    standing: Standing,
+    updated_at: Timestamp,
+    due_at: Option<Timestamp>,
+}
+
+/// A leaf, as its explanation needs it.
+struct Leaf {
+    place: Place,
+    key: i64,
+    kind: i64,
+    kind_name: Kind,
+    state: State,
+    updated_at: Timestamp,
+    due_at: Option<Timestamp>,
+    attempt: u32,
+    retry_count: u32,
+    max_retries: u32,
+    last_error: Option<ErrorText>,
+    lease_until: Option<Timestamp>,
+    holder: Option<EngineId>,
+    alone: bool,
+}
+
+impl Explainer<'_> {
+    pub(super) fn run(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
+        let found = self.connection.first(SELECT_RUN, [key], |row| {
+            let family = Family {
+                place: Place::child(key, 0),
+                state: rows::state(row, 1)?,
+                standing: rows::standing(row, rows::run_numbers(row, 2)?, 8)?,
+                updated_at: rows::timestamp(row, 11)?,
+                due_at: None,
+            };
+            Ok((RunId::from_u128(rows::id(row, 0)?), family))
+        })?;
+        let Some((id, family)) = found else { return Ok(None) };
+        let (reason, because) = self.family(&family, depth)?;
+        Ok(Some(Explanation { subject: Subjected::Run(id), state: family.state, reason, because }))
+    }
+
+    pub(super) fn task(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
+        let found = self.connection.first(SELECT_TASK, [key], |row| {
+            let id = TaskId::from_u128(rows::id(row, 0)?);
+            let name: Option<TaskName> = rows::text(row, 1)?;
+            let name = name.ok_or(rusqlite::Error::InvalidQuery)?;
+            Ok((Subjected::Task { id, name }, read_task(row, key)?))
+        })?;
+        let Some((subject, task)) = found else { return Ok(None) };
+        let (state, reason, because) = match task {
+            Ok(family) => {
+                let (reason, because) = self.family(&family, depth)?;
+                (family.state, reason, because)
+            }
+            Err(leaf) => (leaf.state, self.leaf(&leaf)?, None),
+        };
+        Ok(Some(Explanation { subject, state, reason, because }))
+    }
+
+    /// Why a parent or a run is where it is, and what below it makes it so.
+    fn family(&self, family: &Family, depth: u32) -> Result<(Reason, Option<Box<Explanation>>), Fault> {
+        let Family { place, standing, updated_at: since, .. } = *family;
+        let Numbers { total, children, open, failed, .. } = standing.numbers;
+        let reason = match (family.state, standing.mark, family.due_at) {
+            (State::Succeeded, ..) => Reason::Succeeded,
+            (State::Failed, ..) => Reason::Failed { error: self.error_of(place)?, failed_children: failed },
+            (State::Cancelled, by, _) => Reason::Cancelled { by, reason: self.words_of(place, by)? },
+            (_, Some(by), _) => Reason::BeingCancelled { by, reason: self.words_of(place, Some(by))?, open },
+            (_, None, Some(until)) => Reason::Delayed { until },
+            (_, None, None) => match (standing.decide(), standing.joining, total) {
+                (Decision::Wait, Joining::Open, _) => Reason::Join,
+                (Decision::Wait, _, Some(total)) if children < total => {
+                    Reason::Creating { children, total, since }
+                }
+                (Decision::Wait, _, None) if open == 0 => Reason::NoAppend { children, since },
+                (Decision::Wait, ..) => Reason::Children { open, children },
+                _ => Reason::ToBeDecided { since },
+            },
+        };
+        let below = match &reason {
+            _ if depth == 0 => None,
+            Reason::Failed { error: None, .. } => self.failed_child(place)?,
+            Reason::Join => {
+                self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))?
+            }
+            Reason::Children { .. } | Reason::BeingCancelled { .. } => self.open_child(place)?,
+            _ => None,
+        };
+        let because = below.map(|key| self.task(key, depth - 1)).transpose()?.flatten().map(Box::new);
+        Ok((reason, because))
+    }
+
+    fn leaf(&self, leaf: &Leaf) -> Result<Reason, Fault> {
+        let since = leaf.updated_at;
+        Ok(match (leaf.state, leaf.due_at, leaf.lease_until) {
+            (State::Succeeded, ..) => Reason::Succeeded,
+            (State::Failed, Some(at), _) => Reason::RetryDue {
+                at,
+                retry_count: leaf.retry_count,
+                max_retries: leaf.max_retries,
+                error: leaf.last_error.clone(),
+            },
+            (State::Failed, None, _) => Reason::Failed { error: leaf.last_error.clone(), failed_children: 0 },
+            (State::Cancelled, ..) => self.cancelled(leaf)?,
+            (State::Running, _, Some(until)) => {
+                Reason::Held { by: leaf.holder, attempt: leaf.attempt, until, heartbeat: since }
+            }
+            (State::Running, _, None) => Reason::HeldFromOutside { since },
+            (State::Pending, Some(until), _) => Reason::Delayed { until },
+            (State::Pending, None, _) => self.ready(leaf)?,
+        })
+    }
+
+    /// Why a leaf that is ready has not been claimed: what the engines that live say of its kind.
+    fn ready(&self, leaf: &Leaf) -> Result<Reason, Fault> {
+        let (kind, since) = (leaf.kind_name.clone(), leaf.updated_at);
+        let (mut engines, mut limits) = (0_u32, Some(0_u32));
+        for engine in self.store.engines_that_live(self.connection)? {
+            let Some(limit) = engine.handles.limit_of(&leaf.kind_name) else { continue };
+            engines += 1;
+            let held = params![engine.key, leaf.kind, limit];
+            let running: u32 = self.connection.first(COUNT_HELD, held, |row| row.get(0))?.unwrap_or(0);
+            limits = limits.filter(|_| running >= limit).map(|sum| sum.saturating_add(limit));
+        }
+        Ok(match limits {
+            _ if engines == 0 => Reason::NoEngine { kind, since },
+            Some(limit) => Reason::AtLimit { kind, limit, since },
+            None => Reason::Ready { since, engines, alone: leaf.alone },
+        })
+    }
+
+    fn cancelled(&self, leaf: &Leaf) -> Result<Reason, Fault> {
+        let own = params![leaf.place.run, super::event_log::code_of("task.cancelled"), leaf.key];
+        let told: Option<Option<String>> =
+            self.connection.first(SELECT_RECENT_EVENT, own, |row| row.get(0))?;
+        if let Some(payload) = told {
+            let reason = reason_in(payload.as_deref());
+            let by = reason.is_some().then_some(Mark::Cancelled);
+            return Ok(Reason::Cancelled { by, reason });
+        }
+        let by = Some(Mark::Above);
+        Ok(Reason::Cancelled { by, reason: self.words_of(leaf.place, by)? })
+    }
+
+    /// Why something was marked, in the words of whoever marked it, or what is above it.
+    fn words_of(&self, place: Place, by: Option<Mark>) -> Result<Option<ErrorText>, Fault> {
+        let (mut parent, mut by) = (place.parent, by);
+        // What was marked with something above it has no words of its own.
+        while by == Some(Mark::Above) && parent != 0 {
+            let above = self
+                .connection
+                .first(SELECT_MARK, [parent], |row| Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?)))?;
+            match above {
+                Some((_, Some(mark))) if mark != Mark::Above => by = Some(mark),
+                Some((above, _)) => parent = above,
+                None => return Ok(None),
+            }
+        }
+        if by.is_none() {
+            return Ok(None);
+        }
+        let payload: Option<Option<String>> = if parent == 0 {
+            let params = params![place.run, super::event_log::code_of("run.cancelled")];
+            self.connection.first(SELECT_LAST_EVENT, params, |row| row.get(0))?
+        } else {
+            let params = params![place.run, super::event_log::code_of("task.marked"), parent];
+            self.connection.first(SELECT_RECENT_EVENT, params, |row| row.get(0))?
+        };
+        Ok(reason_in(payload.flatten().as_deref()))
+    }
+
+    /// Why a parent failed by itself and not by its children, such as an input that was changed.
+    fn error_of(&self, place: Place) -> Result<Option<ErrorText>, Fault> {
+        let sql = "SELECT last_error FROM conductor_tasks WHERE key = ?1";
+        let error: Option<Option<String>> = self.connection.first(sql, [place.parent], |row| row.get(0))?;
+        Ok(error.flatten().map(ErrorText::from))
+    }
+
+    /// A child that failed for good, or the join that did.
+    fn failed_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+        self.connection.first(SELECT_FAILED, [place.run, place.parent], |row| row.get(0))
+    }
+
+    /// The oldest child that is open, of those that are found without reading all children: what runs, what waits for its
+    /// time, what is ready, and parents among the first.
+    fn open_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+        let mut oldest: Option<i64> = None;
+        for sql in [OLDEST_RUNNING, OLDEST_DUE, OLDEST_READY, OLDEST_OF_THE_FIRST] {
+            let found: Option<Option<i64>> =
+                self.connection.first(sql, [place.run, place.parent], |row| row.get(0))?;
+            oldest = oldest.into_iter().chain(found.flatten()).min();
+        }
+        Ok(oldest)
+    }
+}
+
+/// The reason in the payload of an event.
+fn reason_in(payload: Option<&str>) -> Option<ErrorText> {
+    #[derive(serde::Deserialize)]
+    struct Payload {
+        reason: Option<ErrorText>,
+    }
+    serde_json::from_str::<Payload>(payload?).ok()?.reason
+}
+
+fn read_task(row: &Row<'_>, key: i64) -> rusqlite::Result<Result<Family, Leaf>> {
+    let (state, updated_at, due_at) =
+        (rows::state(row, 4)?, rows::timestamp(row, 5)?, rows::readable_due_at(row, 6)?);
+    let run = row.get(7)?;
+    if let Some(numbers) = rows::numbers(row, 9)? {
+        let standing = rows::standing(row, numbers, 15)?;
+        return Ok(Ok(Family { place: Place::child(run, key), state, standing, updated_at, due_at }));
+    }
+    Ok(Err(Leaf {
+        place: Place::child(run, row.get(8)?),
+        key,
+        kind: row.get(2)?,
+        kind_name: rows::text(row, 3)?.ok_or(rusqlite::Error::InvalidQuery)?,
+        state,
+        updated_at,
+        due_at,
+        attempt: row.get(18)?,
+        retry_count: row.get(19)?,
+        max_retries: rows::readable_max_retries(row, 20)?.get(),
+        last_error: row.get::<_, Option<String>>(21)?.map(ErrorText::from),
+        lease_until: rows::readable_due_at(row, 22)?,
+        holder: row.get::<_, Option<[u8; 16]>>(23)?.map(u128::from_be_bytes).map(EngineId::from_u128),
+        alone: rows::lost(row, 24)? == Some(conductor_model::Lost::RunsAlone),
+    }))
+}
+
+const SELECT_RUN: &str = "SELECT id, state, sealed, fanout, children, open_children, failed_children, \
+    cancelled_children, policy, mark, joining, updated_at FROM conductor_runs WHERE key = ?1";
+
+const SELECT_TASK: &str = "SELECT t.id, coalesce(t.name, p.name || '#' || t.ordinal), t.kind, k.name, t.state, \
+    t.updated_at, t.due_at, t.run, t.parent, t.sealed, t.fanout, t.children, t.open_children, t.failed_children, \
+    t.cancelled_children, t.policy, t.mark, t.joining, t.attempt, t.retry_count, t.max_retries, t.last_error, \
+    t.lease_until, e.id, t.lost \
+    FROM conductor_tasks t JOIN conductor_kinds k ON k.key = t.kind \
+    LEFT JOIN conductor_tasks p ON p.key = t.parent \
+    LEFT JOIN conductor_engines e ON e.key = t.holder WHERE t.key = ?1";
+
+const SELECT_MARK: &str = "SELECT parent, mark FROM conductor_tasks WHERE key = ?1";
+
+const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = 0";
+
+/// How many of a kind an engine holds, as far as its limit.
+const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1 AND kind = ?2 LIMIT ?3)";
+
+/// The newest event of a run with a name that is few.
+const SELECT_LAST_EVENT: &str = "SELECT payload FROM conductor_events INDEXED BY conductor_events_name \
+    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
+
+/// The same of one task, among the last thousand.
+const SELECT_RECENT_EVENT: &str = "SELECT payload FROM (SELECT task, payload FROM conductor_events \
+    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
+    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
+
+// What is open below a parent: each statement looks at a bounded part of an index of what is open.
+const OLDEST_RUNNING: &str = "SELECT min(key) FROM (SELECT key, run, parent, ordinal FROM conductor_tasks \
+    INDEXED BY conductor_tasks_running WHERE state = 1 AND sealed IS NULL LIMIT 1000) \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > 0";
+const OLDEST_DUE: &str = "SELECT min(key) FROM (SELECT key, parent, ordinal FROM conductor_tasks \
+    INDEXED BY conductor_tasks_due_of_run WHERE due_at IS NOT NULL AND run = ?1 LIMIT 300) \
+    WHERE parent = ?2 AND ordinal > 0";
+const OLDEST_READY: &str = "SELECT min(key) FROM (SELECT t.key, t.parent, t.ordinal FROM conductor_kinds k \
+    CROSS JOIN conductor_tasks t INDEXED BY conductor_tasks_ready ON t.kind = k.key AND t.run = ?1 \
+    WHERE t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND coalesce(t.lost, 0) < 2 LIMIT 300) \
+    WHERE parent = ?2 AND ordinal > 0";
+const OLDEST_OF_THE_FIRST: &str = "SELECT min(key) FROM (SELECT key, state, due_at FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > 0 ORDER BY ordinal LIMIT 300) \
+    WHERE state < 2 OR (state = 3 AND due_at IS NOT NULL)";
+const SELECT_FAILED: &str = "SELECT key FROM (SELECT key, parent FROM conductor_tasks \
+    INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NULL AND run = ?1 LIMIT 1000) \
+    WHERE parent = ?2 LIMIT 1";

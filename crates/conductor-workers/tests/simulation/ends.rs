@@ -1,0 +1,114 @@
+//! What a simulation says when nothing more will happen, and of mistakes in how it is set up.
+
+use conductor_model::{RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_store::{Query, SqliteStore, TaskFilter};
+use conductor_workers::testing::{Act, Simulation};
+use conductor_workers::{Blocked, RunError};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn store() -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::open_in_memory().expect("a store"))
+}
+
+fn root_tasks(store: &SqliteStore, run: RunId) -> Vec<TaskId> {
+    let page = store.tasks(run, TaskFilter::default(), None, 100).expect("a page");
+    page.items.into_iter().filter(|task| task.parent.is_none()).map(|task| task.id).collect()
+}
+
+fn blocked(simulation: &mut Simulation, run: RunId) -> Blocked {
+    match simulation.run_until_settled(run).expect_err("it never ends") {
+        RunError::Blocked(blocked) => blocked,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
+    for engines in 1..=3 {
+        let store = store();
+        let mut simulation = Simulation::new(Arc::clone(&store), 1)
+            .engines(engines)
+            .script("hangs", |_| Act::hang())
+            .script("works", |_| Act::succeed().after(Duration::from_mins(10)));
+        let tasks = [("hangs", 0), ("works", 0), ("works", 1)].map(|(kind, hours)| {
+            let due = simulation.now().plus_millis(hours * 3_600_000);
+            TaskDraft::new(kind).due_at(due)
+        });
+        let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
+        let blocked = blocked(&mut simulation, run);
+        let tasks = root_tasks(&store, run);
+        assert_eq!(blocked.hanging, tasks[..1]);
+        assert!(
+            blocked.to_string().ends_with(&format!("hanging without a timeout: {}", tasks[0])),
+            "{blocked}"
+        );
+        // What could be done was done, also what was due hours later.
+        assert_eq!(store.run(run).expect("an answer").expect("the run").tally.succeeded, 2);
+    }
+}
+
+#[test]
+fn tasks_behind_handlers_that_hang_are_not_said_to_lack_a_handler() {
+    let store = store();
+    let mut simulation = Simulation::new(Arc::clone(&store), 1)
+        .workers(2)
+        .script("hangs", |_| Act::hang().after(Duration::ZERO));
+    let tasks = (0..5).map(|n| TaskDraft::new(format!("t {n}")).kind("hangs"));
+    let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
+    let blocked = blocked(&mut simulation, run);
+    assert_eq!((blocked.hanging.len(), blocked.unhandled.len()), (2, 0));
+}
+
+#[test]
+fn a_handler_that_hangs_is_waited_for_when_its_process_will_die() {
+    for seed in 0..10 {
+        let mut simulation = Simulation::new(store(), seed)
+            .script("hangs", |context| if context.attempt() == 1 { Act::hang() } else { Act::succeed() })
+            .script("kills", |context| match context.attempt() {
+                1 => Act::crash().after(Duration::from_mins(10)),
+                _ => Act::succeed(),
+            });
+        let run = simulation.submit(RunDraft::new().tasks(["hangs", "kills"].map(TaskDraft::new)));
+        let run = run.expect("a submission");
+        assert_eq!(simulation.run_until_settled(run).expect("an end").state, State::Succeeded, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_fan_out_that_nobody_goes_on_with_is_what_a_run_waits_for() {
+    let mut simulation = Simulation::new(store(), 1);
+    for draft in [RunDraft::new().open(), RunDraft::new().task(TaskDraft::new("P").open())] {
+        let run = simulation.submit(draft).expect("a submission");
+        let blocked = blocked(&mut simulation, run);
+        assert!(blocked.open && blocked.unhandled.is_empty() && blocked.outside.is_empty(), "{blocked:?}");
+        assert!(blocked.to_string().ends_with("a fan-out is open, for an append or its seal"), "{blocked}");
+    }
+}
+
+#[test]
+fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("damaged.db");
+    let mut simulation = Simulation::new(SqliteStore::open(&path).expect("a store"), 1)
+        .script("work", |_| Act::succeed().after(Duration::from_secs(9)));
+    let task = TaskDraft::new("P").kind("work").input(json!({"fanout": 9}));
+    let run = simulation.submit(RunDraft::new().task(task)).expect("a submission");
+    while simulation.elapsed() < Duration::from_secs(5) {
+        simulation.step().expect("a step");
+    }
+    let damage = rusqlite::Connection::open(&path).expect("the file");
+    damage.execute_batch("DELETE FROM conductor_tasks WHERE key = 1").expect("a deletion");
+    simulation.nudge();
+    let error = simulation.run_until_settled(run).expect_err("it never ends");
+    assert!(matches!(error, RunError::Damaged(damaged) if damaged == run), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "there are two handlers for kind work; choose one")]
+fn two_handlers_for_one_kind_are_refused() {
+    let _ = Simulation::new(store(), 1)
+        .script("work", |_| Act::succeed())
+        .handler("work", |(): (), _: conductor_workers::Context| Ok(()));
+}
