@@ -6,7 +6,8 @@ use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 /// Cancel a leaf, a parent with all below it, or a run.
 ///
 /// A leaf is cancelled at once. A parent or a run is marked: from then on nothing below it is created, started, appended
-/// or sealed, the sweep cancels what is open below it in bounded transactions, and then it ends CANCELLED.
+/// or sealed, the sweep cancels what is open below it in bounded transactions, and then it ends CANCELLED; or SUCCEEDED, if
+/// its join was running and succeeds before the sweep comes to it.
 #[derive(Clone, Debug)]
 pub struct Cancel {
     /// What to cancel.

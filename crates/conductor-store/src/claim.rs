@@ -88,7 +88,8 @@ pub struct Claimed {
     pub turns: Vec<Turn>,
     /// Whether the limits and not the work ended it: another claim may find more.
     pub more: bool,
-    /// How many more were found and FAILED instead: another program made them, their run or their parent unreadable.
+    /// How many more were found and ended instead: FAILED, for another program made them, their run or their parent
+    /// unreadable, or CANCELLED, for something above them is marked.
     pub failed: u32,
 }
 

@@ -1,11 +1,16 @@
-//! Workers commute: let outcomes be a function of (task path, retries), a lost lease being one of them. Then every
-//! interleaving and repetition of steps ends in the same states.
+//! Workers commute: let outcomes be a function of (task path, retries), a lost lease being one of them. Then with the
+//! policies that wait for all, with joins, and without a cancel or a revive, every interleaving and repetition of steps ends
+//! in the same states. In all other cases every schedule settles, and each derived state is a function of mark, policy and
+//! children.
 
-use conductor_model::{AttemptFailure, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_model::{
+    AttemptFailure, Decision, JoinDraft, Joining, Numbers, Policy, RunDraft, RunId, Standing, State, Task,
+    TaskDraft, TaskId, Timestamp,
+};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query, Report, Reports, Rescue,
-    Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Want,
+    Admin, Cancel, CancelError, Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query,
+    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Want,
 };
 use conductor_workers::settle_all;
 use proptest::prelude::*;
@@ -47,10 +52,21 @@ enum Move {
     Rescue {
         limit: u32,
     },
+    Sweep {
+        limit: u32,
+    },
+    /// A person cancels a task, or the run.
+    Cancel {
+        task: Option<usize>,
+    },
+    /// Time passes, which the deadline may not bear.
+    Expire {
+        ms: u64,
+    },
 }
 
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = prop_oneof![
+fn a_move() -> impl Strategy<Value = Move> {
+    prop_oneof![
         2 => (1..6_u32).prop_map(|ids| Move::FanOut { ids }),
         2 => (1..3_u32).prop_map(|limit| Move::Aggregate { limit }),
         2 => (1..3_u32).prop_map(|limit| Move::Retry { limit }),
@@ -59,8 +75,48 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => (1..5_u32).prop_map(|limit| Move::Claim { limit }),
         3 => (0..99_usize, any::<bool>()).prop_map(|(task, twice)| Move::Settle { task, twice }),
         1 => (1..3_u32).prop_map(|limit| Move::Rescue { limit }),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    proptest::collection::vec(a_move(), 0..80)
+}
+
+/// With people and a clock among them.
+fn any_moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        12 => a_move(),
+        2 => (1..3_u32).prop_map(|limit| Move::Sweep { limit }),
+        1 => proptest::option::weighted(0.9, 0..99_usize).prop_map(|task| Move::Cancel { task }),
+        1 => (0..2000_u64).prop_map(|ms| Move::Expire { ms }),
     ];
     proptest::collection::vec(one, 0..80)
+}
+
+/// What a parent or a run is given.
+#[derive(Clone, Copy, Debug)]
+struct Heading {
+    policy: Policy,
+    joins: bool,
+}
+
+fn policy_that_waits_for_all() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::Fail),
+        Just(Policy::Ignore),
+        (0..4_u32).prop_map(Policy::Tolerate),
+        (0..=100_u8).prop_map(|percent| Policy::tolerate_percent(percent).unwrap()),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![1 => policy_that_waits_for_all(), 2 => Just(Policy::FailFast)]
+}
+
+/// One for the run, and one for each of its root tasks.
+fn headings(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Vec<Heading>> {
+    let heading = (policy, any::<bool>()).prop_map(|(policy, joins)| Heading { policy, joins });
+    proptest::collection::vec(heading, 4)
 }
 
 /// An input: a leaf's, or a fan-out of up to three levels.
@@ -121,19 +177,37 @@ struct World {
     source: Source,
     run: RunId,
     salt: u64,
+    /// How far the clock is.
+    passed_ms: u64,
     engines: Vec<Hands>,
 }
 
 impl World {
-    fn new(trees: &[Value], salt: u64) -> Self {
+    fn new(trees: &[Value], headings: &[Heading], deadline_ms: Option<u64>, salt: u64) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
         let task = |(n, tree): (usize, &Value)| {
-            TaskDraft::new(format!("root {n}")).kind("work").max_retries(2).input(tree)
+            let task = TaskDraft::new(format!("root {n}")).kind("work").max_retries(2).input(tree);
+            let Heading { policy, joins } = headings[n + 1];
+            match (tree.is_object(), joins) {
+                (false, _) => task,
+                (true, false) => task.policy(policy),
+                (true, true) => task.policy(policy).join(JoinDraft::new("work").max_retries(2)),
+            }
         };
-        let run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).check().unwrap();
-        let run = store.submit(&Submit::new(run, &source)).unwrap().run;
-        Self { store, source, run, salt, engines: Vec::new() }
+        let mut run = RunDraft::new().tasks(trees.iter().enumerate().map(task)).policy(headings[0].policy);
+        if headings[0].joins {
+            run = run.join(JoinDraft::new("work").max_retries(2));
+        }
+        if let Some(ms) = deadline_ms {
+            run = run.deadline_ms(ms);
+        }
+        let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
+        Self { store, source, run, salt, passed_ms: 0, engines: Vec::new() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.source.now().plus_millis(self.passed_ms)
     }
 
     fn tasks(&self) -> Vec<Task> {
@@ -203,7 +277,7 @@ impl World {
     }
 
     fn make(&mut self, next: Move) {
-        let (scope, now) = (Scope::All, self.source.now());
+        let (scope, now) = (Scope::All, self.now());
         match next {
             Move::FanOut { ids } => {
                 let _ = self.store.fan_out(&FanOut { scope, now, ids: self.source.ids(ids) }).unwrap();
@@ -230,12 +304,60 @@ impl World {
             Move::Claim { limit } => drop(self.claim(limit)),
             Move::Settle { task, twice } => self.settle(task, twice),
             Move::Rescue { limit } => drop(self.rescue(limit)),
+            Move::Sweep { limit } => {
+                let _ = self.store.sweep(&Step { scope, now, limit }).unwrap();
+            }
+            Move::Cancel { task } => {
+                let tasks = self.tasks();
+                let cancel = task.map_or_else(
+                    || Cancel::run(self.run, now),
+                    |task| Cancel::task(tasks[task % tasks.len()].id, now),
+                );
+                let cancelled = self.store.cancel(&cancel);
+                assert!(matches!(cancelled, Ok(_) | Err(CancelError::Ended { .. })), "{cancelled:?}");
+            }
+            Move::Expire { ms } => {
+                self.passed_ms += ms;
+                let step = Step { scope, now: self.now(), limit: 10 };
+                let _ = self.store.expire(&step).unwrap();
+            }
+        }
+    }
+
+    /// Each derived state is what follows from mark, policy, children and join.
+    fn assert_everything_follows(&self) {
+        let tasks = self.tasks();
+        let run = self.store.run(self.run).unwrap().unwrap();
+        let standing = |head: Option<TaskId>, total, policy, mark, joins| {
+            let (join, children): (Vec<&Task>, Vec<&Task>) =
+                tasks.iter().filter(|task| task.parent == head).partition(|task| task.index == 0);
+            let mut numbers = Numbers { total, ..Numbers::default() };
+            for child in children {
+                numbers.count(None, child.subject());
+            }
+            let joining = match join.first() {
+                Some(join) => Joining::Ended(join.state),
+                None if joins => Joining::Awaited,
+                None => Joining::Nothing,
+            };
+            Standing { numbers, policy, mark, joining }
+        };
+        let of_run = standing(None, run.numbers.total, run.policy, run.mark, run.join.is_some());
+        assert_eq!(of_run.decide(), Decision::Settle(run.state), "{of_run:?}");
+        for task in &tasks {
+            assert!(task.subject().is_settled(), "{task:?}");
+            let Some(numbers) = task.numbers else { continue };
+            let standing =
+                standing(Some(task.id), numbers.total, task.policy, task.mark, task.join.is_some());
+            assert_eq!(standing.decide(), Decision::Settle(task.state), "{}: {standing:?}", task.name);
         }
     }
 
     /// Goes on from wherever the schedule stopped, until everything is settled.
     fn finish(mut self) -> End {
+        let step = Step { scope: Scope::All, now: self.now(), limit: 5 };
         loop {
+            while self.store.sweep(&step).unwrap().more {}
             settle_all(&self.store, Scope::All, &self.source).unwrap();
             let mut done = self.engines.len();
             while !self.engines.is_empty() {
@@ -253,6 +375,7 @@ impl World {
             }
         }
         assert_replays(&self.store);
+        self.assert_everything_follows();
         let text = |json: &Option<conductor_model::Json>| json.as_ref().map(ToString::to_string);
         let error = |task: &Task| task.last_error.as_ref().map(ToString::to_string);
         let row = |task: Task| {
@@ -269,18 +392,37 @@ proptest! {
     #[test]
     fn every_interleaving_and_repetition_of_steps_ends_in_the_same_states(
         trees in proptest::collection::vec(tree(), 1..4),
+        headings in headings(policy_that_waits_for_all()),
         salt in any::<u64>(),
         one in moves(),
         other in moves(),
     ) {
-        let straight = World::new(&trees, salt).finish();
+        let straight = World::new(&trees, &headings, None, salt).finish();
         prop_assert!(straight.0.is_terminal(), "everything is settled");
         for schedule in [one, other] {
-            let mut world = World::new(&trees, salt);
+            let mut world = World::new(&trees, &headings, None, salt);
             for next in schedule {
                 world.make(next);
             }
             prop_assert_eq!(&world.finish(), &straight);
         }
+    }
+
+    /// Also where policies fail fast, people cancel, and deadlines pass.
+    #[test]
+    fn every_schedule_settles_and_each_state_follows_from_mark_policy_and_children(
+        trees in proptest::collection::vec(tree(), 1..4),
+        headings in headings(any_policy()),
+        deadline_ms in proptest::option::weighted(0.3, 1..6000_u64),
+        salt in any::<u64>(),
+        schedule in any_moves(),
+    ) {
+        let mut world = World::new(&trees, &headings, deadline_ms, salt);
+        for next in schedule {
+            world.make(next);
+        }
+        // Asserts it.
+        let (state, _) = world.finish();
+        prop_assert!(state.is_terminal(), "everything is settled");
     }
 }

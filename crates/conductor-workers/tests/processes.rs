@@ -4,12 +4,13 @@
 //! This test has a `main` of its own, because it is also the program that is killed. It takes some seconds; with
 //! `CONDUCTOR_LONG=1` in the environment about a minute.
 
-use conductor_model::{Event, EventBody, RunDraft, RunId, State, Task, TaskDraft};
+use conductor_model::{Event, EventBody, JoinDraft, RunDraft, RunId, State, Task, TaskDraft};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    EventFilter, Query, Source, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
+    Admin, Cancel, CancelError, EventFilter, Query, Revivable, Revive, Source, SqliteOptions, SqliteStore,
+    Store, Submit, Synchronous, TaskFilter,
 };
-use conductor_workers::{Context, Engine, Subscription, TaskError};
+use conductor_workers::{Children, Context, Engine, Subscription, TaskError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,24 +23,30 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Anything<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// What the child is told: the file, the run to settle, the lease in milliseconds, and the number of workers.
+/// What the child is told: the file, the run to settle, the lease in milliseconds, and the number of workers; or `submit` and
+/// the file.
 const CHILD: &str = "CONDUCTOR_PROCESSES_TEST_CHILD";
 /// Longer than anything here takes, on however busy a machine.
 const LONG: Duration = Duration::from_mins(1);
 
 type Test = (&'static str, fn() -> Anything<String>);
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 7] = [
     ("engines_may_be_killed_at_any_point", engines_may_be_killed_at_any_point),
     ("an_engine_that_stood_still_past_its_lease_harms_nobody", an_engine_that_stood_still_harms_nobody),
     ("a_task_that_kills_its_process_fails_alone", a_task_that_kills_its_process_fails_alone),
     ("work_goes_on_at_once_after_a_kill", work_goes_on_at_once_after_a_kill),
+    ("joins_cancels_and_revives_bear_engines_that_are_killed", joins_cancels_and_revives_bear_kills),
+    ("a_thousand_submissions_with_one_key_give_one_run", a_thousand_submissions_give_one_run),
     ("a_subscription_misses_nothing_while_writers_are_killed", a_subscription_misses_nothing),
 ];
 
 fn main() -> Anything<ExitCode> {
     if let Ok(told) = std::env::var(CHILD) {
-        return be_an_engine(&told);
+        return match told.strip_prefix("submit\n") {
+            Some(path) => be_a_submitter(Path::new(path)),
+            None => be_an_engine(&told),
+        };
     }
     let asked = Asked::of(std::env::args().skip(1));
     let wanted: Vec<&Test> = TESTS.iter().filter(|(name, _)| asked.matches(name)).collect();
@@ -121,6 +128,7 @@ fn be_an_engine(told: &str) -> Anything<ExitCode> {
         .workers(workers.parse()?)
         .wait_for_others()
         .handler("work", work)
+        .handler("count", count)
         .build()?;
     let ended = engine.run_until_settled(run.parse()?)?;
     println!("settled {}", ended.state);
@@ -142,6 +150,12 @@ fn work(input: Value, context: Context) -> Result<u32, TaskError> {
     Ok(context.attempt())
 }
 
+/// How many of the children succeeded.
+#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it gets")]
+fn count(children: Children<Value>, _: Context) -> Result<usize, TaskError> {
+    children.outputs().try_fold(0, |so_far, output| output.map(|_| so_far + 1))
+}
+
 /// A process with an engine.
 struct Process {
     child: Child,
@@ -150,7 +164,10 @@ struct Process {
 
 impl Process {
     fn start(place: &Place, run: RunId, lease: Duration, workers: u32) -> Anything<Self> {
-        let told = format!("{}\n{run}\n{}\n{workers}", place.path.display(), lease.as_millis());
+        Self::spawn(&format!("{}\n{run}\n{}\n{workers}", place.path.display(), lease.as_millis()))
+    }
+
+    fn spawn(told: &str) -> Anything<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .env(CHILD, told)
             .stdin(Stdio::null())
@@ -503,6 +520,201 @@ fn work_goes_on_at_once_after_a_kill() -> Anything<String> {
         return Err(format!("it took {median:?}, of a lease of 30 s").into());
     }
     Ok(format!("after {median:?}"))
+}
+
+/// Parents of parents, each with a join, below a run with one. A third of the leaves fails at first.
+fn joined_run() -> RunDraft {
+    let join = || JoinDraft::new("count").max_retries(1000);
+    let item = |nth: u64| json!({"takes_us": 1000 + 1000 * (nth % 7), "fails": nth.is_multiple_of(3)});
+    let parent = |nth: u64| {
+        let nested = json!({"fanout": (0..40).map(|leaf| item(nth + leaf)).collect::<Vec<_>>()});
+        let items: Vec<Value> =
+            (0..60).map(|leaf| if leaf % 20 == 7 { nested.clone() } else { item(leaf) }).collect();
+        let task = TaskDraft::new(format!("parent {nth}")).kind("work").input(json!({ "fanout": items }));
+        task.max_retries(1000).join(join())
+    };
+    RunDraft::new().tasks((0..3).map(parent)).join(join())
+}
+
+/// Engines, one of which is killed now and then.
+struct Victims<'p> {
+    place: &'p Place,
+    run: RunId,
+    processes: Vec<Process>,
+    kills: u32,
+}
+
+impl<'p> Victims<'p> {
+    fn start(place: &'p Place, run: RunId) -> Anything<Self> {
+        let mut victims = Self { place, run, processes: Vec::new(), kills: 0 };
+        for _ in 0..3 {
+            victims.processes.push(victims.another()?);
+        }
+        Ok(victims)
+    }
+
+    fn another(&self) -> Anything<Process> {
+        Process::start(self.place, self.run, Duration::from_millis(500), 3)
+    }
+
+    /// One that has ended by itself is replaced as well.
+    fn kill_one(&mut self, chance: &mut Chance) -> Anything<()> {
+        thread::sleep(Duration::from_millis(5 + chance.below(120)));
+        let victim = usize::try_from(chance.below(3))?;
+        self.processes[victim].kill()?;
+        self.processes[victim] = self.another()?;
+        self.kills += 1;
+        Ok(())
+    }
+
+    /// Kills until the run is settled, and waits until all of them have heard of it.
+    fn kill_until_settled(mut self, chance: &mut Chance) -> Anything<u32> {
+        let began = Instant::now();
+        while !self.place.is_settled(self.run)? {
+            if began.elapsed() > LONG {
+                return Err("the run does not come to its end".into());
+            }
+            self.kill_one(chance)?;
+        }
+        for process in &mut self.processes {
+            if !process.ends()? {
+                return Err("a process that was not killed ended badly".into());
+            }
+        }
+        Ok(self.kills)
+    }
+}
+
+fn joins_cancels_and_revives_bear_kills() -> Anything<String> {
+    let mut chance = Chance::new()?;
+    let began = Instant::now();
+    let (mut rounds, mut kills, mut revived) = (0, 0, 0);
+    let enough = if is_long() { Duration::from_secs(20) } else { Duration::from_secs(3) };
+    // A cancel may come too late on a machine that is fast at this moment.
+    while began.elapsed() < enough || (rounds == 0 && began.elapsed() < LONG) {
+        let place = Place::new()?;
+        let run = place.submit(&joined_run())?;
+        let mut victims = Victims::start(&place, run)?;
+        victims.processes[0].says("began")?;
+        victims.kill_one(&mut chance)?;
+        let root = place.store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
+        let now = place.source.now();
+        let cancel = if chance.below(2) == 0 { Cancel::run(run, now) } else { Cancel::task(root.id, now) };
+        match place.store.cancel(&cancel) {
+            Ok(_) | Err(CancelError::Ended { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        kills += victims.kill_until_settled(&mut chance)?;
+        place.check_nothing_is_left(run)?;
+        match place.store.run(run)?.ok_or("the run is gone")?.state {
+            State::Cancelled => {}
+            State::Succeeded => continue,
+            other => return Err(format!("the run is {other}, where nothing fails for good").into()),
+        }
+        let (victims, more) = revive_under_way(&place, run, &mut chance)?;
+        kills += victims.kill_until_settled(&mut chance)?;
+        place.check_all_succeeded(run)?;
+        check_joins(&place, run)?;
+        (rounds, revived) = (rounds + 1, revived + more);
+    }
+    if rounds == 0 {
+        return Err("every cancel came too late".into());
+    }
+    Ok(format!("{rounds} rounds, {kills} kills, {revived} revived"))
+}
+
+/// Revives all of a run in small transactions, while engines work on what is revived already.
+fn revive_under_way<'p>(place: &'p Place, run: RunId, chance: &mut Chance) -> Anything<(Victims<'p>, u32)> {
+    let (mut victims, mut after, mut tasks) = (None, None, 0);
+    loop {
+        let (below, which) = (run.into(), Revivable::FailedAndCancelled);
+        let step = Revive::All { below, which, after, limit: 100, now: place.source.now() };
+        let revived = place.store.revive(&step)?;
+        if revived.skipped > 0 {
+            return Err(format!("nothing speaks against any of them: {revived:?}").into());
+        }
+        tasks += revived.tasks;
+        let victims: &mut Victims<'p> = match &mut victims {
+            Some(victims) => victims,
+            none => none.insert(Victims::start(place, run)?),
+        };
+        victims.kill_one(chance)?;
+        after = revived.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok((victims.ok_or("there is a first step")?, tasks))
+}
+
+/// Each join counted all children.
+fn check_joins(place: &Place, run: RunId) -> Anything<()> {
+    let joins: Vec<Task> = place.leaves(run)?.into_iter().filter(|task| task.index == 0).collect();
+    let mut counted = Vec::new();
+    for join in joins {
+        counted.push(join.output.ok_or("a join without an output")?.to::<u64>()?);
+    }
+    counted.sort_unstable();
+    if counted == [3, 60, 60, 60] { Ok(()) } else { Err(format!("the joins counted {counted:?}").into()) }
+}
+
+/// How many threads of a process submit, and how often each.
+const SUBMITTERS: (u32, u32) = (4, 50);
+
+/// Submits many times with one key; the runs that it was told, and how many of them it made itself.
+fn submit_often(path: &Path) -> Anything<Vec<(RunId, bool)>> {
+    let store = SqliteStore::open_with(path, SqliteOptions::default().synchronous(Synchronous::Normal))?;
+    let source = Source::system();
+    let run = RunDraft::new().idempotency_key("once").task(TaskDraft::new("T")).check()?;
+    let often = || -> Result<Vec<(RunId, bool)>, String> {
+        let submit = || store.submit(&Submit::new(run.clone(), &source));
+        let told = (0..SUBMITTERS.1).map(|_| submit().map(|told| (told.run, told.created)));
+        told.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    };
+    let told: Vec<Result<_, String>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..SUBMITTERS.0).map(|_| scope.spawn(often)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".into())))
+            .collect()
+    });
+    let told: Vec<Vec<_>> = told.into_iter().collect::<Result<_, _>>()?;
+    Ok(told.concat())
+}
+
+fn be_a_submitter(path: &Path) -> Anything<ExitCode> {
+    for (run, created) in submit_often(path)? {
+        println!("told {run} {created}");
+    }
+    println!("done");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn a_thousand_submissions_give_one_run() -> Anything<String> {
+    let place = Place::new()?;
+    let told = format!("submit\n{}", place.path.display());
+    let mut processes = (0..4).map(|_| Process::spawn(&told)).collect::<Anything<Vec<_>>>()?;
+    let mut answers: Vec<(String, bool)> =
+        submit_often(&place.path)?.into_iter().map(|(run, created)| (run.to_string(), created)).collect();
+    for process in &mut processes {
+        loop {
+            let line = process.said.recv_timeout(LONG)?;
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["told", run, created] => answers.push((run.into(), created == "true")),
+                _ => break,
+            }
+        }
+        if !process.ends()? {
+            return Err("a process ended badly".into());
+        }
+    }
+    let created = answers.iter().filter(|(_, created)| *created).count();
+    let runs = place.store.runs(None, 10)?.items;
+    if answers.len() != 1000 || created != 1 || runs.len() != 1 {
+        return Err(format!("{} answers, {created} created, {} runs", answers.len(), runs.len()).into());
+    }
+    let is_it = |(run, _): &(String, bool)| *run == runs[0].id.to_string();
+    if answers.iter().all(is_it) { Ok("1000 answers".into()) } else { Err("another run was told".into()) }
 }
 
 fn a_subscription_misses_nothing() -> Anything<String> {

@@ -26,7 +26,7 @@ impl Reference {
         let mut ready = Ready::default();
         for (number, task) in self.tasks.iter().enumerate() {
             let is_ready = task.state == State::Pending && task.due_at.is_none() && task.plan.is_none();
-            if is_ready && task.kind == kind && task.run == run {
+            if is_ready && !self.is_doomed(number) && task.kind == kind && task.run == run {
                 let alone = task.lost == Some(Lost::RunsAlone);
                 if alone { &mut ready.alone } else { &mut ready.tasks }.push(number);
             }
@@ -90,6 +90,7 @@ impl Reference {
     /// When time alone next gives a step something to do.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let times = self.tasks.iter().flat_map(|task| [task.due_at, task.lease.map(|lease| lease.until)]);
-        times.flatten().min()
+        let runs = self.runs.iter().filter(|run| !run.state.is_terminal() && run.heading.mark.is_none());
+        times.flatten().chain(runs.filter_map(|run| run.deadline)).min()
     }
 }

@@ -1,11 +1,17 @@
-//! A plain in-memory store: no counters, no indexes, everything computed from scratch each time. It says what the
-//! real ones should say.
+//! A plain in-memory store: no counters, no cursors, no indexes, everything computed from scratch each time. It says what
+//! the real ones should say.
 
 mod claims;
+mod heads;
+mod marks;
+mod revive;
 
 pub(crate) use claims::Lease;
+pub(crate) use heads::{Head, Heading};
+pub(crate) use marks::{Cancelling, Seen};
+pub(crate) use revive::{Refusing, Reviving};
 
-use conductor_model::{Lost, NewRun, State, Timestamp};
+use conductor_model::{Lost, NewRun, NewTask, State, Timestamp};
 use conductor_store::{AppendError, Outcome, Refused, Reported, SealError};
 
 /// What a parent of the reference was told.
@@ -34,11 +40,17 @@ pub(crate) struct RefTask {
     pub(crate) plan: Option<Plan>,
     pub(crate) lease: Option<Lease>,
     pub(crate) lost: Option<Lost>,
+    /// What it is as a head of those below it; means nothing on a leaf.
+    pub(crate) heading: Heading,
 }
 
 impl RefTask {
     pub(crate) fn is_settled(&self) -> bool {
         self.state.is_terminal() && !(self.state == State::Failed && self.due_at.is_some())
+    }
+
+    pub(crate) fn is_join(&self) -> bool {
+        self.index == 0
     }
 }
 
@@ -47,6 +59,8 @@ pub(crate) struct RefRun {
     pub(crate) state: State,
     /// `None` while open.
     pub(crate) total: Option<u32>,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) heading: Heading,
 }
 
 /// Runs and tasks in the order of their creation.
@@ -67,6 +81,8 @@ pub(crate) enum Verdict {
     Parent,
     /// A claim holds it.
     Held,
+    /// Something above it is marked: it is not to be started.
+    Doomed,
     /// The state machine does not allow it.
     Illegal,
 }
@@ -79,6 +95,7 @@ impl From<&Reported> for Verdict {
             Reported::Stale { attempt } => Self::Stale(*attempt),
             Reported::Refused(Refused::Parent(_)) => Self::Parent,
             Reported::Refused(Refused::Held(_)) => Self::Held,
+            Reported::Refused(Refused::Cancelled(_)) => Self::Doomed,
             Reported::Refused(Refused::Illegal { .. }) => Self::Illegal,
             Reported::Refused(refused) => panic!("no program asks for this: {refused}"),
         }
@@ -94,6 +111,8 @@ pub(crate) enum Refusal {
     NotAParent,
     Sealed,
     Ended,
+    /// It, or something above it, is marked.
+    Doomed,
     /// With the number that it was sealed with.
     SealedOtherwise(u32),
     /// With how many there are.
@@ -108,6 +127,7 @@ impl From<AppendError> for Refusal {
             AppendError::NotAParent(_) => Self::NotAParent,
             AppendError::Sealed(_) => Self::Sealed,
             AppendError::Ended(_) => Self::Ended,
+            AppendError::Cancelled(_) => Self::Doomed,
             other => panic!("no program asks for this: {other:?}"),
         }
     }
@@ -120,6 +140,7 @@ impl From<SealError> for Refusal {
             SealError::SealedOtherwise { sealed, .. } => Self::SealedOtherwise(sealed),
             SealError::WrongCount { exist, .. } => Self::WrongCount(exist),
             SealError::Ended(_) => Self::Ended,
+            SealError::Cancelled(_) => Self::Doomed,
             other => panic!("no program asks for this: {other:?}"),
         }
     }
@@ -134,8 +155,13 @@ pub(crate) struct Fanned {
 }
 
 impl Reference {
-    pub(crate) fn submit(&mut self, run: &NewRun, plans: Vec<Option<Plan>>) {
-        self.runs.push(RefRun { state: State::Pending, total: None });
+    pub(crate) fn submit(&mut self, run: &NewRun, plans: Vec<Option<Plan>>, now: Timestamp) {
+        self.runs.push(RefRun {
+            state: State::Pending,
+            total: None,
+            deadline: run.deadline_ms().map(|ms| now.plus_millis(ms)),
+            heading: Heading::new(run.policy(), run.join()),
+        });
         let number = self.runs.len() - 1;
         self.add_roots(number, run.tasks(), plans);
         if !run.is_open() {
@@ -143,12 +169,7 @@ impl Reference {
         }
     }
 
-    pub(crate) fn add_roots(
-        &mut self,
-        run: usize,
-        tasks: &[conductor_model::NewTask],
-        plans: Vec<Option<Plan>>,
-    ) {
+    pub(crate) fn add_roots(&mut self, run: usize, tasks: &[NewTask], plans: Vec<Option<Plan>>) {
         for (task, plan) in tasks.iter().zip(plans) {
             let index = u32::try_from(self.roots(run).count()).unwrap() + 1;
             self.tasks.push(RefTask {
@@ -167,16 +188,17 @@ impl Reference {
                 plan,
                 lease: None,
                 lost: None,
+                heading: Heading::new(task.policy(), task.join()),
             });
         }
     }
 
     pub(crate) fn roots(&self, run: usize) -> impl Iterator<Item = &RefTask> {
-        self.tasks.iter().filter(move |task| task.run == run && task.parent.is_none())
+        self.tasks.iter().filter(move |task| task.run == run && task.parent.is_none() && !task.is_join())
     }
 
     pub(crate) fn children(&self, parent: usize) -> impl Iterator<Item = &RefTask> {
-        self.tasks.iter().filter(move |task| task.parent == Some(parent))
+        self.tasks.iter().filter(move |task| task.parent == Some(parent) && !task.is_join())
     }
 
     fn start(&mut self, task: usize) {
@@ -197,7 +219,18 @@ impl Reference {
         let index = u32::try_from(self.children(parent).count()).unwrap() + 1;
         let plan = nested.map(|total| Plan::Sealed { total, nested: Vec::new() });
         let (name, state, due_at, attempt) = (format!("{}#{index}", of.name), State::Pending, None, 0);
-        self.tasks.push(RefTask { parent: Some(parent), index, name, state, due_at, attempt, plan, ..of });
+        let heading = Heading::default();
+        self.tasks.push(RefTask {
+            parent: Some(parent),
+            index,
+            name,
+            state,
+            due_at,
+            attempt,
+            plan,
+            heading,
+            ..of
+        });
     }
 
     /// The parents that children are missing of.
@@ -212,10 +245,15 @@ impl Reference {
     /// One step with so many ids; one without any does nothing and asks for nothing.
     pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> Fanned {
         let before = self.tasks.len();
-        let mut parents = 0;
+        let (mut parents, mut met_doomed) = (0, false);
         for parent in self.wanting(only) {
             if budget == 0 {
                 break;
+            }
+            if self.is_doomed(parent) {
+                self.mark_above(parent);
+                met_doomed = true;
+                continue;
             }
             parents += 1;
             if self.tasks[parent].state == State::Pending {
@@ -229,13 +267,14 @@ impl Reference {
             }
         }
         let children = u32::try_from(self.tasks.len() - before).unwrap();
-        Fanned { parents, children, more: children > 0 && !self.wanting(only).is_empty() }
+        Fanned { parents, children, more: met_doomed || children > 0 && !self.wanting(only).is_empty() }
     }
 
     fn wants_children(&self, task: usize) -> bool {
         let parent = &self.tasks[task];
         let Some(Plan::Sealed { total, .. }) = parent.plan else { return false };
-        parent.due_at.is_none() && !parent.state.is_terminal() && self.children(task).count() < total as usize
+        let may = parent.due_at.is_none() && !parent.state.is_terminal() && parent.heading.mark.is_none();
+        may && self.children(task).count() < total as usize
     }
 
     /// How many were appended.
@@ -247,6 +286,10 @@ impl Reference {
             None => return Err(Refusal::NotAParent),
             Some(plan) => new_of(exist, first_index, given, *plan != Plan::Open, task.state)?,
         };
+        if new > 0 && self.is_marked_or_doomed(Head::Parent(parent)) {
+            return Err(Refusal::Doomed);
+        }
+        let task = &self.tasks[parent];
         if new > 0 && task.state == State::Pending {
             self.start(parent);
         }
@@ -257,25 +300,28 @@ impl Reference {
     /// How many root tasks an append adds.
     pub(crate) fn append_roots(&self, run: usize, first_index: u32, given: u32) -> Result<u32, Refusal> {
         let exist = u32::try_from(self.roots(run).count()).unwrap();
-        let RefRun { state, total } = self.runs[run];
+        let RefRun { state, total, heading, .. } = &self.runs[run];
         if first_index == 0 {
-            Err(Refusal::IndexZero)
-        } else {
-            new_of(exist, first_index, given, total.is_some(), state)
+            return Err(Refusal::IndexZero);
         }
+        let new = new_of(exist, first_index, given, total.is_some(), *state)?;
+        if new > 0 && heading.mark.is_some() { Err(Refusal::Doomed) } else { Ok(new) }
     }
 
     /// Seals a parent, or finds it sealed with this number.
     pub(crate) fn seal(&mut self, parent: usize, given: u32) -> Result<(), Refusal> {
         let exist = u32::try_from(self.children(parent).count()).unwrap();
-        let task = &mut self.tasks[parent];
+        let task = &self.tasks[parent];
         let total = match task.plan {
             None => return Err(Refusal::NotAParent),
             Some(Plan::Sealed { total, .. }) => Some(total),
             Some(Plan::Open) => None,
         };
         if may_seal(total, task.state, exist, given)? {
-            task.plan = Some(Plan::Sealed { total: given, nested: Vec::new() });
+            if self.is_marked_or_doomed(Head::Parent(parent)) {
+                return Err(Refusal::Doomed);
+            }
+            self.tasks[parent].plan = Some(Plan::Sealed { total: given, nested: Vec::new() });
         }
         Ok(())
     }
@@ -285,6 +331,9 @@ impl Reference {
         let exist = u32::try_from(self.roots(run).count()).unwrap();
         let run = &mut self.runs[run];
         if may_seal(run.total, run.state, exist, given)? {
+            if run.heading.mark.is_some() {
+                return Err(Refusal::Doomed);
+            }
             run.total = Some(given);
         }
         Ok(())
@@ -321,6 +370,9 @@ impl Reference {
         if same {
             return Verdict::Unchanged;
         }
+        if *outcome == Outcome::Started && self.is_doomed(task) {
+            return Verdict::Doomed;
+        }
         let waits = row.state == State::Failed && row.due_at.is_some();
         let legal = matches!(row.state, State::Pending)
             || (row.state == State::Running && *outcome != Outcome::Started)
@@ -335,8 +387,8 @@ impl Reference {
         Verdict::Applied
     }
 
-    fn end(&mut self, task: usize, outcome: &Outcome, now: Timestamp) {
-        let task = &mut self.tasks[task];
+    fn end(&mut self, number: usize, outcome: &Outcome, now: Timestamp) {
+        let task = &mut self.tasks[number];
         if *outcome != Outcome::Started {
             (task.lease, task.lost) = (None, None);
         }
@@ -357,6 +409,7 @@ impl Reference {
                 task.due_at = None;
             }
         }
+        self.ended(number);
     }
 
     pub(crate) fn retry(&mut self, only: Option<usize>, now: Timestamp) -> u32 {
@@ -382,50 +435,6 @@ impl Reference {
         }
         promoted
     }
-
-    /// Decides whatever can be decided, to the end: how many parents and how many runs.
-    pub(crate) fn aggregate(&mut self, only: Option<usize>) -> (u32, u32) {
-        let (mut parents, mut runs) = (0, 0);
-        loop {
-            let decided = (0..self.tasks.len())
-                .filter(|task| only.is_none_or(|run| run == self.tasks[*task].run))
-                .find_map(|task| self.decide(task).map(|state| (task, state)));
-            let Some((task, state)) = decided else { break };
-            if self.tasks[task].state == State::Pending && state != State::Cancelled {
-                self.start(task);
-            }
-            let count = |wanted| self.children(task).filter(|child| child.state == wanted).count();
-            let output = serde_json::json!({
-                "succeeded": count(State::Succeeded),
-                "failed": count(State::Failed),
-                "cancelled": count(State::Cancelled),
-            });
-            self.tasks[task].output = Some(output.to_string());
-            self.tasks[task].state = state;
-            parents += 1;
-        }
-        for run in (0..self.runs.len()).filter(|run| only.is_none_or(|only| only == *run)) {
-            let roots: Vec<&RefTask> = self.roots(run).collect();
-            if !self.runs[run].state.is_terminal()
-                && self.runs[run].total == u32::try_from(roots.len()).ok()
-                && let Some(state) = outcome_of(&roots)
-            {
-                self.runs[run].state = state;
-                runs += 1;
-            }
-        }
-        (parents, runs)
-    }
-
-    fn decide(&self, task: usize) -> Option<State> {
-        let parent = &self.tasks[task];
-        let Some(Plan::Sealed { total, .. }) = parent.plan else { return None };
-        let children: Vec<&RefTask> = self.children(task).collect();
-        if parent.state.is_terminal() || children.len() != total as usize {
-            return None;
-        }
-        outcome_of(&children)
-    }
 }
 
 /// How many of the given children are new.
@@ -447,15 +456,5 @@ fn may_seal(total: Option<u32>, state: State, exist: u32, given: u32) -> Result<
         None if state.is_terminal() => Err(Refusal::Ended),
         None if exist != given => Err(Refusal::WrongCount(exist)),
         None => Ok(true),
-    }
-}
-
-fn outcome_of(children: &[&RefTask]) -> Option<State> {
-    let any = |state| children.iter().any(|child| child.state == state);
-    match () {
-        () if !children.iter().all(|child| child.is_settled()) => None,
-        () if any(State::Failed) => Some(State::Failed),
-        () if any(State::Cancelled) => Some(State::Cancelled),
-        () => Some(State::Succeeded),
     }
 }

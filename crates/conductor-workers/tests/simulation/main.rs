@@ -6,39 +6,59 @@
 mod ends;
 mod witness;
 
-use conductor_model::{Backoff, Jitter, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_model::{Backoff, Jitter, JoinDraft, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::conformance::assert_replays;
-use conductor_store::{EventFilter, Fault, Query, SqliteStore, TaskFilter};
+use conductor_store::{
+    Admin, Cancel, CancelError, EventFilter, Fault, Query, Revivable, Revive, ReviveError, SqliteStore,
+    TaskFilter,
+};
 use conductor_workers::testing::{Act, Simulation};
 use conductor_workers::{Context, TaskError};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
+use std::sync::Mutex;
 use std::time::Duration;
-use witness::Witness;
+use witness::{Met, Witness};
 
 /// How many seeds the test command tries.
 const SEEDS: u64 = 2000;
 /// How many steps are disturbed in each.
 const DISTURBED_STEPS: u32 = 250;
 /// More than any of these programs needs.
-const MOST_STEPS: u32 = 20_000;
+const MOST_STEPS: u32 = 60_000;
 const KINDS: [&str; 3] = ["short", "long", "wild"];
+/// What joins are of besides.
+const JOINS: &str = "join";
 const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
 #[test]
 fn everything_settles_whatever_happens_in_between() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
     if let Some(seed) = number("CONDUCTOR_SEED") {
-        return try_seed(seed);
+        println!("{:#?}", try_seed(seed));
+        return;
     }
     let seeds = number("CONDUCTOR_SEEDS").unwrap_or(SEEDS);
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let met = Mutex::new(Met::default());
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            scope.spawn(move || (0..seeds).filter(|seed| seed % threads == thread).for_each(try_or_tell));
+            let met = &met;
+            let mine = (0..seeds).filter(move |seed| seed % threads == thread);
+            scope.spawn(move || {
+                for seed in mine {
+                    let more = try_or_tell(seed);
+                    *met.lock().expect("nobody failed") += more;
+                }
+            });
         }
     });
+    let met = met.into_inner().expect("nobody failed");
+    println!("{met:#?}");
+    if seeds >= SEEDS {
+        met.assert_interesting();
+    }
 }
 
 #[test]
@@ -146,18 +166,20 @@ fn a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it() {
 }
 
 /// Tries a seed; if it fails, the last line says how to try it again.
-fn try_or_tell(seed: u64) {
+fn try_or_tell(seed: u64) -> Met {
     let tried = std::panic::catch_unwind(|| try_seed(seed));
-    if let Err(panic) = tried {
+    tried.unwrap_or_else(|panic| {
         eprintln!(
             "seed {seed} failed; again: CONDUCTOR_SEED={seed} cargo test -p conductor-workers --test simulation"
         );
         std::panic::resume_unwind(panic);
-    }
+    })
 }
 
-fn try_seed(seed: u64) {
-    Program::new(seed).run();
+fn try_seed(seed: u64) -> Met {
+    let mut program = Program::new(seed);
+    program.run();
+    program.witness.met()
 }
 
 /// All events of a seed, as texts.
@@ -183,7 +205,7 @@ impl Program {
             .engines(random.random_range(1..=3))
             .workers(random.random_range(1..=4))
             .ahead([0, 0, 3][random.random_range(0..3)]);
-        for kind in KINDS {
+        for kind in KINDS.into_iter().chain([JOINS]) {
             simulation = simulation.script(kind, move |context| act(seed, context));
         }
         if random.random_bool(0.3) {
@@ -219,7 +241,17 @@ impl Program {
 
     fn submit(&mut self) {
         let tasks = self.random.random_range(1..=4);
-        let run = RunDraft::new().tasks((0..tasks).map(|_| self.task()).collect::<Vec<_>>());
+        let mut run = RunDraft::new().tasks((0..tasks).map(|_| self.task()).collect::<Vec<_>>());
+        let random = &mut self.random;
+        if random.random_bool(0.5) {
+            run = run.policy(policy(random));
+        }
+        if let Some(join) = join(random) {
+            run = run.join(join);
+        }
+        if random.random_bool(0.2) {
+            run = run.deadline_ms(random.random_range(1..120_000));
+        }
         self.runs.push(self.simulation.submit(run).expect("a submission"));
     }
 
@@ -232,17 +264,19 @@ impl Program {
             task = task.backoff(backoff.with_jitter(0.5).expect("jitter"));
         }
         if random.random_bool(0.4) {
-            task = task.timeout_ms(random.random_range(1..30_000));
+            task = task.timeout_ms(random.random_range(20..30_000));
         }
         if random.random_bool(0.2) {
             task = task.due_at(self.simulation.now().plus_millis(random.random_range(0..60_000)));
         }
         task = task.priority(random.random_range(-1..=1));
-        match random.random_range(0..4) {
+        let task = match random.random_range(0..4) {
             0 => task.input(json!({"fanout": random.random_range(1..=6)})),
             1 => task.input(json!({"fanout": items(random, 2)})),
-            _ => task,
-        }
+            _ => return task,
+        };
+        let task = if random.random_bool(0.5) { task.policy(policy(random)) } else { task };
+        if let Some(join) = join(random) { task.join(join) } else { task }
     }
 
     fn disturb(&mut self) {
@@ -263,14 +297,78 @@ impl Program {
                 self.simulation.set_clock_wrong_by(0);
                 self.submit();
             }
+            10..12 => self.cancel(),
+            12..16 => self.revive(),
             _ => {}
         }
+    }
+
+    /// A person cancels something: most often a task, sometimes a run.
+    fn cancel(&mut self) {
+        let run = self.any_run();
+        let tasks = self.tasks(run);
+        let now = self.simulation.now();
+        let cancel = match self.random.random_range(0..5) {
+            0 => Cancel::run(run, now),
+            _ => Cancel::task(tasks[self.random.random_range(0..tasks.len())].id, now),
+        };
+        match self.witness.cancel(&cancel) {
+            Ok(_) | Err(CancelError::Ended { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        self.witness.look();
+        self.simulation.nudge();
+    }
+
+    /// A person revives something: a leaf that ended badly, or many.
+    fn revive(&mut self) {
+        let run = self.any_run();
+        let mut tasks = self.tasks(run);
+        tasks.retain(|task| matches!(task.state, State::Failed | State::Cancelled));
+        if tasks.is_empty() {
+            return;
+        }
+        let (task, now) = (tasks[self.random.random_range(0..tasks.len())].clone(), self.simulation.now());
+        let which = [Revivable::Failed, Revivable::FailedAndCancelled][self.random.random_range(0..2)];
+        let mut request = match self.random.random_range(0..4) {
+            0 => Revive::run(run, which, now),
+            _ if task.numbers.is_some() => Revive::below(task.id, which, now),
+            _ => Revive::leaf(task.id, now),
+        };
+        loop {
+            if let Revive::All { limit, .. } = &mut request {
+                *limit = self.random.random_range(1..5);
+            }
+            let revived = self.witness.revive(&request);
+            self.witness.look();
+            match revived {
+                Ok(revived) if revived.next.is_some() => {
+                    request = revived.next.map_or(request, |next| request.after(next));
+                }
+                Err(ReviveError::Unknown(_) | ReviveError::Fault(_)) => panic!("{revived:?}"),
+                // It is done, or something speaks against it: what is above it, or a retry that is due.
+                Ok(_) | Err(_) => break,
+            }
+            // Engines do not wait until a person is done.
+            if self.random.random_bool(0.5) {
+                self.step();
+            }
+        }
+        self.simulation.nudge();
+    }
+
+    fn any_run(&mut self) -> RunId {
+        self.runs[self.random.random_range(0..self.runs.len())]
+    }
+
+    fn tasks(&self, run: RunId) -> Vec<Task> {
+        self.witness.tasks(run, TaskFilter::default(), None, 1000).expect("tasks").items
     }
 
     fn check(&self) {
         for run in &self.runs {
             let found = self.witness.run(*run).expect("an answer").expect("the run");
-            let tasks = self.witness.tasks(*run, TaskFilter::default(), None, 1000).expect("tasks").items;
+            let tasks = self.tasks(*run);
             let open: Vec<_> = tasks.iter().filter(|task| !task.subject().is_settled()).collect();
             assert!(found.state.is_terminal(), "run {run} is {}: {open:#?}", found.state);
             assert!(open.is_empty(), "{open:#?}");
@@ -287,6 +385,21 @@ impl Program {
         let tasks = self.witness.tasks(run, filter, None, 1000).expect("tasks").items;
         tasks.iter().filter(|task| task.numbers.is_none()).count()
     }
+}
+
+fn policy(random: &mut StdRng) -> Policy {
+    match random.random_range(0..6) {
+        0 => Policy::Fail,
+        1 => Policy::Tolerate(random.random_range(0..3)),
+        2 => Policy::tolerate_percent(random.random_range(0..=100)).expect("a share"),
+        3 => Policy::Ignore,
+        _ => Policy::FailFast,
+    }
+}
+
+fn join(random: &mut StdRng) -> Option<JoinDraft> {
+    let kind = if random.random_bool(0.7) { JOINS } else { KINDS[random.random_range(0..KINDS.len())] };
+    random.random_bool(0.5).then(|| JoinDraft::new(kind).max_retries(random.random_range(0..=4)))
 }
 
 /// Items of a fan-out, some of which fan out themselves.

@@ -1,11 +1,11 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    Event, EventBody, Explanation, FailureReason, Json, Kind, Replay, Run, RunId, State, Tally, Task, TaskId,
-    TaskProgress, Timestamp,
+    Decision, Event, EventBody, Explanation, FailureReason, Json, Kind, Mark, Replay, ReplayedTask, Run,
+    RunId, State, Tally, Task, TaskId, TaskProgress, Timestamp,
 };
 use conductor_store::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +29,57 @@ struct Known {
     claims: HashMap<TaskId, u32>,
     /// Successes that the store acknowledged.
     acknowledged: HashMap<TaskId, Option<Json>>,
+    /// The heads whose join has begun since they last reopened.
+    joined: HashSet<Head>,
+    met: Met,
+}
+
+/// A parent, or a run.
+type Head = (RunId, Option<TaskId>);
+
+/// How often something that matters came up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Met {
+    /// A join began.
+    pub(crate) joins: u32,
+    /// It was run again in a later life of its head.
+    pub(crate) joins_again: u32,
+    /// A claim was taken away because its task was cancelled.
+    pub(crate) claims_cancelled: u32,
+    /// An ending came too late for that.
+    pub(crate) stale: u32,
+    pub(crate) failed_fast: u32,
+    pub(crate) deadlines: u32,
+    pub(crate) cancels: u32,
+    /// A leaf was revived.
+    pub(crate) revived: u32,
+    /// A head reopened.
+    pub(crate) reopened: u32,
+}
+
+impl Met {
+    /// Thousands of seeds come across all of it.
+    pub(crate) fn assert_interesting(self) {
+        let Self { joins, joins_again, claims_cancelled, stale, failed_fast, .. } = self;
+        let Self { deadlines, cancels, revived, reopened, .. } = self;
+        let all =
+            [joins, joins_again, claims_cancelled, stale, failed_fast, deadlines, cancels, revived, reopened];
+        assert!(all.iter().all(|times| *times > 20), "{self:#?}");
+    }
+}
+
+impl std::ops::AddAssign for Met {
+    fn add_assign(&mut self, other: Self) {
+        self.joins += other.joins;
+        self.joins_again += other.joins_again;
+        self.claims_cancelled += other.claims_cancelled;
+        self.stale += other.stale;
+        self.failed_fast += other.failed_fast;
+        self.deadlines += other.deadlines;
+        self.cancels += other.cancels;
+        self.revived += other.revived;
+        self.reopened += other.reopened;
+    }
 }
 
 impl Witness {
@@ -52,6 +103,7 @@ impl Witness {
         loop {
             let page = self.store.events(EventFilter::default(), known.seq, 1000).expect("a page of events");
             for event in &page.items {
+                known.watch(event);
                 known.replay.apply(event).expect("no transition happens twice");
                 known.seq = event.seq;
                 known.take_in(event);
@@ -60,6 +112,7 @@ impl Witness {
                 break;
             }
         }
+        known.forget_cancelled_claims();
         for task in known.acknowledged.keys() {
             let state = known.replay.tasks[task].state;
             assert_eq!(state, State::Succeeded, "an acknowledged result of {task} is not lost");
@@ -78,6 +131,10 @@ impl Witness {
         self.known().acknowledged.len()
     }
 
+    pub(crate) fn met(&self) -> Met {
+        self.known().met
+    }
+
     /// A claim ends: only the one that holds may do so.
     fn ended(&self, fence: Fence, fenced: Fenced) -> bool {
         let mut known = self.known();
@@ -89,6 +146,8 @@ impl Witness {
         );
         if holds {
             known.claims.remove(&fence.task);
+        } else {
+            known.met.stale += 1;
         }
         holds
     }
@@ -112,6 +171,79 @@ impl Known {
         {
             assert!(self.claims.remove(&task).is_some(), "a lease that ended was a claim of {task}");
         }
+    }
+
+    /// Whether this event may follow on all that came before.
+    fn watch(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::TaskCreated { index: 0, parent, .. } => self.join_begins((event.run, *parent)),
+            EventBody::TaskRevived => {
+                self.met.revived += 1;
+                let task = event.task.map(|task| self.replay.tasks[&task]).expect("a task is revived");
+                if task.is_join() {
+                    self.join_begins((task.run, task.parent));
+                }
+            }
+            EventBody::RunReopened | EventBody::TaskReopened => {
+                self.met.reopened += 1;
+                self.met.joins_again += u32::from(self.joined.remove(&(event.run, event.task)));
+            }
+            EventBody::TaskStarted => {
+                let task = event.task.map(|task| self.replay.tasks[&task]).expect("a task starts");
+                assert!(!self.is_marked((task.run, task.parent)), "nothing starts below a mark: {event:?}");
+            }
+            EventBody::TaskFannedOut { .. } => {
+                assert!(
+                    !self.is_marked((event.run, event.task)),
+                    "nothing is created below a mark: {event:?}"
+                );
+            }
+            EventBody::TaskMarked { by, .. } | EventBody::RunCancelled { by, .. } => {
+                self.met.failed_fast += u32::from(*by == Mark::FailFast);
+                self.met.deadlines += u32::from(*by == Mark::Deadline);
+                self.met.cancels += u32::from(*by == Mark::Cancelled);
+            }
+            _ => {}
+        }
+    }
+
+    /// A join fires once in each life of its head, after all children are settled and never before.
+    fn join_begins(&mut self, head: Head) {
+        self.met.joins += 1;
+        assert!(self.joined.insert(head), "the join of {head:?} begins once");
+        assert!(!self.is_marked(head), "no join begins below a mark: {head:?}");
+        let (run, parent) = head;
+        let of_parent = parent.and_then(|parent| self.replay.tasks[&parent].standing);
+        let standing = of_parent.unwrap_or_else(|| self.replay.runs[&run].standing);
+        assert_eq!(standing.decide(), Decision::Join, "the join of {head:?} begins when its time has come");
+        let is_open = |(_, task): (&TaskId, &ReplayedTask)| {
+            let is_settled = task.state.is_terminal() && !task.retry_due;
+            (task.run, task.parent) == head && !task.is_join() && !is_settled
+        };
+        assert!(!self.replay.tasks.iter().any(is_open), "the children of {head:?} are settled");
+    }
+
+    /// Whether this head, or anything above it, is marked.
+    fn is_marked(&self, (run, mut parent): Head) -> bool {
+        while let Some(task) = parent {
+            let task = &self.replay.tasks[&task];
+            if task.standing.is_some_and(|standing| standing.mark.is_some()) {
+                return true;
+            }
+            parent = task.parent;
+        }
+        self.replay.runs[&run].standing.mark.is_some()
+    }
+
+    /// Whoever held what was cancelled holds it no longer, and hears so when it renews or settles.
+    fn forget_cancelled_claims(&mut self) {
+        let before = self.claims.len();
+        let tasks = &self.replay.tasks;
+        self.claims.retain(|task, attempt| {
+            let task = &tasks[task];
+            task.state == State::Running && task.attempt == *attempt
+        });
+        self.met.claims_cancelled += u32::try_from(before - self.claims.len()).unwrap_or(u32::MAX);
     }
 }
 
@@ -140,6 +272,7 @@ impl Store for Witness {
     }
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+        self.look();
         let before = self.known().claims.len();
         let rescued = self.store.rescue(request)?;
         self.look();
@@ -152,12 +285,14 @@ impl Store for Witness {
     }
 
     fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+        self.look();
         let claimed = self.store.claim(request)?;
         self.claimed(&claimed);
         Ok(claimed)
     }
 
     fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+        self.look();
         let answers = self.store.renew(request)?;
         for (fence, fenced) in request.fences.iter().zip(&answers) {
             let holds = self.known().claims.get(&fence.task) == Some(&fence.attempt);
@@ -172,6 +307,7 @@ impl Store for Witness {
         if nth.is_multiple_of(self.busy_every.load(Ordering::Relaxed)) {
             return Err(Fault::Busy("somebody else writes".into()));
         }
+        self.look();
         let settled = self.store.settle(request)?;
         for ((fence, ending), fenced) in request.endings.iter().zip(&settled.endings) {
             if self.ended(*fence, *fenced)
@@ -186,6 +322,7 @@ impl Store for Witness {
     }
 
     fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+        self.look();
         let answers = self.store.release(request)?;
         for (fence, fenced) in request.fences.iter().zip(&answers) {
             self.ended(*fence, *fenced);

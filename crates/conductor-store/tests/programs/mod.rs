@@ -1,0 +1,392 @@
+//! Random programs: what people, engines and whoever reports from outside may do to a store.
+
+mod people;
+
+use conductor_model::{AttemptFailure, ErrorText, Json, Policy};
+use conductor_store::{Ending, Outcome, Revivable};
+use proptest::prelude::*;
+
+/// A root task of a random program.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(crate) shape: RootShape,
+    /// Not on an open fan-out.
+    pub(crate) delay_ms: Option<u64>,
+    /// Not on a leaf.
+    pub(crate) heading: HeadingOp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum RootShape {
+    Leaf,
+    Count(u32),
+    Items(Vec<Option<u32>>),
+    Open,
+}
+
+/// Which tasks a person looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    All,
+    Open,
+    OpenParents,
+    OpenJoins,
+    /// Parents whose joins are open.
+    Joining,
+}
+
+/// What a parent or a run is given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeadingOp {
+    pub(crate) policy: Policy,
+    /// The kind of its join, and its retries.
+    pub(crate) join: Option<(usize, i64)>,
+}
+
+/// One operation; numbers pick among what exists, modulo how much there is.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Submit {
+        roots: Vec<Root>,
+        open: bool,
+        retries: u8,
+        heading: HeadingOp,
+        deadline_ms: Option<u64>,
+    },
+    AppendItems {
+        task: usize,
+        before: u32,
+        count: u32,
+    },
+    AppendRoots {
+        run: usize,
+        before: u32,
+        roots: Vec<Root>,
+    },
+    Seal {
+        task: usize,
+        off_by: u32,
+    },
+    SealRun {
+        run: usize,
+        off_by: u32,
+    },
+    FanOut {
+        run: Option<usize>,
+        ids: u32,
+    },
+    /// Several in one transaction; each on the task that lies so far behind the first one's.
+    Report {
+        task: usize,
+        reports: Vec<(usize, Outcome, Option<u32>)>,
+    },
+    Retry {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Promote {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Aggregate {
+        run: Option<usize>,
+        limit: u32,
+    },
+    Claim(ClaimOp),
+    /// Each names the claim that lies so far back, and perhaps another attempt of it.
+    Settle {
+        endings: Vec<(Named, Ending)>,
+        next: Option<ClaimOp>,
+    },
+    /// Each is one that holds, from the oldest onwards.
+    SettleHeld {
+        first: usize,
+        endings: Vec<Ending>,
+    },
+    Renew {
+        named: Vec<Named>,
+        lease_ms: u64,
+    },
+    Release {
+        named: Vec<Named>,
+    },
+    Rescue {
+        limit: u32,
+    },
+    /// An engine is gone, and another one comes.
+    Replace {
+        engine: usize,
+    },
+    /// Of what is open; joins and parents first, if they are asked for.
+    CancelTask {
+        task: usize,
+        among: Among,
+        /// At once.
+        swept: bool,
+    },
+    CancelRun {
+        run: usize,
+    },
+    /// To the end, or one step.
+    Sweep {
+        run: Option<usize>,
+        limit: u32,
+        to_the_end: bool,
+    },
+    Expire {
+        run: Option<usize>,
+        limit: u32,
+    },
+    /// Of the leaves that ended badly, or of all tasks.
+    ReviveLeaf {
+        task: usize,
+        among_all: bool,
+    },
+    /// Below a parent, or of a run, that ended badly, or any; to the end.
+    ReviveAll {
+        head: usize,
+        among_all: bool,
+        which: Revivable,
+        limit: u32,
+    },
+    Wait {
+        ms: u64,
+    },
+    /// The clock is set back.
+    Back {
+        ms: u64,
+    },
+    Reopen,
+}
+
+/// A claim among all that were ever made, from the last one backwards, and what is added to its attempt.
+pub(crate) type Named = (usize, u32);
+
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimOp {
+    pub(crate) engine: usize,
+    pub(crate) limits: [u32; 2],
+    pub(crate) limit: u32,
+    pub(crate) lease_ms: u64,
+    pub(crate) alone: bool,
+}
+
+pub(crate) const KINDS: [&str; 2] = ["even", "odd"];
+pub(crate) const ENGINES: usize = 3;
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        2 => Just(Policy::Fail),
+        2 => (0..3_u32).prop_map(Policy::Tolerate),
+        2 => (0..=100_u8).prop_map(|percent| Policy::tolerate_percent(percent).unwrap()),
+        1 => Just(Policy::Ignore),
+        3 => Just(Policy::FailFast),
+    ]
+}
+
+/// Often none of it at all.
+fn heading() -> impl Strategy<Value = HeadingOp> {
+    let join = proptest::option::weighted(0.4, (0..KINDS.len(), 0..2_i64));
+    let some = (policy(), join).prop_map(|(policy, join)| HeadingOp { policy, join });
+    prop_oneof![1 => Just(HeadingOp::default()), 2 => some]
+}
+
+fn root() -> impl Strategy<Value = Root> {
+    let shape = prop_oneof![
+        3 => Just(RootShape::Leaf),
+        2 => (1..6_u32).prop_map(RootShape::Count),
+        2 => proptest::collection::vec(proptest::option::weighted(0.3, 1..4_u32), 1..5).prop_map(RootShape::Items),
+        1 => Just(RootShape::Open),
+    ];
+    let delay = proptest::option::weighted(0.15, 1..2_000_u64);
+    (shape, delay, heading()).prop_map(|(shape, delay_ms, heading)| Root { shape, delay_ms, heading })
+}
+
+fn submit() -> impl Strategy<Value = Op> {
+    let roots = proptest::collection::vec(root(), 0..4);
+    let deadline = proptest::option::weighted(0.2, 1..6_000_u64);
+    (roots, proptest::bool::weighted(0.3), 0..3_u8, heading(), deadline).prop_map(
+        |(roots, open, retries, heading, deadline_ms)| Op::Submit {
+            roots,
+            open,
+            retries,
+            heading,
+            deadline_ms,
+        },
+    )
+}
+
+/// What people do, and what their doing leaves to the steps.
+fn people_op() -> impl Strategy<Value = Op> {
+    let scope = || proptest::option::weighted(0.2, 0..4_usize);
+    let among = prop_oneof![
+        1 => Just(Among::All),
+        1 => Just(Among::Open),
+        3 => Just(Among::OpenParents),
+        1 => Just(Among::OpenJoins),
+        6 => Just(Among::Joining),
+    ];
+    let which = || proptest::sample::select(&[Revivable::Failed, Revivable::FailedAndCancelled][..]);
+    prop_oneof![
+        4 => (0..99_usize, among, any::<bool>())
+            .prop_map(|(task, among, swept)| Op::CancelTask { task, among, swept }),
+        1 => (0..9_usize).prop_map(|run| Op::CancelRun { run }),
+        6 => (scope(), 1..4_u32, any::<bool>())
+            .prop_map(|(run, limit, to_the_end)| Op::Sweep { run, limit, to_the_end }),
+        2 => (scope(), 1..3_u32).prop_map(|(run, limit)| Op::Expire { run, limit }),
+        4 => (0..99_usize, proptest::bool::weighted(0.1))
+            .prop_map(|(task, among_all)| Op::ReviveLeaf { task, among_all }),
+        4 => (0..99_usize, proptest::bool::weighted(0.2), which(), 1..4_u32)
+            .prop_map(|(head, among_all, which, limit)| Op::ReviveAll { head, among_all, which, limit }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let json = |n: u8| Some(["0", "false", "\"\"", "null"][n as usize].parse::<Json>().unwrap());
+    let failed = |(n, retryable, retry_after_ms): (u8, bool, Option<u64>)| Outcome::Failed {
+        error: ErrorText::from(["timeout", ""][n as usize]),
+        retryable,
+        retry_after_ms,
+    };
+    prop_oneof![
+        2 => Just(Outcome::Started),
+        6 => (0..5_u8).prop_map(move |n| Outcome::Succeeded { output: if n == 4 { None } else { json(n) } }),
+        5 => (0..2_u8, proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
+        1 => Just(Outcome::Cancelled),
+    ]
+}
+
+/// One to four reports, of which some are on one task.
+fn reports() -> impl Strategy<Value = Vec<(usize, Outcome, Option<u32>)>> {
+    let report = (0..3_usize, outcome(), proptest::option::weighted(0.3, 0..4_u32));
+    proptest::collection::vec(report, 1..=4)
+}
+
+fn claim_op() -> impl Strategy<Value = ClaimOp> {
+    let limits = || prop_oneof![1 => Just(0), 6 => 1..9_u32];
+    (0..ENGINES, [limits(), limits()], 0..9_u32, 1..4_000_u64, any::<bool>()).prop_map(
+        |(engine, limits, limit, lease_ms, alone)| ClaimOp { engine, limits, limit, lease_ms, alone },
+    )
+}
+
+fn named() -> impl Strategy<Value = Named> {
+    (prop_oneof![8 => 0..6_usize, 1 => 0..99_usize], prop_oneof![12 => Just(0), 1 => Just(1)])
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let failed = |(retryable, retry_after_ms)| {
+        Ending::Failed(AttemptFailure::Error { error: "it broke".into(), retryable, retry_after_ms })
+    };
+    prop_oneof![
+        3 => Just(Ending::Succeeded { output: None }),
+        3 => Just(Ending::Succeeded { output: Some("[1]".parse().unwrap()) }),
+        2 => (proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
+        1 => Just(Ending::Failed(AttemptFailure::TimedOut)),
+    ]
+}
+
+/// What engines do.
+fn engine_op() -> impl Strategy<Value = Op> {
+    let some = || proptest::collection::vec(named(), 0..4);
+    prop_oneof![
+        8 => claim_op().prop_map(Op::Claim),
+        8 => (proptest::collection::vec((named(), ending()), 0..5), proptest::option::of(claim_op()))
+            .prop_map(|(endings, next)| Op::Settle { endings, next }),
+        2 => (some(), 1..4_000_u64).prop_map(|(named, lease_ms)| Op::Renew { named, lease_ms }),
+        2 => some().prop_map(|named| Op::Release { named }),
+        5 => (0..4_u32).prop_map(|limit| Op::Rescue { limit }),
+        1 => (0..ENGINES).prop_map(|engine| Op::Replace { engine }),
+        1 => (1..6_000_u64).prop_map(|ms| Op::Back { ms }),
+    ]
+}
+
+pub(crate) fn op() -> impl Strategy<Value = Op> {
+    let scope = || proptest::option::weighted(0.3, 0..4_usize);
+    prop_oneof![
+        2 => submit(),
+        3 => (0..99_usize, 0..4_u32, 0..4_u32)
+            .prop_map(|(task, before, count)| Op::AppendItems { task, before, count }),
+        1 => (0..9_usize, 0..4_u32, proptest::collection::vec(root(), 0..3))
+            .prop_map(|(run, before, roots)| Op::AppendRoots { run, before, roots }),
+        2 => (0..99_usize, 0..3_u32).prop_map(|(task, off_by)| Op::Seal { task, off_by }),
+        2 => (0..9_usize, 0..3_u32).prop_map(|(run, off_by)| Op::SealRun { run, off_by }),
+        6 => (scope(), 0..8_u32).prop_map(|(run, ids)| Op::FanOut { run, ids }),
+        20 => engine_op(),
+        10 => people_op(),
+        20 => (0..999_usize, reports()).prop_map(|(task, reports)| Op::Report { task, reports }),
+        4 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Retry { run, limit }),
+        2 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Promote { run, limit }),
+        5 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Aggregate { run, limit }),
+        2 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// What happens where engines do most of the work.
+pub(crate) fn op_among_engines() -> impl Strategy<Value = Op> {
+    let leaves = (1..5_usize, 0..4_u8).prop_map(|(leaves, retries)| {
+        let leaf = Root { shape: RootShape::Leaf, delay_ms: None, heading: HeadingOp::default() };
+        let (heading, roots) = (HeadingOp::default(), vec![leaf; leaves]);
+        Op::Submit { roots, open: false, retries, heading, deadline_ms: None }
+    });
+    prop_oneof![
+        3 => leaves,
+        3 => op(),
+        1 => (8..16_u32).prop_map(|ids| Op::FanOut { run: None, ids }),
+        24 => engine_op(),
+        6 => Just(Op::Rescue { limit: 2 }),
+        8 => Just(Op::Retry { run: None, limit: 9 }),
+        4 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
+    ]
+}
+
+/// Where people cancel and revive most of the time: a few runs of parents, and many things that become of them.
+pub(crate) fn program_among_people() -> impl Strategy<Value = Vec<Op>> {
+    let family = prop_oneof![
+        2 => (1..5_u32).prop_map(RootShape::Count),
+        3 => proptest::collection::vec(proptest::option::weighted(0.5, 1..3_u32), 1..4).prop_map(RootShape::Items),
+        1 => Just(RootShape::Leaf),
+    ];
+    let bearing = prop_oneof![3 => Just(Policy::Ignore), 2 => Just(Policy::Tolerate(1)), 3 => policy()];
+    let join = proptest::option::weighted(0.7, (0..KINDS.len(), 0..2_i64));
+    let joining = (bearing, join).prop_map(|(policy, join)| HeadingOp { policy, join });
+    let root = (family, joining).prop_map(|(shape, heading)| Root { shape, delay_ms: None, heading });
+    let deadline = proptest::option::weighted(0.3, 500..4_000_u64);
+    let run = (proptest::collection::vec(root, 1..3), 0..2_u8, heading(), deadline).prop_map(
+        |(roots, retries, heading, deadline_ms)| Op::Submit {
+            roots,
+            open: false,
+            retries,
+            heading,
+            deadline_ms,
+        },
+    );
+    let (runs, ops) =
+        (proptest::collection::vec(run, 1..3), proptest::collection::vec(op_among_people(), 1..100));
+    (runs, ops).prop_map(|(runs, ops)| runs.into_iter().chain(ops).collect())
+}
+
+fn op_among_people() -> impl Strategy<Value = Op> {
+    let scope = || proptest::option::weighted(0.1, 0..4_usize);
+    let claim = (0..ENGINES, 1..9_u32, any::<bool>()).prop_map(|(engine, limit, alone)| {
+        Op::Claim(ClaimOp { engine, limits: [limit; 2], limit, lease_ms: 4_000, alone })
+    });
+    let ended = prop_oneof![
+        4 => Just(Ending::Succeeded { output: None }),
+        1 => Just(Ending::Succeeded { output: Some("[1]".parse().unwrap()) }),
+        2 => Just(Ending::Failed(AttemptFailure::fatal("it never works"))),
+        1 => ending(),
+    ];
+    let settlement = (0..9_usize, proptest::collection::vec(ended, 1..9));
+    prop_oneof![
+        2 => op(),
+        10 => (4..12_u32).prop_map(|ids| Op::FanOut { run: None, ids }),
+        16 => claim,
+        16 => settlement.prop_map(|(first, endings)| Op::SettleHeld { first, endings }),
+        3 => (0..999_usize, reports()).prop_map(|(task, reports)| Op::Report { task, reports }),
+        12 => (scope(), 1..4_u32).prop_map(|(run, limit)| Op::Aggregate { run, limit }),
+        3 => Just(Op::Retry { run: None, limit: 9 }),
+        18 => people_op(),
+        2 => (1..3_000_u64).prop_map(|ms| Op::Wait { ms }),
+    ]
+}
