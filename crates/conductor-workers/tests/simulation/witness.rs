@@ -60,7 +60,7 @@ impl Witness {
             }
         }
         for task in known.acknowledged.keys() {
-            let state = known.replay.tasks[task].state;
+            let state = known.replay.task(*task).unwrap().state;
             assert_eq!(state, State::Succeeded, "an acknowledged result of {task} is not lost");
         }
     }
