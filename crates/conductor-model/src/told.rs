@@ -373,6 +373,13 @@ impl ToldRun {
             _ => return Err("is not an event of a task".into()),
         };
         let due_at = if let EventBody::TaskFailed { due_at, .. } = body { *due_at } else { None };
+        let join = *self.entry(number)?;
+        if signal == Signal::Revive
+            && join.index == 0
+            && self.family(join.parent)?.1.decide() != Decision::Join
+        {
+            return Err("a join is run again before its time".into());
+        }
         let entry = self.entry(number)?;
         let before = entry.subject();
         let is_of_a_leaf =
@@ -450,6 +457,9 @@ fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
 fn mark(state: State, standing: &mut Standing, by: Mark) -> Result<(), String> {
     if state.is_terminal() || standing.mark.is_some() {
         return Err("is marked, though it has ended or was marked before".into());
+    }
+    if by == Mark::FailFast && standing.decide() != Decision::Mark(by) {
+        return Err("is given up, though its policy does not say so".into());
     }
     standing.mark = Some(by);
     Ok(())

@@ -39,6 +39,8 @@ pub mod monitor;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod promote;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod prune;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod query;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod release;
@@ -58,17 +60,19 @@ pub mod settle;
 pub mod submit;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod values;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod verify;
 
 pub use crate::__conformance_suite as suite;
-pub use replays::assert_replays;
+pub use replays::{assert_replays, assert_verified};
 pub use world::World;
 
-use crate::{Monitor, Query, Store};
+use crate::{Admin, Monitor, Query, Store};
 
 /// Everything that a store does.
-pub trait AnyStore: Store + Query + Monitor {}
+pub trait AnyStore: Store + Admin + Query + Monitor {}
 
-impl<S: Store + Query + Monitor + ?Sized> AnyStore for S {}
+impl<S: Store + Admin + Query + Monitor + ?Sized> AnyStore for S {}
 
 /// What a factory makes: a store, or something that holds one and cleans up after it.
 pub trait Fixture {
@@ -90,4 +94,5 @@ pub fn check(fixture: &impl Fixture, promise: fn(&World<'_>)) {
     let store = fixture.store();
     promise(&World::of(store));
     assert_replays(store);
+    assert_verified(store);
 }

@@ -2,7 +2,7 @@
 
 use super::AnyStore;
 use super::world::{all_events, all_runs, all_tasks};
-use crate::Scope;
+use crate::{Admin, Scope, Verify};
 use conductor_model::{Replay, Run, State, Tally, Task};
 
 /// Computes every state and number again from the events alone: the rows must say the same.
@@ -33,6 +33,21 @@ pub fn assert_replays(store: &dyn AnyStore) {
     }
     assert_eq!(tasks, replay.task_count(), "as many tasks as were created");
     assert_eq!(store.tally(Scope::All).expect("a tally"), tally, "the tally of all runs");
+}
+
+/// The store itself finds nothing that diverges from its events.
+///
+/// # Panics
+/// When it does.
+pub fn assert_verified(store: &(impl Admin + ?Sized)) {
+    let mut after = 0;
+    loop {
+        let found = store.verify(&Verify { integrity: true, ..Verify::all().after(after) });
+        let found = found.expect("a verification");
+        assert_eq!((found.divergences, found.found), (Vec::new(), 0), "nothing diverges");
+        let Some(next) = found.next else { return };
+        after = next;
+    }
 }
 
 fn assert_run(run: &Run, replay: &Replay) {
