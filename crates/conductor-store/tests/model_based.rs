@@ -598,6 +598,7 @@ impl World {
         self.check_runs();
         assert_eq!(self.store.next_due().unwrap(), self.reference.next_due());
         assert_replays(&self.store);
+        conductor_store::conformance::assert_verified(&self.store);
     }
 
     fn check_tasks(&self) {

@@ -255,7 +255,10 @@ fn children_of_which_no_row_and_no_event_is_left_get_new_row_keys() {
     assert_eq!(desk.repair().mended.len(), 2);
     assert_eq!(desk.found(), []);
     let same = |task: &Task| (task.id, task.name.clone(), task.state, task.input.clone(), task.parent);
-    assert_eq!(desk.tasks(run).iter().map(same).collect::<Vec<_>>(), before.iter().map(same).collect::<Vec<_>>());
+    assert_eq!(
+        desk.tasks(run).iter().map(same).collect::<Vec<_>>(),
+        before.iter().map(same).collect::<Vec<_>>()
+    );
     finish(&desk, run);
 }
 

@@ -1,8 +1,8 @@
 //! What an engine needs of a store.
 
-use conductor_store::{Query, Store};
+use conductor_store::{Admin, Query, Store};
 
-/// A store that an engine can work on: it takes requests and answers questions. Every store is one.
-pub trait EngineStore: Store + Query {}
+/// A store that an engine can work on: it takes requests, answers questions, and can be tidied up. Every store is one.
+pub trait EngineStore: Store + Query + Admin {}
 
-impl<S: Store + Query + ?Sized> EngineStore for S {}
+impl<S: Store + Query + Admin + ?Sized> EngineStore for S {}

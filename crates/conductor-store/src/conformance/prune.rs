@@ -29,7 +29,9 @@ fn prune(world: &World<'_>) -> (u32, u32, u32) {
 /// A run of one parent with so many children, all of which succeeded.
 fn settled_family(world: &World<'_>, children: u32) -> (RunId, TaskId, Vec<TaskId>) {
     let (run, parent, children) = world.family(children);
-    children.iter().for_each(|child| world.succeed(*child));
+    for child in &children {
+        world.succeed(*child);
+    }
     world.aggregate();
     assert_eq!(world.run_state(run), State::Succeeded);
     (run, parent, children)
@@ -132,7 +134,9 @@ pub fn a_run_that_is_half_gone_is_found_by_nobody(world: &World<'_>) {
 
 pub fn nothing_brings_a_run_back_that_is_half_gone(world: &World<'_>) {
     let (run, _, children) = world.family(20);
-    children.iter().for_each(|child| world.fail_for_good(*child));
+    for child in &children {
+        world.fail_for_good(*child);
+    }
     world.aggregate();
     assert!(step(world, 3).more);
     let (store, now) = (world.store(), world.now());

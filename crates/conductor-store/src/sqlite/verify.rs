@@ -174,9 +174,9 @@ pub(super) fn stray_input(task: i64) -> Divergence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunRow {
     Here(RunId),
-    /// It has none, and should have one.
+    /// It has none, though something names it.
     Missing,
-    /// It is being pruned.
+    /// It is being pruned, or gone.
     Pruned,
 }
 
@@ -196,8 +196,8 @@ pub(super) fn run_row(connection: &Connection, run: i64) -> Result<RunRow, Fault
     if let Some(id) = connection.first(sql, [run], |row| rows::id(row, 0))? {
         return Ok(RunRow::Here(RunId::from_u128(id)));
     }
-    let pruned = connection.first("SELECT 1 FROM conductor_pruned WHERE run = ?1", [run], |_| Ok(()))?;
-    Ok(if pruned.is_some() { RunRow::Pruned } else { RunRow::Missing })
+    let is_named: Option<bool> = connection.first(IS_NAMED, [run], |row| row.get(0))?;
+    Ok(if is_named == Some(true) { RunRow::Missing } else { RunRow::Pruned })
 }
 
 /// How far the rows were compared.
@@ -235,7 +235,11 @@ impl Inspected {
         if self.audit.told.run().is_none() {
             // Whoever took the events away is not to be believed that the rows are wrong.
             let cure = Cure::None("nothing tells how it was");
-            self.note(None, cure, (Aspect::Events, "a run".into(), "no event tells of it, and so nothing".into()));
+            self.note(
+                None,
+                cure,
+                (Aspect::Events, "a run".into(), "no event tells of it, and so nothing".into()),
+            );
             return Ok(ControlFlow::Break(true));
         }
         if rows.kinds.is_none() {
@@ -370,6 +374,12 @@ pub(super) fn tasks_sql() -> String {
         Stored::COLUMNS
     )
 }
+
+/// Whether something names a run that has no row and is not being pruned.
+const IS_NAMED: &str = "SELECT NOT EXISTS (SELECT 1 FROM conductor_pruned WHERE run = ?1) \
+    AND (EXISTS (SELECT 1 FROM conductor_tasks WHERE run = ?1) \
+        OR EXISTS (SELECT 1 FROM conductor_events WHERE run = ?1) \
+        OR EXISTS (SELECT 1 FROM conductor_joins WHERE run = ?1))";
 
 const KINDS: &str = "SELECT key FROM conductor_kinds";
 

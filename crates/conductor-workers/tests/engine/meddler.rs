@@ -2,6 +2,10 @@
 
 use conductor_model::{Event, Kind, Run, RunId, Tally, Task, TaskId, Timestamp};
 use conductor_store::{
+    Admin, Cancel, CancelError, Cancelled, Prune, Pruned, Repair, Repaired, Revive, ReviveError, Revived,
+    Verified, Verify,
+};
+use conductor_store::{
     Aggregated, Append, AppendError, Appended, Claim, Claimed, Enlist, EventFilter, Expired, FanOut,
     FannedOut, Fault, Fenced, Page, Presence, Promoted, Query, Release, Renew, Reported, Reports, Rescue,
     Rescued, Retried, Scope, Seal, SealError, Settle, Settled, SqliteStore, Step, Store, Submit, SubmitError,
@@ -133,6 +137,28 @@ impl Store for Meddler {
 
     fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
         self.through("rescue", |store| store.rescue(request))
+    }
+}
+
+impl Admin for Meddler {
+    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError> {
+        self.through("cancel", |store| store.cancel(request))
+    }
+
+    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
+        self.through("revive", |store| store.revive(request))
+    }
+
+    fn prune(&self, request: &Prune) -> Result<Pruned, Fault> {
+        self.through("prune", |store| store.prune(request))
+    }
+
+    fn verify(&self, request: &Verify) -> Result<Verified, Fault> {
+        self.through("verify", |store| store.verify(request))
+    }
+
+    fn repair(&self, request: &Repair) -> Result<Repaired, Fault> {
+        self.through("repair", |store| store.repair(request))
     }
 }
 

@@ -192,6 +192,16 @@ impl Store for Witness {
     }
 }
 
+impl Admin for Witness {
+    pass_on! {
+        cancel(request: &Cancel) -> Result<Cancelled, CancelError>;
+        revive(request: &Revive) -> Result<Revived, ReviveError>;
+        prune(request: &Prune) -> Result<Pruned, Fault>;
+        verify(request: &Verify) -> Result<Verified, Fault>;
+        repair(request: &Repair) -> Result<Repaired, Fault>;
+    }
+}
+
 impl Query for Witness {
     pass_on! {
         run(id: RunId) -> Result<Option<Run>, Fault>;
