@@ -10,6 +10,7 @@ mod handlers;
 mod installed;
 mod leases;
 mod meddler;
+mod retention;
 mod settling;
 mod stopping;
 mod timing;
