@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Outcome, fan_out_all, raw, submit_parent};
+use common::{Outcome, fan_out_all, peak_memory_mib, raw, submit_parent};
 use conductor_model::Timestamp;
 use conductor_store::{Admin, Prune, Pruned, Scope, Source, SqliteStore, Step, Store, Verify};
 use std::path::Path;
@@ -32,6 +32,7 @@ fn main() -> Outcome<()> {
     for _ in 0..3 {
         verify(&store)?;
     }
+    println!("peak memory so far: {:?} MiB", peak_memory_mib());
     prune(&store, &path)
 }
 

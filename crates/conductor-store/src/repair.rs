@@ -24,7 +24,7 @@ pub struct Repair {
 impl Repair {
     /// Repairs all runs, and what belongs to none: a million events per call.
     pub fn all(source: &Source) -> Self {
-        Self { scope: Scope::All, after: 0, limit: 1_000_000, rows: 1000, now: source.now() }
+        Self { scope: Scope::All, after: 0, limit: 1_000_000, rows: 500, now: source.now() }
     }
 
     /// Repairs one run.

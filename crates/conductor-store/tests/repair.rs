@@ -1,13 +1,14 @@
 //! What somebody did to the rows by hand is found by name, and mended where the events say how it was.
 #![cfg(feature = "sqlite")]
 
-use conductor_model::{AttemptFailure, Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_model::{Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::conformance::{assert_replays, assert_verified};
 use conductor_store::{
-    Admin, Aspect, Cancel, Claim, Ending, Enlist, FanOut, Prune, Query, Repair, Repaired, Report, Reports,
-    Rescue, Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn,
-    Verify, Want,
+    Admin, Aspect, Cancel, Claim, Enlist, FanOut, Prune, Query, Repair, Repaired, Report, Reports, Rescue,
+    Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Verify,
+    Want,
 };
+use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::json;
 use std::path::PathBuf;
@@ -420,11 +421,124 @@ fn a_file_whose_index_was_damaged_is_found_out_on_demand() {
 }
 
 #[test]
-fn a_failed_attempt_leaves_nothing_to_find() {
+fn a_running_task_that_was_created_again_is_rescued() {
     let desk = Desk::new();
-    desk.everything();
-    let rescue = Rescue { now: desk.source.now().plus_millis(100_000), limit: 10, jitter: Jitter(0) };
+    let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1, 2]).kind("claimed")));
+    desk.steps();
+    desk.claim("claimed");
+    desk.damage("DELETE FROM conductor_tasks WHERE state = 1 AND parent > 0");
+    let done = desk.repair();
+    assert!(done.mended.iter().any(|mended| mended.done.contains("RUNNING")), "{done:?}");
+    let rescue = Rescue { now: desk.source.now(), limit: 10, jitter: Jitter(0) };
     assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1);
+    let task = desk.store.task(desk.named(run, "P#1")).unwrap().unwrap();
+    assert_eq!((task.state, task.attempt, task.input.unwrap().as_str()), (State::Failed, 1, "1"));
     assert_eq!(desk.found(), []);
-    let _ = Ending::Failed(AttemptFailure::TimedOut);
+}
+
+#[test]
+fn one_run_is_mended_while_others_are_worked_on() {
+    let desk = Desk::new();
+    let hurt = desk.everything();
+    let before = desk.rows();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let (store, source) = (SqliteStore::open(&desk.path).unwrap(), Source::system());
+            for n in 1..30 {
+                let task = TaskDraft::new("P").input(json!({"fanout": n}));
+                let run = RunDraft::new().task(task).check().unwrap();
+                let run = store.submit(&Submit::new(run, &source)).unwrap().run;
+                let (scope, now) = (Scope::Run(run), source.now());
+                while store.fan_out(&FanOut { scope, now, ids: source.ids(7) }).unwrap().more {}
+                let leaves = store.tasks(run, TaskFilter::default(), None, 100).unwrap().items;
+                let _ = store.report(&Reports::new(
+                    leaves[1..].iter().map(|task| Report::succeeded(task.id)),
+                    &source,
+                ));
+                while store.aggregate(&Step { scope, now, limit: 10 }).unwrap().more {}
+            }
+        });
+        let mut rounds = 0;
+        while !worker.is_finished() || rounds == 0 {
+            desk.damage(
+                "UPDATE conductor_tasks SET state = 0, open_children = 9 WHERE key = 3;
+                 DELETE FROM conductor_tasks WHERE key = 7; UPDATE conductor_runs SET failed = 3 WHERE key = 1",
+            );
+            assert_eq!(desk.repair().mended.len(), 4);
+            assert_eq!(desk.found(), []);
+            rounds += 1;
+        }
+        worker.join().unwrap();
+    });
+    let ours = |row: &String| before.contains(row);
+    assert_eq!(desk.rows().into_iter().filter(ours).count(), before.len());
+    finish(&desk, hurt);
+}
+
+/// One thing that somebody may do by hand.
+fn meddling() -> impl Strategy<Value = String> {
+    let number = |most: i64| (0..=most).prop_map(|n| n.to_string());
+    let maybe = |most: i64| prop_oneof![Just("NULL".to_owned()), (0..=most).prop_map(|n| n.to_string())];
+    let of_a_task = prop_oneof![
+        (Just("state"), number(4)),
+        (Just("due_at"), maybe(9)),
+        (Just("attempt"), number(3)),
+        (Just("retry_count"), number(3)),
+        (Just("lease_until"), maybe(9)),
+        (Just("holder"), maybe(9)),
+        (Just("ordinal"), number(6)),
+        (Just("parent"), number(14)),
+        (Just("run"), number(3)),
+        (Just("sealed"), maybe(1)),
+        (Just("fanout"), maybe(4)),
+        (Just("children"), maybe(4)),
+        (Just("open_children"), maybe(4)),
+        (Just("failed_children"), maybe(4)),
+        (Just("policy"), Just("'{'".to_owned())),
+        (Just("mark"), maybe(4)),
+        (Just("swept"), maybe(4)),
+        (Just("joining"), maybe(1)),
+        (Just("id"), (0..20_u8).prop_map(|n| format!("x'000000000000000000000000000000{n:02x}'"))),
+        (Just("kind"), number(9)),
+    ];
+    let of_a_run = prop_oneof![
+        (Just("state"), number(4)),
+        (Just("children"), number(9)),
+        (Just("open_children"), number(9)),
+        (Just("pending"), number(9)),
+        (Just("mark"), maybe(4)),
+        (Just("joining"), maybe(1)),
+    ];
+    prop_oneof![
+        8 => (1..15_i64, of_a_task).prop_map(|(key, (column, value))| {
+            format!("UPDATE OR IGNORE conductor_tasks SET {column} = {value} WHERE key = {key}")
+        }),
+        2 => (1..3_i64, of_a_run).prop_map(|(key, (column, value))| {
+            format!("UPDATE conductor_runs SET {column} = {value} WHERE key = {key}")
+        }),
+        3 => (1..15_i64).prop_map(|key| format!("DELETE FROM conductor_tasks WHERE key = {key}")),
+        1 => (1..15_i64).prop_map(|key| format!("DELETE FROM conductor_inputs WHERE task = {key}")),
+        1 => (1..60_i64).prop_map(|seq| format!("DELETE FROM conductor_events WHERE seq = {seq}")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever was done to the rows: what a repair does not mend is what a verification finds afterwards.
+    #[test]
+    fn a_repair_mends_everything_that_it_does_not_give_up(done in proptest::collection::vec(meddling(), 1..6)) {
+        let desk = Desk::new();
+        desk.everything();
+        desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1])));
+        desk.steps();
+        desk.damage(&done.join(";"));
+        let _ = desk.repair();
+        // What could not be mended at first may be afterwards.
+        let last = desk.repair();
+        let left: Vec<_> = last.unmended.into_iter().map(|unmended| unmended.divergence).collect();
+        let found = desk.store.verify(&Verify::all()).unwrap().divergences;
+        prop_assert_eq!(found, left, "{:#?}", last.mended);
+        prop_assert_eq!(last.mended, vec![]);
+    }
 }

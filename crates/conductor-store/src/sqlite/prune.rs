@@ -9,7 +9,7 @@ use rusqlite::{Connection, Params, params};
 /// How many bytes of wide JSON one transaction removes, about: their pages are read to be freed.
 const BYTES_PER_STEP: i64 = 4 << 20;
 /// How many pages one transaction gives back: each may have to be moved first.
-const PAGES_PER_STEP: u64 = 1000;
+const PAGES_PER_STEP: u64 = 500;
 
 impl SqliteStore {
     pub(super) fn prune_runs(&self, request: &Prune) -> Result<Pruned, Fault> {
