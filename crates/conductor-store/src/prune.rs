@@ -17,7 +17,7 @@ pub struct Prune {
 
 impl Prune {
     /// So many rows at once keep other writers waiting for a few milliseconds.
-    pub const ROWS: u32 = 2000;
+    pub const ROWS: u32 = 1000;
 
     /// Removes runs that ended before that moment, so many rows at once that other writers hardly notice.
     pub fn before(settled_before: Timestamp) -> Self {

@@ -35,9 +35,14 @@ impl Audit {
 
     /// Takes in at most so many further events; whether there are more.
     pub(super) fn catch_up(&mut self, connection: &Connection, limit: u32) -> Result<bool, Fault> {
-        let mut statement = connection.cached(EVENTS)?;
-        let mut events = statement.query(params![self.run, self.last, limit]).map_err(fault)?;
-        let mut taken = 0;
+        let page = connection.first(PAGE, params![self.run, self.last, limit], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let Some((count, Some(end))) = page else { return Ok(false) };
+        // Events that lie close together are read as they lie, which is twice as fast as one by one.
+        let sql = if end - self.last <= 2 * count { EVENTS_AS_THEY_LIE } else { EVENTS };
+        let mut statement = connection.cached(sql)?;
+        let mut events = statement.query(params![self.run, self.last, end]).map_err(fault)?;
         while let Some(event) = events.next().map_err(fault)? {
             if self.contradiction.is_some() {
                 return Ok(false);
@@ -53,9 +58,9 @@ impl Audit {
                 let name = event_log::NAMES.get(code as usize).copied().unwrap_or("?");
                 self.contradiction = Some(format!("event {} ({name}): {why}", self.last));
             }
-            (taken, self.events) = (taken + 1, self.events + 1);
+            self.events += 1;
         }
-        Ok(taken == limit)
+        Ok(count == i64::from(limit))
     }
 
     /// Takes in one event, unless it does not fit.
@@ -163,8 +168,13 @@ fn first_key(connection: &Connection, first_id: TaskId, count: u32) -> Result<Op
     Ok(left.map(key))
 }
 
+/// How many events are next, and where the last of them lies: read from the index alone.
+pub(super) const PAGE: &str = "SELECT count(*), max(seq) FROM (SELECT seq FROM conductor_events \
+    INDEXED BY conductor_events_run WHERE run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3)";
 pub(super) const EVENTS: &str = "SELECT seq, task, name, payload FROM conductor_events INDEXED BY conductor_events_run \
-    WHERE run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+pub(super) const EVENTS_AS_THEY_LIE: &str = "SELECT seq, task, name, payload FROM conductor_events NOT INDEXED \
+    WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
 
 const FIRST_LEFT: &str = "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id \
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";

@@ -191,6 +191,16 @@ fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_not
         (
             "events in their order",
             audit::EVENTS,
+            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            "events as they lie",
+            audit::EVENTS_AS_THEY_LIE,
+            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            "a page of events",
+            audit::PAGE,
             "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>?)",
         ),
         (

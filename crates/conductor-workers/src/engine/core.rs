@@ -24,7 +24,7 @@ const RESCUE_EVERY: Duration = Duration::from_millis(250);
 /// How often runs that ended long ago are looked for; and the pause between two transactions that remove some, so that work
 /// has the store most of the time.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
-const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+const PRUNE_PAUSE: Duration = Duration::from_millis(25);
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
