@@ -2,7 +2,7 @@
 //!
 //! A store keeps runs, tasks and events, and carries out one intent in one bounded transaction. What follows
 //! from what is decided in [`conductor_model`]; a store asks it and writes the answer. The contract is the
-//! traits [`Store`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
+//! traits [`Store`], [`Admin`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
 //! every store passes.
 //!
 //! ```
