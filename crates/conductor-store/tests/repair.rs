@@ -378,6 +378,11 @@ fn marked_and_revived_runs_are_verified_and_mended() {
     );
     assert_eq!(desk.found(), [Aspect::Mark]);
     assert_eq!(desk.repair().unmended, []);
+    assert!(desk.store.sweep(&Step { scope: Scope::All, now, limit: 5 }).unwrap().more);
+    desk.damage("UPDATE conductor_tasks SET swept = 99, mark = 4 WHERE key = 1");
+    assert_eq!(desk.found(), [Aspect::Mark], "the sweep passed its children by");
+    assert!(desk.repair().mended[0].done.contains("swept again"));
+    assert_eq!(desk.found(), []);
     desk.steps();
     assert_eq!(desk.store.run(run).unwrap().unwrap().state, State::Cancelled, "the sweep went on");
     let revive = Revive::run(run, Revivable::FailedAndCancelled, now);

@@ -151,6 +151,11 @@ fn mend(write: &Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) ->
             tx.run("DELETE FROM conductor_joins WHERE run = ?1 AND task = ?2", params![audit.run, task])?;
             Ok(Outcome::done("removed"))
         }
+        Cure::Sweep(task) => {
+            let (sql, key) = if task == 0 { (SWEEP_RUN, audit.run) } else { (SWEEP_PARENT, task) };
+            tx.run(sql, [key])?;
+            Ok(Outcome::done("its children are swept again"))
+        }
         Cure::Prune => {
             tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [audit.run])?;
             Ok(Outcome::done("given to the next prune, for nothing can find it"))
@@ -402,6 +407,9 @@ const RUN_OF_EVENTS: &str = "SELECT run FROM conductor_events WHERE task = ?1 AN
 
 const CLEAR: &str = "UPDATE conductor_tasks SET ordinal = -key \
     WHERE run = ?1 AND parent = ?2 AND ordinal = ?3 AND key <> ?4";
+
+const SWEEP_RUN: &str = "UPDATE conductor_runs SET swept = 0 WHERE key = ?1 AND mark IS NOT NULL";
+const SWEEP_PARENT: &str = "UPDATE conductor_tasks SET swept = 0 WHERE key = ?1 AND mark IS NOT NULL";
 
 const DELETE_STRAY_INPUT: &str = "DELETE FROM conductor_inputs \
     WHERE task = ?1 AND NOT EXISTS (SELECT 1 FROM conductor_tasks WHERE key = ?1)";
