@@ -50,6 +50,7 @@ mod record;
 mod replay;
 mod retry;
 mod time;
+mod told;
 mod transition;
 
 pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
@@ -76,6 +77,7 @@ pub use retry::{
     MAX_TIMEOUT_MS, MaxRetries, after_failure, retry_is_due,
 };
 pub use time::{Timestamp, TimestampOutOfRange};
+pub use told::{About, ToldRun, ToldTask};
 pub use transition::{
     IllegalTransition, RunState, Shape, Signal, State, Subject, TRANSITIONS, TaskState, Transition, diagram,
     transition, transition_table,

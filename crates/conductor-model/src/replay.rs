@@ -1,10 +1,11 @@
 //! Everything computed again from the events alone.
 
-use crate::event::{CreatedFanout, Event, EventBody};
+use crate::event::{Event, EventBody};
 use crate::id::{RunId, TaskId};
 use crate::numbers::{Numbers, Tally};
-use crate::policy::{Decision, Joining, Mark, Policy, Standing};
-use crate::transition::{IllegalTransition, Shape, Signal, State, Subject, transition};
+use crate::policy::Standing;
+use crate::told::{About, ToldRun};
+use crate::transition::State;
 use std::collections::HashMap;
 
 /// A run as its events tell it.
@@ -40,12 +41,6 @@ pub struct ReplayedTask {
 }
 
 impl ReplayedTask {
-    /// A task that comes into being.
-    fn new(run: RunId, parent: Option<TaskId>, index: u32, standing: Option<Standing>) -> Self {
-        let (state, retry_due, retry_count, attempt) = (State::Pending, false, 0, 0);
-        Self { run, parent, index, state, retry_due, retry_count, attempt, standing }
-    }
-
     /// What it knows of its children; `None` on a leaf.
     pub fn numbers(&self) -> Option<Numbers> {
         self.standing.map(|standing| standing.numbers)
@@ -54,11 +49,6 @@ impl ReplayedTask {
     /// Whether it is what runs after the children of its parent, or of its run.
     pub fn is_join(&self) -> bool {
         self.index == 0
-    }
-
-    fn subject(&self) -> Subject {
-        let shape = if self.standing.is_some() { Shape::Parent } else { Shape::Leaf };
-        Subject { shape, state: self.state, retry_due: self.retry_due }
     }
 }
 
@@ -76,33 +66,19 @@ pub struct ReplayError {
 
 /// Computes the state of every run and task, and every number, from events in commit order.
 ///
-/// Each event goes through [`transition`], and children are created in the order of their indices, so that an
-/// impossible history is refused where it becomes so. What was computed is then of no use any more.
+/// It keeps a map of all ids; [`ToldRun`] is what it computes with, for whoever has other names for the tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
-    /// The runs so far.
-    pub runs: HashMap<RunId, ReplayedRun>,
-    /// The tasks so far.
-    pub tasks: HashMap<TaskId, ReplayedTask>,
-    /// By parent, or by run for root tasks: which ids its children have.
-    families: HashMap<Family, Vec<Brood>>,
+    runs: HashMap<RunId, Told>,
+    /// The run and the number of each task.
+    tasks: HashMap<TaskId, (RunId, u32)>,
 }
 
-/// A task, or a run, and the tasks right below it.
-type Family = (RunId, Option<TaskId>);
-
-/// Children whose indices and ids follow each other.
-#[derive(Clone, Copy, Debug)]
-struct Brood {
-    first: u32,
-    last: u32,
-    first_id: TaskId,
-}
-
-impl Brood {
-    fn id(self, index: u32) -> TaskId {
-        TaskId::from_u128(self.first_id.as_u128().saturating_add(u128::from(index - self.first)))
-    }
+/// A run, and the ids of its tasks by their numbers.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    run: ToldRun,
+    ids: Vec<TaskId>,
 }
 
 impl Replay {
@@ -117,273 +93,119 @@ impl Replay {
     /// [`ReplayError`] when it does not fit what came before.
     pub fn apply(&mut self, event: &Event) -> Result<(), ReplayError> {
         let error = |what: String| ReplayError { seq: event.seq, name: event.body.name(), what };
-        match event.task {
-            None => self.apply_to_run(event.run, &event.body).map_err(error),
-            Some(task) => self.apply_to_task(event.run, task, &event.body).map_err(error),
-        }
+        self.take_in(event).map_err(error)
     }
 
-    fn apply_to_run(&mut self, id: RunId, body: &EventBody) -> Result<(), String> {
-        match body {
-            EventBody::RunCreated { policy, joins } => {
-                let standing = standing(Numbers::open(), *policy, *joins);
-                let run = ReplayedRun { state: State::Pending, standing, tally: Tally::default() };
-                return self.insert_run(id, run);
-            }
-            EventBody::RunAdopted { state, numbers, tally } => {
-                let (state, standing, tally) = (*state, Standing::of(*numbers), *tally);
-                return self.insert_run(id, ReplayedRun { state, standing, tally });
-            }
-            EventBody::RunSwept { children } => return self.sweep((id, None), children),
-            EventBody::Original { .. } => return Ok(()),
-            _ => {}
-        }
-        let run = self.run(id)?;
-        let signal = match *body {
-            EventBody::RunSealed { total } => return seal(&mut run.standing.numbers, total),
-            EventBody::RunCancelled { by, .. } => return mark(run.state, &mut run.standing, by),
-            EventBody::RunStarted => Signal::Start,
-            EventBody::RunAggregated { state } => signal_to(run.standing, state)?,
-            EventBody::RunReopened => Signal::Reopen,
-            _ => return Err("is not an event of a run".into()),
-        };
-        let subject = Subject { shape: Shape::Run, state: run.state, retry_due: false };
-        run.state = transition(subject, signal).map_err(|e| e.to_string())?;
-        if signal == Signal::Reopen {
-            run.standing = run.standing.reopened();
-        }
-        Ok(())
+    /// A run; `None` if no event told of it.
+    pub fn run(&self, id: RunId) -> Option<ReplayedRun> {
+        let (state, standing, tally) = self.runs.get(&id)?.run.run()?;
+        Some(ReplayedRun { state, standing, tally })
     }
 
-    fn apply_to_task(&mut self, run: RunId, id: TaskId, body: &EventBody) -> Result<(), String> {
-        if let Some(task) = self.tasks.get(&id).filter(|task| task.run != run) {
-            return Err(format!("task {id} belongs to run {}", task.run));
-        }
-        match body {
-            EventBody::TaskCreated { index: 0, parent, .. } => self.create_join((run, *parent), id),
-            EventBody::TaskCreated { index, fanout, policy, joins, .. } => {
-                let standing = fanout.map(|fanout| match fanout {
-                    CreatedFanout::Sealed(total) => standing(Numbers::sealed(total), *policy, *joins),
-                    CreatedFanout::Open => standing(Numbers::open(), *policy, *joins),
-                });
-                self.bring_forth((run, None), Brood { first: *index, last: *index, first_id: id });
-                self.create(id, ReplayedTask::new(run, None, *index, standing))
-            }
-            EventBody::TaskFannedOut { first, last, first_id, parents } => {
-                self.fan_out((run, id), Brood { first: *first, last: *last, first_id: *first_id }, parents)
-            }
-            EventBody::TaskSealed { total } => {
-                let standing = self.task(id)?.standing.as_mut().ok_or("a leaf is sealed")?;
-                seal(&mut standing.numbers, *total)
-            }
-            EventBody::TaskMarked { by, .. } => {
-                let task = self.task(id)?;
-                mark(task.state, task.standing.as_mut().ok_or("a leaf is marked")?, *by)
-            }
-            EventBody::TaskSwept { children } => self.sweep((run, Some(id)), children),
-            EventBody::TaskAdopted { parent, index, state, retry_due, retry_count, attempt, numbers } => {
-                let (parent, index, standing) = (*parent, *index, numbers.map(Standing::of));
-                let (state, retry_due, retry_count, attempt) = (*state, *retry_due, *retry_count, *attempt);
-                self.bring_forth((run, parent), Brood { first: index, last: index, first_id: id });
-                let task =
-                    ReplayedTask { run, parent, index, state, retry_due, retry_count, attempt, standing };
-                self.insert_task(id, task)
-            }
-            EventBody::Original { .. } => Ok(()),
-            other => self.transit(id, other),
-        }
+    /// A task; `None` if no event told of it.
+    pub fn task(&self, id: TaskId) -> Option<ReplayedTask> {
+        let (run, number) = *self.tasks.get(&id)?;
+        let of = self.runs.get(&run)?;
+        let task = of.run.task(number)?;
+        Some(ReplayedTask {
+            run,
+            parent: task.parent.and_then(|parent| of.ids.get(parent as usize).copied()),
+            index: task.index,
+            state: task.state,
+            retry_due: task.retry_due,
+            retry_count: task.retry_count,
+            attempt: task.attempt,
+            standing: task.standing,
+        })
     }
 
-    fn insert_run(&mut self, id: RunId, run: ReplayedRun) -> Result<(), String> {
-        self.runs.insert(id, run).map_or(Ok(()), |_| Err(format!("run {id} exists already")))
+    /// All tasks, in no order.
+    pub fn tasks(&self) -> impl Iterator<Item = (TaskId, ReplayedTask)> {
+        self.tasks.keys().filter_map(|id| Some((*id, self.task(*id)?)))
     }
 
-    fn insert_task(&mut self, id: TaskId, task: ReplayedTask) -> Result<(), String> {
-        self.tasks.insert(id, task).map_or(Ok(()), |_| Err(format!("task {id} exists already")))
+    /// How many runs the events told of.
+    pub fn run_count(&self) -> usize {
+        self.runs.values().filter(|told| told.run.run().is_some()).count()
     }
 
-    fn run(&mut self, id: RunId) -> Result<&mut ReplayedRun, String> {
-        self.runs.get_mut(&id).ok_or_else(|| format!("run {id} does not exist"))
+    /// How many tasks the events told of.
+    pub fn task_count(&self) -> usize {
+        self.tasks().count()
     }
 
-    fn task(&mut self, id: TaskId) -> Result<&mut ReplayedTask, String> {
-        self.tasks.get_mut(&id).ok_or_else(|| format!("task {id} does not exist"))
-    }
-
-    fn fan_out(
-        &mut self,
-        (run, id): (RunId, TaskId),
-        brood: Brood,
-        parents: &[(u32, u32)],
-    ) -> Result<(), String> {
-        let Brood { first, last, first_id } = brood;
-        let ids = (first_id.as_u128()..=u128::MAX).map(TaskId::from_u128);
-        let mut parents: HashMap<u32, u32> = parents.iter().copied().collect();
-        let mut created = 0;
-        self.bring_forth((run, Some(id)), brood);
-        for (index, child) in (first..=last).zip(ids) {
-            let standing = parents.remove(&index).map(|total| Standing::of(Numbers::sealed(total)));
-            self.create(child, ReplayedTask::new(run, Some(id), index, standing))?;
-            created = index;
-        }
-        if created != last || !parents.is_empty() {
-            return Err(format!("children {first} to {last} are not what it created"));
-        }
-        Ok(())
-    }
-
-    fn bring_forth(&mut self, family: Family, brood: Brood) {
-        self.families.entry(family).or_default().push(brood);
-    }
-
-    fn create(&mut self, id: TaskId, task: ReplayedTask) -> Result<(), String> {
-        let index = task.index;
-        let (state, family) = self.family(&task)?;
-        let next = family.numbers.children.saturating_add(1);
-        if state.is_terminal() {
-            return Err(format!("child {index} comes into being below something {state}"));
-        }
-        if family.mark.is_some() {
-            return Err(format!("child {index} comes into being below something that is marked"));
-        }
-        if index != next {
-            return Err(format!("child {index} comes into being where {next} is the next"));
-        }
-        if let Some(total) = family.numbers.total.filter(|total| index > *total) {
-            return Err(format!("child {index} comes into being where there are to be {total}"));
-        }
-        self.count(&task, None)?;
-        self.insert_task(id, task)
-    }
-
-    fn create_join(&mut self, (run, parent): Family, id: TaskId) -> Result<(), String> {
-        let task = ReplayedTask::new(run, parent, 0, None);
-        let (_, family) = self.family(&task)?;
-        if family.decide() != Decision::Join {
-            return Err("a join begins before its time".into());
-        }
-        self.bring_forth((run, parent), Brood { first: 0, last: 0, first_id: id });
-        self.count(&task, None)?;
-        self.insert_task(id, task)
-    }
-
-    /// What was open among these children was cancelled: a leaf at once, a parent is marked.
-    fn sweep(&mut self, family: Family, children: &[(u32, u32)]) -> Result<(), String> {
-        for index in children.iter().flat_map(|(first, last)| *first..=*last) {
-            let broods = self.families.get(&family).map_or(&[][..], Vec::as_slice);
-            let brood = broods.iter().find(|brood| (brood.first..=brood.last).contains(&index));
-            let id = brood.ok_or_else(|| format!("there is no child {index} to sweep"))?.id(index);
-            let task = self.task(id)?;
-            match &mut task.standing {
-                Some(standing) => mark(task.state, standing, Mark::Above)?,
-                None => self.transit(id, &EventBody::TaskCancelled { reason: None })?,
-            }
-        }
-        Ok(())
-    }
-
-    fn transit(&mut self, id: TaskId, body: &EventBody) -> Result<(), String> {
-        let signal = match body {
-            EventBody::TaskStarted => Signal::Start,
-            EventBody::TaskSucceeded => Signal::Succeed,
-            EventBody::TaskFailed { .. } => Signal::Fail,
-            EventBody::TaskRetried => Signal::Retry,
-            EventBody::TaskReleased => Signal::Release,
-            EventBody::TaskCancelled { .. } => Signal::Cancel,
-            EventBody::TaskRevived => Signal::Revive,
-            EventBody::TaskReopened => Signal::Reopen,
-            EventBody::TaskAggregated { state } => {
-                let standing = self.task(id)?.standing.ok_or("a leaf has no children")?;
-                signal_to(standing, *state)?
-            }
-            _ => return Err("is not an event of a task".into()),
-        };
-        let join = *self.task(id)?;
-        if signal == Signal::Revive && join.is_join() && self.family(&join)?.1.decide() != Decision::Join {
-            return Err("a join is run again before its time".into());
-        }
-        let task = self.task(id)?;
-        let before = task.subject();
-        let is_of_a_leaf = matches!(
-            body,
-            EventBody::TaskSucceeded
-                | EventBody::TaskCancelled { .. }
-                | EventBody::TaskFailed { due_at: Some(_), .. }
-        );
-        if before.shape == Shape::Parent && is_of_a_leaf {
-            return Err("a parent's state follows from its children".into());
-        }
-        task.state = transition(before, signal).map_err(|e: IllegalTransition| e.to_string())?;
-        task.retry_due = matches!(body, EventBody::TaskFailed { due_at: Some(_), .. });
-        match signal {
-            Signal::Start if before.shape == Shape::Leaf => task.attempt += 1,
-            Signal::Retry => task.retry_count += 1,
-            Signal::Revive => task.retry_count = 0,
-            Signal::Reopen => task.standing = task.standing.map(Standing::reopened),
-            _ => {}
-        }
-        let task = *task;
-        self.count(&task, Some(before))
-    }
-
-    /// The state and the standing of a task's parent, or of its run.
-    fn family(&mut self, task: &ReplayedTask) -> Result<(State, &mut Standing), String> {
-        match task.parent {
-            None => self.run(task.run).map(|run| (run.state, &mut run.standing)),
-            Some(parent) => {
-                let parent = self.task(parent)?;
-                Ok((parent.state, parent.standing.as_mut().ok_or("a leaf has a child")?))
-            }
-        }
-    }
-
-    /// Counts a task in its parent's numbers, or its run's, and in the run's tally. A join is in none of them: it only
-    /// opens and ends.
-    fn count(&mut self, task: &ReplayedTask, before: Option<Subject>) -> Result<(), String> {
-        if task.is_join() {
-            let subject = task.subject();
-            let (_, standing) = self.family(task)?;
-            standing.joining =
-                if subject.is_settled() { Joining::Ended(subject.state) } else { Joining::Open };
+    fn take_in(&mut self, event: &Event) -> Result<(), String> {
+        if matches!(event.body, EventBody::Original { .. }) {
             return Ok(());
         }
-        self.run(task.run)?.tally.count(before.map(|subject| subject.state), task.state);
-        let (_, standing) = self.family(task)?;
-        standing.numbers.count(before, task.subject());
+        let about = self.about(event)?;
+        let told = self.runs.entry(event.run).or_default();
+        let born = told.run.apply(about, &event.body)?;
+        let first = match event.body {
+            EventBody::TaskFannedOut { first_id, .. } => Some(first_id),
+            _ => event.task,
+        };
+        for (number, nth) in born.zip(0_u128..) {
+            let id = TaskId::from_u128(first.map_or(0, TaskId::as_u128).saturating_add(nth));
+            if self.tasks.insert(id, (event.run, number)).is_some_and(|known| known != (event.run, number)) {
+                return Err(format!("task {id} exists already"));
+            }
+            if let Some(reserved) = told.ids.get_mut(number as usize) {
+                *reserved = id;
+            } else {
+                told.ids.push(id);
+            }
+        }
         Ok(())
     }
-}
 
-fn standing(numbers: Numbers, policy: Policy, joins: bool) -> Standing {
-    let joining = if joins { Joining::Awaited } else { Joining::Nothing };
-    Standing { numbers, policy, mark: None, joining }
-}
+    /// What the event is about, in numbers.
+    fn about(&mut self, event: &Event) -> Result<About, String> {
+        let begins = matches!(event.body, EventBody::RunCreated { .. } | EventBody::RunAdopted { .. });
+        match self.run(event.run) {
+            Some(_) if begins => return Err(format!("run {} exists already", event.run)),
+            None if !begins && (event.task.is_none() || event.body.name() == "task.created") => {
+                return Err(format!("run {} does not exist", event.run));
+            }
+            _ => {}
+        }
+        let Some(id) = event.task else { return Ok(About::Run) };
+        let known = self.tasks.get(&id).copied();
+        if let Some((run, _)) = known.filter(|(run, _)| *run != event.run) {
+            return Err(format!("task {id} belongs to run {run}"));
+        }
+        let number = known.map(|(_, number)| number);
+        let is_new = matches!(event.body, EventBody::TaskCreated { .. } | EventBody::TaskAdopted { .. });
+        if is_new && self.task(id).is_some() {
+            return Err(format!("task {id} exists already"));
+        }
+        let parent = match event.body {
+            EventBody::TaskCreated { parent, .. } => {
+                parent.map(|parent| self.number_of(parent)).transpose()?
+            }
+            // Parents need not be told of before their children.
+            EventBody::TaskAdopted { parent, .. } => parent.map(|parent| self.reserve(event.run, parent)),
+            _ => {
+                let number = number.ok_or_else(|| format!("task {id} does not exist"))?;
+                return Ok(About::Task(number));
+            }
+        };
+        Ok(About::New { number, parent })
+    }
 
-fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
-    if let Some(sealed) = numbers.total {
-        return Err(format!("is sealed already, with {sealed} children"));
+    fn number_of(&self, id: TaskId) -> Result<u32, String> {
+        let known = self.tasks.get(&id).ok_or_else(|| format!("task {id} does not exist"))?;
+        Ok(known.1)
     }
-    if total < numbers.children {
-        return Err(format!("is sealed with {total} children, but has {}", numbers.children));
-    }
-    numbers.total = Some(total);
-    Ok(())
-}
 
-fn mark(state: State, standing: &mut Standing, by: Mark) -> Result<(), String> {
-    if state.is_terminal() || standing.mark.is_some() {
-        return Err("is marked, though it has ended or was marked before".into());
+    fn reserve(&mut self, run: RunId, id: TaskId) -> u32 {
+        if let Some((_, number)) = self.tasks.get(&id) {
+            return *number;
+        }
+        let told = self.runs.entry(run).or_default();
+        let number = told.run.reserve();
+        told.ids.push(id);
+        self.tasks.insert(id, (run, number));
+        number
     }
-    if by == Mark::FailFast && standing.decide() != Decision::Mark(by) {
-        return Err("is given up, though its policy does not say so".into());
-    }
-    standing.mark = Some(by);
-    Ok(())
-}
-
-/// The signal that leads to what was decided, if that is what follows.
-fn signal_to(standing: Standing, state: State) -> Result<Signal, String> {
-    let decision = standing.decide();
-    let signal = decision.end().filter(|_| decision == Decision::Settle(state));
-    signal.ok_or_else(|| format!("was decided as {state}, where {decision:?} follows"))
 }

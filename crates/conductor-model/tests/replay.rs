@@ -102,14 +102,14 @@ fn a_history_gives_the_states_and_the_numbers() {
         .replay()
         .unwrap();
 
-    let run = replay.runs[&RunId::from_u128(RUN)];
+    let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(run.state, State::Running);
     assert_eq!(
         run.standing.numbers,
         Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 }
     );
     assert_eq!(run.tally, Tally { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 });
-    let task = |id| replay.tasks[&TaskId::from_u128(id)];
+    let task = |id| replay.task(TaskId::from_u128(id)).unwrap();
     assert_eq!((task(2).state, task(2).retry_due, task(2).attempt), (State::Failed, true, 1));
     assert_eq!((task(3).state, task(3).attempt, task(3).parent), (State::Running, 0, None));
     let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 1, cancelled: 0 };
@@ -118,7 +118,7 @@ fn a_history_gives_the_states_and_the_numbers() {
     assert_eq!((task(12).state, task(12).attempt, task(12).retry_count), (State::Running, 2, 0));
     assert_eq!(task(12).parent, Some(TaskId::from_u128(3)));
     assert_eq!(task(12).numbers(), None);
-    assert_eq!((replay.runs.len(), replay.tasks.len()), (1, 5));
+    assert_eq!((replay.run_count(), replay.task_count()), (1, 5));
 }
 
 #[test]
@@ -140,14 +140,14 @@ fn a_history_is_followed_to_its_end() {
         .task(3, aggregated(State::Failed))
         .run(EventBody::RunAggregated { state: State::Failed });
     let replay = history.replay().unwrap();
-    let run = replay.runs[&RunId::from_u128(RUN)];
+    let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(run.state, State::Failed);
     assert_eq!(
         run.standing.numbers,
         Numbers { total: Some(2), children: 2, open: 0, failed: 1, cancelled: 0 }
     );
     assert_eq!(run.tally, Tally { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 });
-    let leaf = replay.tasks[&TaskId::from_u128(2)];
+    let leaf = replay.task(TaskId::from_u128(2)).unwrap();
     assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
 
     // A person revives the child that failed; exactly its ancestors reopen.
@@ -157,12 +157,12 @@ fn a_history_is_followed_to_its_end() {
         .run(EventBody::RunReopened)
         .replay()
         .unwrap();
-    let run = replay.runs[&RunId::from_u128(RUN)];
+    let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!((run.state, run.standing.numbers.open, run.standing.numbers.failed), (State::Running, 1, 0));
-    let parent = replay.tasks[&TaskId::from_u128(3)];
+    let parent = replay.task(TaskId::from_u128(3)).unwrap();
     let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 0, cancelled: 1 };
     assert_eq!((parent.state, parent.numbers()), (State::Running, Some(expected)));
-    let revived = replay.tasks[&TaskId::from_u128(11)];
+    let revived = replay.task(TaskId::from_u128(11)).unwrap();
     assert_eq!((revived.state, revived.retry_count, revived.attempt), (State::Pending, 0, 2));
 }
 
@@ -189,11 +189,11 @@ fn parents_below_parents_and_open_fan_outs_are_followed() {
         .task(2, EventBody::TaskSealed { total: 2 })
         .replay()
         .unwrap();
-    let numbers = |id| replay.tasks[&TaskId::from_u128(id)].numbers();
+    let numbers = |id| replay.task(TaskId::from_u128(id)).unwrap().numbers();
     assert_eq!(numbers(2), Some(Numbers { children: 2, open: 2, ..Numbers::sealed(2) }));
     assert_eq!(numbers(20), None);
     assert_eq!(numbers(21), Some(Numbers { children: 4, open: 4, ..Numbers::sealed(4) }));
-    assert_eq!(replay.runs[&RunId::from_u128(RUN)].standing.numbers.total, None);
+    assert_eq!(replay.run(RunId::from_u128(RUN)).unwrap().standing.numbers.total, None);
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn an_adopted_history_begins_with_what_was_found() {
         .task(2, EventBody::TaskRetried)
         .replay()
         .unwrap();
-    let run = replay.runs[&RunId::from_u128(RUN)];
+    let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!((run.tally.pending, run.tally.failed, run.standing.numbers), (1, 0, numbers));
-    assert_eq!(replay.tasks[&TaskId::from_u128(2)].retry_count, 2);
+    assert_eq!(replay.task(TaskId::from_u128(2)).unwrap().retry_count, 2);
 }
 
 #[test]
@@ -373,16 +373,16 @@ fn a_sweep_cancels_what_is_named_and_marks_parents() {
         .task(11, EventBody::TaskSucceeded)
         .task(3, swept(&[(1, 1), (3, 3)]));
     let replay = history.replay().unwrap();
-    let state = |id| replay.tasks[&TaskId::from_u128(id)].state;
+    let state = |id| replay.task(TaskId::from_u128(id)).unwrap().state;
     assert_eq!(
         [2, 3, 10, 11, 12].map(state),
         [State::Cancelled, State::Running, State::Cancelled, State::Succeeded, State::Cancelled]
     );
-    let parent = replay.tasks[&TaskId::from_u128(3)].standing.unwrap();
+    let parent = replay.task(TaskId::from_u128(3)).unwrap().standing.unwrap();
     assert_eq!((parent.mark, parent.numbers.open, parent.numbers.cancelled), (Some(Mark::Above), 0, 2));
     let end = EventBody::RunAggregated { state: State::Cancelled };
     let whole = history.task(3, aggregated(State::Cancelled)).run(end);
-    assert_eq!(whole.replay().unwrap().runs[&RunId::from_u128(RUN)].state, State::Cancelled);
+    assert_eq!(whole.replay().unwrap().run(RunId::from_u128(RUN)).unwrap().state, State::Cancelled);
     let too_early = self::history().task(3, marked(Mark::Cancelled)).task(3, aggregated(State::Cancelled));
     too_early.refused_at_the_end("was decided as CANCELLED, where Wait follows");
     let unknown = self::history().task(3, marked(Mark::Cancelled)).task(3, swept(&[(4, 4)]));
@@ -428,9 +428,9 @@ fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
     joined().task(21, join(of(3))).refused_at_the_end("a join begins before its time");
     let ended = joined().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
     let replay = ended.replay().unwrap();
-    let run = replay.runs[&RunId::from_u128(RUN)];
+    let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(run.tally, Tally { failed: 1, succeeded: 1, ..Tally::default() }, "the join is in no tally");
-    assert_eq!(replay.tasks[&TaskId::from_u128(3)].numbers().unwrap().children, 1, "and in no number");
+    assert_eq!(replay.task(TaskId::from_u128(3)).unwrap().numbers().unwrap().children, 1, "and in no number");
     let hasty =
         joined().task(20, failed(false)).task(3, aggregated(State::Failed)).task(3, EventBody::TaskReopened);
     let hasty = hasty.task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
@@ -447,5 +447,5 @@ fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
         .task(30, join(None))
         .task(30, EventBody::TaskCancelled { reason: None })
         .run(EventBody::RunAggregated { state: State::Cancelled });
-    assert_eq!(again.replay().unwrap().runs[&RunId::from_u128(RUN)].state, State::Cancelled);
+    assert_eq!(again.replay().unwrap().run(RunId::from_u128(RUN)).unwrap().state, State::Cancelled);
 }

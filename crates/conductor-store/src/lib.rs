@@ -2,7 +2,7 @@
 //!
 //! A store keeps runs, tasks and events, and carries out one intent in one bounded transaction. What follows
 //! from what is decided in [`conductor_model`]; a store asks it and writes the answer. The contract is the
-//! traits [`Store`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
+//! traits [`Store`], [`Admin`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
 //! every store passes.
 //!
 //! ```
@@ -31,7 +31,9 @@ mod enlist;
 mod fault;
 mod lease;
 mod progress;
+mod prune;
 mod query;
+mod repair;
 mod report;
 mod revive;
 mod scope;
@@ -44,6 +46,7 @@ pub mod sqlite;
 mod step;
 mod store;
 mod submit;
+mod verify;
 
 pub use append::{Append, AppendError, Appended};
 pub use cancel::{Cancel, CancelError, Cancelled};
@@ -52,7 +55,9 @@ pub use enlist::{Enlist, Handles, Holder, Presence};
 pub use fault::Fault;
 pub use lease::{Release, Renew, Rescue, Rescued};
 pub use progress::Progressed;
+pub use prune::{Prune, Pruned};
 pub use query::{ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
+pub use repair::{Mended, Repair, Repaired, Unmended};
 pub use report::{Outcome, Refused, Report, Reported, Reports};
 pub use revive::{Revivable, Revive, ReviveError, Revived};
 pub use scope::{ParentId, Scope};
@@ -64,3 +69,4 @@ pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
 pub use step::{Aggregated, Expired, FanOut, FannedOut, Promoted, Retried, Step, Swept};
 pub use store::{Admin, Monitor, Query, Store};
 pub use submit::{Submit, SubmitError, Submitted};
+pub use verify::{Aspect, Divergence, Verified, Verify};

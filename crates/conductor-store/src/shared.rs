@@ -3,9 +3,10 @@
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure,
     ChildOutput, Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced,
-    Holder, Monitor, Page, ParentId, Presence, Progressed, Promoted, Query, Release, Renew, Reported,
-    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled,
-    Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Waits, Watch,
+    Holder, Monitor, Page, ParentId, Presence, Progressed, Promoted, Prune, Pruned, Query, Release, Renew,
+    Repair, Repaired, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal,
+    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Verified,
+    Verify, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -90,6 +91,18 @@ impl<S: Admin + ?Sized> Admin for Arc<S> {
 
     fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
         (**self).revive(request)
+    }
+
+    fn prune(&self, request: &Prune) -> Result<Pruned, Fault> {
+        (**self).prune(request)
+    }
+
+    fn verify(&self, request: &Verify) -> Result<Verified, Fault> {
+        (**self).verify(request)
+    }
+
+    fn repair(&self, request: &Repair) -> Result<Repaired, Fault> {
+        (**self).repair(request)
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::{
     Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure, ChildOutput,
     Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page,
-    ParentId, Presence, Progressed, Promoted, Release, Renew, Reported, Reports, Rescue, Rescued, Retried,
-    Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled, Step, Submit, SubmitError,
-    Submitted, Swept, TaskFilter, Waits, Watch,
+    ParentId, Presence, Progressed, Promoted, Prune, Pruned, Release, Renew, Repair, Repaired, Reported,
+    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled,
+    Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Verified, Verify, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -122,7 +122,7 @@ pub trait Store: Send + Sync {
 }
 
 /// What people and tools do to what is there. Each method is one bounded transaction, which takes effect whole or not at
-/// all.
+/// all, unless it says otherwise.
 pub trait Admin: Send + Sync {
     /// Cancels a leaf, a parent with all below it, or a run.
     ///
@@ -135,6 +135,25 @@ pub trait Admin: Send + Sync {
     /// # Errors
     /// [`ReviveError`]; nothing was written.
     fn revive(&self, request: &Revive) -> Result<Revived, ReviveError>;
+
+    /// Removes settled runs, and gives their space back.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written.
+    fn prune(&self, request: &Prune) -> Result<Pruned, Fault>;
+
+    /// Computes everything again from the events, and compares: run by run, also while others work. It only reads.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    fn verify(&self, request: &Verify) -> Result<Verified, Fault>;
+
+    /// Mends what can be mended from the events: run by run, in as many bounded transactions as it takes, also while
+    /// others work.
+    ///
+    /// # Errors
+    /// [`Fault`]; what was mended before it stays mended.
+    fn repair(&self, request: &Repair) -> Result<Repaired, Fault>;
 }
 
 /// What readers ask. Every list comes in pages of at most [`MAX_PAGE`](crate::MAX_PAGE).

@@ -489,6 +489,7 @@ impl World {
         self.count_marks();
         assert_eq!(self.store.next_due().unwrap(), self.reference.next_due());
         assert_replays(&self.store);
+        conductor_store::conformance::assert_verified(&self.store);
     }
 
     fn count_marks(&mut self) {

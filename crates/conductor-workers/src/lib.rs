@@ -25,6 +25,7 @@
 //! [`Store`](conductor_store::Store) until nothing is left to do, and may be stopped, killed or run twice at any point:
 //! [`fanout`] creates the children that are missing, [`aggregate`] decides parents and runs whose children are all settled,
 //! [`retry`] makes failed tasks PENDING whose retry is due. [`settle_all`] repeats the three until nothing changes.
+//! [`prune`] removes what ended long ago.
 //!
 //! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
 
@@ -38,6 +39,7 @@ mod context;
 mod engine;
 pub mod fanout;
 mod handler;
+pub mod prune;
 pub mod retry;
 mod revive;
 mod settle_all;

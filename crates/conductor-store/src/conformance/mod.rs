@@ -56,6 +56,8 @@ pub mod progress;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod promote;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod prune;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod query;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod release;
@@ -79,9 +81,11 @@ pub mod submit;
 pub mod sweep;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod values;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod verify;
 
 pub use crate::__conformance_suite as suite;
-pub use replays::assert_replays;
+pub use replays::{assert_replays, assert_verified};
 pub use world::World;
 
 use crate::{Admin, Monitor, Query, Store};
@@ -111,4 +115,5 @@ pub fn check(fixture: &impl Fixture, promise: fn(&World<'_>)) {
     let store = fixture.store();
     promise(&World::of(store));
     assert_replays(store);
+    assert_verified(store);
 }

@@ -2,7 +2,7 @@
 
 use super::AnyStore;
 use super::world::{all_events, all_runs, all_tasks};
-use crate::Scope;
+use crate::{Admin, Scope, Verify};
 use conductor_model::{Replay, Run, State, Tally, Task};
 
 /// Computes every state and number again from the events alone: the rows must say the same.
@@ -18,7 +18,7 @@ pub fn assert_replays(store: &dyn AnyStore) {
         replay.apply(&event).expect("the events tell a possible history");
     }
     let runs = all_runs(store);
-    assert_eq!(runs.len(), replay.runs.len(), "as many runs as were created");
+    assert_eq!(runs.len(), replay.run_count(), "as many runs as were created");
     let mut tasks = 0;
     let mut tally = Tally::default();
     for run in &runs {
@@ -31,12 +31,27 @@ pub fn assert_replays(store: &dyn AnyStore) {
             tasks += 1;
         }
     }
-    assert_eq!(tasks, replay.tasks.len(), "as many tasks as were created");
+    assert_eq!(tasks, replay.task_count(), "as many tasks as were created");
     assert_eq!(store.tally(Scope::All).expect("a tally"), tally, "the tally of all runs");
 }
 
+/// The store itself finds nothing that diverges from its events.
+///
+/// # Panics
+/// When it does.
+pub fn assert_verified(store: &(impl Admin + ?Sized)) {
+    let mut after = 0;
+    loop {
+        let found = store.verify(&Verify { integrity: true, ..Verify::all().after(after) });
+        let found = found.expect("a verification");
+        assert_eq!((found.divergences, found.found), (Vec::new(), 0), "nothing diverges");
+        let Some(next) = found.next else { return };
+        after = next;
+    }
+}
+
 fn assert_run(run: &Run, replay: &Replay) {
-    let told = replay.runs.get(&run.id).expect("a run that the events tell of");
+    let told = replay.run(run.id).expect("a run that the events tell of");
     assert_eq!(
         (run.state, run.numbers, run.tally, run.policy, run.mark),
         (told.state, told.standing.numbers, told.tally, told.standing.policy, told.standing.mark),
@@ -46,7 +61,7 @@ fn assert_run(run: &Run, replay: &Replay) {
 }
 
 fn assert_task(task: &Task, replay: &Replay) {
-    let told = replay.tasks.get(&task.id).expect("a task that the events tell of");
+    let told = replay.task(task.id).expect("a task that the events tell of");
     let attempt = if task.numbers.is_some() { 0 } else { task.attempt };
     assert_eq!(
         (task.run, task.parent, task.index, task.state, task.subject().retry_due),

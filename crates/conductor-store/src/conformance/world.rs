@@ -44,6 +44,13 @@ pub(super) struct Rows {
     events: Vec<Event>,
 }
 
+impl Rows {
+    /// The runs, in the order of their submission.
+    pub(super) fn runs_of(&self) -> Vec<RunId> {
+        self.runs.iter().map(|run| run.id).collect()
+    }
+}
+
 impl<'s> World<'s> {
     /// A world around an empty store.
     pub(super) fn of(store: &'s dyn AnyStore) -> Self {

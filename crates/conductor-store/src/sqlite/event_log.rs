@@ -121,9 +121,16 @@ pub(super) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
+/// The names of most events: what they say needs no parser.
+const STARTED: u32 = 9;
+const SUCCEEDED: u32 = 10;
+
+/// What an event says.
 pub(super) fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
     let name = NAMES.get(code as usize).copied().unwrap_or("?");
     match payload {
+        None if code == STARTED => Ok(EventBody::TaskStarted),
+        None if code == SUCCEEDED => Ok(EventBody::TaskSucceeded),
         Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
         // A payload in which everything is as usual is not stored, and is no payload at all for most events.
         None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))

@@ -7,9 +7,11 @@
 
 mod aggregate;
 mod append;
+mod audit;
 mod cancel;
 mod children;
 mod claim;
+mod compare;
 mod create;
 mod damage;
 mod enlist;
@@ -20,6 +22,7 @@ mod explain;
 mod fan_out;
 mod fence;
 mod join;
+mod keys;
 mod lease;
 mod ledger;
 mod marks;
@@ -27,7 +30,9 @@ mod monitor;
 mod open;
 mod progress;
 mod promote;
+mod prune;
 mod query;
+mod repair;
 mod report;
 mod rescue;
 mod results;
@@ -44,6 +49,7 @@ mod task_row;
 #[cfg(test)]
 mod tests;
 mod transit;
+mod verify;
 mod waits;
 mod write;
 
@@ -54,9 +60,9 @@ pub use submit_in::submit_in;
 
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
-    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Progressed, Promoted, Release, Renew, Reported,
-    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Seal, SealError, Settle, Settled, Step,
-    Store, Submit, SubmitError, Submitted, Swept,
+    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Progressed, Promoted, Prune, Pruned, Release, Renew,
+    Repair, Repaired, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Seal,
+    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, Verified, Verify,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -254,6 +260,18 @@ impl Admin for SqliteStore {
 
     fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
         self.revive_tasks(request)
+    }
+
+    fn prune(&self, request: &Prune) -> Result<Pruned, Fault> {
+        self.prune_runs(request)
+    }
+
+    fn verify(&self, request: &Verify) -> Result<Verified, Fault> {
+        self.verify_runs(request)
+    }
+
+    fn repair(&self, request: &Repair) -> Result<Repaired, Fault> {
+        self.repair_runs(request)
     }
 }
 

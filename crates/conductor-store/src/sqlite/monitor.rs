@@ -86,11 +86,15 @@ const RETRIES_DUE: &str = "state = 3 AND due_at IS NOT NULL";
 const FAILED_LEAVES: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL";
 const EXHAUSTED: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL AND retry_count >= max_retries";
 
+/// What is left of runs that are being pruned counts nowhere.
+const NOT_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = conductor_tasks.run)";
+
 /// How many FAILED tasks satisfy a condition.
 fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u64, Fault> {
     let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
     let sql = format!(
-        "SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE {condition} AND {of_run}"
+        "SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE {condition} AND {of_run} \
+         AND {NOT_PRUNED}"
     );
     let count: Option<i64> = connection.first(&sql, [scope.run()], |row| row.get(0))?;
     Ok(count.unwrap_or(0).cast_unsigned())
@@ -111,7 +115,7 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fau
     let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
     let sql = format!(
         "SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(state = 2), 0) FROM conductor_tasks \
-         INDEXED BY conductor_tasks_retried WHERE retry_count > 0 AND {of_run}"
+         INDEXED BY conductor_tasks_retried WHERE retry_count > 0 AND {of_run} AND {NOT_PRUNED}"
     );
     let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
     let retried = connection.first(&sql, [scope.run()], |row| {

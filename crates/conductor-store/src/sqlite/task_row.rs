@@ -36,7 +36,9 @@ macro_rules! select {
     };
 }
 
-pub(super) const SELECT_BY_ID: &str = select!("id = ?1");
+/// Nobody finds a task whose run is being pruned.
+pub(super) const SELECT_BY_ID: &str =
+    select!("id = ?1 AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = conductor_tasks.run)");
 pub(super) const SELECT_BY_KEY: &str = select!("key = ?1");
 pub(super) const SELECT_BY_KEYS: &str = select!("key IN rarray(?1)");
 pub(super) const SELECT_JOIN: &str = select!("run = ?1 AND parent = ?2 AND ordinal = 0");

@@ -5,13 +5,14 @@ mod cost_of_marks;
 mod progress;
 
 use super::{
-    SqliteStore, aggregate, children, claim, create, damage, event_log, expire, fan_out, lease, ledger,
-    monitor, promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
+    SqliteStore, aggregate, audit, children, claim, create, damage, event_log, expire, fan_out, lease,
+    ledger, monitor, promote, prune, query, report, rescue, retry, submit, submit_in, sweep, task_row,
+    transit, verify,
 };
 use crate::{
     Admin, Append, Cancel, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId,
-    Progressed, Query, Release, Renew, Report, Reports, Rescue, Revivable, Revive, Scope, Seal, Settle,
-    Source, Step, Store, Submit, TaskFilter, Turn, Want, Watch,
+    Progressed, Prune, Query, Release, Renew, Repair, Report, Reports, Rescue, Revivable, Revive, Scope,
+    Seal, Settle, Source, Step, Store, Submit, TaskFilter, Turn, Verify, Want, Watch,
 };
 use conductor_model::{
     AttemptFailure, Jitter, JoinDraft, Policy, Progress, RunDraft, State, TaskDraft, Timestamp,
@@ -179,6 +180,73 @@ fn every_statement_about_damage_searches_an_index() {
     }
 }
 
+#[test]
+fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_nothing() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let connection = writer.as_ref().unwrap();
+    let tasks = verify::tasks_sql();
+    let statements = [
+        (
+            "runs that ended",
+            prune::ENDED,
+            "SEARCH conductor_runs USING INDEX conductor_runs_ended (updated_at<?)",
+        ),
+        ("tasks of a run", prune::TASKS, "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=?)"),
+        (
+            "events of a run",
+            prune::EVENTS,
+            "SEARCH conductor_events USING INDEX conductor_events_run (run=?)",
+        ),
+        (
+            "joins of a run",
+            prune::JOINS,
+            "SEARCH conductor_joins USING INDEX sqlite_autoindex_conductor_joins_1 (run=?)",
+        ),
+        ("removing tasks", prune::DELETE_TASKS, "SEARCH conductor_tasks USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            "removing events",
+            prune::DELETE_EVENTS,
+            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            "events in their order",
+            audit::EVENTS,
+            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>? AND rowid<?)",
+        ),
+        (
+            "events as they lie",
+            audit::EVENTS_AS_THEY_LIE,
+            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            "a page of events",
+            audit::PAGE,
+            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>?)",
+        ),
+        (
+            "rows in their order",
+            &tasks,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
+        ),
+        (
+            "the next run",
+            verify::NEXT_RUN,
+            "SEARCH conductor_events USING INDEX conductor_events_run (run>?)",
+        ),
+        ("inputs", verify::INPUTS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>?)"),
+    ];
+    for (what, sql, expected) in statements {
+        let plan = plan(connection, sql);
+        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
+        let scans = |line: &&String| {
+            line.contains("SCAN") && !line.starts_with(GIVEN_KEYS) && !line.contains("SCAN (subquery")
+        };
+        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
+        assert_eq!(bad, None, "{what}: {plan:#?}");
+    }
+}
+
 /// Row keys that a statement is given as one parameter show as a virtual table that is read whole.
 const GIVEN_KEYS: &str = "SCAN rarray VIRTUAL TABLE";
 
@@ -291,6 +359,8 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
     }
     store.summary(run, Watch::at(now))?;
     store.eta(run, now)?;
+    assert_eq!(store.verify(&Verify::all())?.found, 0);
+    assert_eq!(store.repair(&Repair::all(&source))?.runs, 1);
     let mut writer = store.lock_writer();
     let tx = writer.as_mut().ok_or("no writer")?.transaction()?;
     submit_in(&tx, &Submit::new(RunDraft::new().check()?, &source))?;
@@ -331,6 +401,7 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(store.rescue(&Rescue { now, limit: 100, jitter })?.tasks, 3);
     store.pulse()?;
     store.next_due()?;
+    while store.prune(&Prune { settled_before: Timestamp::MAX, limit: 5 })?.more {}
     Ok(())
 }
 
@@ -410,6 +481,8 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
     let few = [
         GIVEN_KEYS,
         "SCAN conductor_engines",
+        "SCAN conductor_kinds",
+        "SCAN conductor_pruned",
         "SCAN conductor_runs",
         // What running tasks report of their progress.
         "SCAN reported",

@@ -125,7 +125,7 @@ impl Desk {
         for table in self.rows(tables) {
             let [Value::Text(name), _] = table.as_slice() else { panic!("{table:?}") };
             lines.push(format!("{table:?}"));
-            let rows = self.rows(&format!("SELECT * FROM {name} ORDER BY 1, 2"));
+            let rows = self.rows(&format!("SELECT * FROM {name} ORDER BY 1"));
             lines.extend(rows.into_iter().map(|row| format!("{name}: {row:?}")));
         }
         assert!(lines.len() > 20, "there is something to compare");

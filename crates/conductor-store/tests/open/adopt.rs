@@ -34,7 +34,7 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
     }
     let mut tasks = 0;
     for run in store.runs(None, 1000).unwrap().items {
-        let told = replay.runs[&run.id];
+        let told = replay.run(run.id).unwrap();
         assert_eq!(
             (told.state, told.standing.numbers, told.tally),
             (run.state, run.numbers, run.tally),
@@ -44,7 +44,7 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
         loop {
             let page = store.tasks(run.id, TaskFilter::default(), after, 1000).unwrap();
             for task in &page.items {
-                let told = replay.tasks[&task.id];
+                let told = replay.task(task.id).unwrap();
                 assert_eq!(told.run, task.run);
                 assert_eq!((told.parent, told.index), (task.parent, task.index), "{task:?}");
                 assert_eq!((told.state, told.numbers()), (task.state, task.numbers), "{task:?}");
@@ -58,7 +58,8 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
             }
         }
     }
-    assert_eq!(replay.tasks.len(), tasks);
+    assert_eq!(replay.task_count(), tasks);
+    conductor_store::conformance::assert_verified(store);
 }
 
 /// Does what the workers do until nothing is left; every leaf that waits or runs succeeds.

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const MAX_WORKERS: u32 = 10_000;
 /// The shortest lease: a heartbeat must come through a busy database in a third of it.
 const MIN_LEASE: Duration = Duration::from_millis(100);
+/// Whoever waits for a run reads it after its end.
+const MIN_KEEP: Duration = Duration::from_secs(1);
 
 /// Describes an [`Engine`]: its handlers, and how many of them run at once.
 pub struct EngineBuilder {
@@ -30,6 +32,7 @@ pub struct EngineBuilder {
     workers: u32,
     spare_threads: u32,
     lease: Duration,
+    keep: Option<Duration>,
     waits_for_others: bool,
     listener: Listener,
     #[cfg(feature = "tokio")]
@@ -48,6 +51,7 @@ impl EngineBuilder {
             workers,
             spare_threads: workers,
             lease: Duration::from_millis(DEFAULT_LEASE_MS),
+            keep: None,
             waits_for_others: false,
             listener: Box::new(print),
             #[cfg(feature = "tokio")]
@@ -85,6 +89,13 @@ impl EngineBuilder {
     /// process on the same machine is noticed at once; the lease is for those that stand still.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// Removes runs that ended so long ago, at least a second, with all that belongs to them: whoever works on the store
+    /// shares in it. It goes at a low pace beside the work. For ever by default; see [`prune`](crate::prune).
+    pub fn keep_settled_for(mut self, time: Duration) -> Self {
+        self.keep = Some(time);
         self
     }
 
@@ -132,6 +143,9 @@ impl EngineBuilder {
         if !(MIN_LEASE..=Duration::from_millis(MAX_LEASE_MS)).contains(&self.lease) {
             return out_of_range("lease", "between 100 ms and a day".into());
         }
+        if self.keep.is_some_and(|keep| keep < MIN_KEEP) {
+            return out_of_range("keep_settled_for", "at least a second".into());
+        }
         let mut limits = self.limits;
         let (mut kinds, mut handlers) = (Vec::new(), Vec::new());
         for (name, call) in self.handlers {
@@ -153,7 +167,7 @@ impl EngineBuilder {
         Ok(Engine::of(Parts {
             store: self.store,
             source: self.source,
-            settings: Settings { kinds, workers: self.workers, lease: self.lease },
+            settings: Settings { kinds, workers: self.workers, lease: self.lease, keep: self.keep },
             handlers,
             spare_threads: self.spare_threads,
             waits_for_others: self.waits_for_others,
@@ -177,6 +191,7 @@ impl std::fmt::Debug for EngineBuilder {
             .field("limits", &self.limits)
             .field("workers", &self.workers)
             .field("lease", &self.lease)
+            .field("keep", &self.keep)
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use crate::store::EngineStore;
 use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Handles, MAX_PAGE, Presence, Release,
-    Renew, Rescue, Scope, Settle, Source, Step, Turn, Want,
+    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Handles, MAX_PAGE, Presence, Prune,
+    Release, Renew, Rescue, Scope, Settle, Source, Step, Turn, Want,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +27,11 @@ const RESCUE_EVERY: Duration = Duration::from_millis(250);
 /// How often it is asked at most whether what runs was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often runs that ended long ago are looked for; and the pause between two transactions that remove some, so that work
+/// has the store most of the time.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+const PRUNE_PAUSE: Duration = Duration::from_millis(25);
+
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -36,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) workers: u32,
     /// How long a claim holds without a heartbeat.
     pub(crate) lease: Duration,
+    /// How long what has ended is kept; for ever if that is not said.
+    pub(crate) keep: Option<Duration>,
 }
 
 /// An attempt that came back, in whatever way.
@@ -88,6 +95,8 @@ pub(crate) struct Core {
     trust: Trust,
     heartbeat_at: Duration,
     rescue_at: Duration,
+    /// When it prunes next.
+    prune_at: Duration,
     /// Attempts that began and whose handlers were told to give up, for whoever runs them.
     given_up: Vec<Arc<Attempt>>,
     /// The last claim left something for the places that are still free.
@@ -140,6 +149,7 @@ impl Core {
             trust: Trust::default(),
             heartbeat_at: Duration::ZERO,
             rescue_at: Duration::ZERO,
+            prune_at: Duration::ZERO,
             given_up: Vec::new(),
             left_some: false,
             in_doubt: false,
@@ -338,7 +348,16 @@ impl Core {
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
         trace::runs_decided(decided.runs);
+        self.prune(now)?;
         Ok(stepped)
+    }
+
+    /// Removes some of what ended long ago, at a low pace.
+    fn prune(&mut self, now: Duration) -> Result<(), Fault> {
+        let Some(keep) = self.settings.keep.filter(|_| now >= self.prune_at) else { return Ok(()) };
+        let pruned = self.store.prune(&Prune::before(self.source.now().minus_millis(millis(keep))))?;
+        self.prune_at = now + if pruned.more { PRUNE_PAUSE } else { PRUNE_EVERY };
+        Ok(())
     }
 
     /// When what it holds wants it: a heartbeat, the end of an attempt's time, a look whether it was cancelled.
@@ -351,9 +370,9 @@ impl Core {
         self.held.values().filter_map(end).chain(heartbeat).chain(look).min()
     }
 
-    /// When it will look for claims that nobody holds any longer.
+    /// When it will look for claims that nobody holds any longer, or for what ended long ago.
     pub(crate) fn rescues_at(&self) -> Duration {
-        self.rescue_at
+        if self.settings.keep.is_some() { self.rescue_at.min(self.prune_at) } else { self.rescue_at }
     }
 
     /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.

@@ -288,7 +288,8 @@ impl Simulation {
         self.successors = later;
         let first = self.wanted_engines - self.started.min(self.wanted_engines);
         for _ in 0..first + come.len() {
-            let settings = Settings { kinds: self.kinds.clone(), workers: self.workers, lease: self.lease };
+            let (kinds, keep) = (self.kinds.clone(), None);
+            let settings = Settings { kinds, workers: self.workers, lease: self.lease, keep };
             let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
             let engine = Core::new(store, source, settings, Ahead::at_least(self.ahead));
             self.engines.push(SimEngine::new(self.started, engine, self.workers));

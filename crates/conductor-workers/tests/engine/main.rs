@@ -13,6 +13,7 @@ mod joins;
 mod leases;
 mod meddler;
 mod progress;
+mod retention;
 mod settling;
 mod stopping;
 mod subscription;

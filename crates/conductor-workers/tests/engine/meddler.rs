@@ -147,6 +147,18 @@ impl Admin for Meddler {
     fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
         self.through("revive", |store| store.revive(request))
     }
+
+    fn prune(&self, request: &Prune) -> Result<Pruned, Fault> {
+        self.through("prune", |store| store.prune(request))
+    }
+
+    fn verify(&self, request: &Verify) -> Result<Verified, Fault> {
+        self.through("verify", |store| store.verify(request))
+    }
+
+    fn repair(&self, request: &Repair) -> Result<Repaired, Fault> {
+        self.through("repair", |store| store.repair(request))
+    }
 }
 
 impl Query for Meddler {

@@ -114,7 +114,7 @@ impl Witness {
         }
         known.forget_cancelled_claims();
         for task in known.acknowledged.keys() {
-            let state = known.replay.tasks[task].state;
+            let state = known.replay.task(*task).unwrap().state;
             assert_eq!(state, State::Succeeded, "an acknowledged result of {task} is not lost");
         }
     }
@@ -179,7 +179,7 @@ impl Known {
             EventBody::TaskCreated { index: 0, parent, .. } => self.join_begins((event.run, *parent)),
             EventBody::TaskRevived => {
                 self.met.revived += 1;
-                let task = event.task.map(|task| self.replay.tasks[&task]).expect("a task is revived");
+                let task = event.task.and_then(|task| self.replay.task(task)).expect("a task is revived");
                 if task.is_join() {
                     self.join_begins((task.run, task.parent));
                 }
@@ -189,7 +189,7 @@ impl Known {
                 self.met.joins_again += u32::from(self.joined.remove(&(event.run, event.task)));
             }
             EventBody::TaskStarted => {
-                let task = event.task.map(|task| self.replay.tasks[&task]).expect("a task starts");
+                let task = event.task.and_then(|task| self.replay.task(task)).expect("a task starts");
                 assert!(!self.is_marked((task.run, task.parent)), "nothing starts below a mark: {event:?}");
             }
             EventBody::TaskFannedOut { .. } => {
@@ -213,34 +213,34 @@ impl Known {
         assert!(self.joined.insert(head), "the join of {head:?} begins once");
         assert!(!self.is_marked(head), "no join begins below a mark: {head:?}");
         let (run, parent) = head;
-        let of_parent = parent.and_then(|parent| self.replay.tasks[&parent].standing);
-        let standing = of_parent.unwrap_or_else(|| self.replay.runs[&run].standing);
+        let of_parent = parent.and_then(|parent| self.replay.task(parent)).and_then(|parent| parent.standing);
+        let standing = of_parent.unwrap_or_else(|| self.replay.run(run).expect("a run").standing);
         assert_eq!(standing.decide(), Decision::Join, "the join of {head:?} begins when its time has come");
-        let is_open = |(_, task): (&TaskId, &ReplayedTask)| {
+        let is_open = |(_, task): (TaskId, ReplayedTask)| {
             let is_settled = task.state.is_terminal() && !task.retry_due;
             (task.run, task.parent) == head && !task.is_join() && !is_settled
         };
-        assert!(!self.replay.tasks.iter().any(is_open), "the children of {head:?} are settled");
+        assert!(!self.replay.tasks().any(is_open), "the children of {head:?} are settled");
     }
 
     /// Whether this head, or anything above it, is marked.
     fn is_marked(&self, (run, mut parent): Head) -> bool {
         while let Some(task) = parent {
-            let task = &self.replay.tasks[&task];
+            let task = self.replay.task(task).expect("a parent");
             if task.standing.is_some_and(|standing| standing.mark.is_some()) {
                 return true;
             }
             parent = task.parent;
         }
-        self.replay.runs[&run].standing.mark.is_some()
+        self.replay.run(run).expect("a run").standing.mark.is_some()
     }
 
     /// Whoever held what was cancelled holds it no longer, and hears so when it renews or settles.
     fn forget_cancelled_claims(&mut self) {
         let before = self.claims.len();
-        let tasks = &self.replay.tasks;
+        let replay = &self.replay;
         self.claims.retain(|task, attempt| {
-            let task = &tasks[task];
+            let task = replay.task(*task).expect("a task that was claimed");
             task.state == State::Running && task.attempt == *attempt
         });
         self.met.claims_cancelled += u32::try_from(before - self.claims.len()).unwrap_or(u32::MAX);
@@ -335,6 +335,9 @@ impl Admin for Witness {
     pass_on! {
         cancel(request: &Cancel) -> Result<Cancelled, CancelError>;
         revive(request: &Revive) -> Result<Revived, ReviveError>;
+        prune(request: &Prune) -> Result<Pruned, Fault>;
+        verify(request: &Verify) -> Result<Verified, Fault>;
+        repair(request: &Repair) -> Result<Repaired, Fault>;
     }
 }
 

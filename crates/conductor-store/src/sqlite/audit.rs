@@ -1,0 +1,188 @@
+//! One run, computed again from its events.
+
+use super::event_log;
+use super::keys::Keys;
+use super::rows;
+use super::sql::{Sql, fault, id_blob};
+use crate::Fault;
+use conductor_model::{About, EventBody, RunId, TaskId, ToldRun};
+use rusqlite::{Connection, params};
+
+/// A run as its events tell it so far.
+///
+/// It is read in several transactions, each of which sees rows and events of one moment: whoever compares rows catches
+/// up with the events first, in the same transaction.
+pub(super) struct Audit {
+    pub(super) run: i64,
+    /// Its id; `None` if its row is missing.
+    pub(super) id: Option<RunId>,
+    pub(super) told: ToldRun,
+    pub(super) keys: Keys,
+    /// How many events it consists of.
+    pub(super) events: u64,
+    /// Which event does not fit what came before, and why: then the rest says nothing.
+    pub(super) contradiction: Option<String>,
+    last: i64,
+    /// The parent that was named last, by its id: its children follow each other.
+    parent: Option<(TaskId, u32)>,
+}
+
+impl Audit {
+    pub(super) fn of(run: i64, id: Option<RunId>) -> Self {
+        let (told, keys) = (ToldRun::new(), Keys::default());
+        Self { run, id, told, keys, events: 0, contradiction: None, last: 0, parent: None }
+    }
+
+    /// Takes in at most so many further events; whether there are more.
+    pub(super) fn catch_up(&mut self, connection: &Connection, limit: u32) -> Result<bool, Fault> {
+        let page = connection.first(PAGE, params![self.run, self.last, limit], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<i64>>(2)?))
+        })?;
+        let Some((count, Some(first), Some(end))) = page else { return Ok(false) };
+        // Events that lie close together are read as they lie, which is twice as fast as one by one.
+        let sql = if end - first < 2 * count { EVENTS_AS_THEY_LIE } else { EVENTS };
+        let mut statement = connection.cached(sql)?;
+        let mut events = statement.query(params![self.run, self.last, end]).map_err(fault)?;
+        while let Some(event) = events.next().map_err(fault)? {
+            if self.contradiction.is_some() {
+                return Ok(false);
+            }
+            self.last = event.get(0).map_err(fault)?;
+            let (task, code) = (event.get(1).map_err(fault)?, event.get(2).map_err(fault)?);
+            let payload = event.get_ref(3).map_err(fault)?.as_str_or_null().map_err(|e| fault(e.into()))?;
+            let fits = match event_log::read_body(code, payload) {
+                Ok(body) => self.take_in(connection, task, &body)?,
+                Err(error) => Err(format!("cannot be read: {error}")),
+            };
+            if let Err(why) = fits {
+                let name = event_log::NAMES.get(code as usize).copied().unwrap_or("?");
+                self.contradiction = Some(format!("event {} ({name}): {why}", self.last));
+            }
+            self.events += 1;
+        }
+        Ok(count == i64::from(limit))
+    }
+
+    /// Takes in one event, unless it does not fit.
+    fn take_in(
+        &mut self,
+        connection: &Connection,
+        task: Option<i64>,
+        body: &EventBody,
+    ) -> Result<Result<(), String>, Fault> {
+        if matches!(body, EventBody::Original { .. }) {
+            return Ok(Ok(()));
+        }
+        let about = match (task, body) {
+            (None, _) => About::Run,
+            (Some(key), EventBody::TaskCreated { parent, .. } | EventBody::TaskAdopted { parent, .. }) => {
+                let parent = match parent {
+                    Some(parent) => Some(self.parent(connection, key, *parent)?),
+                    None => None,
+                };
+                About::New { number: self.keys.number_of(key), parent }
+            }
+            (Some(key), _) => match self.number_of(connection, key)? {
+                Some(number) => About::Task(number),
+                None => return Ok(Err(format!("the task with row key {key} does not exist"))),
+            },
+        };
+        let born = match self.told.apply(about, body) {
+            Ok(born) => born,
+            Err(why) => return Ok(Err(why)),
+        };
+        let count = born.end - born.start;
+        match (about, body) {
+            (_, EventBody::TaskFannedOut { first_id, .. }) => {
+                self.keys.name(born.start, count, *first_id);
+                match first_key(connection, *first_id, count)? {
+                    Some(key) => self.keys.add(key, born.start, count),
+                    None => self.keys.lose(born.start, count),
+                }
+            }
+            (About::New { number: None, .. }, _) => {
+                self.keys.add(task.unwrap_or_default(), born.start, count);
+            }
+            _ => {}
+        }
+        Ok(Ok(()))
+    }
+
+    fn number_of(&mut self, connection: &Connection, key: i64) -> Result<Option<u32>, Fault> {
+        if let Some(number) = self.keys.number_of(key) {
+            return Ok(Some(number));
+        }
+        // Children of which no row is left: their keys are those that are missing around this one.
+        let gap: Option<(i64, i64)> = connection.first(GAP, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (below, above) = gap.unwrap_or_default();
+        let Some(number) = u32::try_from(above - below - 1).ok().and_then(|count| self.keys.take_lost(count))
+        else {
+            return Ok(None);
+        };
+        self.keys.add(below + 1, number, u32::try_from(above - below - 1).unwrap_or_default());
+        Ok(self.keys.number_of(key))
+    }
+
+    /// The number of a parent that the event of a child names by its id.
+    fn parent(&mut self, connection: &Connection, child: i64, id: TaskId) -> Result<u32, Fault> {
+        if let Some((_, number)) = self.parent.filter(|(known, _)| *known == id) {
+            return Ok(number);
+        }
+        let blob = id_blob(id.as_u128());
+        let key = match connection.first(KEY_OF_ID, params![blob, self.run], |row| row.get(0))? {
+            Some(key) => Some(key),
+            None => connection.first(KEY_OF_PARENT, params![child, self.run], |row| row.get::<_, i64>(0))?,
+        };
+        let known = key.and_then(|key| self.keys.number_of(key)).or_else(|| self.keys.number_with_id(id));
+        let number = known.unwrap_or_else(|| {
+            let number = self.told.reserve();
+            if let Some(key) = key {
+                self.keys.add(key, number, 1);
+            }
+            number
+        });
+        self.parent = Some((id, number));
+        Ok(number)
+    }
+
+    /// The id of the task with that number: from the events, or else from its row.
+    pub(super) fn task_id(&self, connection: &Connection, number: u32) -> Result<Option<TaskId>, Fault> {
+        if let Some(id) = self.keys.id_of(number) {
+            return Ok(Some(id));
+        }
+        let Some(key) = self.keys.key_of(number) else { return Ok(None) };
+        let sql = "SELECT id FROM conductor_tasks WHERE key = ?1";
+        let id = connection.first(sql, [key], |row| rows::id(row, 0))?;
+        Ok(id.map(TaskId::from_u128))
+    }
+}
+
+/// The key of the first of children that came into being together, if a row is left that says it: their keys follow
+/// each other like their ids, for all were inserted in one transaction, and only one transaction inserts at a time.
+fn first_key(connection: &Connection, first_id: TaskId, count: u32) -> Result<Option<i64>, Fault> {
+    let last = first_id.as_u128() + u128::from(count.saturating_sub(1));
+    let left = connection.first(FIRST_LEFT, params![id_blob(first_id.as_u128()), id_blob(last)], |row| {
+        Ok((row.get::<_, i64>(0)?, rows::id(row, 1)?))
+    })?;
+    let key = |(key, id): (i64, u128)| key - i64::try_from(id - first_id.as_u128()).unwrap_or(0);
+    Ok(left.map(key))
+}
+
+/// How many events are next, and where the first and the last of them lie: read from the index alone.
+pub(super) const PAGE: &str = "SELECT count(*), min(seq), max(seq) FROM (SELECT seq FROM conductor_events \
+    INDEXED BY conductor_events_run WHERE run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3)";
+pub(super) const EVENTS: &str = "SELECT seq, task, name, payload FROM conductor_events INDEXED BY conductor_events_run \
+    WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+pub(super) const EVENTS_AS_THEY_LIE: &str = "SELECT seq, task, name, payload FROM conductor_events NOT INDEXED \
+    WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+
+const FIRST_LEFT: &str = "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id \
+    WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+
+const KEY_OF_ID: &str = "SELECT key FROM conductor_tasks WHERE id = ?1 AND run = ?2";
+const KEY_OF_PARENT: &str = "SELECT parent FROM conductor_tasks WHERE key = ?1 AND run = ?2 AND parent > 0";
+
+/// The keys that are taken below and above one that is not.
+const GAP: &str = "SELECT coalesce((SELECT max(key) FROM conductor_tasks WHERE key < ?1), 0), \
+    coalesce((SELECT min(key) FROM conductor_tasks WHERE key > ?1), \
+        (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'conductor_tasks'), ?1 + 1)";

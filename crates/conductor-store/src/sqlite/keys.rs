@@ -1,0 +1,128 @@
+//! The row keys of a run's tasks, by the numbers that a replay gives them.
+
+use conductor_model::TaskId;
+use std::collections::BTreeMap;
+
+/// Tasks whose keys and numbers follow each other: those of one fan-out step, as a rule. So the list is short, however
+/// many tasks there are.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    key: i64,
+    number: u32,
+    count: u32,
+}
+
+/// Tasks whose ids and numbers follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Ids {
+    number: u32,
+    count: u32,
+    first: TaskId,
+}
+
+/// Which row is which task.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    by_key: BTreeMap<i64, Segment>,
+    /// The same, by number.
+    by_number: Vec<Segment>,
+    ids: Vec<Ids>,
+    /// Of which no row is left that would say their keys, by number: how many.
+    lost: Vec<(u32, u32)>,
+}
+
+impl Segment {
+    fn end(self) -> i64 {
+        self.key + i64::from(self.count)
+    }
+
+    fn number_of(self, key: i64) -> Option<u32> {
+        let nth = u32::try_from(key.checked_sub(self.key)?).ok()?;
+        (nth < self.count).then(|| self.number + nth)
+    }
+}
+
+impl Keys {
+    /// The number of the task with that key.
+    pub(super) fn number_of(&self, key: i64) -> Option<u32> {
+        let last = self.by_number.last().and_then(|last| last.number_of(key));
+        last.or_else(|| self.by_key.range(..=key).next_back()?.1.number_of(key))
+    }
+
+    /// The key of the task with that number.
+    pub(super) fn key_of(&self, number: u32) -> Option<i64> {
+        let behind = self.by_number.partition_point(|segment| segment.number <= number);
+        let segment = self.by_number.get(behind.checked_sub(1)?)?;
+        let nth = number - segment.number;
+        (nth < segment.count).then(|| segment.key + i64::from(nth))
+    }
+
+    /// The id of the task with that number, where an event says it.
+    pub(super) fn id_of(&self, number: u32) -> Option<TaskId> {
+        let behind = self.ids.partition_point(|ids| ids.number <= number);
+        let ids = self.ids.get(behind.checked_sub(1)?)?;
+        let nth = number - ids.number;
+        (nth < ids.count).then(|| TaskId::from_u128(ids.first.as_u128() + u128::from(nth)))
+    }
+
+    /// The number of the task with that id, where an event says it.
+    pub(super) fn number_with_id(&self, id: TaskId) -> Option<u32> {
+        self.ids.iter().find_map(|ids| {
+            let nth = u32::try_from(id.as_u128().checked_sub(ids.first.as_u128())?).ok()?;
+            (nth < ids.count).then(|| ids.number + nth)
+        })
+    }
+
+    /// Tasks came into being with these numbers and ids.
+    pub(super) fn name(&mut self, number: u32, count: u32, first: TaskId) {
+        self.ids.push(Ids { number, count, first });
+    }
+
+    /// Nobody knows the keys of these.
+    pub(super) fn lose(&mut self, number: u32, count: u32) {
+        self.lost.push((number, count));
+    }
+
+    /// Those whose keys nobody knows, if there are so many of them.
+    pub(super) fn take_lost(&mut self, count: u32) -> Option<u32> {
+        let place = self.lost.iter().position(|(_, lost)| *lost == count)?;
+        Some(self.lost.remove(place).0)
+    }
+
+    /// The keys of tasks with these numbers.
+    pub(super) fn add(&mut self, key: i64, number: u32, count: u32) {
+        if let Some(last) = self.by_number.last_mut()
+            && (last.end(), last.number + last.count) == (key, number)
+        {
+            last.count += count;
+            self.by_key.insert(last.key, *last);
+            return;
+        }
+        let segment = Segment { key, number, count };
+        let place = self.by_number.partition_point(|known| known.number < number);
+        self.by_number.insert(place, segment);
+        self.by_key.insert(key, segment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_numbers_and_ids_lead_to_each_other() {
+        let mut keys = Keys::default();
+        keys.add(10, 0, 1);
+        keys.add(11, 1, 3);
+        keys.add(20, 6, 2);
+        keys.lose(4, 2);
+        keys.name(4, 2, TaskId::from_u128(70));
+        assert_eq!((keys.number_of(13), keys.number_of(14), keys.number_of(21)), (Some(3), None, Some(7)));
+        assert_eq!((keys.key_of(0), keys.key_of(5), keys.key_of(7)), (Some(10), None, Some(21)));
+        assert_eq!((keys.id_of(5), keys.id_of(6)), (Some(TaskId::from_u128(71)), None));
+        assert_eq!(keys.number_with_id(TaskId::from_u128(71)), Some(5));
+        assert_eq!((keys.take_lost(3), keys.take_lost(2)), (None, Some(4)));
+        keys.add(14, 4, 2);
+        assert_eq!((keys.number_of(15), keys.key_of(4), keys.number_of(9)), (Some(5), Some(14), None));
+    }
+}

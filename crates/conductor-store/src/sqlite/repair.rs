@@ -1,0 +1,447 @@
+//! Mend what diverges from the events, in bounded transactions.
+
+use super::SqliteStore;
+use super::audit::Audit;
+use super::compare::{self, Stored, StoredHead, run_differences};
+use super::rows::{self, state_code};
+use super::sql::{Sql, id_blob};
+use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
+use super::write::Write;
+use crate::{Fault, Mended, Repair, Repaired, Scope, Unmended};
+use conductor_model::{State, TaskId, Timestamp, ToldTask};
+use rusqlite::{Connection, params};
+
+/// How many divergences of a run are mended before it is looked at again.
+const FINDINGS_PER_CALL: usize = 100_000;
+
+/// What became of something that was to be mended.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// It was mended, in these words.
+    Done(String),
+    /// It is in order by now.
+    InOrder,
+    /// It was not mended, for this reason.
+    Not(String),
+}
+
+impl Outcome {
+    fn done(what: &str) -> Self {
+        Self::Done(what.into())
+    }
+
+    fn not(why: &str) -> Self {
+        Self::Not(why.into())
+    }
+}
+
+impl SqliteStore {
+    pub(super) fn repair_runs(&self, request: &Repair) -> Result<Repaired, Fault> {
+        let mut done = Repaired::default();
+        let mut after = i64::try_from(request.after).unwrap_or(i64::MAX);
+        let mut events = 0;
+        while let Some(run) = self.next_run(request.scope, after)? {
+            let before = done.mended.len();
+            let mut is_whole = true;
+            if let Some(inspected) = self.inspect(run, FINDINGS_PER_CALL)? {
+                done.runs += 1;
+                events += inspected.audit.events;
+                is_whole = inspected.found <= FINDINGS_PER_CALL as u64;
+                self.mend_run(inspected, request, &mut done)?;
+            }
+            // With more divergences than were looked at, the same run comes again.
+            let stays = !is_whole && done.mended.len() > before;
+            after = if stays { run - 1 } else { run };
+            if stays || (request.scope == Scope::All && events >= request.limit) {
+                done.next = Some(after.cast_unsigned());
+                return Ok(done);
+            }
+            if request.scope != Scope::All {
+                return Ok(done);
+            }
+        }
+        if request.scope == Scope::All {
+            self.remove_stray_inputs(request, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    fn mend_run(&self, run: Inspected, request: &Repair, done: &mut Repaired) -> Result<(), Fault> {
+        let Inspected { mut audit, mut findings, .. } = run;
+        // Parents before their children, and the run at last.
+        findings.sort_by_key(|finding| finding.cure);
+        let groups: Vec<&[Finding]> = findings.chunk_by(|one, next| one.cure == next.cure).collect();
+        for batch in groups.chunks(request.rows.max(1) as usize) {
+            let owners = self.owners(&audit, batch)?;
+            let outcomes = self.write(request.now, |write| {
+                while audit.catch_up(write.tx(), u32::MAX)? {}
+                let mend = |(group, owner): (&&[Finding], &Option<i64>)| {
+                    mend(write, &mut audit, group[0].cure, *owner)
+                };
+                batch.iter().zip(&owners).map(mend).collect::<Result<Vec<_>, Fault>>()
+            })?;
+            for (group, outcome) in batch.iter().zip(outcomes) {
+                for finding in *group {
+                    note(done, finding, &outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For each row that is to be removed: the other run that it belongs to, if there is one.
+    fn owners(&self, audit: &Audit, batch: &[&[Finding]]) -> Result<Vec<Option<i64>>, Fault> {
+        let owner = |group: &&[Finding]| match group[0].cure {
+            Cure::Remove(key) => self.read(|connection| {
+                let params = params![key, audit.run];
+                let of_parent = connection.first(RUN_OF_PARENT, params, |row| row.get(0))?;
+                match of_parent {
+                    Some(run) => Ok(Some(run)),
+                    // Read to the end, once for each such row: there is no index for what should never be.
+                    None => connection.first(RUN_OF_EVENTS, params, |row| row.get(0)),
+                }
+            }),
+            _ => Ok(None),
+        };
+        batch.iter().map(owner).collect()
+    }
+
+    fn remove_stray_inputs(&self, request: &Repair, done: &mut Repaired) -> Result<(), Fault> {
+        let mut stray = Vec::new();
+        self.inspect_inputs(|task| stray.push(task))?;
+        for batch in stray.chunks(request.rows.max(1) as usize) {
+            let removed: Vec<bool> = self.write(request.now, |write| {
+                let remove = |task: &i64| Ok(write.tx().run(DELETE_STRAY_INPUT, [task])? > 0);
+                batch.iter().map(remove).collect::<Result<_, Fault>>()
+            })?;
+            for (task, _) in batch.iter().zip(removed).filter(|(_, removed)| *removed) {
+                done.mended.push(Mended { divergence: stray_input(*task), done: "removed".into() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn note(done: &mut Repaired, finding: &Finding, outcome: &Outcome) {
+    let divergence = finding.divergence.clone();
+    match outcome {
+        Outcome::Done(what) => done.mended.push(Mended { divergence, done: what.clone() }),
+        Outcome::InOrder => {}
+        Outcome::Not(why) => done.unmended.push(Unmended { divergence, why: why.clone() }),
+    }
+}
+
+/// Looks again, and mends what still diverges.
+fn mend(write: &Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) -> Result<Outcome, Fault> {
+    let tx = write.tx();
+    if let Cure::None(why) = cure {
+        return Ok(Outcome::not(why));
+    }
+    if !run_row(tx, audit.run)?.is_of(audit) {
+        return Ok(Outcome::InOrder);
+    }
+    match cure {
+        Cure::Task(number) => mend_task(tx, audit, number, write.now),
+        Cure::Run => mend_run_row(tx, audit, write.now),
+        Cure::Remove(key) => match owner {
+            Some(owner) => move_back(tx, audit, key, owner),
+            None => remove_task(tx, audit, key),
+        },
+        Cure::Join(task) => {
+            tx.run("DELETE FROM conductor_joins WHERE run = ?1 AND task = ?2", params![audit.run, task])?;
+            Ok(Outcome::done("removed"))
+        }
+        Cure::Sweep(task) => {
+            let (sql, key) = if task == 0 { (SWEEP_RUN, audit.run) } else { (SWEEP_PARENT, task) };
+            tx.run(sql, [key])?;
+            Ok(Outcome::done("its children are swept again"))
+        }
+        Cure::Prune => {
+            tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [audit.run])?;
+            Ok(Outcome::done("given to the next prune, for nothing can find it"))
+        }
+        Cure::None(why) => Ok(Outcome::not(why)),
+    }
+}
+
+fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) -> Result<Outcome, Fault> {
+    let Some(told) = audit.told.task(number) else { return Ok(Outcome::InOrder) };
+    let place = compare::place(audit, &told);
+    if place.0 < 0 {
+        return Ok(Outcome::not("the row of its parent is missing"));
+    }
+    let row = audit.keys.key_of(number).map(|key| compare::stored(tx, key)).transpose()?.flatten();
+    let Some((stored, run)) = row else { return create(tx, audit, number, &told, place.0, now) };
+    let differences = stored.differences(audit, number, &told)?;
+    if differences.is_empty() && run == audit.run {
+        return Ok(Outcome::InOrder);
+    }
+    let id = audit.keys.id_of(number).unwrap_or(stored.id);
+    if id != stored.id && compare::id_is_taken(tx, id)? {
+        return Ok(Outcome::not("another row has its id"));
+    }
+    let is_lost = told.standing.is_none()
+        && told.state == State::Running
+        && stored.state != state_code(State::Running)
+        && stored.lease_until.is_none();
+    clear(tx, audit.run, place, stored.key)?;
+    write_task(tx, audit.run, place, id, &stored, &told, now, is_lost)?;
+    let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
+    let rest = if is_lost { "; who works on it is not known, so that it is rescued" } else { "" };
+    Ok(Outcome::Done(match (run == audit.run, whats.is_empty()) {
+        (true, _) => format!("wrote {} as the events say{rest}", whats.join(", ")),
+        (false, true) => "moved its row back to its run".into(),
+        (false, false) => format!("moved its row back to its run, wrote {}{rest}", whats.join(", ")),
+    }))
+}
+
+/// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.
+fn clear(tx: &Connection, run: i64, (parent, ordinal): (i64, i64), key: i64) -> Result<(), Fault> {
+    tx.run(CLEAR, params![run, parent, ordinal, key])?;
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "a row has many columns")]
+fn write_task(
+    tx: &Connection,
+    run: i64,
+    (parent, ordinal): (i64, i64),
+    id: TaskId,
+    stored: &Stored,
+    told: &ToldTask,
+    now: Timestamp,
+    is_lost: bool,
+) -> Result<(), Fault> {
+    let is_leaf = told.standing.is_none();
+    let keeps_lease = is_leaf && told.state == State::Running;
+    let lease = if is_lost { Some(now.as_millis()) } else { stored.lease_until.filter(|_| keeps_lease) };
+    let head = StoredHead::of(told.standing)?;
+    tx.run(
+        UPDATE_TASK,
+        params![
+            stored.key,
+            id_blob(id.as_u128()),
+            run,
+            parent,
+            ordinal,
+            state_code(told.state),
+            due_at(Some(stored), told, now),
+            if is_leaf { i64::from(told.attempt) } else { stored.attempt },
+            told.retry_count,
+            lease,
+            stored.holder.filter(|_| keeps_lease),
+            head.sealed,
+            head.numbers[0],
+            head.numbers[1],
+            head.numbers[2],
+            head.numbers[3],
+            head.numbers[4],
+            head.policy,
+            head.mark,
+            head.joining,
+            now.as_millis(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// When a task must be looked at again.
+fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i64> {
+    let has_begun = told.attempt > 0 || told.retry_count > 0;
+    let stored = |state| stored.filter(|stored| stored.state == state_code(state)).and_then(|row| row.due_at);
+    match told.state {
+        State::Pending if !has_begun => stored(State::Pending),
+        State::Failed if told.retry_due => {
+            let told = told.due_at.map(Timestamp::as_millis);
+            told.or_else(|| stored(State::Failed)).or(Some(now.as_millis()))
+        }
+        _ => None,
+    }
+}
+
+/// Creates a task again whose row is gone.
+fn create(
+    tx: &Connection,
+    audit: &mut Audit,
+    number: u32,
+    told: &ToldTask,
+    parent: i64,
+    now: Timestamp,
+) -> Result<Outcome, Fault> {
+    let known = audit.keys.key_of(number);
+    let run = audit.run;
+    let id = match told.index {
+        0 => tx.first(SELECT_JOIN, params![run, parent], |row| rows::id(row, 0))?.map(TaskId::from_u128),
+        _ if parent == 0 => {
+            return Ok(Outcome::not("what a root task was to do is noted in its row only"));
+        }
+        _ => audit.keys.id_of(number),
+    };
+    let Some(id) = id else { return Ok(Outcome::not("its id is noted in its row only")) };
+    if compare::id_is_taken(tx, id)? {
+        return Ok(Outcome::not("another row has its id"));
+    }
+    clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
+    // Nobody knows who works on it: it is taken back as if its lease had run out.
+    let is_running_leaf = told.standing.is_none() && told.state == State::Running;
+    let head = StoredHead::of(told.standing)?;
+    let sql = if told.index == 0 { INSERT_JOIN } else { INSERT_CHILD };
+    let inserted = tx.run(
+        sql,
+        params![
+            known,
+            id_blob(id.as_u128()),
+            run,
+            parent,
+            told.index,
+            state_code(told.state),
+            now.as_millis(),
+            due_at(None, told, now),
+            told.attempt,
+            told.retry_count,
+            is_running_leaf.then_some(now.as_millis()),
+            head.sealed,
+            head.numbers[0],
+            head.numbers[1],
+            head.numbers[2],
+            head.numbers[3],
+            head.numbers[4],
+            head.policy,
+            head.mark,
+            head.joining,
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(Outcome::not("the row of its parent, or of its kind, is missing"));
+    }
+    let key = tx.last_insert_rowid();
+    if known.is_none() {
+        audit.keys.add(key, number, 1);
+    }
+    let has_input = told.index == 0 || give_input(tx, key, parent, told.index)?;
+    let input = if has_input { "" } else { "; its input is lost" };
+    let output = if told.state == State::Succeeded { "; its output is lost" } else { "" };
+    let worker = if is_running_leaf { "; who works on it is not known, so that it is rescued" } else { "" };
+    Ok(Outcome::Done(format!("created again as {}{input}{output}{worker}", told.state)))
+}
+
+/// Gives a child that was created again its input, as far as it is known; whether it has one.
+fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, Fault> {
+    if tx.first("SELECT 1 FROM conductor_inputs WHERE task = ?1", [key], |_| Ok(()))?.is_some() {
+        return Ok(true);
+    }
+    let input = match rows::read_input(tx, parent) {
+        Err(Fault::Unreadable { .. }) => None,
+        other => other?,
+    };
+    let Some(input) = input else { return Ok(false) };
+    let items = input.fanout_items();
+    let Some(item) = items.get(index as usize - 1) else {
+        // A child of a counted fan-out has its parent's.
+        return Ok(matches!(conductor_model::Fanout::of(&input), Ok(Some(_))));
+    };
+    tx.run(super::create::INSERT_INPUT, params![key, item])?;
+    Ok(true)
+}
+
+fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcome, Fault> {
+    let Some((state, standing, tally)) = audit.told.run() else { return Ok(Outcome::InOrder) };
+    let differences = run_differences(tx, audit)?.unwrap_or_default();
+    if differences.is_empty() {
+        return Ok(Outcome::InOrder);
+    }
+    let head = StoredHead::of(Some(standing))?;
+    tx.run(
+        UPDATE_RUN,
+        params![
+            audit.run,
+            state_code(state),
+            now.as_millis(),
+            head.sealed,
+            head.numbers[0],
+            head.numbers[1],
+            head.numbers[2],
+            head.numbers[3],
+            head.numbers[4],
+            head.policy,
+            head.mark,
+            head.joining,
+            tally.pending.cast_signed(),
+            tally.running.cast_signed(),
+            tally.succeeded.cast_signed(),
+            tally.failed.cast_signed(),
+            tally.cancelled.cast_signed(),
+        ],
+    )?;
+    let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
+    Ok(Outcome::Done(format!("wrote {} as the events say", whats.join(", "))))
+}
+
+/// Whether a row in this run is none of its tasks, and there.
+fn is_stray(tx: &Connection, audit: &Audit, key: i64) -> Result<bool, Fault> {
+    let is_told = audit.keys.number_of(key).is_some_and(|number| audit.told.task(number).is_some());
+    Ok(!is_told && compare::stored(tx, key)?.is_some_and(|(_, run)| run == audit.run))
+}
+
+fn remove_task(tx: &Connection, audit: &Audit, key: i64) -> Result<Outcome, Fault> {
+    if !is_stray(tx, audit, key)? {
+        return Ok(Outcome::InOrder);
+    }
+    tx.run("DELETE FROM conductor_inputs WHERE task = ?1", [key])?;
+    tx.run("DELETE FROM conductor_tasks WHERE key = ?1", [key])?;
+    Ok(Outcome::done("removed, for no event tells of it"))
+}
+
+fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Outcome, Fault> {
+    if !is_stray(tx, audit, key)? {
+        return Ok(Outcome::InOrder);
+    }
+    // Where it stands there is for the repair of that run to say.
+    tx.run("UPDATE conductor_tasks SET run = ?2, ordinal = -key WHERE key = ?1", params![key, owner])?;
+    Ok(Outcome::done("moved back to the run whose events tell of it"))
+}
+
+const RUN_OF_PARENT: &str = "SELECT p.run FROM conductor_tasks t JOIN conductor_tasks p ON p.key = t.parent \
+    WHERE t.key = ?1 AND p.run <> ?2";
+const RUN_OF_EVENTS: &str = "SELECT run FROM conductor_events WHERE task = ?1 AND run <> ?2 LIMIT 1";
+
+const CLEAR: &str = "UPDATE conductor_tasks SET ordinal = -key \
+    WHERE run = ?1 AND parent = ?2 AND ordinal = ?3 AND key <> ?4";
+
+const SWEEP_RUN: &str = "UPDATE conductor_runs SET swept = 0 WHERE key = ?1 AND mark IS NOT NULL";
+const SWEEP_PARENT: &str = "UPDATE conductor_tasks SET swept = 0 WHERE key = ?1 AND mark IS NOT NULL";
+
+const DELETE_STRAY_INPUT: &str = "DELETE FROM conductor_inputs \
+    WHERE task = ?1 AND NOT EXISTS (SELECT 1 FROM conductor_tasks WHERE key = ?1)";
+
+const SELECT_JOIN: &str = "SELECT id FROM conductor_joins WHERE run = ?1 AND task = ?2";
+
+/// What was swept is swept again if the mark changes.
+const UPDATE_TASK: &str = "UPDATE conductor_tasks SET id = ?2, run = ?3, parent = ?4, ordinal = ?5, state = ?6, \
+    due_at = ?7, attempt = ?8, retry_count = ?9, lease_until = ?10, holder = ?11, sealed = ?12, fanout = ?13, \
+    children = ?14, open_children = ?15, failed_children = ?16, cancelled_children = ?17, policy = ?18, \
+    swept = CASE WHEN ?19 IS NOT NULL THEN 0 END, mark = ?19, joining = ?20, updated_at = ?21 WHERE key = ?1";
+
+const UPDATE_RUN: &str = "UPDATE conductor_runs SET state = ?2, updated_at = ?3, sealed = ?4, fanout = ?5, \
+    children = ?6, open_children = ?7, failed_children = ?8, cancelled_children = ?9, policy = ?10, \
+    swept = CASE WHEN ?11 IS NOT NULL THEN 0 END, mark = ?11, joining = ?12, pending = ?13, running = ?14, \
+    succeeded = ?15, failed = ?16, cancelled = ?17 WHERE key = ?1";
+
+/// What a child inherits, it inherits again.
+const INSERT_CHILD: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
+    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
+    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, kind, priority, ?7, ?7, ?8, ?9, ?10, max_retries, ?11, ?12, ?13, ?14, ?15, ?16, \
+        ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
+        CASE WHEN ?12 IS NOT NULL THEN name || '#' || ?5 END, backoff, timeout_ms \
+    FROM conductor_tasks WHERE key = ?4";
+
+/// The same for a join, of which another row says what it is.
+const INSERT_JOIN: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
+    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
+    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, j.kind, coalesce(p.priority, 0), ?7, ?7, ?8, ?9, ?10, j.max_retries, ?11, ?12, \
+        ?13, ?14, ?15, ?16, ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
+        CASE WHEN ?4 = 0 THEN k.name END, j.backoff, j.timeout_ms \
+    FROM conductor_joins j JOIN conductor_kinds k ON k.key = j.kind \
+    LEFT JOIN conductor_tasks p ON p.key = j.task WHERE j.run = ?3 AND j.task = ?4";

@@ -1,0 +1,438 @@
+//! Compute everything again from the events, run by run, and compare.
+//!
+//! Short transactions, one after the other: each catches up with the events and compares the next rows with them, so that
+//! rows and events are always of one moment, whoever writes meanwhile, and the log is never pinned for long.
+
+use super::SqliteStore;
+use super::audit::Audit;
+use super::compare::{self, Stored, is_joined, run_differences};
+use super::rows;
+use super::sql::{Sql, fault, known_run_key};
+use crate::{Aspect, Divergence, Fault, Scope, Verified, Verify};
+use conductor_model::{RunId, Standing, State, TaskId};
+use rusqlite::{Connection, params};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+
+/// How many events, or rows, one transaction reads.
+const ROWS_PER_READ: u32 = 100_000;
+
+/// A divergence, and what it takes to mend it.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) divergence: Divergence,
+    pub(super) cure: Cure,
+}
+
+/// What it takes to mend something, in the order in which it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cure {
+    /// Write the row of the task with this number.
+    Task(u32),
+    /// Remove the row with this key.
+    Remove(i64),
+    /// Remove what is noted of a join of the task with this key.
+    Join(i64),
+    /// Sweep the children of the task with this key again, or those of the run (0).
+    Sweep(i64),
+    /// Write the row of the run.
+    Run,
+    /// Remove all that is left of the run.
+    Prune,
+    /// There is none, for this reason.
+    None(&'static str),
+}
+
+/// A run that was looked at.
+pub(super) struct Inspected {
+    pub(super) audit: Audit,
+    pub(super) tasks: u64,
+    pub(super) findings: Vec<Finding>,
+    /// How many there are, of which those are the first.
+    pub(super) found: u64,
+    most: usize,
+}
+
+impl SqliteStore {
+    pub(super) fn verify_runs(&self, request: &Verify) -> Result<Verified, Fault> {
+        let mut done = Verified::default();
+        let most = |done: &Verified| (request.most as usize).saturating_sub(done.divergences.len());
+        let mut after = i64::try_from(request.after).unwrap_or(i64::MAX);
+        while let Some(run) = self.next_run(request.scope, after)? {
+            after = run;
+            if let Some(inspected) = self.inspect(run, most(&done))? {
+                done.runs += 1;
+                done.tasks += inspected.tasks;
+                done.events += inspected.audit.events;
+                done.found += inspected.found;
+                done.divergences.extend(inspected.findings.into_iter().map(|finding| finding.divergence));
+            }
+            if request.scope != Scope::All {
+                return Ok(done);
+            }
+            if done.events >= request.limit {
+                done.next = Some(after.cast_unsigned());
+                return Ok(done);
+            }
+        }
+        if request.scope == Scope::All {
+            let mut note = |divergence| {
+                done.found += 1;
+                if done.divergences.len() < request.most as usize {
+                    done.divergences.push(divergence);
+                }
+            };
+            self.inspect_inputs(|task| note(stray_input(task)))?;
+            if request.integrity {
+                self.examine()?.into_iter().for_each(note);
+            }
+        }
+        Ok(done)
+    }
+
+    /// The run with the next key, also one that has no row but something that names it.
+    pub(super) fn next_run(&self, scope: Scope, after: i64) -> Result<Option<i64>, Fault> {
+        self.read(|connection| match scope {
+            Scope::Run(id) => {
+                let key = known_run_key(connection, id)?;
+                Ok(Some(key).filter(|key| *key > after))
+            }
+            Scope::All => Ok(connection.first(NEXT_RUN, [after], |row| row.get(0))?.flatten()),
+        })
+    }
+
+    /// Looks at a run; `None` if it is being pruned.
+    pub(super) fn inspect(&self, run: i64, most: usize) -> Result<Option<Inspected>, Fault> {
+        let id = match self.read(|connection| run_row(connection, run))? {
+            RunRow::Here(id) => Some(id),
+            RunRow::Missing => None,
+            RunRow::Pruned => return Ok(None),
+        };
+        let audit = Audit::of(run, id);
+        let mut inspected = Inspected { audit, tasks: 0, findings: Vec::new(), found: 0, most };
+        if id.is_none() {
+            let cure = Cure::Prune;
+            inspected.note(None, cure, (Aspect::Row, "no row of the run".into(), "a row, or nothing".into()));
+            return Ok(Some(inspected));
+        }
+        let mut rows = Rows::default();
+        loop {
+            let step = self.read(|connection| {
+                if !run_row(connection, run)?.is_of(&inspected.audit) {
+                    return Ok(ControlFlow::Break(false));
+                }
+                if inspected.audit.catch_up(connection, ROWS_PER_READ)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                inspected.compare(connection, &mut rows)
+            })?;
+            match step {
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(is_whole) => return Ok(is_whole.then_some(inspected)),
+            }
+        }
+    }
+
+    /// Names the keys of tasks that do not exist and have an input.
+    pub(super) fn inspect_inputs(&self, mut stray: impl FnMut(i64)) -> Result<(), Fault> {
+        let mut after = 0;
+        loop {
+            let page: Vec<(i64, bool)> = self.read(|connection| {
+                connection.all(INPUTS, params![after, ROWS_PER_READ], |row| Ok((row.get(0)?, row.get(1)?)))
+            })?;
+            page.iter().filter(|(_, has_task)| !has_task).for_each(|(task, _)| stray(*task));
+            match page.last() {
+                Some((last, _)) if page.len() == ROWS_PER_READ as usize => after = *last,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// What SQLite says of the file.
+    fn examine(&self) -> Result<Vec<Divergence>, Fault> {
+        let said: Vec<String> =
+            self.read(|connection| connection.all("PRAGMA integrity_check(100)", [], |row| row.get(0)))?;
+        let wrong = said.into_iter().filter(|line| line != "ok");
+        let computed = || "a file in order".to_owned();
+        Ok(wrong
+            .map(|stored| Divergence {
+                run: None,
+                task: None,
+                what: Aspect::File,
+                stored,
+                computed: computed(),
+            })
+            .collect())
+    }
+}
+
+/// An input that belongs to nothing.
+pub(super) fn stray_input(task: i64) -> Divergence {
+    let stored = format!("one of the task with row key {task}, which does not exist");
+    Divergence { run: None, task: None, what: Aspect::Input, stored, computed: "none".into() }
+}
+
+/// Whether a run has a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunRow {
+    Here(RunId),
+    /// It has none, though something names it.
+    Missing,
+    /// It is being pruned, or gone.
+    Pruned,
+}
+
+impl RunRow {
+    /// Whether it is as it was when the audit began.
+    pub(super) fn is_of(self, audit: &Audit) -> bool {
+        match self {
+            Self::Here(id) => audit.id == Some(id),
+            Self::Missing => audit.id.is_none(),
+            Self::Pruned => false,
+        }
+    }
+}
+
+pub(super) fn run_row(connection: &Connection, run: i64) -> Result<RunRow, Fault> {
+    let sql = "SELECT id FROM conductor_runs WHERE key = ?1";
+    if let Some(id) = connection.first(sql, [run], |row| rows::id(row, 0))? {
+        return Ok(RunRow::Here(RunId::from_u128(id)));
+    }
+    let is_named: Option<bool> = connection.first(IS_NAMED, [run], |row| row.get(0))?;
+    Ok(if is_named == Some(true) { RunRow::Missing } else { RunRow::Pruned })
+}
+
+/// How far the rows were compared.
+struct Rows {
+    after: (i64, i64),
+    /// By number: whether its row was compared.
+    seen: Vec<bool>,
+    kinds: Option<HashSet<i64>>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        // The join of a run is a root task with ordinal 0.
+        Self { after: (i64::MIN, 0), seen: Vec::new(), kinds: None }
+    }
+}
+
+impl Inspected {
+    fn note(&mut self, task: Option<TaskId>, cure: Cure, (what, stored, computed): compare::Difference) {
+        self.found += 1;
+        if self.findings.len() < self.most {
+            let run = self.audit.id;
+            let divergence = Divergence { run, task, what, stored, computed };
+            self.findings.push(Finding { divergence, cure });
+        }
+    }
+
+    /// Compares the next rows with the events, which are those of the same moment; breaks after the last row.
+    fn compare(&mut self, connection: &Connection, rows: &mut Rows) -> Result<ControlFlow<bool>, Fault> {
+        if let Some(why) = self.audit.contradiction.clone() {
+            let cure = Cure::None("events are never changed, and what follows from these is not known");
+            self.note(None, cure, (Aspect::Events, why, "a possible history".into()));
+            return Ok(ControlFlow::Break(true));
+        }
+        if self.audit.told.run().is_none() {
+            // Whoever took the events away is not to be believed that the rows are wrong.
+            let cure = Cure::None("nothing tells how it was");
+            self.note(
+                None,
+                cure,
+                (Aspect::Events, "a run".into(), "no event tells of it, and so nothing".into()),
+            );
+            return Ok(ControlFlow::Break(true));
+        }
+        if rows.kinds.is_none() {
+            let kinds: Vec<i64> = connection.all(KINDS, [], |row| row.get(0))?;
+            rows.kinds = Some(kinds.into_iter().collect());
+        }
+        if self.compare_page(connection, rows)? {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.compare_unseen(connection, rows)?;
+        self.compare_joins(connection)?;
+        self.compare_sweeps(connection)?;
+        for difference in run_differences(connection, &self.audit)?.into_iter().flatten() {
+            self.note(None, Cure::Run, difference);
+        }
+        Ok(ControlFlow::Break(true))
+    }
+
+    /// Compares the next page of rows; whether there are more.
+    fn compare_page(&mut self, connection: &Connection, rows: &mut Rows) -> Result<bool, Fault> {
+        let mut statement = connection.cached(&tasks_sql())?;
+        let params = params![self.audit.run, rows.after.0, rows.after.1, ROWS_PER_READ];
+        let mut page = statement.query(params).map_err(fault)?;
+        let mut count = 0;
+        while let Some(row) = page.next().map_err(fault)? {
+            let (stored, kind) = Stored::read(row).map_err(fault)?;
+            (rows.after, count) = (stored.place, count + 1);
+            self.compare_row(&stored, kind, rows)?;
+        }
+        Ok(count == ROWS_PER_READ)
+    }
+
+    fn compare_row(&mut self, stored: &Stored, kind: i64, rows: &mut Rows) -> Result<(), Fault> {
+        let number = self.audit.keys.number_of(stored.key);
+        let Some((number, told)) = number.and_then(|number| Some((number, self.audit.told.task(number)?)))
+        else {
+            let said = (Aspect::Row, format!("row key {}", stored.key), "no such task".into());
+            self.note(Some(stored.id), Cure::Remove(stored.key), said);
+            return Ok(());
+        };
+        if rows.seen.len() <= number as usize {
+            rows.seen.resize(self.audit.told.len() as usize, false);
+        }
+        if !std::mem::replace(&mut rows.seen[number as usize], true) {
+            self.tasks += 1;
+        }
+        for difference in stored.differences(&self.audit, number, &told)? {
+            self.note(Some(stored.id), Cure::Task(number), difference);
+        }
+        if rows.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind)) {
+            let why = Cure::None("what its kind was is noted nowhere else");
+            self.note(Some(stored.id), why, (Aspect::Kind, format!("kind {kind}"), "a kind".into()));
+        }
+        Ok(())
+    }
+
+    /// Looks for the rows that no page had: they came into being meanwhile, or are missing.
+    fn compare_unseen(&mut self, connection: &Connection, rows: &mut Rows) -> Result<(), Fault> {
+        rows.seen.resize(self.audit.told.len() as usize, false);
+        for number in 0..self.audit.told.len() {
+            if rows.seen[number as usize] {
+                continue;
+            }
+            let Some(told) = self.audit.told.task(number) else { continue };
+            let key = self.audit.keys.key_of(number);
+            let found = key.map(|key| compare::stored(connection, key)).transpose()?.flatten();
+            match found {
+                Some((stored, run)) if run == self.audit.run => {
+                    self.tasks += 1;
+                    for difference in stored.differences(&self.audit, number, &told)? {
+                        self.note(Some(stored.id), Cure::Task(number), difference);
+                    }
+                }
+                found => {
+                    let place = format!(
+                        "{} {}",
+                        if told.parent.is_some() { "child" } else { "root task" },
+                        told.index
+                    );
+                    let stored = match found {
+                        Some((_, run)) => format!("its row belongs to the run with row key {run}"),
+                        None => "its row is missing".into(),
+                    };
+                    let id = self.audit.keys.id_of(number);
+                    self.note(
+                        id,
+                        Cure::Task(number),
+                        (Aspect::Row, stored, format!("{place}, {}", told.state)),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no leaf is open that the sweep of a marked family passed.
+    fn compare_sweeps(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let told = &self.audit.told;
+        let is_swept = |state: State, standing: Standing| standing.mark.is_some() && !state.is_terminal();
+        let run_is_swept = told.run().is_some_and(|(state, standing, _)| is_swept(state, standing));
+        let parent_is_swept = |number| {
+            told.task(number)
+                .is_some_and(|task| task.standing.is_some_and(|standing| is_swept(task.state, standing)))
+        };
+        // By parent: the first leaf that is open.
+        let mut open: BTreeMap<Option<u32>, u32> = BTreeMap::new();
+        for task in (0..told.len()).filter_map(|number| told.task(number)) {
+            let is_open = !task.state.is_terminal() || task.retry_due;
+            if is_open
+                && task.standing.is_none()
+                && task.index > 0
+                && task.parent.map_or(run_is_swept, parent_is_swept)
+            {
+                let first = open.entry(task.parent).or_insert(task.index);
+                *first = task.index.min(*first);
+            }
+        }
+        for (parent, first) in open {
+            let (sql, key) = match parent {
+                None => (SWEPT_OF_RUN, Some(self.audit.run)),
+                Some(parent) => (SWEPT_OF_PARENT, self.audit.keys.key_of(parent)),
+            };
+            let Some(key) = key else { continue };
+            let swept: Option<i64> = connection.first(sql, [key], |row| row.get(0))?.flatten();
+            if let Some(swept) = swept.filter(|swept| *swept >= i64::from(first)) {
+                let task = parent.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten();
+                let cure = Cure::Sweep(if parent.is_some() { key } else { 0 });
+                let said = format!("its children are swept up to {swept}");
+                self.note(task, cure, (Aspect::Mark, said, format!("an open child {first}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row says which join every head has that has one, and none else.
+    fn compare_joins(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let noted: Vec<i64> =
+            connection
+                .all("SELECT task FROM conductor_joins WHERE run = ?1", [self.audit.run], |row| row.get(0))?;
+        let mut noted: HashSet<i64> = noted.into_iter().collect();
+        let run = self.audit.told.run().map(|(_, standing, _)| standing);
+        let run = (is_joined(run), Some(0), None);
+        let parents = (0..self.audit.told.len()).filter_map(|number| {
+            let task = self.audit.told.task(number)?;
+            is_joined(task.standing).then(|| (true, self.audit.keys.key_of(number), Some(number)))
+        });
+        let missing: Vec<_> = std::iter::once(run)
+            .chain(parents)
+            .filter(|(joined, key, _)| *joined && !key.is_some_and(|key| noted.remove(&key)))
+            .collect();
+        for (_, _, number) in missing {
+            let task = match number {
+                Some(number) => self.audit.task_id(connection, number)?,
+                None => None,
+            };
+            let why = Cure::None("what was to be run is noted nowhere else");
+            self.note(task, why, (Aspect::Join, "nothing is noted of it".into(), "a join".into()));
+        }
+        for key in noted {
+            let said = format!("one is noted for the task with row key {key}");
+            self.note(None, Cure::Join(key), (Aspect::Join, said, "no join".into()));
+        }
+        Ok(())
+    }
+}
+
+/// A page of a run's rows, in the order of their places.
+pub(super) fn tasks_sql() -> String {
+    format!(
+        "SELECT {} FROM conductor_tasks INDEXED BY conductor_tasks_place \
+         WHERE run = ?1 AND (parent, ordinal) > (?2, ?3) ORDER BY parent, ordinal LIMIT ?4",
+        Stored::COLUMNS
+    )
+}
+
+/// Whether something names a run that has no row and is not being pruned.
+const IS_NAMED: &str = "SELECT NOT EXISTS (SELECT 1 FROM conductor_pruned WHERE run = ?1) \
+    AND (EXISTS (SELECT 1 FROM conductor_tasks WHERE run = ?1) \
+        OR EXISTS (SELECT 1 FROM conductor_events WHERE run = ?1) \
+        OR EXISTS (SELECT 1 FROM conductor_joins WHERE run = ?1))";
+
+const SWEPT_OF_RUN: &str = "SELECT swept FROM conductor_runs WHERE key = ?1";
+const SWEPT_OF_PARENT: &str = "SELECT swept FROM conductor_tasks WHERE key = ?1";
+
+const KINDS: &str = "SELECT key FROM conductor_kinds";
+
+pub(super) const NEXT_RUN: &str = "SELECT min(run) FROM ( \
+    SELECT min(key) AS run FROM conductor_runs WHERE key > ?1 \
+    UNION ALL SELECT min(run) FROM conductor_tasks INDEXED BY conductor_tasks_place WHERE run > ?1 \
+    UNION ALL SELECT min(run) FROM conductor_events INDEXED BY conductor_events_run WHERE run > ?1 \
+    UNION ALL SELECT min(run) FROM conductor_joins WHERE run > ?1)";
+
+pub(super) const INPUTS: &str = "SELECT i.task, EXISTS (SELECT 1 FROM conductor_tasks t WHERE t.key = i.task) \
+    FROM conductor_inputs i WHERE i.task > ?1 ORDER BY i.task LIMIT ?2";

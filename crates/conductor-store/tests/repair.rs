@@ -1,0 +1,554 @@
+//! What somebody did to the rows by hand is found by name, and mended where the events say how it was.
+#![cfg(feature = "sqlite")]
+
+use conductor_model::{Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_store::conformance::{assert_replays, assert_verified};
+use conductor_store::{
+    Admin, Aspect, Cancel, Claim, Divergence, Enlist, FanOut, Prune, Query, Repair, Repaired, Report,
+    Reports, Rescue, Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter,
+    Turn, Verify, Want,
+};
+use proptest::prelude::*;
+use rusqlite::Connection;
+use serde_json::json;
+use std::path::PathBuf;
+
+struct Desk {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    store: SqliteStore,
+    source: Source,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damage.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { _folder: folder, path, store, source }
+    }
+
+    fn submit(&self, run: impl Into<RunDraft>) -> RunId {
+        self.store.submit(&Submit::new(run.into().check().unwrap(), &self.source)).unwrap().run
+    }
+
+    fn tasks(&self, run: RunId) -> Vec<Task> {
+        self.store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items
+    }
+
+    fn named(&self, run: RunId, name: &str) -> TaskId {
+        self.tasks(run).into_iter().find(|task| task.name.as_str() == name).unwrap().id
+    }
+
+    fn steps(&self) {
+        let (scope, now) = (Scope::All, self.source.now());
+        let step = Step { scope, now, limit: 1000 };
+        for _ in 0..5 {
+            while self.store.fan_out(&FanOut { scope, now, ids: self.source.ids(100) }).unwrap().more {}
+            while self.store.sweep(&step).unwrap().more {}
+            while self.store.aggregate(&step).unwrap().more {}
+        }
+    }
+
+    fn report(&self, reports: impl IntoIterator<Item = Report>) {
+        let _ = self.store.report(&Reports::new(reports, &self.source)).unwrap();
+    }
+
+    /// Whatever another program may do.
+    fn damage(&self, sql: &str) {
+        let other = Connection::open(&self.path).unwrap();
+        other.pragma_update(None, "ignore_check_constraints", true).unwrap();
+        other.pragma_update(None, "foreign_keys", false).unwrap();
+        other.execute_batch(sql).unwrap();
+    }
+
+    fn found(&self) -> Vec<Aspect> {
+        let found = self.store.verify(&Verify::all()).unwrap();
+        let mut aspects: Vec<_> = found.divergences.iter().map(|divergence| divergence.what).collect();
+        aspects.sort_unstable();
+        aspects.dedup();
+        aspects
+    }
+
+    fn repair(&self) -> Repaired {
+        let mut all = Repaired::default();
+        let mut request = Repair { rows: 2, ..Repair::all(&self.source) };
+        loop {
+            let done = self.store.repair(&request).unwrap();
+            all.mended.extend(done.mended);
+            all.unmended.extend(done.unmended);
+            all.runs += done.runs;
+            let Some(next) = done.next else { return all };
+            request = request.after(next);
+        }
+    }
+
+    /// A run with something of everything; its tasks have the row keys from 1 on:
+    /// 1 the leaf `A` (SUCCEEDED), 2 the leaf `B` (a retry due), 3 the parent `P`, 4 the parent `Q` with a join, 5 the
+    /// leaf `C` (a claim holds it), 6 to 8 `P#1` (SUCCEEDED), `P#2` (FAILED) and `P#3`, 9 and 10 `Q#1` and the parent
+    /// `Q#2` of 11 and 12.
+    fn everything(&self) -> RunId {
+        let tasks = [
+            TaskDraft::new("A"),
+            TaskDraft::new("B").max_retries(2),
+            TaskDraft::new("P").input(json!({"fanout": 3, "width": 80})).max_retries(1),
+            TaskDraft::new("Q").input(json!({"fanout": ["a", {"fanout": 2}]})).join("J"),
+            TaskDraft::new("C").kind("claimed"),
+        ];
+        let run = self.submit(RunDraft::new().tasks(tasks).idempotency_key("once"));
+        self.steps();
+        let id = |name| self.named(run, name);
+        let (a, b, first, second) = (id("A"), id("B"), id("P#1"), id("P#2"));
+        self.report([Report::succeeded(a), Report::failed(b, "no"), Report::succeeded(first)]);
+        self.report([Report::failed_for_good(second, "broken")]);
+        self.claim("claimed");
+        assert_eq!(self.tasks(run).len(), 12);
+        assert_eq!(self.found(), []);
+        run
+    }
+
+    /// Claims one task, for an engine that is gone afterwards.
+    fn claim(&self, kind: &str) {
+        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
+        let wants = vec![Want { kind: kind.parse().unwrap(), limit: 1, turn: Turn::default() }];
+        let (holder, now) = (presence.holder(), self.source.now());
+        let claim = Claim { holder, wants, limit: 1, lease_ms: 60_000, alone: true, now };
+        let request = Settle { endings: vec![], claim: Some(claim), now, jitter: Jitter(0) };
+        assert_eq!(self.store.settle(&request).unwrap().claimed.tasks.len(), 1);
+        std::mem::forget(presence);
+    }
+
+    /// What is in the tables, but for what a repair may choose.
+    fn rows(&self) -> Vec<String> {
+        let connection = Connection::open(&self.path).unwrap();
+        let mut rows = Vec::new();
+        for sql in [
+            "SELECT json_array(key, hex(id), run, parent, ordinal, state, kind, priority, due_at, attempt, retry_count, \
+             max_retries, sealed, fanout, children, open_children, failed_children, cancelled_children, name, \
+             backoff, timeout_ms, policy, mark, joining) FROM conductor_tasks ORDER BY key",
+            "SELECT json_array(key, hex(id), state, sealed, fanout, children, open_children, failed_children, \
+             cancelled_children, pending, running, succeeded, failed, cancelled, policy, mark, joining) \
+             FROM conductor_runs ORDER BY key",
+            "SELECT json_array(task, input) FROM conductor_inputs ORDER BY task",
+            "SELECT json_array(run, task, hex(id)) FROM conductor_joins ORDER BY run, task",
+        ] {
+            let mut statement = connection.prepare(sql).unwrap();
+            let texts = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.extend(texts.collect::<rusqlite::Result<Vec<String>>>().unwrap());
+        }
+        rows
+    }
+}
+
+/// Damage, what of it is found, and whether all of it can be mended.
+type Planted = (&'static str, &'static [Aspect]);
+
+#[test]
+fn what_the_events_tell_is_found_by_name_and_mended() {
+    use Aspect::{
+        Attempt, Due, Id, Input, Join, Joining, Lease, Mark, Numbers, Place, Policy, RetryCount, Row, Tally,
+    };
+    let planted: &[Planted] = &[
+        ("UPDATE conductor_tasks SET state = 0 WHERE key = 1", &[Aspect::State]),
+        ("UPDATE conductor_tasks SET state = 2 WHERE key = 8", &[Aspect::State]),
+        ("UPDATE conductor_tasks SET state = 1 WHERE key = 7", &[Aspect::State]),
+        ("UPDATE conductor_tasks SET state = 0 WHERE key = 3", &[Aspect::State]),
+        ("UPDATE conductor_tasks SET state = 4, due_at = NULL WHERE key = 2", &[Aspect::State, Due]),
+        ("UPDATE conductor_tasks SET due_at = due_at + 1 WHERE key = 2", &[Due]),
+        ("UPDATE conductor_tasks SET due_at = NULL WHERE key = 2", &[Due]),
+        ("UPDATE conductor_tasks SET due_at = 5 WHERE key = 7", &[Due]),
+        ("UPDATE conductor_tasks SET retry_count = 1 WHERE key = 2", &[RetryCount]),
+        ("UPDATE conductor_tasks SET attempt = 0 WHERE key = 5", &[Attempt]),
+        ("UPDATE conductor_tasks SET lease_until = 5, holder = 1 WHERE key = 8", &[Lease]),
+        ("UPDATE conductor_tasks SET open_children = 0 WHERE key = 3", &[Numbers]),
+        ("UPDATE conductor_tasks SET fanout = 4 WHERE key = 3", &[Numbers]),
+        ("UPDATE conductor_tasks SET children = 2 WHERE key = 3", &[Numbers]),
+        ("UPDATE conductor_tasks SET sealed = NULL WHERE key = 3", &[Numbers]),
+        (
+            "UPDATE conductor_tasks SET sealed = 1, fanout = 1, children = 0, open_children = 0, failed_children = 0, \
+             cancelled_children = 0 WHERE key = 8",
+            &[Numbers],
+        ),
+        ("UPDATE conductor_tasks SET policy = '\"ignore\"' WHERE key = 3", &[Policy]),
+        ("UPDATE conductor_tasks SET policy = '{' WHERE key = 3", &[Policy]),
+        ("UPDATE conductor_tasks SET mark = 1 WHERE key = 3", &[Mark]),
+        ("UPDATE conductor_tasks SET joining = 1 WHERE key = 4", &[Joining]),
+        ("UPDATE conductor_tasks SET joining = 0 WHERE key = 3", &[Joining]),
+        ("UPDATE conductor_tasks SET ordinal = 9 WHERE key = 8", &[Place]),
+        ("UPDATE conductor_tasks SET parent = 4, ordinal = 9 WHERE key = 8", &[Place]),
+        (
+            "UPDATE conductor_tasks SET ordinal = 99 WHERE key = 7; UPDATE conductor_tasks SET ordinal = 2 WHERE key = 8;
+             UPDATE conductor_tasks SET ordinal = 3 WHERE key = 7",
+            &[Place],
+        ),
+        ("UPDATE conductor_tasks SET id = randomblob(16) WHERE key = 8", &[Id]),
+        ("DELETE FROM conductor_tasks WHERE key = 7", &[Row]),
+        ("DELETE FROM conductor_tasks WHERE key = 8", &[Row]),
+        ("DELETE FROM conductor_tasks WHERE key IN (6, 7, 8)", &[Row]),
+        ("DELETE FROM conductor_tasks WHERE key = 10", &[Input, Row]),
+        ("DELETE FROM conductor_tasks WHERE key = 9; DELETE FROM conductor_inputs WHERE task = 9", &[Row]),
+        (
+            "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, attempt, \
+             retry_count, max_retries) VALUES (randomblob(16), 1, 3, 4, 0, 1, 0, 0, 0, 0, 0, 0)",
+            &[Row],
+        ),
+        ("INSERT INTO conductor_inputs VALUES (77, '1')", &[Input]),
+        ("INSERT INTO conductor_joins VALUES (1, 3, randomblob(16), 1, 0, NULL, NULL)", &[Join]),
+        ("UPDATE conductor_runs SET state = 2", &[Aspect::State]),
+        ("UPDATE conductor_runs SET open_children = 1", &[Numbers]),
+        ("UPDATE conductor_runs SET fanout = NULL, sealed = 0", &[Numbers]),
+        ("UPDATE conductor_runs SET running = 0, succeeded = 100", &[Tally]),
+        ("UPDATE conductor_runs SET mark = 2", &[Mark]),
+        ("UPDATE conductor_runs SET policy = '\"fail_fast\"'", &[Policy]),
+        ("UPDATE conductor_runs SET joining = 1", &[Joining]),
+    ];
+    for (damage, aspects) in planted {
+        let desk = Desk::new();
+        let run = desk.everything();
+        let before = desk.rows();
+        desk.damage(damage);
+        let mut expected = aspects.to_vec();
+        expected.sort_unstable();
+        assert_eq!(desk.found(), expected, "{damage}");
+        let done = desk.repair();
+        assert_eq!(done.unmended, [], "{damage}");
+        assert!(!done.mended.is_empty(), "{damage}");
+        assert!(done.mended.iter().all(|mended| !mended.done.is_empty()), "{damage}");
+        assert_eq!(desk.found(), [], "{damage}");
+        assert_eq!(desk.rows(), before, "{damage}: {done:#?}");
+        assert_replays(&desk.store);
+        assert_eq!(desk.repair(), Repaired { runs: 1, ..Repaired::default() }, "{damage}");
+        finish(&desk, run);
+    }
+}
+
+/// Works on everything until the run has ended, for what was mended must go on.
+fn finish(desk: &Desk, run: RunId) {
+    let now = desk.source.now().plus_millis(1_000_000);
+    for _ in 0..20 {
+        let step = Step { scope: Scope::All, now, limit: 1000 };
+        let _ = desk.store.rescue(&Rescue { now, limit: 1000, jitter: Jitter(0) }).unwrap();
+        let _ = desk.store.retry(&step).unwrap();
+        desk.report(
+            desk.tasks(run)
+                .iter()
+                .filter(|task| task.numbers.is_none())
+                .map(|task| Report::succeeded(task.id)),
+        );
+        desk.steps();
+    }
+    assert_eq!(
+        desk.store.run(run).unwrap().unwrap().state,
+        State::Failed,
+        "because of one child that was broken"
+    );
+    assert_verified(&desk.store);
+}
+
+#[test]
+fn children_of_which_no_row_and_no_event_is_left_get_new_row_keys() {
+    let desk = Desk::new();
+    let run = desk.everything();
+    let before = desk.tasks(run);
+    desk.damage("DELETE FROM conductor_tasks WHERE key IN (11, 12)");
+    assert_eq!(desk.found(), [Aspect::Row]);
+    assert_eq!(desk.repair().mended.len(), 2);
+    assert_eq!(desk.found(), []);
+    let same = |task: &Task| (task.id, task.name.clone(), task.state, task.input.clone(), task.parent);
+    assert_eq!(
+        desk.tasks(run).iter().map(same).collect::<Vec<_>>(),
+        before.iter().map(same).collect::<Vec<_>>()
+    );
+    finish(&desk, run);
+}
+
+#[test]
+fn what_cannot_be_mended_is_said() {
+    for (damage, aspects, left) in [
+        ("DELETE FROM conductor_tasks WHERE key = 1", vec![Aspect::Row], vec![Aspect::Row]),
+        ("DELETE FROM conductor_joins", vec![Aspect::Join], vec![Aspect::Join]),
+        ("UPDATE conductor_tasks SET kind = 99 WHERE key = 1", vec![Aspect::Kind], vec![Aspect::Kind]),
+        (
+            "DELETE FROM conductor_events WHERE task = 1 AND name = 9",
+            vec![Aspect::Events],
+            vec![Aspect::Events],
+        ),
+        (
+            "UPDATE conductor_events SET payload = '{' WHERE name = 7",
+            vec![Aspect::Events],
+            vec![Aspect::Events],
+        ),
+        // Not the rows are wrong where no event is left.
+        ("DELETE FROM conductor_events", vec![Aspect::Events], vec![Aspect::Events]),
+    ] {
+        let desk = Desk::new();
+        desk.everything();
+        desk.damage(damage);
+        assert_eq!(desk.found(), aspects, "{damage}");
+        let done = desk.repair();
+        assert_eq!(done.mended, [], "{damage}");
+        assert!(
+            done.unmended.iter().all(|left| !left.why.is_empty()) && !done.unmended.is_empty(),
+            "{damage}"
+        );
+        assert_eq!(desk.found(), left, "{damage}");
+    }
+}
+
+#[test]
+fn a_row_that_was_moved_to_another_run_comes_back() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        let desk = Desk::new();
+        let family = || RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 2})));
+        desk.submit(family());
+        desk.submit(family());
+        desk.steps();
+        let ids: Vec<_> = desk.store.runs(None, 10).unwrap().items.iter().map(|run| run.id).collect();
+        desk.report([Report::started(desk.named(ids[first - 1], "P#2"))]);
+        let before = desk.rows();
+        desk.damage(&format!(
+            "UPDATE conductor_tasks SET run = {second}, parent = {second}, ordinal = 3 WHERE run = {first} AND parent > 0 \
+             AND ordinal = 2"
+        ));
+        assert_eq!(desk.found(), [Aspect::Row]);
+        let done = desk.repair();
+        assert_eq!(done.unmended, []);
+        assert_eq!(desk.found(), []);
+        assert_eq!(desk.rows(), before, "{done:#?}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_run_whose_row_is_gone_is_given_to_the_prune() {
+    let desk = Desk::new();
+    desk.everything();
+    let other = desk.submit(RunDraft::new().task(TaskDraft::new("A")));
+    desk.damage("DELETE FROM conductor_runs WHERE key = 1; DELETE FROM conductor_submissions");
+    assert_eq!(desk.found(), [Aspect::Row]);
+    assert_eq!(desk.repair().mended.len(), 1);
+    assert_eq!(desk.found(), []);
+    while desk.store.prune(&Prune::before(Timestamp::MIN)).unwrap().more {}
+    assert_eq!(desk.found(), []);
+    let left: i64 = Connection::open(&desk.path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM conductor_tasks WHERE run = 1", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    assert!(desk.store.run(other).unwrap().is_some());
+}
+
+#[test]
+fn a_join_that_was_deleted_is_created_again() {
+    for wait in [true, false] {
+        let desk = Desk::new();
+        let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1]).join("J")).join("K"));
+        desk.steps();
+        desk.report([Report::succeeded(desk.named(run, "P#1"))]);
+        desk.steps();
+        let join = desk.tasks(run).into_iter().find(|task| task.index == 0).unwrap().id;
+        if wait {
+            desk.report([Report::started(join)]);
+        } else {
+            desk.report([Report::succeeded(join)]);
+            desk.steps();
+        }
+        let before = desk.rows();
+        desk.damage("DELETE FROM conductor_tasks WHERE ordinal = 0");
+        assert_eq!(desk.found(), [Aspect::Row]);
+        let done = desk.repair();
+        assert_eq!(done.unmended, []);
+        assert_eq!(desk.rows(), before, "{done:#?}");
+        assert_eq!(desk.found(), []);
+    }
+}
+
+#[test]
+fn marked_and_revived_runs_are_verified_and_mended() {
+    let desk = Desk::new();
+    let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 30}))));
+    let step = FanOut { scope: Scope::All, now: desk.source.now(), ids: desk.source.ids(20) };
+    assert_eq!(desk.store.fan_out(&step).unwrap().children, 20);
+    let now = desk.source.now();
+    assert!(desk.store.cancel(&Cancel::run(run, now)).is_ok());
+    assert!(desk.store.sweep(&Step { scope: Scope::All, now, limit: 5 }).unwrap().more);
+    assert_eq!(desk.found(), []);
+    desk.damage(
+        "UPDATE conductor_runs SET mark = NULL; UPDATE conductor_tasks SET mark = NULL, swept = NULL",
+    );
+    assert_eq!(desk.found(), [Aspect::Mark]);
+    assert_eq!(desk.repair().unmended, []);
+    assert!(desk.store.sweep(&Step { scope: Scope::All, now, limit: 5 }).unwrap().more);
+    desk.damage("UPDATE conductor_tasks SET swept = 99, mark = 4 WHERE key = 1");
+    assert_eq!(desk.found(), [Aspect::Mark], "the sweep passed its children by");
+    assert!(desk.repair().mended[0].done.contains("swept again"));
+    assert_eq!(desk.found(), []);
+    desk.steps();
+    assert_eq!(desk.store.run(run).unwrap().unwrap().state, State::Cancelled, "the sweep went on");
+    let revive = Revive::run(run, Revivable::FailedAndCancelled, now);
+    assert!(desk.store.revive(&revive).unwrap().tasks > 0);
+    desk.steps();
+    assert_eq!(desk.found(), []);
+    desk.damage("UPDATE conductor_tasks SET state = 4 WHERE key IN (3, 4, 5)");
+    assert_eq!(desk.repair().mended.len(), 3);
+    assert_eq!(desk.found(), []);
+}
+
+#[test]
+fn more_divergences_than_are_listed_are_counted() {
+    let desk = Desk::new();
+    desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 50}))));
+    desk.steps();
+    desk.damage("UPDATE conductor_tasks SET attempt = 7 WHERE parent > 0");
+    let found = desk.store.verify(&Verify { most: 10, ..Verify::all() }).unwrap();
+    assert_eq!((found.divergences.len(), found.found), (10, 50));
+    let shown = found.divergences[0].to_string();
+    assert!(shown.ends_with(": attempt: 7, where 0 follows from the events"), "{shown}");
+    assert_eq!(desk.repair().mended.len(), 50);
+    assert_eq!(desk.found(), []);
+}
+
+#[test]
+fn a_file_whose_index_was_damaged_is_found_out_on_demand() {
+    let desk = Desk::new();
+    desk.everything();
+    desk.damage(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_master SET sql = 'CREATE INDEX conductor_tasks_retried ON conductor_tasks (run, attempt) WHERE attempt > 0'
+            WHERE name = 'conductor_tasks_retried';",
+    );
+    let again = SqliteStore::open(&desk.path).unwrap();
+    let found = again.verify(&Verify { integrity: true, ..Verify::all() }).unwrap();
+    assert!(
+        found.divergences.iter().all(|divergence| divergence.what == Aspect::File) && found.found > 0,
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_running_task_that_was_created_again_is_rescued() {
+    let desk = Desk::new();
+    let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1, 2]).kind("claimed")));
+    desk.steps();
+    desk.claim("claimed");
+    desk.damage("DELETE FROM conductor_tasks WHERE state = 1 AND parent > 0");
+    let done = desk.repair();
+    assert!(done.mended.iter().any(|mended| mended.done.contains("RUNNING")), "{done:?}");
+    let rescue = Rescue { now: desk.source.now(), limit: 10, jitter: Jitter(0) };
+    assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1);
+    let task = desk.store.task(desk.named(run, "P#1")).unwrap().unwrap();
+    assert_eq!((task.state, task.attempt, task.input.unwrap().as_str()), (State::Failed, 1, "1"));
+    assert_eq!(desk.found(), []);
+}
+
+#[test]
+fn one_run_is_mended_while_others_are_worked_on() {
+    let desk = Desk::new();
+    let hurt = desk.everything();
+    let before = desk.rows();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let (store, source) = (SqliteStore::open(&desk.path).unwrap(), Source::system());
+            for n in 1..30 {
+                let task = TaskDraft::new("P").input(json!({"fanout": n}));
+                let run = RunDraft::new().task(task).check().unwrap();
+                let run = store.submit(&Submit::new(run, &source)).unwrap().run;
+                let (scope, now) = (Scope::Run(run), source.now());
+                while store.fan_out(&FanOut { scope, now, ids: source.ids(7) }).unwrap().more {}
+                let leaves = store.tasks(run, TaskFilter::default(), None, 100).unwrap().items;
+                let _ = store.report(&Reports::new(
+                    leaves[1..].iter().map(|task| Report::succeeded(task.id)),
+                    &source,
+                ));
+                while store.aggregate(&Step { scope, now, limit: 10 }).unwrap().more {}
+            }
+        });
+        let mut rounds = 0;
+        while !worker.is_finished() || rounds == 0 {
+            desk.damage(
+                "UPDATE conductor_tasks SET state = 0, open_children = 9 WHERE key = 3;
+                 DELETE FROM conductor_tasks WHERE key = 7; UPDATE conductor_runs SET failed = 3 WHERE key = 1",
+            );
+            assert_eq!(desk.repair().mended.len(), 4);
+            assert_eq!(desk.found(), []);
+            rounds += 1;
+        }
+        worker.join().unwrap();
+    });
+    let ours = |row: &String| before.contains(row);
+    assert_eq!(desk.rows().into_iter().filter(ours).count(), before.len());
+    finish(&desk, hurt);
+}
+
+/// One thing that somebody may do by hand.
+fn meddling() -> impl Strategy<Value = String> {
+    let number = |most: i64| (0..=most).prop_map(|n| n.to_string());
+    let maybe = |most: i64| prop_oneof![Just("NULL".to_owned()), (0..=most).prop_map(|n| n.to_string())];
+    let of_a_task = prop_oneof![
+        (Just("state"), number(4)),
+        (Just("due_at"), maybe(9)),
+        (Just("attempt"), number(3)),
+        (Just("retry_count"), number(3)),
+        (Just("lease_until"), maybe(9)),
+        (Just("holder"), maybe(9)),
+        (Just("ordinal"), number(6)),
+        (Just("parent"), number(14)),
+        (Just("run"), number(3)),
+        (Just("sealed"), maybe(1)),
+        (Just("fanout"), maybe(4)),
+        (Just("children"), maybe(4)),
+        (Just("open_children"), maybe(4)),
+        (Just("failed_children"), maybe(4)),
+        (Just("policy"), Just("'{'".to_owned())),
+        (Just("mark"), maybe(4)),
+        (Just("swept"), maybe(4)),
+        (Just("joining"), maybe(1)),
+        (Just("id"), (0..20_u8).prop_map(|n| format!("x'000000000000000000000000000000{n:02x}'"))),
+        (Just("kind"), number(9)),
+    ];
+    let of_a_run = prop_oneof![
+        (Just("state"), number(4)),
+        (Just("children"), number(9)),
+        (Just("open_children"), number(9)),
+        (Just("pending"), number(9)),
+        (Just("mark"), maybe(4)),
+        (Just("joining"), maybe(1)),
+    ];
+    prop_oneof![
+        8 => (1..15_i64, of_a_task).prop_map(|(key, (column, value))| {
+            format!("UPDATE OR IGNORE conductor_tasks SET {column} = {value} WHERE key = {key}")
+        }),
+        2 => (1..3_i64, of_a_run).prop_map(|(key, (column, value))| {
+            format!("UPDATE conductor_runs SET {column} = {value} WHERE key = {key}")
+        }),
+        3 => (1..15_i64).prop_map(|key| format!("DELETE FROM conductor_tasks WHERE key = {key}")),
+        1 => (1..15_i64).prop_map(|key| format!("DELETE FROM conductor_inputs WHERE task = {key}")),
+        1 => (1..60_i64).prop_map(|seq| format!("DELETE FROM conductor_events WHERE seq = {seq}")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever was done to the rows: what a repair does not mend is what a verification finds afterwards.
+    #[test]
+    fn a_repair_mends_everything_that_it_does_not_give_up(done in proptest::collection::vec(meddling(), 1..6)) {
+        let desk = Desk::new();
+        desk.everything();
+        desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1])));
+        desk.steps();
+        desk.damage(&done.join(";"));
+        let _ = desk.repair();
+        // What could not be mended at first may be afterwards.
+        let last = desk.repair();
+        let in_words = |divergences: Vec<Divergence>| {
+            let mut words: Vec<_> = divergences.iter().map(ToString::to_string).collect();
+            words.sort_unstable();
+            words
+        };
+        let left = in_words(last.unmended.into_iter().map(|unmended| unmended.divergence).collect());
+        let found = in_words(desk.store.verify(&Verify::all()).unwrap().divergences);
+        prop_assert_eq!(found, left, "{:#?}", last.mended);
+        prop_assert_eq!(last.mended, vec![]);
+    }
+}
