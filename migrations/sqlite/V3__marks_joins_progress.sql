@@ -59,6 +59,8 @@ CREATE TABLE conductor_joins (
     timeout_ms  INTEGER CHECK (timeout_ms BETWEEN 1 AND 604800000),
     PRIMARY KEY (run, task)
 ) STRICT;
+-- A task that chooses its id may not take that of a join to come.
+CREATE UNIQUE INDEX conductor_joins_id ON conductor_joins (id);
 
 -- What an engine handles, as JSON: so that a reader can say why something is not claimed.
 ALTER TABLE conductor_engines ADD COLUMN handles TEXT;

@@ -82,7 +82,7 @@ pub enum EventBody {
     /// What was open among its root tasks was cancelled, by one transaction.
     #[serde(rename = "run.swept")]
     RunSwept {
-        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked. Index 0 is the join.
+        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked.
         children: Vec<(u32, u32)>,
     },
     /// A revived descendant set it RUNNING again.
@@ -167,7 +167,7 @@ pub enum EventBody {
     /// What was open among its children was cancelled, by one transaction.
     #[serde(rename = "task.swept")]
     TaskSwept {
-        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked. Index 0 is the join.
+        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked.
         children: Vec<(u32, u32)>,
     },
     /// A person wants it to be tried again.

@@ -44,6 +44,7 @@ mod name;
 mod numbers;
 mod payload;
 mod policy;
+mod policy_table;
 mod progress;
 mod record;
 mod replay;
@@ -66,6 +67,7 @@ pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
 pub use numbers::{Numbers, Tally};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
 pub use policy::{Decision, Joining, Mark, Percent, Policy, Standing};
+pub use policy_table::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};
 pub use progress::{MAX_PROGRESS_MESSAGE_BYTES, Progress, ProgressMessage, TaskProgress};
 pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
@@ -78,3 +80,8 @@ pub use transition::{
     IllegalTransition, RunState, Shape, Signal, State, Subject, TRANSITIONS, TaskState, Transition, diagram,
     transition, transition_table,
 };
+
+/// The examples of `docs/policies.md` run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/policies.md")]
+struct Policies;

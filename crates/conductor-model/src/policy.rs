@@ -60,7 +60,7 @@ impl Policy {
 /// A share in percent: 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
-pub struct Percent(u8);
+pub struct Percent(pub(crate) u8);
 
 impl Percent {
     /// The number.
@@ -182,8 +182,8 @@ impl Standing {
 
     /// What follows.
     ///
-    /// A marked one ends when no child and no join is open, whatever is missing; one whose join succeeded before the sweep
-    /// came to it has done all its work, and has SUCCEEDED. Any other ends when its fan-out is
+    /// A marked one ends when no child and no join is open, whatever is missing, as its mark says; but when its join
+    /// succeeded all the same, that was before the sweep came, and so has it. Any other ends when its fan-out is
     /// sealed, all its children exist and all are settled: more failures than its policy tolerates make FAILED, else any
     /// cancelled child makes CANCELLED, else its join decides, and without one it has SUCCEEDED.
     pub fn decide(self) -> Decision {
@@ -192,6 +192,7 @@ impl Standing {
         match (self.mark, self.joining) {
             (_, Joining::Open) => Decision::Wait,
             (Some(_), _) if numbers.open > 0 => Decision::Wait,
+            // What a join has made of it is made: nothing takes its success back, so that no revival may need to.
             (Some(_), Joining::Ended(State::Succeeded)) => Decision::Settle(State::Succeeded),
             (Some(mark), _) => Decision::Settle(mark.end()),
             (None, _) if !is_complete && self.policy == Policy::FailFast && numbers.failed > 0 => {

@@ -298,6 +298,10 @@ impl Replay {
             }
             _ => return Err("is not an event of a task".into()),
         };
+        let join = *self.task(id)?;
+        if signal == Signal::Revive && join.is_join() && self.family(&join)?.1.decide() != Decision::Join {
+            return Err("a join is run again before its time".into());
+        }
         let task = self.task(id)?;
         let before = task.subject();
         let is_of_a_leaf = matches!(
@@ -369,6 +373,9 @@ fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
 fn mark(state: State, standing: &mut Standing, by: Mark) -> Result<(), String> {
     if state.is_terminal() || standing.mark.is_some() {
         return Err("is marked, though it has ended or was marked before".into());
+    }
+    if by == Mark::FailFast && standing.decide() != Decision::Mark(by) {
+        return Err("is given up, though its policy does not say so".into());
     }
     standing.mark = Some(by);
     Ok(())

@@ -230,7 +230,6 @@ proptest! {
         let expected = match (joining, mark) {
             (Joining::Open, _) => Decision::Wait,
             (_, Some(_)) if !none_open => Decision::Wait,
-            // It was too late to give it up, and SUCCEEDED is absorbing: a join cannot be run again.
             (Joining::Ended(State::Succeeded), Some(_)) => Decision::Settle(State::Succeeded),
             (_, Some(Mark::FailFast)) => Decision::Settle(State::Failed),
             (_, Some(_)) => Decision::Settle(State::Cancelled),

@@ -383,12 +383,14 @@ fn a_sweep_cancels_what_is_named_and_marks_parents() {
     let end = EventBody::RunAggregated { state: State::Cancelled };
     let whole = history.task(3, aggregated(State::Cancelled)).run(end);
     assert_eq!(whole.replay().unwrap().runs[&RunId::from_u128(RUN)].state, State::Cancelled);
-    let too_early = self::history().task(3, marked(Mark::FailFast)).task(3, aggregated(State::Failed));
-    too_early.refused_at_the_end("was decided as FAILED, where Wait follows");
-    let unknown = self::history().task(3, marked(Mark::FailFast)).task(3, swept(&[(4, 4)]));
+    let too_early = self::history().task(3, marked(Mark::Cancelled)).task(3, aggregated(State::Cancelled));
+    too_early.refused_at_the_end("was decided as CANCELLED, where Wait follows");
+    let unknown = self::history().task(3, marked(Mark::Cancelled)).task(3, swept(&[(4, 4)]));
     unknown.refused_at_the_end("there is no child 4 to sweep");
-    let twice = self::history().task(3, marked(Mark::FailFast)).task(3, marked(Mark::Cancelled));
+    let twice = self::history().task(3, marked(Mark::Cancelled)).task(3, marked(Mark::Above));
     twice.refused_at_the_end("is marked, though it has ended or was marked before");
+    let patient = self::history().task(3, marked(Mark::FailFast));
+    patient.refused_at_the_end("is given up, though its policy does not say so");
 }
 
 #[test]
@@ -429,6 +431,10 @@ fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
     let run = replay.runs[&RunId::from_u128(RUN)];
     assert_eq!(run.tally, Tally { failed: 1, succeeded: 1, ..Tally::default() }, "the join is in no tally");
     assert_eq!(replay.tasks[&TaskId::from_u128(3)].numbers().unwrap().children, 1, "and in no number");
+    let hasty =
+        joined().task(20, failed(false)).task(3, aggregated(State::Failed)).task(3, EventBody::TaskReopened);
+    let hasty = hasty.task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
+    hasty.refused_at_the_end("a join is run again before its time");
     // A failed join fails its parent, and a revived one opens it again.
     let again = joined()
         .task(20, failed(false))

@@ -6,8 +6,7 @@ use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 /// Cancel a leaf, a parent with all below it, or a run.
 ///
 /// A leaf is cancelled at once. A parent or a run is marked: from then on nothing below it is created, started, appended
-/// or sealed, the sweep cancels what is open below it in bounded transactions, and then it ends CANCELLED; or SUCCEEDED, if
-/// its join was running and succeeds before the sweep comes to it.
+/// or sealed, the sweep cancels what is open below it in bounded transactions, and then it ends CANCELLED.
 #[derive(Clone, Debug)]
 pub struct Cancel {
     /// What to cancel.
@@ -42,7 +41,7 @@ impl Cancel {
 pub enum Cancelled {
     /// The leaf is CANCELLED.
     Done,
-    /// It is marked: what is open below it is cancelled by the sweep.
+    /// It is marked: what is open below it is cancelled by the sweep. If nothing was, it is CANCELLED already.
     Marked,
     /// It was cancelled, or marked, before: nothing changed.
     Unchanged,

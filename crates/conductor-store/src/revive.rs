@@ -97,7 +97,10 @@ pub enum ReviveError {
     #[error("task {0} is a parent: its state follows from its children; revive those below it")]
     Parent(TaskId),
     /// It has neither failed for good nor been cancelled.
-    #[error("task {task} is {state}: only what failed for good or was cancelled can be revived")]
+    #[error(
+        "task {task} is {state}{}: only what failed for good or was cancelled can be revived",
+        if *state == State::Failed { ", and is retried when its time comes" } else { "" }
+    )]
     NotSettled {
         /// The task.
         task: TaskId,
@@ -115,10 +118,9 @@ pub enum ReviveError {
         "the join of {0} above it runs on the results as they are: wait until it has ended, or cancel it"
     )]
     Joining(ParentId),
-    /// It is a join whose time has not come: something else below the same parent or run has to end well first, and then it
-    /// runs by itself.
-    #[error("task {0} is a join: it runs by itself once all that it waits for has ended well")]
-    NotYet(TaskId),
+    /// It is a join, and what is before it is not settled as it must be.
+    #[error("join {0} runs by itself when all before it have ended well enough: revive those")]
+    BeforeItsTime(TaskId),
     /// The store could not do it.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -6,7 +6,10 @@ mod desk;
 use conductor_model::{
     IdBlock, Jitter, MAX_ERROR_BYTES, MAX_JSON_BYTES, MAX_TASKS, RunDraft, TaskDraft, Timestamp,
 };
-use conductor_store::{Append, EventFilter, ParentId, Query, Report, Reported, Reports, Seal, Store, Submit};
+use conductor_store::{
+    Admin, Append, Cancel, EventFilter, ParentId, Query, Report, Reported, Reports, Revivable, Revive, Seal,
+    Store, Submit,
+};
 use desk::{
     CANCELLED, Desk, ENDED_RUN, FAILED, LEAF, OPEN_PARENT, OPEN_RUN, PARENT, RETRY_DUE, RUNNING, SEALED_RUN,
     SUCCEEDED, UNKNOWN, json, new_task, run, task, words,
@@ -336,9 +339,107 @@ fn jsons() -> Vec<Case> {
     ]
 }
 
+/// A run with a parent that has this member too.
+fn parent(member: &str) -> String {
+    and(&format!(r#""open": true, {member}"#))
+}
+
+const POLICY: &str = r#"policy: must be "fail", "ignore", "fail_fast", {"tolerate": n}, or {"tolerate_percent": n} with n up to 100"#;
+const TASK_POLICY: &str = r#"tasks[0].policy: must be "fail", "ignore", "fail_fast", {"tolerate": n}, or {"tolerate_percent": n} with n up to 100"#;
+const JOIN: &str = r#"tasks[0].join: must be a kind, or an object: {"kind": "report", "max_retries": 3}"#;
+const DEADLINE: &str = "deadline_ms: must be an integer in 1..=31536000000";
+
+fn policies() -> Vec<Case> {
+    vec![
+        case(r#"{"policy": "fail"}"#, FINE),
+        case(r#"{"policy": "fail_fast"}"#, FINE),
+        case(r#"{"policy": null}"#, FINE),
+        case(r#"{"policy": "FAIL"}"#, POLICY),
+        case(r#"{"policy": ""}"#, POLICY),
+        case(r#"{"policy": 1}"#, POLICY),
+        case(r#"{"policy": []}"#, POLICY),
+        case(r#"{"policy": "tolerate"}"#, POLICY),
+        case(r#"{"policy": {}}"#, POLICY),
+        case(r#"{"policy": {"tolerate": 1, "ignore": null}}"#, POLICY),
+        case(r#"{"policy": {"tolerate": 0}}"#, FINE),
+        case(r#"{"policy": {"tolerate": 4294967295}}"#, FINE),
+        case(r#"{"policy": {"tolerate": 4294967296}}"#, POLICY),
+        case(r#"{"policy": {"tolerate": -1}}"#, POLICY),
+        case(r#"{"policy": {"tolerate": 0.5}}"#, POLICY),
+        case(r#"{"policy": {"tolerate_percent": 0}}"#, FINE),
+        case(r#"{"policy": {"tolerate_percent": 100}}"#, FINE),
+        case(r#"{"policy": {"tolerate_percent": 101}}"#, POLICY),
+        case(r#"{"policy": {"tolerate_percent": 256}}"#, POLICY),
+        case(r#"{"policy": {"tolerate_percent": "10"}}"#, POLICY),
+        case(parent(r#""policy": "ignore""#), FINE),
+        case(parent(r#""policy": "never""#), TASK_POLICY),
+        case(input(r#"{"fanout": 2}, "policy": {"tolerate": 1}"#), FINE),
+        case(
+            and(r#""policy": "ignore""#),
+            "tasks[0].policy: is about children: give the task a fan-out, or make it `open`",
+        ),
+    ]
+}
+
+fn joins_and_deadlines() -> Vec<Case> {
+    let longest = "x".repeat(255);
+    vec![
+        case(r#"{"join": "a#b"}"#, FINE),
+        case(format!(r#"{{"join": "{longest}"}}"#), FINE),
+        case(format!(r#"{{"join": "{longest}x"}}"#), "join: must be at most 255 bytes, but has 256"),
+        case(r#"{"join": ""}"#, "join: must not be empty"),
+        case(r#"{"join": "a\u0000"}"#, "join: must not hold control characters, but holds U+0000"),
+        case(r#"{"join": {"kind": ""}}"#, "join.kind: must not be empty"),
+        case(r#"{"join": {"max_retries": 1}}"#, "join.kind: is required"),
+        case(r#"{"join": {"kind": "a", "kind": "b"}}"#, "join.kind: this key stands there twice"),
+        case(r#"{"join": {"kind": "a", "priority": 1}}"#, "join.priority: is not a key that belongs here"),
+        case(r#"{"join": {"kind": "a", "max_retries": 1000, "timeout_ms": 604800000}}"#, FINE),
+        case(
+            r#"{"join": {"kind": "a", "max_retries": 1001}}"#,
+            "join.max_retries: must be an integer in 0..=1000",
+        ),
+        case(
+            r#"{"join": {"kind": "a", "timeout_ms": 0}}"#,
+            "join.timeout_ms: must be an integer in 1..=604800000",
+        ),
+        case(
+            r#"{"join": {"kind": "a", "timeout_ms": 604800001}}"#,
+            "join.timeout_ms: must be an integer in 1..=604800000",
+        ),
+        case(
+            r#"{"join": {"kind": "a", "backoff": {"fixed_ms": 604800001}}}"#,
+            "join.backoff.fixed_ms: must be an integer in 0..=604800000",
+        ),
+        case(parent(r#""join": "a""#), FINE),
+        case(parent(r#""join": ["a"]"#), JOIN),
+        case(parent(r#""join": 1"#), JOIN),
+        case(
+            and(r#""join": "a""#),
+            "tasks[0].join: is about children: give the task a fan-out, or make it `open`",
+        ),
+        case(r#"{"deadline_ms": 1}"#, FINE),
+        case(r#"{"deadline_ms": 31536000000}"#, FINE),
+        case(r#"{"deadline_ms": 31536000001}"#, DEADLINE),
+        case(r#"{"deadline_ms": 0}"#, DEADLINE),
+        case(r#"{"deadline_ms": -1}"#, DEADLINE),
+        case(r#"{"deadline_ms": 1.5}"#, DEADLINE),
+        case(r#"{"deadline_ms": "1000"}"#, DEADLINE),
+        case(and(r#""deadline_ms": 1"#), "tasks[0].deadline_ms: is not a key that belongs here"),
+    ]
+}
+
 #[test]
 fn what_is_submitted_is_checked_from_both_sides_of_every_bound() {
-    let tables = [shapes(), names(), ids_and_times(), numbers(), fanouts(), jsons()];
+    let tables = [
+        shapes(),
+        names(),
+        ids_and_times(),
+        numbers(),
+        fanouts(),
+        jsons(),
+        policies(),
+        joins_and_deadlines(),
+    ];
     let mut wrong = Vec::new();
     for (given, said) in tables.concat() {
         let desk = Desk::new();
@@ -399,6 +500,83 @@ const SUBMISSIONS: &[Request] = &[
             words(desk.store.submit(&Submit::new(run, &desk.source)))
         },
         "there is a task 00000000000000000000000001 already; choose another id, or none",
+    ),
+];
+
+const JOINS: &[Request] = &[
+    (
+        |desk| {
+            let run = RunDraft::new().id(run(UNKNOWN)).join("J").check().unwrap();
+            words(desk.store.submit(&Submit { run, now: desk.source.now(), ids: no_ids() }))
+        },
+        "the submission needs more ids than the 0 that it was given",
+    ),
+    (
+        |desk| {
+            let tasks = vec![TaskDraft::new("A").id(task(UNKNOWN)).open().join("J").check().unwrap()];
+            let (run, now) = (run(OPEN_RUN), desk.source.now());
+            words(desk.store.append(&Append::Tasks { run, first_index: 2, tasks, now, ids: no_ids() }))
+        },
+        "the append needs more ids than the 0 that it was given",
+    ),
+];
+
+fn cancel(desk: &Desk, target: ParentId) -> Result<(), String> {
+    words(desk.store.cancel(&Cancel { target, reason: None, now: desk.source.now() }))
+}
+
+fn revive(desk: &Desk, leaf: u128) -> Result<(), String> {
+    words(desk.store.revive(&Revive::leaf(task(leaf), desk.source.now())))
+}
+
+const CANCELS: &[Request] = &[
+    (|desk| cancel(desk, ParentId::Task(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
+    (|desk| cancel(desk, ParentId::Run(run(UNKNOWN))), "there is no run 00000000000000000000000009"),
+    (
+        |desk| cancel(desk, ParentId::Task(task(SUCCEEDED))),
+        "task 00000000000000000000000003 has ended: it is SUCCEEDED",
+    ),
+    (
+        |desk| cancel(desk, ParentId::Task(task(FAILED))),
+        "task 00000000000000000000000004 has ended: it is FAILED",
+    ),
+    (
+        |desk| cancel(desk, ParentId::Run(run(ENDED_RUN))),
+        "run 00000000000000000000000003 has ended: it is SUCCEEDED",
+    ),
+];
+
+const REVIVALS: &[Request] = &[
+    (|desk| revive(desk, UNKNOWN), "there is no task 00000000000000000000000009"),
+    (
+        |desk| revive(desk, PARENT),
+        "task 00000000000000000000000008 is a parent: its state follows from its children; revive those below it",
+    ),
+    (
+        |desk| revive(desk, LEAF),
+        "task 00000000000000000000000001 is PENDING: only what failed for good or was cancelled can be revived",
+    ),
+    (
+        |desk| revive(desk, SUCCEEDED),
+        "task 00000000000000000000000003 is SUCCEEDED: only what failed for good or was cancelled can be revived",
+    ),
+    (
+        |desk| revive(desk, RETRY_DUE),
+        "task 00000000000000000000000005 is FAILED, and is retried when its time comes: only what failed for good or was cancelled can be revived",
+    ),
+    (
+        |desk| {
+            let request = Revive::run(run(UNKNOWN), Revivable::Failed, desk.source.now());
+            words(desk.store.revive(&request))
+        },
+        "there is no run 00000000000000000000000009",
+    ),
+    (
+        |desk| {
+            let request = Revive::run(run(OPEN_RUN), Revivable::Failed, desk.source.now());
+            words(desk.store.revive(&request.after(task(FAILED))))
+        },
+        "there is no task 00000000000000000000000004",
     ),
 ];
 
@@ -539,7 +717,9 @@ fn what_does_not_fit_what_is_there_is_refused_and_nothing_is_written() {
     let desk = Desk::new();
     let before = desk.dump();
     let mut wrong = Vec::new();
-    for (nth, (ask, said)) in [SUBMISSIONS, APPENDS, SEALS, REPORTS].concat().into_iter().enumerate() {
+    for (nth, (ask, said)) in
+        [SUBMISSIONS, JOINS, APPENDS, SEALS, REPORTS, CANCELS, REVIVALS].concat().into_iter().enumerate()
+    {
         let answer = ask(&desk).expect_err("it is refused");
         let is_unchanged = desk.dump() == before;
         if answer != said || !is_unchanged {

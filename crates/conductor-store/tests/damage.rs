@@ -1,10 +1,10 @@
 //! What another program may do to the rows: the tables refuse most of it, and what they cannot refuse stops no step.
 #![cfg(feature = "sqlite")]
 
-use conductor_model::{RunDraft, State, Task, TaskDraft, Timestamp};
+use conductor_model::{Policy, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fenced, Query, Release, Renew, Report, Reports,
-    Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query, Release, Renew, Report,
+    Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -456,4 +456,22 @@ fn a_task_whose_own_row_cannot_be_read_fails_where_it_is_found_and_its_neighbour
             desk.settle();
         }
     }
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_the_default() {
+    let desk = Desk::new();
+    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::Ignore);
+    let parent = desk.submit(draft);
+    assert_eq!(desk.fan_out(), 2);
+    for nonsense in ["{", "never", "{\"tolerate_percent\": 101}"] {
+        desk.damage(&format!("UPDATE conductor_tasks SET policy = '{nonsense}' WHERE parent = 0")).unwrap();
+        assert!(matches!(desk.store.task(parent.id), Err(Fault::Unreadable { .. })), "{nonsense}");
+    }
+    let children = desk.store.children(parent.id, 0, 2).unwrap().items;
+    let reports = [Report::succeeded(children[0].id), Report::failed_for_good(children[1].id, "no")];
+    desk.store.report(&Reports::new(reports, &desk.source)).unwrap();
+    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    while desk.store.aggregate(&step).unwrap().more {}
+    assert_eq!(desk.store.run(parent.run).unwrap().unwrap().state, State::Failed);
 }

@@ -133,7 +133,7 @@ fn a_join_is_not_revived_before_its_time() {
     world.fail("P#0");
     let _ = world.store.revive(&Revive::leaf(world.id("P#2"), world.now())).unwrap();
     let refused = world.store.revive(&Revive::leaf(world.id("P#0"), world.now()));
-    assert!(matches!(refused, Err(ReviveError::NotYet(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ReviveError::BeforeItsTime(_))), "{refused:?}");
     // In bulk it is none of those that are wanted.
     let revived = world.store.revive(&Revive::run(world.run, Revivable::Failed, world.now())).unwrap();
     assert_eq!((revived.tasks, revived.skipped, world.state("P#0")), (0, 0, State::Failed));

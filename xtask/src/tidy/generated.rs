@@ -9,8 +9,11 @@ use crate::tidy::files::Files;
 const END: &str = "<!-- /generated -->";
 
 /// The documents that may hold generated sections, each with the one that it must hold.
-const DOCUMENTS: [(&str, &str); 2] =
-    [("README.md", "state-diagram"), ("ARCHITECTURE.md", "transition-table")];
+const DOCUMENTS: [(&str, &str); 3] = [
+    ("README.md", "state-diagram"),
+    ("ARCHITECTURE.md", "transition-table"),
+    ("docs/policies.md", "policy-table"),
+];
 
 /// Compares every section with what the model generates.
 pub(crate) fn check(files: &Files) -> Vec<String> {
@@ -62,6 +65,7 @@ fn content(name: &str) -> Option<String> {
     match name {
         "state-diagram" => Some(format!("```mermaid\n{}```\n", conductor_model::diagram())),
         "transition-table" => Some(conductor_model::transition_table()),
+        "policy-table" => Some(conductor_model::policy_table()),
         _ => None,
     }
 }
@@ -75,7 +79,9 @@ fn refresh(text: &str) -> Result<String, String> {
         let Some(name) = line.trim_end().strip_prefix("<!-- generated: ") else { continue };
         let name = name.strip_suffix(" -->").unwrap_or(name);
         let content = content(name).ok_or_else(|| {
-            format!("nothing generates a section `{name}`: use `state-diagram` or `transition-table`.")
+            format!(
+                "nothing generates a section `{name}`: use `state-diagram`, `transition-table` or `policy-table`."
+            )
         })?;
         if !lines.by_ref().any(|line| line.trim_end() == END) {
             return Err(format!("the section `{name}` has no end: write `{END}` on a line below it."));
@@ -121,7 +127,7 @@ mod tests {
     #[test]
     fn a_missing_document_or_section_is_a_complaint() {
         let complaints = check(&Files::default());
-        assert_eq!(complaints.len(), 2);
+        assert_eq!(complaints.len(), DOCUMENTS.len());
         assert!(complaints[0].starts_with("README.md is missing"), "{}", complaints[0]);
         let complaints = document("README.md", "state-diagram", Some("# A\n"));
         assert!(complaints[0].contains("lacks the section"), "{}", complaints[0]);

@@ -2,8 +2,8 @@
 
 use super::World;
 use crate::{
-    Claim, Claimed, ClaimedTask, Ending, Enlist, Fence, Fenced, Holder, Presence, Release, Renew, Rescue,
-    Rescued, Settle, Settled, Turn, Want,
+    Claim, Claimed, ClaimedTask, Ending, Enlist, Fence, Fenced, Handles, Holder, Presence, Release, Renew,
+    Rescue, Rescued, Settle, Settled, Turn, Want,
 };
 use conductor_model::{AttemptFailure, DEFAULT_LEASE_MS, Json};
 use std::collections::HashMap;
@@ -19,6 +19,12 @@ impl<'w> World<'w> {
     pub(super) fn hands(&'w self) -> Hands<'w> {
         let presence = self.store().enlist(&Enlist::new(self.source())).expect("a place");
         Hands { world: self, presence }
+    }
+
+    /// The same, of one that says what it handles.
+    pub(super) fn hands_that_handle(&'w self, handles: Handles) -> Hands<'w> {
+        let enlist = Enlist::new(self.source()).handling(handles);
+        Hands { world: self, presence: self.store().enlist(&enlist).expect("a place") }
     }
 
     /// Takes back what can be taken back; how many claims that were.

@@ -18,6 +18,7 @@
 //! changed: that is for the store's own tests.
 
 mod hands;
+mod people;
 mod replays;
 mod suite;
 mod world;
@@ -27,17 +28,29 @@ pub mod aggregate;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod append;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod cancel;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod claim;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod enlist;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod events;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod expire;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod explain;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod fan_out;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod held;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod join;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod join_marks;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod monitor;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod policy;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod progress;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
@@ -55,11 +68,15 @@ pub mod rescue;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod retry;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod revive;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod seal;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod settle;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod submit;
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
+pub mod sweep;
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]
 pub mod values;
 
@@ -67,12 +84,12 @@ pub use crate::__conformance_suite as suite;
 pub use replays::assert_replays;
 pub use world::World;
 
-use crate::{Monitor, Query, Store};
+use crate::{Admin, Monitor, Query, Store};
 
 /// Everything that a store does.
-pub trait AnyStore: Store + Query + Monitor {}
+pub trait AnyStore: Store + Admin + Query + Monitor {}
 
-impl<S: Store + Query + Monitor + ?Sized> AnyStore for S {}
+impl<S: Store + Admin + Query + Monitor + ?Sized> AnyStore for S {}
 
 /// What a factory makes: a store, or something that holds one and cleans up after it.
 pub trait Fixture {

@@ -164,7 +164,7 @@ pub fn the_longest_lease_outlives_no_engine(world: &World<'_>) {
 }
 
 /// A task that has to be run alone.
-fn lonely(world: &World<'_>, hands: &Hands<'_>) -> TaskId {
+pub(super) fn lonely(world: &World<'_>, hands: &Hands<'_>) -> TaskId {
     let (_, task) = world.leaf();
     lose(world, hands);
     lose(world, hands);

@@ -240,7 +240,13 @@ impl World<'_> {
 
     /// Every kind of step, until none of them has anything to do.
     pub(super) fn settle(&self) {
-        while self.fan_out() + self.retry() + self.promote() + self.aggregate().0 > 0 {}
+        loop {
+            let (tasks, parents) = self.sweep();
+            let moved = tasks + parents + self.fan_out() + self.retry() + self.promote() + self.aggregate().0;
+            if moved == 0 {
+                break;
+            }
+        }
     }
 }
 

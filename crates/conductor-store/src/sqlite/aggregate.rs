@@ -52,16 +52,18 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
     let Some(mut task) = write.found(key)? else { return Ok(true) };
     let (tx, ledger, _) = write.parts();
     // One that cannot be read is decided before the commit: it fails.
-    let Some(standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else { return Ok(true) };
+    let Some(mut standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else {
+        return Ok(true);
+    };
+    if standing.decide() == Decision::Join && Marks::default().is_doomed(write, task.place)? {
+        // The sweep would come to it as well, but a join is not to begin meanwhile.
+        let (tx, ledger, now) = write.parts();
+        ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+        standing = ledger.parent(tx, key)?.standing;
+    }
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
-        Decision::Join if Marks::default().is_doomed(write, task.place)? => {
-            // The sweep would come to it as well; under a mark no join begins.
-            let (tx, ledger, now) = write.parts();
-            ledger.mark(tx, task.below(), now, Mark::Above, None)?;
-            return decide_parent(write, key);
-        }
         Decision::Join => {
             if task.state == State::Pending {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;

@@ -102,7 +102,10 @@ impl<'r> Claiming<'r> {
         for want in 0..self.kinds.len() {
             let Some(kind) = self.kinds[want].filter(|_| self.left[want] > 0) else { continue };
             if let Some(found) = first_alone(write.tx(), kind)? {
-                return self.take(write, want, vec![found]);
+                self.take(write, want, vec![found])?;
+                // What was found and not claimed is gone, and there may be another one.
+                self.claimed.more |= self.claimed.tasks.is_empty();
+                return Ok(());
             }
         }
         Ok(())

@@ -24,8 +24,7 @@ impl Write<'_> {
         task: &NewTask,
     ) -> Result<Option<i64>, Fault> {
         let (tx, ledger, now) = self.parts();
-        let taken =
-            tx.first("SELECT 1 FROM conductor_tasks WHERE id = ?1", [id_blob(id.as_u128())], |_| Ok(()))?;
+        let taken = tx.first(ID_TAKEN, [id_blob(id.as_u128())], |_| Ok(()))?;
         if taken.is_some() {
             return Ok(None);
         }
@@ -128,6 +127,10 @@ impl Columns<'_> {
         Ok(key)
     }
 }
+
+/// By a task, or by a join that is still to come.
+const ID_TAKEN: &str = "SELECT 1 FROM conductor_tasks WHERE id = ?1 \
+    UNION ALL SELECT 1 FROM conductor_joins WHERE id = ?1 LIMIT 1";
 
 pub(super) const INSERT_TASK: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, \
     created_at, updated_at, due_at, attempt, retry_count, max_retries, sealed, fanout, children, open_children, \

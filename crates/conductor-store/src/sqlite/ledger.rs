@@ -224,10 +224,12 @@ impl Ledger {
         for _ in 0..count {
             head.standing.numbers.count(before, after);
         }
-        // The failure itself is what marks: one that is known already must not stop what a person revives beside it.
-        let fails = after.state == State::Failed && after.is_settled();
+        // Only a new failure: nobody is given up because of one that was there before a sibling was revived.
+        let is_failure = after.state == State::Failed && after.is_settled();
         match head.standing.decide() {
-            Decision::Mark(by) if fails && !head.state.is_terminal() => self.mark(tx, place, now, by, None),
+            Decision::Mark(by) if is_failure && !head.state.is_terminal() => {
+                self.mark(tx, place, now, by, None)
+            }
             _ => Ok(()),
         }
     }

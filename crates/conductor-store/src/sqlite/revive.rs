@@ -46,8 +46,8 @@ fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut Revived) -> Re
     for ancestor in &ancestors {
         may_reopen(*ledger.parent(tx, ancestor.key)?, || Ok(ParentId::Task(ancestor.id)))?;
     }
-    if task.place.is_join && !is_time_to_join(write, task.place)? {
-        return Err(ReviveError::NotYet(task.id));
+    if task.place.is_join && !joins_now(write, task.place)? {
+        return Err(ReviveError::BeforeItsTime(task.id));
     }
     reopen_run(write, task.place.run, revived)?;
     for mut ancestor in ancestors.into_iter().rev() {
@@ -86,6 +86,12 @@ fn may_reopen(head: Head, name: impl FnOnce() -> Result<ParentId, Fault>) -> Res
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the join of a family could run as its children are.
+fn joins_now(write: &mut Write<'_>, family: Place) -> Result<bool, Fault> {
+    let (tx, ledger, _) = write.parts();
+    Ok(ledger.head(tx, family)?.standing.reopened().decide() == Decision::Join)
 }
 
 fn run_id(tx: &Connection, key: i64) -> Result<RunId, Fault> {
@@ -203,16 +209,14 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<
     if !task.place.is_join {
         return Ok(true);
     }
+    if !joins_now(write, task.place)? {
+        return Ok(false);
+    }
     // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
     // revived here, for while it is open nothing below its head could be.
-    let has_failed = ledger.head(tx, task.place)?.standing.numbers.failed > 0;
-    Ok(!(has_failed && which.includes(State::Failed)) && is_time_to_join(write, task.place)?)
-}
-
-/// Whether all that a join waits for has ended well enough, once its head is open again.
-fn is_time_to_join(write: &mut Write<'_>, place: Place) -> Result<bool, Fault> {
     let (tx, ledger, _) = write.parts();
-    Ok(ledger.head(tx, place)?.standing.reopened().decide() == Decision::Join)
+    let has_failed = ledger.head(tx, task.place)?.standing.numbers.failed > 0;
+    Ok(!(has_failed && which.includes(State::Failed)))
 }
 
 /// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below

@@ -1,6 +1,7 @@
 //! The plans of the statements that run often: each one finds what it wants through an index.
 
 mod cost;
+mod cost_of_marks;
 mod progress;
 
 use super::{
@@ -8,11 +9,13 @@ use super::{
     monitor, promote, query, report, rescue, retry, submit, submit_in, sweep, task_row, transit,
 };
 use crate::{
-    Append, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId, Progressed, Query,
-    Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, Step, Store, Submit, TaskFilter,
-    Turn, Want, Watch,
+    Admin, Append, Cancel, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId,
+    Progressed, Query, Release, Renew, Report, Reports, Rescue, Revivable, Revive, Scope, Seal, Settle,
+    Source, Step, Store, Submit, TaskFilter, Turn, Want, Watch,
 };
-use conductor_model::{AttemptFailure, Jitter, Progress, RunDraft, State, TaskDraft, Timestamp};
+use conductor_model::{
+    AttemptFailure, Jitter, JoinDraft, Policy, Progress, RunDraft, State, TaskDraft, Timestamp,
+};
 use rusqlite::Connection;
 use serde_json::json;
 use std::cell::RefCell;
@@ -331,6 +334,62 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// Cancels, expires, joins and revives, in every way.
+fn use_marks(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
+    let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000)?, 3);
+    let (scope, now) = (Scope::All, source.now());
+    let step = Step { scope, now: now.plus_millis(1000), limit: 100 };
+    let nested = json!({"fanout": [{"fanout": 2}, 0, 0]});
+    let parent = || TaskDraft::new("marked").policy(Policy::FailFast).join(JoinDraft::new("join"));
+    let tasks = [parent().input(&nested), parent().open(), TaskDraft::new("leaf")];
+    let draft = RunDraft::new().policy(Policy::Ignore).join("join").deadline_ms(1000).tasks(tasks);
+    let run = store.submit(&Submit::new(draft.check()?, &source))?.run;
+    while store.fan_out(&FanOut { scope, now, ids: source.ids(100) })?.more {}
+    let roots = store.tasks(run, TaskFilter::default(), None, 3)?.items;
+    let children = store.children(roots[0].id, 0, 10)?.items;
+    store.report(&Reports::new([Report::failed_for_good(children[1].id, "no")], &source))?;
+    let _ = store.cancel(&Cancel::task(roots[1].id, now))?;
+    let _ = store.cancel(&Cancel::task(roots[2].id, now).because("a reason"))?;
+    assert_eq!(store.expire(&step)?.runs, 1);
+    while store.sweep(&step)?.more {}
+    while store.aggregate(&step)?.more {}
+    assert_eq!(store.run(run)?.map(|run| run.state), Some(State::Cancelled));
+    let _ = store.revive(&Revive::leaf(children[1].id, now))?;
+    let below = Revive::below(roots[0].id, Revivable::FailedAndCancelled, now);
+    let revived = store.revive(&below)?;
+    let _ = store.revive(&below.after(revived.next.unwrap_or(children[0].id)))?;
+    let _ = store.revive(&Revive::run(run, Revivable::FailedAndCancelled, now))?;
+    store.seal(&Seal { parent: ParentId::Task(roots[1].id), children: 0, now })?;
+    // The children, the joins of their parents, the join of the run.
+    for _ in 0..4 {
+        let open = store.tasks(run, TaskFilter { state: Some(State::Pending) }, None, 100)?.items;
+        let leaves = open.iter().filter(|task| task.numbers.is_none());
+        store.report(&Reports::new(leaves.map(|task| Report::succeeded(task.id)), &source))?;
+        while store.aggregate(&step)?.more {}
+    }
+    assert_eq!(store.run(run)?.map(|run| run.state), Some(State::Succeeded));
+    use_joins_that_are_cancelled(store, &source)
+}
+
+fn use_joins_that_are_cancelled(
+    store: &SqliteStore,
+    source: &Source,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let now = source.now();
+    let step = Step { scope: Scope::All, now, limit: 100 };
+    let run = RunDraft::new().join("join").task(TaskDraft::new("empty").open().join("join"));
+    let run = store.submit(&Submit::new(run.check()?, source))?.run;
+    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0).id;
+    store.seal(&Seal { parent: ParentId::Task(parent), children: 0, now })?;
+    while store.aggregate(&step)?.more {}
+    let _ = store.cancel(&Cancel::run(run, now))?;
+    while store.sweep(&step)?.more {}
+    while store.aggregate(&step)?.more {}
+    let _ = store.revive(&Revive::run(run, Revivable::FailedAndCancelled, now))?;
+    assert_eq!(store.run(run)?.map(|run| run.state), Some(State::Running));
+    Ok(())
+}
+
 fn claim_of(holder: Holder, kind: &str, limit: u32, now: Timestamp) -> Claim {
     let wants = vec![Want { kind: kind.parse().unwrap(), limit, turn: Turn::default() }];
     Claim { holder, wants, limit, lease_ms: 1000, alone: true, now }
@@ -342,6 +401,7 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
     SEEN.with_borrow_mut(BTreeSet::clear);
     use_everything(&store).unwrap();
     use_claims(&store).unwrap();
+    use_marks(&store).unwrap();
     let statements = SEEN.with_borrow(Clone::clone);
     assert!(statements.len() > 55, "{} statements", statements.len());
     let writer = store.lock_writer();

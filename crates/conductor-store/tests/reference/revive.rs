@@ -24,7 +24,7 @@ impl From<&ReviveError> for Refusing {
             ReviveError::Tolerated(_) => Self::Tolerated,
             ReviveError::BeingCancelled(_) => Self::BeingCancelled,
             ReviveError::Joining(_) => Self::Joining,
-            ReviveError::NotYet(_) => Self::NotYet,
+            ReviveError::BeforeItsTime(_) => Self::NotYet,
             other => panic!("no program asks for this: {other}"),
         }
     }

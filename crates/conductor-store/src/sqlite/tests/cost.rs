@@ -3,30 +3,35 @@
 use super::{SEEN, claim_of};
 use crate::sqlite::SqliteStore;
 use crate::{
-    ClaimedTask, Ending, Enlist, FanOut, Monitor, Presence, Query, Release, Renew, Rescue, Scope, Settle,
-    Source, Store, Submit,
+    ClaimedTask, Ending, Enlist, FanOut, Monitor, ParentId, Presence, Query, Release, Renew, Rescue, Scope,
+    Settle, Source, Store, Submit,
 };
-use conductor_model::{Jitter, RunDraft, TaskDraft, Timestamp};
+use conductor_model::{Jitter, RunDraft, RunId, TaskDraft, Timestamp};
 use rusqlite::StatementStatus;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-const MANY: u32 = 20_000;
+pub(super) const MANY: u32 = 20_000;
 
-struct Bench {
-    store: SqliteStore,
-    source: Source,
+pub(super) struct Bench {
+    pub(super) store: SqliteStore,
+    pub(super) source: Source,
     presence: Presence,
 }
 
 impl Bench {
-    /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
-    /// many of a kind that nobody wants, and as many that are finished.
-    fn new(many: u32) -> Self {
+    /// An empty store.
+    pub(super) fn empty() -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
         let presence = store.enlist(&Enlist::new(&source)).unwrap();
-        let bench = Self { store, source, presence };
+        Self { store, source, presence }
+    }
+
+    /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
+    /// many of a kind that nobody wants, and as many that are finished.
+    fn new(many: u32) -> Self {
+        let bench = Self::empty();
         bench.submit([parent("A", 100)]);
         bench.submit([parent("A", many)]);
         let due = bench.source.now().plus_millis(1000);
@@ -42,14 +47,19 @@ impl Bench {
     }
 
     fn submit(&self, tasks: impl IntoIterator<Item = TaskDraft>) {
-        let run = RunDraft::new().tasks(tasks).check().unwrap();
-        self.store.submit(&Submit::new(run, &self.source)).unwrap();
+        self.submit_run(&RunDraft::new().tasks(tasks));
+    }
+
+    pub(super) fn submit_run(&self, draft: &RunDraft) -> RunId {
+        let run = draft.check().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
         let step = || FanOut { scope: Scope::All, now: self.source.now(), ids: self.source.ids(10_000) };
         while self.store.fan_out(&step()).unwrap().more {}
+        run
     }
 
     /// What something is, and how many instructions its statements took.
-    fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
+    pub(super) fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
         // With an empty cache each statement begins to count at 0.
         self.store.lock_writer().as_ref().unwrap().flush_prepared_statement_cache();
         SEEN.with_borrow_mut(BTreeSet::clear);
@@ -97,7 +107,7 @@ impl Bench {
     }
 }
 
-fn parent(kind: &str, children: u32) -> TaskDraft {
+pub(super) fn parent(kind: &str, children: u32) -> TaskDraft {
     TaskDraft::new("P").kind(kind).input(json!({ "fanout": children }))
 }
 
@@ -117,4 +127,17 @@ fn a_claim_costs_in_proportion_to_what_it_claims() {
     assert!(hundred < 12 * ten, "{ten} instructions for ten tasks, {hundred} for a hundred");
     let (_, one) = bench.cost(|bench| bench.claim("A", 1));
     assert!(one < ten, "{one} for one");
+}
+
+#[test]
+fn an_explanation_costs_the_same_however_many_tasks_there_are() {
+    let explain = |many| {
+        let bench = Bench::new(many);
+        let run = bench.store.runs(None, 2).unwrap().items[1].id;
+        let (explained, steps) = bench.cost(|bench| bench.store.explain(ParentId::Run(run)).unwrap());
+        assert!(explained.is_some_and(|explained| explained.because.is_some()));
+        steps
+    };
+    let (many, more) = (explain(MANY / 2), explain(MANY));
+    assert!(more <= many + many / 20, "{many} instructions, and {more}");
 }

@@ -1,0 +1,113 @@
+//! What cancels, sweeps, deadlines and revivals cost, by the same measure as claims.
+
+use super::cost::{Bench, MANY, parent};
+use crate::{Admin, Cancel, Cancelled, Query, Report, Reports, Revive, Scope, Step, Store};
+use conductor_model::{RunDraft, RunId, State, TaskId};
+
+/// A run of one parent with so many children, which may take an hour.
+fn family(bench: &Bench, children: u32) -> (RunId, TaskId) {
+    let run = bench.submit_run(&RunDraft::new().deadline_ms(3_600_000).task(parent("A", children)));
+    let roots = bench.store.tasks(run, crate::TaskFilter::default(), None, 1).unwrap().items;
+    (run, roots[0].id)
+}
+
+/// Ends all children but the first so many of each run, behind the store's back, in every number that follows.
+fn end_children(bench: &Bench, but: u32, state: State) {
+    let code = super::super::rows::state_code(state);
+    let writer = bench.store.lock_writer();
+    let connection = writer.as_ref().unwrap();
+    let leaves = "UPDATE conductor_tasks SET state = ?1 WHERE parent > 0 AND ordinal > ?2";
+    connection.execute(leaves, rusqlite::params![code, but]).unwrap();
+    let parents = "UPDATE conductor_tasks SET open_children = ?1 WHERE sealed IS NOT NULL";
+    connection.execute(parents, [but]).unwrap();
+}
+
+fn step(bench: &Bench, limit: u32) -> Step {
+    Step { scope: Scope::All, now: bench.source.now(), limit }
+}
+
+/// What something costs in a run of a few tasks, and of many: the same, within a twentieth.
+fn assert_costs_the_same(what: &str, measure: impl Fn(u32) -> i32) {
+    let (little, much) = (measure(100), measure(MANY));
+    assert!(little > 0 && much <= little + little / 20, "{what} takes {little} instructions, and {much}");
+}
+
+#[test]
+fn a_cancel_of_a_run_costs_a_mark_however_much_is_below_it() {
+    assert_costs_the_same("a cancel", |children| {
+        let bench = Bench::empty();
+        let (run, _) = family(&bench, children);
+        let (cancelled, cost) =
+            bench.cost(|bench| bench.store.cancel(&Cancel::run(run, bench.source.now())).unwrap());
+        assert_eq!(cancelled, Cancelled::Marked);
+        cost
+    });
+}
+
+#[test]
+fn a_revival_of_one_child_costs_the_same_among_few_and_among_many() {
+    assert_costs_the_same("a revival", |children| {
+        let bench = Bench::empty();
+        let (_, parent) = family(&bench, children);
+        end_children(&bench, 1, State::Succeeded);
+        let child = bench.store.children(parent, 0, 1).unwrap().items.remove(0).id;
+        let failed = Reports::new([Report::failed_for_good(child, "no")], &bench.source);
+        bench.store.report(&failed).unwrap();
+        while bench.store.aggregate(&step(&bench, 10)).unwrap().more {}
+        let (revived, cost) =
+            bench.cost(|bench| bench.store.revive(&Revive::leaf(child, bench.source.now())).unwrap());
+        assert_eq!((revived.tasks, revived.reopened), (1, 2));
+        cost
+    });
+}
+
+#[test]
+fn a_sweep_costs_its_limit_however_much_is_left() {
+    let sweep = |children, limit| {
+        let bench = Bench::empty();
+        let (_, parent) = family(&bench, children);
+        let _ = bench.store.cancel(&Cancel::task(parent, bench.source.now())).unwrap();
+        // The first step finds the beginning, and the second one its place.
+        let first = bench.store.sweep(&step(&bench, limit)).unwrap();
+        let (second, cost) = bench.cost(|bench| bench.store.sweep(&step(bench, limit)).unwrap());
+        assert_eq!((first.tasks, second.tasks, second.more), (limit, limit, true));
+        cost
+    };
+    assert_costs_the_same("a sweep", |children| sweep(children, 20));
+    let (ten, hundred) = (sweep(2000, 10), sweep(2000, 100));
+    assert!(hundred < 12 * ten, "{ten} instructions for ten tasks, {hundred} for a hundred");
+}
+
+#[test]
+fn what_is_settled_and_swept_costs_a_sweep_nothing() {
+    assert_costs_the_same("an idle sweep", |children| {
+        let bench = Bench::empty();
+        let (_, parent) = family(&bench, children);
+        let _ = bench.store.cancel(&Cancel::task(parent, bench.source.now())).unwrap();
+        while bench.store.sweep(&step(&bench, 1000)).unwrap().more {}
+        let (swept, cost) = bench.cost(|bench| bench.store.sweep(&step(bench, 1000)).unwrap());
+        assert_eq!((swept.tasks, swept.parents), (0, 0));
+        cost
+    });
+}
+
+#[test]
+fn an_idle_sweep_and_an_idle_expiry_cost_a_seek_and_write_nothing() {
+    for (what, act) in [
+        ("a sweep", (|bench| bench.store.sweep(&step(bench, 1000)).unwrap().more) as fn(&Bench) -> bool),
+        ("an expiry", |bench| bench.store.expire(&step(bench, 1000)).unwrap().more),
+    ] {
+        let cost = |children| {
+            let bench = Bench::empty();
+            for _ in 0..20 {
+                family(&bench, children / 20);
+            }
+            let before = bench.store.pulse().unwrap();
+            let (more, cost) = bench.cost(act);
+            assert_eq!((more, bench.store.pulse().unwrap()), (false, before));
+            cost
+        };
+        assert_costs_the_same(what, cost);
+        assert!(cost(MANY) < 100, "{what} takes {} instructions", cost(MANY));
+    }
+}
