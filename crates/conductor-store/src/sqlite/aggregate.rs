@@ -64,12 +64,6 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
         Decision::Wait | Decision::Mark(_) => return Ok(false),
-        Decision::Join if Marks::default().is_doomed(write, task.place)? => {
-            // The sweep would come to it as well; under a mark no join begins.
-            let (tx, ledger, now) = write.parts();
-            ledger.mark(tx, task.below(), now, Mark::Above, None)?;
-            return decide_parent(write, key);
-        }
         Decision::Join => {
             if task.state == State::Pending {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
