@@ -49,12 +49,13 @@ mod progress;
 mod record;
 mod replay;
 mod retry;
+mod run_draft;
 mod time;
 mod told;
 mod transition;
 
 pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
-pub use draft::{MAX_TASKS, NewRun, NewTask, RunDraft, TaskDraft};
+pub use draft::{NewTask, TaskDraft};
 pub use eta::{Eta, Recent};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
 pub use explain::{Explanation, Reason, Subjected};
@@ -76,6 +77,7 @@ pub use retry::{
     AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, Failure, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,
     MAX_TIMEOUT_MS, MaxRetries, after_failure, retry_is_due,
 };
+pub use run_draft::{MAX_TASKS, NewRun, RunDraft};
 pub use time::{Timestamp, TimestampOutOfRange};
 pub use told::{About, ToldRun, ToldTask};
 pub use transition::{

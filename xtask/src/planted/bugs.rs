@@ -1,19 +1,17 @@
 //! The list of planted bugs. Its order is that of building: the crate that all others need first, and bugs of one file
 //! together.
 
-use std::time::Duration;
-
-use crate::planted::{Bug, Test, UNIT_TESTS};
+use crate::planted::{Bug, Test, bugs_of_workers};
 
 const fn model(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-model", target, name, env: &[] }
 }
 
-const fn store(target: &'static str, name: &'static str) -> Test {
+pub(super) const fn store(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-store", target, name, env: &[] }
 }
 
-const fn workers(target: &'static str, name: &'static str) -> Test {
+pub(super) const fn workers(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-workers", target, name, env: &[] }
 }
 
@@ -25,12 +23,15 @@ const SIMULATION: Test = Test {
 
 const TRANSIT: &str = "crates/conductor-store/src/sqlite/transit.rs";
 const CLAIM: &str = "crates/conductor-store/src/sqlite/claim.rs";
-const WRITE: &str = "crates/conductor-store/src/sqlite/write.rs";
+pub(super) const WRITE: &str = "crates/conductor-store/src/sqlite/write.rs";
 const LEASE: &str = "crates/conductor-store/src/sqlite/lease.rs";
-const CORE: &str = "crates/conductor-workers/src/engine/core.rs";
-const POOL: &str = "crates/conductor-workers/src/engine/pool.rs";
 
-pub(super) const BUGS: &[Bug] = &[
+/// All of them.
+pub(super) fn all() -> Vec<&'static Bug> {
+    BUGS.iter().chain(bugs_of_workers::BUGS).collect()
+}
+
+const BUGS: &[Bug] = &[
     Bug {
         name: "aggregate-before-settled",
         harm: "a parent is decided while its children still run",
@@ -335,176 +336,5 @@ pub(super) const BUGS: &[Bug] = &[
         to: "AND p.task = t.key \\",
         test: store("conformance", "in_memory::progress::the_next_attempt_begins_with_nothing"),
         hangs_for: None,
-    },
-    Bug {
-        name: "fan-out-not-more",
-        harm: "the children of a fan-out wait until the engine happens to look",
-        file: CORE,
-        from: "stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;",
-        to: "let _ = damage.past(store.fan_out(&fan_out))?;",
-        test: workers("simulation", "work_that_is_ready_waits_for_nothing"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "timeout-not-forgotten",
-        harm: "an attempt whose time is over keeps its place for ever, and its late result is sent on",
-        file: CORE,
-        from: "        self.forget(&attempt);\n        if !attempt.take_back() {",
-        to: "        if !attempt.take_back() {",
-        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "timeout-without-end",
-        harm: "an attempt that takes too long goes on for ever",
-        file: CORE,
-        from: "attempt.deadline().is_some_and(|deadline| deadline <= now)",
-        to: "attempt.deadline().is_some_and(|deadline| deadline < Duration::ZERO && now > deadline)",
-        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "heartbeat-too-late",
-        harm: "a lease ends before it is renewed",
-        file: CORE,
-        from: "self.heartbeat_at = now + self.settings.lease / 3;",
-        to: "self.heartbeat_at = now + self.settings.lease * 3;",
-        test: workers("engine", "leases::a_handler_may_run_for_many_leases"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "endings-forgotten",
-        harm: "results are lost when the store is busy for a moment",
-        file: CORE,
-        from: "                self.endings = request.endings;\n",
-        to: "                drop(request.endings);\n",
-        test: workers("simulation", "a_store_that_is_busy_for_moments_loses_nothing"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "lonely-together",
-        harm: "a task that kills its process takes those with it that are suspected too",
-        file: CORE,
-        from: "claim.alone(!self.held.values().any(|attempt| attempt.alone))",
-        to: "claim.alone(true)",
-        test: workers("simulation", "a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "limit-off-by-one",
-        harm: "one more runs at once than the limit of its kind allows",
-        file: CORE,
-        from: "most.saturating_sub(state.held)",
-        to: "(most + 1).saturating_sub(state.held)",
-        test: workers("engine", "concurrency::a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "nudge-wakes-nobody",
-        harm: "what is submitted through an engine waits until the engine happens to look",
-        file: "crates/conductor-workers/src/engine/mailbox.rs",
-        from: "        self.lock().nudged = true;\n        self.arrived.notify_one();\n",
-        to: "        self.lock().nudged = true;\n",
-        test: workers(UNIT_TESTS, "engine::mailbox::tests::a_nudge_wakes_whoever_waits"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "pulse-read-too-late",
-        harm: "what another process writes during a turn is noticed late",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
-        from: "After::Idle { pulse: pulse? }",
-        to: "After::Idle { pulse: pulse.and(self.store.pulse())? }",
-        test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "pulse-not-compared",
-        harm: "an idle engine does not notice what another process wrote",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
-        from: "if self.store.pulse()? != pulse {",
-        to: "if self.store.pulse()? == pulse.wrapping_add(u64::MAX / 2) {",
-        test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "bell-silent",
-        harm: "whoever follows an engine waits for its polls",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
-        from: "            self.bell.ring();\n",
-        to: "",
-        test: workers("engine", "subscription::what_its_engine_does_is_noticed_at_once"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "look-before-the-pulse-only",
-        harm: "an event that is written between two looks of a reader waits for the next one",
-        file: "crates/conductor-workers/src/subscription.rs",
-        from: "            if self.read()? {\n                return Ok(true);\n            }\n            loop {\n",
-        to: "            loop {\n",
-        test: workers("engine", "subscription::what_is_written_between_two_looks_is_not_overlooked"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "begin-on-lost-trust",
-        harm: "a process that stood still begins what others do already",
-        file: POOL,
-        from: "if !self.trust.holds(now) {",
-        to: "if now.is_zero() {",
-        test: workers("engine", "leases::what_has_not_begun_does_not_begin_while_its_lease_is_in_doubt"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "worker-not-woken",
-        harm: "tasks are claimed and never begin",
-        file: POOL,
-        from: "            queue.called += 1;\n            self.work.notify_one();\n",
-        to: "            queue.called += 1;\n",
-        test: workers("engine", "concurrency::whoever_comes_later_runs_beside_those_who_wait_for_it"),
-        hangs_for: Some(Duration::from_secs(10)),
-    },
-    Bug {
-        name: "damage-stops-steps",
-        harm: "a single row that another program deleted stops all work",
-        file: "crates/conductor-store/src/sqlite/damage.rs",
-        from: "        Err(Fault::Unreadable { .. }) => Ok(None),\n",
-        to: "",
-        test: store(
-            "damage",
-            "a_task_whose_run_or_parent_is_gone_fails_at_its_claim_and_its_neighbours_go_on",
-        ),
-        hangs_for: None,
-    },
-    Bug {
-        name: "damaged-parent-waits",
-        harm: "a parent whose numbers another program changed is waited for for ever",
-        file: WRITE,
-        from: "    write.fail_what_is_damaged()?;\n",
-        to: "",
-        test: store("damage", "a_parent_whose_numbers_were_changed_fails_and_its_run_ends"),
-        hangs_for: None,
-    },
-    Bug {
-        name: "claim-in-doubt-forgotten",
-        harm: "what a claim of unknown fate took waits for its lease to end, and pays with a retry",
-        file: CORE,
-        from: "                self.in_doubt |= request.claim.is_some()",
-        to: "                self.in_doubt &= request.claim.is_some()",
-        test: workers(
-            "engine",
-            "faults::what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once",
-        ),
-        hangs_for: None,
-    },
-    Bug {
-        name: "unreadable-stops-steps",
-        harm: "a row that one step cannot read keeps the other steps from their work",
-        file: CORE,
-        from: "stepped.more |= damage.past(store.retry(&step))?.tasks > 0;",
-        to: "stepped.more |= store.retry(&step)?.tasks > 0;",
-        test: workers(
-            "engine",
-            "faults::a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work",
-        ),
-        hangs_for: Some(Duration::from_secs(100)),
     },
 ];

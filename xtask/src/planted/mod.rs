@@ -7,6 +7,7 @@
 //! [`field`] has the files and the processes; what is here judges, and is tested without either.
 
 mod bugs;
+mod bugs_of_workers;
 mod field;
 
 use std::{
@@ -14,10 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    cargo::Failure,
-    planted::{bugs::BUGS, field::Copy},
-};
+use crate::{cargo::Failure, planted::field::Copy};
 
 /// A test that takes longer has stopped: the slowest of them takes seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -93,19 +91,19 @@ trait Field {
 
 /// Plants the bugs of these names, or all of them.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
-    let chosen = choose(BUGS, names).map_err(Failure::Say)?;
+    let chosen = choose(&bugs::all(), names).map_err(Failure::Say)?;
     let mut copy = Copy::make().map_err(Failure::Say)?;
     judge(&mut copy, &chosen, &mut |line| println!("{line}")).map_err(Failure::Say)
 }
 
-fn choose<'b>(bugs: &'b [Bug], names: &[String]) -> Result<Vec<&'b Bug>, String> {
+fn choose(bugs: &[&'static Bug], names: &[String]) -> Result<Vec<&'static Bug>, String> {
     if let Some(unknown) = names.iter().find(|name| bugs.iter().all(|bug| bug.name != name.as_str())) {
         let known: Vec<&str> = bugs.iter().map(|bug| bug.name).collect();
         return Err(format!("There is no planted bug `{unknown}`; there are {}.", known.join(", ")));
     }
     // In the order of the list, which is the one in which the least is built again.
-    let is_chosen = |bug: &&Bug| names.is_empty() || names.iter().any(|name| name == bug.name);
-    Ok(bugs.iter().filter(is_chosen).collect())
+    let is_chosen = |bug: &&&Bug| names.is_empty() || names.iter().any(|name| name == bug.name);
+    Ok(bugs.iter().filter(is_chosen).copied().collect())
 }
 
 /// Tries every bug, says a line about each, and ends with a list of those that nothing catches.

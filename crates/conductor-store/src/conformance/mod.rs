@@ -21,6 +21,7 @@ mod hands;
 mod people;
 mod replays;
 mod suite;
+mod suite_of_ends;
 mod world;
 
 #[expect(missing_docs, clippy::missing_panics_doc, reason = "the name is the promise, a panic its breach")]

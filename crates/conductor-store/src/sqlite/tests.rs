@@ -2,12 +2,12 @@
 
 mod cost;
 mod cost_of_marks;
+mod plans;
 mod progress;
 
 use super::{
-    SqliteStore, aggregate, audit, children, claim, create, damage, event_log, expire, fan_out, lease,
-    ledger, monitor, promote, prune, query, report, rescue, retry, submit, submit_in, sweep, task_row,
-    transit, verify,
+    SqliteStore, aggregate, children, claim, create, event_log, fan_out, lease, ledger, monitor, promote,
+    query, report, rescue, retry, submit, submit_in, task_row, transit,
 };
 use crate::{
     Admin, Append, Cancel, Claim, Ending, Enlist, EventFilter, FanOut, Fence, Holder, Monitor, ParentId,
@@ -119,130 +119,6 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
         let plan = plan(connection, sql);
         assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
         let bad = plan.iter().find(|line| line.contains("SCAN") || line.contains("TEMP B-TREE"));
-        assert_eq!(bad, None, "{what}: {plan:#?}");
-    }
-}
-
-#[test]
-fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing() {
-    let store = SqliteStore::open_in_memory().unwrap();
-    let writer = store.lock_writer();
-    let connection = writer.as_ref().unwrap();
-    let statements = [
-        (
-            "runs to sweep",
-            sweep::RUNS_TO_SWEEP,
-            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "parents to sweep",
-            sweep::PARENTS_TO_SWEEP,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
-        ),
-        (
-            "children to sweep",
-            task_row::SELECT_CHILDREN,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)",
-        ),
-        (
-            "what is to be revived",
-            task_row::SELECT_NEXT,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
-        ),
-        (
-            "runs whose deadline passed",
-            expire::EXPIRED,
-            "SEARCH conductor_runs USING INDEX conductor_runs_deadline (deadline>? AND deadline<?)",
-        ),
-    ];
-    for (what, sql, expected) in statements {
-        let plan = plan(connection, sql);
-        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
-        let bad = plan.iter().find(|line| line.contains("SCAN") || line.contains("TEMP B-TREE"));
-        assert_eq!(bad, None, "{what}: {plan:#?}");
-    }
-}
-
-#[test]
-fn every_statement_about_damage_searches_an_index() {
-    let store = SqliteStore::open_in_memory().unwrap();
-    let writer = store.lock_writer();
-    let by_key = "USING INTEGER PRIMARY KEY (rowid=?)";
-    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>? AND ordinal<?)";
-    for (sql, expected) in [
-        (damage::SET_ASIDE, by_key),
-        (damage::FAIL_RUN, by_key),
-        (retry::NOTHING_DUE, by_key),
-        (fan_out::TAKEN, place),
-    ] {
-        let plan = plan(writer.as_ref().unwrap(), sql);
-        assert!(plan.len() == 1 && plan[0].ends_with(expected), "{sql}: {plan:#?}");
-    }
-}
-
-#[test]
-fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_nothing() {
-    let store = SqliteStore::open_in_memory().unwrap();
-    let writer = store.lock_writer();
-    let connection = writer.as_ref().unwrap();
-    let tasks = verify::tasks_sql();
-    let statements = [
-        (
-            "runs that ended",
-            prune::ENDED,
-            "SEARCH conductor_runs USING INDEX conductor_runs_ended (updated_at<?)",
-        ),
-        ("tasks of a run", prune::TASKS, "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=?)"),
-        (
-            "events of a run",
-            prune::EVENTS,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=?)",
-        ),
-        (
-            "joins of a run",
-            prune::JOINS,
-            "SEARCH conductor_joins USING INDEX sqlite_autoindex_conductor_joins_1 (run=?)",
-        ),
-        ("removing tasks", prune::DELETE_TASKS, "SEARCH conductor_tasks USING INTEGER PRIMARY KEY (rowid=?)"),
-        (
-            "removing events",
-            prune::DELETE_EVENTS,
-            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid=?)",
-        ),
-        (
-            "events in their order",
-            audit::EVENTS,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "events as they lie",
-            audit::EVENTS_AS_THEY_LIE,
-            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
-        ),
-        (
-            "a page of events",
-            audit::PAGE,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>?)",
-        ),
-        (
-            "rows in their order",
-            &tasks,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
-        ),
-        (
-            "the next run",
-            verify::NEXT_RUN,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run>?)",
-        ),
-        ("inputs", verify::INPUTS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>?)"),
-    ];
-    for (what, sql, expected) in statements {
-        let plan = plan(connection, sql);
-        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
-        let scans = |line: &&String| {
-            line.contains("SCAN") && !line.starts_with(GIVEN_KEYS) && !line.contains("SCAN (subquery")
-        };
-        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
         assert_eq!(bad, None, "{what}: {plan:#?}");
     }
 }

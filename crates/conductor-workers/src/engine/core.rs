@@ -2,35 +2,25 @@
 //!
 //! It knows no thread and no clock of its own: the time is a parameter, and the attempts that are to begin are handed
 //! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
+//!
+//! Here: what goes to the store and comes back. `held.rs`: what is kept, handed back or given up. `steps.rs`: what moves work on.
+
+mod held;
+mod steps;
 
 use super::ahead::Ahead;
 use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
 use crate::trace;
-use conductor_model::{AttemptFailure, Kind};
+use conductor_model::Kind;
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, FanOut, Fault, Fence, Fenced, Handles, MAX_PAGE, Presence, Prune,
-    Release, Renew, Rescue, Scope, Settle, Source, Step, Turn, Want,
+    Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Turn, Want,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
-const ROWS_PER_STEP: u32 = 4000;
-/// The same of a sweep: all of what it looks at may be running, and each of those stands in more indexes than others.
-const SWEPT_PER_STEP: u32 = 2000;
-/// How often dead engines and leases that ended are looked for.
-const RESCUE_EVERY: Duration = Duration::from_millis(250);
-/// How often it is asked at most whether what runs was cancelled.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How often runs that ended long ago are looked for; and the pause between two transactions that remove some, so that work
-/// has the store most of the time.
-const PRUNE_EVERY: Duration = Duration::from_secs(1);
-const PRUNE_PAUSE: Duration = Duration::from_millis(25);
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -51,15 +41,6 @@ pub(crate) struct Finished {
     pub(crate) attempt: Arc<Attempt>,
     /// How it ended; `None` when the runtime that it ran on was shut down under it.
     pub(crate) ending: Option<Ending>,
-}
-
-/// What a turn of the steps came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stepped {
-    /// Whether another turn at once would find something to do.
-    pub(crate) more: bool,
-    /// Whether a run was decided.
-    pub(crate) runs_decided: bool,
 }
 
 /// The moment up to which the claims of this engine can be trusted, in milliseconds of its monotonic clock.
@@ -270,46 +251,6 @@ impl Core {
         Ok(self.take_on(now, Some(&claim), claimed))
     }
 
-    /// After a claim whose fate is unknown: hands back what was claimed by it, if it was.
-    fn look_for_lost_claims(&mut self) -> Result<(), Fault> {
-        let Some(presence) = self.presence.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };
-        let held = self.held.values().map(|attempt| attempt.fence);
-        let ended = self.endings.iter().map(|(fence, _)| *fence);
-        let known: Vec<Fence> = held.chain(ended).chain(self.releases.iter().copied()).collect();
-        let lost = self.store.held(presence.holder(), &known, MAX_PAGE);
-        let lost = self.damage.past(lost)?;
-        // A full page may not be the last one.
-        self.in_doubt = lost.len() == MAX_PAGE as usize;
-        self.releases.extend(lost);
-        Ok(())
-    }
-
-    /// After something was written: tells handlers that their tasks were cancelled, or that somebody else has them. Asked four
-    /// times a second at most, and about those only that have begun: the others find it out when they are settled.
-    pub(crate) fn look_for_cancelled(&mut self, now: Duration, pulse: u64) -> Result<(), Fault> {
-        self.is_news |= self.pulse.replace(pulse) != Some(pulse);
-        if !self.is_news || now < self.looks_at {
-            return Ok(());
-        }
-        (self.is_news, self.looks_at) = (false, now + LOOK_EVERY);
-        let running: Vec<Fence> = self.running().map(|attempt| attempt.fence).collect();
-        if running.is_empty() {
-            return Ok(());
-        }
-        for fence in self.damage.past(self.store.lost(&running))? {
-            if let Some(attempt) = self.held.get(&fence.key).cloned() {
-                trace::lease_lost(&attempt, self.kind_of(&attempt));
-                self.give_up(attempt);
-            }
-        }
-        Ok(())
-    }
-
-    /// The attempts that have begun.
-    fn running(&self) -> impl Iterator<Item = &Arc<Attempt>> {
-        self.held.values().filter(|attempt| attempt.began().is_some())
-    }
-
     /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.
     pub(crate) fn take_given_up(&mut self) -> Vec<Arc<Attempt>> {
         std::mem::take(&mut self.given_up)
@@ -318,46 +259,6 @@ impl Core {
     /// The turn that began with the last exchange is over.
     pub(crate) fn turn_over(&mut self, now: Duration) {
         self.ahead.turn_over(now);
-    }
-
-    /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
-    /// aggregate.
-    pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
-        let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
-        let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
-        if now >= self.rescue_at {
-            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_STEP, source)))?;
-            stepped.more |= rescued.tasks > 0;
-            if !rescued.more {
-                self.rescue_at = now + RESCUE_EVERY;
-            }
-        }
-        let step = Step::new(Scope::All, ROWS_PER_STEP, source);
-        stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
-        stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
-        stepped.more |= damage.past(store.expire(&step))?.runs > 0;
-        let swept = damage.past(store.sweep(&Step::new(Scope::All, SWEPT_PER_STEP, source)))?;
-        stepped.more |= swept.more;
-        if swept.tasks > 0 {
-            // Some of these may run here.
-            self.looks_at = now;
-        }
-        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
-        stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
-        let decided = damage.past(store.aggregate(&step))?;
-        stepped.more |= decided.more;
-        stepped.runs_decided = decided.runs > 0;
-        trace::runs_decided(decided.runs);
-        self.prune(now)?;
-        Ok(stepped)
-    }
-
-    /// Removes some of what ended long ago, at a low pace.
-    fn prune(&mut self, now: Duration) -> Result<(), Fault> {
-        let Some(keep) = self.settings.keep.filter(|_| now >= self.prune_at) else { return Ok(()) };
-        let pruned = self.store.prune(&Prune::before(self.source.now().minus_millis(millis(keep))))?;
-        self.prune_at = now + if pruned.more { PRUNE_PAUSE } else { PRUNE_EVERY };
-        Ok(())
     }
 
     /// When what it holds wants it: a heartbeat, the end of an attempt's time, a look whether it was cancelled.
@@ -373,127 +274,6 @@ impl Core {
     /// When it will look for claims that nobody holds any longer, or for what ended long ago.
     pub(crate) fn rescues_at(&self) -> Duration {
         if self.settings.keep.is_some() { self.rescue_at.min(self.prune_at) } else { self.rescue_at }
-    }
-
-    /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
-    pub(crate) fn drain(&mut self) -> Result<(), Fault> {
-        self.closing.get_or_insert(Closing::Asked);
-        self.release(Attempt::take_back)
-    }
-
-    /// Hands everything back, also what has begun: its results will be stale, and its handlers are told.
-    pub(crate) fn abandon(&mut self) -> Result<(), Fault> {
-        self.closing.get_or_insert(Closing::Asked);
-        self.release(|attempt| {
-            attempt.take_back();
-            attempt.signal.give();
-            true
-        })
-    }
-
-    fn release(&mut self, which: impl Fn(&Attempt) -> bool) -> Result<(), Fault> {
-        let given_up: Vec<_> = self.held.values().filter(|attempt| which(attempt)).cloned().collect();
-        for attempt in &given_up {
-            self.forget(attempt);
-            self.releases.push(attempt.fence);
-        }
-        self.hand_back()
-    }
-
-    /// Hands back what waits in vain, the last first.
-    fn hand_back_surplus(&mut self, now: Duration, lost_workers: u32) -> Result<(), Fault> {
-        let waits = |attempt: &&Arc<Attempt>| attempt.began().is_none();
-        let waiting = self.held.values().filter(waits).count();
-        let workers = self.settings.workers.saturating_sub(lost_workers);
-        let surplus = self.ahead.surplus(now, waiting, workers);
-        if surplus == 0 {
-            return Ok(());
-        }
-        let last: BTreeSet<u64> =
-            self.held.values().rev().filter(waits).take(surplus).map(|attempt| attempt.fence.key).collect();
-        self.release(|attempt| last.contains(&attempt.fence.key) && attempt.take_back())
-    }
-
-    fn hand_back(&mut self) -> Result<(), Fault> {
-        if self.releases.is_empty() {
-            return Ok(());
-        }
-        let (store, source) = (&*self.store, &*self.source);
-        let release = &mut |fences: &[Fence]| store.release(&Release::new(fences.to_vec(), source));
-        // A claim that is no longer there is somebody else's by now.
-        self.damage.in_halves(&self.releases, release)?;
-        // Not before: otherwise these would be rescued when this engine is gone, and each pay with a retry.
-        self.releases.clear();
-        Ok(())
-    }
-
-    /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back.
-    pub(crate) fn give_everything_up(&mut self) {
-        for attempt in std::mem::take(&mut self.held).into_values() {
-            attempt.take_back();
-            attempt.signal.give();
-        }
-    }
-
-    /// Stops holding an attempt; whether it was held.
-    fn forget(&mut self, attempt: &Attempt) -> bool {
-        let is_held = self.held.get(&attempt.fence.key).is_some_and(|held| held.fence == attempt.fence);
-        if is_held {
-            self.held.remove(&attempt.fence.key);
-            self.kinds[attempt.kind].held -= 1;
-        }
-        is_held
-    }
-
-    /// Stops holding an attempt that is no longer ours, or whose time is over. One that has not begun never will.
-    fn give_up(&mut self, attempt: Arc<Attempt>) {
-        self.forget(&attempt);
-        if !attempt.take_back() {
-            attempt.signal.give();
-            self.given_up.push(attempt);
-        }
-    }
-
-    fn end_what_takes_too_long(&mut self, now: Duration) {
-        let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
-        let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
-        for attempt in over {
-            trace::timed_out(&attempt, self.kind_of(&attempt));
-            self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
-            self.give_up(attempt);
-        }
-    }
-
-    /// The heartbeat: renews all leases with one request. A claim that is no longer there is given up.
-    fn renew(&mut self, now: Duration) -> Result<(), Fault> {
-        if self.held.is_empty() || now < self.heartbeat_at {
-            return Ok(());
-        }
-        let held: Vec<_> = self.held.values().cloned().collect();
-        let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).collect();
-        let (store, source, lease) = (&*self.store, &*self.source, millis(self.settings.lease));
-        let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, source));
-        let renewed = match self.damage.in_halves(&fences, renew) {
-            Ok(renewed) => renewed,
-            Err(fault) => {
-                if !self.trust.holds(now) {
-                    // Too late: others may work on these by now. What has not begun waits until it is known.
-                    for attempt in held.into_iter().filter(|attempt| attempt.began().is_some()) {
-                        trace::lease_lost(&attempt, self.kind_of(&attempt));
-                        self.give_up(attempt);
-                    }
-                }
-                return Err(fault);
-            }
-        };
-        for (attempt, fenced) in held.iter().zip(renewed) {
-            if fenced != Some(Fenced::Applied) {
-                trace::lease_lost(attempt, self.kind_of(attempt));
-                self.give_up(Arc::clone(attempt));
-            }
-        }
-        self.trust_from(now);
-        Ok(())
     }
 
     /// All claims were made or renewed at `now`, or later.

@@ -1,0 +1,68 @@
+//! The steps of an engine: one of each, each a bounded transaction.
+
+use super::{Core, millis};
+use crate::trace;
+use conductor_store::{FanOut, Fault, Prune, Rescue, Scope, Step};
+use std::time::Duration;
+
+/// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
+const ROWS_PER_STEP: u32 = 4000;
+/// The same of a sweep: all of what it looks at may be running, and each of those stands in more indexes than others.
+const SWEPT_PER_STEP: u32 = 2000;
+/// How often dead engines and leases that ended are looked for.
+const RESCUE_EVERY: Duration = Duration::from_millis(250);
+/// How often runs that ended long ago are looked for; and the pause between two transactions that remove some, so that work
+/// has the store most of the time.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+const PRUNE_PAUSE: Duration = Duration::from_millis(25);
+
+/// What a turn of the steps came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stepped {
+    /// Whether another turn at once would find something to do.
+    pub(crate) more: bool,
+    /// Whether a run was decided.
+    pub(crate) runs_decided: bool,
+}
+
+impl Core {
+    /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
+    /// aggregate.
+    pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
+        let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
+        let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
+        if now >= self.rescue_at {
+            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_STEP, source)))?;
+            stepped.more |= rescued.tasks > 0;
+            if !rescued.more {
+                self.rescue_at = now + RESCUE_EVERY;
+            }
+        }
+        let step = Step::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
+        stepped.more |= damage.past(store.expire(&step))?.runs > 0;
+        let swept = damage.past(store.sweep(&Step::new(Scope::All, SWEPT_PER_STEP, source)))?;
+        stepped.more |= swept.more;
+        if swept.tasks > 0 {
+            // Some of these may run here.
+            self.looks_at = now;
+        }
+        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
+        stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
+        let decided = damage.past(store.aggregate(&step))?;
+        stepped.more |= decided.more;
+        stepped.runs_decided = decided.runs > 0;
+        trace::runs_decided(decided.runs);
+        self.prune(now)?;
+        Ok(stepped)
+    }
+
+    /// Removes some of what ended long ago, at a low pace.
+    fn prune(&mut self, now: Duration) -> Result<(), Fault> {
+        let Some(keep) = self.settings.keep.filter(|_| now >= self.prune_at) else { return Ok(()) };
+        let pruned = self.store.prune(&Prune::before(self.source.now().minus_millis(millis(keep))))?;
+        self.prune_at = now + if pruned.more { PRUNE_PAUSE } else { PRUNE_EVERY };
+        Ok(())
+    }
+}
