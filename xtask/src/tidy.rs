@@ -10,6 +10,7 @@ mod files;
 mod generated;
 mod manifests;
 mod migrations;
+mod promises;
 mod sources;
 mod text;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(bless: bool) -> Result<(), Failure> {
         ("manifests", manifests::check(&files)),
         ("sources", sources::check(&files)),
         ("migrations", migrations::check(&files)),
+        ("promises", promises::check(&files)),
         ("text", text::check(&files)),
     ];
     report(&checks)
