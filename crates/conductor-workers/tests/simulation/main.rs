@@ -9,8 +9,8 @@ mod witness;
 use conductor_model::{Backoff, Jitter, JoinDraft, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
-    Admin, Cancel, CancelError, EventFilter, Fault, Query, Revivable, Revive, ReviveError, SqliteStore,
-    TaskFilter,
+    Admin, Cancel, CancelError, EventFilter, Fault, Prune, Query, Revivable, Revive, ReviveError,
+    SqliteStore, TaskFilter, Verify,
 };
 use conductor_workers::testing::{Act, Simulation};
 use conductor_workers::{Context, TaskError};
@@ -297,8 +297,10 @@ impl Program {
                 self.simulation.set_clock_wrong_by(0);
                 self.submit();
             }
+            10..16 if self.runs.is_empty() => {}
             10..12 => self.cancel(),
             12..16 => self.revive(),
+            16..18 => self.prune(),
             _ => {}
         }
     }
@@ -318,6 +320,21 @@ impl Program {
         }
         self.witness.look();
         self.simulation.nudge();
+    }
+
+    /// Some of what has ended is removed, whatever else goes on.
+    fn prune(&mut self) {
+        let limit = self.random.random_range(1..40);
+        let request = Prune { settled_before: self.simulation.now(), limit };
+        let _ = self.witness.prune(&request).expect("a prune");
+        let witness = &self.witness;
+        self.runs.retain(|run| {
+            let is_there = witness.run(*run).expect("an answer").is_some();
+            if !is_there {
+                witness.forget_pruned(*run);
+            }
+            is_there
+        });
     }
 
     /// A person revives something: a leaf that ended badly, or many.
@@ -374,6 +391,8 @@ impl Program {
             assert!(open.is_empty(), "{open:#?}");
         }
         assert_replays(&*self.witness.store);
+        let verified = self.witness.verify(&Verify::all()).expect("a verification");
+        assert_eq!(verified.found, 0, "{:#?}", verified.divergences);
         self.witness.compare_outputs();
         let succeeded = self.runs.iter().map(|run| self.leaves(*run)).sum::<usize>();
         assert_eq!(self.witness.acknowledged(), succeeded, "every success was acknowledged");

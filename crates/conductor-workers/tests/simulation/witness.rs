@@ -55,15 +55,27 @@ pub(crate) struct Met {
     pub(crate) revived: u32,
     /// A head reopened.
     pub(crate) reopened: u32,
+    /// A run was removed.
+    pub(crate) pruned: u32,
 }
 
 impl Met {
     /// Thousands of seeds come across all of it.
     pub(crate) fn assert_interesting(self) {
         let Self { joins, joins_again, claims_cancelled, stale, failed_fast, .. } = self;
-        let Self { deadlines, cancels, revived, reopened, .. } = self;
-        let all =
-            [joins, joins_again, claims_cancelled, stale, failed_fast, deadlines, cancels, revived, reopened];
+        let Self { deadlines, cancels, revived, reopened, pruned, .. } = self;
+        let all = [
+            joins,
+            joins_again,
+            claims_cancelled,
+            stale,
+            failed_fast,
+            deadlines,
+            cancels,
+            revived,
+            reopened,
+            pruned,
+        ];
         assert!(all.iter().all(|times| *times > 20), "{self:#?}");
     }
 }
@@ -79,6 +91,7 @@ impl std::ops::AddAssign for Met {
         self.cancels += other.cancels;
         self.revived += other.revived;
         self.reopened += other.reopened;
+        self.pruned += other.pruned;
     }
 }
 
@@ -125,6 +138,19 @@ impl Witness {
             let found = self.store.task(*task).expect("an answer").expect("the task");
             assert_eq!((found.state, &found.output), (State::Succeeded, output));
         }
+    }
+
+    /// A run was removed: only one that was settled, with all below it, may be.
+    pub(crate) fn forget_pruned(&self, run: RunId) {
+        let mut known = self.known();
+        let state = known.replay.run(run).expect("a run that was there").state;
+        assert!(state.is_terminal(), "a run that is {state} was pruned");
+        let of_run: HashMap<TaskId, ReplayedTask> =
+            known.replay.tasks().filter(|(_, task)| task.run == run).collect();
+        let is_settled = |task: &ReplayedTask| task.state.is_terminal() && !task.retry_due;
+        assert!(of_run.values().all(is_settled), "what is open was pruned: {of_run:#?}");
+        known.acknowledged.retain(|task, _| !of_run.contains_key(task));
+        known.met.pruned += 1;
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
