@@ -178,7 +178,7 @@ const BUGS: &[Bug] = &[
         harm: "the history does not tell that a task succeeded",
         file: TRANSIT,
         from: "            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n",
-        to: "            if signal != Signal::Succeed {\n\
+        to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
              event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n}\n",
         test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
         hangs_for: None,
@@ -188,7 +188,7 @@ const BUGS: &[Bug] = &[
         harm: "a parent waits for ever for children that are done",
         file: TRANSIT,
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
-        to: "            if signal != Signal::Succeed {\n\
+        to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
              ledger.count_many(tx, siblings[0].place, now, moved)?;\n}\n",
         test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
         hangs_for: None,

@@ -168,7 +168,7 @@ pub(super) const BUGS: &[Bug] = &[
             "engine",
             "faults::what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once",
         ),
-        hangs_for: None,
+        hangs_for: Some(Duration::from_secs(45)),
     },
     Bug {
         name: "unreadable-stops-steps",
