@@ -47,8 +47,9 @@ pub struct Report {
 
 /// Carries the states of children up to their parents and runs, level by level.
 ///
-/// Any child FAILED makes the parent FAILED, else any CANCELLED makes it CANCELLED, else it SUCCEEDED; nothing is
-/// decided before all children exist and are settled.
+/// Nothing is decided before all children exist and are settled, unless the parent was given up. More failures than its
+/// policy tolerates make it FAILED, else any CANCELLED child makes it CANCELLED, else its join runs, and without one it
+/// has SUCCEEDED.
 ///
 /// # Errors
 /// [`Fault`] of the step that failed; what the steps before it did stays done.

@@ -24,7 +24,8 @@
 //! Whoever does the work elsewhere takes the steps alone. Each worker repeats one bounded step of a
 //! [`Store`](conductor_store::Store) until nothing is left to do, and may be stopped, killed or run twice at any point:
 //! [`fanout`] creates the children that are missing, [`aggregate`] decides parents and runs whose children are all settled,
-//! [`retry`] makes failed tasks PENDING whose retry is due. [`settle_all`] repeats the three until nothing changes.
+//! [`retry`] makes failed tasks PENDING whose retry is due, [`sweep`] cancels what is open below something that was given up.
+//! [`settle_all`] repeats them until nothing changes.
 //! [`prune`] removes what ended long ago.
 //!
 //! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
@@ -46,6 +47,7 @@ mod settle_all;
 mod signal;
 mod store;
 mod subscription;
+pub mod sweep;
 mod task_error;
 pub mod testing;
 mod trace;

@@ -1,6 +1,6 @@
-//! The three workers together.
+//! The workers together.
 
-use crate::{aggregate, fanout, retry};
+use crate::{aggregate, fanout, retry, sweep};
 use conductor_store::{Fault, Scope, Source, Store};
 
 /// What [`settle_all`] came to.
@@ -12,9 +12,11 @@ pub struct Settled {
     pub aggregate: aggregate::Report,
     /// What is tried again.
     pub retry: retry::Report,
+    /// What was cancelled.
+    pub sweep: sweep::Report,
 }
 
-/// Repeats fan-out, retry and aggregate until none of them has anything to do.
+/// Repeats sweep, fan-out, retry and aggregate until none of them has anything to do.
 ///
 /// Afterwards everything that is not settled waits for somebody's work, for its time, or for an append.
 ///
@@ -24,6 +26,10 @@ pub fn settle_all<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -
     let mut all = Settled::default();
     loop {
         let before = all;
+        let sweep = sweep::run_once(store, scope, source)?;
+        all.sweep.expired += sweep.expired;
+        all.sweep.cancelled += sweep.cancelled;
+        all.sweep.marked += sweep.marked;
         let fanout = fanout::run_once(store, scope, source)?;
         all.fanout.parents += fanout.parents;
         all.fanout.children += fanout.children;

@@ -355,9 +355,7 @@ impl World {
 
     /// Goes on from wherever the schedule stopped, until everything is settled.
     fn finish(mut self) -> End {
-        let step = Step { scope: Scope::All, now: self.now(), limit: 5 };
         loop {
-            while self.store.sweep(&step).unwrap().more {}
             settle_all(&self.store, Scope::All, &self.source).unwrap();
             let mut done = self.engines.len();
             while !self.engines.is_empty() {
@@ -425,4 +423,23 @@ proptest! {
         let (state, _) = world.finish();
         prop_assert!(state.is_terminal(), "everything is settled");
     }
+}
+
+/// A child that was given up fails its parent, which is given up with all that is still open below it: no step waits for
+/// another call.
+#[test]
+fn nothing_that_was_given_up_is_left_to_another_call() {
+    let (store, source) = (SqliteStore::open_in_memory().unwrap(), Source::system());
+    let inner = TaskDraft::new("inner").fan_out([json!("a"), json!("b")]).policy(Policy::FailFast);
+    let outer = TaskDraft::new("outer").input(json!({"fanout": [1, {"fanout": 3}, 2]}));
+    let run = RunDraft::new().tasks([inner, outer]).policy(Policy::FailFast).check().unwrap();
+    let run = store.submit(&Submit::new(run, &source)).unwrap().run;
+    settle_all(&store, Scope::Run(run), &source).unwrap();
+    let first = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
+    let leaf = first.iter().find(|task| task.name.as_str() == "inner#1").unwrap().id;
+    let _ = store.report(&Reports::new([Report::failed_for_good(leaf, "no")], &source)).unwrap();
+    let settled = settle_all(&store, Scope::Run(run), &source).unwrap();
+    assert_eq!(store.run(run).unwrap().unwrap().state, State::Failed);
+    assert_eq!((settled.sweep.cancelled, settled.sweep.marked), (1 + 2 + 3, 2), "{settled:?}");
+    assert_replays(&store);
 }

@@ -1,0 +1,54 @@
+//! Cancels what is open below something that was given up: by a person, by a policy that fails fast, by a deadline.
+//!
+//! ```
+//! use conductor_model::{RunDraft, State, TaskDraft};
+//! use conductor_store::{Admin, Cancel, Query, Scope, Source, SqliteStore, Store, Submit};
+//! use conductor_workers::{aggregate, fanout, sweep};
+//! use serde_json::json;
+//!
+//! let store = SqliteStore::open_in_memory()?;
+//! let source = Source::system();
+//! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &source))?.run;
+//! fanout::run_once(&store, Scope::Run(run), &source)?;
+//!
+//! // The call marks the run, and nothing of it begins any more; the rest is done in bounded steps.
+//! let _ = store.cancel(&Cancel::run(run, source.now()).because("no longer needed"))?;
+//! assert_eq!(sweep::run_once(&store, Scope::Run(run), &source)?.cancelled, 3);
+//! aggregate::run_once(&store, Scope::Run(run), &source)?;
+//! assert_eq!(store.run(run)?.unwrap().state, State::Cancelled);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::ROWS_PER_STEP;
+use conductor_store::{Fault, Scope, Source, Step, Store};
+
+/// What a sweep came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many runs were given up because their deadline passed.
+    pub expired: u64,
+    /// How many leaves and joins were cancelled.
+    pub cancelled: u64,
+    /// How many parents below something given up were given up with it.
+    pub marked: u64,
+}
+
+/// Gives up runs whose deadline passed, and cancels what is open below whatever was given up.
+///
+/// # Errors
+/// [`Fault`] of the step that failed; what the steps before it did stays done.
+pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
+    let mut report = Report::default();
+    // One moment for all steps: a deadline that passes meanwhile belongs to the next call.
+    let step = Step::new(scope, ROWS_PER_STEP, source);
+    loop {
+        let (expired, swept) = (store.expire(&step)?, store.sweep(&step)?);
+        report.expired += u64::from(expired.runs);
+        report.cancelled += u64::from(swept.tasks);
+        report.marked += u64::from(swept.parents);
+        if !expired.more && !swept.more {
+            return Ok(report);
+        }
+    }
+}
