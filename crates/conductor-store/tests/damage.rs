@@ -3,8 +3,8 @@
 
 use conductor_model::{Policy, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query, Release, Renew, Report,
-    Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Admin, Cancel, Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query, Release, Renew,
+    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -474,4 +474,42 @@ fn a_policy_that_cannot_be_read_is_the_default() {
     let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
     while desk.store.aggregate(&step).unwrap().more {}
     assert_eq!(desk.store.run(parent.run).unwrap().unwrap().state, State::Failed);
+}
+
+#[test]
+fn what_cannot_be_read_keeps_no_sweep_and_no_deadline_from_the_others() {
+    for damage in [
+        "UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 99999999999 WHERE key = 1",
+        "PRAGMA ignore_check_constraints = ON; UPDATE conductor_tasks SET id = x'00' WHERE key = 3",
+    ] {
+        for by_deadline in [false, true] {
+            let desk = Desk::new();
+            let parent = || TaskDraft::new("P").kind("A").input(json!({"fanout": 2}));
+            let submit = || {
+                let draft = RunDraft::new().task(parent()).deadline_ms(1000).check().unwrap();
+                desk.store.submit(&Submit::new(draft, &desk.source)).unwrap().run
+            };
+            let runs = [submit(), submit()];
+            assert_eq!(desk.fan_out(), 4);
+            if !by_deadline {
+                for run in runs {
+                    let _ = desk.store.cancel(&Cancel::run(run, desk.source.now())).unwrap();
+                }
+            }
+            desk.damage(damage).unwrap();
+            let step = Step { scope: Scope::All, now: desk.source.now().plus_millis(1000), limit: 100 };
+            let expired = desk.store.expire(&step).unwrap();
+            assert!(!expired.more, "{damage}");
+            let mut steps = 0;
+            while desk.store.sweep(&step).unwrap().more {
+                steps += 1;
+                assert!(steps < 10, "it goes round in a circle: {damage}");
+            }
+            while desk.store.aggregate(&step).unwrap().more {}
+            let other = desk.store.run(runs[1]).unwrap().unwrap();
+            assert_eq!(other.state, State::Cancelled, "{damage}");
+            assert_eq!(other.tally.cancelled, 3, "{damage}");
+        }
+    }
 }

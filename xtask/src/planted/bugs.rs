@@ -108,8 +108,8 @@ const BUGS: &[Bug] = &[
         name: "claim-below-a-mark",
         harm: "what was cancelled is started all the same",
         file: CLAIM,
-        from: "if self.marks.is_doomed(write, row.place)? => {",
-        to: "if false && self.marks.is_doomed(write, row.place)? => {",
+        from: "if self.marks.is_doomed(write, row.place)? {",
+        to: "if false && self.marks.is_doomed(write, row.place)? {",
         test: store(
             "conformance",
             "in_memory::cancel::a_claim_cancels_what_is_below_a_mark_and_starts_nothing",

@@ -244,3 +244,48 @@ pub fn what_succeeded_needs_no_reason(world: &World<'_>) {
     world.settle();
     assert_eq!((reason(world, run), reason(world, task)), (Reason::Succeeded, Reason::Succeeded));
 }
+
+pub fn a_failed_join_is_what_failed_its_parent(world: &World<'_>) {
+    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::Ignore).join("J");
+    let (_, parent) = world.one(draft);
+    world.fan_out();
+    let children = world.children(parent);
+    world.fail_for_good(children[0].id);
+    world.succeed(children[1].id);
+    world.settle();
+    let join = world.task(parent).join.expect("a join").id;
+    world.fail_for_good(join);
+    let explained = explain(world, parent);
+    let Subjected::Task { id, .. } = explained.because.expect("the join").subject else { panic!("a task") };
+    assert_eq!(id, join, "and not the failure that was tolerated");
+}
+
+pub fn what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it(world: &World<'_>) {
+    let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
+    let _ = world.store().cancel(&Cancel::task(tasks[1], world.now()).because("bad data")).expect("a cancel");
+    let own = Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some("bad data".into()) };
+    assert_eq!(reason(world, tasks[1]), own);
+    world.pass_ms(1000);
+    assert_eq!(world.revive(tasks[1]), 0);
+    let _ = world.store().cancel(&Cancel::run(run, world.now()).because("enough")).expect("a cancel");
+    // A claim meets the one, the sweep the other.
+    assert_eq!(world.hands().claim("A", 1), []);
+    world.settle();
+    let above = Reason::Cancelled { by: Some(Mark::Above), reason: Some("enough".into()) };
+    assert_eq!((reason(world, tasks[0]), reason(world, tasks[1])), (above.clone(), above));
+}
+
+pub fn what_was_revived_beside_an_older_failure_waits_for_it(world: &World<'_>) {
+    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::FailFast);
+    let (_, parent) = world.one(draft);
+    world.fan_out();
+    let children = world.children(parent);
+    // Both fail before the sweep comes.
+    world.fail_for_good(children[0].id);
+    world.fail_for_good(children[1].id);
+    world.settle();
+    let _ = world.revive(children[0].id);
+    let explained = explain(world, parent);
+    assert_eq!(explained.reason, Reason::Children { open: 1, children: 2 });
+    assert!(matches!(explained.cause(), Reason::NoEngine { .. }), "{explained}");
+}

@@ -283,7 +283,10 @@ macro_rules! __conformance_suite {
                 a_deadline_that_passed_is_the_reason
                 a_failure_leads_to_the_leaf_that_failed
                 what_failed_fast_says_what_failed
-                what_succeeded_needs_no_reason;
+                what_succeeded_needs_no_reason
+                a_failed_join_is_what_failed_its_parent
+                what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it
+                what_was_revived_beside_an_older_failure_waits_for_it;
             monitor:
                 an_empty_store_is_healthy
                 a_run_that_goes_on_or_went_well_is_healthy

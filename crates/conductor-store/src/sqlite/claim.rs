@@ -159,7 +159,7 @@ impl<'r> Claiming<'r> {
         write: &mut Write<'_>,
         found: Vec<Found>,
     ) -> Result<(Vec<TaskRow>, Vec<Work>), Fault> {
-        let (mut rows, mut works) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        let mut sound = Vec::with_capacity(found.len());
         for found in found {
             match found {
                 Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
@@ -167,19 +167,23 @@ impl<'r> Claiming<'r> {
                     write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
                     self.claimed.failed += 1;
                 }
-                Ok(Ready { mut row, .. }) if self.marks.is_doomed(write, row.place)? => {
-                    let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
-                    cancelled.map_err(|error| error.in_step(row.key))?;
-                    self.claimed.failed += 1;
-                }
-                Ok(Ready { row, work }) => {
-                    rows.push(row);
-                    works.push(work);
-                }
+                Ok(ready) => sound.push(ready),
                 Err((key, why)) => {
                     write.set_aside(key, &why)?;
                     self.claimed.failed += 1;
                 }
+            }
+        }
+        let (mut rows, mut works) = (Vec::with_capacity(sound.len()), Vec::with_capacity(sound.len()));
+        // Only now: a failure may have given up what the others are below.
+        for Ready { mut row, work } in sound {
+            if self.marks.is_doomed(write, row.place)? {
+                let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
+                cancelled.map_err(|error| error.in_step(row.key))?;
+                self.claimed.failed += 1;
+            } else {
+                rows.push(row);
+                works.push(work);
             }
         }
         Ok((rows, works))

@@ -108,9 +108,24 @@ impl Write<'_> {
             }
         }
         for key in std::mem::take(&mut self.ledger.damaged.runs) {
-            if self.tx().run(FAIL_RUN, [key, self.now.as_millis()])? > 0 {
+            if let Some(state) = self.ledger.known_state(key) {
+                // The run itself can be read: it is something else that it needs and that is gone.
+                self.fail_run(key, state)?;
+            } else if self.tx().run(FAIL_RUN, [key, self.now.as_millis()])? > 0 {
                 event_log::record_transition(self.tx(), key, None, self.now, (Shape::Run, Signal::Fail))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Fails a run by the way that the state machine knows, unless it has ended.
+    fn fail_run(&mut self, key: i64, state: State) -> Result<(), Fault> {
+        let (tx, ledger, now) = self.parts();
+        if state == State::Pending {
+            ledger.transit_run(tx, key, Signal::Start, now)?;
+        }
+        if !state.is_terminal() {
+            ledger.transit_run(tx, key, Signal::Fail, now)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Mark runs whose deadline passed.
 
 use super::SqliteStore;
+use super::damage::readable;
 use super::ledger::Place;
 use super::sql::{ScopeKey, Sql};
 use crate::{Expired, Fault, Step};
@@ -19,7 +20,8 @@ impl SqliteStore {
             let mut expired = 0;
             for run in runs {
                 let (tx, ledger, now) = write.parts();
-                let entry = ledger.run(tx, run)?;
+                // One that cannot be read fails before the commit.
+                let Some(entry) = readable(ledger.run(tx, run))? else { continue };
                 if let Decision::Settle(_) = entry.head.standing.decide() {
                     // It made it in time, and only has to be told so.
                     entry.deadline = None;

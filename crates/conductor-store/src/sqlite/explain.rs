@@ -24,7 +24,9 @@ impl SqliteStore {
                     None => Ok(None),
                 },
                 ParentId::Task(id) => {
-                    let sql = "SELECT key FROM conductor_tasks WHERE id = ?1";
+                    // A run that is being removed is found by nobody.
+                    let sql = "SELECT key FROM conductor_tasks t WHERE id = ?1 \
+                        AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = t.run)";
                     let key = connection.first(sql, [id_blob(id.as_u128())], |row| row.get(0))?;
                     key.map_or(Ok(None), |key| explainer.task(key, LEVELS))
                 }
@@ -113,11 +115,14 @@ impl Explainer<'_> {
             (_, None, Some(until)) => Reason::Delayed { until },
             (_, None, None) => match (standing.decide(), standing.joining, total) {
                 (Decision::Wait, Joining::Open, _) => Reason::Join,
-                (Decision::Wait, _, Some(total)) if children < total => {
+                // What fails fast was revived beside an older failure, and goes on like any other.
+                (Decision::Wait | Decision::Mark(_), _, Some(total)) if children < total => {
                     Reason::Creating { children, total, since }
                 }
-                (Decision::Wait, _, None) if open == 0 => Reason::NoAppend { children, since },
-                (Decision::Wait, ..) => Reason::Children { open, children },
+                (Decision::Wait | Decision::Mark(_), _, None) if open == 0 => {
+                    Reason::NoAppend { children, since }
+                }
+                (Decision::Wait | Decision::Mark(_), ..) => Reason::Children { open, children },
                 _ => Reason::ToBeDecided { since },
             },
         };
@@ -175,15 +180,33 @@ impl Explainer<'_> {
 
     fn cancelled(&self, leaf: &Leaf) -> Result<Reason, Fault> {
         let own = params![leaf.place.run, super::event_log::code_of("task.cancelled"), leaf.key];
-        let told: Option<Option<String>> =
-            self.connection.first(SELECT_RECENT_EVENT, own, |row| row.get(0))?;
-        if let Some(payload) = told {
-            let reason = reason_in(payload.as_deref());
-            let by = reason.is_some().then_some(Mark::Cancelled);
-            return Ok(Reason::Cancelled { by, reason });
+        let told = self.connection.first(SELECT_RECENT_CANCEL, own, |row| {
+            Ok((rows::timestamp(row, 0)?, row.get::<_, Option<String>>(1)?))
+        })?;
+        // An event of an earlier life, before it was revived, is not the reason.
+        let told = told.filter(|(at, _)| *at == leaf.updated_at);
+        if let Some(reason) = told.as_ref().and_then(|(_, payload)| reason_in(payload.as_deref())) {
+            return Ok(Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some(reason) });
         }
-        let by = Some(Mark::Above);
+        // It went with something above it, unless nothing there was given up.
+        let by = (told.is_none() || self.is_below_a_mark(leaf.place)?).then_some(Mark::Above);
         Ok(Reason::Cancelled { by, reason: self.words_of(leaf.place, by)? })
+    }
+
+    fn is_below_a_mark(&self, place: Place) -> Result<bool, Fault> {
+        let mut parent = place.parent;
+        while parent != 0 {
+            let above = self.connection.first(SELECT_MARK, [parent], |row| {
+                Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?.is_some()))
+            })?;
+            match above {
+                Some((_, true)) => return Ok(true),
+                Some((above, false)) => parent = above,
+                None => return Ok(false),
+            }
+        }
+        let sql = "SELECT mark IS NOT NULL FROM conductor_runs WHERE key = ?1";
+        Ok(self.connection.first(sql, [place.run], |row| row.get(0))?.unwrap_or(false))
     }
 
     /// Why something was marked, in the words of whoever marked it, or what is above it.
@@ -222,7 +245,12 @@ impl Explainer<'_> {
 
     /// A child that failed for good, or the join that did.
     fn failed_child(&self, place: Place) -> Result<Option<i64>, Fault> {
-        self.connection.first(SELECT_FAILED, [place.run, place.parent], |row| row.get(0))
+        // Without its join it would not have come to this.
+        let join = self.connection.first(SELECT_FAILED_JOIN, [place.run, place.parent], |row| row.get(0))?;
+        match join {
+            Some(join) => Ok(Some(join)),
+            None => self.connection.first(SELECT_FAILED, [place.run, place.parent], |row| row.get(0)),
+        }
     }
 
     /// The oldest child that is open, of those that are found without reading all children: what runs, what waits for its
@@ -296,6 +324,11 @@ const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT 1 FROM conductor_tasks IN
 const SELECT_LAST_EVENT: &str = "SELECT payload FROM conductor_events INDEXED BY conductor_events_name \
     WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
 
+/// When a task was cancelled last, and what was said of it, among the last thousand cancels of its run.
+const SELECT_RECENT_CANCEL: &str = "SELECT at, payload FROM (SELECT task, at, payload FROM conductor_events \
+    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
+    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
+
 /// The same of one task, among the last thousand.
 const SELECT_RECENT_EVENT: &str = "SELECT payload FROM (SELECT task, payload FROM conductor_events \
     INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
@@ -315,6 +348,8 @@ const OLDEST_READY: &str = "SELECT min(key) FROM (SELECT t.key, t.parent, t.ordi
 const OLDEST_OF_THE_FIRST: &str = "SELECT min(key) FROM (SELECT key, state, due_at FROM conductor_tasks \
     WHERE run = ?1 AND parent = ?2 AND ordinal > 0 ORDER BY ordinal LIMIT 300) \
     WHERE state < 2 OR (state = 3 AND due_at IS NOT NULL)";
+const SELECT_FAILED_JOIN: &str = "SELECT key FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal = 0 AND state = 3 AND due_at IS NULL";
 const SELECT_FAILED: &str = "SELECT key FROM (SELECT key, parent FROM conductor_tasks \
     INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NULL AND run = ?1 LIMIT 1000) \
     WHERE parent = ?2 LIMIT 1";

@@ -27,7 +27,16 @@ impl Write<'_> {
 
     /// Makes the join of a family ready: its children are settled, and its policy is satisfied.
     pub(super) fn begin_join(&mut self, family: Place, parent: Option<TaskId>) -> Result<(), Fault> {
-        if let Some(mut join) = TaskRow::join_of(self.tx(), family)? {
+        let earlier = match TaskRow::join_of(self.tx(), family) {
+            Ok(earlier) => earlier,
+            // The family fails before the commit.
+            Err(Fault::Unreadable { why, .. }) => {
+                self.ledger.damaged.note_join(family.run, family.parent, &why);
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
+        if let Some(mut join) = earlier {
             // One that ended in an earlier life of its family is run again.
             let revived = self.transit(&mut join, Signal::Revive, Brings::default());
             return revived.map_err(|error| error.in_step(join.key));

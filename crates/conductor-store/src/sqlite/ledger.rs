@@ -72,6 +72,8 @@ pub(super) struct Ledger {
     parents: HashMap<i64, Entered<ParentEntry>>,
     /// Those of them that cannot be read: see `damage.rs`.
     pub(super) damaged: Damaged,
+    /// How many marks this transaction has set.
+    pub(super) marks: u32,
 }
 
 /// A row as it was read, and as it will be written.
@@ -173,6 +175,7 @@ impl Ledger {
         let head = self.head(tx, place)?;
         head.standing.mark = Some(by);
         head.swept = 0;
+        self.marks += 1;
         let reason = reason.cloned();
         if place.parent == 0 {
             event_log::record(tx, place.run, None, now, &EventBody::RunCancelled { by, reason })
@@ -232,6 +235,11 @@ impl Ledger {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The state of a run, if this transaction knows it.
+    pub(super) fn known_state(&self, run: i64) -> Option<State> {
+        self.runs.get(&run).map(|entered| entered.row.head.state)
     }
 
     /// Carries out a transition of a run.

@@ -12,12 +12,19 @@ use std::collections::HashMap;
 pub(super) struct Marks {
     /// By parent: whether it, or anything above it, is marked.
     parents: HashMap<i64, bool>,
+    /// How many marks the transaction had set when that was found out.
+    set: u32,
 }
 
 impl Marks {
     /// Whether something above this place is marked.
     pub(super) fn is_doomed(&mut self, write: &mut Write<'_>, place: Place) -> Result<bool, Fault> {
         let (tx, ledger, _) = write.parts();
+        if ledger.marks != self.set {
+            // What was below no mark may be below one now.
+            self.parents.retain(|_, is_doomed| *is_doomed);
+            self.set = ledger.marks;
+        }
         let (mut parent, mut climbed) = (place.parent, Vec::new());
         let is_doomed = loop {
             if parent == 0 {

@@ -1,6 +1,7 @@
 //! Cancel what is open below something that is marked.
 
 use super::SqliteStore;
+use super::damage::readable;
 use super::event_log;
 use super::ledger::Place;
 use super::sql::{ScopeKey, Sql};
@@ -53,18 +54,28 @@ fn sweep(write: &mut Write<'_>, step: &Step) -> Result<Swept, Fault> {
 /// Sweeps the next children of one family, at most so many; how many it looked at.
 fn sweep_family(write: &mut Write<'_>, family: Place, limit: u32, done: &mut Swept) -> Result<u32, Fault> {
     let (tx, ledger, _) = write.parts();
-    let head = *ledger.head(tx, family)?;
-    let mut children = TaskRow::children(tx, family, head.swept, limit)?;
-    let looked_at = u32::try_from(children.len()).unwrap_or(u32::MAX);
-    let swept = match children.last() {
-        Some(last) if looked_at == limit => last.ordinal,
+    // One that cannot be read fails before the commit.
+    let Some(head) = readable(ledger.head(tx, family))?.copied() else { return Ok(0) };
+    let found = TaskRow::children(tx, family, head.swept, limit)?;
+    let looked_at = u32::try_from(found.len()).unwrap_or(u32::MAX);
+    let swept = match found.last() {
+        Some(last) if looked_at == limit => {
+            last.as_ref().map_or_else(|unreadable| unreadable.ordinal, |row| row.ordinal)
+        }
         _ => u32::MAX,
     };
     let join = match head.standing.joining {
-        Joining::Open => TaskRow::join_of(tx, family)?,
+        Joining::Open => readable(TaskRow::join_of(tx, family))?.flatten(),
         _ => None,
     };
-    children.retain(|child| !child.subject().is_settled());
+    let mut children = Vec::with_capacity(found.len());
+    for child in found {
+        match child {
+            Ok(child) if child.subject().is_settled() => {}
+            Ok(child) => children.push(child),
+            Err(unreadable) => write.set_aside(unreadable.key, &unreadable.why)?,
+        }
+    }
     let parents = mark_parents(write, &mut children)?;
     done.parents += u32::try_from(parents.len()).unwrap_or(u32::MAX);
     done.tasks += u32::try_from(children.len()).unwrap_or(u32::MAX);
@@ -86,7 +97,7 @@ fn mark_parents(write: &mut Write<'_>, children: &mut Vec<TaskRow>) -> Result<Ve
     let mut marked = Vec::new();
     let (tx, ledger, _) = write.parts();
     for parent in children.iter().filter(|child| child.shape == Shape::Parent) {
-        let head = ledger.parent(tx, parent.key)?;
+        let Some(head) = readable(ledger.parent(tx, parent.key))? else { continue };
         if head.standing.mark.is_none() {
             (head.standing.mark, head.swept) = (Some(Mark::Above), 0);
             marked.push(parent.ordinal);

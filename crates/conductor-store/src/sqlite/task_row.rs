@@ -48,6 +48,13 @@ pub(super) const SELECT_NEXT: &str =
 pub(super) const SELECT_CHILDREN: &str =
     select!("run = ?1 AND parent = ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT ?4");
 
+/// What is known of a task whose row cannot be read.
+pub(super) struct Unreadable {
+    pub(super) ordinal: u32,
+    pub(super) key: i64,
+    pub(super) why: String,
+}
+
 impl TaskRow {
     /// How many columns [`TaskRow::read`] reads, from the first on.
     pub(super) const COLUMNS: usize = 14;
@@ -102,8 +109,12 @@ impl TaskRow {
         place: Place,
         after: u32,
         limit: u32,
-    ) -> Result<Vec<Self>, Fault> {
-        connection.all(SELECT_CHILDREN, params![place.run, place.parent, after, limit], Self::read)
+    ) -> Result<Vec<Result<Self, Unreadable>>, Fault> {
+        let params = params![place.run, place.parent, after, limit];
+        connection.all(SELECT_CHILDREN, params, |row| {
+            let (key, ordinal) = (row.get(0)?, row.get(13)?);
+            Ok(Self::read(row).map_err(|error| Unreadable { ordinal, key, why: error.to_string() }))
+        })
     }
 
     /// The place of those below it.

@@ -11,6 +11,7 @@ use super::writer::ProgressWriter;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
 use crate::trace;
+use conductor_model::Timestamp;
 use conductor_store::{Fault, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(crate) struct Coordinator {
     pub(crate) warnings: Warnings,
     /// When a busy engine looks for kinds without a handler next; an idle one does so besides.
     pub(crate) looks_at: Duration,
+    /// When the last turn began, by the clock on the wall.
+    pub(crate) turn_began: Timestamp,
 }
 
 impl Coordinator {
@@ -105,6 +108,7 @@ impl Coordinator {
         // Before anything is read: what is written from here on changes it again.
         let pulse = self.store.pulse();
         let now = self.clock.elapsed();
+        self.turn_began = self.source.now();
         let exchanged = self.core.exchange(now, mail.finished, self.pool.lost_workers());
         let looked = pulse.as_ref().map_or(Ok(()), |pulse| self.core.look_for_cancelled(now, *pulse));
         for attempt in self.core.take_given_up() {
@@ -137,7 +141,7 @@ impl Coordinator {
             return Ok(());
         }
         // What was due when the last turn began waits for something else, such as the next rescue.
-        let due = self.store.next_due()?.filter(|due| *due > self.source.now());
+        let due = self.store.next_due()?.filter(|due| *due > self.turn_began);
         let mut looked = false;
         loop {
             let now = self.clock.elapsed();

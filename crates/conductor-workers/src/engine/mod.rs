@@ -29,7 +29,9 @@ use crate::store::EngineStore;
 use crate::subscription::Subscription;
 use ahead::Ahead;
 use bell::Bell;
-use conductor_model::{ErrorText, Explanation, Kind, Reason, Run, RunDraft, RunId, Subjected, TaskId};
+use conductor_model::{
+    ErrorText, Explanation, Kind, Reason, Run, RunDraft, RunId, Subjected, TaskId, Timestamp,
+};
 use conductor_store::{
     Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
     Source, Submit,
@@ -261,6 +263,7 @@ impl Engine {
             clock,
             warnings: Warnings::new(kinds, parts.listener),
             looks_at: Duration::from_secs(1),
+            turn_began: Timestamp::MIN,
         }
     }
 
