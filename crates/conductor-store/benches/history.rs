@@ -36,7 +36,7 @@ fn main() -> Outcome<()> {
         "idle steps, {STEPS} each, median of {ROUNDS} rounds, with {tasks} settled tasks and in an empty file"
     );
     let step = Step { scope: Scope::All, now: source.now(), limit: 1000 };
-    let fan_out = FanOut { scope: Scope::All, now: source.now(), ids: source.ids(1000) };
+    let fan_out = FanOut::new(Scope::All, 1000, &source);
     report("fan_out", &full, &empty, |store| Ok(store.fan_out(&fan_out).map(|_| ())?))?;
     report("aggregate", &full, &empty, |store| Ok(store.aggregate(&step).map(|_| ())?))?;
     report("retry", &full, &empty, |store| Ok(store.retry(&step).map(|_| ())?))?;

@@ -74,7 +74,7 @@ impl Want {
     }
 }
 
-/// Where a claim stopped in the rotation over the runs, by the store's own number: the next one goes on behind it.
+/// Where a claim or a fan-out stopped in the rotation over the runs, by the store's own number: the next one goes on behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn(pub u64);
 

@@ -1,6 +1,6 @@
 //! The steps of the workers: bounded transactions, each of which says whether there is more to do.
 
-use crate::{Scope, Source};
+use crate::{Scope, Source, Turn};
 use conductor_model::{IdBlock, Timestamp};
 
 /// A bounded step: at most `limit` rows change their state.
@@ -21,7 +21,8 @@ impl Step {
     }
 }
 
-/// A step that creates missing children: at most as many as there are ids.
+/// A step that creates missing children: at most as many as there are ids. Each run gets an equal share of them, but an
+/// eighth at least, and what one does not need goes to the others.
 #[derive(Clone, Copy, Debug)]
 pub struct FanOut {
     /// Where to look.
@@ -30,12 +31,19 @@ pub struct FanOut {
     pub now: Timestamp,
     /// Ids for the children, and the bound of the transaction; without any, nothing happens.
     pub ids: IdBlock,
+    /// Where the last step stopped in the rotation over the runs.
+    pub turn: Turn,
 }
 
 impl FanOut {
     /// A step now that creates at most so many children, with ids from the source.
     pub fn new(scope: Scope, children: u32, source: &Source) -> Self {
-        Self { scope, now: source.now(), ids: source.ids(children) }
+        Self { scope, now: source.now(), ids: source.ids(children), turn: Turn::default() }
+    }
+
+    /// Goes on where the last step stopped.
+    pub fn after(self, turn: Turn) -> Self {
+        Self { turn, ..self }
     }
 }
 
@@ -49,6 +57,8 @@ pub struct FannedOut {
     pub children: u32,
     /// Whether the next step has something to do.
     pub more: bool,
+    /// Where the next step goes on.
+    pub turn: Turn,
 }
 
 /// What an aggregate step did.

@@ -37,7 +37,7 @@ impl Desk {
     }
 
     fn fan_out(&self) -> u32 {
-        let step = FanOut { scope: Scope::All, now: self.source.now(), ids: self.source.ids(100) };
+        let step = FanOut::new(Scope::All, 100, &self.source);
         self.store.fan_out(&step).unwrap().children
     }
 
@@ -63,8 +63,10 @@ impl Desk {
             let _ = self.store.rescue(&Rescue { now, limit: 10, jitter }).unwrap();
             let _ = self.store.retry(&step).unwrap();
             let _ = self.store.promote(&step).unwrap();
-            let _ =
-                self.store.fan_out(&FanOut { scope: Scope::All, now, ids: self.source.ids(100) }).unwrap();
+            let _ = self
+                .store
+                .fan_out(&FanOut { scope: Scope::All, now, ids: self.source.ids(100), turn: Turn::default() })
+                .unwrap();
             let _ = self.store.aggregate(&step).unwrap();
             if self.store.pulse().unwrap() == before {
                 return;

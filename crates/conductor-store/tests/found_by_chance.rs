@@ -5,7 +5,7 @@ use conductor_model::{Mark, Policy, RunDraft, RunId, State, Task, TaskDraft, Tas
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, FanOut, Query, Report, Reports, Revivable, Revive, ReviveError, Scope, Source,
-    SqliteStore, Step, Store, Submit, TaskFilter,
+    SqliteStore, Step, Store, Submit, TaskFilter, Turn,
 };
 use serde_json::json;
 
@@ -21,7 +21,8 @@ impl World {
         let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
         let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
         let world = Self { store, source, run };
-        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.source.ids(100) };
+        let step =
+            FanOut { scope: Scope::All, now: world.now(), ids: world.source.ids(100), turn: Turn::default() };
         while world.store.fan_out(&step).unwrap().more {}
         world
     }

@@ -40,6 +40,7 @@ struct World {
     /// The engines that live, each with its number among all that ever did.
     engines: Vec<(usize, Presence)>,
     turns: [Turn; 2],
+    fan_out_turn: Turn,
     /// Every fence that was ever given, with the number of its task.
     fences: Vec<(usize, Fence)>,
     /// How often something that matters came up.
@@ -69,6 +70,7 @@ impl World {
         Self {
             engines,
             turns: [Turn::default(); 2],
+            fan_out_turn: Turn::default(),
             fences: Vec::new(),
             met: Coverage::new(),
             store,
@@ -103,8 +105,10 @@ impl World {
             Op::SealRun { run, off_by } => self.seal_run(*run, *off_by),
             Op::FanOut { run, ids } => {
                 let (scope, only) = self.scope(*run);
-                let step = FanOut { scope, now: self.now, ids: self.source.ids(*ids) };
+                let step =
+                    FanOut { scope, now: self.now, ids: self.source.ids(*ids), turn: self.fan_out_turn };
                 let done = self.store.fan_out(&step).unwrap();
+                self.fan_out_turn = done.turn;
                 let done = Fanned { parents: done.parents, children: done.children, more: done.more };
                 assert_eq!(done, self.reference.fan_out(only, *ids));
             }

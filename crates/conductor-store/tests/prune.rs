@@ -45,7 +45,7 @@ fn family(store: &SqliteStore, source: &Source, children: u32, ends: bool) -> Ru
     let task = TaskDraft::new("P").input(json!({"fanout": children, "wide": wide}));
     let run = store.submit(&Submit::new(RunDraft::new().task(task).check().unwrap(), source)).unwrap().run;
     let scope = Scope::Run(run);
-    while store.fan_out(&FanOut { scope, now: source.now(), ids: source.ids(500) }).unwrap().more {}
+    while store.fan_out(&FanOut::new(scope, 500, source)).unwrap().more {}
     if ends {
         let leaves = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
         let done = leaves.iter().filter(|task| task.numbers.is_none()).map(|task| Report::succeeded(task.id));

@@ -45,7 +45,7 @@ impl Desk {
         let (scope, now) = (Scope::All, self.source.now());
         let step = Step { scope, now, limit: 1000 };
         for _ in 0..5 {
-            while self.store.fan_out(&FanOut { scope, now, ids: self.source.ids(100) }).unwrap().more {}
+            while self.store.fan_out(&FanOut::new(scope, 100, &self.source)).unwrap().more {}
             while self.store.sweep(&step).unwrap().more {}
             while self.store.aggregate(&step).unwrap().more {}
         }
@@ -367,7 +367,7 @@ fn a_join_that_was_deleted_is_created_again() {
 fn marked_and_revived_runs_are_verified_and_mended() {
     let desk = Desk::new();
     let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 30}))));
-    let step = FanOut { scope: Scope::All, now: desk.source.now(), ids: desk.source.ids(20) };
+    let step = FanOut::new(Scope::All, 20, &desk.source);
     assert_eq!(desk.store.fan_out(&step).unwrap().children, 20);
     let now = desk.source.now();
     assert!(desk.store.cancel(&Cancel::run(run, now)).is_ok());
@@ -454,7 +454,7 @@ fn one_run_is_mended_while_others_are_worked_on() {
                 let run = RunDraft::new().task(task).check().unwrap();
                 let run = store.submit(&Submit::new(run, &source)).unwrap().run;
                 let (scope, now) = (Scope::Run(run), source.now());
-                while store.fan_out(&FanOut { scope, now, ids: source.ids(7) }).unwrap().more {}
+                while store.fan_out(&FanOut::new(scope, 7, &source)).unwrap().more {}
                 let leaves = store.tasks(run, TaskFilter::default(), None, 100).unwrap().items;
                 let _ = store.report(&Reports::new(
                     leaves[1..].iter().map(|task| Report::succeeded(task.id)),

@@ -79,7 +79,7 @@ fn each_intent_is_one_transaction() {
     let items = vec!["1".parse().unwrap(), "2".parse().unwrap()];
     desk.once(|store| store.append(&Append::items(roots[1].id, 1, items, &desk.source))).unwrap();
     desk.once(|store| store.seal(&Seal { parent: ParentId::Task(roots[1].id), children: 2, now })).unwrap();
-    let fan_out = |ids: IdBlock| FanOut { scope: Scope::All, now, ids };
+    let fan_out = |ids: IdBlock| FanOut { scope: Scope::All, now, ids, turn: Turn::default() };
     for level in [5, 2] {
         let done = desk.once(|store| store.fan_out(&fan_out(desk.source.ids(100)))).unwrap();
         assert_eq!(done.children, level);

@@ -27,7 +27,7 @@
 //! ```
 
 use crate::ROWS_PER_STEP;
-use conductor_store::{FanOut, Fault, Scope, Source, Store};
+use conductor_store::{FanOut, Fault, Scope, Source, Store, Turn};
 
 /// What a fan-out came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,10 @@ pub struct Report {
 /// # Errors
 /// [`Fault`] of the step that failed; what the steps before it did stays done.
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
-    let mut report = Report::default();
+    let (mut report, mut turn) = (Report::default(), Turn::default());
     loop {
-        let done = store.fan_out(&FanOut::new(scope, ROWS_PER_STEP, source))?;
+        let done = store.fan_out(&FanOut::new(scope, ROWS_PER_STEP, source).after(turn))?;
+        turn = done.turn;
         report.parents += u64::from(done.parents);
         report.children += u64::from(done.children);
         if !done.more {

@@ -10,7 +10,7 @@ use conductor_model::{
 use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, CancelError, Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query,
-    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Want,
+    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
 };
 use conductor_workers::settle_all;
 use proptest::prelude::*;
@@ -280,7 +280,10 @@ impl World {
         let (scope, now) = (Scope::All, self.now());
         match next {
             Move::FanOut { ids } => {
-                let _ = self.store.fan_out(&FanOut { scope, now, ids: self.source.ids(ids) }).unwrap();
+                let _ = self
+                    .store
+                    .fan_out(&FanOut { scope, now, ids: self.source.ids(ids), turn: Turn::default() })
+                    .unwrap();
             }
             Move::Aggregate { limit } => {
                 let _ = self.store.aggregate(&Step { scope, now, limit }).unwrap();

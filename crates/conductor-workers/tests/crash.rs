@@ -120,7 +120,7 @@ fn work_until_killed(path: &Path) -> Anything<()> {
 }
 
 fn small_step(run: RunId, source: &Source) -> FanOut {
-    FanOut { scope: Scope::Run(run), now: source.now(), ids: source.ids(7) }
+    FanOut::new(Scope::Run(run), 7, source)
 }
 
 fn run_number(number: u32) -> Anything<conductor_model::NewRun> {

@@ -2,7 +2,7 @@
 
 use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    FanOut, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter,
+    FanOut, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter, Turn,
 };
 use conductor_workers::{aggregate, fanout, retry};
 use serde_json::json;
@@ -114,7 +114,7 @@ mod fan_out {
         let desk = Desk::new();
         let (run, parent) = desk.parent(5);
         let (scope, now) = (Scope::Run(run), desk.source.now());
-        let interrupted = FanOut { scope, now, ids: desk.source.ids(2) };
+        let interrupted = FanOut { scope, now, ids: desk.source.ids(2), turn: Turn::default() };
         assert_eq!(desk.store.fan_out(&interrupted).unwrap().children, 2);
         let first = desk.children(parent);
         assert_eq!(desk.fan_out(scope), 3);

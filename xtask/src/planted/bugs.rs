@@ -302,8 +302,8 @@ const BUGS: &[Bug] = &[
         name: "no-rotation",
         harm: "a large run starves those behind it",
         file: CLAIM,
-        from: "wanted.turn.0.cast_signed(), most + 1)?;",
-        to: "0, most + 1)?;",
+        from: "runs_in_turn(wanted.turn, most",
+        to: "runs_in_turn(Turn::default(), most",
         test: store(
             "conformance",
             "in_memory::claim::a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped",

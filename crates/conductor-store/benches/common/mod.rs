@@ -35,7 +35,7 @@ pub(crate) fn submit_parent(store: &SqliteStore, source: &Source, children: u32)
 
 /// Creates all children, in steps of 10,000.
 pub(crate) fn fan_out_all(store: &SqliteStore, source: &Source) -> Outcome<()> {
-    while store.fan_out(&FanOut { scope: Scope::All, now: source.now(), ids: source.ids(10_000) })?.more {}
+    while store.fan_out(&FanOut::new(Scope::All, 10_000, source))?.more {}
     Ok(())
 }
 

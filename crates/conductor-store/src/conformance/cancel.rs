@@ -122,9 +122,9 @@ pub fn nested_parents_are_cancelled_level_by_level(world: &World<'_>) {
 
 pub fn nothing_is_created_below_a_mark(world: &World<'_>) {
     let draft = || TaskDraft::new("P").input(json!({"fanout": 5}));
-    let (_, alone) = world.one(draft());
+    let (begun, alone) = world.one(draft());
     let (run, below) = world.one(draft());
-    let _ = world.fan_out_step(Scope::All, 2);
+    let _ = world.fan_out_step(Scope::Run(begun), 2);
     let _ = world.cancel_task(alone);
     let _ = world.cancel_run(run);
     assert_eq!(world.fan_out(), 0);

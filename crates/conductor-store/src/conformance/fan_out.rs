@@ -1,7 +1,7 @@
 //! Fan-out: children by count or by item, once each, in bounded steps.
 
 use super::World;
-use crate::{FanOut, Fault, Scope};
+use crate::{FanOut, Fault, Scope, Turn};
 use conductor_model::{Backoff, Numbers, RunId, State, Task, TaskDraft};
 use serde_json::json;
 
@@ -119,10 +119,35 @@ pub fn one_step_serves_several_parents(world: &World<'_>) {
     assert_eq!(world.run(run).tally.total(), 9);
 }
 
+pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
+    let of = |children: u32| world.one(TaskDraft::new("P").input(json!({"fanout": children}))).1;
+    let (large, small, last) = (of(10_000), of(3), of(50));
+    let done = world.fan_out_step(Scope::All, 99);
+    assert_eq!((done.parents, done.children, done.more), (3, 33 + 3 + 50, true));
+    // The last one had the rest, and the next step gives what is left to the first again.
+    let created = [large, small, last].map(|parent| world.numbers(parent).children);
+    assert_eq!(created, [33, 3, 50]);
+    assert_eq!(world.fan_out_step(Scope::All, 99).children, 99);
+    assert_eq!(world.numbers(large).children, 33 + 99);
+}
+
+pub fn a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
+    let parents: Vec<_> =
+        (0..5).map(|_| world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1).collect();
+    let mut turn = Turn::default();
+    for created in [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [2, 1, 1, 1, 1], [2, 2, 2, 1, 1]] {
+        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.source().ids(2), turn };
+        let done = world.store().fan_out(&step).expect("a step");
+        assert_eq!((done.children, done.more), (2, true));
+        turn = done.turn;
+        assert_eq!(parents.iter().map(|parent| world.numbers(*parent).children).collect::<Vec<_>>(), created);
+    }
+}
+
 pub fn ids_follow_the_indices(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})));
     let mut ids = world.source().ids(4);
-    let step = FanOut { scope: Scope::All, now: world.now(), ids };
+    let step = FanOut { scope: Scope::All, now: world.now(), ids, turn: Turn::default() };
     let _ = world.store().fan_out(&step).expect("a step");
     for child in world.children(parent) {
         assert_eq!(Some(child.id), ids.take_task());
@@ -166,7 +191,8 @@ pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let (store, run) = (world.store(), RunId::from_u128(1));
     let step = world.step_of(Scope::Run(run), 100);
-    let fan_out = FanOut { scope: step.scope, now: step.now, ids: world.source().ids(100) };
+    let fan_out =
+        FanOut { scope: step.scope, now: step.now, ids: world.source().ids(100), turn: Turn::default() };
     world.writes_nothing(|| {
         let refused = [
             store.fan_out(&fan_out).map(|_| ()),
@@ -203,7 +229,10 @@ pub fn a_long_list_gives_each_child_its_own_item(world: &World<'_>) {
     let items: Vec<_> = (1..=1000).map(item).collect();
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": &items})));
     let mut ids = world.source().ids(700);
-    let done = world.store().fan_out(&FanOut { scope: Scope::All, now: world.now(), ids }).expect("a step");
+    let done = world
+        .store()
+        .fan_out(&FanOut { scope: Scope::All, now: world.now(), ids, turn: Turn::default() })
+        .expect("a step");
     assert_eq!((done.children, done.more), (700, true));
     world.fan_out();
 

@@ -62,6 +62,7 @@ macro_rules! __conformance_of_ends {
             sweep:
                 a_step_sweeps_at_most_as_many_as_its_limit
                 a_bounded_sweep_comes_to_every_level
+                a_large_cancel_never_holds_back_a_small_one
                 a_sweep_with_nothing_to_do_writes_nothing
                 a_family_that_is_settled_is_not_visited_again
                 settled_siblings_are_never_touched

@@ -53,6 +53,19 @@ pub fn a_bounded_sweep_comes_to_every_level(world: &World<'_>) {
     }
 }
 
+pub fn a_large_cancel_never_holds_back_a_small_one(world: &World<'_>) {
+    let (large, _, _) = world.family(500);
+    let (small, parent, children) = world.family(3);
+    let _ = world.cancel_run(large);
+    let _ = world.cancel_task(parent);
+    // Each run has half of the step: the large one comes to its parent.
+    let done = world.sweep_step(&world.step_of(Scope::All, 10));
+    assert_eq!((done.tasks, done.parents, done.more), (3, 1, true));
+    assert_eq!(world.states(&children), [State::Cancelled; 3]);
+    world.aggregate();
+    assert_eq!((world.run_state(small), world.run_state(large)), (State::Cancelled, State::Running));
+}
+
 pub fn a_sweep_with_nothing_to_do_writes_nothing(world: &World<'_>) {
     let (run, parent, _) = world.family(3);
     let idle = || {

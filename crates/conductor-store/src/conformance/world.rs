@@ -4,7 +4,7 @@ use super::AnyStore;
 use crate::{
     Aggregated, Append, AppendError, Appended, Clock, EventFilter, FanOut, FannedOut, Page, ParentId,
     Promoted, Report, Reported, Reports, Retried, Scope, Seal, SealError, Source, Step, Submit, SubmitError,
-    Submitted, TaskFilter, Watch,
+    Submitted, TaskFilter, Turn, Watch,
 };
 use conductor_model::{
     Event, Json, NewTask, Numbers, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp,
@@ -196,7 +196,7 @@ impl World<'_> {
 
     /// One fan-out step with so many ids.
     pub(super) fn fan_out_step(&self, scope: Scope, ids: u32) -> FannedOut {
-        let step = FanOut { scope, now: self.now(), ids: self.source.ids(ids) };
+        let step = FanOut { scope, now: self.now(), ids: self.source.ids(ids), turn: Turn::default() };
         self.store.fan_out(&step).expect("a fan-out step")
     }
 

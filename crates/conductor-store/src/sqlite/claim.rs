@@ -8,6 +8,7 @@ use super::rows::{self, bad_row};
 use super::sql::{Sql, kind_key};
 use super::task_row::TaskRow;
 use super::transit::{Brings, Lease};
+use super::turns::{runs_in_turn, share};
 use super::write::Write;
 use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
 use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
@@ -120,8 +121,7 @@ impl<'r> Claiming<'r> {
                 self.claimed.more = true;
                 break;
             }
-            let others = u32::try_from(queues.len() - nth).unwrap_or(u32::MAX);
-            let share = room.div_ceil(others).min(self.left[queue.want]);
+            let share = share(room, queues.len() - nth).min(self.left[queue.want]);
             if share == 0 {
                 continue;
             }
@@ -143,7 +143,7 @@ impl<'r> Claiming<'r> {
             };
             let most = RUNS_PER_KIND.min(self.left[want] as usize);
             // One further, to know whether there is one.
-            let mut runs = ready_runs(tx, kind, wanted.turn.0.cast_signed(), most + 1)?;
+            let mut runs = runs_in_turn(wanted.turn, most + 1, |after| next_run(tx, kind, after))?;
             self.claimed.more |= runs.len() > most;
             runs.truncate(most);
             queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
@@ -221,24 +221,6 @@ impl<'r> Claiming<'r> {
 
 /// What a claim found: a ready leaf, or the key of a row that cannot be read and why.
 type Found = Result<Ready, (i64, String)>;
-
-/// At most so many runs with ready leaves of a kind: those behind `turn` first, then the others.
-fn ready_runs(tx: &Connection, kind: i64, turn: i64, most: usize) -> Result<Vec<i64>, Fault> {
-    let mut runs: Vec<i64> = Vec::new();
-    let (mut after, mut wrapped) = (turn, turn == 0);
-    while runs.len() < most {
-        match next_run(tx, kind, after)? {
-            Some(run) if wrapped && turn > 0 && run > turn => break,
-            Some(run) => {
-                runs.push(run);
-                after = run;
-            }
-            None if wrapped => break,
-            None => (after, wrapped) = (0, true),
-        }
-    }
-    Ok(runs)
-}
 
 fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, Fault> {
     tx.first(NEXT_RUN, params![kind, after], |row| row.get(0))

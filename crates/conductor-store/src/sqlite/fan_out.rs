@@ -8,12 +8,17 @@ use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::Brings;
+use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{FanOut, FannedOut, Fault};
+use crate::{FanOut, FannedOut, Fault, Turn};
 use conductor_model::{Fanout, IdBlock, Json, Mark, Numbers, Signal, State};
 use rusqlite::{Connection, params};
 use std::ops::RangeInclusive;
 
+/// How many runs one step visits at most: each costs a few seeks, and the next step goes on behind them.
+const RUNS_PER_STEP: usize = 64;
+/// A run that needs it gets this part of a step at least: the input of a parent is read as a whole for each share.
+const PART_OF_STEP: u32 = 8;
 /// How many parents one step looks at: it may give each of them only a few children.
 const PARENTS_PER_STEP: u32 = 1000;
 /// How many bytes of inputs one step reads, about: it writes no more than that.
@@ -21,41 +26,95 @@ const BYTES_PER_STEP: usize = 8 << 20;
 
 impl SqliteStore {
     pub(super) fn fan_out_step(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+        let nothing = FannedOut { turn: step.turn, ..FannedOut::default() };
         if step.ids.is_empty() {
-            return Ok(FannedOut::default());
+            return Ok(nothing);
         }
         if !self.probe(|connection| {
-            Ok(!candidates(connection, ScopeKey::of(step.scope, connection)?, 1)?.is_empty())
+            Ok(next_run(connection, ScopeKey::of(step.scope, connection)?, 0)?.is_some())
         })? {
-            return Ok(FannedOut::default());
+            return Ok(nothing);
         }
-        self.write(step.now, |write| fan_out(write, step))
+        self.write(step.now, |write| fan_out(write, step, nothing))
     }
 }
 
-fn candidates(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+/// The next run behind one that has parents whose children are missing.
+fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, Fault> {
     let (from, to) = scope.range();
-    connection.all(TO_FAN_OUT, params![limit, from, to], |row| row.get(0))
+    connection.first(NEXT_RUN, params![from.max(after.saturating_add(1)), to], |row| row.get(0))
 }
 
-fn fan_out(write: &mut Write<'_>, step: &FanOut) -> Result<FannedOut, Fault> {
-    let mut done = FannedOut::default();
-    let (mut ids, mut read, mut marks) = (step.ids, 0, Marks::default());
+/// Gives each run an equal share of the ids.
+fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<FannedOut, Fault> {
     let scope = ScopeKey::of(step.scope, write.tx())?;
-    let parents = candidates(write.tx(), scope, PARENTS_PER_STEP)?;
-    done.more = parents.len() == PARENTS_PER_STEP as usize;
-    for parent in parents {
-        if ids.is_empty() || read >= BYTES_PER_STEP {
+    let most = RUNS_PER_STEP.min(step.ids.len() as usize);
+    // One further, to know whether there is one.
+    let mut runs = runs_in_turn(step.turn, most + 1, |after| next_run(write.tx(), scope, after))?;
+    done.more = runs.len() > most;
+    runs.truncate(most);
+    let mut left = Left { ids: step.ids, parents: PARENTS_PER_STEP, bytes: BYTES_PER_STEP };
+    let mut marks = Marks::default();
+    for (nth, run) in runs.iter().enumerate() {
+        if left.is_nothing() {
             done.more = true;
             break;
         }
-        let created = create_missing(write, &mut marks, parent, &mut ids)?;
+        let runs_left = runs.len() - nth;
+        let share = Share {
+            children: share(left.ids.len(), runs_left).max(step.ids.len() / PART_OF_STEP).min(left.ids.len()),
+            parents: share(left.parents, runs_left),
+        };
+        fan_out_run(write, &mut marks, *run, share, &mut left, &mut done)?;
+        done.turn = Turn(run.cast_unsigned());
+    }
+    Ok(done)
+}
+
+/// What a step may still use.
+struct Left {
+    ids: IdBlock,
+    parents: u32,
+    bytes: usize,
+}
+
+impl Left {
+    fn is_nothing(&self) -> bool {
+        self.ids.is_empty() || self.parents == 0 || self.bytes == 0
+    }
+}
+
+/// What one run may use of that.
+struct Share {
+    children: u32,
+    parents: u32,
+}
+
+/// Creates missing children of one run.
+fn fan_out_run(
+    write: &mut Write<'_>,
+    marks: &mut Marks,
+    run: i64,
+    mut share: Share,
+    left: &mut Left,
+    done: &mut FannedOut,
+) -> Result<(), Fault> {
+    let parents: Vec<i64> = write.tx().all(TO_FAN_OUT, params![run, share.parents], |row| row.get(0))?;
+    done.more |= parents.len() == share.parents as usize;
+    for parent in parents {
+        if share.children == 0 || left.bytes == 0 {
+            done.more = true;
+            break;
+        }
+        let created = create_missing(write, marks, parent, &mut left.ids, share.children)?;
+        share.children -= created.count;
+        left.parents -= 1;
+        left.bytes = left.bytes.saturating_sub(created.read);
         done.parents += u32::from(created.count > 0);
         done.children += created.count;
         done.more |= created.more;
-        read += created.read;
     }
-    Ok(done)
+    Ok(())
 }
 
 /// What became of one parent.
@@ -69,12 +128,13 @@ struct Created {
     read: usize,
 }
 
-/// Creates the next missing children of one parent, as many as there are ids.
+/// Creates the next missing children of one parent, at most so many.
 fn create_missing(
     write: &mut Write<'_>,
     marks: &mut Marks,
     parent: i64,
     ids: &mut IdBlock,
+    limit: u32,
 ) -> Result<Created, Fault> {
     let Some(mut task) = write.found(parent)? else { return Ok(Created::default()) };
     if marks.is_doomed(write, task.place)? {
@@ -94,7 +154,7 @@ fn create_missing(
     // One that cannot be read fails before the commit.
     let Some(head) = readable(ledger.parent(tx, parent))? else { return Ok(Created::default()) };
     let numbers = head.standing.numbers;
-    let Some(indices) = numbers.missing(ids.len()) else { return Ok(Created::default()) };
+    let Some(indices) = numbers.missing(limit) else { return Ok(Created::default()) };
     let count = indices.end() - indices.start() + 1;
     let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
     let (input, family) = match undamaged(write, &task, numbers, &indices) {
@@ -156,8 +216,11 @@ fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json
     }
 }
 
+pub(super) const NEXT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+    WHERE wants = 1 AND run BETWEEN ?1 AND ?2 ORDER BY run LIMIT 1";
+
 pub(super) const TO_FAN_OUT: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-    WHERE wants = 1 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
+    WHERE wants = 1 AND run = ?1 ORDER BY key LIMIT ?2";
 
 pub(super) const TAKEN: &str = "SELECT ordinal FROM conductor_tasks INDEXED BY conductor_tasks_place \
     WHERE run = ?1 AND parent = ?2 AND ordinal BETWEEN ?3 AND ?4 LIMIT 1";

@@ -49,6 +49,7 @@ mod task_row;
 #[cfg(test)]
 mod tests;
 mod transit;
+mod turns;
 mod verify;
 mod waits;
 mod write;

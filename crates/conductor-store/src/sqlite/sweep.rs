@@ -7,15 +7,19 @@ use super::ledger::Place;
 use super::sql::{ScopeKey, Sql};
 use super::task_row::TaskRow;
 use super::transit::Brings;
+use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{Fault, Step, Swept};
+use crate::{Fault, Step, Swept, Turn};
 use conductor_model::{EventBody, Joining, Mark, Shape, Signal};
 use rusqlite::{Connection, params};
+
+/// How many runs one step visits at most: each costs a few seeks.
+const RUNS_PER_STEP: u32 = 256;
 
 impl SqliteStore {
     pub(super) fn sweep_step(&self, step: &Step) -> Result<Swept, Fault> {
         if !self.probe(|connection| {
-            Ok(!families(connection, ScopeKey::of(step.scope, connection)?, 1)?.is_empty())
+            Ok(next_run(connection, ScopeKey::of(step.scope, connection)?, 0)?.is_some())
         })? {
             return Ok(Swept::default());
         }
@@ -23,30 +27,35 @@ impl SqliteStore {
     }
 }
 
-/// The families whose heads want to be swept.
-fn families(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<Place>, Fault> {
+/// The next run behind one in which something wants to be swept.
+fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, Fault> {
     let (from, to) = scope.range();
-    let mut families =
-        connection.all(RUNS_TO_SWEEP, params![limit, from, to], |row| Ok(Place::child(row.get(0)?, 0)))?;
-    let rest = limit.saturating_sub(u32::try_from(families.len()).unwrap_or(u32::MAX));
-    if rest > 0 {
-        families.extend(connection.all(PARENTS_TO_SWEEP, params![rest, from, to], |row| {
-            Ok(Place::child(row.get(0)?, row.get(1)?))
-        })?);
-    }
-    Ok(families)
+    let params = params![from.max(after.saturating_add(1)), to];
+    Ok(connection.first(NEXT_RUN, params, |row| row.get(0))?.flatten())
 }
 
+/// The families of a run whose heads want to be swept.
+fn families(connection: &Connection, run: i64, limit: u32) -> Result<Vec<Place>, Fault> {
+    connection.all(FAMILIES_TO_SWEEP, params![run, limit], |row| Ok(Place::child(run, row.get(0)?)))
+}
+
+/// Gives each run an equal share of the limit.
 fn sweep(write: &mut Write<'_>, step: &Step) -> Result<Swept, Fault> {
-    let mut room = step.limit.max(1);
-    let mut done = Swept::default();
-    for family in families(write.tx(), ScopeKey::of(step.scope, write.tx())?, room)? {
-        done.more = true;
-        if room == 0 {
-            break;
+    let (mut room, mut done) = (step.limit.max(1), Swept::default());
+    let scope = ScopeKey::of(step.scope, write.tx())?;
+    let most = RUNS_PER_STEP.min(room) as usize;
+    let runs = runs_in_turn(Turn::default(), most, |after| next_run(write.tx(), scope, after))?;
+    done.more = !runs.is_empty();
+    for (nth, run) in runs.iter().enumerate() {
+        let mut left = share(room, runs.len() - nth);
+        for family in families(write.tx(), *run, left)? {
+            if left == 0 {
+                break;
+            }
+            let looked_at = sweep_family(write, family, left, &mut done)?.max(1);
+            left = left.saturating_sub(looked_at);
+            room = room.saturating_sub(looked_at);
         }
-        let looked_at = sweep_family(write, family, room, &mut done)?;
-        room = room.saturating_sub(looked_at.max(1));
     }
     Ok(done)
 }
@@ -138,8 +147,14 @@ fn ranges(mut ordinals: Vec<u32>) -> Vec<(u32, u32)> {
     ordinals.chunk_by(|one, next| one + 1 == *next).map(|range| (range[0], range[range.len() - 1])).collect()
 }
 
-pub(super) const RUNS_TO_SWEEP: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_wants \
-    WHERE wants = 4 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
+pub(super) const NEXT_RUN: &str = "SELECT min(run) FROM ( \
+        SELECT min(key) AS run FROM conductor_runs INDEXED BY conductor_runs_wants \
+            WHERE wants = 4 AND key BETWEEN ?1 AND ?2 \
+        UNION ALL SELECT min(run) FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+            WHERE wants = 4 AND run BETWEEN ?1 AND ?2)";
 
-pub(super) const PARENTS_TO_SWEEP: &str = "SELECT run, key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-    WHERE wants = 4 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
+/// By the key of the parent, which is 0 for the family of the run.
+pub(super) const FAMILIES_TO_SWEEP: &str = "SELECT 0 FROM conductor_runs INDEXED BY conductor_runs_wants \
+        WHERE wants = 4 AND key = ?1 \
+    UNION ALL SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+        WHERE wants = 4 AND run = ?1 LIMIT ?2";

@@ -39,9 +39,14 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
     let (events, events_of_run) = (query::events_sql(false), query::events_sql(true));
     let statements = [
         (
-            "fan-out candidates",
-            fan_out::TO_FAN_OUT,
+            "runs to fan out in",
+            fan_out::NEXT_RUN,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
+        ),
+        (
+            "parents to fan out",
+            fan_out::TO_FAN_OUT,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=?)",
         ),
         (
             "parents to decide",
@@ -209,7 +214,7 @@ fn use_everything(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>>
     store.seal(&Seal { parent: ParentId::Task(roots[2].id), children: 1, now })?;
     store.seal(&Seal { parent: ParentId::Run(run), children: 4, now })?;
     let step = Step { scope: Scope::Run(run), now, limit: 100 };
-    while store.fan_out(&FanOut { scope, now, ids: source.ids(100) })?.more {}
+    while store.fan_out(&FanOut::new(scope, 100, &source))?.more {}
     assert_eq!(store.promote(&step)?.tasks, 1);
     let fail =
         [Report::started(roots[1].id), Report::started(roots[1].id), Report::failed(roots[1].id, "no")];
@@ -251,7 +256,7 @@ fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let counted = TaskDraft::new("counted").kind("claimed").input(json!({"fanout": 2}));
     let draft = RunDraft::new().tasks([children, counted, TaskDraft::new("claimed")]);
     store.submit(&Submit::new(draft.check()?, &source))?;
-    while store.fan_out(&FanOut { scope: Scope::All, now, ids: source.ids(100) })?.more {}
+    while store.fan_out(&FanOut::new(Scope::All, 100, &source))?.more {}
     let presence = store.enlist(&Enlist::new(&source))?;
     let claim = claim_of(presence.holder(), "claimed", 2, now);
     let claimed = store.claim(&claim)?.tasks;
@@ -291,7 +296,7 @@ fn use_marks(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     let tasks = [parent().input(&nested), parent().open(), TaskDraft::new("leaf")];
     let draft = RunDraft::new().policy(Policy::Ignore).join("join").deadline_ms(1000).tasks(tasks);
     let run = store.submit(&Submit::new(draft.check()?, &source))?.run;
-    while store.fan_out(&FanOut { scope, now, ids: source.ids(100) })?.more {}
+    while store.fan_out(&FanOut::new(scope, 100, &source))?.more {}
     let roots = store.tasks(run, TaskFilter::default(), None, 3)?.items;
     let children = store.children(roots[0].id, 0, 10)?.items;
     store.report(&Reports::new([Report::failed_for_good(children[1].id, "no")], &source))?;

@@ -2,7 +2,7 @@
 
 use conductor_model::{Json, NewRun, NewTask, RunDraft, RunId, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    Append, FanOut, Refused, Report, Reported, Reports, Scope, Source, SqliteStore, Step, Store, Submit,
+    Append, FanOut, Refused, Report, Reported, Reports, Scope, Source, SqliteStore, Step, Store, Submit, Turn,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -78,7 +78,13 @@ impl Desk {
         let items = vec![json("1"), json("2")];
         self.store.append(&Append::items(task(OPEN_PARENT), 1, items, &self.source)).unwrap();
         let (scope, now) = (Scope::All, self.source.now());
-        assert_eq!(self.store.fan_out(&FanOut { scope, now, ids: self.source.ids(9) }).unwrap().children, 2);
+        assert_eq!(
+            self.store
+                .fan_out(&FanOut { scope, now, ids: self.source.ids(9), turn: Turn::default() })
+                .unwrap()
+                .children,
+            2
+        );
         self.lay_reports();
         assert_eq!(self.store.aggregate(&Step { scope, now, limit: 9 }).unwrap().runs, 1);
     }

@@ -20,7 +20,7 @@ fn a_store_works_in_a_database_of_the_users_and_makes_no_views() {
     let store = shop.store();
     let run = store.submit(&delivery("tea")).unwrap().run;
     let source = Source::system();
-    let _ = store.fan_out(&FanOut { scope: Scope::All, now: source.now(), ids: source.ids(10) }).unwrap();
+    let _ = store.fan_out(&FanOut::new(Scope::All, 10, &source)).unwrap();
     assert_eq!(store.tally(Scope::Run(run)).unwrap().total(), 4);
     assert_replays(&store);
     drop(store);

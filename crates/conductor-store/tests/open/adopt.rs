@@ -67,8 +67,7 @@ pub(crate) fn finish(store: &SqliteStore) {
     let source = Source::system();
     loop {
         let step = Step { scope: Scope::All, now: source.now(), limit: 500 };
-        let mut busy =
-            store.fan_out(&FanOut { scope: Scope::All, now: step.now, ids: source.ids(500) }).unwrap().more;
+        let mut busy = store.fan_out(&FanOut::new(Scope::All, 500, &source)).unwrap().more;
         busy |= store.retry(&step).unwrap().tasks > 0;
         for run in store.runs(None, 1000).unwrap().items {
             for state in [State::Pending, State::Running] {

@@ -31,7 +31,7 @@ fn fill(store: &SqliteStore) {
         .tasks(roots)
         .task(TaskDraft::new("O").kind("A").open());
     let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
-    while store.fan_out(&FanOut { scope, now, ids: source.ids(100) }).unwrap().more {}
+    while store.fan_out(&FanOut::new(scope, 100, &source)).unwrap().more {}
     let roots = store.tasks(run, TaskFilter::default(), None, 9).unwrap().items;
     let open = roots[8].id;
     store.append(&Append::items(open, 1, vec!["7".parse().unwrap()], &source)).unwrap();

@@ -34,7 +34,7 @@ fn tree(store: &SqliteStore) -> RunId {
     let open = tasks.iter().find(|task| task.name.as_str() == "OPEN").unwrap().id;
     let items = ["[1]", r#"{"fanout": 9}"#].map(|text| text.parse::<Json>().unwrap()).to_vec();
     store.append(&Append::items(open, 1, items, &source)).unwrap();
-    while store.fan_out(&FanOut { scope, now, ids: source.ids(3) }).unwrap().more {}
+    while store.fan_out(&FanOut::new(scope, 3, &source)).unwrap().more {}
     let counted = tasks.iter().find(|task| task.name.as_str() == "COUNTED").unwrap().id;
     let children = store.children(counted, 0, 10).unwrap().items;
     let reports = [

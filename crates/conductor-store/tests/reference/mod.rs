@@ -13,6 +13,7 @@ pub(crate) use revive::{Refusing, Reviving};
 
 use conductor_model::{Lost, NewRun, NewTask, State, Timestamp};
 use conductor_store::{AppendError, Outcome, Refused, Reported, SealError};
+use std::collections::BTreeMap;
 
 /// What a parent of the reference was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,8 @@ pub(crate) struct RefRun {
 pub(crate) struct Reference {
     pub(crate) runs: Vec<RefRun>,
     pub(crate) tasks: Vec<RefTask>,
+    /// The run at which the last fan-out stopped.
+    turn: Option<usize>,
 }
 
 /// What one report came to, without the words.
@@ -147,7 +150,7 @@ impl From<SealError> for Refusal {
 }
 
 /// What one fan-out step comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fanned {
     pub(crate) parents: u32,
     pub(crate) children: u32,
@@ -233,41 +236,62 @@ impl Reference {
         });
     }
 
-    /// The parents that children are missing of.
-    fn wanting(&self, only: Option<usize>) -> Vec<usize> {
-        let in_scope = |task: &usize| only.is_none_or(|run| run == self.tasks[*task].run);
-        let wanting = (0..self.tasks.len()).filter(in_scope).filter(|task| self.wants_children(*task));
-        let mut parents: Vec<usize> = wanting.collect();
-        parents.sort_by_key(|task| (self.tasks[*task].run, *task));
-        parents
+    /// The parents that children are missing of, by their runs.
+    fn wanting(&self, only: Option<usize>) -> BTreeMap<usize, Vec<usize>> {
+        let mut runs = BTreeMap::<usize, Vec<usize>>::new();
+        for (nth, task) in self.tasks.iter().enumerate() {
+            if only.is_none_or(|run| run == task.run) && self.wants_children(nth) {
+                runs.entry(task.run).or_default().push(nth);
+            }
+        }
+        runs
     }
 
-    /// One step with so many ids; one without any does nothing and asks for nothing.
-    pub(crate) fn fan_out(&mut self, only: Option<usize>, mut budget: u32) -> Fanned {
-        let before = self.tasks.len();
-        let (mut parents, mut met_doomed) = (0, false);
-        for parent in self.wanting(only) {
-            if budget == 0 {
+    /// One step with so many ids; one without any does nothing and asks for nothing. Each run gets its share, those behind
+    /// the last step's end first.
+    pub(crate) fn fan_out(&mut self, only: Option<usize>, budget: u32) -> Fanned {
+        let mut wanting = self.wanting(only);
+        let behind = self.turn.map_or_else(BTreeMap::new, |turn| wanting.split_off(&(turn + 1)));
+        let runs: Vec<_> = behind.into_iter().chain(wanting).take(budget as usize).collect();
+        let (sharers, mut left) = (u32::try_from(runs.len()).unwrap(), budget);
+        let mut done = Fanned::default();
+        for ((run, parents), sharers) in runs.into_iter().zip((1..=sharers).rev()) {
+            if left == 0 {
+                break;
+            }
+            let share = left.div_ceil(sharers).max(budget / 8).min(left);
+            left -= self.fan_out_run(&parents, share, &mut done);
+            self.turn = Some(run);
+        }
+        done.more |= done.children > 0 && !self.wanting(only).is_empty();
+        done
+    }
+
+    /// How many children it creates of these parents, at most so many.
+    fn fan_out_run(&mut self, parents: &[usize], share: u32, done: &mut Fanned) -> u32 {
+        let mut left = share;
+        for parent in parents.iter().copied() {
+            if left == 0 {
                 break;
             }
             if self.is_doomed(parent) {
                 self.mark_above(parent);
-                met_doomed = true;
+                done.more = true;
                 continue;
             }
-            parents += 1;
+            done.parents += 1;
             if self.tasks[parent].state == State::Pending {
                 self.start(parent);
             }
-            while budget > 0 && self.wants_children(parent) {
+            while left > 0 && self.wants_children(parent) {
                 let Some(Plan::Sealed { nested, .. }) = self.tasks[parent].plan.clone() else { break };
                 let next = self.children(parent).count();
                 self.add_child(parent, nested.get(next).copied().flatten());
-                budget -= 1;
+                left -= 1;
             }
         }
-        let children = u32::try_from(self.tasks.len() - before).unwrap();
-        Fanned { parents, children, more: met_doomed || children > 0 && !self.wanting(only).is_empty() }
+        done.children += share - left;
+        share - left
     }
 
     fn wants_children(&self, task: usize) -> bool {

@@ -76,6 +76,8 @@ pub(crate) struct Core {
     trust: Trust,
     heartbeat_at: Duration,
     rescue_at: Duration,
+    /// Where the last fan-out stopped.
+    fan_out_turn: Turn,
     /// When it prunes next.
     prune_at: Duration,
     /// Attempts that began and whose handlers were told to give up, for whoever runs them.
@@ -130,6 +132,7 @@ impl Core {
             trust: Trust::default(),
             heartbeat_at: Duration::ZERO,
             rescue_at: Duration::ZERO,
+            fan_out_turn: Turn::default(),
             prune_at: Duration::ZERO,
             given_up: Vec::new(),
             left_some: false,

@@ -53,7 +53,7 @@ impl Bench {
     pub(super) fn submit_run(&self, draft: &RunDraft) -> RunId {
         let run = draft.check().unwrap();
         let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
-        let step = || FanOut { scope: Scope::All, now: self.source.now(), ids: self.source.ids(10_000) };
+        let step = || FanOut::new(Scope::All, 10_000, &self.source);
         while self.store.fan_out(&step()).unwrap().more {}
         run
     }

@@ -11,13 +11,18 @@ fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing(
     let statements = [
         (
             "runs to sweep",
-            sweep::RUNS_TO_SWEEP,
+            sweep::NEXT_RUN,
             "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
         ),
         (
-            "parents to sweep",
-            sweep::PARENTS_TO_SWEEP,
+            "runs to sweep in",
+            sweep::NEXT_RUN,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
+        ),
+        (
+            "parents to sweep",
+            sweep::FAMILIES_TO_SWEEP,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=?)",
         ),
         (
             "children to sweep",

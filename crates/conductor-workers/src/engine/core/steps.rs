@@ -48,8 +48,10 @@ impl Core {
             // Some of these may run here.
             self.looks_at = now;
         }
-        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source);
-        stepped.more |= damage.past(store.fan_out(&fan_out))?.children > 0;
+        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source).after(self.fan_out_turn);
+        let fanned_out = damage.past(store.fan_out(&fan_out))?;
+        stepped.more |= fanned_out.children > 0;
+        self.fan_out_turn = fanned_out.turn;
         let decided = damage.past(store.aggregate(&step))?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;

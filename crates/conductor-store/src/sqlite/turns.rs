@@ -1,0 +1,33 @@
+//! Runs take turns, so that one with much to do never holds back the others.
+
+use crate::{Fault, Turn};
+
+/// At most so many runs that want something: those behind `turn` first, then the others. `next` finds the first one behind
+/// a run.
+pub(super) fn runs_in_turn(
+    turn: Turn,
+    most: usize,
+    next: impl Fn(i64) -> Result<Option<i64>, Fault>,
+) -> Result<Vec<i64>, Fault> {
+    let turn = turn.0.cast_signed();
+    let mut runs: Vec<i64> = Vec::new();
+    let (mut after, mut wrapped) = (turn, turn == 0);
+    while runs.len() < most {
+        match next(after)? {
+            Some(run) if wrapped && turn > 0 && run > turn => break,
+            Some(run) => {
+                runs.push(run);
+                after = run;
+            }
+            None if wrapped => break,
+            None => (after, wrapped) = (0, true),
+        }
+    }
+    Ok(runs)
+}
+
+/// An equal share of what is left for each of so many that are left, the present one included; what one does not need goes
+/// to the others.
+pub(super) fn share(left: u32, sharers: usize) -> u32 {
+    left.div_ceil(u32::try_from(sharers).unwrap_or(u32::MAX).max(1))
+}
