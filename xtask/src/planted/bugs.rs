@@ -178,7 +178,7 @@ const BUGS: &[Bug] = &[
         harm: "the history does not tell that a task succeeded",
         file: TRANSIT,
         from: "            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n",
-        to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
+        to: "            if of_one_run[0].state != conductor_model::State::Succeeded {\n\
              event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n}\n",
         test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
         hangs_for: None,
