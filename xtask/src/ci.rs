@@ -30,13 +30,15 @@ pub(crate) enum Step {
     Package,
     /// The demo's scenarios hold.
     Demo,
+    /// The benches work, and three steps take no more instructions than is recorded.
+    Bench,
     /// The tests catch the bugs that are planted for them.
     Planted,
 }
 
 impl Step {
     /// Every step, cheap and likely complaints first.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Clippy,
         Self::Alone,
@@ -45,6 +47,7 @@ impl Step {
         Self::Deny,
         Self::Package,
         Self::Demo,
+        Self::Bench,
         Self::Planted,
     ];
 
@@ -64,6 +67,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Package => "package",
             Self::Demo => "demo",
+            Self::Bench => "bench",
             Self::Planted => "planted",
         }
     }
@@ -78,6 +82,10 @@ impl Step {
             Self::Deny => deny(),
             Self::Package => package::run(),
             Self::Demo => crate::run(Command::Demo(vec![])),
+            Self::Bench => {
+                let benches = crate::run(Command::Bench(vec!["--quick".into()]));
+                benches.and(crate::run(Command::Instructions))
+            }
             Self::Planted => crate::run(Command::Planted { names: vec![] }),
         }
     }

@@ -11,10 +11,11 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
-  bench [args…]       run the benches, each beside its floor; args go to `cargo bench`
+  bench [args…]       run the benches of conductor-bench, each beside its floor (`bench --help` shows its options)
+  instructions        count the instructions of a fan-out, a claim and a settlement beside what is recorded
   planted [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
-                      steps: fmt, clippy, alone, test, doc, deny, package, demo, planted
+                      steps: fmt, clippy, alone, test, doc, deny, package, demo, bench, planted
   help                print this";
 
 /// A command line that was understood.
@@ -31,8 +32,10 @@ pub(crate) enum Command {
         /// Rewrite the generated sections first.
         bless: bool,
     },
-    /// Run the benches with these arguments for `cargo bench`.
+    /// Run the benches with these arguments.
     Bench(Vec<OsString>),
+    /// Count instructions.
+    Instructions,
     /// Plant bugs and see that tests catch them.
     Planted {
         /// Which bugs; all of them if none is named.
@@ -56,6 +59,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         "test" => Ok(Command::Test(rest)),
         "tidy" => tidy(&rest),
         "bench" => Ok(Command::Bench(rest)),
+        "instructions" if rest.is_empty() => Ok(Command::Instructions),
+        "instructions" => Err("`instructions` takes no arguments.".to_owned()),
         "planted" => {
             let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).collect();
             Ok(Command::Planted { names })
@@ -127,7 +132,15 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_with_a_sentence() {
-        for line in ["tests", "tidy --fix", "tidy --bless now", "ci --skip", "ci --skip lunch", "ci test"] {
+        for line in [
+            "tests",
+            "tidy --fix",
+            "tidy --bless now",
+            "ci --skip",
+            "ci --skip lunch",
+            "ci test",
+            "instructions now",
+        ] {
             let sentence = parsed(line).unwrap_err();
             assert!(sentence.ends_with('.'), "{line}: {sentence}");
         }

@@ -33,7 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_STEP;
+use crate::ROWS_PER_SLOW_STEP;
 use conductor_store::{Fault, Scope, Source, Step, Store};
 
 /// What an aggregation came to.
@@ -56,7 +56,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let mut report = Report::default();
     loop {
-        let done = store.aggregate(&Step::new(scope, ROWS_PER_STEP, source))?;
+        let done = store.aggregate(&Step::new(scope, ROWS_PER_SLOW_STEP, source))?;
         report.parents += u64::from(done.parents);
         report.runs += u64::from(done.runs);
         if !done.more {

@@ -52,6 +52,8 @@ mod task_error;
 pub mod testing;
 mod trace;
 
+use std::time::Duration;
+
 pub use children::{Children, FailedChild};
 pub use context::Context;
 pub use engine::{
@@ -64,9 +66,14 @@ pub use store::EngineStore;
 pub use subscription::Subscription;
 pub use task_error::TaskError;
 
-/// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that the write
-/// lock is held for milliseconds.
-const ROWS_PER_STEP: u32 = 10_000;
+/// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that claims and results
+/// wait for milliseconds only.
+pub const ROWS_PER_STEP: u32 = 4_000;
+/// The same of a step whose rows cost more: a sweep's may all be running and stand in more indexes, a rescue's and an
+/// aggregate's are written one by one.
+pub const ROWS_PER_SLOW_STEP: u32 = 2_000;
+/// How often an idle engine looks whether another process wrote something.
+pub const POLL: Duration = Duration::from_millis(50);
 
 /// The README's examples run with the documentation's.
 #[cfg(doctest)]

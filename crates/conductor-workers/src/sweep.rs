@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_STEP;
+use crate::ROWS_PER_SLOW_STEP;
 use conductor_store::{Fault, Scope, Source, Step, Store};
 
 /// What a sweep came to.
@@ -41,7 +41,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let mut report = Report::default();
     // One moment for all steps: a deadline that passes meanwhile belongs to the next call.
-    let step = Step::new(scope, ROWS_PER_STEP, source);
+    let step = Step::new(scope, ROWS_PER_SLOW_STEP, source);
     loop {
         let (expired, swept) = (store.expire(&step)?, store.sweep(&step)?);
         report.expired += u64::from(expired.runs);

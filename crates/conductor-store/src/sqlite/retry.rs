@@ -3,10 +3,13 @@
 use super::SqliteStore;
 use super::damage::MAX_COUNT;
 use super::sql::{ScopeKey, Sql};
+use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
+use super::write::Write;
 use crate::{Fault, Retried, Step};
-use conductor_model::{MAX_BACKOFF_MS, Signal, Timestamp};
+use conductor_model::{MAX_BACKOFF_MS, Shape, Signal, Timestamp};
 use rusqlite::{Connection, params};
+use std::collections::HashSet;
 
 impl SqliteStore {
     pub(super) fn retry_step(&self, step: &Step) -> Result<Retried, Fault> {
@@ -17,18 +20,29 @@ impl SqliteStore {
         self.write(step.now, |write| {
             let due = due(write.tx(), step, limit)?;
             let tasks = u32::try_from(due.len()).unwrap_or(u32::MAX);
-            for key in due {
-                let Some(mut task) = write.found(key)? else { continue };
-                task.retry_count = task.retry_count.min(MAX_COUNT - 1);
-                match write.transit(&mut task, Signal::Retry, Brings::default()) {
-                    Ok(()) => {}
-                    // Another program wrote a time there, on a parent: it must not be found again and again.
-                    Err(TransitError::Illegal(_)) => drop(write.tx().run(NOTHING_DUE, [key])?),
-                    Err(TransitError::Fault(fault)) => return Err(fault),
+            let mut usual = TaskRow::by_keys(write.tx(), due.iter().copied())?;
+            usual.retain(|task| task.shape == Shape::Leaf && task.retry_count < MAX_COUNT);
+            if usual.len() < due.len() {
+                let known: HashSet<i64> = usual.iter().map(|task| task.key).collect();
+                for key in due.into_iter().filter(|key| !known.contains(key)) {
+                    retry_unusual(write, key)?;
                 }
             }
+            write.transit_leaves(&mut usual, Signal::Retry, None)?;
             Ok(Retried { tasks, more: tasks == limit })
         })
+    }
+}
+
+/// Retries what is no leaf like the others: another program changed it.
+fn retry_unusual(write: &mut Write<'_>, key: i64) -> Result<(), Fault> {
+    let Some(mut task) = write.found(key)? else { return Ok(()) };
+    task.retry_count = task.retry_count.min(MAX_COUNT - 1);
+    match write.transit(&mut task, Signal::Retry, Brings::default()) {
+        Ok(()) => Ok(()),
+        // Another program wrote a time there, on a parent: it must not be found again and again.
+        Err(TransitError::Illegal(_)) => write.tx().run(NOTHING_DUE, [key]).map(drop),
+        Err(TransitError::Fault(fault)) => Err(fault),
     }
 }
 

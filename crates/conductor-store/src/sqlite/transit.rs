@@ -163,6 +163,7 @@ impl Write<'_> {
             task.state = state;
             task.due_at = None;
             task.attempt += u32::from(signal == Signal::Start);
+            task.retry_count += u32::from(signal == Signal::Retry);
             task.lease_until = lease.map(|lease| lease.until.as_millis());
             task.lost = lost_after(task.lost, signal, None, 0);
         }
@@ -179,6 +180,7 @@ impl Write<'_> {
                 lease.map(|lease| lease.until.as_millis()),
                 lease.map(|lease| lease.holder),
                 keeps_lost,
+                signal == Signal::Retry,
             ],
         )?;
         Ok(())
@@ -216,5 +218,6 @@ pub(super) const UPDATE: &str = "UPDATE conductor_tasks SET state = ?2, updated_
 
 /// One for the same transition of many leaves.
 pub(super) const UPDATE_LEAVES: &str = "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = NULL, \
-    attempt = attempt + ?4, lease_until = ?5, holder = ?6, lost = CASE WHEN ?7 THEN lost END \
+    attempt = attempt + ?4, retry_count = retry_count + ?8, lease_until = ?5, holder = ?6, \
+    lost = CASE WHEN ?7 THEN lost END \
     WHERE key IN rarray(?1)";

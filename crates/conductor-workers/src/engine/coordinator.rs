@@ -10,7 +10,7 @@ use super::warning::{Warning, Warnings};
 use super::writer::ProgressWriter;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
-use crate::trace;
+use crate::{POLL, trace};
 use conductor_model::Timestamp;
 use conductor_store::{Fault, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +19,6 @@ use std::time::Duration;
 
 /// How often a busy engine looks for kinds without a handler.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often an idle engine looks whether another process wrote something.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Coordinator {
     pub(crate) core: Core,

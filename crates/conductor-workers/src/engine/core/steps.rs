@@ -1,14 +1,10 @@
 //! The steps of an engine: one of each, each a bounded transaction.
 
 use super::{Core, millis};
-use crate::trace;
+use crate::{ROWS_PER_SLOW_STEP, ROWS_PER_STEP, trace};
 use conductor_store::{FanOut, Fault, Prune, Rescue, Scope, Step};
 use std::time::Duration;
 
-/// How many rows a step changes at most: few enough that claims and results wait for milliseconds only.
-const ROWS_PER_STEP: u32 = 4000;
-/// The same of a sweep: all of what it looks at may be running, and each of those stands in more indexes than others.
-const SWEPT_PER_STEP: u32 = 2000;
 /// How often dead engines and leases that ended are looked for.
 const RESCUE_EVERY: Duration = Duration::from_millis(250);
 /// How often runs that ended long ago are looked for; and the pause between two transactions that remove some, so that work
@@ -32,7 +28,7 @@ impl Core {
         let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
         let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
         if now >= self.rescue_at {
-            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_STEP, source)))?;
+            let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_SLOW_STEP, source)))?;
             stepped.more |= rescued.tasks > 0;
             if !rescued.more {
                 self.rescue_at = now + RESCUE_EVERY;
@@ -42,7 +38,8 @@ impl Core {
         stepped.more |= damage.past(store.retry(&step))?.tasks > 0;
         stepped.more |= damage.past(store.promote(&step))?.tasks > 0;
         stepped.more |= damage.past(store.expire(&step))?.runs > 0;
-        let swept = damage.past(store.sweep(&Step::new(Scope::All, SWEPT_PER_STEP, source)))?;
+        let slow_step = Step::new(Scope::All, ROWS_PER_SLOW_STEP, source);
+        let swept = damage.past(store.sweep(&slow_step))?;
         stepped.more |= swept.more;
         if swept.tasks > 0 {
             // Some of these may run here.
@@ -52,7 +49,7 @@ impl Core {
         let fanned_out = damage.past(store.fan_out(&fan_out))?;
         stepped.more |= fanned_out.children > 0;
         self.fan_out_turn = fanned_out.turn;
-        let decided = damage.past(store.aggregate(&step))?;
+        let decided = damage.past(store.aggregate(&slow_step))?;
         stepped.more |= decided.more;
         stepped.runs_decided = decided.runs > 0;
         trace::runs_decided(decided.runs);

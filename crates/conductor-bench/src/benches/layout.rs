@@ -1,47 +1,40 @@
 //! The lean layout beside the original's shape: insert rate, claim-and-settle rate, bytes per finished task.
-//! `cargo bench -p conductor-store --bench layout [-- N] [lean|seed]`
 //!
 //! Both sides are raw statements over many rows, with the same pragmas, all events and the indexes that the steps need;
-//! what differs is the layout alone.
+//! what differs is the layout alone. What stands as the floor is the original's.
 
-mod common;
-
-use common::{Outcome, bytes_used, median, per_second, raw, submit_parent, time};
+use crate::Outcome;
+use crate::measure::Bench;
+use crate::place::{Place, time};
 use conductor_model::TaskId;
-use conductor_store::{Source, SqliteStore};
+use conductor_store::{Source, Synchronous};
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::path::Path;
+use std::time::Duration;
 
-const ROUNDS: usize = 5;
 const INSERTS_PER_TRANSACTION: usize = 10_000;
 const ROWS_PER_STATEMENT: usize = 256;
 
-fn main() -> Outcome<()> {
-    let tasks: u32 = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(100_000);
-    println!("{tasks} tasks, synchronous=FULL, median of {ROUNDS} rounds");
-    println!("  layout   inserts/s  settle-then-claim/s by 100, by 1000  bytes per finished task");
-    let wanted = |name: &str| std::env::args().all(|arg| !["lean", "seed"].contains(&&*arg) || arg == name);
-    for (name, layout) in [("lean", &Lean as &dyn Layout), ("seed", &Seed)] {
-        if !wanted(name) {
-            continue;
-        }
-        let (mut inserts, mut by_100, mut by_1000, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for _ in 0..ROUNDS {
-            let folder = tempfile::tempdir()?;
-            let ids = ids(tasks);
-            for (batch, times) in [(100, &mut by_100), (1000, &mut by_1000)] {
-                let mut connection = layout.open(&folder.path().join(format!("{batch}.db")))?;
-                let before = bytes_used(&connection)?;
-                inserts.push(time(|| insert(layout, &mut connection, &ids))?);
-                times.push(time(|| drain(layout, &mut connection, &ids, batch))?);
-                bytes = (bytes_used(&connection)? - before) / i64::from(tasks);
-            }
-        }
-        let rate = |times| per_second(tasks, median(times).0);
-        let (inserts, by_100, by_1000) = (rate(inserts), rate(by_100), rate(by_1000));
-        println!("  {name:<6} {inserts:>10.0}  {by_100:>20.0} {by_1000:>13.0}  {bytes:>22}");
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    let (n, sync) = (bench.size(100_000), Synchronous::Full);
+    let both = bench.both(5, sync, |place| inserted(&Lean, place, n), |place| inserted(&Seed, place, n))?;
+    bench.tell(&both.rate("layout/insert", n, sync, "tasks/s"))?;
+    for batch in [100, 1000] {
+        let drained = |layout: &dyn Layout, place: &Place| drained(layout, place, n, batch);
+        let both = bench.both(5, sync, |place| drained(&Lean, place), |place| drained(&Seed, place))?;
+        bench.tell(&both.rate(&format!("layout/drain by {batch}"), n, sync, "tasks/s"))?;
     }
     Ok(())
+}
+
+fn inserted(layout: &dyn Layout, place: &Place, n: u32) -> Outcome<Duration> {
+    let mut connection = layout.open(place)?;
+    time(|| insert(layout, &mut connection, &ids(n)))
+}
+
+fn drained(layout: &dyn Layout, place: &Place, n: u32, batch: usize) -> Outcome<Duration> {
+    let (mut connection, ids) = (layout.open(place)?, ids(n));
+    insert(layout, &mut connection, &ids)?;
+    time(|| drain(layout, &mut connection, &ids, batch))
 }
 
 fn ids(count: u32) -> Vec<TaskId> {
@@ -84,7 +77,7 @@ fn drain(layout: &dyn Layout, connection: &mut Connection, ids: &[TaskId], batch
 
 /// One way to store tasks. `first` is the ordinal of the first of the given tasks; the others follow it.
 trait Layout {
-    fn open(&self, path: &Path) -> Outcome<Connection>;
+    fn open(&self, place: &Place) -> Outcome<Connection>;
     fn insert(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()>;
     /// Claims as many ready tasks, and leaves an event for each; how many there were.
     fn claim(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<usize>;
@@ -103,10 +96,9 @@ fn values(rows: usize, columns: impl Fn(usize) -> String) -> String {
 struct Lean;
 
 impl Layout for Lean {
-    fn open(&self, path: &Path) -> Outcome<Connection> {
+    fn open(&self, place: &Place) -> Outcome<Connection> {
         // The first run, parent and kind have row key 1; the children's keys begin with 2.
-        submit_parent(&SqliteStore::open(path)?, &Source::system(), 1)?;
-        raw(path)
+        place.raw_with_parent(1)
     }
 
     fn insert(&self, tx: &Connection, ids: &[TaskId], first: i64) -> Outcome<()> {
@@ -183,8 +175,8 @@ const PARENT: &str = "01JZZZZZZZZZZZZZZZZZZZZZZP";
 const NOW_TEXT: &str = "2026-01-01T00:00:00.000Z";
 
 impl Layout for Seed {
-    fn open(&self, path: &Path) -> Outcome<Connection> {
-        let connection = raw(path)?;
+    fn open(&self, place: &Place) -> Outcome<Connection> {
+        let connection = place.raw()?;
         connection.execute_batch(SEED_TABLES)?;
         connection.execute("INSERT INTO parents VALUES (?1, 1000000)", [PARENT])?;
         Ok(connection)

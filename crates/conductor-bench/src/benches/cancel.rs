@@ -1,0 +1,58 @@
+//! A cancel of a run with many open tasks: the call itself, and all that follows from it.
+
+use crate::measure::{Bench, Unit, Workload};
+use crate::place::{Place, fanned_out, time};
+use crate::{Outcome, floor};
+use conductor_model::State;
+use conductor_store::{Admin, Cancel, Query, Scope, Source, SqliteStore, Synchronous};
+use conductor_workers::{aggregate, sweep};
+use std::time::Duration;
+
+pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, floor: raw };
+
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    let n = bench.size(1_000_000);
+    bench.run(CANCEL, n, Synchronous::Full, 3)?;
+    let both = bench.both(3, Synchronous::Full, |place| call(place, n), |place| floor_call(place, n))?;
+    bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))
+}
+
+fn ours(place: &Place, n: u32) -> Outcome<Duration> {
+    let (store, source) = (place.store()?, Source::system());
+    let run = fanned_out(&store, n)?;
+    let took = time(|| {
+        cancel(&store, run)?;
+        sweep::run_once(&*store, Scope::All, &source)?;
+        aggregate::run_once(&*store, Scope::All, &source)?;
+        Ok(())
+    })?;
+    match store.run(run)?.map(|run| run.state) {
+        Some(State::Cancelled) => Ok(took),
+        other => Err(format!("the run is {other:?}").into()),
+    }
+}
+
+fn cancel(store: &SqliteStore, run: conductor_model::RunId) -> Outcome<()> {
+    let _ = store.cancel(&Cancel::run(run, Source::system().now()))?;
+    Ok(())
+}
+
+fn call(place: &Place, n: u32) -> Outcome<Duration> {
+    let store = place.store()?;
+    let run = fanned_out(&store, n)?;
+    time(|| cancel(&store, run))
+}
+
+fn raw(place: &Place, n: u32) -> Outcome<Duration> {
+    let mut raw = place.raw_with_children(n)?;
+    time(|| floor::cancel(&mut raw, n))
+}
+
+/// The mark alone.
+fn floor_call(place: &Place, n: u32) -> Outcome<Duration> {
+    let raw = place.raw_with_children(n)?;
+    time(|| {
+        raw.execute("UPDATE conductor_runs SET mark = 1 WHERE key = 1", [])?;
+        Ok(())
+    })
+}

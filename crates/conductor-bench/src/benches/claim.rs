@@ -1,0 +1,71 @@
+//! What settling and claiming costs beside tasks that are not wanted: delayed ones, ones of another kind, another run's.
+
+use crate::Outcome;
+use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::place::{Place, fan_out, submit, submit_run};
+use conductor_model::{RunDraft, TaskDraft};
+use conductor_store::{
+    Claim, ClaimedTask, Ending, Enlist, Settle, Source, SqliteStore, Store, Synchronous, Turn, Want,
+};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
+
+const CLAIMS: u32 = 200;
+const TASKS_PER_CLAIM: u32 = 100;
+const ROUNDS: usize = 5;
+
+/// The floor is ours in a file with nothing else in it.
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    let n = bench.size(1_000_000);
+    let rounds = bench.rounds(ROUNDS);
+    let (crowd, nobody) = (Place::new(Synchronous::Full)?, Place::new(Synchronous::Full)?);
+    let stores = (prepare(&crowd, n, rounds)?, prepare(&nobody, 0, rounds)?);
+    let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+    for _ in 0..rounds {
+        both.ours.0.push(settle_and_claim(&stores.0)?);
+        both.floor.0.push(settle_and_claim(&stores.1)?);
+    }
+    bench.tell(&both.time("claim/crowded", n, Synchronous::Full, 50, Unit::Microseconds))
+}
+
+/// A file with the tasks that are claimed, and three times so many others.
+fn prepare(place: &Place, others: u32, rounds: usize) -> Outcome<Arc<SqliteStore>> {
+    let store = place.store()?;
+    let later = Source::system().now().plus_millis(86_400_000);
+    let many = |name: &str, count: u32| TaskDraft::new(name).kind("wanted").input(json!({ "fanout": count }));
+    if others > 0 {
+        submit(&store, many("strange", others).kind("strange"))?;
+        submit(&store, many("another run", others))?;
+        // Roots, for a delayed parent does not fan out.
+        for first in (0..others).step_by(50_000) {
+            let delayed = |_| TaskDraft::new("delayed").kind("wanted").due_at(later);
+            submit_run(&store, &RunDraft::new().tasks((first..others.min(first + 50_000)).map(delayed)))?;
+        }
+    }
+    submit(&store, many("ours", CLAIMS * TASKS_PER_CLAIM * u32::try_from(rounds)?))?;
+    fan_out(&store)?;
+    Ok(store)
+}
+
+/// What one task costs, in seconds.
+fn settle_and_claim(store: &SqliteStore) -> Outcome<f64> {
+    let source = Source::system();
+    let presence = store.enlist(&Enlist::new(&source))?;
+    let (mut endings, mut turn) = (Vec::new(), Turn::default());
+    let began = Instant::now();
+    for _ in 0..CLAIMS {
+        let want = Want::new("wanted".parse()?, TASKS_PER_CLAIM).after(turn);
+        let claim = Claim { alone: true, ..Claim::new(presence.holder(), vec![want], 30_000, &source) };
+        let settle = Settle { claim: Some(claim), ..Settle::new(std::mem::take(&mut endings), &source) };
+        let claimed = store.settle(&settle)?.claimed;
+        turn = claimed.turns[0];
+        let done = |task: &ClaimedTask| (task.fence, Ending::Succeeded { output: None });
+        endings = claimed.tasks.iter().map(done).collect();
+        // A few are another run's, in its turn.
+        if endings.is_empty() {
+            return Err("nothing was left to claim".into());
+        }
+    }
+    Ok(began.elapsed().as_secs_f64() / f64::from(CLAIMS * TASKS_PER_CLAIM))
+}

@@ -1,0 +1,80 @@
+//! How fast ready tasks are claimed, run and settled, with all events.
+
+use super::fan_out;
+use crate::helper::Workers;
+use crate::measure::{Bench, Workload};
+use crate::place::{Place, drain, engine, fan_out as create, fanned_out, submit, time};
+use crate::{Outcome, floor};
+use conductor_model::{Json, TaskDraft};
+use conductor_store::{Append, ParentId, Query, Seal, Source, Store, Synchronous, TaskFilter};
+use conductor_workers::{Context, Engine, TaskError};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PROCESSES: u32 = 4;
+const WIDE: usize = 10_000;
+
+pub(super) const NOOP: Workload = Workload { name: "drain", unit: "tasks/s", ours: noop, floor: floor_noop };
+const OF_PROCESSES: Workload =
+    Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, floor: floor_noop };
+const OF_WIDE: Workload = Workload { name: "drain/10 KB", unit: "tasks/s", ours: wide, floor: floor_wide };
+
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    for n in bench.sizes([10_000, 100_000]) {
+        for sync in [Synchronous::Full, Synchronous::Normal] {
+            bench.run(NOOP, n, sync, 5)?;
+            bench.run(OF_PROCESSES, n, sync, 5)?;
+        }
+    }
+    bench.run(OF_WIDE, bench.size(10_000), Synchronous::Full, 5)
+}
+
+fn noop(place: &Place, n: u32) -> Outcome<Duration> {
+    let store = place.store()?;
+    let run = fanned_out(&store, n)?;
+    drain(&engine(&store)?, &store, run)
+}
+
+fn floor_noop(place: &Place, n: u32) -> Outcome<Duration> {
+    let mut raw = place.raw_with_children(n)?;
+    time(|| floor::drain(&mut raw, n))
+}
+
+/// Engines in processes of their own work on one file.
+fn processes(place: &Place, n: u32) -> Outcome<Duration> {
+    let store = place.store()?;
+    let run = fanned_out(&store, n)?;
+    Workers::start(&place.path(), place.sync, PROCESSES)?.drain(&store, run)
+}
+
+fn text() -> String {
+    fan_out::ITEM.trim_matches('"').repeat(WIDE / 98)
+}
+
+fn wide_items(place: &Place, n: u32) -> Outcome<(Arc<conductor_store::SqliteStore>, conductor_model::RunId)> {
+    let (store, source) = (place.store()?, Source::system());
+    let run = submit(&store, TaskDraft::new("wide").open())?;
+    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+    let item = Json::of(&text())?;
+    for first in (0..n).step_by(1000) {
+        let page = vec![item.clone(); 1000.min(n - first) as usize];
+        store.append(&Append::items(parent, first + 1, page, &source))?;
+    }
+    store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
+    create(&store)?;
+    Ok((store, run))
+}
+
+/// Each task gets 10 KB and gives them back.
+fn wide(place: &Place, n: u32) -> Outcome<Duration> {
+    let (store, run) = wide_items(place, n)?;
+    let handler = |text: String, _: Context| Ok::<_, TaskError>(text);
+    let engine = Engine::builder(Arc::clone(&store)).handler("wide", handler).workers(2).build()?;
+    drain(&engine, &store, run)
+}
+
+fn floor_wide(place: &Place, n: u32) -> Outcome<Duration> {
+    wide_items(place, n)?;
+    let (mut raw, output) = (place.raw()?, Json::of(&text())?);
+    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str()))
+}

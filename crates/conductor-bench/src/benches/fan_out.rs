@@ -1,0 +1,78 @@
+//! How fast children are created: by count, by items, and from a stream.
+
+use crate::measure::{Bench, Workload};
+use crate::place::{Place, fan_out, submit, submit_run, time};
+use crate::{Outcome, floor};
+use conductor_model::{Json, RunDraft, TaskDraft};
+use conductor_store::{Append, ParentId, Query, Seal, Source, Store, Synchronous, TaskFilter};
+use serde_json::json;
+use std::time::Duration;
+
+/// A string of 100 bytes, as JSON.
+pub(super) const ITEM: &str =
+    r#""abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnopq""#;
+/// As many items as fit into one input.
+const ITEMS_PER_PARENT: u32 = 10_000;
+
+pub(super) const BY_COUNT: Workload =
+    Workload { name: "fan_out", unit: "children/s", ours: by_count, floor: floor_by_count };
+const BY_ITEMS: Workload =
+    Workload { name: "fan_out/items", unit: "children/s", ours: by_items, floor: floor_by_items };
+const STREAM: Workload =
+    Workload { name: "fan_out/stream", unit: "children/s", ours: from_a_stream, floor: floor_by_items };
+
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    for n in bench.sizes([1_000, 10_000, 100_000, 1_000_000]) {
+        for workload in [BY_COUNT, BY_ITEMS, STREAM] {
+            bench.run(workload, n, Synchronous::Full, if n < 1_000_000 { 7 } else { 3 })?;
+        }
+    }
+    Ok(())
+}
+
+fn by_count(place: &Place, n: u32) -> Outcome<Duration> {
+    let store = place.store()?;
+    submit(&store, TaskDraft::new("noop").input(json!({ "fanout": n })))?;
+    time(|| fan_out(&store))
+}
+
+fn floor_by_count(place: &Place, n: u32) -> Outcome<Duration> {
+    let mut raw = place.raw_with_parent(n)?;
+    time(|| floor::fan_out(&mut raw, n, None))
+}
+
+/// As many parents as it takes.
+fn by_items(place: &Place, n: u32) -> Outcome<Duration> {
+    let store = place.store()?;
+    let item: Json = ITEM.parse()?;
+    let parent = |first: u32| {
+        let items = vec![item.clone(); ITEMS_PER_PARENT.min(n - first) as usize];
+        TaskDraft::new(format!("parent {first}")).kind("noop").fan_out(items)
+    };
+    // A few megabytes in each submission.
+    let parents: Vec<u32> = (0..n).step_by(ITEMS_PER_PARENT as usize).collect();
+    for few in parents.chunks(4) {
+        submit_run(&store, &RunDraft::new().tasks(few.iter().copied().map(parent)))?;
+    }
+    time(|| fan_out(&store))
+}
+
+fn floor_by_items(place: &Place, n: u32) -> Outcome<Duration> {
+    let mut raw = place.raw_with_parent(n)?;
+    time(|| floor::fan_out(&mut raw, n, Some(ITEM)))
+}
+
+/// Items arrive as text, and are appended ten thousand at a time.
+fn from_a_stream(place: &Place, n: u32) -> Outcome<Duration> {
+    let (store, source) = (place.store()?, Source::system());
+    let run = submit(&store, TaskDraft::new("noop").open())?;
+    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+    time(|| {
+        for first in (0..n).step_by(10_000) {
+            let page = (first..n.min(first + 10_000)).map(|_| ITEM.parse()).collect::<Result<_, _>>()?;
+            store.append(&Append::items(parent, first + 1, page, &source))?;
+        }
+        store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
+        Ok(())
+    })
+}

@@ -1,0 +1,64 @@
+//! How fast a join reads the outputs of its family.
+
+use crate::measure::{Bench, Both, Rounds};
+use crate::place::{Place, fan_out, submit};
+use crate::{Outcome, floor, memory};
+use conductor_model::{State, TaskDraft};
+use conductor_store::{Query, Scope, Source, Synchronous, TaskFilter};
+use conductor_workers::{Children, Context, Engine, TaskError, aggregate};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+const ROUNDS: usize = 5;
+
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    let (n, rounds) = (bench.size(1_000_000), bench.rounds(ROUNDS));
+    let place = Place::new(Synchronous::Full)?;
+    let store = place.store()?;
+    let run = submit(&store, TaskDraft::new("leaf").join("sum").input(json!({ "fanout": n })))?;
+    fan_out(&store)?;
+    let raw = place.raw()?;
+    // As if all of them had been worked on.
+    raw.execute(
+        "UPDATE conductor_tasks SET state = 2, output = CAST(ordinal AS TEXT) WHERE sealed IS NULL",
+        [],
+    )?;
+    raw.execute("UPDATE conductor_tasks SET open_children = 0 WHERE sealed = 1", [])?;
+    aggregate::run_once(&*store, Scope::All, &Source::system())?;
+
+    let times = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let (taken, raw) = (Arc::clone(&times), Mutex::new(raw));
+    let sum = move |numbers: Children<u64>, _: Context| {
+        let poisoned = |_| TaskError::fatal("poisoned");
+        let (raw, mut taken) =
+            (raw.lock().map_err(poisoned)?, taken.lock().map_err(|_| TaskError::fatal("poisoned"))?);
+        let mut sum = 0;
+        for _ in 0..rounds {
+            let began = Instant::now();
+            sum = numbers.outputs().sum::<Result<u64, TaskError>>()?;
+            taken.0.push(began.elapsed().as_secs_f64());
+            let began = Instant::now();
+            let floor = floor::sum_of_outputs(&raw).map_err(|error| TaskError::fatal(error.to_string()))?;
+            taken.1.push(began.elapsed().as_secs_f64());
+            assert_eq!(sum, floor);
+        }
+        Ok::<_, TaskError>(sum)
+    };
+    let engine = Engine::builder(Arc::clone(&store)).handler("sum", sum).build()?;
+    memory::forget_peak();
+    let before = memory::peak_mb();
+    engine.start();
+    let parent = loop {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.swap_remove(0);
+        if parent.state.is_terminal() {
+            break parent;
+        }
+    };
+    assert_eq!(parent.state, State::Succeeded);
+    let grew = memory::peak_mb().zip(before).map(|(after, before)| after - before);
+    let (ours, floor) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
+    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb: grew, bytes: None };
+    bench.tell(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
+}

@@ -1,0 +1,86 @@
+//! How long it takes from a submission to the start of the handler, on an idle engine.
+
+use crate::helper::Helper;
+use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::place::{Place, submit};
+use crate::{Outcome, floor};
+use conductor_model::{RunDraft, TaskDraft};
+use conductor_store::{Source, Synchronous};
+use conductor_workers::{Context, Engine, TaskError};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TIMES: usize = 500;
+/// Long enough for the engine to be idle again; odd, so that it falls on no beat of a poll.
+const PAUSE: Duration = Duration::from_micros(12_347);
+
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    for sync in [Synchronous::Normal, Synchronous::Full] {
+        tell(bench, "latency", sync, one_process)?;
+        tell(bench, "latency/2 processes", sync, two_processes)?;
+    }
+    Ok(())
+}
+
+fn tell(
+    bench: &Bench,
+    name: &str,
+    sync: Synchronous,
+    measure: fn(&Place, usize) -> Outcome<Rounds>,
+) -> Outcome<()> {
+    let times = if bench.quick { 20 } else { TIMES };
+    let ours = measure(&Place::new(sync)?, times)?;
+    let floor = floor(&Place::new(sync)?, times)?;
+    let both = Both { ours, floor, rss_mb: None, bytes: None };
+    let n = u32::try_from(times)?;
+    for percent in [50, 99] {
+        bench.tell(&both.time(&format!("{name}/p{percent}"), n, sync, percent, Unit::Milliseconds))?;
+    }
+    Ok(())
+}
+
+fn one_process(place: &Place, times: usize) -> Outcome<Rounds> {
+    let (started, starts) = mpsc::channel();
+    let started = Mutex::new(started);
+    let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
+        started.lock().map_err(|error| TaskError::fatal(error.to_string()))?.send(Instant::now())?;
+        Ok(())
+    };
+    let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
+    engine.start();
+    let once = |_| {
+        thread::sleep(PAUSE);
+        let submitted = Instant::now();
+        engine.submit(RunDraft::new().task(TaskDraft::new("noop")))?;
+        Ok(starts.recv()?.duration_since(submitted).as_secs_f64())
+    };
+    Ok(Rounds((0..times).map(once).collect::<Outcome<_>>()?))
+}
+
+/// The engine is in another process, and says through a pipe that the handler starts.
+fn two_processes(place: &Place, times: usize) -> Outcome<Rounds> {
+    let store = place.store()?;
+    let mut listener = Helper::start("listener", &place.path(), place.sync)?;
+    let mut once = |_| {
+        thread::sleep(PAUSE);
+        let submitted = Instant::now();
+        submit(&store, TaskDraft::new("noop"))?;
+        listener.line()?;
+        Ok(submitted.elapsed().as_secs_f64())
+    };
+    Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
+}
+
+/// The two transactions between which the work lies, one after the other.
+fn floor(place: &Place, times: usize) -> Outcome<Rounds> {
+    let mut raw = place.raw_with_parent(1)?;
+    let source = Source::system();
+    let mut once = |_| {
+        thread::sleep(PAUSE);
+        let began = Instant::now();
+        floor::submit_and_claim(&mut raw, &source)?;
+        Ok(began.elapsed().as_secs_f64())
+    };
+    Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
+}

@@ -1,0 +1,41 @@
+//! How fast every state and number is recomputed from the events.
+
+use super::prune;
+use crate::Outcome;
+use crate::measure::{Bench, Both, Rounds};
+use crate::place::Place;
+use conductor_store::{Admin, Synchronous, Verify};
+use std::time::Instant;
+
+const ROUNDS: usize = 3;
+
+/// The floor reads the same events and tasks in the same order, and compares nothing.
+pub(super) fn run(bench: &Bench) -> Outcome<()> {
+    let n = bench.size(1_000_000);
+    let place = Place::new(Synchronous::Full)?;
+    let (store, raw) = (prune::settled(&place, n)?, place.raw()?);
+    let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+    let mut events = 0;
+    for _ in 0..bench.rounds(ROUNDS) {
+        let began = Instant::now();
+        let found = store.verify(&Verify::all())?;
+        both.ours.0.push(began.elapsed().as_secs_f64());
+        assert_eq!(found.found, 0);
+        events = u32::try_from(found.events)?;
+
+        let began = Instant::now();
+        for sql in [
+            "SELECT seq, run, task, name, at, payload FROM conductor_events WHERE run = 1 ORDER BY seq",
+            "SELECT * FROM conductor_tasks WHERE run = 1 ORDER BY parent, ordinal",
+        ] {
+            let mut statement = raw.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                std::hint::black_box((row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?));
+            }
+        }
+        both.floor.0.push(began.elapsed().as_secs_f64());
+    }
+    both.rss_mb = crate::memory::peak_mb();
+    bench.tell(&both.rate("verify", events, Synchronous::Full, "events/s"))
+}

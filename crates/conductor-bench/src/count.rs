@@ -1,0 +1,62 @@
+//! What is counted under callgrind: one fan-out, one claim and one settlement. `cargo xtask instructions` runs it.
+
+use crate::Outcome;
+use crate::place::{Place, fanned_out, submit};
+use conductor_model::TaskDraft;
+use conductor_store::{
+    Claim, ClaimedTask, Ending, Enlist, FanOut, Holder, Scope, Settle, Source, SqliteStore, Store,
+    Synchronous, Want,
+};
+use serde_json::json;
+
+/// How many children one fan-out creates.
+const CHILDREN: u32 = 4_000;
+/// How many tasks one claim takes, and one settlement settles.
+const TASKS: u32 = 100;
+
+/// Prepares, and calls [`counted`] with the one thing that is to be counted.
+pub(crate) fn run(name: &str) -> Outcome<()> {
+    let place = Place::new(Synchronous::Full)?;
+    let (store, source) = (place.store()?, Source::system());
+    match name {
+        "fan_out" => {
+            let fan_out = |store: &SqliteStore| store.fan_out(&FanOut::new(Scope::All, CHILDREN, &source));
+            // The first one prepares the statements.
+            submit(&store, TaskDraft::new("noop").input(json!({ "fanout": 2 * CHILDREN })))?;
+            assert_eq!(fan_out(&store)?.children, CHILDREN);
+            let done = counted(|| fan_out(&store))?;
+            assert_eq!(done.children, CHILDREN);
+        }
+        "claim" | "settle" => {
+            fanned_out(&store, 10 * TASKS)?;
+            let presence = store.enlist(&Enlist::new(&source))?;
+            settle(&store, &source, &claim(&store, &source, presence.holder())?)?;
+            if name == "claim" {
+                assert_eq!(counted(|| claim(&store, &source, presence.holder()))?.len(), TASKS as usize);
+            } else {
+                let tasks = claim(&store, &source, presence.holder())?;
+                counted(|| settle(&store, &source, &tasks))?;
+            }
+        }
+        other => return Err(format!("`{other}` is not counted").into()),
+    }
+    Ok(())
+}
+
+/// Callgrind counts what happens in here. `cargo xtask instructions` knows it by its name.
+#[inline(never)]
+fn counted<T>(work: impl FnOnce() -> T) -> T {
+    std::hint::black_box(work())
+}
+
+fn claim(store: &SqliteStore, source: &Source, holder: Holder) -> Outcome<Vec<ClaimedTask>> {
+    let want = Want::new("noop".parse()?, TASKS);
+    Ok(store.claim(&Claim::new(holder, vec![want], 30_000, source))?.tasks)
+}
+
+fn settle(store: &SqliteStore, source: &Source, tasks: &[ClaimedTask]) -> Outcome<()> {
+    let endings = tasks.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
+    let settled = store.settle(&Settle::new(endings, source))?;
+    assert_eq!(settled.endings.len(), tasks.len());
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The floor: the shortest raw SQL that does the same job, on the same tables with the same pragmas and events, in
+//! transactions as large as serve it best. Nobody runs anything, nothing is checked, and nothing but this uses the file.
+//!
+//! All of it works on the run 1 with the parent 1; the children's row keys begin with 2.
+
+use crate::Outcome;
+use conductor_store::Source;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::time::{Duration, Instant};
+
+const INSERTS: u32 = 10_000;
+const UPDATES: u32 = 1_000;
+/// What rows with 10 KB each do best with.
+const WIDE_UPDATES: u32 = 100;
+const NOW: i64 = 1_767_225_600_000;
+
+/// Calls this with the first and the last row key of each so many children, each in a transaction of its own; how long
+/// the longest of them took.
+fn in_transactions(
+    raw: &mut Connection,
+    children: u32,
+    each: u32,
+    work: impl Fn(&Transaction<'_>, u32, u32) -> Outcome<()>,
+) -> Outcome<Duration> {
+    let mut longest = Duration::ZERO;
+    for first in (2..children + 2).step_by(each as usize) {
+        let began = Instant::now();
+        let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        work(&tx, first, (first + each).min(children + 2) - 1)?;
+        tx.commit()?;
+        longest = longest.max(began.elapsed());
+    }
+    Ok(longest)
+}
+
+fn run<P: rusqlite::Params>(tx: &Connection, sql: &str, params: P) -> Outcome<u32> {
+    Ok(u32::try_from(tx.prepare_cached(sql)?.execute(params)?)?)
+}
+
+const INSERT_CHILD: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, \
+    updated_at, attempt, retry_count, max_retries) VALUES (?1, 1, 1, ?2, 0, 1, 0, ?3, ?3, 0, 0, 3)";
+
+/// Creates the children of a parent, each with a row of input if there is one.
+pub(crate) fn fan_out(raw: &mut Connection, children: u32, item: Option<&str>) -> Outcome<Duration> {
+    let source = Source::system();
+    in_transactions(raw, children, INSERTS, |tx, first, last| {
+        let mut ids = source.ids(last - first + 1);
+        let mut insert = tx.prepare_cached(INSERT_CHILD)?;
+        let mut input = tx.prepare_cached("INSERT INTO conductor_inputs VALUES (?1, ?2)")?;
+        for key in first..=last {
+            let id = ids.take_task().ok_or("too few ids")?.as_u128().to_be_bytes();
+            insert.execute(params![id, key - 1, NOW])?;
+            if let Some(item) = item {
+                input.execute(params![key, item])?;
+            }
+        }
+        let payload = format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1);
+        run(
+            tx,
+            "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (1, 1, 7, ?1, ?2)",
+            params![NOW, payload],
+        )?;
+        run(
+            tx,
+            "UPDATE conductor_tasks SET state = 1, children = ?1, open_children = ?1 WHERE key = 1",
+            [last - 1],
+        )?;
+        run(tx, "UPDATE conductor_runs SET state = 1, pending = ?1 WHERE key = 1", [last - 1])?;
+        Ok(())
+    })
+}
+
+const EVENTS: &str = "INSERT INTO conductor_events (run, task, name, at) \
+    SELECT 1, key, ?3, ?4 FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2";
+const SETTLE: &str = "UPDATE conductor_tasks SET state = 2, updated_at = ?3, lease_until = NULL, holder = NULL \
+    WHERE key BETWEEN ?1 AND ?2";
+const CLAIM: &str = "UPDATE conductor_tasks SET state = 1, updated_at = ?2, attempt = attempt + 1, \
+    lease_until = ?2 + 30000, holder = 1 WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 \
+    AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 ORDER BY priority DESC, key LIMIT ?1)";
+
+/// Claims all ready children and settles them: those of one claim together with the next claim.
+pub(crate) fn drain(raw: &mut Connection, children: u32) -> Outcome<Duration> {
+    in_transactions(raw, children + UPDATES, UPDATES, |tx, first, last| {
+        settle(tx, first.saturating_sub(UPDATES).max(2), first - 1)?;
+        claim(tx, first, last)
+    })
+}
+
+fn claim(tx: &Transaction<'_>, first: u32, last: u32) -> Outcome<()> {
+    run(tx, CLAIM, params![last - first + 1, NOW])?;
+    run(tx, EVENTS, params![first, last, 9, NOW])?;
+    Ok(())
+}
+
+fn settle(tx: &Transaction<'_>, first: u32, last: u32) -> Outcome<()> {
+    let settled = run(tx, SETTLE, params![first, last, NOW])?;
+    run(tx, EVENTS, params![first, last, 10, NOW])?;
+    count(tx, settled)
+}
+
+fn count(tx: &Transaction<'_>, settled: u32) -> Outcome<()> {
+    run(tx, "UPDATE conductor_tasks SET open_children = open_children - ?1 WHERE key = 1", [settled])?;
+    run(
+        tx,
+        "UPDATE conductor_runs SET pending = pending - ?1, succeeded = succeeded + ?1 WHERE key = 1",
+        [settled],
+    )?;
+    Ok(())
+}
+
+/// The same with each child's input read, and an output written for each.
+pub(crate) fn drain_with_outputs(
+    raw: &mut Connection,
+    children: u32,
+    reads: bool,
+    output: &str,
+) -> Outcome<Duration> {
+    let each = if reads { WIDE_UPDATES } else { UPDATES };
+    in_transactions(raw, children + each, each, |tx, first, last| {
+        let mut update = tx.prepare_cached(
+            "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, holder = NULL, output = ?3 \
+             WHERE key = ?1",
+        )?;
+        let settled = first.saturating_sub(each).max(2)..first;
+        for key in settled.clone() {
+            update.execute(params![key, NOW, output])?;
+        }
+        run(tx, EVENTS, params![settled.start, first - 1, 10, NOW])?;
+        count(tx, u32::try_from(settled.len())?)?;
+        claim(tx, first, last)?;
+        if reads {
+            let mut inputs =
+                tx.prepare_cached("SELECT input FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2")?;
+            let mut rows = inputs.query(params![first, last])?;
+            while let Some(row) = rows.next()? {
+                std::hint::black_box(row.get::<_, String>(0)?);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads the outputs of all children in their order, as numbers.
+pub(crate) fn sum_of_outputs(raw: &Connection) -> Outcome<u64> {
+    let mut outputs = raw.prepare_cached(
+        "SELECT output FROM conductor_tasks WHERE run = 1 AND parent = 1 AND ordinal > 0 ORDER BY ordinal",
+    )?;
+    let mut rows = outputs.query([])?;
+    let mut sum = 0;
+    while let Some(row) = rows.next()? {
+        sum += serde_json::from_str::<u64>(row.get_ref(0)?.as_str()?)?;
+    }
+    Ok(sum)
+}
+
+/// Makes all children PENDING again, which are FAILED and due.
+pub(crate) fn retry(raw: &mut Connection, children: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, UPDATES, |tx, first, last| {
+        run(
+            tx,
+            "UPDATE conductor_tasks SET state = 0, due_at = NULL, retry_count = retry_count + 1, updated_at = ?3 \
+             WHERE key BETWEEN ?1 AND ?2",
+            params![first, last, NOW],
+        )?;
+        run(tx, EVENTS, params![first, last, 12, NOW])?;
+        run(
+            tx,
+            "UPDATE conductor_runs SET failed = failed - ?1, pending = pending + ?1 WHERE key = 1",
+            [last - first + 1],
+        )?;
+        Ok(())
+    })
+}
+
+/// Makes all children CANCELLED.
+pub(crate) fn cancel(raw: &mut Connection, children: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, INSERTS, |tx, first, last| {
+        run(
+            tx,
+            "UPDATE conductor_tasks SET state = 4, updated_at = ?3 WHERE key BETWEEN ?1 AND ?2",
+            params![first, last, NOW],
+        )?;
+        let payload = format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1);
+        run(
+            tx,
+            "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (1, 1, 23, ?1, ?2)",
+            params![NOW, payload],
+        )?;
+        let numbers = "UPDATE conductor_tasks SET open_children = open_children - ?1, \
+            cancelled_children = cancelled_children + ?1 WHERE key = 1";
+        run(tx, numbers, [last - first + 1])?;
+        let tally =
+            "UPDATE conductor_runs SET pending = pending - ?1, cancelled = cancelled + ?1 WHERE key = 1";
+        run(tx, tally, [last - first + 1])?;
+        Ok(())
+    })
+}
+
+/// Deletes all children and their events.
+pub(crate) fn prune(raw: &mut Connection, children: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, INSERTS, |tx, first, last| {
+        run(tx, "DELETE FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2", [first, last])?;
+        let events = "DELETE FROM conductor_events WHERE seq IN \
+            (SELECT seq FROM conductor_events WHERE run = 1 ORDER BY seq LIMIT ?1)";
+        run(tx, events, [2 * (last - first + 1)])?;
+        Ok(())
+    })
+}
+
+/// A run with one task is written, and its task is claimed: two transactions.
+pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome<()> {
+    let mut ids = source.ids(2);
+    let mut id =
+        || Ok::<_, Box<dyn std::error::Error>>(ids.take_task().ok_or("too few ids")?.as_u128().to_be_bytes());
+    let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    run(
+        &tx,
+        "INSERT INTO conductor_runs (id, state, created_at, updated_at, sealed, fanout, children, open_children, \
+         failed_children, cancelled_children, pending, running, succeeded, failed, cancelled) \
+         VALUES (?1, 0, ?2, ?2, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0)",
+        params![id()?, NOW],
+    )?;
+    let key = tx.last_insert_rowid();
+    run(
+        &tx,
+        "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
+         attempt, retry_count, max_retries, name) VALUES (?1, ?2, 0, 1, 0, 1, 0, ?3, ?3, 0, 0, 3, 'noop')",
+        params![id()?, key, NOW],
+    )?;
+    let task = tx.last_insert_rowid();
+    let event = "INSERT INTO conductor_events (run, task, name, at) VALUES (?1, ?2, ?3, ?4)";
+    run(&tx, event, params![key, None::<i64>, 0, NOW])?;
+    run(&tx, event, params![key, task, 6, NOW])?;
+    tx.commit()?;
+    let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    run(
+        &tx,
+        "UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = ?2, holder = 1 WHERE key = ?1",
+        [task, NOW],
+    )?;
+    run(&tx, event, params![key, task, 9, NOW])?;
+    run(&tx, "UPDATE conductor_runs SET state = 1, pending = 0, running = 1 WHERE key = ?1", [key])?;
+    Ok(tx.commit()?)
+}
+
+/// Asks for one row, which is mostly not there.
+pub(crate) fn probe(raw: &Connection, sql: &str) -> Outcome<()> {
+    let mut statement = raw.prepare_cached(sql)?;
+    std::hint::black_box(statement.query([])?.next()?.is_some());
+    Ok(())
+}

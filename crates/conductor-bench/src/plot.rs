@@ -1,0 +1,74 @@
+//! Plots: throughput over the number of tasks, and the cost of a step over the history in the file.
+
+use crate::Outcome;
+use crate::figure::Figure;
+use plotters::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// One line of a plot.
+type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
+
+/// Draws what the figures allow; which files were written.
+pub(crate) fn all(folder: &Path, figures: &[Figure]) -> Outcome<Vec<PathBuf>> {
+    let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(figures, bench));
+    let throughput = lines(throughput.filter(|figure| figure.sync == "FULL"));
+    let history = lines(of(figures, "history"));
+    let mut written = Vec::new();
+    for (name, title, unit, lines) in [
+        ("throughput.svg", "Throughput over the number of tasks", "per second", throughput),
+        ("history.svg", "Cost of a step over the settled tasks in the file", "µs", history),
+    ] {
+        if lines.values().any(|points| points.len() > 1) {
+            let path = folder.join(name);
+            draw(&path, title, unit, &lines).map_err(|error| format!("{}: {error}", path.display()))?;
+            written.push(path);
+        }
+    }
+    Ok(written)
+}
+
+/// The figures of one bench and of its parts.
+fn of<'a>(figures: &'a [Figure], bench: &str) -> impl Iterator<Item = &'a Figure> {
+    figures.iter().filter(move |figure| figure.bench.split('/').next() == Some(bench))
+}
+
+fn lines<'a>(figures: impl Iterator<Item = &'a Figure>) -> Lines<'a> {
+    let mut lines = Lines::new();
+    for figure in figures {
+        #[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
+        lines.entry(&figure.bench).or_default().push((figure.n as f64, per_second(figure)));
+    }
+    lines
+}
+
+/// A throughput, also where a time is told for all tasks.
+#[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
+fn per_second(figure: &Figure) -> f64 {
+    if figure.unit == "s" { figure.n as f64 / figure.value } else { figure.value }
+}
+
+fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> {
+    let root = SVGBackend::new(path, (960, 600)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let points = || lines.values().flatten();
+    let most = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MIN, f64::max);
+    let least = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MAX, f64::min);
+    let along = (least(|point| point.0)..most(|point| point.0)).log_scale();
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 22))
+        .margin(15)
+        .x_label_area_size(40)
+        .y_label_area_size(80)
+        .build_cartesian_2d(along, 0.0..most(|point| point.1) * 1.1)?;
+    chart.configure_mesh().x_desc("tasks").y_desc(unit).y_label_formatter(&|y| format!("{y:.0}")).draw()?;
+    for (nth, (name, points)) in lines.iter().enumerate() {
+        let colour = Palette99::pick(nth).mix(1.0);
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
+            .label(*name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    Ok(root.present()?)
+}

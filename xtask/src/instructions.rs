@@ -1,0 +1,113 @@
+//! The instructions of one fan-out, one claim and one settlement, counted by callgrind beside what CHANGELOG.md records.
+//!
+//! A count repeats where a time does not, so that it can be held to something. The record stands in the changelog, because
+//! what costs more needs a word there.
+
+use crate::cargo::{self, Failure};
+
+/// What is counted; `conductor-bench` knows them by these names.
+const NAMES: [&str; 3] = ["fan_out", "claim", "settle"];
+/// How much more than the record is let pass, in percent.
+const LEEWAY: u64 = 5;
+/// The line of the changelog on which the record stands begins so.
+const RECORD: &str = "- Instructions";
+
+pub(crate) fn run() -> Result<(), Failure> {
+    let changelog = std::fs::read_to_string(cargo::root().join("CHANGELOG.md"))
+        .map_err(|error| Failure::Say(format!("CHANGELOG.md: {error}")))?;
+    let counts = NAMES.map(|name| Ok((name, count(name)?)));
+    let counts: Vec<(&str, u64)> = counts.into_iter().collect::<Result<_, Failure>>()?;
+    let mut complaints = Vec::new();
+    for (name, counted) in &counts {
+        let recorded = recorded(&changelog, name);
+        let beside = recorded.map_or("no record".to_owned(), grouped);
+        println!("  {name:8} {:>14} instructions, recorded {beside}", grouped(*counted));
+        if recorded.is_none_or(|recorded| exceeds(*counted, recorded)) {
+            complaints.push(*name);
+        }
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    let line = counts.iter().map(|(name, count)| format!("`{name}` {}", grouped(*count)));
+    Err(Failure::Say(format!(
+        "{} takes over {LEEWAY} % more instructions than CHANGELOG.md records. Make it cheaper, or say there why, and record \
+         `{RECORD} …: {}`.",
+        complaints.join(" and "),
+        line.collect::<Vec<_>>().join(", ")
+    )))
+}
+
+fn exceeds(counted: u64, recorded: u64) -> bool {
+    counted * 100 > recorded * (100 + LEEWAY)
+}
+
+/// The newest record of one count.
+fn recorded(changelog: &str, name: &str) -> Option<u64> {
+    let line = changelog.split_once(RECORD)?.1.split("\n- ").next()?;
+    let number = line.split_once(&format!("`{name}` "))?.1;
+    let digits: String =
+        number.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(|c| *c != ',').collect();
+    digits.parse().ok()
+}
+
+/// With a comma after every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
+}
+
+/// Runs one of them under callgrind, which counts only what happens inside of `counted`.
+fn count(name: &str) -> Result<u64, Failure> {
+    let runner = "target.'cfg(all())'.runner = ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', \
+        '--log-fd=1', '--toggle-collect=conductor_bench::count::counted*']";
+    let args = [
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "conductor-bench",
+        "--config",
+        runner,
+        "--",
+        "count",
+        name,
+    ];
+    let printed = cargo::capture(args).map_err(|error| {
+        Failure::Say(format!(
+            "the instructions of `{name}` could not be counted; is valgrind installed? {error}"
+        ))
+    })?;
+    let counted = printed.lines().find_map(|line| line.split_once("Collected : "));
+    match counted.and_then(|(_, number)| number.trim().parse().ok()) {
+        Some(counted) if counted > 0 => Ok(counted),
+        _ => Err(Failure::Say(format!("callgrind counted nothing of `{name}`:\n{printed}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGELOG: &str =
+        "- One\n- Instructions (callgrind): `fan_out` 1,234,567 for\n  4,000, `claim` 1,000.\n- `settle` 5";
+
+    #[test]
+    fn the_record_is_read_from_its_line_alone() {
+        assert_eq!(recorded(CHANGELOG, "fan_out"), Some(1_234_567));
+        assert_eq!(recorded(CHANGELOG, "claim"), Some(1000));
+        assert_eq!(recorded(CHANGELOG, "settle"), None);
+    }
+
+    #[test]
+    fn a_twentieth_more_is_let_pass() {
+        assert!(!exceeds(1050, 1000));
+        assert!(exceeds(1051, 1000));
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([7, 1000, 1_234_567].map(grouped), ["7", "1,000", "1,234,567"]);
+    }
+}
