@@ -69,7 +69,7 @@ pub struct Waits {
     pub claimed: bool,
     /// Whether a fan-out, or the run itself, is open: for an append, or its seal.
     pub open: bool,
-    /// Whether something else goes on or will: a step, or a task that is due later.
+    /// Whether something else goes on or will: a step, a task that is due later, or the deadline.
     pub others: bool,
 }
 

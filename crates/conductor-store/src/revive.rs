@@ -80,7 +80,8 @@ pub struct Revived {
     pub tasks: u32,
     /// How many parents, or runs, are RUNNING again.
     pub reopened: u32,
-    /// How many were left alone, because something above them has SUCCEEDED, runs its join, or is still being cancelled.
+    /// How many were left alone, because something above them has SUCCEEDED, runs its join, or is still being cancelled; one
+    /// more if that is true of what all was to be revived below.
     pub skipped: u32,
     /// Where the next transaction goes on; `None` after the last.
     pub next: Option<TaskId>,

@@ -380,4 +380,10 @@ pub fn what_a_run_waits_for_is_told(world: &World<'_>) {
     }
     let (wide, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     assert_eq!(waits(wide), Waits { others: true, ..nothing }, "its children are missing");
+    let late = world.submit(&RunDraft::new().deadline_ms(1000).task(TaskDraft::new("A")));
+    assert!(waits(late).others, "its deadline will come");
+    world.pass_ms(1000);
+    assert_eq!(world.store().expire(&world.step()).expect("a step").runs, 1);
+    world.settle();
+    assert!(waits(late).is_nothing());
 }

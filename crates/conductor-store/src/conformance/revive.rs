@@ -158,6 +158,11 @@ pub fn nothing_is_revived_while_a_sweep_is_unfinished(world: &World<'_>) {
     assert!(matches!(refused, ReviveError::BeingCancelled(ParentId::Task(id)) if id == parent), "{refused}");
     let all = world.writes_nothing(|| world.revive_all(ParentId::Run(run), Revivable::Failed, 10));
     assert_eq!((all.tasks, all.skipped), (0, 1));
+    for below in [ParentId::Run(run), ParentId::Task(parent)] {
+        let all = world.writes_nothing(|| world.revive_all(below, Revivable::FailedAndCancelled, 10));
+        let is_marked = below == ParentId::Task(parent);
+        assert_eq!((all.tasks, all.skipped), (0, 1 + u32::from(is_marked)), "not passed over without a word");
+    }
     let _ = world.sweep_step(&world.step_of(Scope::All, 2));
     assert!(matches!(world.revive_refused(children[0]), ReviveError::BeingCancelled(_)));
     world.sweep();

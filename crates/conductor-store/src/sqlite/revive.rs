@@ -81,11 +81,13 @@ fn may_reopen(head: Head, name: impl FnOnce() -> Result<ParentId, Fault>) -> Res
     match (head.state, head.standing.joining) {
         (State::Succeeded, _) => Err(ReviveError::Tolerated(name()?)),
         (_, Joining::Open) => Err(ReviveError::Joining(name()?)),
-        (state, _) if !state.is_terminal() && head.standing.mark.is_some() => {
-            Err(ReviveError::BeingCancelled(name()?))
-        }
+        _ if is_being_cancelled(head) => Err(ReviveError::BeingCancelled(name()?)),
         _ => Ok(()),
     }
+}
+
+fn is_being_cancelled(head: Head) -> bool {
+    !head.state.is_terminal() && head.standing.mark.is_some()
 }
 
 /// Whether the join of a family could run as its children are.
@@ -183,18 +185,33 @@ fn revive_head(
     revived: &mut Revived,
 ) -> Result<(), ReviveError> {
     if subtree.root != 0 {
-        let parent = TaskRow::by_key(write.tx(), subtree.root)?;
-        return if is_wanted(write, &parent, which)? {
-            revive_or_skip(write, parent, revived)
-        } else {
-            Ok(())
-        };
+        let task = TaskRow::by_key(write.tx(), subtree.root)?;
+        if task.shape == Shape::Parent && skips_head(write, task.below(), which, revived)? {
+            return Ok(());
+        }
+        return if is_wanted(write, &task, which)? { revive_or_skip(write, task, revived) } else { Ok(()) };
+    }
+    if skips_head(write, Place::child(subtree.run, 0), which, revived)? {
+        return Ok(());
     }
     let (tx, ledger, _) = write.parts();
     if goes_on(ledger.run(tx, subtree.run)?.head, which) {
         reopen_run(write, subtree.run, revived)?;
     }
     Ok(())
+}
+
+/// Whether a head is still being cancelled: what the sweep has not come to would be passed over without a word.
+fn skips_head(
+    write: &mut Write<'_>,
+    below: Place,
+    which: Revivable,
+    revived: &mut Revived,
+) -> Result<bool, Fault> {
+    let (tx, ledger, _) = write.parts();
+    let skips = which.includes(State::Cancelled) && is_being_cancelled(*ledger.head(tx, below)?);
+    revived.skipped += u32::from(skips);
+    Ok(skips)
 }
 
 /// Whether a task is to be revived for its own sake.

@@ -71,7 +71,7 @@ const ALONE_IN: &str =
 const HELD_FROM_OUTSIDE: &str = "SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND run = ?1 LIMIT ?2";
 
-/// Claims; open fan-outs; steps that have something to do, and what is due later; of one run. The first reads the claims of
+/// Claims; open fan-outs; steps that have something to do, what is due later, and the deadline; of one run. The first reads the claims of
 /// all runs, at most: as many as run at this moment.
 const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
@@ -81,4 +81,5 @@ const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 3, 4) AND run = ?1) \
     OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
         WHERE due_at IS NOT NULL AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) AND wants IS NOT NULL)";
+    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) \
+        AND (wants IS NOT NULL OR (deadline IS NOT NULL AND mark IS NULL)))";

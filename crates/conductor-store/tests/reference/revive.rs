@@ -109,7 +109,9 @@ impl Reference {
     /// All leaves below a head that ended so, from the top down.
     pub(crate) fn revive_all(&mut self, below: Head, which: Revivable, now: Timestamp) -> Reviving {
         let mut revived = Reviving::default();
+        let being_cancelled = !self.state_of(below).is_terminal() && self.heading(below).mark.is_some();
         match below {
+            _ if being_cancelled && which.includes(State::Cancelled) => revived.skipped += 1,
             Head::Run(run) if self.goes_on(below, which) => {
                 revived.reopened += u32::from(self.reopen(Head::Run(run), now));
             }

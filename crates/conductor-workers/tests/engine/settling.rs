@@ -35,6 +35,14 @@ fn it_ends_when_only_kinds_without_a_handler_are_left_and_names_them() {
 }
 
 #[test]
+fn a_run_that_others_should_move_is_awaited_until_its_deadline() {
+    let desk = Desk::new();
+    let engine = quiet(&desk).build().unwrap();
+    let run = engine.submit(RunDraft::new().deadline_ms(300).task(TaskDraft::new("paint"))).unwrap();
+    assert_eq!(engine.run_until_settled(run).unwrap().state, State::Cancelled);
+}
+
+#[test]
 fn it_ends_when_only_tasks_held_from_outside_are_left_and_names_them() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
