@@ -3,10 +3,10 @@
 use crate::{
     Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure,
     ChildOutput, Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced,
-    Holder, Monitor, Page, ParentId, Presence, Progressed, Promoted, Prune, Pruned, Query, Release, Renew,
-    Repair, Repaired, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal,
-    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter, Verified,
-    Verify, Waits, Watch,
+    Holder, Lookout, Monitor, Page, ParentId, Presence, Progressed, Promoted, Prune, Pruned, Query, Release,
+    Renew, Repair, Repaired, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived,
+    Scope, Seal, SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, TaskFilter,
+    Verified, Verify, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -164,6 +164,10 @@ impl<S: Query + ?Sized> Query for Arc<S> {
 
     fn pulse(&self) -> Result<u64, Fault> {
         (**self).pulse()
+    }
+
+    fn lookout(&self) -> Option<Box<dyn Lookout>> {
+        (**self).lookout()
     }
 
     fn next_due(&self) -> Result<Option<Timestamp>, Fault> {

@@ -2,10 +2,10 @@
 
 use crate::{
     Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, ChildFailure, ChildOutput,
-    Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Page,
-    ParentId, Presence, Progressed, Promoted, Prune, Pruned, Release, Renew, Repair, Repaired, Reported,
-    Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError, Settle, Settled,
-    Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Verified, Verify, Waits, Watch,
+    Claim, Claimed, Enlist, EventFilter, Expired, FanOut, FannedOut, Fault, Fence, Fenced, Holder, Lookout,
+    Page, ParentId, Presence, Progressed, Promoted, Prune, Pruned, Release, Renew, Repair, Repaired,
+    Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Scope, Seal, SealError,
+    Settle, Settled, Step, Submit, SubmitError, Submitted, Swept, TaskFilter, Verified, Verify, Waits, Watch,
 };
 use conductor_model::{
     Eta, Event, Explanation, HealthReport, Kind, RetryMetrics, Run, RunId, RunSummary, Stuck, Tally, Task,
@@ -245,6 +245,12 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// [`Fault`]
     fn pulse(&self) -> Result<u64, Fault>;
+
+    /// Somebody who sees at once what other processes write, where the system has such a one. Without one, and now and then with
+    /// one, ask for the [`pulse`](Query::pulse).
+    fn lookout(&self) -> Option<Box<dyn Lookout>> {
+        None
+    }
 
     /// When time alone next gives a step something to do: a retry, a delayed start, or a lease that ends.
     ///

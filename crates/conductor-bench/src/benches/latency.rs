@@ -11,9 +11,12 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const TIMES: usize = 500;
-/// Long enough for the engine to be idle again; odd, so that it falls on no beat of a poll.
-const PAUSE: Duration = Duration::from_micros(12_347);
+const TIMES: u32 = 300;
+
+/// Long enough for the engine to be idle again, for a short or a long while, and on no beat of a poll.
+fn pause(nth: u32) {
+    thread::sleep(Duration::from_micros(10_000 + 1_237 * u64::from(nth * 37 % 100)));
+}
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for sync in [Synchronous::Normal, Synchronous::Full] {
@@ -27,20 +30,19 @@ fn tell(
     bench: &Bench,
     name: &str,
     sync: Synchronous,
-    measure: fn(&Place, usize) -> Outcome<Rounds>,
+    measure: fn(&Place, u32) -> Outcome<Rounds>,
 ) -> Outcome<()> {
     let times = if bench.quick { 20 } else { TIMES };
     let ours = measure(&Place::new(sync)?, times)?;
     let floor = floor(&Place::new(sync)?, times)?;
     let both = Both { ours, floor, rss_mb: None, bytes: None };
-    let n = u32::try_from(times)?;
     for percent in [50, 99] {
-        bench.tell(&both.time(&format!("{name}/p{percent}"), n, sync, percent, Unit::Milliseconds))?;
+        bench.tell(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
     }
     Ok(())
 }
 
-fn one_process(place: &Place, times: usize) -> Outcome<Rounds> {
+fn one_process(place: &Place, times: u32) -> Outcome<Rounds> {
     let (started, starts) = mpsc::channel();
     let started = Mutex::new(started);
     let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
@@ -49,8 +51,8 @@ fn one_process(place: &Place, times: usize) -> Outcome<Rounds> {
     };
     let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
     engine.start();
-    let once = |_| {
-        thread::sleep(PAUSE);
+    let once = |nth| {
+        pause(nth);
         let submitted = Instant::now();
         engine.submit(RunDraft::new().task(TaskDraft::new("noop")))?;
         Ok(starts.recv()?.duration_since(submitted).as_secs_f64())
@@ -59,11 +61,11 @@ fn one_process(place: &Place, times: usize) -> Outcome<Rounds> {
 }
 
 /// The engine is in another process, and says through a pipe that the handler starts.
-fn two_processes(place: &Place, times: usize) -> Outcome<Rounds> {
+fn two_processes(place: &Place, times: u32) -> Outcome<Rounds> {
     let store = place.store()?;
     let mut listener = Helper::start("listener", &place.path(), place.sync)?;
-    let mut once = |_| {
-        thread::sleep(PAUSE);
+    let mut once = |nth| {
+        pause(nth);
         let submitted = Instant::now();
         submit(&store, TaskDraft::new("noop"))?;
         listener.line()?;
@@ -73,11 +75,11 @@ fn two_processes(place: &Place, times: usize) -> Outcome<Rounds> {
 }
 
 /// The two transactions between which the work lies, one after the other.
-fn floor(place: &Place, times: usize) -> Outcome<Rounds> {
+fn floor(place: &Place, times: u32) -> Outcome<Rounds> {
     let mut raw = place.raw_with_parent(1)?;
     let source = Source::system();
-    let mut once = |_| {
-        thread::sleep(PAUSE);
+    let mut once = |nth| {
+        pause(nth);
         let began = Instant::now();
         floor::submit_and_claim(&mut raw, &source)?;
         Ok(began.elapsed().as_secs_f64())

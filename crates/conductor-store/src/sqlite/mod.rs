@@ -25,6 +25,8 @@ mod join;
 mod keys;
 mod lease;
 mod ledger;
+#[cfg(target_os = "linux")]
+mod lookout;
 mod marks;
 mod monitor;
 mod open;

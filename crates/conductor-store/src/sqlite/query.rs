@@ -147,6 +147,11 @@ impl Query for SqliteStore {
         Ok(pulse)
     }
 
+    #[cfg(target_os = "linux")]
+    fn lookout(&self) -> Option<Box<dyn crate::Lookout>> {
+        super::lookout::of(self.path.as_deref()?)
+    }
+
     fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
         let mut next = None;
         self.probe(|connection| {

@@ -7,6 +7,7 @@ use super::patience::Patience;
 use super::pool::Pool;
 use super::progress::{End, Progress};
 use super::warning::{Warning, Warnings};
+use super::watcher::Watcher;
 use super::writer::ProgressWriter;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
@@ -19,6 +20,10 @@ use std::time::Duration;
 
 /// How often a busy engine looks for kinds without a handler.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How soon an engine looks again that has just become idle; then ever later, up to [`POLL`]. Whoever sees a write often sees it
+/// before it is committed.
+const FIRST_NAP: Duration = Duration::from_millis(1);
 
 pub(crate) struct Coordinator {
     pub(crate) core: Core,
@@ -35,6 +40,8 @@ pub(crate) struct Coordinator {
     pub(crate) looks_at: Duration,
     /// When the last turn began, by the clock on the wall.
     pub(crate) turn_began: Timestamp,
+    /// Who sees other processes write, where the system has such a one.
+    pub(crate) watcher: Option<Watcher>,
 }
 
 impl Coordinator {
@@ -140,7 +147,7 @@ impl Coordinator {
         }
         // What was due when the last turn began waits for something else, such as the next rescue.
         let due = self.store.next_due()?.filter(|due| *due > self.turn_began);
-        let mut looked = false;
+        let (mut looked, mut nap) = (false, FIRST_NAP);
         loop {
             let now = self.clock.elapsed();
             let rescues_at = self.core.rescues_at();
@@ -148,10 +155,17 @@ impl Coordinator {
             let wake_at = wanted.fold(rescues_at, Duration::min);
             let until_due =
                 due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
-            let patience = POLL.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
+            if nap >= POLL
+                && let Some(watcher) = &self.watcher
+            {
+                watcher.look_out();
+            }
+            let patience =
+                POLL.min(nap).min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
             if self.mailbox.wait(patience, stop) {
                 return Ok(());
             }
+            nap = nap.saturating_mul(2);
             if self.store.pulse()? != pulse {
                 self.progress.something_settled();
                 return Ok(());

@@ -16,6 +16,7 @@ mod patience;
 pub(crate) mod pool;
 pub(crate) mod progress;
 mod warning;
+mod watcher;
 mod writer;
 
 pub use builder::{EngineBuilder, MAX_WORKERS};
@@ -48,6 +49,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use warning::{Listener, Warnings};
+use watcher::Watcher;
 use writer::ProgressWriter;
 
 /// How many of each that a run waits for an error names.
@@ -251,7 +253,9 @@ impl Engine {
         let pool = Arc::new(pool);
         // A new cell is empty: this is called once.
         let _ = self.pool.set(Arc::downgrade(&pool));
+        let lookout = parts.store.lookout();
         Coordinator {
+            watcher: lookout.and_then(|lookout| Watcher::start(lookout, Arc::clone(&self.mailbox))),
             core,
             pool,
             mailbox: Arc::clone(&self.mailbox),
