@@ -63,6 +63,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).claim(request)
     }
 
+    fn rest(&self) {
+        (**self).rest();
+    }
+
     fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
         (**self).renew(request)
     }

@@ -89,6 +89,9 @@ pub trait Store: Send + Sync {
     /// [`Fault`]; nothing was written.
     fn claim(&self, request: &Claim) -> Result<Claimed, Fault>;
 
+    /// Does what can be done while nobody waits, so that no later request has to. It changes nothing that anybody could ask for.
+    fn rest(&self) {}
+
     /// Renews leases: one answer per fence, in their order.
     ///
     /// # Errors

@@ -32,3 +32,26 @@ fn writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused
     assert_eq!(first.runs(None, 1000).unwrap().items.len(), WRITERS * RUNS_EACH);
     assert_replays(&first);
 }
+
+#[test]
+fn what_was_committed_goes_into_the_database_while_nobody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resting.db");
+    let (store, source) = (SqliteStore::open(&path).unwrap(), Source::system());
+    // Without its write-ahead log.
+    let in_the_database = || {
+        let copy = folder.path().join("copy.db");
+        std::fs::copy(&path, &copy).unwrap();
+        let copy = rusqlite::Connection::open(&copy).unwrap();
+        copy.query_row("SELECT count(*) FROM conductor_runs", [], |row| row.get::<_, u32>(0)).unwrap_or(0)
+    };
+    let submit = || store.submit(&Submit::new(RunDraft::new().check().unwrap(), &source)).unwrap();
+    submit();
+    store.rest();
+    assert_eq!(in_the_database(), 0, "for one it is not worth the while");
+    for _ in 1..40 {
+        submit();
+    }
+    store.rest();
+    assert_eq!(in_the_database(), 40);
+}

@@ -37,6 +37,7 @@ mod query;
 mod repair;
 mod report;
 mod rescue;
+mod rest;
 mod results;
 mod retry;
 mod revive;
@@ -69,6 +70,7 @@ use crate::{
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A store in a SQLite database: a file, or memory for tests.
@@ -92,6 +94,8 @@ pub struct SqliteStore {
     readers: Mutex<Vec<Connection>>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
+    /// How many since the write-ahead log was last emptied while nobody waited.
+    commits: AtomicU32,
     /// Who lives, for a database in memory.
     alive: enlist::Alive,
 }
@@ -138,7 +142,8 @@ impl SqliteStore {
 
     fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {
         let (readers, alive) = (Mutex::default(), enlist::Alive::default());
-        Self { path, options, readers, writer: Mutex::new(Some(writer)), alive }
+        let commits = AtomicU32::new(0);
+        Self { path, options, readers, writer: Mutex::new(Some(writer)), commits, alive }
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
@@ -233,6 +238,10 @@ impl Store for SqliteStore {
 
     fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
         self.claim_tasks(request)
+    }
+
+    fn rest(&self) {
+        self.checkpoint_if_worthwhile();
     }
 
     fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {

@@ -6,6 +6,7 @@ use super::{OpenError, SqliteStore, open};
 use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
+use std::sync::atomic::Ordering;
 
 /// One intent, inside a transaction that has the write lock.
 pub(super) struct Write<'c> {
@@ -23,7 +24,9 @@ impl SqliteStore {
         now: Timestamp,
         intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.with_writer(|connection| transact(connection, now, intent))
+        let value = self.with_writer(|connection| transact(connection, now, intent))?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(value)
     }
 
     /// Asks on the writer's connection, outside any transaction, whether a step has something to do: an idle

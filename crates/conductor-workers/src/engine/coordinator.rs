@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// before it is committed.
 const FIRST_NAP: Duration = Duration::from_millis(1);
 
+/// After which nap the store may do what can be done while nobody waits.
+const REST_AFTER: Duration = Duration::from_millis(16);
+
 pub(crate) struct Coordinator {
     pub(crate) core: Core,
     pub(crate) pool: Arc<Pool>,
@@ -164,6 +167,9 @@ impl Coordinator {
                 POLL.min(nap).min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
             if self.mailbox.wait(patience, stop) {
                 return Ok(());
+            }
+            if nap == REST_AFTER {
+                self.store.rest();
             }
             nap = nap.saturating_mul(2);
             if self.store.pulse()? != pulse {
