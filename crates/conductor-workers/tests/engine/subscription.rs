@@ -151,7 +151,8 @@ fn what_its_engine_does_is_noticed_at_once() {
         waits.sort();
         waits[5]
     };
-    assert!((0..5).any(|_| median() < Duration::from_millis(12)));
+    // A machine may be busy, but not each time.
+    assert!((0..20).any(|_| median() < Duration::from_millis(12)));
 }
 
 #[test]
