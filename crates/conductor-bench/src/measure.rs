@@ -26,6 +26,7 @@ pub(crate) struct Workload {
 pub(crate) type Side = fn(&Place, u32) -> Outcome<Duration>;
 
 /// The rounds of one side, in seconds.
+#[derive(Default)]
 pub(crate) struct Rounds(pub(crate) Vec<f64>);
 
 impl Rounds {
@@ -51,6 +52,7 @@ impl Rounds {
 }
 
 /// What both sides took.
+#[derive(Default)]
 pub(crate) struct Both {
     pub(crate) ours: Rounds,
     pub(crate) floor: Rounds,
@@ -97,14 +99,14 @@ impl Bench {
         mut ours: impl FnMut(&Place) -> Outcome<Duration>,
         mut floor: impl FnMut(&Place) -> Outcome<Duration>,
     ) -> Outcome<Both> {
-        let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+        let mut both = Both::default();
         for round in 0..self.rounds(rounds) {
             for turn in 0..2 {
                 let place = Place::new(sync)?;
                 if (round + turn) % 2 == 0 {
                     memory::forget_peak();
                     both.ours.0.push(ours(&place)?.as_secs_f64());
-                    both.rss_mb = both.rss_mb.max_of(memory::peak_mb());
+                    both.rss_mb = memory::peak_mb().map(|peak| peak.max(both.rss_mb.unwrap_or_default()));
                     both.bytes = bytes_used(&place)?;
                 } else {
                     both.floor.0.push(floor(&place)?.as_secs_f64());
@@ -120,19 +122,6 @@ impl Bench {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", serde_json::to_string(figure)?)?;
         Ok(out.flush()?)
-    }
-}
-
-trait MaxOf {
-    fn max_of(self, other: Self) -> Self;
-}
-
-impl MaxOf for Option<f64> {
-    fn max_of(self, other: Self) -> Self {
-        match (self, other) {
-            (Some(one), Some(two)) => Some(one.max(two)),
-            (one, two) => one.or(two),
-        }
     }
 }
 
@@ -152,6 +141,7 @@ impl Both {
         self.figure(bench, n, sync, (ours, unit), Some((floor, floor / ours)))
     }
 
+    /// A figure, and beside it the floor's value and the ratio to it.
     pub(crate) fn figure(
         &self,
         bench: &str,

@@ -1,7 +1,7 @@
 //! What settling and claiming costs beside tasks that are not wanted: delayed ones, ones of another kind, another run's.
 
 use crate::Outcome;
-use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fan_out, submit, submit_run};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{
@@ -21,7 +21,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let rounds = bench.rounds(ROUNDS);
     let (crowd, nobody) = (Place::new(Synchronous::Full)?, Place::new(Synchronous::Full)?);
     let stores = (prepare(&crowd, n, rounds)?, prepare(&nobody, 0, rounds)?);
-    let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+    let mut both = Both::default();
     for _ in 0..rounds {
         both.ours.0.push(settle_and_claim(&stores.0)?);
         both.floor.0.push(settle_and_claim(&stores.1)?);

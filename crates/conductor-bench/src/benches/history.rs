@@ -1,6 +1,6 @@
 //! What idle steps, an empty claim, an explanation and a run's status cost, with ever more settled tasks in the file.
 
-use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fanned_out, settle_all};
 use crate::{Outcome, floor};
 use conductor_model::RunId;
@@ -105,7 +105,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         }
         world.raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         for (name, ours, floor) in OPS {
-            let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+            let mut both = Both::default();
             for _ in 0..bench.rounds(ROUNDS) {
                 both.ours.0.push(each(&world, ours)?);
                 both.floor.0.push(each(&world, floor)?);

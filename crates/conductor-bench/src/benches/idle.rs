@@ -1,6 +1,6 @@
 //! What an engine costs that has nothing to do: processor time and writes.
 
-use crate::measure::Bench;
+use crate::measure::{Bench, Both, Rounds};
 use crate::place::{Place, drain, engine, fanned_out};
 use crate::{Outcome, memory};
 use conductor_store::Synchronous;
@@ -19,10 +19,10 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     engine.start();
     thread::sleep(Duration::from_secs(1));
     let observer = place.raw()?;
-    let version = || observer.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
+    let version = || observer.pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0));
     let before = version()?;
     let ours = percent(watched, thread::sleep);
-    let writes = version()? - before;
+    let writes = f64::from(version()? - before);
     drop(engine);
     // What a process must do that wants to notice writes of others as soon.
     let floor = percent(watched, |watched| {
@@ -32,25 +32,16 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
             thread::sleep(POLL);
         }
     });
-    let figure = |bench: &str, value: f64, unit: &str, floor: Option<f64>| crate::figure::Figure {
-        bench: bench.to_owned(),
-        n: u64::from(n),
-        sync: "FULL".to_owned(),
-        value,
-        unit: unit.to_owned(),
-        floor,
-        ratio: floor.filter(|_| value > 0.0).map(|floor| floor / value),
-        rss_mb: memory::peak_mb(),
-        bytes_per_task: None,
-        spread: 1.0,
-    };
-    bench.tell(&figure("idle/processor", ours.unwrap_or_default(), "% of a core", floor))?;
-    #[expect(clippy::cast_precision_loss, reason = "none, or few")]
-    bench.tell(&figure("idle/writes", writes as f64, "writes", Some(0.0)))
+    let both = Both { ours: Rounds(vec![ours]), floor: Rounds(vec![floor]), ..Both::default() };
+    let (sync, unit) = (Synchronous::Full, "% of a core");
+    bench.tell(&both.figure("idle/processor", n, sync, (ours, unit), Some((floor, floor / ours))))?;
+    bench.tell(&Both::default().figure("idle/writes", n, sync, (writes, "writes"), Some((0.0, 1.0))))
 }
 
-fn percent(watched: Duration, work: impl Fn(Duration)) -> Option<f64> {
-    let before = memory::cpu_seconds()?;
+/// What it takes of a core meanwhile, in percent; nothing where the system does not tell.
+fn percent(watched: Duration, work: impl Fn(Duration)) -> f64 {
+    let before = memory::cpu_seconds();
     work(watched);
-    Some(100.0 * (memory::cpu_seconds()? - before) / watched.as_secs_f64())
+    let spent = memory::cpu_seconds().zip(before).map(|(after, before)| after - before);
+    100.0 * spent.unwrap_or_default() / watched.as_secs_f64()
 }

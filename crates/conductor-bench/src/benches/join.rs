@@ -59,6 +59,6 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     assert_eq!(parent.state, State::Succeeded);
     let grew = memory::peak_mb().zip(before).map(|(after, before)| after - before);
     let (ours, floor) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
-    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb: grew, bytes: None };
+    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb: grew, ..Both::default() };
     bench.tell(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
 }

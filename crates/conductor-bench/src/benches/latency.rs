@@ -35,7 +35,7 @@ fn tell(
     let times = if bench.quick { 20 } else { TIMES };
     let ours = measure(&Place::new(sync)?, times)?;
     let floor = floor(&Place::new(sync)?, times)?;
-    let both = Both { ours, floor, rss_mb: None, bytes: None };
+    let both = Both { ours, floor, ..Both::default() };
     for percent in [50, 99] {
         bench.tell(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
     }

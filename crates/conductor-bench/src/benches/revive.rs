@@ -1,7 +1,7 @@
 //! What the revival of one child among many costs.
 
 use crate::Outcome;
-use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fanned_out};
 use conductor_store::{Admin, Query, Revive, Scope, Source, Synchronous, TaskFilter};
 use conductor_workers::aggregate;
@@ -19,7 +19,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let child = store.children(parent, middle - 1, 1)?.items[0].id;
     let raw = place.raw()?;
     raw.execute("UPDATE conductor_tasks SET state = 2 WHERE sealed IS NULL", [])?;
-    let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+    let mut both = Both::default();
     for _ in 0..bench.rounds(ROUNDS) {
         raw.execute("UPDATE conductor_tasks SET state = 3 WHERE sealed IS NULL AND ordinal = ?1", [middle])?;
         raw.execute_batch(

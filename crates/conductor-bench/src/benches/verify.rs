@@ -2,7 +2,7 @@
 
 use super::prune;
 use crate::Outcome;
-use crate::measure::{Bench, Both, Rounds};
+use crate::measure::{Bench, Both};
 use crate::place::Place;
 use conductor_store::{Admin, Synchronous, Verify};
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
     let place = Place::new(Synchronous::Full)?;
     let (store, raw) = (prune::settled(&place, n)?, place.raw()?);
-    let mut both = Both { ours: Rounds(vec![]), floor: Rounds(vec![]), rss_mb: None, bytes: None };
+    let mut both = Both::default();
     let mut events = 0;
     for _ in 0..bench.rounds(ROUNDS) {
         let began = Instant::now();
