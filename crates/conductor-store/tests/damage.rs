@@ -75,6 +75,26 @@ impl Desk {
         panic!("the steps go on for ever");
     }
 
+    fn succeed(&self, tasks: &[ClaimedTask]) {
+        let (now, jitter) = (self.source.now(), self.source.jitter());
+        let endings = tasks.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
+        let settled = self.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
+        assert!(settled.endings.iter().all(|fenced| *fenced == Fenced::Applied));
+    }
+
+    /// Works on everything until nothing is left to do.
+    fn finish(&self) {
+        for _ in 0..10 {
+            self.settle();
+            for run in self.store.runs(None, 10).unwrap().items {
+                let tasks = self.store.tasks(run.id, TaskFilter::default(), None, 100).unwrap().items;
+                let open = tasks.iter().filter(|task| task.numbers.is_none() && !task.state.is_terminal());
+                let reports = open.map(|task| Report::succeeded(task.id));
+                let _ = self.store.report(&Reports::new(reports, &self.source)).unwrap();
+            }
+        }
+    }
+
     /// What a row says that no reader can be asked for any more.
     fn raw(&self, key: i64) -> (i64, Option<String>) {
         let sql = "SELECT state, last_error FROM conductor_tasks WHERE key = ?1";
@@ -476,6 +496,74 @@ fn a_policy_that_cannot_be_read_is_the_default() {
     let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
     while desk.store.aggregate(&step).unwrap().more {}
     assert_eq!(desk.store.run(parent.run).unwrap().unwrap().state, State::Failed);
+}
+
+#[test]
+fn a_family_that_stands_otherwise_than_its_join_keeps_no_decision_from_the_others() {
+    let reopened = [
+        "UPDATE conductor_runs SET state = 1 WHERE key = 1",
+        "UPDATE conductor_runs SET state = 0 WHERE key = 1",
+        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1",
+        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1;
+         UPDATE conductor_tasks SET sealed = 1, fanout = 0, children = 0, open_children = 0, failed_children = 0,
+             cancelled_children = 0, state = 3 WHERE ordinal = 0 AND run = 1",
+        "UPDATE conductor_runs SET state = 1 WHERE key = 1;
+         UPDATE conductor_tasks SET state = 4 WHERE ordinal = 0 AND run = 1 AND parent = 0",
+    ];
+    for damage in reopened {
+        let desk = Desk::new();
+        let draft = || RunDraft::new().task(TaskDraft::new("a").fan_out([1, 2]).join("j")).join("j");
+        let submit = || desk.store.submit(&Submit::new(draft().check().unwrap(), &desk.source)).unwrap().run;
+        let hurt = submit();
+        desk.finish();
+        assert_eq!(desk.store.run(hurt).unwrap().unwrap().state, State::Succeeded);
+        desk.damage(damage).unwrap();
+        let well = submit();
+        desk.finish();
+        assert_eq!(desk.store.run(well).unwrap().unwrap().state, State::Succeeded, "{damage}");
+        assert!(desk.store.run(hurt).unwrap().unwrap().state.is_terminal(), "{damage}");
+        let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+        assert!(!desk.store.aggregate(&step).unwrap().more, "{damage}");
+    }
+}
+
+#[test]
+fn a_join_that_is_open_is_waited_for_whatever_its_family_says_and_keeps_nobody_from_being_settled() {
+    for (damage, ends) in [
+        ("UPDATE conductor_runs SET joining = 0 WHERE key = 1", State::Succeeded),
+        ("UPDATE conductor_tasks SET joining = 0 WHERE sealed IS NOT NULL AND run = 1", State::Succeeded),
+        ("UPDATE conductor_runs SET state = 3 WHERE key = 1", State::Failed),
+        ("UPDATE conductor_tasks SET state = 2 WHERE sealed IS NOT NULL AND run = 1", State::Running),
+    ] {
+        for is_held in [false, true] {
+            let desk = Desk::new();
+            let task = TaskDraft::new("a").kind("A").fan_out([1]);
+            let (task, run) = if damage.contains("tasks") {
+                (task.join("A"), RunDraft::new())
+            } else {
+                (task, RunDraft::new().join("A"))
+            };
+            let hurt = run.task(task).check().unwrap();
+            let hurt = desk.store.submit(&Submit::new(hurt, &desk.source)).unwrap().run;
+            assert_eq!(desk.fan_out(), 1);
+            desk.succeed(&desk.claim());
+            desk.settle();
+            let well = desk.submit(TaskDraft::new("A"));
+            let held = if is_held { desk.claim() } else { Vec::new() };
+            desk.damage(damage).unwrap();
+            let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+            for _ in 0..3 {
+                let _ = desk.store.aggregate(&step).unwrap();
+            }
+            let held = if is_held { held } else { desk.claim() };
+            assert_eq!(held.len(), 2, "the join and the neighbour: {damage}");
+            desk.succeed(&held);
+            desk.settle();
+            assert_eq!(desk.task(&well).state, State::Succeeded, "{damage}");
+            assert_eq!(desk.store.run(well.run).unwrap().unwrap().state, State::Succeeded, "{damage}");
+            assert_eq!(desk.store.run(hurt).unwrap().unwrap().state, ends, "{damage}");
+        }
+    }
 }
 
 #[test]

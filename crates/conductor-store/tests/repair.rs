@@ -364,6 +364,51 @@ fn a_join_that_was_deleted_is_created_again() {
 }
 
 #[test]
+fn a_family_whose_decision_is_gone_is_decided_again_as_its_join_ended() {
+    let succeeded: fn(TaskId) -> Report = Report::succeeded;
+    let failed: fn(TaskId) -> Report = |join| Report::failed_for_good(join, "no");
+    let cancelled: fn(TaskId) -> Report = Report::cancelled;
+    for (end, state) in
+        [(succeeded, State::Succeeded), (failed, State::Failed), (cancelled, State::Cancelled)]
+    {
+        for (is_repaired_row, of_parent) in [(false, false), (true, false), (false, true), (true, true)] {
+            let desk = Desk::new();
+            let task = TaskDraft::new("P").fan_out([1]);
+            let run = if of_parent {
+                RunDraft::new().task(task.join("J"))
+            } else {
+                RunDraft::new().task(task).join("J")
+            };
+            let run = desk.submit(run);
+            desk.steps();
+            desk.report([Report::succeeded(desk.named(run, "P#1"))]);
+            desk.steps();
+            let join = desk.tasks(run).into_iter().find(|task| task.index == 0).unwrap().id;
+            desk.report([end(join)]);
+            desk.steps();
+            assert_eq!(desk.store.run(run).unwrap().unwrap().state, state);
+            let before = desk.rows();
+            let name = if of_parent { "3, 17" } else { "3" };
+            desk.damage(&format!(
+                "DELETE FROM conductor_events WHERE name IN ({name}) AND seq > \
+                 (SELECT max(seq) FROM conductor_events WHERE name NOT IN (3, 17))"
+            ));
+            if is_repaired_row {
+                // What a repair that did not decide left behind.
+                desk.damage("UPDATE conductor_runs SET state = 1");
+            }
+            assert!(desk.found().contains(&Aspect::Events));
+            assert_eq!(desk.repair().unmended, []);
+            desk.steps();
+            assert_eq!(desk.found(), []);
+            assert_eq!(desk.rows(), before);
+            assert_eq!(desk.store.run(run).unwrap().unwrap().state, state);
+            assert_replays(&desk.store);
+        }
+    }
+}
+
+#[test]
 fn marked_and_revived_runs_are_verified_and_mended() {
     let desk = Desk::new();
     let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 30}))));

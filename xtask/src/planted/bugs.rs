@@ -167,7 +167,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "repair-without-a-lease",
         harm: "a running task whose row was created again is never taken back",
-        file: "crates/conductor-store/src/sqlite/repair.rs",
+        file: "crates/conductor-store/src/sqlite/recreate.rs",
         from: "is_running_leaf.then_some(now.as_millis()),",
         to: "is_running_leaf.then_some(now.as_millis()).filter(|_| false),",
         test: store("repair", "a_running_task_that_was_created_again_is_rescued"),

@@ -2,6 +2,7 @@
 
 use super::aggregate::{decide_parent, decide_run};
 use super::create::Columns;
+use super::damage::readable;
 use super::event_log;
 use super::ledger::{Moved, Place};
 use super::rows::bad_row;
@@ -10,7 +11,7 @@ use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
 use crate::Fault;
-use conductor_model::{EventBody, NewJoin, Policy, Shape, Signal, State, Subject, TaskId};
+use conductor_model::{EventBody, Joining, NewJoin, Policy, Shape, Signal, State, Subject, TaskId};
 use rusqlite::{Connection, params};
 
 impl Write<'_> {
@@ -36,10 +37,8 @@ impl Write<'_> {
             }
             Err(fault) => return Err(fault),
         };
-        if let Some(mut join) = earlier {
-            // One that ended in an earlier life of its family is run again.
-            let revived = self.transit(&mut join, Signal::Revive, Brings::default());
-            return revived.map_err(|error| error.in_step(join.key));
+        if let Some(join) = earlier {
+            return self.take_up_join(family, join);
         }
         let place = Place { is_join: true, ..family };
         let (tx, ledger, now) = self.parts();
@@ -59,8 +58,39 @@ impl Write<'_> {
         ledger.count_many(tx, place, now, Moved { before: None, after: pending, count: 1 })
     }
 
-    /// The join at this place is settled, which decides its family.
+    /// Goes on with a join that came into being before: one that ended in an earlier life of its family is run again. All
+    /// else is damage, for a family whose join is open waits, and one whose join succeeded has succeeded with it.
+    fn take_up_join(&mut self, family: Place, mut join: TaskRow) -> Result<(), Fault> {
+        if join.shape == Shape::Parent {
+            self.ledger.damaged.note_join(family.run, family.parent, "it was made a parent");
+            return Ok(());
+        }
+        if !join.subject().is_settled() {
+            return self.note_joining(family, Joining::Open);
+        }
+        if join.state == State::Succeeded {
+            self.note_joining(family, Joining::Ended(State::Succeeded))?;
+            return self.join_ended(family);
+        }
+        let key = join.key;
+        self.transit(&mut join, Signal::Revive, Brings::default()).map_err(|error| error.in_step(key))
+    }
+
+    /// Notes how the join of a family stands, as its own row says.
+    pub(super) fn note_joining(&mut self, family: Place, joining: Joining) -> Result<(), Fault> {
+        let (tx, ledger, _) = self.parts();
+        if let Some(head) = readable(ledger.head(tx, family))? {
+            head.standing.joining = joining;
+        }
+        Ok(())
+    }
+
+    /// The join at this place is settled, which decides its family, unless that was made to end before.
     pub(super) fn join_ended(&mut self, place: Place) -> Result<(), Fault> {
+        let (tx, ledger, _) = self.parts();
+        if readable(ledger.head(tx, place))?.is_none_or(|head| head.state.is_terminal()) {
+            return Ok(());
+        }
         if place.parent == 0 { decide_run(self, place.run) } else { decide_parent(self, place.parent) }
             .map(|_| ())
     }

@@ -3,7 +3,10 @@
 use super::SqliteStore;
 use super::audit::Audit;
 use super::compare::{self, Stored, StoredHead, run_differences};
-use super::rows::{self, state_code};
+use super::families::undecided;
+use super::ledger::Place;
+use super::recreate::create;
+use super::rows::state_code;
 use super::sql::{Sql, id_blob};
 use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
 use super::write::Write;
@@ -16,7 +19,7 @@ const FINDINGS_PER_CALL: usize = 100_000;
 
 /// What became of something that was to be mended.
 #[derive(Clone, Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// It was mended, in these words.
     Done(String),
     /// It is in order by now.
@@ -26,11 +29,11 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn done(what: &str) -> Self {
+    pub(super) fn done(what: &str) -> Self {
         Self::Done(what.into())
     }
 
-    fn not(why: &str) -> Self {
+    pub(super) fn not(why: &str) -> Self {
         Self::Not(why.into())
     }
 }
@@ -132,8 +135,8 @@ fn note(done: &mut Repaired, finding: &Finding, outcome: &Outcome) {
 }
 
 /// Looks again, and mends what still diverges.
-fn mend(write: &Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) -> Result<Outcome, Fault> {
-    let tx = write.tx();
+fn mend(write: &mut Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) -> Result<Outcome, Fault> {
+    let (tx, _, now) = write.parts();
     if let Cure::None(why) = cure {
         return Ok(Outcome::not(why));
     }
@@ -141,8 +144,9 @@ fn mend(write: &Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) ->
         return Ok(Outcome::InOrder);
     }
     match cure {
-        Cure::Task(number) => mend_task(tx, audit, number, write.now),
-        Cure::Run => mend_run_row(tx, audit, write.now),
+        Cure::Task(number) => mend_task(tx, audit, number, now),
+        Cure::Run => mend_run_row(tx, audit, now),
+        Cure::Decide(family) => decide(write, audit, family),
         Cure::Remove(key) => match owner {
             Some(owner) => move_back(tx, audit, key, owner),
             None => remove_task(tx, audit, key),
@@ -196,7 +200,7 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
 }
 
 /// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.
-fn clear(tx: &Connection, run: i64, (parent, ordinal): (i64, i64), key: i64) -> Result<(), Fault> {
+pub(super) fn clear(tx: &Connection, run: i64, (parent, ordinal): (i64, i64), key: i64) -> Result<(), Fault> {
     tx.run(CLEAR, params![run, parent, ordinal, key])?;
     Ok(())
 }
@@ -246,7 +250,7 @@ fn write_task(
 }
 
 /// When a task must be looked at again.
-fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i64> {
+pub(super) fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i64> {
     let has_begun = told.attempt > 0 || told.retry_count > 0;
     let stored = |state| stored.filter(|stored| stored.state == state_code(state)).and_then(|row| row.due_at);
     match told.state {
@@ -257,91 +261,6 @@ fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i6
         }
         _ => None,
     }
-}
-
-/// Creates a task again whose row is gone.
-fn create(
-    tx: &Connection,
-    audit: &mut Audit,
-    number: u32,
-    told: &ToldTask,
-    parent: i64,
-    now: Timestamp,
-) -> Result<Outcome, Fault> {
-    let known = audit.keys.key_of(number);
-    let run = audit.run;
-    let id = match told.index {
-        0 => tx.first(SELECT_JOIN, params![run, parent], |row| rows::id(row, 0))?.map(TaskId::from_u128),
-        _ if parent == 0 => {
-            return Ok(Outcome::not("what a root task was to do is noted in its row only"));
-        }
-        _ => audit.keys.id_of(number),
-    };
-    let Some(id) = id else { return Ok(Outcome::not("its id is noted in its row only")) };
-    if compare::id_is_taken(tx, id)? {
-        return Ok(Outcome::not("another row has its id"));
-    }
-    clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
-    // Nobody knows who works on it: it is taken back as if its lease had run out.
-    let is_running_leaf = told.standing.is_none() && told.state == State::Running;
-    let head = StoredHead::of(told.standing)?;
-    let sql = if told.index == 0 { INSERT_JOIN } else { INSERT_CHILD };
-    let inserted = tx.run(
-        sql,
-        params![
-            known,
-            id_blob(id.as_u128()),
-            run,
-            parent,
-            told.index,
-            state_code(told.state),
-            now.as_millis(),
-            due_at(None, told, now),
-            told.attempt,
-            told.retry_count,
-            is_running_leaf.then_some(now.as_millis()),
-            head.sealed,
-            head.numbers[0],
-            head.numbers[1],
-            head.numbers[2],
-            head.numbers[3],
-            head.numbers[4],
-            head.policy,
-            head.mark,
-            head.joining,
-        ],
-    )?;
-    if inserted == 0 {
-        return Ok(Outcome::not("the row of its parent, or of its kind, is missing"));
-    }
-    let key = tx.last_insert_rowid();
-    if known.is_none() {
-        audit.keys.add(key, number, 1);
-    }
-    let has_input = told.index == 0 || give_input(tx, key, parent, told.index)?;
-    let input = if has_input { "" } else { "; its input is lost" };
-    let output = if told.state == State::Succeeded { "; its output is lost" } else { "" };
-    let worker = if is_running_leaf { "; who works on it is not known, so that it is rescued" } else { "" };
-    Ok(Outcome::Done(format!("created again as {}{input}{output}{worker}", told.state)))
-}
-
-/// Gives a child that was created again its input, as far as it is known; whether it has one.
-fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, Fault> {
-    if tx.first("SELECT 1 FROM conductor_inputs WHERE task = ?1", [key], |_| Ok(()))?.is_some() {
-        return Ok(true);
-    }
-    let input = match rows::read_input(tx, parent) {
-        Err(Fault::Unreadable { .. }) => None,
-        other => other?,
-    };
-    let Some(input) = input else { return Ok(false) };
-    let items = input.fanout_items();
-    let Some(item) = items.get(index as usize - 1) else {
-        // A child of a counted fan-out has its parent's.
-        return Ok(matches!(conductor_model::Fanout::of(&input), Ok(Some(_))));
-    };
-    tx.run(super::create::INSERT_INPUT, params![key, item])?;
-    Ok(true)
 }
 
 fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcome, Fault> {
@@ -375,6 +294,30 @@ fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcom
     )?;
     let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
     Ok(Outcome::Done(format!("wrote {} as the events say", whats.join(", "))))
+}
+
+/// Decides a parent, or the run, as its join ended. Its rows are in order by now, or else it is not decided.
+fn decide(write: &mut Write<'_>, audit: &Audit, family: Option<u32>) -> Result<Outcome, Fault> {
+    let Some((joining, end)) = undecided(audit, family) else { return Ok(Outcome::InOrder) };
+    let Some(place) = place_in_order(write.tx(), audit, family)? else {
+        return Ok(Outcome::not("its row could not be mended"));
+    };
+    write.note_joining(place, joining)?;
+    write.join_ended(place)?;
+    Ok(Outcome::Done(format!("decided as {end}, for its join has ended")))
+}
+
+/// The place of the children of a parent, or of the run, if its own row is as the events say.
+fn place_in_order(tx: &Connection, audit: &Audit, family: Option<u32>) -> Result<Option<Place>, Fault> {
+    let Some(number) = family else {
+        let is_in_order = run_differences(tx, audit)?.is_some_and(|differences| differences.is_empty());
+        return Ok(is_in_order.then_some(Place::child(audit.run, 0)));
+    };
+    let (told, key) = (audit.told.task(number), audit.keys.key_of(number));
+    let Some((told, key)) = told.zip(key) else { return Ok(None) };
+    let Some((stored, run)) = compare::stored(tx, key)? else { return Ok(None) };
+    let is_in_order = run == audit.run && stored.differences(audit, number, &told)?.is_empty();
+    Ok(is_in_order.then_some(Place::child(run, key)))
 }
 
 /// Whether a row in this run is none of its tasks, and there.
@@ -414,8 +357,6 @@ const SWEEP_PARENT: &str = "UPDATE conductor_tasks SET swept = 0 WHERE key = ?1 
 const DELETE_STRAY_INPUT: &str = "DELETE FROM conductor_inputs \
     WHERE task = ?1 AND NOT EXISTS (SELECT 1 FROM conductor_tasks WHERE key = ?1)";
 
-const SELECT_JOIN: &str = "SELECT id FROM conductor_joins WHERE run = ?1 AND task = ?2";
-
 /// What was swept is swept again if the mark changes.
 const UPDATE_TASK: &str = "UPDATE conductor_tasks SET id = ?2, run = ?3, parent = ?4, ordinal = ?5, state = ?6, \
     due_at = ?7, attempt = ?8, retry_count = ?9, lease_until = ?10, holder = ?11, sealed = ?12, fanout = ?13, \
@@ -426,22 +367,3 @@ const UPDATE_RUN: &str = "UPDATE conductor_runs SET state = ?2, updated_at = ?3,
     children = ?6, open_children = ?7, failed_children = ?8, cancelled_children = ?9, policy = ?10, \
     swept = CASE WHEN ?11 IS NOT NULL THEN 0 END, mark = ?11, joining = ?12, pending = ?13, running = ?14, \
     succeeded = ?15, failed = ?16, cancelled = ?17 WHERE key = ?1";
-
-/// What a child inherits, it inherits again.
-const INSERT_CHILD: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
-    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
-    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, kind, priority, ?7, ?7, ?8, ?9, ?10, max_retries, ?11, ?12, ?13, ?14, ?15, ?16, \
-        ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
-        CASE WHEN ?12 IS NOT NULL THEN name || '#' || ?5 END, backoff, timeout_ms \
-    FROM conductor_tasks WHERE key = ?4";
-
-/// The same for a join, of which another row says what it is.
-const INSERT_JOIN: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
-    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
-    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, j.kind, coalesce(p.priority, 0), ?7, ?7, ?8, ?9, ?10, j.max_retries, ?11, ?12, \
-        ?13, ?14, ?15, ?16, ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
-        CASE WHEN ?4 = 0 THEN k.name END, j.backoff, j.timeout_ms \
-    FROM conductor_joins j JOIN conductor_kinds k ON k.key = j.kind \
-    LEFT JOIN conductor_tasks p ON p.key = j.task WHERE j.run = ?3 AND j.task = ?4";

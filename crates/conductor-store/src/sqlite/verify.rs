@@ -5,13 +5,13 @@
 
 use super::SqliteStore;
 use super::audit::Audit;
-use super::compare::{self, Stored, is_joined, run_differences};
+use super::compare::{self, Stored, run_differences};
 use super::rows;
 use super::sql::{Sql, fault, known_run_key};
 use crate::{Aspect, Divergence, Fault, Scope, Verified, Verify};
-use conductor_model::{RunId, Standing, State, TaskId};
+use conductor_model::{RunId, TaskId};
 use rusqlite::{Connection, params};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// How many events, or rows, one transaction reads.
@@ -37,6 +37,8 @@ pub(super) enum Cure {
     Sweep(i64),
     /// Write the row of the run.
     Run,
+    /// Decide the parent with this number, or the run, by its join, which has ended.
+    Decide(Option<u32>),
     /// Remove all that is left of the run.
     Prune,
     /// There is none, for this reason.
@@ -218,7 +220,12 @@ impl Default for Rows {
 }
 
 impl Inspected {
-    fn note(&mut self, task: Option<TaskId>, cure: Cure, (what, stored, computed): compare::Difference) {
+    pub(super) fn note(
+        &mut self,
+        task: Option<TaskId>,
+        cure: Cure,
+        (what, stored, computed): compare::Difference,
+    ) {
         self.found += 1;
         if self.findings.len() < self.most {
             let run = self.audit.id;
@@ -254,6 +261,7 @@ impl Inspected {
         self.compare_unseen(connection, rows)?;
         self.compare_joins(connection)?;
         self.compare_sweeps(connection)?;
+        self.compare_decisions(connection)?;
         for difference in run_differences(connection, &self.audit)?.into_iter().flatten() {
             self.note(None, Cure::Run, difference);
         }
@@ -336,76 +344,6 @@ impl Inspected {
         }
         Ok(())
     }
-
-    /// Whether no leaf is open that the sweep of a marked family passed.
-    fn compare_sweeps(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let told = &self.audit.told;
-        let is_swept = |state: State, standing: Standing| standing.mark.is_some() && !state.is_terminal();
-        let run_is_swept = told.run().is_some_and(|(state, standing, _)| is_swept(state, standing));
-        let parent_is_swept = |number| {
-            told.task(number)
-                .is_some_and(|task| task.standing.is_some_and(|standing| is_swept(task.state, standing)))
-        };
-        // By parent: the first leaf that is open.
-        let mut open: BTreeMap<Option<u32>, u32> = BTreeMap::new();
-        for task in (0..told.len()).filter_map(|number| told.task(number)) {
-            let is_open = !task.state.is_terminal() || task.retry_due;
-            if is_open
-                && task.standing.is_none()
-                && task.index > 0
-                && task.parent.map_or(run_is_swept, parent_is_swept)
-            {
-                let first = open.entry(task.parent).or_insert(task.index);
-                *first = task.index.min(*first);
-            }
-        }
-        for (parent, first) in open {
-            let (sql, key) = match parent {
-                None => (SWEPT_OF_RUN, Some(self.audit.run)),
-                Some(parent) => (SWEPT_OF_PARENT, self.audit.keys.key_of(parent)),
-            };
-            let Some(key) = key else { continue };
-            let swept: Option<i64> = connection.first(sql, [key], |row| row.get(0))?.flatten();
-            if let Some(swept) = swept.filter(|swept| *swept >= i64::from(first)) {
-                let task = parent.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten();
-                let cure = Cure::Sweep(if parent.is_some() { key } else { 0 });
-                let said = format!("its children are swept up to {swept}");
-                self.note(task, cure, (Aspect::Mark, said, format!("an open child {first}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a row says which join every head has that has one, and none else.
-    fn compare_joins(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let noted: Vec<i64> =
-            connection
-                .all("SELECT task FROM conductor_joins WHERE run = ?1", [self.audit.run], |row| row.get(0))?;
-        let mut noted: HashSet<i64> = noted.into_iter().collect();
-        let run = self.audit.told.run().map(|(_, standing, _)| standing);
-        let run = (is_joined(run), Some(0), None);
-        let parents = (0..self.audit.told.len()).filter_map(|number| {
-            let task = self.audit.told.task(number)?;
-            is_joined(task.standing).then(|| (true, self.audit.keys.key_of(number), Some(number)))
-        });
-        let missing: Vec<_> = std::iter::once(run)
-            .chain(parents)
-            .filter(|(joined, key, _)| *joined && !key.is_some_and(|key| noted.remove(&key)))
-            .collect();
-        for (_, _, number) in missing {
-            let task = match number {
-                Some(number) => self.audit.task_id(connection, number)?,
-                None => None,
-            };
-            let why = Cure::None("what was to be run is noted nowhere else");
-            self.note(task, why, (Aspect::Join, "nothing is noted of it".into(), "a join".into()));
-        }
-        for key in noted {
-            let said = format!("one is noted for the task with row key {key}");
-            self.note(None, Cure::Join(key), (Aspect::Join, said, "no join".into()));
-        }
-        Ok(())
-    }
 }
 
 /// A page of a run's rows, in the order of their places.
@@ -422,9 +360,6 @@ const IS_NAMED: &str = "SELECT NOT EXISTS (SELECT 1 FROM conductor_pruned WHERE 
     AND (EXISTS (SELECT 1 FROM conductor_tasks WHERE run = ?1) \
         OR EXISTS (SELECT 1 FROM conductor_events WHERE run = ?1) \
         OR EXISTS (SELECT 1 FROM conductor_joins WHERE run = ?1))";
-
-const SWEPT_OF_RUN: &str = "SELECT swept FROM conductor_runs WHERE key = ?1";
-const SWEPT_OF_PARENT: &str = "SELECT swept FROM conductor_tasks WHERE key = ?1";
 
 const KINDS: &str = "SELECT key FROM conductor_kinds";
 

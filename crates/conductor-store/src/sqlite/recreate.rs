@@ -1,0 +1,116 @@
+//! Create a task again whose row is gone, from its events and what its relatives say.
+
+use super::audit::Audit;
+use super::compare::{self, StoredHead};
+use super::repair::{Outcome, clear, due_at};
+use super::rows::{self, state_code};
+use super::sql::{Sql, id_blob};
+use crate::Fault;
+use conductor_model::{State, TaskId, Timestamp, ToldTask};
+use rusqlite::{Connection, params};
+
+/// Creates a task again whose row is gone.
+pub(super) fn create(
+    tx: &Connection,
+    audit: &mut Audit,
+    number: u32,
+    told: &ToldTask,
+    parent: i64,
+    now: Timestamp,
+) -> Result<Outcome, Fault> {
+    let known = audit.keys.key_of(number);
+    let run = audit.run;
+    let id = match told.index {
+        0 => tx.first(SELECT_JOIN, params![run, parent], |row| rows::id(row, 0))?.map(TaskId::from_u128),
+        _ if parent == 0 => {
+            return Ok(Outcome::not("what a root task was to do is noted in its row only"));
+        }
+        _ => audit.keys.id_of(number),
+    };
+    let Some(id) = id else { return Ok(Outcome::not("its id is noted in its row only")) };
+    if compare::id_is_taken(tx, id)? {
+        return Ok(Outcome::not("another row has its id"));
+    }
+    clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
+    // Nobody knows who works on it: it is taken back as if its lease had run out.
+    let is_running_leaf = told.standing.is_none() && told.state == State::Running;
+    let head = StoredHead::of(told.standing)?;
+    let sql = if told.index == 0 { INSERT_JOIN } else { INSERT_CHILD };
+    let inserted = tx.run(
+        sql,
+        params![
+            known,
+            id_blob(id.as_u128()),
+            run,
+            parent,
+            told.index,
+            state_code(told.state),
+            now.as_millis(),
+            due_at(None, told, now),
+            told.attempt,
+            told.retry_count,
+            is_running_leaf.then_some(now.as_millis()),
+            head.sealed,
+            head.numbers[0],
+            head.numbers[1],
+            head.numbers[2],
+            head.numbers[3],
+            head.numbers[4],
+            head.policy,
+            head.mark,
+            head.joining,
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(Outcome::not("the row of its parent, or of its kind, is missing"));
+    }
+    let key = tx.last_insert_rowid();
+    if known.is_none() {
+        audit.keys.add(key, number, 1);
+    }
+    let has_input = told.index == 0 || give_input(tx, key, parent, told.index)?;
+    let input = if has_input { "" } else { "; its input is lost" };
+    let output = if told.state == State::Succeeded { "; its output is lost" } else { "" };
+    let worker = if is_running_leaf { "; who works on it is not known, so that it is rescued" } else { "" };
+    Ok(Outcome::Done(format!("created again as {}{input}{output}{worker}", told.state)))
+}
+
+/// Gives a child that was created again its input, as far as it is known; whether it has one.
+pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, Fault> {
+    if tx.first("SELECT 1 FROM conductor_inputs WHERE task = ?1", [key], |_| Ok(()))?.is_some() {
+        return Ok(true);
+    }
+    let input = match rows::read_input(tx, parent) {
+        Err(Fault::Unreadable { .. }) => None,
+        other => other?,
+    };
+    let Some(input) = input else { return Ok(false) };
+    let items = input.fanout_items();
+    let Some(item) = items.get(index as usize - 1) else {
+        // A child of a counted fan-out has its parent's.
+        return Ok(matches!(conductor_model::Fanout::of(&input), Ok(Some(_))));
+    };
+    tx.run(super::create::INSERT_INPUT, params![key, item])?;
+    Ok(true)
+}
+
+const SELECT_JOIN: &str = "SELECT id FROM conductor_joins WHERE run = ?1 AND task = ?2";
+
+/// What a child inherits, it inherits again.
+const INSERT_CHILD: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
+    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
+    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, kind, priority, ?7, ?7, ?8, ?9, ?10, max_retries, ?11, ?12, ?13, ?14, ?15, ?16, \
+        ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
+        CASE WHEN ?12 IS NOT NULL THEN name || '#' || ?5 END, backoff, timeout_ms \
+    FROM conductor_tasks WHERE key = ?4";
+
+/// The same for a join, of which another row says what it is.
+const INSERT_JOIN: &str = "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, \
+    created_at, updated_at, due_at, attempt, retry_count, max_retries, lease_until, sealed, fanout, children, \
+    open_children, failed_children, cancelled_children, policy, mark, swept, joining, name, backoff, timeout_ms) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, j.kind, coalesce(p.priority, 0), ?7, ?7, ?8, ?9, ?10, j.max_retries, ?11, ?12, \
+        ?13, ?14, ?15, ?16, ?17, ?18, ?19, CASE WHEN ?19 IS NOT NULL THEN 0 END, ?20, \
+        CASE WHEN ?4 = 0 THEN k.name END, j.backoff, j.timeout_ms \
+    FROM conductor_joins j JOIN conductor_kinds k ON k.key = j.kind \
+    LEFT JOIN conductor_tasks p ON p.key = j.task WHERE j.run = ?3 AND j.task = ?4";
