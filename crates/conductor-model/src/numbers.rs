@@ -37,7 +37,7 @@ impl Numbers {
 
     /// How many children SUCCEEDED.
     pub fn succeeded(self) -> u32 {
-        self.children.saturating_sub(self.open + self.failed + self.cancelled)
+        [self.open, self.failed, self.cancelled].into_iter().fold(self.children, u32::saturating_sub)
     }
 
     /// The indices of the next children to create, at most `limit` of them; `None` when none is missing.
@@ -53,7 +53,7 @@ impl Numbers {
     /// Counts a child that comes into being (`before` is `None`) or moves from one standing to another.
     pub fn count(&mut self, before: Option<Subject>, after: Subject) {
         match before {
-            None => self.children += 1,
+            None => self.children = self.children.saturating_add(1),
             Some(before) => {
                 if let Some(counted) = self.counted(before) {
                     *counted = counted.saturating_sub(1);
@@ -61,7 +61,7 @@ impl Numbers {
             }
         }
         if let Some(counted) = self.counted(after) {
-            *counted += 1;
+            *counted = counted.saturating_add(1);
         }
     }
 
@@ -98,7 +98,8 @@ impl Tally {
             let counted = self.of_mut(before);
             *counted = counted.saturating_sub(1);
         }
-        *self.of_mut(after) += 1;
+        let counted = self.of_mut(after);
+        *counted = counted.saturating_add(1);
     }
 
     /// All tasks.

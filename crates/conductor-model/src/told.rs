@@ -390,8 +390,8 @@ impl ToldRun {
         entry.state = transition(before, signal).map_err(|e: IllegalTransition| e.to_string())?;
         entry.retry_due = due_at.is_some();
         match signal {
-            Signal::Start if before.shape == Shape::Leaf => entry.attempt += 1,
-            Signal::Retry => entry.retry_count += 1,
+            Signal::Start if before.shape == Shape::Leaf => entry.attempt = entry.attempt.saturating_add(1),
+            Signal::Retry => entry.retry_count = entry.retry_count.saturating_add(1),
             Signal::Revive => entry.retry_count = 0,
             _ => {}
         }

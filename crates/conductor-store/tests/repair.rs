@@ -297,6 +297,64 @@ fn what_cannot_be_mended_is_said() {
 }
 
 #[test]
+fn one_bad_value_is_a_divergence_of_its_row_and_the_rest_of_the_file_is_verified_and_mended() {
+    use Aspect::{Attempt, Events, Id, Mark, Policy, Row, Tally};
+    const MOST: i64 = i64::MAX;
+    const LEAST: i64 = i64::MIN;
+    for (damage, found, left) in [
+        ("UPDATE conductor_events SET name = -1 WHERE seq = 9".into(), vec![Events], vec![Events]),
+        (format!("UPDATE conductor_events SET name = {MOST} WHERE seq = 9"), vec![Events], vec![Events]),
+        (format!("UPDATE conductor_events SET task = {MOST} WHERE seq = 9"), vec![Events], vec![Events]),
+        (format!("UPDATE conductor_events SET task = {LEAST} WHERE seq = 9"), vec![Events], vec![Events]),
+        (format!("UPDATE conductor_events SET task = {MOST} WHERE seq = 3"), vec![Events], vec![Events]),
+        (
+            "UPDATE conductor_events SET payload = CAST(x'22FF22' AS TEXT) WHERE seq = 9".into(),
+            vec![Events],
+            vec![Events],
+        ),
+        (format!("UPDATE conductor_runs SET pending = {MOST} WHERE key = 1"), vec![Tally], vec![]),
+        ("UPDATE conductor_runs SET failed = -1 WHERE key = 1".into(), vec![Tally], vec![]),
+        (
+            "UPDATE conductor_runs SET policy = CAST(x'22FF22' AS TEXT) WHERE key = 1".into(),
+            vec![Policy],
+            vec![],
+        ),
+        (format!("UPDATE conductor_runs SET mark = {LEAST} WHERE key = 1"), vec![Mark], vec![]),
+        (format!("UPDATE conductor_tasks SET mark = {LEAST} WHERE key = 3"), vec![Mark], vec![]),
+        ("UPDATE conductor_runs SET id = x'00' WHERE key = 1".into(), vec![Id], vec![Id]),
+        ("UPDATE conductor_tasks SET id = x'00' WHERE key = 7".into(), vec![Id], vec![]),
+        ("UPDATE conductor_tasks SET id = x'00' WHERE key = 1".into(), vec![Id], vec![Id]),
+        (format!("UPDATE conductor_tasks SET key = {MOST} WHERE key = 7"), vec![Row], vec![Row]),
+        (format!("UPDATE conductor_tasks SET key = {LEAST} WHERE key = 7"), vec![Row], vec![Row]),
+    ] {
+        let desk = Desk::new();
+        desk.everything();
+        desk.submit(RunDraft::new().task(TaskDraft::new("A")));
+        desk.damage(&damage);
+        desk.damage("UPDATE conductor_tasks SET attempt = 7 WHERE run = 2");
+        let mut expected = [found, vec![Attempt]].concat();
+        expected.sort_unstable();
+        assert_eq!(desk.found(), expected, "{damage}");
+        let _ = desk.repair();
+        assert_eq!(desk.found(), left, "{damage}");
+    }
+}
+
+#[test]
+fn numbers_at_their_end_in_an_event_are_counted_no_further() {
+    let desk = Desk::new();
+    desk.everything();
+    let numbers = json!({"total": 5, "children": 0, "open": u32::MAX, "failed": 0, "cancelled": 0});
+    let tally = json!({"pending": u64::MAX, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0});
+    let adopted = json!({"state": "PENDING", "numbers": numbers, "tally": tally});
+    desk.damage(&format!(
+        "UPDATE conductor_events SET name = 18, payload = '{adopted}' WHERE seq = 1;
+         DELETE FROM conductor_events WHERE seq = 2"
+    ));
+    assert_eq!(desk.found(), [Aspect::Numbers, Aspect::Tally]);
+}
+
+#[test]
 fn a_row_that_was_moved_to_another_run_comes_back() {
     for (first, second) in [(1, 2), (2, 1)] {
         let desk = Desk::new();

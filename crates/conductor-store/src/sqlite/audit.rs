@@ -48,14 +48,22 @@ impl Audit {
                 return Ok(false);
             }
             self.last = event.get(0).map_err(fault)?;
-            let (task, code) = (event.get(1).map_err(fault)?, event.get(2).map_err(fault)?);
-            let payload = event.get_ref(3).map_err(fault)?.as_str_or_null().map_err(|e| fault(e.into()))?;
-            let fits = match event_log::read_body(code, payload) {
+            let (task, code): (_, i64) = (event.get(1).map_err(fault)?, event.get(2).map_err(fault)?);
+            let payload = event.get_ref(3).map_err(fault)?.as_str_or_null();
+            let body = match (u32::try_from(code), payload) {
+                (Ok(code), Ok(payload)) => {
+                    event_log::read_body(code, payload).map_err(|error| error.to_string())
+                }
+                (Err(_), _) => Err(format!("{code} is no event")),
+                (_, Err(error)) => Err(error.to_string()),
+            };
+            let fits = match body {
                 Ok(body) => self.take_in(connection, task, &body)?,
-                Err(error) => Err(format!("cannot be read: {error}")),
+                Err(why) => Err(format!("cannot be read: {why}")),
             };
             if let Err(why) = fits {
-                let name = event_log::NAMES.get(code as usize).copied().unwrap_or("?");
+                let name = usize::try_from(code).ok().and_then(|code| event_log::NAMES.get(code));
+                let name = name.copied().unwrap_or("?");
                 self.contradiction = Some(format!("event {} ({name}): {why}", self.last));
             }
             self.events += 1;
@@ -113,13 +121,15 @@ impl Audit {
             return Ok(Some(number));
         }
         // Children of which no row is left: their keys are those that are missing around this one.
-        let gap: Option<(i64, i64)> = connection.first(GAP, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (below, above) = gap.unwrap_or_default();
-        let Some(number) = u32::try_from(above - below - 1).ok().and_then(|count| self.keys.take_lost(count))
-        else {
+        let gap: Option<(i64, Option<i64>)> =
+            connection.first(GAP, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (below, last) = gap.unwrap_or_default();
+        let last = last.unwrap_or(key);
+        let Some(count) = last.checked_sub(below).and_then(|count| u32::try_from(count).ok()) else {
             return Ok(None);
         };
-        self.keys.add(below + 1, number, u32::try_from(above - below - 1).unwrap_or_default());
+        let Some(number) = self.keys.take_lost(count) else { return Ok(None) };
+        self.keys.add(last - i64::from(count) + 1, number, count);
         Ok(self.keys.number_of(key))
     }
 
@@ -152,8 +162,8 @@ impl Audit {
         }
         let Some(key) = self.keys.key_of(number) else { return Ok(None) };
         let sql = "SELECT id FROM conductor_tasks WHERE key = ?1";
-        let id = connection.first(sql, [key], |row| rows::id(row, 0))?;
-        Ok(id.map(TaskId::from_u128))
+        let id = connection.first(sql, [key], |row| Ok(rows::id(row, 0).ok()))?;
+        Ok(id.flatten().map(TaskId::from_u128))
     }
 }
 
@@ -164,8 +174,8 @@ fn first_key(connection: &Connection, first_id: TaskId, count: u32) -> Result<Op
     let left = connection.first(FIRST_LEFT, params![id_blob(first_id.as_u128()), id_blob(last)], |row| {
         Ok((row.get::<_, i64>(0)?, rows::id(row, 1)?))
     })?;
-    let key = |(key, id): (i64, u128)| key - i64::try_from(id - first_id.as_u128()).unwrap_or(0);
-    Ok(left.map(key))
+    let nth = |id| i64::try_from(id - first_id.as_u128()).unwrap_or(0);
+    Ok(left.and_then(|(key, id): (i64, u128)| key.checked_sub(nth(id))))
 }
 
 /// How many events are next, and where the first and the last of them lie: read from the index alone.
@@ -177,12 +187,12 @@ pub(super) const EVENTS_AS_THEY_LIE: &str = "SELECT seq, task, name, payload FRO
     WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
 
 const FIRST_LEFT: &str = "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id \
-    WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+    WHERE id BETWEEN ?1 AND ?2 AND length(id) = 16 ORDER BY id LIMIT 1";
 
 const KEY_OF_ID: &str = "SELECT key FROM conductor_tasks WHERE id = ?1 AND run = ?2";
 const KEY_OF_PARENT: &str = "SELECT parent FROM conductor_tasks WHERE key = ?1 AND run = ?2 AND parent > 0";
 
-/// The keys that are taken below and above one that is not.
+/// Between which keys one lies that is not taken: the next one below that is, and the last one above that is not.
 const GAP: &str = "SELECT coalesce((SELECT max(key) FROM conductor_tasks WHERE key < ?1), 0), \
-    coalesce((SELECT min(key) FROM conductor_tasks WHERE key > ?1), \
-        (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'conductor_tasks'), ?1 + 1)";
+    coalesce((SELECT min(key) FROM conductor_tasks WHERE key > ?1) - 1, \
+        (SELECT seq FROM sqlite_sequence WHERE name = 'conductor_tasks'))";

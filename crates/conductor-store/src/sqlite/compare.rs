@@ -4,7 +4,7 @@ use super::audit::Audit;
 use super::rows::{self, joining_code, mark_code, policy_text, state_code};
 use super::sql::{Sql, id_blob};
 use crate::{Aspect, Fault};
-use conductor_model::{Joining, Numbers, Standing, State, Tally, TaskId, Timestamp, ToldTask};
+use conductor_model::{Joining, Numbers, Standing, State, TaskId, Timestamp, ToldTask};
 use rusqlite::{Connection, Row};
 
 /// A row that diverges: in what, what it says, and what follows from the events.
@@ -14,7 +14,8 @@ pub(super) type Difference = (Aspect, String, String);
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) key: i64,
-    pub(super) id: TaskId,
+    /// `None` if it is none.
+    pub(super) id: Option<TaskId>,
     pub(super) place: (i64, i64),
     pub(super) state: i64,
     pub(super) due_at: Option<i64>,
@@ -46,7 +47,7 @@ impl StoredHead {
         Ok(Self {
             sealed: row.get(column)?,
             numbers,
-            policy: row.get(column + 6)?,
+            policy: rows::any_text(row, column + 6)?,
             mark: row.get(column + 7)?,
             joining: row.get(column + 8)?,
         })
@@ -84,12 +85,10 @@ impl StoredHead {
         });
         differ(Aspect::Mark, self.mark != told.mark, &|head| match head.mark {
             None => "no mark".into(),
-            Some(code) => {
-                match usize::try_from(code - 1).ok().and_then(|nth| conductor_model::Mark::ALL.get(nth)) {
-                    Some(mark) => format!("{mark:?}"),
-                    None => format!("mark {code}"),
-                }
-            }
+            Some(code) => match rows::mark_of(code) {
+                Some(mark) => format!("{mark:?}"),
+                None => format!("mark {code}"),
+            },
         });
         differ(Aspect::Joining, self.joining != told.joining, &|head| match head.joining {
             None => "no join".into(),
@@ -120,7 +119,7 @@ impl Stored {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<(Self, i64)> {
         let stored = Self {
             key: row.get(0)?,
-            id: TaskId::from_u128(rows::id(row, 1)?),
+            id: rows::id(row, 1).ok().map(TaskId::from_u128),
             place: (row.get(2)?, row.get(3)?),
             state: row.get(4)?,
             due_at: row.get(5)?,
@@ -141,8 +140,10 @@ impl Stored {
         told: &ToldTask,
     ) -> Result<Vec<Difference>, Fault> {
         let mut found = Vec::new();
-        if let Some(id) = audit.keys.id_of(number).filter(|id| *id != self.id) {
-            found.push((Aspect::Id, self.id.to_string(), id.to_string()));
+        let id = audit.keys.id_of(number);
+        if self.id.is_none_or(|stored| id.is_some_and(|id| id != stored)) {
+            let show = |id: Option<TaskId>, none: &str| id.map_or_else(|| none.into(), |id| id.to_string());
+            found.push((Aspect::Id, show(self.id, "no id"), show(id, "an id")));
         }
         let place = place(audit, told);
         if self.place != place {
@@ -213,7 +214,8 @@ pub(super) fn run_differences(
     audit: &Audit,
 ) -> Result<Option<Vec<Difference>>, Fault> {
     let stored = connection.first(SELECT_RUN, [audit.run], |row| {
-        Ok((row.get::<_, i64>(0)?, StoredHead::read(row, 1)?, rows::tally(row, 10)?))
+        let tally = [row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?];
+        Ok((row.get::<_, i64>(0)?, StoredHead::read(row, 1)?, tally))
     })?;
     let Some((state, head, tally)) = stored else { return Ok(None) };
     let Some((told_state, standing, told_tally)) = audit.told.run() else { return Ok(None) };
@@ -222,15 +224,17 @@ pub(super) fn run_differences(
         found.push((Aspect::State, state_in_words(state), told_state.to_string()));
     }
     head.differences(&StoredHead::of(Some(standing))?, &mut found);
+    let told_tally = State::ALL.map(|state| told_tally.of(state).cast_signed());
     if tally != told_tally {
         found.push((Aspect::Tally, tally_in_words(tally), tally_in_words(told_tally)));
     }
     Ok(Some(found))
 }
 
-fn tally_in_words(tally: Tally) -> String {
-    let count = |state: &State| format!("{} {state}", tally.of(*state));
-    State::ALL.iter().map(count).collect::<Vec<_>>().join(", ")
+/// How many tasks are in each state, in the order of the states.
+fn tally_in_words(tally: [i64; 5]) -> String {
+    let counts = tally.iter().zip(State::ALL).map(|(count, state)| format!("{count} {state}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a head has a join, so that a row says which.

@@ -33,7 +33,7 @@ pub(super) struct Keys {
 
 impl Segment {
     fn end(self) -> i64 {
-        self.key + i64::from(self.count)
+        self.key.saturating_add(i64::from(self.count))
     }
 
     fn number_of(self, key: i64) -> Option<u32> {
@@ -54,7 +54,7 @@ impl Keys {
         let behind = self.by_number.partition_point(|segment| segment.number <= number);
         let segment = self.by_number.get(behind.checked_sub(1)?)?;
         let nth = number - segment.number;
-        (nth < segment.count).then(|| segment.key + i64::from(nth))
+        segment.key.checked_add(i64::from(nth)).filter(|_| nth < segment.count)
     }
 
     /// The id of the task with that number, where an event says it.

@@ -9,6 +9,21 @@ use crate::Fault;
 use conductor_model::{State, TaskId, Timestamp, ToldTask};
 use rusqlite::{Connection, params};
 
+/// The id of a task, if something else than its row says it.
+pub(super) fn known_id(
+    tx: &Connection,
+    audit: &Audit,
+    number: u32,
+    told: &ToldTask,
+    parent: i64,
+) -> Result<Option<TaskId>, Fault> {
+    if told.index > 0 {
+        return Ok(audit.keys.id_of(number));
+    }
+    let id = tx.first(SELECT_JOIN, params![audit.run, parent], |row| Ok(rows::id(row, 0).ok()))?;
+    Ok(id.flatten().map(TaskId::from_u128))
+}
+
 /// Creates a task again whose row is gone.
 pub(super) fn create(
     tx: &Connection,
@@ -20,14 +35,12 @@ pub(super) fn create(
 ) -> Result<Outcome, Fault> {
     let known = audit.keys.key_of(number);
     let run = audit.run;
-    let id = match told.index {
-        0 => tx.first(SELECT_JOIN, params![run, parent], |row| rows::id(row, 0))?.map(TaskId::from_u128),
-        _ if parent == 0 => {
-            return Ok(Outcome::not("what a root task was to do is noted in its row only"));
-        }
-        _ => audit.keys.id_of(number),
+    if parent == 0 && told.index > 0 {
+        return Ok(Outcome::not("what a root task was to do is noted in its row only"));
+    }
+    let Some(id) = known_id(tx, audit, number, told, parent)? else {
+        return Ok(Outcome::not("its id is noted in its row only"));
     };
-    let Some(id) = id else { return Ok(Outcome::not("its id is noted in its row only")) };
     if compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
     }

@@ -5,7 +5,7 @@ use super::audit::Audit;
 use super::compare::{self, Stored, StoredHead, run_differences};
 use super::families::undecided;
 use super::ledger::Place;
-use super::recreate::create;
+use super::recreate::{create, known_id};
 use super::rows::state_code;
 use super::sql::{Sql, id_blob};
 use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
@@ -180,8 +180,10 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     if differences.is_empty() && run == audit.run {
         return Ok(Outcome::InOrder);
     }
-    let id = audit.keys.id_of(number).unwrap_or(stored.id);
-    if id != stored.id && compare::id_is_taken(tx, id)? {
+    let Some(id) = known_id(tx, audit, number, &told, place.0)?.or(stored.id) else {
+        return Ok(Outcome::not("its id is noted in its row only"));
+    };
+    if stored.id != Some(id) && compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
     }
     let is_lost = told.standing.is_none()
@@ -340,7 +342,7 @@ fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Out
         return Ok(Outcome::InOrder);
     }
     // Where it stands there is for the repair of that run to say.
-    tx.run("UPDATE conductor_tasks SET run = ?2, ordinal = -key WHERE key = ?1", params![key, owner])?;
+    tx.run("UPDATE conductor_tasks SET run = ?2, ordinal = CASE WHEN key < 0 THEN key ELSE -key END WHERE key = ?1", params![key, owner])?;
     Ok(Outcome::done("moved back to the run whose events tell of it"))
 }
 
@@ -348,7 +350,7 @@ const RUN_OF_PARENT: &str = "SELECT p.run FROM conductor_tasks t JOIN conductor_
     WHERE t.key = ?1 AND p.run <> ?2";
 const RUN_OF_EVENTS: &str = "SELECT run FROM conductor_events WHERE task = ?1 AND run <> ?2 LIMIT 1";
 
-const CLEAR: &str = "UPDATE conductor_tasks SET ordinal = -key \
+const CLEAR: &str = "UPDATE conductor_tasks SET ordinal = CASE WHEN key < 0 THEN key ELSE -key END \
     WHERE run = ?1 AND parent = ?2 AND ordinal = ?3 AND key <> ?4";
 
 const SWEEP_RUN: &str = "UPDATE conductor_runs SET swept = 0 WHERE key = ?1 AND mark IS NOT NULL";

@@ -68,6 +68,12 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
     row.get::<_, [u8; 16]>(column).map(u128::from_be_bytes)
 }
 
+/// A text, whatever its bytes are.
+pub(super) fn any_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(column)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
 pub(super) fn text<T: FromStr<Err: ToString>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     let text = row.get_ref(column)?.as_str_or_null()?;
     text.map(str::parse).transpose().map_err(|error: T::Err| unreadable(column, error.to_string()))
@@ -169,8 +175,12 @@ pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, Fault> {
 /// Why something was marked; a number that nobody writes is a person's cancel.
 pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Mark>> {
     let code: Option<i64> = row.get(column)?;
-    let mark = |code: i64| usize::try_from(code - 1).ok().and_then(|nth| Mark::ALL.get(nth).copied());
-    Ok(code.map(|code| mark(code).unwrap_or(Mark::Cancelled)))
+    Ok(code.map(|code| mark_of(code).unwrap_or(Mark::Cancelled)))
+}
+
+/// What a number stands for.
+pub(super) fn mark_of(code: i64) -> Option<Mark> {
+    Mark::ALL.into_iter().find(|mark| mark_code(*mark) == code)
 }
 
 /// The number that stands for it.

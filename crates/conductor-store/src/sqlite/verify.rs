@@ -106,15 +106,20 @@ impl SqliteStore {
     /// Looks at a run; `None` if it is being pruned.
     pub(super) fn inspect(&self, run: i64, most: usize) -> Result<Option<Inspected>, Fault> {
         let id = match self.read(|connection| run_row(connection, run))? {
-            RunRow::Here(id) => Some(id),
-            RunRow::Missing => None,
+            RunRow::Here(id) => Ok(id),
+            RunRow::Nameless => Err((
+                Cure::None("what its id was is noted nowhere else"),
+                (Aspect::Id, format!("no id in the row with key {run}"), "an id".into()),
+            )),
+            RunRow::Missing => {
+                Err((Cure::Prune, (Aspect::Row, "no row of the run".into(), "a row, or nothing".into())))
+            }
             RunRow::Pruned => return Ok(None),
         };
-        let audit = Audit::of(run, id);
+        let audit = Audit::of(run, id.as_ref().ok().copied());
         let mut inspected = Inspected { audit, tasks: 0, findings: Vec::new(), found: 0, most };
-        if id.is_none() {
-            let cure = Cure::Prune;
-            inspected.note(None, cure, (Aspect::Row, "no row of the run".into(), "a row, or nothing".into()));
+        if let Err((cure, said)) = id {
+            inspected.note(None, cure, said);
             return Ok(Some(inspected));
         }
         let mut rows = Rows::default();
@@ -137,7 +142,7 @@ impl SqliteStore {
 
     /// Names the keys of tasks that do not exist and have an input.
     pub(super) fn inspect_inputs(&self, mut stray: impl FnMut(i64)) -> Result<(), Fault> {
-        let mut after = 0;
+        let mut after = i64::MIN;
         loop {
             let page: Vec<(i64, bool)> = self.read(|connection| {
                 connection.all(INPUTS, params![after, ROWS_PER_READ], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -178,6 +183,8 @@ pub(super) fn stray_input(task: i64) -> Divergence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunRow {
     Here(RunId),
+    /// It has one that does not say its id.
+    Nameless,
     /// It has none, though something names it.
     Missing,
     /// It is being pruned, or gone.
@@ -190,15 +197,15 @@ impl RunRow {
         match self {
             Self::Here(id) => audit.id == Some(id),
             Self::Missing => audit.id.is_none(),
-            Self::Pruned => false,
+            Self::Nameless | Self::Pruned => false,
         }
     }
 }
 
 pub(super) fn run_row(connection: &Connection, run: i64) -> Result<RunRow, Fault> {
     let sql = "SELECT id FROM conductor_runs WHERE key = ?1";
-    if let Some(id) = connection.first(sql, [run], |row| rows::id(row, 0))? {
-        return Ok(RunRow::Here(RunId::from_u128(id)));
+    if let Some(id) = connection.first(sql, [run], |row| Ok(rows::id(row, 0).ok()))? {
+        return Ok(id.map_or(RunRow::Nameless, |id| RunRow::Here(RunId::from_u128(id))));
     }
     let is_named: Option<bool> = connection.first(IS_NAMED, [run], |row| row.get(0))?;
     Ok(if is_named == Some(true) { RunRow::Missing } else { RunRow::Pruned })
@@ -287,7 +294,7 @@ impl Inspected {
         let Some((number, told)) = number.and_then(|number| Some((number, self.audit.told.task(number)?)))
         else {
             let said = (Aspect::Row, format!("row key {}", stored.key), "no such task".into());
-            self.note(Some(stored.id), Cure::Remove(stored.key), said);
+            self.note(stored.id, Cure::Remove(stored.key), said);
             return Ok(());
         };
         if rows.seen.len() <= number as usize {
@@ -297,11 +304,11 @@ impl Inspected {
             self.tasks += 1;
         }
         for difference in stored.differences(&self.audit, number, &told)? {
-            self.note(Some(stored.id), Cure::Task(number), difference);
+            self.note(stored.id, Cure::Task(number), difference);
         }
         if rows.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind)) {
             let why = Cure::None("what its kind was is noted nowhere else");
-            self.note(Some(stored.id), why, (Aspect::Kind, format!("kind {kind}"), "a kind".into()));
+            self.note(stored.id, why, (Aspect::Kind, format!("kind {kind}"), "a kind".into()));
         }
         Ok(())
     }
@@ -320,7 +327,7 @@ impl Inspected {
                 Some((stored, run)) if run == self.audit.run => {
                     self.tasks += 1;
                     for difference in stored.differences(&self.audit, number, &told)? {
-                        self.note(Some(stored.id), Cure::Task(number), difference);
+                        self.note(stored.id, Cure::Task(number), difference);
                     }
                 }
                 found => {
