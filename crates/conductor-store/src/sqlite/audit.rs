@@ -6,7 +6,9 @@ use super::rows;
 use super::sql::{Sql, fault, id_blob};
 use crate::Fault;
 use conductor_model::{About, EventBody, RunId, TaskId, ToldRun};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A run as its events tell it so far.
 ///
@@ -103,7 +105,7 @@ impl Audit {
         match (about, body) {
             (_, EventBody::TaskFannedOut { first_id, .. }) => {
                 self.keys.name(born.start, count, *first_id);
-                match first_key(connection, *first_id, count)? {
+                match first_key(connection, &self.keys, *first_id, count)? {
                     Some(key) => self.keys.add(key, born.start, count),
                     None => self.keys.lose(born.start, count),
                 }
@@ -120,7 +122,8 @@ impl Audit {
         if let Some(number) = self.keys.number_of(key) {
             return Ok(Some(number));
         }
-        // Children of which no row is left: their keys are those that are missing around this one.
+        // Children of which no row is left, or whose rows another program gave other keys: their own are those that are
+        // missing around this one.
         let gap: Option<(i64, Option<i64>)> =
             connection.first(GAP, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (below, last) = gap.unwrap_or_default();
@@ -128,8 +131,10 @@ impl Audit {
         let Some(count) = last.checked_sub(below).and_then(|count| u32::try_from(count).ok()) else {
             return Ok(None);
         };
-        let Some(number) = self.keys.take_lost(count) else { return Ok(None) };
-        self.keys.add(last - i64::from(count) + 1, number, count);
+        let first = last - i64::from(count) + 1;
+        let number = self.keys.take_lost(count).or_else(|| self.keys.take_displaced(first, count));
+        let Some(number) = number else { return Ok(None) };
+        self.keys.add(first, number, count);
         Ok(self.keys.number_of(key))
     }
 
@@ -169,13 +174,32 @@ impl Audit {
 
 /// The key of the first of children that came into being together, if a row is left that says it: their keys follow
 /// each other like their ids, for all were inserted in one transaction, and only one transaction inserts at a time.
-fn first_key(connection: &Connection, first_id: TaskId, count: u32) -> Result<Option<i64>, Fault> {
-    let last = first_id.as_u128() + u128::from(count.saturating_sub(1));
-    let left = connection.first(FIRST_LEFT, params![id_blob(first_id.as_u128()), id_blob(last)], |row| {
-        Ok((row.get::<_, i64>(0)?, rows::id(row, 1)?))
-    })?;
-    let nth = |id| i64::try_from(id - first_id.as_u128()).unwrap_or(0);
-    Ok(left.and_then(|(key, id): (i64, u128)| key.checked_sub(nth(id))))
+fn first_key(
+    connection: &Connection,
+    keys: &Keys,
+    first_id: TaskId,
+    count: u32,
+) -> Result<Option<i64>, Fault> {
+    let last_id = first_id.as_u128() + u128::from(count.saturating_sub(1));
+    let ids = [id_blob(first_id.as_u128()), id_blob(last_id)];
+    // What the row of one of them says.
+    let said = |row: &Row<'_>| {
+        let (key, nth): (i64, _) = (row.get(0)?, i64::try_from(rows::id(row, 1)? - first_id.as_u128()));
+        Ok(nth.ok().and_then(|nth| key.checked_sub(nth)))
+    };
+    let first = connection.first(FIRST_LEFT, ids, said)?.flatten();
+    if count == 1 || first == connection.first(LAST_LEFT, ids, said)?.flatten() {
+        return Ok(first);
+    }
+    // Another program gave some of them other keys: most of them say how it was, and where as many say something else, it
+    // is what comes behind the tasks before them.
+    let mut votes: BTreeMap<i64, u32> = BTreeMap::new();
+    for key in connection.all(ALL_LEFT, ids, said)?.into_iter().flatten() {
+        *votes.entry(key).or_default() += 1;
+    }
+    let behind = keys.last();
+    let weight = |(key, votes): &(i64, u32)| (*votes, behind.is_none_or(|last| *key > last), Reverse(*key));
+    Ok(votes.into_iter().max_by_key(weight).map(|(key, _)| key))
 }
 
 /// How many events are next, and where the first and the last of them lie: read from the index alone.
@@ -186,8 +210,19 @@ pub(super) const EVENTS: &str = "SELECT seq, task, name, payload FROM conductor_
 pub(super) const EVENTS_AS_THEY_LIE: &str = "SELECT seq, task, name, payload FROM conductor_events NOT INDEXED \
     WHERE run = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
 
-const FIRST_LEFT: &str = "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id \
-    WHERE id BETWEEN ?1 AND ?2 AND length(id) = 16 ORDER BY id LIMIT 1";
+macro_rules! select_left {
+    ($order:literal) => {
+        concat!(
+            "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id ",
+            "WHERE id BETWEEN ?1 AND ?2 AND length(id) = 16 ORDER BY id ",
+            $order
+        )
+    };
+}
+
+const FIRST_LEFT: &str = select_left!("LIMIT 1");
+const LAST_LEFT: &str = select_left!("DESC LIMIT 1");
+const ALL_LEFT: &str = select_left!("LIMIT 100000");
 
 const KEY_OF_ID: &str = "SELECT key FROM conductor_tasks WHERE id = ?1 AND run = ?2";
 const KEY_OF_PARENT: &str = "SELECT parent FROM conductor_tasks WHERE key = ?1 AND run = ?2 AND parent > 0";

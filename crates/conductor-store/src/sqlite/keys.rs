@@ -89,6 +89,22 @@ impl Keys {
         Some(self.lost.remove(place).0)
     }
 
+    /// So many tasks whose keys are to begin with this one, but which have others: those that came into being next after
+    /// what lies before it, for keys are given in that order.
+    pub(super) fn take_displaced(&mut self, key: i64, count: u32) -> Option<u32> {
+        let (_, before) = self.by_key.range(..key).next_back()?;
+        let next = before.number + before.count;
+        let place = self.by_number.iter().position(|known| (known.number, known.count) == (next, count))?;
+        let displaced = self.by_number.remove(place);
+        self.by_key.remove(&displaced.key);
+        Some(displaced.number)
+    }
+
+    /// The greatest key of the task that came into being last.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.by_number.last().map(|last| last.end().saturating_sub(1))
+    }
+
     /// The keys of tasks with these numbers.
     pub(super) fn add(&mut self, key: i64, number: u32, count: u32) {
         if let Some(last) = self.by_number.last_mut()

@@ -1,7 +1,7 @@
 //! Create a task again whose row is gone, from its events and what its relatives say.
 
 use super::audit::Audit;
-use super::compare::{self, StoredHead};
+use super::compare::{self, Stored, StoredHead};
 use super::repair::{Outcome, clear, due_at};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
@@ -22,6 +22,28 @@ pub(super) fn known_id(
     }
     let id = tx.first(SELECT_JOIN, params![audit.run, parent], |row| Ok(rows::id(row, 0).ok()))?;
     Ok(id.flatten().map(TaskId::from_u128))
+}
+
+/// Gives a task's row its key back, if another program gave it one that no event names. A row of the same id is the task's
+/// own; that of a root task, whose id stands nowhere else, is the one in its place.
+pub(super) fn take_back(
+    tx: &Connection,
+    audit: &Audit,
+    number: u32,
+    told: &ToldTask,
+    key: i64,
+) -> Result<Option<(Stored, i64)>, Fault> {
+    let (parent, ordinal) = compare::place(audit, told);
+    let stray: Option<i64> = match known_id(tx, audit, number, told, parent)? {
+        Some(id) => tx.first(STRAY_BY_ID, params![audit.run, id_blob(id.as_u128())], |row| row.get(0))?,
+        None => tx.first(STRAY_BY_PLACE, params![audit.run, parent, ordinal], |row| row.get(0))?,
+    };
+    let is_of_another =
+        |stray| audit.keys.number_of(stray).and_then(|number| audit.told.task(number)).is_some();
+    let Some(stray) = stray.filter(|stray| !is_of_another(*stray)) else { return Ok(None) };
+    tx.run("UPDATE conductor_tasks SET key = ?2 WHERE key = ?1", [stray, key])?;
+    tx.run("UPDATE OR IGNORE conductor_inputs SET task = ?2 WHERE task = ?1", [stray, key])?;
+    compare::stored(tx, key)
 }
 
 /// Creates a task again whose row is gone.
@@ -106,6 +128,10 @@ pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> 
     tx.run(super::create::INSERT_INPUT, params![key, item])?;
     Ok(true)
 }
+
+const STRAY_BY_ID: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND id = ?2";
+const STRAY_BY_PLACE: &str =
+    "SELECT key FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = ?3";
 
 const SELECT_JOIN: &str = "SELECT id FROM conductor_joins WHERE run = ?1 AND task = ?2";
 

@@ -5,7 +5,7 @@ use super::audit::Audit;
 use super::compare::{self, Stored, StoredHead, run_differences};
 use super::families::undecided;
 use super::ledger::Place;
-use super::recreate::{create, known_id};
+use super::recreate::{create, known_id, take_back};
 use super::rows::state_code;
 use super::sql::{Sql, id_blob};
 use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
@@ -174,11 +174,23 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     if place.0 < 0 {
         return Ok(Outcome::not("the row of its parent is missing"));
     }
-    let row = audit.keys.key_of(number).map(|key| compare::stored(tx, key)).transpose()?.flatten();
+    let known = audit.keys.key_of(number);
+    let row = known.map(|key| compare::stored(tx, key)).transpose()?.flatten();
+    let (row, has_strayed) = match (row, known) {
+        (None, Some(key)) => (take_back(tx, audit, number, &told, key)?, true),
+        (row, _) => (row, false),
+    };
     let Some((stored, run)) = row else { return create(tx, audit, number, &told, place.0, now) };
     let differences = stored.differences(audit, number, &told)?;
+    let mut done = Vec::new();
+    if has_strayed {
+        done.push("gave its row its key back".to_owned());
+    }
+    if run != audit.run {
+        done.push("moved its row back to its run".to_owned());
+    }
     if differences.is_empty() && run == audit.run {
-        return Ok(Outcome::InOrder);
+        return Ok(if has_strayed { Outcome::Done(done.join(", ")) } else { Outcome::InOrder });
     }
     let Some(id) = known_id(tx, audit, number, &told, place.0)?.or(stored.id) else {
         return Ok(Outcome::not("its id is noted in its row only"));
@@ -192,13 +204,12 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
         && stored.lease_until.is_none();
     clear(tx, audit.run, place, stored.key)?;
     write_task(tx, audit.run, place, id, &stored, &told, now, is_lost)?;
-    let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
-    let rest = if is_lost { "; who works on it is not known, so that it is rescued" } else { "" };
-    Ok(Outcome::Done(match (run == audit.run, whats.is_empty()) {
-        (true, _) => format!("wrote {} as the events say{rest}", whats.join(", ")),
-        (false, true) => "moved its row back to its run".into(),
-        (false, false) => format!("moved its row back to its run, wrote {}{rest}", whats.join(", ")),
-    }))
+    if !differences.is_empty() {
+        let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
+        let rest = if is_lost { "; who works on it is not known, so that it is rescued" } else { "" };
+        done.push(format!("wrote {} as the events say{rest}", whats.join(", ")));
+    }
+    Ok(Outcome::Done(done.join(", ")))
 }
 
 /// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.
