@@ -83,13 +83,13 @@ pub enum Reason {
         /// Why, in the words of whoever did it.
         reason: Option<ErrorText>,
     },
-    /// It is marked, and what is open below it is being cancelled.
+    /// It, or something above it, is marked: what is open of it is being cancelled.
     BeingCancelled {
         /// By what.
         by: Mark,
         /// Why, in the words of whoever did it.
         reason: Option<ErrorText>,
-        /// How many children are still open.
+        /// How many children are still open; 0 on a leaf.
         open: u32,
     },
     /// It failed, and its retry is due at a time.
@@ -221,7 +221,8 @@ impl fmt::Display for Reason {
             Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
             Self::BeingCancelled { by, reason, open } => {
                 let by = By(Some(*by), reason.as_ref());
-                write!(f, "being cancelled{by}; {open} right below it are still open")
+                write!(f, "being cancelled{by}")?;
+                if *open == 0 { Ok(()) } else { write!(f, "; {open} right below it are still open") }
             }
             Self::RetryDue { at, retry_count, max_retries, error } => {
                 write!(f, "retry {} of {max_retries} is due at {at}", retry_count + 1)?;

@@ -200,6 +200,33 @@ pub fn a_cancel_says_by_whom_and_why(world: &World<'_>) {
     assert_eq!(reason(world, reported), Reason::Cancelled { by: None, reason: None });
 }
 
+pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
+    let tomorrow = world.now().plus_millis(24 * 60 * 60_000);
+    let outer = TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]}));
+    let later = TaskDraft::new("Q").input(json!({"fanout": 2})).due_at(tomorrow);
+    let leaves = ["A", "B", "C"].map(TaskDraft::new);
+    let tasks = [outer, later, TaskDraft::new("D").due_at(tomorrow)].into_iter().chain(leaves);
+    let (run, roots) = world.run_of(tasks);
+    world.fan_out();
+    world.fail(roots[3]);
+    world.start(roots[4]);
+    let _ = world.store().cancel(&Cancel::run(run, world.now()).because("enough")).expect("a cancel");
+    // Nobody has swept yet.
+    let because = |open| {
+        let reason = Some("enough".into());
+        Reason::BeingCancelled { by: Mark::Above, reason, open }
+    };
+    for leaf in &roots[2..] {
+        assert_eq!(reason(world, *leaf), because(0));
+    }
+    assert_eq!(reason(world, roots[1]), because(0));
+    let below = explain(world, roots[0]);
+    assert_eq!((&below.reason, below.cause()), (&because(1), &because(0)));
+    assert_eq!(explain(world, run).cause(), &because(0));
+    let words = reason(world, roots[5]).to_string();
+    assert_eq!(words, "being cancelled with something above it: enough");
+}
+
 pub fn a_deadline_that_passed_is_the_reason(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().task(TaskDraft::new("A")).deadline_ms(1000));
     world.pass_ms(1000);

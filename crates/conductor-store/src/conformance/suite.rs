@@ -282,6 +282,7 @@ macro_rules! __conformance_suite {
                 what_only_has_to_be_decided_says_so
                 an_open_join_is_what_its_parent_waits_for
                 a_cancel_says_by_whom_and_why
+                what_is_below_a_mark_is_being_cancelled
                 a_deadline_that_passed_is_the_reason
                 a_failure_leads_to_the_leaf_that_failed
                 what_failed_fast_says_what_failed

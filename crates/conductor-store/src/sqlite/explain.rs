@@ -6,10 +6,12 @@ use super::rows;
 use super::sql::{Sql, id_blob, run_key};
 use crate::{Fault, ParentId};
 use conductor_model::{
-    Decision, EngineId, ErrorText, Explanation, Joining, Kind, Mark, Numbers, Reason, RunId, Standing, State,
-    Subjected, TaskId, TaskName, Timestamp,
+    Decision, EngineId, ErrorText, Explanation, Joining, Kind, Mark, Numbers, Reason, RunId, Shape, Standing,
+    State, Subject, Subjected, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// How many levels an explanation goes down.
 pub(super) const LEVELS: u32 = 64;
@@ -17,7 +19,7 @@ pub(super) const LEVELS: u32 = 64;
 impl SqliteStore {
     pub(super) fn explain_subject(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
         self.read(|connection| {
-            let explainer = Explainer { store: self, connection };
+            let explainer = Explainer::of(self, connection);
             match subject {
                 ParentId::Run(id) => match run_key(connection, id)? {
                     Some(run) => explainer.run(run, LEVELS),
@@ -37,8 +39,10 @@ impl SqliteStore {
 
 /// Explains what is in one snapshot of the database.
 pub(super) struct Explainer<'s> {
-    pub(super) store: &'s SqliteStore,
+    store: &'s SqliteStore,
     pub(super) connection: &'s Connection,
+    /// By run and parent: whether it, or anything above it, is marked. Each is read once.
+    pub(super) marks: RefCell<HashMap<(i64, i64), bool>>,
 }
 
 /// A parent or a run, as its explanation needs it.
@@ -51,13 +55,13 @@ struct Family {
 }
 
 /// A leaf, as its explanation needs it.
-struct Leaf {
-    place: Place,
-    key: i64,
+pub(super) struct Leaf {
+    pub(super) place: Place,
+    pub(super) key: i64,
     kind: i64,
     kind_name: Kind,
     state: State,
-    updated_at: Timestamp,
+    pub(super) updated_at: Timestamp,
     due_at: Option<Timestamp>,
     attempt: u32,
     retry_count: u32,
@@ -68,7 +72,17 @@ struct Leaf {
     alone: bool,
 }
 
-impl Explainer<'_> {
+impl Leaf {
+    fn is_settled(&self) -> bool {
+        Subject { shape: Shape::Leaf, state: self.state, retry_due: self.due_at.is_some() }.is_settled()
+    }
+}
+
+impl<'s> Explainer<'s> {
+    pub(super) fn of(store: &'s SqliteStore, connection: &'s Connection) -> Self {
+        Self { store, connection, marks: RefCell::default() }
+    }
+
     pub(super) fn run(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
         let found = self.connection.first(SELECT_RUN, [key], |row| {
             let family = Family {
@@ -107,7 +121,11 @@ impl Explainer<'_> {
     fn family(&self, family: &Family, depth: u32) -> Result<(Reason, Option<Box<Explanation>>), Fault> {
         let Family { place, standing, updated_at: since, .. } = *family;
         let Numbers { total, children, open, failed, .. } = standing.numbers;
-        let reason = match (family.state, standing.mark, family.due_at) {
+        let mark = match standing.mark {
+            None if !family.state.is_terminal() && self.is_below_a_mark(place)? => Some(Mark::Above),
+            mark => mark,
+        };
+        let reason = match (family.state, mark, family.due_at) {
             (State::Succeeded, ..) => Reason::Succeeded,
             (State::Failed, ..) => Reason::Failed { error: self.error_of(place)?, failed_children: failed },
             (State::Cancelled, by, _) => Reason::Cancelled { by, reason: self.words_of(place, by)? },
@@ -129,7 +147,7 @@ impl Explainer<'_> {
         let below = match &reason {
             _ if depth == 0 => None,
             Reason::Failed { error: None, .. } => self.failed_child(place)?,
-            Reason::Join => {
+            Reason::Join | Reason::BeingCancelled { open: 0, .. } => {
                 self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))?
             }
             Reason::Children { .. } | Reason::BeingCancelled { .. } => self.open_child(place)?,
@@ -140,7 +158,11 @@ impl Explainer<'_> {
     }
 
     fn leaf(&self, leaf: &Leaf) -> Result<Reason, Fault> {
-        let since = leaf.updated_at;
+        let (since, by) = (leaf.updated_at, Mark::Above);
+        if !leaf.is_settled() && self.is_below_a_mark(leaf.place)? {
+            let reason = self.words_of(leaf.place, Some(by))?;
+            return Ok(Reason::BeingCancelled { by, reason, open: 0 });
+        }
         Ok(match (leaf.state, leaf.due_at, leaf.lease_until) {
             (State::Succeeded, ..) => Reason::Succeeded,
             (State::Failed, Some(at), _) => Reason::RetryDue {
@@ -178,64 +200,6 @@ impl Explainer<'_> {
         })
     }
 
-    fn cancelled(&self, leaf: &Leaf) -> Result<Reason, Fault> {
-        let own = params![leaf.place.run, super::event_log::code_of("task.cancelled"), leaf.key];
-        let told = self.connection.first(SELECT_RECENT_CANCEL, own, |row| {
-            Ok((rows::timestamp(row, 0)?, row.get::<_, Option<String>>(1)?))
-        })?;
-        // An event of an earlier life, before it was revived, is not the reason.
-        let told = told.filter(|(at, _)| *at == leaf.updated_at);
-        if let Some(reason) = told.as_ref().and_then(|(_, payload)| reason_in(payload.as_deref())) {
-            return Ok(Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some(reason) });
-        }
-        // It went with something above it, unless nothing there was given up.
-        let by = (told.is_none() || self.is_below_a_mark(leaf.place)?).then_some(Mark::Above);
-        Ok(Reason::Cancelled { by, reason: self.words_of(leaf.place, by)? })
-    }
-
-    fn is_below_a_mark(&self, place: Place) -> Result<bool, Fault> {
-        let mut parent = place.parent;
-        while parent != 0 {
-            let above = self.connection.first(SELECT_MARK, [parent], |row| {
-                Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?.is_some()))
-            })?;
-            match above {
-                Some((_, true)) => return Ok(true),
-                Some((above, false)) => parent = above,
-                None => return Ok(false),
-            }
-        }
-        let sql = "SELECT mark IS NOT NULL FROM conductor_runs WHERE key = ?1";
-        Ok(self.connection.first(sql, [place.run], |row| row.get(0))?.unwrap_or(false))
-    }
-
-    /// Why something was marked, in the words of whoever marked it, or what is above it.
-    fn words_of(&self, place: Place, by: Option<Mark>) -> Result<Option<ErrorText>, Fault> {
-        let (mut parent, mut by) = (place.parent, by);
-        // What was marked with something above it has no words of its own.
-        while by == Some(Mark::Above) && parent != 0 {
-            let above = self
-                .connection
-                .first(SELECT_MARK, [parent], |row| Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?)))?;
-            match above {
-                Some((_, Some(mark))) if mark != Mark::Above => by = Some(mark),
-                Some((above, _)) => parent = above,
-                None => return Ok(None),
-            }
-        }
-        if by.is_none() {
-            return Ok(None);
-        }
-        let payload: Option<Option<String>> = if parent == 0 {
-            let params = params![place.run, super::event_log::code_of("run.cancelled")];
-            self.connection.first(SELECT_LAST_EVENT, params, |row| row.get(0))?
-        } else {
-            let params = params![place.run, super::event_log::code_of("task.marked"), parent];
-            self.connection.first(SELECT_RECENT_EVENT, params, |row| row.get(0))?
-        };
-        Ok(reason_in(payload.flatten().as_deref()))
-    }
-
     /// Why a parent failed by itself and not by its children, such as an input that was changed.
     fn error_of(&self, place: Place) -> Result<Option<ErrorText>, Fault> {
         let sql = "SELECT last_error FROM conductor_tasks WHERE key = ?1";
@@ -264,15 +228,6 @@ impl Explainer<'_> {
         }
         Ok(oldest)
     }
-}
-
-/// The reason in the payload of an event.
-fn reason_in(payload: Option<&str>) -> Option<ErrorText> {
-    #[derive(serde::Deserialize)]
-    struct Payload {
-        reason: Option<ErrorText>,
-    }
-    serde_json::from_str::<Payload>(payload?).ok()?.reason
 }
 
 fn read_task(row: &Row<'_>, key: i64) -> rusqlite::Result<Result<Family, Leaf>> {
@@ -312,27 +267,11 @@ const SELECT_TASK: &str = "SELECT t.id, coalesce(t.name, p.name || '#' || t.ordi
     LEFT JOIN conductor_tasks p ON p.key = t.parent \
     LEFT JOIN conductor_engines e ON e.key = t.holder WHERE t.key = ?1";
 
-const SELECT_MARK: &str = "SELECT parent, mark FROM conductor_tasks WHERE key = ?1";
-
 const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = 0";
 
 /// How many of a kind an engine holds, as far as its limit.
 const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1 AND kind = ?2 LIMIT ?3)";
-
-/// The newest event of a run with a name that is few.
-const SELECT_LAST_EVENT: &str = "SELECT payload FROM conductor_events INDEXED BY conductor_events_name \
-    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
-
-/// When a task was cancelled last, and what was said of it, among the last thousand cancels of its run.
-const SELECT_RECENT_CANCEL: &str = "SELECT at, payload FROM (SELECT task, at, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
-    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
-
-/// The same of one task, among the last thousand.
-const SELECT_RECENT_EVENT: &str = "SELECT payload FROM (SELECT task, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
-    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
 
 // What is open below a parent: each statement looks at a bounded part of an index of what is open.
 const OLDEST_RUNNING: &str = "SELECT min(key) FROM (SELECT key, run, parent, ordinal FROM conductor_tasks \

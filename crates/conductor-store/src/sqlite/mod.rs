@@ -22,6 +22,7 @@ mod explain;
 mod families;
 mod fan_out;
 mod fence;
+mod given_up;
 mod join;
 mod keys;
 mod lease;

@@ -35,7 +35,7 @@ impl Monitor for SqliteStore {
             let run = ScopeKey::of(scope, connection)?.run();
             let params = params![watch.silent_before().as_millis(), run, super::page_limit(limit)];
             let found = connection.all(&stuck_sql(), params, Found::read)?;
-            let explainer = Explainer { store: self, connection };
+            let explainer = Explainer::of(self, connection);
             let stuck = found.into_iter().map(|found| found.explained(&explainer));
             Ok(stuck.collect::<Result<Vec<_>, Fault>>()?.into_iter().flatten().collect())
         })
