@@ -19,7 +19,8 @@ use std::fmt;
 ///
 /// let until = Timestamp::from_millis(0)?;
 /// let (subject, state) = (Subjected::Run(RunId::from_u128(1)), State::Pending);
-/// let delayed = Explanation { subject, state, reason: Reason::Delayed { until }, because: None };
+/// let reason = Reason::Delayed { until, engines: None };
+/// let delayed = Explanation { subject, state, reason, because: None };
 /// assert_eq!(
 ///     delayed.to_string(),
 ///     "run 00000000000000000000000001 is PENDING: delayed until 1970-01-01T00:00:00.000Z"
@@ -63,6 +64,8 @@ pub enum Subjected {
 }
 
 /// Why something is where it is, or stuck there.
+///
+/// Where the next step of an engine would let it go on, `engines` says how many work on the store: with none it stays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -91,6 +94,8 @@ pub enum Reason {
         reason: Option<ErrorText>,
         /// How many children are still open; 0 on a leaf.
         open: u32,
+        /// How many engines work.
+        engines: u32,
     },
     /// It failed, and its retry is due at a time.
     RetryDue {
@@ -102,11 +107,15 @@ pub enum Reason {
         max_retries: u32,
         /// Why it failed.
         error: Option<ErrorText>,
+        /// How many engines work, if that time has come; `None` before.
+        engines: Option<u32>,
     },
     /// It is not to be started before a time.
     Delayed {
         /// That time.
         until: Timestamp,
+        /// How many engines work, if that time has come; `None` before.
+        engines: Option<u32>,
     },
     /// Its children are still being created.
     Creating {
@@ -116,6 +125,8 @@ pub enum Reason {
         total: u32,
         /// When its row last changed.
         since: Timestamp,
+        /// How many engines work.
+        engines: u32,
     },
     /// It waits for its children, or a run for its root tasks.
     Children {
@@ -137,6 +148,8 @@ pub enum Reason {
     ToBeDecided {
         /// Since when.
         since: Timestamp,
+        /// How many engines work.
+        engines: u32,
     },
     /// It is ready, and no engine that works on the store handles its kind.
     NoEngine {
@@ -167,12 +180,16 @@ pub enum Reason {
     Held {
         /// Which; `None` when it is no longer registered.
         by: Option<EngineId>,
+        /// Whether that engine lives.
+        lives: bool,
         /// Which attempt it makes.
         attempt: u32,
         /// When its lease ends if it is not renewed.
         until: Timestamp,
         /// The last heartbeat, or the claim.
         heartbeat: Timestamp,
+        /// How many engines work, if its engine is gone or its lease is over, so that one takes it back; `None` else.
+        engines: Option<u32>,
     },
     /// Somebody outside works on it.
     HeldFromOutside {
@@ -186,7 +203,16 @@ pub enum Reason {
 impl Reason {
     /// Whether it can only go on when a person or another program does something.
     pub fn needs_somebody(&self) -> bool {
-        matches!(self, Self::NoAppend { .. } | Self::NoEngine { .. } | Self::HeldFromOutside { .. })
+        match self {
+            Self::NoAppend { .. } | Self::NoEngine { .. } | Self::HeldFromOutside { .. } => true,
+            Self::Creating { engines, .. }
+            | Self::ToBeDecided { engines, .. }
+            | Self::BeingCancelled { engines, .. } => *engines == 0,
+            Self::Delayed { engines, .. } | Self::RetryDue { engines, .. } | Self::Held { engines, .. } => {
+                *engines == Some(0)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -219,21 +245,26 @@ impl fmt::Display for Reason {
             }
             Self::Cancelled { by: None, reason: None } => f.write_str("it was cancelled"),
             Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
-            Self::BeingCancelled { by, reason, open } => {
+            Self::BeingCancelled { by, reason, open, engines } => {
                 let by = By(Some(*by), reason.as_ref());
                 write!(f, "being cancelled{by}")?;
-                if *open == 0 { Ok(()) } else { write!(f, "; {open} right below it are still open") }
+                if *open > 0 {
+                    write!(f, "; {open} right below it are still open")?;
+                }
+                f.write_str(nobody_works(*engines))
             }
-            Self::RetryDue { at, retry_count, max_retries, error } => {
-                write!(f, "retry {} of {max_retries} is due at {at}", retry_count + 1)?;
+            Self::RetryDue { at, retry_count, max_retries, error, engines } => {
+                write!(f, "retry {} of {max_retries} is due {}", retry_count + 1, When("at", *at, *engines))?;
                 error.as_ref().map_or(Ok(()), |error| write!(f, ", after: {error}"))
             }
-            Self::Delayed { until } => write!(f, "delayed until {until}"),
-            Self::Creating { children, total, since } => {
-                write!(
-                    f,
-                    "{children} of its {total} children exist, the others are being created since {since}"
-                )
+            Self::Delayed { until, engines } => {
+                let what = if engines.is_some() { "due" } else { "delayed" };
+                write!(f, "{what} {}", When("until", *until, *engines))
+            }
+            Self::Creating { children, total, since, engines } => {
+                write!(f, "{children} of its {total} children exist, the others are ")?;
+                let being = if *engines == 0 { "to be" } else { "being" };
+                write!(f, "{being} created since {since}{}", nobody_works(*engines))
             }
             Self::Children { open, children } => write!(f, "waits for {open} of {children} children"),
             Self::NoAppend { children, since } => {
@@ -243,7 +274,10 @@ impl fmt::Display for Reason {
                 )
             }
             Self::Join => f.write_str("its children are settled, and its join is not"),
-            Self::ToBeDecided { since } => {
+            Self::ToBeDecided { since, engines: 0 } => {
+                write!(f, "all below it is settled since {since}{}", nobody_works(0))
+            }
+            Self::ToBeDecided { since, .. } => {
                 write!(f, "all below it is settled since {since}: an engine's next step decides it")
             }
             Self::NoEngine { kind, since } => {
@@ -259,9 +293,18 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
-            Self::Held { by, attempt, until, heartbeat } => {
-                let by = by.map_or("an engine that is gone".into(), |engine| format!("engine {engine}"));
-                write!(f, "attempt {attempt} is held by {by} until {until}, last heartbeat {heartbeat}")
+            Self::Held { by, lives, attempt, until, heartbeat, engines } => {
+                let by = match by {
+                    Some(engine) if *lives => format!("engine {engine}"),
+                    Some(engine) => format!("engine {engine}, which is gone,"),
+                    None => "an engine that is gone".into(),
+                };
+                write!(f, "attempt {attempt} is held by {by} until {until}, last heartbeat {heartbeat}")?;
+                match engines {
+                    None => Ok(()),
+                    Some(0) => f.write_str(nobody_works(0)),
+                    Some(_) => f.write_str("; an engine's next step takes it back"),
+                }
             }
             Self::HeldFromOutside { since } => {
                 write!(f, "held from outside: started by a report, last heard of at {since}")
@@ -271,6 +314,25 @@ impl fmt::Display for Reason {
             }
         }
     }
+}
+
+/// When something is due: before that time the word that belongs to it, and afterwards who takes it up.
+struct When(&'static str, Timestamp, Option<u32>);
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(before, at, engines) = self;
+        match engines {
+            None => write!(f, "{before} {at}"),
+            Some(0) => write!(f, "since {at}{}", nobody_works(0)),
+            Some(_) => write!(f, "since {at}: an engine's next step takes it up"),
+        }
+    }
+}
+
+/// What is said where a step would do something, and no engine works that takes one.
+fn nobody_works(engines: u32) -> &'static str {
+    if engines == 0 { ", but no engine is working" } else { "" }
 }
 
 /// Who cancelled something, and why.

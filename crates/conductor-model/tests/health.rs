@@ -95,13 +95,19 @@ fn what_is_stuck_is_written_and_read() {
         Reason::HeldFromOutside { since },
         Reason::NoEngine { kind: "resize".parse().unwrap(), since },
         Reason::NoAppend { children: 3, since },
-        Reason::ToBeDecided { since },
+        Reason::ToBeDecided { since, engines: 0 },
+        Reason::Delayed { until: since, engines: Some(0) },
+        Reason::Creating { children: 0, total: 2, since, engines: 0 },
     ];
     for reason in reasons {
         assert!(!reason.to_string().is_empty());
+        assert!(reason.needs_somebody());
         let stuck = Stuck { run, task: None, reason, since };
         let json = serde_json::to_string(&stuck).unwrap();
         assert_eq!(serde_json::from_str::<Stuck>(&json).unwrap(), stuck);
+    }
+    for engines in [None, Some(1)] {
+        assert!(!Reason::Delayed { until: since, engines }.needs_somebody());
     }
     assert_eq!(Health::Critical.to_string(), "CRITICAL");
     assert_eq!(serde_json::to_string(&Health::Warning).unwrap(), "\"WARNING\"");

@@ -182,8 +182,8 @@ impl<S: Query + ?Sized> Query for Arc<S> {
         (**self).ready_kinds(limit)
     }
 
-    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
-        (**self).explain(subject)
+    fn explain(&self, subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault> {
+        (**self).explain(subject, now)
     }
 
     fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {

@@ -267,11 +267,12 @@ pub trait Query: Send + Sync {
     /// [`Fault`]
     fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault>;
 
-    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task.
+    /// Why a run or a task is where it is at this moment, down to what it waits for; `None` if there is no such run or
+    /// task. What is due by `now` is said to be so.
     ///
     /// # Errors
     /// [`Fault`]
-    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault>;
+    fn explain(&self, subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault>;
 
     /// Which of these claims no longer hold: they ended, were cancelled, or are somebody else's.
     ///

@@ -39,7 +39,11 @@ const OPS: [(&str, Op, Op); 10] = [
     ("history/expire", |world| keep(world.store.expire(&world.step())), expired),
     ("history/rescue", |world| keep(world.store.rescue(&Rescue::new(1000, &world.source))), running),
     ("history/claim", claim, ready),
-    ("history/explain", |world| keep(world.store.explain(ParentId::Run(world.run))), run_row),
+    (
+        "history/explain",
+        |world| keep(world.store.explain(ParentId::Run(world.run), world.source.now())),
+        run_row,
+    ),
     ("history/status", |world| keep(world.store.run(world.run)), run_row),
 ];
 

@@ -9,7 +9,8 @@ use conductor_model::{
 use serde_json::json;
 
 fn explain(world: &World<'_>, subject: impl Into<ParentId>) -> Explanation {
-    let explained = world.writes_nothing(|| world.store().explain(subject.into()).expect("an answer"));
+    let explained =
+        world.writes_nothing(|| world.store().explain(subject.into(), world.now()).expect("an answer"));
     explained.expect("it is there")
 }
 
@@ -28,10 +29,10 @@ pub fn what_is_unknown_is_not_explained(world: &World<'_>) {
     let (run, task) = world.leaf();
     let (no_run, no_task) = (conductor_model::RunId::from_u128(1), conductor_model::TaskId::from_u128(1));
     for (subject, is_there) in [(ParentId::Run(run), true), (ParentId::Task(task), true)] {
-        assert_eq!(world.store().explain(subject).expect("an answer").is_some(), is_there);
+        assert_eq!(world.store().explain(subject, world.now()).expect("an answer").is_some(), is_there);
     }
     for subject in [ParentId::Run(no_run), ParentId::Task(no_task)] {
-        assert_eq!(world.store().explain(subject).expect("an answer"), None);
+        assert_eq!(world.store().explain(subject, world.now()).expect("an answer"), None);
     }
 }
 
@@ -51,15 +52,30 @@ pub fn a_retry_that_is_due_says_when_and_why(world: &World<'_>) {
     world.fail(task);
     let error = world.task(task).last_error;
     let at = world.now().plus_millis(5000);
-    assert_eq!(reason(world, task), Reason::RetryDue { at, retry_count: 0, max_retries: 2, error });
+    let due = |engines, error| Reason::RetryDue { at, retry_count: 0, max_retries: 2, error, engines };
+    assert_eq!(reason(world, task), due(None, error.clone()));
+    world.pass_ms(5000);
+    assert_eq!(reason(world, task), due(Some(0), error.clone()), "and no engine works");
+    let _engine = world.hands();
+    assert_eq!(reason(world, task), due(Some(1), error));
 }
 
 pub fn a_delayed_task_says_until_when(world: &World<'_>) {
     let until = world.now().plus_millis(5000);
     let (_, task) = world.one(TaskDraft::new("A").due_at(until));
-    assert_eq!(reason(world, task), Reason::Delayed { until });
     let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 2})).due_at(until));
-    assert_eq!(reason(world, parent), Reason::Delayed { until });
+    let both_say = |engines| {
+        for task in [task, parent] {
+            assert_eq!(reason(world, task), Reason::Delayed { until, engines });
+        }
+    };
+    both_say(None);
+    world.pass_ms(5000);
+    both_say(Some(0));
+    let words = reason(world, task).to_string();
+    assert_eq!(words, format!("due since {until}, but no engine is working"));
+    let _engine = world.hands();
+    both_say(Some(1));
 }
 
 pub fn what_is_ready_says_that_no_engine_handles_its_kind(world: &World<'_>) {
@@ -95,11 +111,39 @@ pub fn a_claim_names_its_engine_its_lease_and_its_heartbeat(world: &World<'_>) {
     world.pass_ms(1000);
     assert_eq!(engine.renew(&[claimed.fence]), [crate::Fenced::Applied]);
     let heartbeat = world.now();
-    let Reason::Held { by, attempt, until, heartbeat: last } = reason(world, task) else {
+    let Reason::Held { by, lives, attempt, until, heartbeat: last, engines } = reason(world, task) else {
         panic!("{}", reason(world, task))
     };
     assert!(by.is_some());
     assert_eq!((attempt, until, last), (1, heartbeat.plus_millis(DEFAULT_LEASE_MS), heartbeat));
+    assert_eq!((lives, engines), (true, None));
+}
+
+pub fn a_claim_of_an_engine_that_is_gone_says_so(world: &World<'_>) {
+    let (_, task) = world.leaf();
+    let engine = world.hands();
+    engine.claim_one();
+    drop(engine);
+    let gone = |others| {
+        let reason = reason(world, task);
+        assert!(reason.to_string().contains("which is gone"), "{reason}");
+        assert!(
+            matches!(reason, Reason::Held { by: Some(_), lives: false, engines, .. } if engines == Some(others))
+        );
+    };
+    gone(0);
+    assert!(reason(world, task).to_string().ends_with("but no engine is working"));
+    let _other = world.hands();
+    gone(1);
+}
+
+pub fn a_lease_that_is_over_is_taken_back_by_an_engine(world: &World<'_>) {
+    let (_, task) = world.leaf();
+    let engine = world.hands();
+    engine.claim_one();
+    world.pass_ms(DEFAULT_LEASE_MS.cast_signed());
+    let reason = reason(world, task);
+    assert!(matches!(reason, Reason::Held { lives: true, engines: Some(1), .. }), "{reason}");
 }
 
 pub fn what_is_held_from_outside_says_since_when(world: &World<'_>) {
@@ -144,7 +188,9 @@ pub fn what_is_being_created_says_how_much_is_there(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 10})));
     let since = world.now();
     let _ = world.fan_out_step(crate::Scope::All, 4);
-    assert_eq!(reason(world, parent), Reason::Creating { children: 4, total: 10, since });
+    assert_eq!(reason(world, parent), Reason::Creating { children: 4, total: 10, since, engines: 0 });
+    let words = reason(world, parent).to_string();
+    assert!(words.ends_with(&format!("to be created since {since}, but no engine is working")), "{words}");
 }
 
 pub fn an_open_fan_out_says_since_when_nothing_came(world: &World<'_>) {
@@ -163,8 +209,8 @@ pub fn what_only_has_to_be_decided_says_so(world: &World<'_>) {
     let (run, parent, children) = world.family(1);
     world.succeed(children[0]);
     let since = world.now();
-    assert_eq!(reason(world, parent), Reason::ToBeDecided { since });
-    assert_eq!(explain(world, run).cause(), &Reason::ToBeDecided { since });
+    assert_eq!(reason(world, parent), Reason::ToBeDecided { since, engines: 0 });
+    assert_eq!(explain(world, run).cause(), &Reason::ToBeDecided { since, engines: 0 });
 }
 
 pub fn an_open_join_is_what_its_parent_waits_for(world: &World<'_>) {
@@ -188,7 +234,7 @@ pub fn a_cancel_says_by_whom_and_why(world: &World<'_>) {
 
     let (run, parent, children) = world.family(2);
     let _ = world.store().cancel(&Cancel::run(run, world.now()).because("enough")).expect("a cancel");
-    let marked = Reason::BeingCancelled { by: Mark::Cancelled, reason: why(), open: 1 };
+    let marked = Reason::BeingCancelled { by: Mark::Cancelled, reason: why(), open: 1, engines: 0 };
     assert_eq!(explain(world, run).reason, marked);
     world.settle();
     assert_eq!(reason(world, run), person);
@@ -214,7 +260,7 @@ pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
     // Nobody has swept yet.
     let because = |open| {
         let reason = Some("enough".into());
-        Reason::BeingCancelled { by: Mark::Above, reason, open }
+        Reason::BeingCancelled { by: Mark::Above, reason, open, engines: 0 }
     };
     for leaf in &roots[2..] {
         assert_eq!(reason(world, *leaf), because(0));
@@ -224,7 +270,7 @@ pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
     assert_eq!((&below.reason, below.cause()), (&because(1), &because(0)));
     assert_eq!(explain(world, run).cause(), &because(0));
     let words = reason(world, roots[5]).to_string();
-    assert_eq!(words, "being cancelled with something above it: enough");
+    assert_eq!(words, "being cancelled with something above it: enough, but no engine is working");
 }
 
 pub fn a_deadline_that_passed_is_the_reason(world: &World<'_>) {
@@ -258,7 +304,8 @@ pub fn what_failed_fast_says_what_failed(world: &World<'_>) {
     world.fan_out();
     world.fail_for_good(world.children(parent)[1].id);
     let explained = explain(world, parent);
-    assert_eq!(explained.reason, Reason::BeingCancelled { by: Mark::FailFast, reason: None, open: 2 });
+    let marked = Reason::BeingCancelled { by: Mark::FailFast, reason: None, open: 2, engines: 0 };
+    assert_eq!(explained.reason, marked);
     world.settle();
     let explained = explain(world, parent);
     assert_eq!(explained.reason, Reason::Failed { error: None, failed_children: 1 });

@@ -181,9 +181,41 @@ pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
     world.pass_ms(60_000);
     assert_nothing_stuck(world);
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Delayed { .. }), due);
+    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Delayed { engines: Some(0), .. }), due);
     world.promote();
     world.start(task);
+    assert_nothing_stuck(world);
+}
+
+pub fn overdue_work_of_a_run_that_goes_on_is_stuck(world: &World<'_>) {
+    let minute = Backoff::fixed(60_000).expect("a backoff");
+    let due = world.now().plus_millis(60_000);
+    let (run, roots) = world.run_of([TaskDraft::new("A").backoff(minute), TaskDraft::new("B").due_at(due)]);
+    world.fail(roots[0]);
+    world.pass_ms(60_000);
+    pass_the_threshold(world);
+    let overdue = stuck(world);
+    let found: Vec<_> = overdue.iter().map(|stuck| (stuck.run, stuck.task, stuck.since)).collect();
+    assert_eq!(found, [(run, Some(roots[1]), due), (run, Some(roots[0]), due)]);
+    assert!(matches!(overdue[0].reason, Reason::Delayed { engines: Some(0), .. }), "{}", overdue[0].reason);
+    assert!(matches!(overdue[1].reason, Reason::RetryDue { engines: Some(0), .. }), "{}", overdue[1].reason);
+    assert_eq!(world.store().stuck(Scope::Run(run), world.watch(), 9).expect("a list"), overdue);
+    assert_eq!(health(world, Scope::Run(run)).counts.stuck, 2);
+    let (other, _) = world.leaf();
+    assert_eq!(world.store().stuck(Scope::Run(other), world.watch(), 9).expect("a list"), []);
+    world.retry();
+    world.promote();
+    assert_nothing_stuck(world);
+}
+
+pub fn a_parent_that_wants_children_since_long_is_stuck(world: &World<'_>) {
+    let (run, roots) = world.run_of([TaskDraft::new("A"), TaskDraft::new("P").input(json!({"fanout": 2}))]);
+    let since = world.now();
+    world.succeed(roots[0]);
+    pass_the_threshold(world);
+    let creating = |reason: &Reason| matches!(reason, Reason::Creating { engines: 0, .. });
+    assert_stuck(world, run, Some(roots[1]), creating, since);
+    world.fan_out();
     assert_nothing_stuck(world);
 }
 

@@ -274,6 +274,8 @@ macro_rules! __conformance_suite {
                 what_is_ready_says_that_no_engine_handles_its_kind
                 what_is_ready_waits_for_its_turn_or_is_at_its_limit
                 a_claim_names_its_engine_its_lease_and_its_heartbeat
+                a_claim_of_an_engine_that_is_gone_says_so
+                a_lease_that_is_over_is_taken_back_by_an_engine
                 what_is_held_from_outside_says_since_when
                 a_parent_leads_to_the_oldest_of_its_open_children
                 a_parent_of_parents_leads_down_to_a_leaf
@@ -303,6 +305,8 @@ macro_rules! __conformance_suite {
                 a_run_with_ready_work_in_which_nothing_started_is_stuck
                 a_run_whose_parent_nobody_fans_out_is_stuck
                 a_run_whose_delayed_work_is_overdue_is_stuck
+                overdue_work_of_a_run_that_goes_on_is_stuck
+                a_parent_that_wants_children_since_long_is_stuck
                 an_open_parent_without_an_append_is_stuck
                 an_open_run_without_an_append_is_stuck
                 a_parent_that_nobody_decides_is_stuck

@@ -59,10 +59,10 @@ impl SqliteStore {
         let mut engines = connection.all(SELECT_HANDLES, [], |row| {
             let handles: Option<String> = row.get(2)?;
             let handles = handles.and_then(|handles| serde_json::from_str(&handles).ok()).unwrap_or_default();
-            Ok((EngineId::from_u128(rows::id(row, 1)?), Living { key: row.get(0)?, handles }))
+            Ok(Living { key: row.get(0)?, id: EngineId::from_u128(rows::id(row, 1)?), handles })
         })?;
-        engines.retain(|(id, _)| self.lives(*id));
-        Ok(engines.into_iter().map(|(_, engine)| engine).collect())
+        engines.retain(|engine| self.lives(engine.id));
+        Ok(engines)
     }
 
     fn lives(&self, engine: EngineId) -> bool {
@@ -85,6 +85,7 @@ impl SqliteStore {
 /// An engine that lives.
 pub(super) struct Living {
     pub(super) key: i64,
+    pub(super) id: EngineId,
     pub(super) handles: Handles,
 }
 

@@ -1,6 +1,7 @@
 //! Why a run or a task is where it is: a few seeks, however many tasks there are.
 
 use super::SqliteStore;
+use super::enlist::Living;
 use super::ledger::Place;
 use super::rows;
 use super::sql::{Sql, id_blob, run_key};
@@ -10,16 +11,20 @@ use conductor_model::{
     State, Subject, Subjected, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 /// How many levels an explanation goes down.
 pub(super) const LEVELS: u32 = 64;
 
 impl SqliteStore {
-    pub(super) fn explain_subject(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
+    pub(super) fn explain_subject(
+        &self,
+        subject: ParentId,
+        now: Timestamp,
+    ) -> Result<Option<Explanation>, Fault> {
         self.read(|connection| {
-            let explainer = Explainer::of(self, connection);
+            let explainer = Explainer::of(self, connection, now);
             match subject {
                 ParentId::Run(id) => match run_key(connection, id)? {
                     Some(run) => explainer.run(run, LEVELS),
@@ -43,6 +48,10 @@ pub(super) struct Explainer<'s> {
     pub(super) connection: &'s Connection,
     /// By run and parent: whether it, or anything above it, is marked. Each is read once.
     pub(super) marks: RefCell<HashMap<(i64, i64), bool>>,
+    /// The present moment.
+    now: Timestamp,
+    /// The engines that live, looked for at most once.
+    living: OnceCell<Vec<Living>>,
 }
 
 /// A parent or a run, as its explanation needs it.
@@ -79,8 +88,26 @@ impl Leaf {
 }
 
 impl<'s> Explainer<'s> {
-    pub(super) fn of(store: &'s SqliteStore, connection: &'s Connection) -> Self {
-        Self { store, connection, marks: RefCell::default() }
+    pub(super) fn of(store: &'s SqliteStore, connection: &'s Connection, now: Timestamp) -> Self {
+        Self { store, connection, marks: RefCell::default(), now, living: OnceCell::new() }
+    }
+
+    fn living(&self) -> Result<&[Living], Fault> {
+        if let Some(living) = self.living.get() {
+            return Ok(living);
+        }
+        let living = self.store.engines_that_live(self.connection)?;
+        Ok(self.living.get_or_init(|| living))
+    }
+
+    /// How many engines work.
+    fn engines(&self) -> Result<u32, Fault> {
+        Ok(u32::try_from(self.living()?.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The same, if a time has come.
+    fn engines_since(&self, at: Timestamp) -> Result<Option<u32>, Fault> {
+        (at <= self.now).then(|| self.engines()).transpose()
     }
 
     pub(super) fn run(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
@@ -129,19 +156,22 @@ impl<'s> Explainer<'s> {
             (State::Succeeded, ..) => Reason::Succeeded,
             (State::Failed, ..) => Reason::Failed { error: self.error_of(place)?, failed_children: failed },
             (State::Cancelled, by, _) => Reason::Cancelled { by, reason: self.words_of(place, by)? },
-            (_, Some(by), _) => Reason::BeingCancelled { by, reason: self.words_of(place, Some(by))?, open },
-            (_, None, Some(until)) => Reason::Delayed { until },
+            (_, Some(by), _) => {
+                let reason = self.words_of(place, Some(by))?;
+                Reason::BeingCancelled { by, reason, open, engines: self.engines()? }
+            }
+            (_, None, Some(until)) => Reason::Delayed { until, engines: self.engines_since(until)? },
             (_, None, None) => match (standing.decide(), standing.joining, total) {
                 (Decision::Wait, Joining::Open, _) => Reason::Join,
                 // What fails fast was revived beside an older failure, and goes on like any other.
                 (Decision::Wait | Decision::Mark(_), _, Some(total)) if children < total => {
-                    Reason::Creating { children, total, since }
+                    Reason::Creating { children, total, since, engines: self.engines()? }
                 }
                 (Decision::Wait | Decision::Mark(_), _, None) if open == 0 => {
                     Reason::NoAppend { children, since }
                 }
                 (Decision::Wait | Decision::Mark(_), ..) => Reason::Children { open, children },
-                _ => Reason::ToBeDecided { since },
+                _ => Reason::ToBeDecided { since, engines: self.engines()? },
             },
         };
         let below = match &reason {
@@ -161,7 +191,7 @@ impl<'s> Explainer<'s> {
         let (since, by) = (leaf.updated_at, Mark::Above);
         if !leaf.is_settled() && self.is_below_a_mark(leaf.place)? {
             let reason = self.words_of(leaf.place, Some(by))?;
-            return Ok(Reason::BeingCancelled { by, reason, open: 0 });
+            return Ok(Reason::BeingCancelled { by, reason, open: 0, engines: self.engines()? });
         }
         Ok(match (leaf.state, leaf.due_at, leaf.lease_until) {
             (State::Succeeded, ..) => Reason::Succeeded,
@@ -170,23 +200,32 @@ impl<'s> Explainer<'s> {
                 retry_count: leaf.retry_count,
                 max_retries: leaf.max_retries,
                 error: leaf.last_error.clone(),
+                engines: self.engines_since(at)?,
             },
             (State::Failed, None, _) => Reason::Failed { error: leaf.last_error.clone(), failed_children: 0 },
             (State::Cancelled, ..) => self.cancelled(leaf)?,
-            (State::Running, _, Some(until)) => {
-                Reason::Held { by: leaf.holder, attempt: leaf.attempt, until, heartbeat: since }
-            }
+            (State::Running, _, Some(until)) => self.held(leaf, until)?,
             (State::Running, _, None) => Reason::HeldFromOutside { since },
-            (State::Pending, Some(until), _) => Reason::Delayed { until },
+            (State::Pending, Some(until), _) => {
+                Reason::Delayed { until, engines: self.engines_since(until)? }
+            }
             (State::Pending, None, _) => self.ready(leaf)?,
         })
+    }
+
+    /// Who holds a leaf, and whether somebody takes it back.
+    fn held(&self, leaf: &Leaf, until: Timestamp) -> Result<Reason, Fault> {
+        let lives = self.living()?.iter().any(|engine| Some(engine.id) == leaf.holder);
+        let engines = if lives { self.engines_since(until)? } else { Some(self.engines()?) };
+        let (by, attempt, heartbeat) = (leaf.holder, leaf.attempt, leaf.updated_at);
+        Ok(Reason::Held { by, lives, attempt, until, heartbeat, engines })
     }
 
     /// Why a leaf that is ready has not been claimed: what the engines that live say of its kind.
     fn ready(&self, leaf: &Leaf) -> Result<Reason, Fault> {
         let (kind, since) = (leaf.kind_name.clone(), leaf.updated_at);
         let (mut engines, mut limits) = (0_u32, Some(0_u32));
-        for engine in self.store.engines_that_live(self.connection)? {
+        for engine in self.living()? {
             let Some(limit) = engine.handles.limit_of(&leaf.kind_name) else { continue };
             engines += 1;
             let held = params![engine.key, leaf.kind, limit];

@@ -35,7 +35,7 @@ impl Monitor for SqliteStore {
             let run = ScopeKey::of(scope, connection)?.run();
             let params = params![watch.silent_before().as_millis(), run, super::page_limit(limit)];
             let found = connection.all(&stuck_sql(), params, Found::read)?;
-            let explainer = Explainer::of(self, connection);
+            let explainer = Explainer::of(self, connection, watch.now);
             let stuck = found.into_iter().map(|found| found.explained(&explainer));
             Ok(stuck.collect::<Result<Vec<_>, Fault>>()?.into_iter().flatten().collect())
         })
@@ -128,7 +128,8 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fau
 /// enough; ?2: the run, or NULL.
 ///
 /// A task that waits for its time, its turn or its children is in none of these. Where nothing has started there are
-/// only root tasks, and as a rule the first of them says it all.
+/// only root tasks, and as a rule the first of them says it all; elsewhere what is overdue is looked for in the first
+/// thousand of each index, and where a run is marked, whatever wants its sweep says it all.
 const STUCK: &str = "
     SELECT run, key AS task, updated_at AS since
         FROM conductor_tasks INDEXED BY conductor_tasks_running
@@ -170,6 +171,25 @@ const STUCK: &str = "
     SELECT key, NULL, updated_at
         FROM conductor_runs INDEXED BY conductor_runs_wants
         WHERE wants IN (3, 4) AND updated_at < ?1
+    UNION ALL
+    SELECT * FROM (
+        SELECT t.run, t.key, t.due_at FROM conductor_tasks t INDEXED BY conductor_tasks_due
+            WHERE t.state = 0 AND t.due_at < ?1 AND (?2 IS NULL OR t.run = ?2)
+            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = t.run)
+            ORDER BY t.due_at LIMIT 1000)
+    UNION ALL
+    SELECT * FROM (
+        SELECT t.run, t.key, t.due_at FROM conductor_tasks t INDEXED BY conductor_tasks_due
+            WHERE t.state = 3 AND t.due_at < ?1 AND (?2 IS NULL OR t.run = ?2)
+            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = t.run)
+            ORDER BY t.due_at LIMIT 1000)
+    UNION ALL
+    SELECT run, key, updated_at FROM (
+        SELECT p.run, p.key, p.updated_at FROM conductor_tasks p INDEXED BY conductor_tasks_wants
+            WHERE p.wants = 1 AND p.run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807)
+            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = p.run)
+            LIMIT 1000)
+        WHERE updated_at < ?1
 ";
 
 pub(super) fn stuck_sql() -> String {

@@ -165,8 +165,8 @@ impl Query for SqliteStore {
         self.read(|connection| waits::ready_kinds(connection, ScopeKey::All, page_limit(limit)))
     }
 
-    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
-        self.explain_subject(subject)
+    fn explain(&self, subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault> {
+        self.explain_subject(subject, now)
     }
 
     fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {

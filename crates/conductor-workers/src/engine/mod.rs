@@ -174,7 +174,7 @@ impl Engine {
     /// # Errors
     /// [`Fault`]
     pub fn explain(&self, subject: impl Into<ParentId>) -> Result<Option<Explanation>, Fault> {
-        let mut explanation = self.store.explain(subject.into())?;
+        let mut explanation = self.store.explain(subject.into(), self.source.now())?;
         let pool = self.pool.get().and_then(Weak::upgrade);
         let mut deepest = explanation.as_mut();
         while let Some(one) = deepest {

@@ -229,8 +229,8 @@ impl Query for Meddler {
         self.through("ready_kinds", |store| store.ready_kinds(limit))
     }
 
-    fn explain(&self, subject: ParentId) -> Result<Option<Explanation>, Fault> {
-        self.through("explain", |store| store.explain(subject))
+    fn explain(&self, subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault> {
+        self.through("explain", |store| store.explain(subject, now))
     }
 
     fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {

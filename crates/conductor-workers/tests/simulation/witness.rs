@@ -383,7 +383,7 @@ impl Query for Witness {
         pulse() -> Result<u64, Fault>;
         next_due() -> Result<Option<Timestamp>, Fault>;
         ready_kinds(limit: u32) -> Result<Vec<Kind>, Fault>;
-        explain(subject: ParentId) -> Result<Option<Explanation>, Fault>;
+        explain(subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault>;
         lost(fences: &[Fence]) -> Result<Vec<Fence>, Fault>;
         held(holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
         waits(run: RunId, limit: u32) -> Result<Waits, Fault>;

@@ -134,7 +134,8 @@ fn an_explanation_costs_the_same_however_many_tasks_there_are() {
     let explain = |many| {
         let bench = Bench::new(many);
         let run = bench.store.runs(None, 2).unwrap().items[1].id;
-        let (explained, steps) = bench.cost(|bench| bench.store.explain(ParentId::Run(run)).unwrap());
+        let now = bench.source.now();
+        let (explained, steps) = bench.cost(|bench| bench.store.explain(ParentId::Run(run), now).unwrap());
         assert!(explained.is_some_and(|explained| explained.because.is_some()));
         steps
     };
