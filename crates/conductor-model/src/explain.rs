@@ -36,7 +36,8 @@ pub struct Explanation {
     pub state: State,
     /// Why it is in that state.
     pub reason: Reason,
-    /// What it waits for, explained in turn.
+    /// What it waits for, explained in turn; absent where there is nothing, or where it is one of so many children that it
+    /// was not found among those that were looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Box<Explanation>>,
 }
@@ -201,6 +202,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether it lies with a child, of which an explanation goes on if it was found.
+    fn is_of_a_child(&self) -> bool {
+        match self {
+            Self::Children { .. } => true,
+            Self::Failed { error: None, failed_children: count, .. }
+            | Self::BeingCancelled { open: count, .. } => *count > 0,
+            _ => false,
+        }
+    }
+
     /// Whether it can only go on when a person or another program does something.
     pub fn needs_somebody(&self) -> bool {
         match self {
@@ -230,6 +241,9 @@ impl fmt::Display for Explanation {
         write!(f, "{} is {}: {}", self.subject, self.state, self.reason)?;
         match &self.because {
             Some(below) => write!(f, "; {below}"),
+            None if self.reason.is_of_a_child() => {
+                f.write_str("; which of them was not looked for any further")
+            }
             None => Ok(()),
         }
     }

@@ -176,7 +176,11 @@ impl<'s> Explainer<'s> {
         };
         let below = match &reason {
             _ if depth == 0 => None,
-            Reason::Failed { error: None, .. } => self.failed_child(place)?,
+            // Without its join it would not have come to this.
+            Reason::Failed { error: None, .. } => match self.failed_join(place)? {
+                Some(join) => Some(join),
+                None => self.failed_child(place)?,
+            },
             Reason::Join | Reason::BeingCancelled { open: 0, .. } => {
                 self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))?
             }
@@ -246,26 +250,9 @@ impl<'s> Explainer<'s> {
         Ok(error.flatten().map(ErrorText::from))
     }
 
-    /// A child that failed for good, or the join that did.
-    fn failed_child(&self, place: Place) -> Result<Option<i64>, Fault> {
-        // Without its join it would not have come to this.
-        let join = self.connection.first(SELECT_FAILED_JOIN, [place.run, place.parent], |row| row.get(0))?;
-        match join {
-            Some(join) => Ok(Some(join)),
-            None => self.connection.first(SELECT_FAILED, [place.run, place.parent], |row| row.get(0)),
-        }
-    }
-
-    /// The oldest child that is open, of those that are found without reading all children: what runs, what waits for its
-    /// time, what is ready, and parents among the first.
-    fn open_child(&self, place: Place) -> Result<Option<i64>, Fault> {
-        let mut oldest: Option<i64> = None;
-        for sql in [OLDEST_RUNNING, OLDEST_DUE, OLDEST_READY, OLDEST_OF_THE_FIRST] {
-            let found: Option<Option<i64>> =
-                self.connection.first(sql, [place.run, place.parent], |row| row.get(0))?;
-            oldest = oldest.into_iter().chain(found.flatten()).min();
-        }
-        Ok(oldest)
+    /// The join that failed, if it did.
+    fn failed_join(&self, place: Place) -> Result<Option<i64>, Fault> {
+        self.connection.first(SELECT_FAILED_JOIN, [place.run, place.parent], |row| row.get(0))
     }
 }
 
@@ -312,22 +299,5 @@ const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND pa
 const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1 AND kind = ?2 LIMIT ?3)";
 
-// What is open below a parent: each statement looks at a bounded part of an index of what is open.
-const OLDEST_RUNNING: &str = "SELECT min(key) FROM (SELECT key, run, parent, ordinal FROM conductor_tasks \
-    INDEXED BY conductor_tasks_running WHERE state = 1 AND sealed IS NULL LIMIT 1000) \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > 0";
-const OLDEST_DUE: &str = "SELECT min(key) FROM (SELECT key, parent, ordinal FROM conductor_tasks \
-    INDEXED BY conductor_tasks_due_of_run WHERE due_at IS NOT NULL AND run = ?1 LIMIT 300) \
-    WHERE parent = ?2 AND ordinal > 0";
-const OLDEST_READY: &str = "SELECT min(key) FROM (SELECT t.key, t.parent, t.ordinal FROM conductor_kinds k \
-    CROSS JOIN conductor_tasks t INDEXED BY conductor_tasks_ready ON t.kind = k.key AND t.run = ?1 \
-    WHERE t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND coalesce(t.lost, 0) < 2 LIMIT 300) \
-    WHERE parent = ?2 AND ordinal > 0";
-const OLDEST_OF_THE_FIRST: &str = "SELECT min(key) FROM (SELECT key, state, due_at FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > 0 ORDER BY ordinal LIMIT 300) \
-    WHERE state < 2 OR (state = 3 AND due_at IS NOT NULL)";
 const SELECT_FAILED_JOIN: &str = "SELECT key FROM conductor_tasks \
     WHERE run = ?1 AND parent = ?2 AND ordinal = 0 AND state = 3 AND due_at IS NULL";
-const SELECT_FAILED: &str = "SELECT key FROM (SELECT key, parent FROM conductor_tasks \
-    INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NULL AND run = ?1 LIMIT 1000) \
-    WHERE parent = ?2 LIMIT 1";

@@ -8,6 +8,7 @@
 mod aggregate;
 mod append;
 mod audit;
+mod below;
 mod cancel;
 mod children;
 mod claim;

@@ -367,6 +367,8 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
         "SCAN conductor_runs",
         // What running tasks report of their progress.
         "SCAN reported",
+        // What is open in a part of an index, and what is above it.
+        "SCAN above",
         "SCAN s",
         "SCAN (subquery",
         "SCAN CONSTANT ROW",

@@ -1,7 +1,9 @@
 //! The plans of what is done now and then: cancels, revivals, prunes, verifications, and what is decided of damage.
 
 use super::{GIVEN_KEYS, plan};
-use crate::sqlite::{SqliteStore, audit, damage, expire, fan_out, prune, retry, sweep, task_row, verify};
+use crate::sqlite::{
+    SqliteStore, audit, below, damage, expire, fan_out, prune, retry, sweep, task_row, verify,
+};
 
 #[test]
 fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing() {
@@ -129,5 +131,48 @@ fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_not
         };
         let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
         assert_eq!(bad, None, "{what}: {plan:#?}");
+    }
+}
+
+#[test]
+fn every_statement_of_an_explanation_searches_an_index_and_sorts_nothing() {
+    let store = SqliteStore::open_in_memory().unwrap();
+    let writer = store.lock_writer();
+    let place = "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)";
+    let running = "SEARCH conductor_tasks USING INDEX conductor_tasks_running (lease_until";
+    let ready = "SEARCH conductor_tasks USING INDEX conductor_tasks_ready (kind";
+    let alone = "SEARCH conductor_tasks USING INDEX conductor_tasks_alone (kind";
+    let mut statements = vec![
+        (
+            below::LAST_OF_THE_FIRST,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal=?)",
+        ),
+        (below::RUNNING_OUTSIDE, running),
+        (below::CLAIMED, running),
+        (below::DUE, "SEARCH conductor_tasks USING INDEX conductor_tasks_due_of_run (run=? AND rowid>?)"),
+        (
+            below::WANTING,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=? AND rowid>?)",
+        ),
+        (
+            below::FAILED_IN,
+            "SEARCH conductor_tasks USING INDEX conductor_tasks_due (state=? AND due_at=? AND run=? AND rowid>?)",
+        ),
+    ];
+    for sought in [below::OPEN, below::FAILED] {
+        let by_key = "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)";
+        statements.extend([(sought.first, place), (sought.above, by_key), (sought.last, place)]);
+    }
+    for (lanes, index) in [(below::READY, ready), (below::ALONE, alone)] {
+        statements.extend([(lanes.kind, index), (lanes.priority, index), (lanes.keys, index)]);
+    }
+    for (sql, expected) in statements {
+        let plan = plan(writer.as_ref().unwrap(), sql);
+        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}: {plan:#?}");
+        // What a part of an index gave, and the ancestors of that.
+        let few = ["SCAN (subquery", "SCAN above", GIVEN_KEYS];
+        let scans = |line: &&String| line.contains("SCAN") && !few.iter().any(|few| line.contains(few));
+        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
+        assert_eq!(bad, None, "{sql}: {plan:#?}");
     }
 }

@@ -1,0 +1,166 @@
+//! How far an explanation finds the leaf at which something hangs, among more tasks than it looks at.
+#![cfg(feature = "sqlite")]
+
+use conductor_model::{
+    Explanation, Policy, Reason, RunDraft, RunId, Subjected, Task, TaskDraft, TaskId, Timestamp,
+};
+use conductor_store::{
+    FanOut, ParentId, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit, TaskFilter,
+};
+use rusqlite::Connection;
+use serde_json::json;
+
+struct World {
+    _folder: tempfile::TempDir,
+    path: std::path::PathBuf,
+    store: SqliteStore,
+    source: Source,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("explained.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { _folder: folder, path, store, source }
+    }
+
+    /// A run of these tasks, with all their children; and its root tasks.
+    fn run_of(&self, tasks: impl IntoIterator<Item = TaskDraft>) -> (RunId, Vec<Task>) {
+        let draft = RunDraft::new().tasks(tasks).check().unwrap();
+        let run = self.store.submit(&Submit::new(draft, &self.source)).unwrap().run;
+        while self.store.fan_out(&FanOut::new(Scope::All, 10_000, &self.source)).unwrap().more {}
+        let roots = self.tasks(run).into_iter().filter(|task| task.parent.is_none()).collect();
+        (run, roots)
+    }
+
+    fn tasks(&self, run: RunId) -> Vec<Task> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.tasks(run, TaskFilter::default(), after, 1000).unwrap();
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    fn children(&self, run: RunId, parent: TaskId) -> Vec<TaskId> {
+        let tasks = self.tasks(run).into_iter().filter(|task| task.parent == Some(parent));
+        tasks.map(|task| task.id).collect()
+    }
+
+    fn report(&self, reports: impl IntoIterator<Item = Report>) {
+        self.store.report(&Reports::new(reports, &self.source)).unwrap();
+        let step = Step::new(Scope::All, 10_000, &self.source);
+        while self.store.aggregate(&step).unwrap().more {}
+    }
+
+    fn explain(&self, subject: impl Into<ParentId>) -> Explanation {
+        self.store.explain(subject.into(), self.source.now()).unwrap().unwrap()
+    }
+}
+
+/// The names of the tasks that an explanation leads down to.
+fn names(explained: &Explanation) -> Vec<String> {
+    let (mut names, mut below) = (Vec::new(), explained.because.as_ref());
+    while let Some(one) = below {
+        let Subjected::Task { name, .. } = &one.subject else { panic!("{explained}") };
+        names.push(name.to_string());
+        below = one.because.as_ref();
+    }
+    names
+}
+
+fn parent(name: impl AsRef<str>, children: u32) -> TaskDraft {
+    TaskDraft::new(name).input(json!({ "fanout": children }))
+}
+
+/// Many parents of one child each; the children of these are done.
+fn many_parents(world: &World, done: impl Fn(usize) -> bool) -> RunId {
+    let (run, roots) = world.run_of((0..1000).map(|nth| parent(format!("p{nth}"), 1).kind("b")));
+    let done: Vec<_> =
+        roots.iter().enumerate().filter(|(nth, _)| done(*nth)).map(|(_, root)| root.id).collect();
+    let leaves =
+        world.tasks(run).into_iter().filter(|task| task.parent.is_some_and(|parent| done.contains(&parent)));
+    world.report(leaves.map(|leaf| Report::succeeded(leaf.id)));
+    run
+}
+
+#[test]
+fn parents_that_are_open_behind_many_are_found() {
+    let world = World::new();
+    let run = many_parents(&world, |nth| nth < 950);
+    assert_eq!(names(&world.explain(run)), ["p950", "p950#1"]);
+}
+
+#[test]
+fn parents_that_are_open_in_the_middle_are_found_by_what_is_open_below_them() {
+    let world = World::new();
+    let run = many_parents(&world, |nth| nth != 480);
+    assert_eq!(names(&world.explain(run)), ["p480", "p480#1"]);
+}
+
+#[test]
+fn leaves_that_are_ready_behind_many_of_another_parent_are_found() {
+    let world = World::new();
+    let (run, roots) = world.run_of([parent("big", 1000).kind("k"), parent("small", 900).kind("k")]);
+    let children = world.children(run, roots[1].id);
+    let done =
+        |from: usize, to: usize| world.report(children[from..to].iter().map(|leaf| Report::succeeded(*leaf)));
+    done(0, 320);
+    assert_eq!(names(&world.explain(roots[1].id)), ["small#321"]);
+    done(400, 900);
+    assert_eq!(names(&world.explain(roots[1].id)), ["small#321"]);
+    done(320, 399);
+    assert_eq!(names(&world.explain(roots[1].id)), ["small#400"]);
+    // One that is run alone, because leases were lost over it, is in an index of its own.
+    let raw = Connection::open(&world.path).unwrap();
+    raw.execute("UPDATE conductor_tasks SET lost = 2 WHERE ordinal = 400 AND parent = 2", []).unwrap();
+    let explained = world.explain(roots[1].id);
+    assert_eq!(names(&explained), ["small#400"]);
+    world.report([Report::started(children[399])]);
+    assert_eq!(names(&world.explain(roots[1].id)), ["small#400"]);
+    world.report([Report::failed(children[399], "no")]);
+    assert!(matches!(world.explain(roots[1].id).cause(), Reason::RetryDue { .. }));
+}
+
+#[test]
+fn a_failure_behind_many_that_were_tolerated_is_found() {
+    let world = World::new();
+    let tolerated = parent("tolerated", 1500).policy(Policy::Ignore);
+    let (run, roots) = world.run_of([tolerated, parent("strict", 900)]);
+    let failed = world.children(run, roots[0].id);
+    for failed in failed.chunks(500) {
+        world.report(failed.iter().map(|leaf| Report::failed_for_good(*leaf, "bad")));
+    }
+    let others = world.children(run, roots[1].id);
+    let end = |(nth, leaf): (usize, &TaskId)| match nth {
+        450 => Report::failed_for_good(*leaf, "worse"),
+        _ => Report::succeeded(*leaf),
+    };
+    world.report(others.iter().enumerate().map(end));
+    let explained = world.explain(run);
+    assert_eq!(names(&explained), ["strict", "strict#451"], "{explained}");
+}
+
+#[test]
+fn what_is_out_of_reach_is_said_not_to_have_been_looked_for() {
+    let world = World::new();
+    let (other, _) = world.run_of([parent("other", 900)]);
+    let busy = world.tasks(other).into_iter().filter(|task| task.parent.is_some());
+    world.report(busy.map(|leaf| Report::started(leaf.id)));
+    let (run, roots) = world.run_of([parent("last", 900)]);
+    let children = world.children(run, roots[0].id);
+    world.report([Report::started(children[450])]);
+    let done = children.iter().filter(|leaf| **leaf != children[450]);
+    world.report(done.map(|leaf| Report::succeeded(*leaf)));
+    let explained = world.explain(roots[0].id);
+    assert_eq!(
+        (explained.reason.clone(), explained.because.clone()),
+        (Reason::Children { open: 1, children: 900 }, None)
+    );
+    assert!(explained.to_string().ends_with("; which of them was not looked for any further"), "{explained}");
+}
