@@ -5,7 +5,8 @@ use conductor_model::{
     Explanation, Policy, Reason, RunDraft, RunId, Subjected, Task, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::{
-    FanOut, ParentId, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit, TaskFilter,
+    Admin, Cancel, FanOut, ParentId, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit,
+    TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -163,4 +164,18 @@ fn what_is_out_of_reach_is_said_not_to_have_been_looked_for() {
         (Reason::Children { open: 1, children: 900 }, None)
     );
     assert!(explained.to_string().ends_with("; which of them was not looked for any further"), "{explained}");
+}
+
+#[test]
+fn a_cancelled_leaf_behind_many_that_went_well_is_found() {
+    let world = World::new();
+    let (run, roots) = world.run_of((0..900).map(|nth| parent(format!("p{nth}"), 1)));
+    let leaf = world.children(run, roots[450].id)[0];
+    let cancel = Cancel::task(leaf, world.source.now()).because("bad data");
+    let _ = world.store.cancel(&cancel).unwrap();
+    let others = world.tasks(run).into_iter().filter(|task| task.parent.is_some() && task.id != leaf);
+    world.report(others.map(|leaf| Report::succeeded(leaf.id)));
+    let explained = world.explain(run);
+    assert_eq!(names(&explained), ["p450", "p450#1"], "{explained}");
+    assert!(explained.to_string().ends_with("cancelled by a person: bad data"), "{explained}");
 }

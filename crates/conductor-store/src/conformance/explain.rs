@@ -298,6 +298,34 @@ pub fn a_failure_leads_to_the_leaf_that_failed(world: &World<'_>) {
     assert_eq!(explained.cause(), &Reason::Failed { error, failed_children: 0 });
 }
 
+pub fn a_cancel_of_a_child_leads_to_the_leaf_that_was_cancelled(world: &World<'_>) {
+    let (run, parent, children) = world.family(3);
+    world.succeed(children[0]);
+    let cancel = Cancel::task(children[1], world.now()).because("bad data");
+    let _ = world.store().cancel(&cancel).expect("a cancel");
+    world.succeed(children[2]);
+    world.settle();
+    let person = Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some("bad data".into()) };
+    for subject in [ParentId::Run(run), ParentId::Task(parent)] {
+        let explained = explain(world, subject);
+        assert_eq!(explained.reason, Reason::Cancelled { by: None, reason: None });
+        assert_eq!(explained.cause(), &person, "{explained}");
+    }
+}
+
+pub fn a_cancelled_join_is_what_cancelled_its_parent(world: &World<'_>) {
+    let (run, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
+    world.fan_out();
+    world.succeed(world.children(parent)[0].id);
+    world.settle();
+    let join = world.task(parent).join.expect("a join").id;
+    let cancel = Cancel::task(join, world.now()).because("bad data");
+    let _ = world.store().cancel(&cancel).expect("a cancel");
+    world.settle();
+    let person = Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some("bad data".into()) };
+    assert_eq!(explain(world, run).cause(), &person);
+}
+
 pub fn what_failed_fast_says_what_failed(world: &World<'_>) {
     let draft = TaskDraft::new("A").input(json!({"fanout": 3})).policy(Policy::FailFast);
     let (_, parent) = world.one(draft);

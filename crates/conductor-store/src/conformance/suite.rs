@@ -287,6 +287,8 @@ macro_rules! __conformance_suite {
                 what_is_below_a_mark_is_being_cancelled
                 a_deadline_that_passed_is_the_reason
                 a_failure_leads_to_the_leaf_that_failed
+                a_cancel_of_a_child_leads_to_the_leaf_that_was_cancelled
+                a_cancelled_join_is_what_cancelled_its_parent
                 what_failed_fast_says_what_failed
                 what_succeeded_needs_no_reason
                 a_failed_join_is_what_failed_its_parent

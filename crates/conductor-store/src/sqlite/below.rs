@@ -4,6 +4,7 @@
 //! below: keys grow with the ordinals, so that an index which ends with the key is entered right behind those children.
 //! At last come the last children. Whatever is in none of these stays unsaid, and the words say so.
 
+use super::event_log::code_of;
 use super::explain::Explainer;
 use super::ledger::Place;
 use super::sql::{Sql, array};
@@ -35,6 +36,18 @@ impl Explainer<'_> {
     pub(super) fn failed_child(&self, place: Place) -> Result<Option<i64>, Fault> {
         let failed = |behind| self.connection.all(FAILED_IN, [place.run, behind], |row| row.get(0));
         self.child(place, &FAILED, failed)
+    }
+
+    /// A child that was cancelled: nothing in an index of tasks says which, but a person's cancel left an event.
+    pub(super) fn cancelled_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+        self.child(place, &CANCELLED, |_| {
+            let mut keys = Vec::new();
+            for name in ["task.cancelled", "task.marked"] {
+                let last = params![place.run, code_of(name)];
+                keys.extend(self.connection.all(LAST_CANCELS, last, |row| row.get::<_, i64>(0))?);
+            }
+            Ok(keys)
+        })
     }
 
     /// Looks at the first children, then at what leads up to one behind them, then at the last.
@@ -128,6 +141,7 @@ macro_rules! sought {
 
 pub(super) const OPEN: Sought = sought!("state < 2 OR (state = 3 AND due_at IS NOT NULL)");
 pub(super) const FAILED: Sought = sought!("state = 3 AND due_at IS NULL");
+pub(super) const CANCELLED: Sought = sought!("state = 4");
 
 /// As many as a statement looks at of the first; without it there is nothing behind them.
 pub(super) const LAST_OF_THE_FIRST: &str =
@@ -145,6 +159,8 @@ pub(super) const WANTING: &str = "SELECT key FROM conductor_tasks INDEXED BY con
     WHERE wants = ?3 AND run = ?1 AND key > ?2 ORDER BY key LIMIT 50";
 pub(super) const FAILED_IN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
     WHERE state = 3 AND due_at IS NULL AND run = ?1 AND key > ?2 ORDER BY key LIMIT 300";
+pub(super) const LAST_CANCELS: &str = "SELECT task FROM conductor_events INDEXED BY conductor_events_name \
+    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 200";
 
 /// An index of what is ready, and how it is walked.
 pub(super) struct Lanes {

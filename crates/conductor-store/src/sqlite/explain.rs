@@ -147,7 +147,7 @@ impl<'s> Explainer<'s> {
     /// Why a parent or a run is where it is, and what below it makes it so.
     fn family(&self, family: &Family, depth: u32) -> Result<(Reason, Option<Box<Explanation>>), Fault> {
         let Family { place, standing, updated_at: since, .. } = *family;
-        let Numbers { total, children, open, failed, .. } = standing.numbers;
+        let Numbers { total, children, open, failed, cancelled } = standing.numbers;
         let mark = match standing.mark {
             None if !family.state.is_terminal() && self.is_below_a_mark(place)? => Some(Mark::Above),
             mark => mark,
@@ -177,10 +177,13 @@ impl<'s> Explainer<'s> {
         let below = match &reason {
             _ if depth == 0 => None,
             // Without its join it would not have come to this.
-            Reason::Failed { error: None, .. } => match self.failed_join(place)? {
+            Reason::Failed { error: None, .. } => match self.join_that(place, State::Failed)? {
                 Some(join) => Some(join),
                 None => self.failed_child(place)?,
             },
+            // No mark: what was cancelled below it made it so, and before its join was run.
+            Reason::Cancelled { by: None, .. } if cancelled > 0 => self.cancelled_child(place)?,
+            Reason::Cancelled { by: None, .. } => self.join_that(place, State::Cancelled)?,
             Reason::Join | Reason::BeingCancelled { open: 0, .. } => {
                 self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))?
             }
@@ -250,9 +253,10 @@ impl<'s> Explainer<'s> {
         Ok(error.flatten().map(ErrorText::from))
     }
 
-    /// The join that failed, if it did.
-    fn failed_join(&self, place: Place) -> Result<Option<i64>, Fault> {
-        self.connection.first(SELECT_FAILED_JOIN, [place.run, place.parent], |row| row.get(0))
+    /// The join that came to this end, if it did.
+    fn join_that(&self, place: Place, end: State) -> Result<Option<i64>, Fault> {
+        let params = params![place.run, place.parent, rows::state_code(end)];
+        self.connection.first(SELECT_ENDED_JOIN, params, |row| row.get(0))
     }
 }
 
@@ -299,5 +303,5 @@ const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND pa
 const COUNT_HELD: &str = "SELECT count(*) FROM (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder = ?1 AND kind = ?2 LIMIT ?3)";
 
-const SELECT_FAILED_JOIN: &str = "SELECT key FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal = 0 AND state = 3 AND due_at IS NULL";
+const SELECT_ENDED_JOIN: &str = "SELECT key FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal = 0 AND state = ?3 AND due_at IS NULL";

@@ -154,12 +154,13 @@ fn every_statement_of_an_explanation_searches_an_index_and_sorts_nothing() {
             below::WANTING,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=? AND rowid>?)",
         ),
+        (below::LAST_CANCELS, "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=?)"),
         (
             below::FAILED_IN,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_due (state=? AND due_at=? AND run=? AND rowid>?)",
         ),
     ];
-    for sought in [below::OPEN, below::FAILED] {
+    for sought in [below::OPEN, below::FAILED, below::CANCELLED] {
         let by_key = "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)";
         statements.extend([(sought.first, place), (sought.above, by_key), (sought.last, place)]);
     }
