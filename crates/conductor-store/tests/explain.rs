@@ -179,3 +179,31 @@ fn a_cancelled_leaf_behind_many_that_went_well_is_found() {
     assert_eq!(names(&explained), ["p450", "p450#1"], "{explained}");
     assert!(explained.to_string().ends_with("cancelled by a person: bad data"), "{explained}");
 }
+
+/// Cancels so many leaves one by one, with so many milliseconds between them, and says what is said of each.
+fn cancel_one_by_one(many: u32, every_ms: u64) -> Vec<String> {
+    let world = World::new();
+    let (run, roots) = world.run_of([parent("p", many)]);
+    let leaves = world.children(run, roots[0].id);
+    for (nth, leaf) in (0..).zip(&leaves) {
+        let now = world.source.now().plus_millis(nth * every_ms);
+        let _ = world.store.cancel(&Cancel::task(*leaf, now).because("bad data")).unwrap();
+    }
+    leaves.iter().map(|leaf| world.explain(*leaf).reason.to_string()).collect()
+}
+
+#[test]
+fn the_words_of_each_of_many_cancels_are_found_by_their_time() {
+    let said = cancel_one_by_one(1202, 1);
+    assert!(said.iter().all(|words| words == "cancelled by a person: bad data"), "{said:?}");
+}
+
+#[test]
+fn what_is_not_known_of_a_cancel_is_not_said() {
+    let said = cancel_one_by_one(1202, 0);
+    assert_eq!(
+        (&*said[0], &*said[1201]),
+        ("cancelled by a person: bad data", "cancelled by a person: bad data")
+    );
+    assert_eq!(said[600], "it was cancelled");
+}

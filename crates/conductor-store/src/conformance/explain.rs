@@ -377,6 +377,17 @@ pub fn what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it(world: &Worl
     assert_eq!((reason(world, tasks[0]), reason(world, tasks[1])), (above.clone(), above));
 }
 
+pub fn what_was_cancelled_before_something_above_it_did_not_go_with_that(world: &World<'_>) {
+    let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
+    world.cancel(tasks[0]);
+    world.pass_ms(1000);
+    let _ = world.store().cancel(&Cancel::run(run, world.now()).because("enough")).expect("a cancel");
+    world.settle();
+    assert_eq!(reason(world, tasks[0]), Reason::Cancelled { by: None, reason: None });
+    let above = Reason::Cancelled { by: Some(Mark::Above), reason: Some("enough".into()) };
+    assert_eq!(reason(world, tasks[1]), above);
+}
+
 pub fn what_was_revived_beside_an_older_failure_waits_for_it(world: &World<'_>) {
     let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::FailFast);
     let (_, parent) = world.one(draft);

@@ -293,6 +293,7 @@ macro_rules! __conformance_suite {
                 what_succeeded_needs_no_reason
                 a_failed_join_is_what_failed_its_parent
                 what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it
+                what_was_cancelled_before_something_above_it_did_not_go_with_that
                 what_was_revived_beside_an_older_failure_waits_for_it;
             monitor:
                 an_empty_store_is_healthy

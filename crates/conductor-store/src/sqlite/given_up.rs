@@ -6,24 +6,54 @@ use super::ledger::Place;
 use super::rows;
 use super::sql::Sql;
 use crate::Fault;
-use conductor_model::{ErrorText, Mark, Reason};
-use rusqlite::params;
+use conductor_model::{ErrorText, Mark, Reason, Timestamp};
+use rusqlite::{Row, params};
 
 impl Explainer<'_> {
     /// Why a leaf is CANCELLED.
     pub(super) fn cancelled(&self, leaf: &Leaf) -> Result<Reason, Fault> {
-        let own = params![leaf.place.run, code_of("task.cancelled"), leaf.key];
-        let told = self.connection.first(SELECT_RECENT_CANCEL, own, |row| {
-            Ok((rows::timestamp(row, 0)?, row.get::<_, Option<String>>(1)?))
-        })?;
-        // An event of an earlier life, before it was revived, is not the reason.
-        let told = told.filter(|(at, _)| *at == leaf.updated_at);
-        if let Some(reason) = told.as_ref().and_then(|(_, payload)| reason_in(payload.as_deref())) {
+        if let Some(reason) = self.told_of(leaf)? {
             return Ok(Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some(reason) });
         }
-        // It went with something above it, unless nothing there was given up.
-        let by = (told.is_none() || self.is_below_a_mark(leaf.place)?).then_some(Mark::Above);
-        Ok(Reason::Cancelled { by, reason: self.words_of(leaf.place, by)? })
+        // It went with something above it, if that was given up by then.
+        if self.is_below_a_mark(leaf.place)? {
+            let (at, reason) = self.told_of_mark(leaf.place, Mark::Above)?.unzip();
+            if at.is_none_or(|at| at <= leaf.updated_at) {
+                return Ok(Reason::Cancelled { by: Some(Mark::Above), reason: reason.flatten() });
+            }
+        }
+        Ok(Reason::Cancelled { by: None, reason: None })
+    }
+
+    /// What was said of a leaf when it was cancelled: among the last cancels of its run, or at their time. An event of an
+    /// earlier life, before it was revived, has another time.
+    fn told_of(&self, leaf: &Leaf) -> Result<Option<ErrorText>, Fault> {
+        let (run, name) = (leaf.place.run, code_of("task.cancelled"));
+        let own = params![run, name, leaf.key, leaf.updated_at.as_millis()];
+        let reason = |row: &Row<'_>| Ok(reason_in(row.get::<_, Option<String>>(0)?.as_deref()));
+        if let Some(told) = self.connection.first(SELECT_LAST_CANCEL, own, reason)? {
+            return Ok(told);
+        }
+        let since = self.first_event(run, name, leaf.updated_at)?;
+        let own = params![run, name, leaf.key, leaf.updated_at.as_millis(), since];
+        Ok(self.connection.first(SELECT_CANCEL_SINCE, own, reason)?.flatten())
+    }
+
+    /// Where the events of a name begin that are not older than a moment. Where a clock went back it may be elsewhere.
+    fn first_event(&self, run: i64, name: Option<i64>, since: Timestamp) -> Result<i64, Fault> {
+        let last = self.connection.first("SELECT max(seq) FROM conductor_events", [], |row| row.get(0))?;
+        let (mut from, mut to): (i64, i64) = (0, last.flatten().unwrap_or(0));
+        while from < to {
+            let middle = from.midpoint(to);
+            let next = self.connection.first(SELECT_NEXT_EVENT, params![run, name, middle], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?))
+            })?;
+            match next {
+                Some((seq, at)) if at < since.as_millis() => from = i64::max(seq, middle) + 1,
+                _ => to = middle,
+            }
+        }
+        Ok(from)
     }
 
     /// Whether a parent or run, or anything above it, is marked.
@@ -54,29 +84,35 @@ impl Explainer<'_> {
 
     /// Why something was marked, in the words of whoever marked it, or what is above it.
     pub(super) fn words_of(&self, place: Place, by: Option<Mark>) -> Result<Option<ErrorText>, Fault> {
+        let told = by.map(|by| self.told_of_mark(place, by)).transpose()?;
+        Ok(told.flatten().and_then(|(_, reason)| reason))
+    }
+
+    /// When that was, and what was said.
+    fn told_of_mark(&self, place: Place, by: Mark) -> Result<Option<(Timestamp, Option<ErrorText>)>, Fault> {
         let (mut parent, mut by) = (place.parent, by);
         // What was marked with something above it has no words of its own.
-        while by == Some(Mark::Above) && parent != 0 {
+        while by == Mark::Above && parent != 0 {
             let above = self
                 .connection
                 .first(SELECT_MARK, [parent], |row| Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?)))?;
             match above {
-                Some((_, Some(mark))) if mark != Mark::Above => by = Some(mark),
+                Some((_, Some(mark))) if mark != Mark::Above => by = mark,
                 Some((above, _)) => parent = above,
                 None => return Ok(None),
             }
         }
-        if by.is_none() {
-            return Ok(None);
-        }
-        let payload: Option<Option<String>> = if parent == 0 {
+        let read = |row: &Row<'_>| {
+            let payload: Option<String> = row.get(1)?;
+            Ok((rows::timestamp(row, 0)?, reason_in(payload.as_deref())))
+        };
+        if parent == 0 {
             let params = params![place.run, code_of("run.cancelled")];
-            self.connection.first(SELECT_LAST_EVENT, params, |row| row.get(0))?
+            self.connection.first(SELECT_LAST_EVENT, params, read)
         } else {
             let params = params![place.run, code_of("task.marked"), parent];
-            self.connection.first(SELECT_RECENT_EVENT, params, |row| row.get(0))?
-        };
-        Ok(reason_in(payload.flatten().as_deref()))
+            self.connection.first(SELECT_LAST_MARK, params, read)
+        }
     }
 }
 
@@ -91,16 +127,27 @@ fn reason_in(payload: Option<&str>) -> Option<ErrorText> {
 
 const SELECT_MARK: &str = "SELECT parent, mark FROM conductor_tasks WHERE key = ?1";
 
-/// The newest event of a run with a name that is few.
-const SELECT_LAST_EVENT: &str = "SELECT payload FROM conductor_events INDEXED BY conductor_events_name \
-    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
+// Of the events of a run with a name that is few:
 
-/// When a task was cancelled last, and what was said of it, among the last thousand cancels of its run.
-const SELECT_RECENT_CANCEL: &str = "SELECT at, payload FROM (SELECT task, at, payload FROM conductor_events \
+/// The newest.
+pub(super) const SELECT_LAST_EVENT: &str = "SELECT at, payload FROM conductor_events \
+    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
+
+/// The newest of a task, among the last.
+pub(super) const SELECT_LAST_MARK: &str = "SELECT at, payload FROM (SELECT task, at, payload FROM conductor_events \
     INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
     ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
 
-/// The same of one task, among the last thousand.
-const SELECT_RECENT_EVENT: &str = "SELECT payload FROM (SELECT task, payload FROM conductor_events \
+/// That of a task at a moment, among the last.
+pub(super) const SELECT_LAST_CANCEL: &str = "SELECT payload FROM (SELECT task, at, payload FROM conductor_events \
     INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
-    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
+    ORDER BY seq DESC LIMIT 500) WHERE task = ?3 AND at = ?4 LIMIT 1";
+
+/// The same, among those behind another.
+pub(super) const SELECT_CANCEL_SINCE: &str = "SELECT payload FROM (SELECT task, at, payload FROM conductor_events \
+    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) AND seq >= ?5 \
+    ORDER BY seq LIMIT 500) WHERE task = ?3 AND at = ?4 LIMIT 1";
+
+/// The next from a number on.
+pub(super) const SELECT_NEXT_EVENT: &str = "SELECT seq, at FROM conductor_events INDEXED BY conductor_events_name \
+    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) AND seq >= ?3 ORDER BY seq LIMIT 1";

@@ -2,7 +2,7 @@
 
 use super::{GIVEN_KEYS, plan};
 use crate::sqlite::{
-    SqliteStore, audit, below, damage, expire, fan_out, prune, retry, sweep, task_row, verify,
+    SqliteStore, audit, below, damage, expire, fan_out, given_up, prune, retry, sweep, task_row, verify,
 };
 
 #[test]
@@ -154,12 +154,21 @@ fn every_statement_of_an_explanation_searches_an_index_and_sorts_nothing() {
             below::WANTING,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=? AND rowid>?)",
         ),
-        (below::LAST_CANCELS, "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=?)"),
         (
             below::FAILED_IN,
             "SEARCH conductor_tasks USING INDEX conductor_tasks_due (state=? AND due_at=? AND run=? AND rowid>?)",
         ),
     ];
+    let last = "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=?)";
+    let behind = "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=? AND rowid>?)";
+    statements.extend([
+        (below::LAST_CANCELS, last),
+        (given_up::SELECT_LAST_EVENT, last),
+        (given_up::SELECT_LAST_MARK, last),
+        (given_up::SELECT_LAST_CANCEL, last),
+        (given_up::SELECT_CANCEL_SINCE, behind),
+        (given_up::SELECT_NEXT_EVENT, behind),
+    ]);
     for sought in [below::OPEN, below::FAILED, below::CANCELLED] {
         let by_key = "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)";
         statements.extend([(sought.first, place), (sought.above, by_key), (sought.last, place)]);
