@@ -80,6 +80,8 @@ pub enum Reason {
         /// How many children failed; 0 on a leaf.
         failed_children: u32,
     },
+    /// Its join failed for good, over children whose failures, if there were any, are tolerated.
+    JoinFailed,
     /// It was cancelled.
     Cancelled {
         /// By what; `None` when children that were cancelled made it so, or a report from outside.
@@ -257,6 +259,7 @@ impl fmt::Display for Reason {
             Self::Failed { failed_children, .. } => {
                 write!(f, "{failed_children} right below it failed for good")
             }
+            Self::JoinFailed => f.write_str("its join failed for good"),
             Self::Cancelled { by: None, reason: None } => f.write_str("it was cancelled"),
             Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
             Self::BeingCancelled { by, reason, open, engines } => {

@@ -358,6 +358,8 @@ pub fn a_failed_join_is_what_failed_its_parent(world: &World<'_>) {
     let join = world.task(parent).join.expect("a join").id;
     world.fail_for_good(join);
     let explained = explain(world, parent);
+    assert_eq!(explained.reason, Reason::JoinFailed);
+    assert!(explained.to_string().contains("is FAILED: its join failed for good; task "), "{explained}");
     let Subjected::Task { id, .. } = explained.because.expect("the join").subject else { panic!("a task") };
     assert_eq!(id, join, "and not the failure that was tolerated");
 }

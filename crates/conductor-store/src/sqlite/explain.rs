@@ -147,14 +147,20 @@ impl<'s> Explainer<'s> {
     /// Why a parent or a run is where it is, and what below it makes it so.
     fn family(&self, family: &Family, depth: u32) -> Result<(Reason, Option<Box<Explanation>>), Fault> {
         let Family { place, standing, updated_at: since, .. } = *family;
-        let Numbers { total, children, open, failed, cancelled } = standing.numbers;
+        let Numbers { total, children, open, failed, .. } = standing.numbers;
         let mark = match standing.mark {
             None if !family.state.is_terminal() && self.is_below_a_mark(place)? => Some(Mark::Above),
             mark => mark,
         };
         let reason = match (family.state, mark, family.due_at) {
             (State::Succeeded, ..) => Reason::Succeeded,
-            (State::Failed, ..) => Reason::Failed { error: self.error_of(place)?, failed_children: failed },
+            (State::Failed, ..) => match self.error_of(place)? {
+                // Without its join it would not have come to this.
+                None if standing.mark.is_none() && standing.policy.tolerates(standing.numbers) => {
+                    Reason::JoinFailed
+                }
+                error => Reason::Failed { error, failed_children: failed },
+            },
             (State::Cancelled, by, _) => Reason::Cancelled { by, reason: self.words_of(place, by)? },
             (_, Some(by), _) => {
                 let reason = self.words_of(place, Some(by))?;
@@ -174,24 +180,28 @@ impl<'s> Explainer<'s> {
                 _ => Reason::ToBeDecided { since, engines: self.engines()? },
             },
         };
-        let below = match &reason {
-            _ if depth == 0 => None,
-            // Without its join it would not have come to this.
-            Reason::Failed { error: None, .. } => match self.join_that(place, State::Failed)? {
-                Some(join) => Some(join),
-                None => self.failed_child(place)?,
-            },
-            // No mark: what was cancelled below it made it so, and before its join was run.
-            Reason::Cancelled { by: None, .. } if cancelled > 0 => self.cancelled_child(place)?,
-            Reason::Cancelled { by: None, .. } => self.join_that(place, State::Cancelled)?,
-            Reason::Join | Reason::BeingCancelled { open: 0, .. } => {
-                self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))?
-            }
-            Reason::Children { .. } | Reason::BeingCancelled { .. } => self.open_child(place)?,
-            _ => None,
-        };
+        let below = if depth == 0 { None } else { self.below(family, &reason)? };
         let because = below.map(|key| self.task(key, depth - 1)).transpose()?.flatten().map(Box::new);
         Ok((reason, because))
+    }
+
+    /// With what the explanation of a parent or a run goes on.
+    fn below(&self, family: &Family, reason: &Reason) -> Result<Option<i64>, Fault> {
+        let Family { place, standing, .. } = *family;
+        match reason {
+            Reason::Failed { error: None, .. } => self.failed_child(place),
+            Reason::JoinFailed => self.join_that(place, State::Failed),
+            // No mark: what was cancelled below it made it so, and before its join was run.
+            Reason::Cancelled { by: None, .. } if standing.numbers.cancelled > 0 => {
+                self.cancelled_child(place)
+            }
+            Reason::Cancelled { by: None, .. } => self.join_that(place, State::Cancelled),
+            Reason::Join | Reason::BeingCancelled { open: 0, .. } if standing.joining == Joining::Open => {
+                self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))
+            }
+            Reason::Children { .. } | Reason::BeingCancelled { .. } => self.open_child(place),
+            _ => Ok(None),
+        }
     }
 
     fn leaf(&self, leaf: &Leaf) -> Result<Reason, Fault> {
