@@ -119,7 +119,7 @@ pub enum Aspect {
     Joining,
     /// What is noted of a join that is to come.
     Join,
-    /// An input of a task that does not exist.
+    /// An input of a task that does not exist, or one that is missing.
     Input,
     /// The events contradict themselves.
     Events,

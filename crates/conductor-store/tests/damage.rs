@@ -1,10 +1,11 @@
 //! What another program may do to the rows: the tables refuse most of it, and what they cannot refuse stops no step.
 #![cfg(feature = "sqlite")]
 
-use conductor_model::{Policy, RunDraft, State, Task, TaskDraft, Timestamp};
+use conductor_model::{Json, Policy, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, Cancel, Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query, Release, Renew,
-    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Admin, Append, Cancel, Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query,
+    Release, Renew, Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit,
+    TaskFilter, Turn, Want,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -212,6 +213,43 @@ fn children_fail_whose_parents_input_was_damaged_and_the_claim_goes_on() {
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id]);
     let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
     assert_eq!(desk.store.aggregate(&step).unwrap().parents, 1);
+}
+
+#[test]
+fn a_child_whose_input_was_deleted_fails_and_is_not_run_on_nothing() {
+    let by_items = || TaskDraft::new("P").kind("A").fan_out(["x", "y"]);
+    let counted = || TaskDraft::new("P").kind("A").input(json!({"fanout": 2}));
+    for (draft, appended, damage, hurt) in [
+        (by_items(), 0, "DELETE FROM conductor_inputs WHERE task = 4", vec![4]),
+        (by_items(), 0, "DELETE FROM conductor_inputs", vec![3, 4]),
+        (counted(), 0, "DELETE FROM conductor_inputs WHERE task = 1", vec![3, 4]),
+        (TaskDraft::new("P").kind("A").open(), 2, "DELETE FROM conductor_inputs WHERE task = 3", vec![3]),
+        (
+            TaskDraft::new("P").kind("A").open().input(7),
+            2,
+            "DELETE FROM conductor_inputs WHERE task = 3",
+            vec![3],
+        ),
+    ] {
+        let desk = Desk::new();
+        let parent = desk.submit(draft);
+        let well = desk.submit(TaskDraft::new("A"));
+        if appended > 0 {
+            let items = (0..appended).map(|n| Json::of(&n).unwrap()).collect();
+            desk.store.append(&Append::items(parent.id, 1, items, &desk.source)).unwrap();
+        } else {
+            assert_eq!(desk.fan_out(), 2);
+        }
+        desk.damage(damage).unwrap();
+        let claimed = desk.claim();
+        assert!(claimed.iter().any(|task| task.fence.task == well.id), "{damage}");
+        assert_eq!(claimed.len(), 3 - hurt.len(), "{damage}");
+        for key in hurt {
+            let why = "its input was changed: it is missing";
+            assert_eq!(desk.raw(key), (FAILED, Some(why.into())), "{damage}");
+        }
+        assert_eq!(desk.try_to_claim(10).failed, 0, "once");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use conductor_model::{Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::conformance::{assert_replays, assert_verified};
 use conductor_store::{
-    Admin, Aspect, Cancel, Claim, Divergence, Enlist, FanOut, Prune, Query, Repair, Repaired, Report,
+    Admin, Append, Aspect, Cancel, Claim, Divergence, Enlist, FanOut, Prune, Query, Repair, Repaired, Report,
     Reports, Rescue, Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter,
     Turn, Verify, Want,
 };
@@ -194,6 +194,9 @@ fn what_the_events_tell_is_found_by_name_and_mended() {
             &[Row],
         ),
         ("INSERT INTO conductor_inputs VALUES (77, '1')", &[Input]),
+        ("DELETE FROM conductor_inputs WHERE task = 9", &[Input]),
+        ("DELETE FROM conductor_inputs WHERE task IN (9, 10)", &[Input]),
+        ("UPDATE conductor_inputs SET task = 78 WHERE task = 10", &[Input]),
         ("INSERT INTO conductor_joins VALUES (1, 3, randomblob(16), 1, 0, NULL, NULL)", &[Join]),
         ("UPDATE conductor_runs SET state = 2", &[Aspect::State]),
         ("UPDATE conductor_runs SET open_children = 1", &[Numbers]),
@@ -268,6 +271,8 @@ fn what_cannot_be_mended_is_said() {
     for (damage, aspects, left) in [
         ("DELETE FROM conductor_tasks WHERE key = 1", vec![Aspect::Row], vec![Aspect::Row]),
         ("DELETE FROM conductor_joins", vec![Aspect::Join], vec![Aspect::Join]),
+        ("DELETE FROM conductor_inputs WHERE task = 3", vec![Aspect::Input], vec![Aspect::Input]),
+        ("DELETE FROM conductor_inputs", vec![Aspect::Input], vec![Aspect::Input]),
         ("UPDATE conductor_tasks SET kind = 99 WHERE key = 1", vec![Aspect::Kind], vec![Aspect::Kind]),
         (
             "DELETE FROM conductor_events WHERE task = 1 AND name = 9",
@@ -406,6 +411,40 @@ fn numbers_at_their_end_in_an_event_are_counted_no_further() {
          DELETE FROM conductor_events WHERE seq = 2"
     ));
     assert_eq!(desk.found(), [Aspect::Numbers, Aspect::Tally]);
+}
+
+#[test]
+fn an_input_that_was_deleted_is_found_and_given_back_where_its_parent_has_it() {
+    let desk = Desk::new();
+    let nested = json!({"fanout": [{"fanout": ["x", "y"]}, {"fanout": 1}]});
+    let tasks = [TaskDraft::new("P").input(nested), TaskDraft::new("Q").open(), TaskDraft::new("R")];
+    let run = desk.submit(RunDraft::new().tasks(tasks));
+    desk.steps();
+    let items = [1, 2].map(|n| n.to_string().parse().unwrap()).to_vec();
+    desk.store.append(&Append::items(desk.named(run, "Q"), 1, items, &desk.source)).unwrap();
+    assert_eq!(desk.found(), []);
+    let before = desk.rows();
+    let of = |name: &str| {
+        let id = desk.named(run, name).as_u128();
+        format!(
+            "DELETE FROM conductor_inputs WHERE task = (SELECT key FROM conductor_tasks WHERE hex(id) = '{id:032X}')"
+        )
+    };
+    for names in [&["P#1#2"][..], &["P#1", "P#2"], &["P#1", "P#1#1", "P#1#2", "P#2"]] {
+        for name in names {
+            desk.damage(&of(name));
+        }
+        assert_eq!(desk.found(), [Aspect::Input], "{names:?}");
+        let done = desk.repair();
+        assert_eq!((done.mended.len(), done.unmended), (names.len(), vec![]), "{names:?}");
+        assert_eq!(done.mended[0].done, "gave it its item of its parent's input again");
+        assert_eq!(desk.rows(), before, "{names:?}");
+        assert_eq!(desk.found(), []);
+    }
+    // What was appended stands nowhere else.
+    desk.damage(&of("Q#2"));
+    assert_eq!(desk.found(), [Aspect::Input]);
+    assert_eq!(desk.repair().unmended[0].why, "what it was to work on is noted nowhere else");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use super::keys::Keys;
 use super::rows;
 use super::sql::{Sql, fault, id_blob};
 use crate::Fault;
-use conductor_model::{About, EventBody, RunId, TaskId, ToldRun};
+use conductor_model::{About, CreatedFanout, EventBody, RunId, TaskId, ToldRun};
 use rusqlite::{Connection, Row, params};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A run as its events tell it so far.
 ///
@@ -24,6 +24,8 @@ pub(super) struct Audit {
     pub(super) events: u64,
     /// Which event does not fit what came before, and why: then the rest says nothing.
     pub(super) contradiction: Option<String>,
+    /// The root tasks that were submitted with a fan-out, and so with an input.
+    pub(super) fanned_out: HashSet<u32>,
     last: i64,
     /// The parent that was named last, by its id: its children follow each other.
     parent: Option<(TaskId, u32)>,
@@ -31,8 +33,8 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) fn of(run: i64, id: Option<RunId>) -> Self {
-        let (told, keys) = (ToldRun::new(), Keys::default());
-        Self { run, id, told, keys, events: 0, contradiction: None, last: 0, parent: None }
+        let (told, keys, fanned_out) = (ToldRun::new(), Keys::default(), HashSet::new());
+        Self { run, id, told, keys, events: 0, contradiction: None, fanned_out, last: 0, parent: None }
     }
 
     /// Takes in at most so many further events; whether there are more.
@@ -102,6 +104,9 @@ impl Audit {
             Err(why) => return Ok(Err(why)),
         };
         let count = born.end - born.start;
+        if matches!(body, EventBody::TaskCreated { fanout: Some(CreatedFanout::Sealed(_)), .. }) {
+            self.fanned_out.insert(born.start);
+        }
         match (about, body) {
             (_, EventBody::TaskFannedOut { first_id, .. }) => {
                 self.keys.name(born.start, count, *first_id);

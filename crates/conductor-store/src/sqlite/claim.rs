@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::damage::MAX_COUNT;
+use super::inputs;
 use super::ledger::Place;
 use super::marks::Marks;
 use super::rows::{self, bad_row};
@@ -263,7 +264,8 @@ impl Ready {
 struct Relatives {
     runs: HashMap<i64, RunId>,
     parents: HashMap<i64, TaskId>,
-    inputs: HashMap<i64, Option<Json>>,
+    /// By parent and whether it is for a join: what those get that have no input of their own, or why there is nothing.
+    inputs: HashMap<(i64, bool), Result<Option<Json>, String>>,
 }
 
 impl Relatives {
@@ -278,12 +280,7 @@ impl Relatives {
         let run = self.run(tx, place.run)?;
         let parent = self.parent(tx, place.parent)?;
         let input = match own.map_err(changed)? {
-            None if parent.is_some() => {
-                self.inherited_input(tx, place.parent).map_err(|fault| match fault {
-                    Fault::Unreadable { why, .. } => changed(why),
-                    other => other,
-                })?
-            }
+            None if parent.is_some() => self.inherited_input(tx, place)?.map_err(changed)?,
             own => own,
         };
         Ok((run, parent, input))
@@ -312,12 +309,20 @@ impl Relatives {
         Ok(Some(id))
     }
 
-    fn inherited_input(&mut self, tx: &Connection, parent: i64) -> Result<Option<Json>, Fault> {
-        if let Some(known) = self.inputs.get(&parent) {
+    fn inherited_input(
+        &mut self,
+        tx: &Connection,
+        place: Place,
+    ) -> Result<Result<Option<Json>, String>, Fault> {
+        let whose = (place.parent, place.is_join);
+        if let Some(known) = self.inputs.get(&whose) {
             return Ok(known.clone());
         }
-        let input = rows::read_input(tx, parent)?.map(|json| json.without_fanout());
-        self.inputs.insert(parent, input.clone());
+        let input = match inputs::inherited(tx, place) {
+            Err(Fault::Unreadable { why, .. }) => Err(why),
+            read => read?.map_err(ToOwned::to_owned),
+        };
+        self.inputs.insert(whose, input.clone());
         Ok(input)
     }
 }

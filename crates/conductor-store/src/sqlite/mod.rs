@@ -24,6 +24,7 @@ mod families;
 mod fan_out;
 mod fence;
 mod given_up;
+mod inputs;
 mod join;
 mod keys;
 mod lease;

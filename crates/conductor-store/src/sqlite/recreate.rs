@@ -2,6 +2,7 @@
 
 use super::audit::Audit;
 use super::compare::{self, Stored, StoredHead};
+use super::inputs;
 use super::repair::{Outcome, clear, due_at};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
@@ -112,7 +113,7 @@ pub(super) fn create(
 
 /// Gives a child that was created again its input, as far as it is known; whether it has one.
 pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, Fault> {
-    if tx.first("SELECT 1 FROM conductor_inputs WHERE task = ?1", [key], |_| Ok(()))?.is_some() {
+    if inputs::is_there(tx, key)? {
         return Ok(true);
     }
     let input = match rows::read_input(tx, parent) {
@@ -120,10 +121,9 @@ pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> 
         other => other?,
     };
     let Some(input) = input else { return Ok(false) };
-    let items = input.fanout_items();
-    let Some(item) = items.get(index as usize - 1) else {
+    let Some(item) = inputs::item(&input, index) else {
         // A child of a counted fan-out has its parent's.
-        return Ok(matches!(conductor_model::Fanout::of(&input), Ok(Some(_))));
+        return Ok(inputs::is_counted(&input));
     };
     tx.run(super::create::INSERT_INPUT, params![key, item])?;
     Ok(true)

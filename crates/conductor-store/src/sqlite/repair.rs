@@ -4,8 +4,9 @@ use super::SqliteStore;
 use super::audit::Audit;
 use super::compare::{self, Stored, StoredHead, run_differences};
 use super::families::undecided;
+use super::inputs;
 use super::ledger::Place;
-use super::recreate::{create, known_id, take_back};
+use super::recreate::{create, give_input, known_id, take_back};
 use super::rows::state_code;
 use super::sql::{Sql, id_blob};
 use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
@@ -145,6 +146,7 @@ fn mend(write: &mut Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>
     }
     match cure {
         Cure::Task(number) => mend_task(tx, audit, number, now),
+        Cure::Input(number) => mend_input(tx, audit, number),
         Cure::Run => mend_run_row(tx, audit, now),
         Cure::Decide(family) => decide(write, audit, family),
         Cure::Remove(key) => match owner {
@@ -210,6 +212,19 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
         done.push(format!("wrote {} as the events say{rest}", whats.join(", ")));
     }
     Ok(Outcome::Done(done.join(", ")))
+}
+
+fn mend_input(tx: &Connection, audit: &Audit, number: u32) -> Result<Outcome, Fault> {
+    let (key, told) = (audit.keys.key_of(number), audit.told.task(number));
+    let Some((key, told)) = key.zip(told) else { return Ok(Outcome::InOrder) };
+    if inputs::is_there(tx, key)? || compare::stored(tx, key)?.is_none() {
+        return Ok(Outcome::InOrder);
+    }
+    let parent = told.parent.and_then(|parent| audit.keys.key_of(parent));
+    match parent.map(|parent| give_input(tx, key, parent, told.index)).transpose()? {
+        Some(true) => Ok(Outcome::done("gave it its item of its parent's input again")),
+        _ => Ok(Outcome::not("what it was to work on is noted nowhere else")),
+    }
 }
 
 /// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.

@@ -6,10 +6,11 @@
 use super::SqliteStore;
 use super::audit::Audit;
 use super::compare::{self, Stored, run_differences};
+use super::inputs;
 use super::rows;
 use super::sql::{Sql, fault, known_run_key};
 use crate::{Aspect, Divergence, Fault, Scope, Verified, Verify};
-use conductor_model::{RunId, TaskId};
+use conductor_model::{RunId, TaskId, ToldTask};
 use rusqlite::{Connection, params};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -29,6 +30,8 @@ pub(super) struct Finding {
 pub(super) enum Cure {
     /// Write the row of the task with this number.
     Task(u32),
+    /// Give the task with this number its input.
+    Input(u32),
     /// Remove the row with this key.
     Remove(i64),
     /// Remove what is noted of a join of the task with this key.
@@ -217,12 +220,14 @@ struct Rows {
     /// By number: whether its row was compared.
     seen: Vec<bool>,
     kinds: Option<HashSet<i64>>,
+    /// The parent whose children are compared, and whether each of these has an input of its own.
+    heirs: Option<(u32, bool)>,
 }
 
 impl Default for Rows {
     fn default() -> Self {
         // The join of a run is a root task with ordinal 0.
-        Self { after: (i64::MIN, 0), seen: Vec::new(), kinds: None }
+        Self { after: (i64::MIN, 0), seen: Vec::new(), kinds: None, heirs: None }
     }
 }
 
@@ -284,12 +289,18 @@ impl Inspected {
         while let Some(row) = page.next().map_err(fault)? {
             let (stored, kind) = Stored::read(row).map_err(fault)?;
             (rows.after, count) = (stored.place, count + 1);
-            self.compare_row(&stored, kind, rows)?;
+            self.compare_row(connection, &stored, kind, rows)?;
         }
         Ok(count == ROWS_PER_READ)
     }
 
-    fn compare_row(&mut self, stored: &Stored, kind: i64, rows: &mut Rows) -> Result<(), Fault> {
+    fn compare_row(
+        &mut self,
+        connection: &Connection,
+        stored: &Stored,
+        kind: i64,
+        rows: &mut Rows,
+    ) -> Result<(), Fault> {
         let number = self.audit.keys.number_of(stored.key);
         let Some((number, told)) = number.and_then(|number| Some((number, self.audit.told.task(number)?)))
         else {
@@ -303,14 +314,50 @@ impl Inspected {
         if !std::mem::replace(&mut rows.seen[number as usize], true) {
             self.tasks += 1;
         }
-        for difference in stored.differences(&self.audit, number, &told)? {
-            self.note(stored.id, Cure::Task(number), difference);
-        }
+        self.compare_task(connection, stored, (number, &told), rows)?;
         if rows.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind)) {
             let why = Cure::None("what its kind was is noted nowhere else");
             self.note(stored.id, why, (Aspect::Kind, format!("kind {kind}"), "a kind".into()));
         }
         Ok(())
+    }
+
+    /// Compares a row with what is told of its task, and looks whether it has the input that it should have.
+    fn compare_task(
+        &mut self,
+        connection: &Connection,
+        stored: &Stored,
+        (number, told): (u32, &ToldTask),
+        rows: &mut Rows,
+    ) -> Result<(), Fault> {
+        for difference in stored.differences(&self.audit, number, told)? {
+            self.note(stored.id, Cure::Task(number), difference);
+        }
+        let has_its_own = match told.parent {
+            Some(parent) if told.index > 0 => match rows.heirs {
+                Some((known, has_its_own)) if known == parent => has_its_own,
+                _ => {
+                    let has_its_own = self.heirs_have_their_own(connection, parent)?;
+                    rows.heirs = Some((parent, has_its_own));
+                    has_its_own
+                }
+            },
+            _ => self.audit.fanned_out.contains(&number),
+        };
+        if has_its_own && !inputs::is_there(connection, stored.key)? {
+            let said = (Aspect::Input, "it is missing".into(), "one of its own".into());
+            self.note(stored.id, Cure::Input(number), said);
+        }
+        Ok(())
+    }
+
+    /// Whether each child of a parent has an input of its own; not where it is the parent's that is missing.
+    fn heirs_have_their_own(&self, connection: &Connection, parent: u32) -> Result<bool, Fault> {
+        let input = inputs::known(connection, &self.audit, parent)?;
+        if input.is_none() && self.audit.fanned_out.contains(&parent) {
+            return Ok(false);
+        }
+        inputs::heirs_have_their_own(connection, self.audit.run, input.as_ref())
     }
 
     /// Looks for the rows that no page had: they came into being meanwhile, or are missing.
@@ -326,9 +373,7 @@ impl Inspected {
             match found {
                 Some((stored, run)) if run == self.audit.run => {
                     self.tasks += 1;
-                    for difference in stored.differences(&self.audit, number, &told)? {
-                        self.note(stored.id, Cure::Task(number), difference);
-                    }
+                    self.compare_task(connection, &stored, (number, &told), rows)?;
                 }
                 found => {
                     let place = format!(

@@ -4,7 +4,8 @@ use crate::folder::Folder;
 use crate::seed::{self, THEN, task};
 use conductor_model::{EventBody, Numbers, Replay, RunId, State, Task, TaskId};
 use conductor_store::{
-    EventFilter, FanOut, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, TaskFilter,
+    Claim, Enlist, EventFilter, FanOut, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store,
+    TaskFilter, Want,
 };
 use std::time::Instant;
 
@@ -324,6 +325,28 @@ fn children_of_a_parent_without_a_fan_out_keep_their_names_and_fill_the_free_ind
     finish(&store);
     assert_eq!(run_state(&store, run), State::Succeeded);
     events_tell_the_tables(&store);
+}
+
+#[test]
+fn children_that_the_original_gave_no_input_are_claimed_without_one() {
+    let mut seed = seed::file(3);
+    let run = seed.run("RUNNING");
+    let parent = seed.task(run, &task("P", "RUNNING").input(r#"{"fanout": 2}"#));
+    let child = seed.task(run, &task("P#1", "RUNNING").below(parent));
+    let below = seed.task(run, &task("P#1#1", "PENDING").below(child));
+    let bare = seed.task(run, &task("Q", "RUNNING"));
+    let below_bare = seed.task(run, &task("Q#1", "PENDING").below(bare));
+    let folder = seed.close();
+    let store = SqliteStore::open(folder.db()).unwrap();
+    let source = Source::system();
+    let presence = store.enlist(&Enlist::new(&source)).unwrap();
+    let wants = ["P", "Q"].map(|kind| Want::new(kind.parse().unwrap(), 10));
+    let claimed = store.claim(&Claim::new(presence.holder(), wants.into(), 1000, &source)).unwrap();
+    assert_eq!(claimed.failed, 0);
+    for id in [below, below_bare] {
+        let claim = claimed.tasks.iter().find(|claim| claim.fence.task == id).unwrap();
+        assert!(claim.input.as_ref().is_none_or(|input| input.as_str() == "null"));
+    }
 }
 
 #[test]
