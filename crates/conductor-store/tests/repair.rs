@@ -158,6 +158,7 @@ fn what_the_events_tell_is_found_by_name_and_mended() {
         ("UPDATE conductor_tasks SET due_at = due_at + 1 WHERE key = 2", &[Due]),
         ("UPDATE conductor_tasks SET due_at = NULL WHERE key = 2", &[Due]),
         ("UPDATE conductor_tasks SET due_at = 5 WHERE key = 7", &[Due]),
+        ("UPDATE conductor_tasks SET due_at = 99999999999999 WHERE key = 9", &[Due]),
         ("UPDATE conductor_tasks SET retry_count = 1 WHERE key = 2", &[RetryCount]),
         ("UPDATE conductor_tasks SET attempt = 0 WHERE key = 5", &[Attempt]),
         ("UPDATE conductor_tasks SET lease_until = 5, holder = 1 WHERE key = 8", &[Lease]),
@@ -271,6 +272,7 @@ fn what_cannot_be_mended_is_said() {
     for (damage, aspects, left) in [
         ("DELETE FROM conductor_tasks WHERE key = 1", vec![Aspect::Row], vec![Aspect::Row]),
         ("DELETE FROM conductor_joins", vec![Aspect::Join], vec![Aspect::Join]),
+        ("UPDATE conductor_joins SET kind = 99", vec![Aspect::Kind], vec![Aspect::Kind]),
         ("DELETE FROM conductor_inputs WHERE task = 3", vec![Aspect::Input], vec![Aspect::Input]),
         ("DELETE FROM conductor_inputs", vec![Aspect::Input], vec![Aspect::Input]),
         ("UPDATE conductor_tasks SET kind = 99 WHERE key = 1", vec![Aspect::Kind], vec![Aspect::Kind]),

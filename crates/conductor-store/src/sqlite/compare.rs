@@ -181,7 +181,7 @@ impl Stored {
         let computed = told.due_at.map(Timestamp::as_millis);
         let agrees = match told.state {
             // A delayed start is no event.
-            State::Pending if told.attempt == 0 && told.retry_count == 0 => true,
+            State::Pending if may_be_delayed(told) => true,
             // An adopted retry is due, and no event says when.
             State::Failed if told.retry_due && computed.is_none() => self.due_at.is_some(),
             _ => self.due_at == computed,
@@ -195,6 +195,12 @@ impl Stored {
         let computed = if some_time { "a retry is due".into() } else { show(computed) };
         (!agrees).then(|| (show(self.due_at), computed))
     }
+}
+
+/// Whether a task that is PENDING may have to wait for its time: a root task that was submitted so and never started. What
+/// comes into being by itself, below a parent or as a join, begins at once.
+pub(super) fn may_be_delayed(told: &ToldTask) -> bool {
+    told.attempt == 0 && told.retry_count == 0 && told.parent.is_none() && told.index > 0
 }
 
 /// Where a task stands: the key of its parent (0 for a root task, -1 if nobody knows it), and its ordinal.

@@ -5,9 +5,9 @@ use super::compare::is_joined;
 use super::sql::Sql;
 use super::verify::{Cure, Inspected};
 use crate::{Aspect, Fault};
-use conductor_model::{Decision, Joining, Standing, State};
+use conductor_model::{Decision, Joining, Standing, State, TaskId};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 impl Inspected {
     /// Whether no leaf is open that the sweep of a marked family passed.
@@ -40,7 +40,7 @@ impl Inspected {
             let Some(key) = key else { continue };
             let swept: Option<i64> = connection.first(sql, [key], |row| row.get(0))?.flatten();
             if let Some(swept) = swept.filter(|swept| *swept >= i64::from(first)) {
-                let task = parent.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten();
+                let task = self.head_id(connection, parent)?;
                 let cure = Cure::Sweep(if parent.is_some() { key } else { 0 });
                 let said = format!("its children are swept up to {swept}");
                 self.note(task, cure, (Aspect::Mark, said, format!("an open child {first}")));
@@ -49,43 +49,58 @@ impl Inspected {
         Ok(())
     }
 
-    /// Whether a row says which join every head has that has one, and none else.
-    pub(super) fn compare_joins(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let noted: Vec<i64> =
-            connection
-                .all("SELECT task FROM conductor_joins WHERE run = ?1", [self.audit.run], |row| row.get(0))?;
-        let mut noted: HashSet<i64> = noted.into_iter().collect();
-        let run = self.audit.told.run().map(|(_, standing, _)| standing);
-        let run = (is_joined(run), Some(0), None);
-        let parents = (0..self.audit.told.len()).filter_map(|number| {
-            let task = self.audit.told.task(number)?;
-            is_joined(task.standing).then(|| (true, self.audit.keys.key_of(number), Some(number)))
-        });
-        let missing: Vec<_> = std::iter::once(run)
-            .chain(parents)
-            .filter(|(joined, key, _)| *joined && !key.is_some_and(|key| noted.remove(&key)))
-            .collect();
-        for (_, _, number) in missing {
-            let task = match number {
-                Some(number) => self.audit.task_id(connection, number)?,
-                None => None,
+    /// Whether a row says which join every head has that has one, of a kind that exists, and none else.
+    pub(super) fn compare_joins(
+        &mut self,
+        connection: &Connection,
+        kinds: &HashSet<i64>,
+    ) -> Result<(), Fault> {
+        let noted = "SELECT task, kind FROM conductor_joins WHERE run = ?1";
+        let noted: Vec<(i64, i64)> =
+            connection.all(noted, [self.audit.run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut noted: HashMap<i64, i64> = noted.into_iter().collect();
+        for family in self.families() {
+            let Some((_, standing)) = head(&self.audit, family) else { continue };
+            if !is_joined(Some(standing)) {
+                continue;
+            }
+            let key = family.map_or(Some(0), |number| self.audit.keys.key_of(number));
+            let (why, said) = match key.and_then(|key| noted.remove(&key)) {
+                Some(kind) if kinds.contains(&kind) => continue,
+                Some(kind) => {
+                    let said = (Aspect::Kind, format!("kind {kind} of its join"), "a kind".into());
+                    ("what the kind of its join was is noted nowhere else", said)
+                }
+                None => {
+                    let said = (Aspect::Join, "nothing is noted of it".into(), "a join".into());
+                    ("what was to be run is noted nowhere else", said)
+                }
             };
-            let why = Cure::None("what was to be run is noted nowhere else");
-            self.note(task, why, (Aspect::Join, "nothing is noted of it".into(), "a join".into()));
+            let task = self.head_id(connection, family)?;
+            self.note(task, Cure::None(why), said);
         }
-        for key in noted {
+        for key in noted.into_keys() {
             let said = format!("one is noted for the task with row key {key}");
             self.note(None, Cure::Join(key), (Aspect::Join, said, "no join".into()));
         }
         Ok(())
     }
 
+    /// The run (`None`), and each task that may be a parent.
+    fn families(&self) -> impl Iterator<Item = Option<u32>> + use<> {
+        std::iter::once(None).chain((0..self.audit.told.len()).map(Some))
+    }
+
+    /// The id of a parent; none for the run.
+    fn head_id(&self, connection: &Connection, family: Option<u32>) -> Result<Option<TaskId>, Fault> {
+        Ok(family.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten())
+    }
+
     /// Whether each family has ended whose join has: the end of a join decides its family in the same transaction.
     pub(super) fn compare_decisions(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let parents = (0..self.audit.told.len()).map(Some);
-        for family in std::iter::once(None).chain(parents) {
+        for family in self.families() {
             let Some((_, end)) = undecided(&self.audit, family) else { continue };
-            let task = family.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten();
+            let task = self.head_id(connection, family)?;
             let said = (Aspect::Events, "no decision, though its join has ended".into(), end.to_string());
             self.note(task, Cure::Decide(family), said);
         }
@@ -95,19 +110,22 @@ impl Inspected {
 
 /// How the join stands of a parent, or of the run, that its join should have decided, and the state in which that ends.
 pub(super) fn undecided(audit: &Audit, family: Option<u32>) -> Option<(Joining, State)> {
-    let (state, standing) = match family {
-        None => audit.told.run().map(|(state, standing, _)| (state, standing))?,
-        Some(parent) => {
-            let parent = audit.told.task(parent)?;
-            (parent.state, parent.standing?)
-        }
-    };
+    let (state, standing) = head(audit, family)?;
     match standing.decide() {
         Decision::Settle(end) if matches!(standing.joining, Joining::Ended(_)) && !state.is_terminal() => {
             Some((standing.joining, end))
         }
         _ => None,
     }
+}
+
+/// The state of a parent, or of the run, and what its decision depends on.
+fn head(audit: &Audit, family: Option<u32>) -> Option<(State, Standing)> {
+    let Some(parent) = family else {
+        return audit.told.run().map(|(state, standing, _)| (state, standing));
+    };
+    let parent = audit.told.task(parent)?;
+    Some((parent.state, parent.standing?))
 }
 
 const SWEPT_OF_RUN: &str = "SELECT swept FROM conductor_runs WHERE key = ?1";

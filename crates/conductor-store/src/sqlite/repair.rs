@@ -279,10 +279,9 @@ fn write_task(
 
 /// When a task must be looked at again.
 pub(super) fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i64> {
-    let has_begun = told.attempt > 0 || told.retry_count > 0;
     let stored = |state| stored.filter(|stored| stored.state == state_code(state)).and_then(|row| row.due_at);
     match told.state {
-        State::Pending if !has_begun => stored(State::Pending),
+        State::Pending if compare::may_be_delayed(told) => stored(State::Pending),
         State::Failed if told.retry_due => {
             let told = told.due_at.map(Timestamp::as_millis);
             told.or_else(|| stored(State::Failed)).or(Some(now.as_millis()))

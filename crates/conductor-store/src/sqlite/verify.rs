@@ -271,7 +271,7 @@ impl Inspected {
             return Ok(ControlFlow::Continue(()));
         }
         self.compare_unseen(connection, rows)?;
-        self.compare_joins(connection)?;
+        self.compare_joins(connection, rows.kinds.get_or_insert_default())?;
         self.compare_sweeps(connection)?;
         self.compare_decisions(connection)?;
         for difference in run_differences(connection, &self.audit)?.into_iter().flatten() {
