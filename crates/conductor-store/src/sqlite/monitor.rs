@@ -172,24 +172,21 @@ const STUCK: &str = "
         FROM conductor_runs INDEXED BY conductor_runs_wants
         WHERE wants IN (3, 4) AND updated_at < ?1
     UNION ALL
-    SELECT * FROM (
-        SELECT t.run, t.key, t.due_at FROM conductor_tasks t INDEXED BY conductor_tasks_due
-            WHERE t.state = 0 AND t.due_at < ?1 AND (?2 IS NULL OR t.run = ?2)
-            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = t.run)
-            ORDER BY t.due_at LIMIT 1000)
+    SELECT overdue.* FROM (
+        SELECT run, key, due_at FROM conductor_tasks INDEXED BY conductor_tasks_due
+            WHERE state = 0 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+        ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL
     UNION ALL
-    SELECT * FROM (
-        SELECT t.run, t.key, t.due_at FROM conductor_tasks t INDEXED BY conductor_tasks_due
-            WHERE t.state = 3 AND t.due_at < ?1 AND (?2 IS NULL OR t.run = ?2)
-            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = t.run)
-            ORDER BY t.due_at LIMIT 1000)
+    SELECT overdue.* FROM (
+        SELECT run, key, due_at FROM conductor_tasks INDEXED BY conductor_tasks_due
+            WHERE state = 3 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+        ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL
     UNION ALL
-    SELECT run, key, updated_at FROM (
-        SELECT p.run, p.key, p.updated_at FROM conductor_tasks p INDEXED BY conductor_tasks_wants
-            WHERE p.wants = 1 AND p.run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807)
-            AND (SELECT r.state = 1 AND r.mark IS NULL FROM conductor_runs r WHERE r.key = p.run)
-            LIMIT 1000)
-        WHERE updated_at < ?1
+    SELECT overdue.* FROM (
+        SELECT run, key, updated_at FROM conductor_tasks INDEXED BY conductor_tasks_wants
+            WHERE wants = 1 AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807) LIMIT 1000
+        ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL
+        WHERE overdue.updated_at < ?1
 ";
 
 pub(super) fn stuck_sql() -> String {

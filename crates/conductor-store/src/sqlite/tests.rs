@@ -369,6 +369,8 @@ fn no_statement_at_all_scans_what_grows_with_the_tasks() {
         "SCAN reported",
         // What is open in a part of an index, and what is above it.
         "SCAN above",
+        // The first thousand of an index.
+        "SCAN overdue",
         "SCAN s",
         "SCAN (subquery",
         "SCAN CONSTANT ROW",
