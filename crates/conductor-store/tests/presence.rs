@@ -69,6 +69,17 @@ fn is_locked(path: &Path) -> bool {
 }
 
 #[test]
+fn a_file_that_cannot_be_made_is_named() {
+    let place = Place::new();
+    // With the engine's part it is longer than a name may be.
+    let name = "n".repeat(225);
+    let store = SqliteStore::open(place.folder.path().join(&name)).unwrap();
+    let error = store.enlist(&Enlist::new(&place.source)).map(drop).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains(&format!("{name}-engine-")) && said.contains("cannot be made"), "{said}");
+}
+
+#[test]
 fn an_engine_holds_a_lock_on_its_file_until_it_is_dropped() {
     let place = Place::new();
     let store = place.open();

@@ -45,7 +45,7 @@ impl Runtime {
         handle.spawn(async move {
             let ending = match work.await {
                 Ok(ending) => Some(ending),
-                Err(error) => error.try_into_panic().ok().map(|panic| panicked(&*panic)),
+                Err(error) => error.try_into_panic().ok().map(panicked),
             };
             back.with(ending);
         });

@@ -25,7 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) signal: Signal,
     /// What its handler reported last, until it is written.
     progress: Mutex<Option<Progress>>,
-    /// When it began, in milliseconds of the engine's monotonic clock and one more; or one of the two below.
+    /// When it began, in microseconds of the engine's monotonic clock and one more; or one of the two below.
     began: AtomicU64,
     /// Whether the thread that runs it came back, or the engine stopped waiting for it: whichever was first.
     over: AtomicBool,
@@ -74,7 +74,7 @@ impl Attempt {
 
     /// Begins it, unless it was taken back.
     pub(crate) fn begin(&self, now: Duration) -> bool {
-        let now = u64::try_from(now.as_millis()).unwrap_or(TAKEN_BACK - 2) + 1;
+        let now = u64::try_from(now.as_micros()).unwrap_or(TAKEN_BACK - 2) + 1;
         self.began.compare_exchange(WAITS, now, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -97,12 +97,17 @@ impl Attempt {
     pub(crate) fn began(&self) -> Option<Duration> {
         match self.began.load(Ordering::Acquire) {
             WAITS | TAKEN_BACK => None,
-            millis => Some(Duration::from_millis(millis - 1)),
+            micros => Some(Duration::from_micros(micros - 1)),
         }
     }
 
     /// When its time is over, if it began and has a limit.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         Some(self.began()? + self.timeout?)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_late(&self, now: Duration) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
     }
 }

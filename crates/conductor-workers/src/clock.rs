@@ -27,7 +27,8 @@ impl Monotonic for MachineClock {
         self.0.elapsed()
     }
 
-    fn wait(&self, signal: &Signal, time: Duration, _: Option<Duration>) -> bool {
-        signal.wait(time)
+    fn wait(&self, signal: &Signal, time: Duration, deadline: Option<Duration>) -> bool {
+        let rest = deadline.map_or(time, |deadline| time.min(deadline.saturating_sub(self.elapsed())));
+        signal.wait(rest) || deadline.is_some_and(|deadline| deadline <= self.elapsed())
     }
 }

@@ -107,7 +107,8 @@ impl Context {
     /// Whether the handler should give up: its time is over, its claim was lost, or the engine stops at once. What it
     /// returns then is not recorded.
     pub fn is_cancelled(&self) -> bool {
-        self.attempt.signal.is_given()
+        // The engine may be waiting for the store, and has not looked yet.
+        self.attempt.signal.is_given() || self.attempt.is_late(self.shared.clock.elapsed())
     }
 
     /// Waits so long, or until the handler should give up; `true` if it should. It blocks the thread, and is not for

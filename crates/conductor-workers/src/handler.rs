@@ -63,7 +63,7 @@ where
         Erased(Call::Plain(Box::new(move |context| {
             let call =
                 AssertUnwindSafe(|| ending(read_input(&context).and_then(|input| self(input, context))));
-            catch_unwind(call).unwrap_or_else(|panic| panicked(&*panic))
+            catch_unwind(call).unwrap_or_else(panicked)
         })))
     }
 }
@@ -84,7 +84,7 @@ where
             let call = AssertUnwindSafe(|| {
                 ending(Children::of(&context).and_then(|children| self(children, context)))
             });
-            catch_unwind(call).unwrap_or_else(|panic| panicked(&*panic))
+            catch_unwind(call).unwrap_or_else(panicked)
         })))
     }
 }
@@ -145,9 +145,13 @@ fn ending<O: Serialize>(result: Result<O, TaskError>) -> Ending {
 }
 
 /// A panic is a failure with its message; another attempt could help.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Ending {
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Ending {
     let said =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let error = format!("panicked: {}", said.unwrap_or("without a message"));
+    // What it brought along may panic in its turn when it goes, and what that brings as well.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
     Ending::Failed(AttemptFailure::error(error))
 }

@@ -116,7 +116,14 @@ struct LockedFile {
 
 impl LockedFile {
     fn make(path: PathBuf) -> Result<Self, Fault> {
-        let io = |error: std::io::Error| Fault::Io(Box::new(error));
+        let io = |error: std::io::Error| {
+            let said = format!(
+                "{} cannot be made and locked ({error}): an engine keeps such a file beside the database while it lives; let it \
+                 write there",
+                path.display()
+            );
+            Fault::Io(Box::new(std::io::Error::new(error.kind(), said)))
+        };
         let file = place::private().write(true).create_new(true).open(&path).map_err(io)?;
         file.try_lock().map_err(|error| io(error.into()))?;
         Ok(Self { path, _file: file })

@@ -133,18 +133,8 @@ impl EngineBuilder {
     /// # Errors
     /// [`BuildError`]
     pub fn build(self) -> Result<Engine, BuildError> {
-        let out_of_range = |what, range: String| Err(BuildError::OutOfRange { what, range });
-        if !(1..=MAX_WORKERS).contains(&self.workers) {
-            return out_of_range("workers", format!("in 1..={MAX_WORKERS}"));
-        }
         if self.spare_threads > MAX_WORKERS {
             return out_of_range("spare_threads", format!("at most {MAX_WORKERS}"));
-        }
-        if !(MIN_LEASE..=Duration::from_millis(MAX_LEASE_MS)).contains(&self.lease) {
-            return out_of_range("lease", "between 100 ms and a day".into());
-        }
-        if self.keep.is_some_and(|keep| keep < MIN_KEEP) {
-            return out_of_range("keep_settled_for", "at least a second".into());
         }
         let mut limits = self.limits;
         let (mut kinds, mut handlers) = (Vec::new(), Vec::new());
@@ -154,20 +144,18 @@ impl EngineBuilder {
             if kinds.iter().any(|(known, _)| *known == kind) {
                 return Err(BuildError::TwoHandlers(kind));
             }
-            let limit = limits.remove(&name);
-            if limit == Some(0) {
-                return out_of_range("the limit of a kind", "at least 1".into());
-            }
-            kinds.push((kind, limit));
+            kinds.push((kind, limits.remove(&name)));
             handlers.push(call);
         }
         if let Some(kind) = limits.into_keys().min() {
             return Err(BuildError::LimitWithoutHandler(kind));
         }
+        let settings = Settings { kinds, workers: self.workers, lease: self.lease, keep: self.keep };
+        settings.check()?;
         Ok(Engine::of(Parts {
             store: self.store,
             source: self.source,
-            settings: Settings { kinds, workers: self.workers, lease: self.lease, keep: self.keep },
+            settings,
             handlers,
             spare_threads: self.spare_threads,
             waits_for_others: self.waits_for_others,
@@ -194,4 +182,27 @@ impl std::fmt::Debug for EngineBuilder {
             .field("keep", &self.keep)
             .finish_non_exhaustive()
     }
+}
+
+impl Settings {
+    /// Whether an engine can work with these, a real or a simulated one.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if !(1..=MAX_WORKERS).contains(&self.workers) {
+            return out_of_range("workers", format!("in 1..={MAX_WORKERS}"));
+        }
+        if !(MIN_LEASE..=Duration::from_millis(MAX_LEASE_MS)).contains(&self.lease) {
+            return out_of_range("lease", "between 100 ms and a day".into());
+        }
+        if self.keep.is_some_and(|keep| keep < MIN_KEEP) {
+            return out_of_range("keep_settled_for", "at least a second".into());
+        }
+        if self.kinds.iter().any(|(_, limit)| *limit == Some(0)) {
+            return out_of_range("the limit of a kind", "at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+fn out_of_range<T>(what: &'static str, range: String) -> Result<T, BuildError> {
+    Err(BuildError::OutOfRange { what, range })
 }

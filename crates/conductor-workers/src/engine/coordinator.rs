@@ -75,7 +75,7 @@ impl Coordinator {
             for damage in self.core.take_damage() {
                 self.warnings.say(&Warning::Unreadable(damage.to_string()));
             }
-            if self.core.runtime_is_gone() && !self.mailbox.is_stopping() {
+            if self.core.runtime_is_gone() && self.mailbox.stop_wish().is_none() {
                 // Nothing that is claimed for it could be run.
                 self.mailbox.stop();
             }
@@ -92,10 +92,12 @@ impl Coordinator {
                     self.warnings.say(&Warning::Unreadable(fault.to_string()));
                     self.mailbox.wait(POLL, stop);
                 }
-                Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop.is_some()) => {
+                Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop) => {
                     trace::waits_for_store(&fault);
                     self.mailbox.wait(POLL, stop);
                 }
+                // What could not be handed back, the next engine takes.
+                Err(Fault::Busy(_)) if stop == Some(Stop::AtOnce) => return Ok(()),
                 Err(fault) => return Err(fault),
             }
         }

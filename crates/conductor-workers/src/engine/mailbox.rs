@@ -58,8 +58,9 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.lock().stop.is_some()
+    /// The wish to stop, if there is one.
+    pub(crate) fn stop_wish(&self) -> Option<Stop> {
+        self.lock().stop
     }
 
     /// Everything that arrived; the wish to stop stays.

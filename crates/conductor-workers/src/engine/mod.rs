@@ -294,8 +294,7 @@ impl Engine {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => patience = Patience::default(),
                 Err(RunError::Store(fault))
-                    if !is_over
-                        && patience.is_left(&fault, started.elapsed(), self.mailbox.is_stopping()) => {}
+                    if !is_over && patience.is_left(&fault, started.elapsed(), self.mailbox.stop_wish()) => {}
                 Err(error) => return Err(error),
             }
             self.progress.wait(seen, LOOK_EVERY);
@@ -369,7 +368,7 @@ fn is_an_engines_thread() -> bool {
 /// Dropping an engine stops it gracefully, and waits for it, unless a plain handler or a listener drops it.
 impl Drop for Engine {
     fn drop(&mut self) {
-        if !self.mailbox.is_stopping() {
+        if self.mailbox.stop_wish().is_none() {
             self.mailbox.stop();
         }
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,10 +1,13 @@
 //! How long a store that fails is asked again.
 
+use super::mailbox::Stop;
 use conductor_store::Fault;
 use std::time::Duration;
 
 /// For how long nothing may go well.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same when it is to stop at once.
+const NO_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Patience with a store, made anew after each success.
 #[derive(Debug, Default)]
@@ -15,13 +18,14 @@ pub(crate) struct Patience {
 impl Patience {
     /// Whether to ask again after this fault. A store that is busy is waited for without end: whoever holds it, a backup or a
     /// process that was stopped inside a commit, will let it go or die. Whoever stops the engine has no time for that.
-    pub(crate) fn is_left(&mut self, fault: &Fault, now: Duration, is_stopping: bool) -> bool {
+    pub(crate) fn is_left(&mut self, fault: &Fault, now: Duration, stop: Option<Stop>) -> bool {
         let is_busy = matches!(fault, Fault::Busy(_));
-        if is_busy && !is_stopping {
+        if is_busy && stop.is_none() {
             return true;
         }
         let since = *self.failing_since.get_or_insert(now);
-        (is_busy || may_pass(fault)) && now.saturating_sub(since) <= PATIENCE
+        let patience = if stop == Some(Stop::AtOnce) { NO_PATIENCE } else { PATIENCE };
+        (is_busy || may_pass(fault)) && now.saturating_sub(since) <= patience
     }
 }
 

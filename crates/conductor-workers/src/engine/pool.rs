@@ -11,7 +11,7 @@ use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
 use crate::handler::{Call, panicked};
 use crate::trace;
-use conductor_model::TaskId;
+use conductor_model::{AttemptFailure, TaskId};
 use conductor_store::Ending;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -189,7 +189,7 @@ impl Pool {
                     let span = trace::attempt(&context.attempt, context.kind());
                     span.in_scope(|| handler(context))
                 };
-                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| panicked(&*panic));
+                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panicked);
                 self.came_back(attempt, Some(ending));
             }
             #[cfg(feature = "tokio")]
@@ -204,8 +204,12 @@ impl Pool {
         }
     }
 
-    /// A handler returned, or was dropped: then there is no ending.
-    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, ending: Option<Ending>) {
+    /// A handler returned, or was dropped: then there is no ending. One that came back after its time has failed, also when
+    /// the engine has not looked at it since.
+    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, mut ending: Option<Ending>) {
+        if ending.is_some() && attempt.is_late(self.shared.clock.elapsed()) {
+            ending = Some(Ending::Failed(AttemptFailure::TimedOut));
+        }
         let mut queue = self.lock();
         if attempt.end() {
             queue.running -= 1;

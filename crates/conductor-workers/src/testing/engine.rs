@@ -85,7 +85,7 @@ impl SimEngine {
     /// When it runs next, if nothing happens before. `due` is when time alone gives somebody something to do.
     pub(super) fn wakes_at(&mut self, now: Duration, pulse: u64, due: Option<Duration>) -> Option<Duration> {
         if pulse != self.pulse && self.notices_at.is_none() {
-            self.notices_at = Some(now + super::POLL);
+            self.notices_at = Some(now + crate::POLL);
         }
         // What was due at its last turn already waits for the next rescue.
         let due = due.map(|due| if due <= now { self.core.rescues_at().max(due) } else { due });

@@ -21,6 +21,28 @@ async fn double(number: u32, context: Context) -> Result<u32, TaskError> {
     Ok(number * 2)
 }
 
+/// It panics when it goes, unless that would end the process.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "it went");
+    }
+}
+
+#[test]
+fn what_a_panic_brings_along_may_panic_too() {
+    let desk = Desk::new();
+    let asynchronous = async |(): (), _: Context| -> Result<(), TaskError> { std::panic::panic_any(Bomb) };
+    let plain = |(): (), _: Context| -> Result<(), TaskError> { std::panic::panic_any(Bomb) };
+    let engine = desk.engine().handler("asynchronous", asynchronous).handler("plain", plain).build().unwrap();
+    for kind in ["asynchronous", "plain"] {
+        let run = desk.submit(TaskDraft::new(kind).max_retries(1));
+        assert_eq!(settle(&engine, run).state, State::Failed);
+        assert_eq!(failures(&desk.events(run)), ["panicked: without a message"; 2]);
+    }
+}
+
 #[test]
 fn an_asynchronous_handler_is_one_like_any_other() {
     let desk = Desk::new();

@@ -60,6 +60,22 @@ fn a_graceful_stop_finishes_what_runs_and_hands_back_what_has_not_begun() {
 }
 
 #[test]
+fn a_second_request_waits_for_nobody_who_has_the_store() {
+    let desk = Desk::on_disk();
+    let (engine, _, _hold, running) = busy_engine(&desk);
+    let other = rusqlite::Connection::open(desk.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let stopper = engine.stopper();
+    stopper.stop();
+    stopper.stop();
+    let began = std::time::Instant::now();
+    engine.run_forever().unwrap();
+    // SQLite itself waits for the one who has it, five seconds at a time.
+    assert!(began.elapsed() < Duration::from_secs(13), "{:?}", began.elapsed());
+    assert!(running.iter().all(Context::is_cancelled));
+}
+
+#[test]
 fn a_second_request_stops_at_once_and_hands_back_what_runs() {
     let desk = Desk::new();
     let (engine, run, hold, running) = busy_engine(&desk);

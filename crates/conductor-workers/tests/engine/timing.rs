@@ -79,6 +79,38 @@ fn a_result_that_comes_too_late_changes_nothing() {
     desk.assert_whole(run);
 }
 
+#[test]
+fn a_result_is_late_also_while_the_store_keeps_the_engine_waiting() {
+    let desk = Desk::on_disk();
+    let ((hold, wait), (began, begins)) = (gate(), mpsc::channel());
+    let (told, tells) = mpsc::channel();
+    let slow = move |(): (), context: Context| {
+        began.send(())?;
+        told.send((context.sleep(Duration::from_secs(5)), context.is_cancelled()))?;
+        Ok("too late")
+    };
+    let quick = move |(): (), _: Context| {
+        wait.pass();
+        Ok(())
+    };
+    let engine = desk.engine().workers(2).handler("slow", slow).handler("quick", quick).build().unwrap();
+    engine.start();
+    let slow = desk.submit(TaskDraft::new("slow").timeout_ms(400).max_retries(0));
+    next(&begins);
+    let quick = desk.submit(TaskDraft::new("quick"));
+    until("both run", || desk.first(quick).state == State::Running);
+    // What the quick one ended with cannot be recorded, and meanwhile the other's time is over.
+    let other = rusqlite::Connection::open(desk.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    hold.open();
+    assert_eq!(next(&tells), (true, true), "it is told in time");
+    std::thread::sleep(Duration::from_millis(100));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(settle(&engine, slow).state, State::Failed);
+    assert_eq!(failures(&desk.events(slow)), ["timed out"]);
+    assert_eq!(settle(&engine, quick).state, State::Succeeded);
+}
+
 /// An engine of one worker and so many spare threads, with a handler that goes on after its time, until the gate opens.
 fn with_a_deaf_handler(desk: &Desk, wait: Waiting, spare_threads: u32) -> Engine {
     let deaf = move |(): (), _: Context| {

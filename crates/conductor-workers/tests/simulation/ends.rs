@@ -106,6 +106,14 @@ fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
 }
 
 #[test]
+#[should_panic(expected = "workers must be in 1..=10000")]
+fn what_an_engine_refuses_is_refused() {
+    let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Act::succeed());
+    let run = simulation.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
+    let _ = simulation.run_until_settled(run);
+}
+
+#[test]
 #[should_panic(expected = "there are two handlers for kind work; choose one")]
 fn two_handlers_for_one_kind_are_refused() {
     let _ = Simulation::new(store(), 1)

@@ -133,8 +133,7 @@ impl Core {
     }
 
     pub(super) fn end_what_takes_too_long(&mut self, now: Duration) {
-        let is_over = |attempt: &&Arc<Attempt>| attempt.deadline().is_some_and(|deadline| deadline <= now);
-        let over: Vec<_> = self.held.values().filter(is_over).cloned().collect();
+        let over: Vec<_> = self.held.values().filter(|attempt| attempt.is_late(now)).cloned().collect();
         for attempt in over {
             trace::timed_out(&attempt, self.kind_of(&attempt));
             self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
