@@ -81,7 +81,8 @@ fn in_full(fault: &Fault) -> String {
     text
 }
 
-/// What is left of a run can only be moved by others than this engine, and it has no deadline that would end it.
+/// What is left of a run can only be moved by others than this engine: nothing of it is due later, of whatever kind, and it
+/// has no deadline that would end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// The run.
