@@ -13,7 +13,7 @@ use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
 use crate::trace;
-use conductor_model::Kind;
+use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
     Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Turn, Want,
 };
@@ -185,8 +185,12 @@ impl Core {
                 continue;
             }
             if let Some(ending) = ending {
-                if let Ending::Failed(failure) = &ending {
-                    trace::failed(&attempt, self.kind_of(&attempt), failure);
+                match &ending {
+                    Ending::Failed(AttemptFailure::TimedOut) => {
+                        trace::timed_out(&attempt, self.kind_of(&attempt));
+                    }
+                    Ending::Failed(failure) => trace::failed(&attempt, self.kind_of(&attempt), failure),
+                    Ending::Succeeded { .. } => {}
                 }
                 self.endings.push((attempt.fence, ending));
             } else {
