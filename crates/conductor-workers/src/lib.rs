@@ -72,7 +72,7 @@ pub const ROWS_PER_STEP: u32 = 4_000;
 /// The same of a step whose rows cost more: a sweep's may all be running and stand in more indexes, a rescue's and an
 /// aggregate's are written one by one.
 pub const ROWS_PER_SLOW_STEP: u32 = 2_000;
-/// How often an idle engine looks whether another process wrote something.
+/// How often an idle engine, or a subscription, looks whether another process wrote something.
 pub const POLL: Duration = Duration::from_millis(50);
 
 /// The README's examples run with the documentation's.

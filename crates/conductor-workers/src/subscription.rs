@@ -7,6 +7,7 @@
 //! writers wait for (SQLite: AUTOINCREMENT inside `BEGIN IMMEDIATE`), so a transaction whose events have larger numbers
 //! begins after the one with the smaller numbers has been committed. A reader that sees a number sees all before it.
 
+use crate::POLL;
 use crate::engine::bell::Bell;
 use conductor_model::{Event, RunId};
 use conductor_store::{EventFilter, Fault, Query};
@@ -16,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// How many events are read at once, and so held in memory at most.
 const EVENTS_PER_PAGE: u32 = 250;
-/// How often it looks whether another process wrote something.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Every event after a place, in the order of `seq`: those that are there already, and those that come, from whichever
 /// engine or process they come. It only reads.

@@ -21,9 +21,9 @@ use std::time::Duration;
 /// How often a busy engine looks for kinds without a handler.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How soon an engine looks again that has just become idle; then ever later, up to [`POLL`]. Whoever sees a write often sees it
-/// before it is committed.
-const FIRST_NAP: Duration = Duration::from_millis(1);
+/// How soon an engine looks again that was told of something; then ever later, up to [`POLL`], also past what others write that
+/// does not concern it. Whoever sees a write often sees it before it is committed.
+pub(crate) const FIRST_NAP: Duration = Duration::from_millis(1);
 
 /// After which nap the store may do what can be done while nobody waits.
 const REST_AFTER: Duration = Duration::from_millis(16);
@@ -43,6 +43,8 @@ pub(crate) struct Coordinator {
     pub(crate) looks_at: Duration,
     /// When the last turn began, by the clock on the wall.
     pub(crate) turn_began: Timestamp,
+    /// How long it waits next before it asks for the pulse: ever longer while nothing concerns it.
+    pub(crate) nap: Duration,
     /// Who sees other processes write, where the system has such a one.
     pub(crate) watcher: Option<Watcher>,
 }
@@ -148,11 +150,12 @@ impl Coordinator {
     fn idle(&mut self, pulse: u64, stop: Option<Stop>) -> Result<(), Fault> {
         // An attempt ends within microseconds as often as not: ask for no more than is needed.
         if self.mailbox.wait(Duration::ZERO, stop) {
+            self.nap = FIRST_NAP;
             return Ok(());
         }
         // What was due when the last turn began waits for something else, such as the next rescue.
         let due = self.store.next_due()?.filter(|due| *due > self.turn_began);
-        let (mut looked, mut nap) = (false, FIRST_NAP);
+        let mut looked = false;
         loop {
             let now = self.clock.elapsed();
             let rescues_at = self.core.rescues_at();
@@ -160,23 +163,25 @@ impl Coordinator {
             let wake_at = wanted.fold(rescues_at, Duration::min);
             let until_due =
                 due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
-            if nap >= POLL
-                && let Some(watcher) = &self.watcher
-            {
-                watcher.look_out();
-            }
             let patience =
-                POLL.min(nap).min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
+                self.nap.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
             if self.mailbox.wait(patience, stop) {
+                self.nap = FIRST_NAP;
                 return Ok(());
             }
-            if nap == REST_AFTER {
+            if self.nap == REST_AFTER {
                 self.store.rest();
             }
-            nap = nap.saturating_mul(2);
+            self.nap = self.nap.saturating_mul(2).min(POLL);
             if self.store.pulse()? != pulse {
                 self.progress.something_settled();
                 return Ok(());
+            }
+            // In a file that others write all the time a lookout would see nothing but that.
+            if self.nap == POLL
+                && let Some(watcher) = &self.watcher
+            {
+                watcher.look_out();
             }
             if due.is_some_and(|due| due <= self.source.now()) || self.clock.elapsed() >= wake_at {
                 return Ok(());

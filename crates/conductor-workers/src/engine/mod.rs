@@ -268,6 +268,7 @@ impl Engine {
             warnings: Warnings::new(kinds, parts.listener),
             looks_at: Duration::from_secs(1),
             turn_began: Timestamp::MIN,
+            nap: coordinator::FIRST_NAP,
         }
     }
 

@@ -115,6 +115,30 @@ fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
 }
 
 #[test]
+fn an_engine_that_nothing_concerns_looks_no_more_often_beside_one_that_writes() {
+    let desk = Desk::new();
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&looks);
+    let store = Meddler::new(&desk.store, move |method| {
+        counted.fetch_add(u64::from(method == "pulse"), Ordering::SeqCst);
+        Meddling::Pass
+    });
+    let engine =
+        Engine::builder(store).handler("work", |(): (), _| Ok(())).on_warning(|_| {}).build().unwrap();
+    engine.start();
+    thread::sleep(Duration::from_millis(300));
+    looks.store(0, Ordering::SeqCst);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        desk.submit(TaskDraft::new("strange"));
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Twenty times, and once more in each turn that follows.
+    let looks = looks.load(Ordering::SeqCst);
+    assert!(looks < 100, "{looks} looks");
+}
+
+#[test]
 fn an_idle_engine_writes_nothing() {
     let desk = Desk::on_disk();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
