@@ -1,5 +1,6 @@
-//! A cancel of a run with many open tasks: the call itself, and all that follows from it.
+//! A cancel of a run with many open tasks: the call itself, all that follows from it, and its longest hold of the write lock.
 
+use super::hold;
 use crate::measure::{Bench, Unit, Workload};
 use crate::place::{Place, fanned_out, time};
 use crate::{Outcome, floor};
@@ -14,7 +15,10 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
     bench.run(CANCEL, n, Synchronous::Full, 3)?;
     let both = bench.both(3, Synchronous::Full, |place| call(place, n), |place| floor_call(place, n))?;
-    bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))
+    bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
+    let both =
+        bench.both(3, Synchronous::Full, |place| hold::sweep(place, n), |place| floor_hold(place, n))?;
+    bench.tell(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
 }
 
 fn ours(place: &Place, n: u32) -> Outcome<Duration> {
@@ -46,6 +50,11 @@ fn call(place: &Place, n: u32) -> Outcome<Duration> {
 fn raw(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_children(n)?;
     time(|| floor::cancel(&mut raw, n))
+}
+
+/// The longest transaction.
+fn floor_hold(place: &Place, n: u32) -> Outcome<Duration> {
+    floor::cancel(&mut place.raw_with_children(n)?, n)
 }
 
 /// The mark alone.

@@ -121,7 +121,7 @@ fn rescue(place: &Place, n: u32) -> Outcome<Duration> {
     longest(|| Ok(store.rescue(&Rescue::new(ROWS_PER_SLOW_STEP, &source))?.more))
 }
 
-fn sweep(place: &Place, n: u32) -> Outcome<Duration> {
+pub(super) fn sweep(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
     let run = fanned_out(&store, n)?;
     let _ = store.cancel(&Cancel::run(run, source.now()))?;

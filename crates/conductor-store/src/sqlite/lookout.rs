@@ -1,10 +1,10 @@
 //! Sees commits of other processes: whoever commits appends to the write-ahead log, and the system tells of it.
 
+use super::open::place;
 use crate::Lookout;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io;
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,9 @@ struct WalLookout {
 
 /// A lookout for the database at this path, if the system gives one.
 pub(super) fn of(database: &Path) -> Option<Box<dyn Lookout>> {
-    let mut wal = OsString::from(database);
-    wal.push("-wal");
     let told = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
     let over = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
-    Some(Box::new(WalLookout { wal: wal.into(), told, over }))
+    Some(Box::new(WalLookout { wal: place::beside(database, "-wal"), told, over }))
 }
 
 impl WalLookout {

@@ -71,8 +71,8 @@ const ALONE_IN: &str =
 const HELD_FROM_OUTSIDE: &str = "SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND run = ?1 LIMIT ?2";
 
-/// Claims; open fan-outs; steps that have something to do, what is due later, and the deadline; of one run. The first reads the claims of
-/// all runs, at most: as many as run at this moment.
+/// Claims; open fan-outs; steps that have something to do, what is due later, and the deadline; of one run. The first reads the
+/// claims of all runs, at most: as many as run at this moment.
 const OTHERS: &str = "SELECT \
     EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
         WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1), \
