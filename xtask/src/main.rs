@@ -3,8 +3,7 @@
 //! An xtask is an ordinary program in the workspace, so that what a developer types and what CI runs is one
 //! thing, on every platform, without anything to install. [`command`] reads the command line, [`cargo`] runs
 //! cargo, [`ci`] is the list of everything that must hold, [`instructions`] counts what three steps cost, [`tidy`]
-//! has the checks that keep the house in order,
-//! and [`planted`] the mistakes that the tests must catch.
+//! has the checks that keep the house in order, and [`planted`] the mistakes that the tests must catch.
 
 mod cargo;
 mod ci;
