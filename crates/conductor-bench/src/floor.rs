@@ -207,7 +207,7 @@ pub(crate) fn prune(raw: &mut Connection, children: u32) -> Outcome<Duration> {
     })
 }
 
-/// A run with one task is written, and its task is claimed: two transactions.
+/// A run with one task that is claimed already: one transaction.
 pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome<()> {
     let mut ids = source.ids(2);
     let mut id =
@@ -217,29 +217,29 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome
         &tx,
         "INSERT INTO conductor_runs (id, state, created_at, updated_at, sealed, fanout, children, open_children, \
          failed_children, cancelled_children, pending, running, succeeded, failed, cancelled) \
-         VALUES (?1, 0, ?2, ?2, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0)",
+         VALUES (?1, 1, ?2, ?2, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0)",
         params![id()?, NOW],
     )?;
     let key = tx.last_insert_rowid();
     run(
         &tx,
         "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
-         attempt, retry_count, max_retries, name) VALUES (?1, ?2, 0, 1, 0, 1, 0, ?3, ?3, 0, 0, 3, 'noop')",
+         attempt, retry_count, max_retries, name, lease_until, holder) \
+         VALUES (?1, ?2, 0, 1, 1, 1, 0, ?3, ?3, 1, 0, 3, 'noop', ?3, 1)",
         params![id()?, key, NOW],
     )?;
     let task = tx.last_insert_rowid();
-    let event = "INSERT INTO conductor_events (run, task, name, at) VALUES (?1, ?2, ?3, ?4)";
-    run(&tx, event, params![key, None::<i64>, 0, NOW])?;
-    run(&tx, event, params![key, task, 6, NOW])?;
-    tx.commit()?;
-    let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    run(
-        &tx,
-        "UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = ?2, holder = 1 WHERE key = ?1",
-        [task, NOW],
-    )?;
-    run(&tx, event, params![key, task, 9, NOW])?;
-    run(&tx, "UPDATE conductor_runs SET state = 1, pending = 0, running = 1 WHERE key = ?1", [key])?;
+    let event = "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let events = [
+        (0, None, None),
+        (1, None, Some("{\"total\":1}")),
+        (6, Some(task), Some("{\"index\":1}")),
+        (9, Some(task), None),
+        (2, None, None),
+    ];
+    for (name, task, payload) in events {
+        run(&tx, event, params![key, task, name, NOW, payload])?;
+    }
     Ok(tx.commit()?)
 }
 

@@ -135,7 +135,7 @@ impl RunDraft {
         let tasks = check_tasks(&self.tasks, &mut reader);
         Invalid::unless_empty(reader.finish(), || {
             // Only now: the hash follows the JSON down, which is known to end only once it was checked.
-            let payload = PayloadHash::of(&self.payload());
+            let payload = idempotency_key.as_ref().map(|_| PayloadHash::of(&self.payload()));
             NewRun { id, meta, idempotency_key, open, policy, join, deadline_ms, tasks, payload }
         })
     }
@@ -183,7 +183,7 @@ pub struct NewRun {
     join: Option<NewJoin>,
     deadline_ms: Option<u64>,
     tasks: Vec<NewTask>,
-    payload: PayloadHash,
+    payload: Option<PayloadHash>,
 }
 
 impl NewRun {
@@ -227,8 +227,8 @@ impl NewRun {
         &self.tasks
     }
 
-    /// The hash of what the caller gave.
-    pub fn payload(&self) -> PayloadHash {
+    /// The hash of what the caller gave under an idempotency key; without a key nobody compares it, and there is none.
+    pub fn payload(&self) -> Option<PayloadHash> {
         self.payload
     }
 

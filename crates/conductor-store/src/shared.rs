@@ -19,6 +19,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).submit(request)
     }
 
+    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+        (**self).submit_and_claim(request, claim)
+    }
+
     fn append(&self, request: &Append) -> Result<Appended, AppendError> {
         (**self).append(request)
     }

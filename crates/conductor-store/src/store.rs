@@ -21,6 +21,13 @@ pub trait Store: Send + Sync {
     /// [`SubmitError`]; nothing was written.
     fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError>;
 
+    /// Submits a run, and claims ready leaves in the same transaction, of whatever run: what is claimed of the new run was
+    /// never to be had by anybody else. It claims nothing for a run that was there already.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was written, and nothing was claimed.
+    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError>;
+
     /// Appends children to an open fan-out.
     ///
     /// # Errors

@@ -99,6 +99,7 @@ impl World {
             Op::Submit { roots, open, retries, heading, deadline_ms } => {
                 self.submit(roots, *open, *retries, heading, *deadline_ms);
             }
+            Op::SubmitAndClaim(leaves, claim) => self.submit_and_claim(*leaves, claim),
             Op::AppendItems { task, before, count } => self.append_items(*task, *before, *count),
             Op::AppendRoots { run, before, roots } => self.append_roots(*run, *before, roots),
             Op::Seal { task, off_by } => self.seal(*task, *off_by),
@@ -375,10 +376,25 @@ impl World {
         if let Some(ms) = deadline_ms {
             draft = draft.deadline_ms(ms);
         }
-        let run: NewRun = if open { draft.open() } else { draft }.check().unwrap();
-        let request = Submit { run: run.clone(), now: self.now, ids: self.source.ids(run.ids_needed()) };
+        let request = self.submission(&if open { draft.open() } else { draft });
         self.runs.push(self.store.submit(&request).unwrap().run);
-        self.reference.submit(&run, plans, self.now);
+        self.reference.submit(&request.run, plans, self.now);
+    }
+
+    fn submission(&self, draft: &RunDraft) -> Submit {
+        let run: NewRun = draft.check().unwrap();
+        Submit { now: self.now, ids: self.source.ids(run.ids_needed()), run }
+    }
+
+    /// The same as one after the other.
+    fn submit_and_claim(&mut self, leaves: usize, op: &ClaimOp) {
+        let (drafts, plans) = self.drafts(&vec![Root::leaf(); leaves], 1);
+        let request = self.submission(&RunDraft::new().tasks(drafts).meta(json!({"n": self.runs.len()})));
+        let (submitted, claimed) = self.store.submit_and_claim(&request, &self.claim_of(op)).unwrap();
+        self.runs.push(submitted.run);
+        self.reference.submit(&request.run, plans, self.now);
+        self.tasks = self.read();
+        self.check_claim(op, claimed);
     }
 
     fn append_items(&mut self, task: usize, before: u32, count: u32) {

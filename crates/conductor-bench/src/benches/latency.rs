@@ -13,15 +13,30 @@ use std::time::{Duration, Instant};
 
 const TIMES: u32 = 300;
 
-/// Long enough for the engine to be idle again, for a short or a long while, and on no beat of a poll.
-fn pause(nth: u32) {
-    thread::sleep(Duration::from_micros(10_000 + 1_237 * u64::from(nth * 37 % 100)));
+/// How long the engine is idle before, on no beat of a poll.
+#[derive(Clone, Copy)]
+enum Idle {
+    /// For 2 ms: it has nothing to do, and the processor is awake.
+    Shortly,
+    /// For 10 to 130 ms: by then others had the processor, and its caches.
+    Long,
+}
+
+impl Idle {
+    fn pass(self, nth: u32) {
+        let micros = match self {
+            Self::Shortly => 2_000,
+            Self::Long => 10_000 + 1_237 * u64::from(nth * 37 % 100),
+        };
+        thread::sleep(Duration::from_micros(micros));
+    }
 }
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for sync in [Synchronous::Normal, Synchronous::Full] {
-        tell(bench, "latency", sync, one_process)?;
-        tell(bench, "latency/2 processes", sync, two_processes)?;
+        tell(bench, "latency", sync, Idle::Long, one_process)?;
+        tell(bench, "latency/2 ms", sync, Idle::Shortly, one_process)?;
+        tell(bench, "latency/2 processes", sync, Idle::Long, two_processes)?;
     }
     Ok(())
 }
@@ -30,11 +45,12 @@ fn tell(
     bench: &Bench,
     name: &str,
     sync: Synchronous,
-    measure: fn(&Place, u32) -> Outcome<Rounds>,
+    idle: Idle,
+    measure: fn(&Place, Idle, u32) -> Outcome<Rounds>,
 ) -> Outcome<()> {
     let times = if bench.quick { 20 } else { TIMES };
-    let ours = measure(&Place::new(sync)?, times)?;
-    let floor = floor(&Place::new(sync)?, times)?;
+    let ours = measure(&Place::new(sync)?, idle, times)?;
+    let floor = floor(&Place::new(sync)?, idle, times)?;
     let both = Both { ours, floor, ..Both::default() };
     for percent in [50, 99] {
         bench.tell(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
@@ -42,7 +58,7 @@ fn tell(
     Ok(())
 }
 
-fn one_process(place: &Place, times: u32) -> Outcome<Rounds> {
+fn one_process(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     let (started, starts) = mpsc::channel();
     let started = Mutex::new(started);
     let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
@@ -52,7 +68,7 @@ fn one_process(place: &Place, times: u32) -> Outcome<Rounds> {
     let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
     engine.start();
     let once = |nth| {
-        pause(nth);
+        idle.pass(nth);
         let submitted = Instant::now();
         engine.submit(RunDraft::new().task(TaskDraft::new("noop")))?;
         Ok(starts.recv()?.duration_since(submitted).as_secs_f64())
@@ -61,11 +77,11 @@ fn one_process(place: &Place, times: u32) -> Outcome<Rounds> {
 }
 
 /// The engine is in another process, and says through a pipe that the handler starts.
-fn two_processes(place: &Place, times: u32) -> Outcome<Rounds> {
+fn two_processes(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     let store = place.store()?;
     let mut listener = Helper::start("listener", &place.path(), place.sync)?;
     let mut once = |nth| {
-        pause(nth);
+        idle.pass(nth);
         let submitted = Instant::now();
         submit(&store, TaskDraft::new("noop"))?;
         listener.line()?;
@@ -74,12 +90,12 @@ fn two_processes(place: &Place, times: u32) -> Outcome<Rounds> {
     Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
 }
 
-/// The two transactions between which the work lies, one after the other.
-fn floor(place: &Place, times: u32) -> Outcome<Rounds> {
+/// The transaction alone, in which the run is written and its task claimed.
+fn floor(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     let mut raw = place.raw_with_parent(1)?;
     let source = Source::system();
     let mut once = |nth| {
-        pause(nth);
+        idle.pass(nth);
         let began = Instant::now();
         floor::submit_and_claim(&mut raw, &source)?;
         Ok(began.elapsed().as_secs_f64())

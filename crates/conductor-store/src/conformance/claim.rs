@@ -1,8 +1,8 @@
 //! Claim: what is ready, in turns, once each.
 
 use super::World;
-use super::hands::{by_run, want};
-use crate::{Claim, Turn};
+use super::hands::{Hands, by_run, success, want};
+use crate::{Claim, Claimed, Submit, SubmitError, Submitted, Turn};
 use conductor_model::{Backoff, DEFAULT_LEASE_MS, Json, MAX_LEASE_MS, RunDraft, State, TaskDraft, TaskId};
 use serde_json::json;
 
@@ -309,4 +309,55 @@ pub fn an_open_run_is_worked_on_while_it_grows(world: &World<'_>) {
         assert_eq!((claimed.run, claimed.index), (run, index));
     }
     assert_eq!(world.run_state(run), State::Running);
+}
+
+/// Submits a run, and claims up to so many of the kind `A` with it.
+fn submit_and_claim(
+    world: &World<'_>,
+    hands: &Hands<'_>,
+    draft: &RunDraft,
+    limit: u32,
+) -> Result<(Submitted, Claimed), SubmitError> {
+    let request = Submit::new(draft.check().expect("a draft without issues"), world.source());
+    world.store().submit_and_claim(&request, &hands.request([want("A", limit)], limit))
+}
+
+pub fn what_is_submitted_is_claimed_in_the_same_transaction(world: &World<'_>) {
+    let hands = world.hands();
+    let draft = RunDraft::new().task(TaskDraft::new("A").input(7)).task(TaskDraft::new("B"));
+    let (submitted, claimed) = submit_and_claim(world, &hands, &draft, 10).expect("a submission");
+    assert!(submitted.created);
+    let [task] = &claimed.tasks[..] else { panic!("one is of that kind: {claimed:?}") };
+    assert_eq!((task.run, task.index, task.fence.attempt), (submitted.run, 1, 1));
+    assert_eq!(task.input.as_ref().map(Json::as_str), Some("7"));
+    let names = ["run.created", "run.sealed", "task.created", "task.created", "task.started", "run.started"];
+    assert_eq!(world.event_names(0), names);
+    let run = world.run(submitted.run);
+    assert_eq!((run.state, run.tally.running, run.tally.pending), (State::Running, 1, 1));
+    assert!(hands.claim("A", 10).is_empty(), "it is claimed once");
+    hands.end(task, success());
+}
+
+pub fn a_claim_with_a_submission_takes_what_any_claim_would(world: &World<'_>) {
+    let hands = world.hands();
+    let (older, _) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
+    let draft = RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("A")));
+    let (submitted, claimed) = submit_and_claim(world, &hands, &draft, 4).expect("a submission");
+    let counts = by_run(&claimed.tasks);
+    assert_eq!((counts[&older], counts[&submitted.run]), (2, 2), "each run its share");
+    assert!(claimed.more);
+    assert_eq!(hands.claim("A", 10).len(), 2);
+}
+
+pub fn nothing_is_claimed_with_what_is_not_submitted(world: &World<'_>) {
+    let hands = world.hands();
+    let draft = RunDraft::new().idempotency_key("once").task(TaskDraft::new("A"));
+    let run = world.submit(&draft);
+    let again = world.writes_nothing(|| submit_and_claim(world, &hands, &draft, 10));
+    let (submitted, claimed) = again.expect("the same run");
+    assert_eq!((submitted.run, submitted.created, claimed.tasks.len()), (run, false, 0));
+    let other = draft.task(TaskDraft::new("A"));
+    let refused = world.writes_nothing(|| submit_and_claim(world, &hands, &other, 10));
+    assert!(matches!(refused, Err(SubmitError::IdempotencyConflict { .. })), "{refused:?}");
+    assert_eq!(hands.claim("A", 10).len(), 1, "it was left alone");
 }

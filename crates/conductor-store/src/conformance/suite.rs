@@ -178,7 +178,10 @@ macro_rules! __conformance_suite {
                 many_runs_are_all_visited_while_there_is_more
                 a_lease_lasts_as_long_as_it_is_asked_for_and_at_most_a_day
                 a_wide_fan_out_is_claimed_whole
-                an_open_run_is_worked_on_while_it_grows;
+                an_open_run_is_worked_on_while_it_grows
+                what_is_submitted_is_claimed_in_the_same_transaction
+                a_claim_with_a_submission_takes_what_any_claim_would
+                nothing_is_claimed_with_what_is_not_submitted;
             renew:
                 a_renewal_moves_the_end_of_the_lease_and_nothing_else
                 a_lease_that_is_renewed_in_time_is_never_lost

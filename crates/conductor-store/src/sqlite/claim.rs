@@ -28,7 +28,8 @@ impl SqliteStore {
     }
 }
 
-fn nothing(request: &Claim) -> Claimed {
+/// What a claim finds where there is nothing.
+pub(super) fn nothing(request: &Claim) -> Claimed {
     let turns = request.wants.iter().map(|want| want.turn).collect();
     Claimed { turns, ..Claimed::default() }
 }

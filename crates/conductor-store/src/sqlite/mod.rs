@@ -201,6 +201,10 @@ impl Store for SqliteStore {
         self.submit_run(request)
     }
 
+    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+        self.submit_run_and_claim(request, claim)
+    }
+
     fn append(&self, request: &Append) -> Result<Appended, AppendError> {
         self.append_children(request)
     }

@@ -1,12 +1,13 @@
-//! Submit a run with its root tasks.
+//! Submit a run with its root tasks, and claim what is ready.
 
 use super::SqliteStore;
+use super::claim::{claim, nothing};
 use super::event_log;
 use super::ledger::{Head, Place, RunEntry};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
 use super::write::Write;
-use crate::{Fault, Submit, SubmitError, Submitted};
+use crate::{Claim, Claimed, Fault, Submit, SubmitError, Submitted};
 use conductor_model::{
     EventBody, IdBlock, IdempotencyKey, Joining, Json, NewRun, Numbers, PAYLOAD_HASH_VERSION, RunId,
     Standing, State, Tally,
@@ -16,6 +17,18 @@ use rusqlite::params;
 impl SqliteStore {
     pub(super) fn submit_run(&self, request: &Submit) -> Result<Submitted, SubmitError> {
         self.write(request.now, |write| submit(write, &request.run, request.ids))
+    }
+
+    pub(super) fn submit_run_and_claim(
+        &self,
+        request: &Submit,
+        next: &Claim,
+    ) -> Result<(Submitted, Claimed), SubmitError> {
+        self.write(request.now, |write| {
+            let submitted = submit(write, &request.run, request.ids)?;
+            let claimed = if submitted.created { claim(write, next)? } else { nothing(next) };
+            Ok((submitted, claimed))
+        })
     }
 }
 
@@ -64,7 +77,9 @@ fn submitted_under(
     })?;
     match earlier {
         None => Ok(None),
-        Some((id, PAYLOAD_HASH_VERSION, hash)) if hash == run.payload().0 => Ok(Some(id)),
+        Some((id, PAYLOAD_HASH_VERSION, hash)) if run.payload().is_some_and(|given| given.0 == hash) => {
+            Ok(Some(id))
+        }
         Some((id, _, _)) => Err(SubmitError::IdempotencyConflict { run: id }),
     }
 }
@@ -110,8 +125,8 @@ fn insert_submission(tx: &rusqlite::Connection, key: i64, run: &NewRun) -> Resul
     }
     let meta = run.meta().map(Json::as_str);
     let idempotency_key = run.idempotency_key().map(IdempotencyKey::as_str);
-    let payload = run.payload().0;
-    tx.run(INSERT_SUBMISSION, params![key, meta, idempotency_key, PAYLOAD_HASH_VERSION, payload])?;
+    let hash = run.payload().map(|payload| payload.0);
+    tx.run(INSERT_SUBMISSION, params![key, meta, idempotency_key, hash.map(|_| PAYLOAD_HASH_VERSION), hash])?;
     Ok(())
 }
 

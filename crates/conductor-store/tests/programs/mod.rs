@@ -16,6 +16,12 @@ pub(crate) struct Root {
     pub(crate) heading: HeadingOp,
 }
 
+impl Root {
+    pub(crate) fn leaf() -> Self {
+        Self { shape: RootShape::Leaf, delay_ms: None, heading: HeadingOp::default() }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum RootShape {
     Leaf,
@@ -53,6 +59,8 @@ pub(crate) enum Op {
         heading: HeadingOp,
         deadline_ms: Option<u64>,
     },
+    /// A run of so many leaves, and a claim in the same transaction.
+    SubmitAndClaim(usize, ClaimOp),
     AppendItems {
         task: usize,
         before: u32,
@@ -324,13 +332,17 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
 
 /// What happens where engines do most of the work.
 pub(crate) fn op_among_engines() -> impl Strategy<Value = Op> {
-    let leaves = (1..5_usize, 0..4_u8).prop_map(|(leaves, retries)| {
-        let leaf = Root { shape: RootShape::Leaf, delay_ms: None, heading: HeadingOp::default() };
-        let (heading, roots) = (HeadingOp::default(), vec![leaf; leaves]);
-        Op::Submit { roots, open: false, retries, heading, deadline_ms: None }
+    let leaves = (1..5_usize, 0..4_u8).prop_map(|(leaves, retries)| Op::Submit {
+        roots: vec![Root::leaf(); leaves],
+        open: false,
+        retries,
+        heading: HeadingOp::default(),
+        deadline_ms: None,
     });
+    let claimed = (0..5_usize, claim_op());
     prop_oneof![
-        3 => leaves,
+        2 => leaves,
+        2 => claimed.prop_map(|(leaves, claim)| Op::SubmitAndClaim(leaves, claim)),
         3 => op(),
         1 => (8..16_u32).prop_map(|ids| Op::FanOut { run: None, ids }),
         24 => engine_op(),

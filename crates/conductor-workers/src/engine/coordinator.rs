@@ -1,10 +1,10 @@
-//! The thread that drives the core of an engine: it alone talks to the store about claims.
+//! The thread that drives the core of an engine, turn by turn.
 
 use super::bell::Bell;
 use super::core::Core;
+use super::crew::Crew;
 use super::mailbox::{Mailbox, Stop};
 use super::patience::Patience;
-use super::pool::Pool;
 use super::progress::{End, Progress};
 use super::warning::{Warning, Warnings};
 use super::watcher::Watcher;
@@ -29,8 +29,7 @@ pub(crate) const FIRST_NAP: Duration = Duration::from_millis(1);
 const REST_AFTER: Duration = Duration::from_millis(16);
 
 pub(crate) struct Coordinator {
-    pub(crate) core: Core,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) crew: Arc<Crew>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) bell: Arc<Bell>,
@@ -54,30 +53,34 @@ impl Coordinator {
     pub(crate) fn run(mut self) {
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
-            Ok(Ok(())) if self.core.runtime_is_gone() => End::RuntimeGone,
+            Ok(Ok(())) if self.crew.core().runtime_is_gone() => End::RuntimeGone,
             Ok(Ok(())) => End::Stopped,
             Ok(Err(fault)) => End::Failed(Arc::new(fault)),
             Err(_) => End::Panicked,
         };
-        self.pool.close();
-        self.core.give_everything_up();
+        self.crew.core().give_everything_up();
+        self.crew.pool.close();
         // Only now others may take what is still held.
-        drop(self.core);
+        drop(self.crew);
         self.progress.over(end.clone());
         trace::over(&end);
     }
 
     fn work(&mut self) -> Result<(), Fault> {
-        trace::started(self.core.settings());
+        let crew = Arc::clone(&self.crew);
+        trace::started(crew.core().settings());
         let mut patience = Patience::default();
         let mut stop = None;
         loop {
-            let turn = self.turn(&mut stop);
-            self.core.turn_over(self.clock.elapsed());
-            for damage in self.core.take_damage() {
+            let mut core = crew.core();
+            let turn = self.turn(&mut core, &mut stop);
+            core.turn_over(self.clock.elapsed());
+            let (damage, runtime_is_gone) = (core.take_damage(), core.runtime_is_gone());
+            drop(core);
+            for damage in damage {
                 self.warnings.say(&Warning::Unreadable(damage.to_string()));
             }
-            if self.core.runtime_is_gone() && self.mailbox.stop_wish().is_none() {
+            if runtime_is_gone && self.mailbox.stop_wish().is_none() {
                 // Nothing that is claimed for it could be run.
                 self.mailbox.stop();
             }
@@ -105,15 +108,15 @@ impl Coordinator {
         }
     }
 
-    fn turn(&mut self, stop: &mut Option<Stop>) -> Result<After, Fault> {
+    fn turn(&mut self, core: &mut Core, stop: &mut Option<Stop>) -> Result<After, Fault> {
         let mut mail = self.mailbox.take();
         if mail.stop != *stop {
             *stop = mail.stop;
             // What finished is recorded in any case, also when nothing can be handed back at this moment.
-            self.core.take_in(std::mem::take(&mut mail.finished));
+            core.take_in(std::mem::take(&mut mail.finished));
             match mail.stop {
-                Some(Stop::AtOnce) => self.core.abandon()?,
-                Some(Stop::Graceful) => self.core.drain()?,
+                Some(Stop::AtOnce) => core.abandon()?,
+                Some(Stop::Graceful) => core.drain()?,
                 None => {}
             }
         }
@@ -121,26 +124,26 @@ impl Coordinator {
         let pulse = self.store.pulse();
         let now = self.clock.elapsed();
         self.turn_began = self.source.now();
-        let exchanged = self.core.exchange(now, mail.finished, self.pool.lost_workers());
-        let looked = pulse.as_ref().map_or(Ok(()), |pulse| self.core.look_for_cancelled(now, *pulse));
-        for attempt in self.core.take_given_up() {
-            self.pool.give_up(&attempt);
+        let exchanged = core.exchange(now, mail.finished, self.crew.pool.lost_workers());
+        let looked = pulse.as_ref().map_or(Ok(()), |pulse| core.look_for_cancelled(now, *pulse));
+        for attempt in core.take_given_up() {
+            self.crew.pool.give_up(&attempt);
         }
-        self.pool.run(exchanged?);
+        self.crew.pool.run(exchanged?);
         looked?;
-        if *stop == Some(Stop::AtOnce) && self.core.is_empty() {
+        if *stop == Some(Stop::AtOnce) && core.is_empty() {
             return Ok(After::Stopped);
         }
-        let stepped = self.core.step(now)?;
+        let stepped = core.step(now)?;
         if stepped.runs_decided {
             self.progress.something_settled();
         }
-        self.writer.write(&self.core, &self.source, now);
+        self.writer.write(core, &self.source, now);
         if now >= self.looks_at {
             self.looks_at = now + LOOK_EVERY;
             self.warnings.look_for_unhandled_kinds(&*self.store)?;
         }
-        if stop.is_some() && self.core.is_empty() {
+        if stop.is_some() && core.is_empty() {
             return Ok(After::Stopped);
         }
         Ok(if stepped.more { After::More } else { After::Idle { pulse: pulse? } })
@@ -158,9 +161,7 @@ impl Coordinator {
         let mut looked = false;
         loop {
             let now = self.clock.elapsed();
-            let rescues_at = self.core.rescues_at();
-            let wanted = [self.core.wanted_at(now), self.writer.wanted_at()].into_iter().flatten();
-            let wake_at = wanted.fold(rescues_at, Duration::min);
+            let wake_at = self.wake_at(now);
             let until_due =
                 due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
             let patience =
@@ -192,6 +193,13 @@ impl Coordinator {
                 self.warnings.look_for_unhandled_kinds(&*self.store)?;
             }
         }
+    }
+
+    /// When time alone next gives it something to do.
+    fn wake_at(&self, now: Duration) -> Duration {
+        let core = self.crew.core();
+        let wanted = [core.wanted_at(now), self.writer.wanted_at()].into_iter().flatten();
+        wanted.fold(core.rescues_at(), Duration::min)
     }
 }
 

@@ -15,7 +15,8 @@ use crate::store::EngineStore;
 use crate::trace;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Turn, Want,
+    Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Submit, SubmitError,
+    Submitted, Turn, Want,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -256,6 +257,36 @@ impl Core {
         self.in_doubt |= matches!(claimed, Err(Fault::CommitUnknown(_)));
         let claimed = self.damage.past(claimed)?;
         Ok(self.take_on(now, Some(&claim), claimed))
+    }
+
+    /// Submits a run, claims in the same transaction what the workers that are free can begin, and has it begun. `None`, and
+    /// nothing was submitted, when nothing can be claimed now, or a row that cannot be read stands in the way of doing both at once.
+    pub(crate) fn submit(
+        &mut self,
+        now: Duration,
+        request: &Submit,
+        lost_workers: u32,
+        begin: impl FnOnce(Vec<Arc<Attempt>>),
+    ) -> Result<Option<Submitted>, SubmitError> {
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        let free = self.settings.workers.saturating_sub(lost_workers).saturating_sub(held);
+        if free == 0 || self.presence.is_none() {
+            return Ok(None);
+        }
+        let Some(claim) = self.next_claim(lost_workers)? else { return Ok(None) };
+        let claim = Claim { limit: claim.limit.min(free), ..claim };
+        match self.store.submit_and_claim(request, &claim) {
+            Ok((submitted, claimed)) => {
+                trace::claimed(&claimed);
+                begin(self.take_on(now, Some(&claim), claimed));
+                Ok(Some(submitted))
+            }
+            Err(SubmitError::Fault(Fault::Unreadable { .. })) => Ok(None),
+            Err(error) => {
+                self.in_doubt |= matches!(error, SubmitError::Fault(Fault::CommitUnknown(_)));
+                Err(error)
+            }
+        }
     }
 
     /// The attempts whose handlers were told to give up since the last call: nobody waits for them any longer.

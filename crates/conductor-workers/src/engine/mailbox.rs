@@ -17,6 +17,14 @@ pub(crate) struct Mail {
     /// Somebody wrote something.
     pub(crate) nudged: bool,
     pub(crate) stop: Option<Stop>,
+    /// Its reader waits for it.
+    awaited: bool,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.finished.is_empty() && !self.nudged
+    }
 }
 
 /// How an engine is to stop.
@@ -72,10 +80,19 @@ impl Mailbox {
 
     /// Waits so long, or until something arrives that was not `known`; whether it did.
     pub(crate) fn wait(&self, patience: Duration, known: Option<Stop>) -> bool {
-        let mail = self.lock();
-        let nothing = |mail: &mut Mail| mail.finished.is_empty() && !mail.nudged && mail.stop == known;
+        let mut mail = self.lock();
+        mail.awaited = true;
+        let nothing = |mail: &mut Mail| mail.is_empty() && mail.stop == known;
         let waited = self.arrived.wait_timeout_while(mail, patience, nothing);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let (mut mail, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        mail.awaited = false;
+        !waited.timed_out()
+    }
+
+    /// Whether its reader waits, and nothing has arrived.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let mail = self.lock();
+        mail.awaited && mail.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {

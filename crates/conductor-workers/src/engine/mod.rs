@@ -2,13 +2,14 @@
 //!
 //! One thread coordinates (`coordinator.rs`): turn by turn it hands results to the store and takes the next claims, in one
 //! transaction (`core.rs`), and carries out the steps. Other threads run the handlers (`pool.rs`). Between the two there is
-//! a queue on one side and a mailbox on the other.
+//! a queue on one side and a mailbox on the other. Whoever submits while it waits claims in its place (`crew.rs`).
 
 pub(crate) mod ahead;
 pub(crate) mod bell;
 mod builder;
 mod coordinator;
 pub(crate) mod core;
+mod crew;
 mod damage;
 mod error;
 mod mailbox;
@@ -39,6 +40,7 @@ use conductor_store::{
 };
 use coordinator::Coordinator;
 use core::{Core, Settings};
+use crew::Crew;
 use mailbox::Mailbox;
 use patience::Patience;
 use pool::{Pool, Queue};
@@ -68,8 +70,8 @@ pub struct Engine {
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
     bell: Arc<Bell>,
-    /// The threads, once there are any.
-    pool: OnceLock<Weak<Pool>>,
+    /// What works, once it has begun and until it ends.
+    crew: OnceLock<Weak<Crew>>,
     /// What the threads are made of, until they are.
     idle: Mutex<Option<Parts>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -103,7 +105,7 @@ impl Engine {
             mailbox: Arc::default(),
             progress: Arc::default(),
             bell: Arc::default(),
-            pool: OnceLock::new(),
+            crew: OnceLock::new(),
             idle: Mutex::new(Some(parts)),
             thread: Mutex::default(),
         }
@@ -175,11 +177,11 @@ impl Engine {
     /// [`Fault`]
     pub fn explain(&self, subject: impl Into<ParentId>) -> Result<Option<Explanation>, Fault> {
         let mut explanation = self.store.explain(subject.into(), self.source.now())?;
-        let pool = self.pool.get().and_then(Weak::upgrade);
+        let crew = self.crew();
         let mut deepest = explanation.as_mut();
         while let Some(one) = deepest {
-            if let (Subjected::Task { id, .. }, None, Some(pool)) = (&one.subject, &one.because, &pool)
-                && pool.is_deaf(*id)
+            if let (Subjected::Task { id, .. }, None, Some(crew)) = (&one.subject, &one.because, &crew)
+                && crew.pool.is_deaf(*id)
             {
                 let (subject, state) = (one.subject.clone(), one.state);
                 let reason = Reason::HandlerIgnoresTimeout;
@@ -191,15 +193,21 @@ impl Engine {
         Ok(explanation)
     }
 
-    /// Submits a run, and wakes the engine.
+    /// Submits a run, and wakes the engine. If it was idle, what it can begin of the run is claimed in the same transaction.
     ///
     /// # Errors
     /// [`NotSubmitted`]; nothing was written.
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
-        let run = run.borrow().check()?;
-        let submitted = self.store.submit(&Submit::new(run, &self.source))?;
+        let request = Submit::new(run.borrow().check()?, &self.source);
+        let begun = self.crew().map_or(Ok(None), |crew| crew.submit(&request))?;
+        let submitted = begun.map_or_else(|| self.store.submit(&request), Ok)?;
         self.nudge();
         Ok(submitted.run)
+    }
+
+    /// What works, while it does.
+    fn crew(&self) -> Option<Arc<Crew>> {
+        self.crew.get().and_then(Weak::upgrade)
     }
 
     /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
@@ -250,14 +258,13 @@ impl Engine {
             work: Condvar::new(),
             alive: Arc::default(),
         };
-        let pool = Arc::new(pool);
+        let crew = Arc::new(Crew::of(core, Arc::new(pool)));
         // A new cell is empty: this is called once.
-        let _ = self.pool.set(Arc::downgrade(&pool));
+        let _ = self.crew.set(Arc::downgrade(&crew));
         let lookout = parts.store.lookout();
         Coordinator {
             watcher: lookout.and_then(|lookout| Watcher::start(lookout, Arc::clone(&self.mailbox))),
-            core,
-            pool,
+            crew,
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
             bell: Arc::clone(&self.bell),

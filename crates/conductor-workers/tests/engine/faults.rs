@@ -2,14 +2,15 @@
 
 use crate::desk::{Desk, failures, gate, next, settle, try_to_settle, until};
 use crate::meddler::{Meddler, Meddling, busy, commit_unknown, unreadable};
-use conductor_model::{RunId, State, TaskDraft};
-use conductor_store::Fault;
-use conductor_workers::{Context, Engine, RunError, TaskError, Warning};
+use conductor_model::{RunDraft, RunId, State, TaskDraft};
+use conductor_store::{Fault, SubmitError};
+use conductor_workers::{Context, Engine, NotSubmitted, RunError, TaskError, Warning};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A tree with retries.
@@ -121,6 +122,46 @@ fn what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once() {
         assert_eq!(store.calls("held"), 1, "asked once");
         desk.assert_whole(run);
     }
+}
+
+#[test]
+fn a_submission_of_unknown_fate_loses_none_of_its_claims() {
+    let desk = Desk::new();
+    let first = AtomicBool::new(true);
+    let store = Meddler::new(&desk.store, move |method| {
+        let fails = method == "submit_and_claim" && first.swap(false, Ordering::SeqCst);
+        if fails { Meddling::FailAfter(commit_unknown()) } else { Meddling::Pass }
+    });
+    // Its lease would end after the patience of this test.
+    let engine = Engine::builder(Arc::clone(&store)).lease(Duration::from_hours(1));
+    let engine = engine.handler("work", |(): (), context: Context| Ok(context.attempt())).build().unwrap();
+    engine.start();
+    until("it has its place", || store.calls("next_due") > 0);
+    thread::sleep(Duration::from_millis(60));
+    let id = RunId::from_u128(7);
+    let draft = RunDraft::new().id(id).task(TaskDraft::new("work").max_retries(0));
+    let told = engine.submit(draft).unwrap_err();
+    assert!(matches!(told, NotSubmitted::Refused(SubmitError::Fault(Fault::CommitUnknown(_)))), "{told:?}");
+    assert_eq!(settle(&engine, id).state, State::Succeeded);
+    assert_eq!(desk.first(id).attempt, 2, "handed back, and claimed again");
+    assert!(failures(&desk.events(id)).is_empty());
+    desk.assert_whole(id);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_keeps_nobody_from_submitting() {
+    let desk = Desk::new();
+    let store = Meddler::new(&desk.store, |method| match method {
+        "submit_and_claim" => Meddling::Fail(unreadable()),
+        _ => Meddling::Pass,
+    });
+    let engine = Engine::builder(Arc::clone(&store)).handler("work", work).build().unwrap();
+    engine.start();
+    until("it has its place", || store.calls("next_due") > 0);
+    thread::sleep(Duration::from_millis(60));
+    let run = engine.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    assert_eq!((store.calls("submit_and_claim"), store.calls("submit")), (1, 1));
 }
 
 #[test]
@@ -237,7 +278,7 @@ fn an_engine_goes_on_whatever_was_deleted_under_its_runs() {
         until("some run", || desk.run(hurt).tally.running > 3);
         rusqlite::Connection::open(desk.path()).unwrap().execute_batch(damage).unwrap();
         gate.open();
-        let well = engine.submit(conductor_model::RunDraft::new().task(TaskDraft::new("well").kind("work")));
+        let well = engine.submit(RunDraft::new().task(TaskDraft::new("well").kind("work")));
         let well = well.unwrap();
         assert_eq!(settle(&engine, well).state, State::Succeeded, "{damage}");
         engine.stopper().stop();
@@ -268,9 +309,9 @@ fn a_store_that_is_busy_is_waited_for_without_end() {
     let engine = Engine::builder(Arc::clone(&store)).handler("work", work).build().unwrap();
     let run = tree(&desk);
     engine.start();
-    let free = std::thread::spawn(move || {
+    let free = thread::spawn(move || {
         // Longer than anything else that fails is waited for.
-        std::thread::sleep(Duration::from_secs(12));
+        thread::sleep(Duration::from_secs(12));
         is_busy.store(false, Ordering::SeqCst);
     });
     assert_eq!(settle(&engine, run).state, State::Succeeded);

@@ -74,6 +74,10 @@ impl Store for Meddler {
         self.through("submit", |store| store.submit(request))
     }
 
+    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+        self.through("submit_and_claim", |store| store.submit_and_claim(request, claim))
+    }
+
     fn append(&self, request: &Append) -> Result<Appended, AppendError> {
         self.through("append", |store| store.append(request))
     }

@@ -51,6 +51,64 @@ fn what_is_submitted_through_the_engine_begins_at_once() {
 }
 
 #[test]
+fn what_an_idle_engine_can_begin_is_claimed_with_its_submission() {
+    let desk = Desk::new();
+    let store = Meddler::new(&desk.store, |_| Meddling::Pass);
+    let (handler, began) = telling();
+    let engine = Engine::builder(Arc::clone(&store)).handler("work", handler).build().unwrap();
+    let before_the_start = engine.submit(work()).unwrap();
+    settle(&engine, before_the_start);
+    next(&began);
+    assert_eq!((store.calls("submit"), store.calls("submit_and_claim")), (1, 0));
+    for nth in 1..=5 {
+        thread::sleep(Duration::from_millis(60));
+        let run = engine.submit(work()).unwrap();
+        next(&began);
+        assert_eq!(settle(&engine, run).state, State::Succeeded);
+        assert_eq!((store.calls("submit"), store.calls("submit_and_claim")), (1, nth));
+        desk.assert_whole(run);
+    }
+}
+
+/// How many run, and how many did at most.
+type Counts = Arc<[AtomicU64; 2]>;
+
+#[test]
+fn submissions_to_an_idle_engine_begin_no_more_than_there_are_places_for() {
+    let desk = Desk::new();
+    let (all, few) = (Counts::default(), Counts::default());
+    let counting = |counts: &[&Counts]| {
+        let counts: Vec<Counts> = counts.iter().map(|counts| Arc::clone(counts)).collect();
+        move |(): (), _: Context| {
+            for [running, most] in counts.iter().map(|counts| &**counts) {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            }
+            thread::sleep(Duration::from_millis(20));
+            for [running, _] in counts.iter().map(|counts| &**counts) {
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
+            Ok(())
+        }
+    };
+    let engine = desk.engine().workers(3).handler("work", counting(&[&all]));
+    let engine = engine.handler("few", counting(&[&all, &few])).limit("few", 1).build().unwrap();
+    engine.start();
+    let draft =
+        |nth: u32| RunDraft::new().task(TaskDraft::new(if nth.is_multiple_of(3) { "few" } else { "work" }));
+    let runs: Vec<_> = (0..60)
+        .map(|nth| {
+            thread::sleep(Duration::from_millis(u64::from(nth % 7)));
+            engine.submit(draft(nth)).unwrap()
+        })
+        .collect();
+    for run in runs {
+        assert_eq!(settle(&engine, run).state, State::Succeeded);
+        assert_eq!(desk.first(run).attempt, 1);
+    }
+    assert_eq!([all, few].map(|counts| counts[1].load(Ordering::SeqCst)), [3, 1]);
+}
+
+#[test]
 fn what_another_handle_of_the_file_writes_is_noticed_soon() {
     let desk = Desk::on_disk();
     let (handler, began) = telling();

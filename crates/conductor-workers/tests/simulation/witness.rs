@@ -310,6 +310,13 @@ impl Store for Witness {
         Ok(rescued)
     }
 
+    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+        self.look();
+        let (submitted, claimed) = self.store.submit_and_claim(request, claim)?;
+        self.claimed(&claimed);
+        Ok((submitted, claimed))
+    }
+
     fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
         self.look();
         let claimed = self.store.claim(request)?;

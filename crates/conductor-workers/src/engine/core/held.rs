@@ -105,8 +105,10 @@ impl Core {
         Ok(())
     }
 
-    /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back.
+    /// Tells all handlers that nobody waits for them any longer: this engine ends and cannot hand anything back. Nothing is
+    /// claimed from now on.
     pub(crate) fn give_everything_up(&mut self) {
+        self.closing.get_or_insert(Closing::Asked);
         for attempt in std::mem::take(&mut self.held).into_values() {
             attempt.take_back();
             attempt.signal.give();
