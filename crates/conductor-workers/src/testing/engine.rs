@@ -7,7 +7,7 @@ use crate::context::{Context, Shared};
 use crate::engine::core::{Core, Finished, Trust};
 use crate::handler::Call;
 use conductor_model::TaskId;
-use conductor_store::{Ending, Fault};
+use conductor_store::{Ending, Fault, Submit, SubmitError, Submitted};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +110,21 @@ impl SimEngine {
     /// Whether one more attempt could begin.
     pub(super) fn has_room(&self) -> bool {
         self.running.iter().filter(|running| !running.lost).count() < self.workers as usize
+    }
+
+    /// Submits a run, and claims what can begin of it; `None`, and nothing was submitted, if it stands still or nothing can begin.
+    pub(super) fn submit(
+        &mut self,
+        now: Duration,
+        request: &Submit,
+    ) -> Result<Option<Submitted>, SubmitError> {
+        if self.stands_still_until > now {
+            return Ok(None);
+        }
+        let queue = &mut self.queue;
+        let submitted = self.core.submit(now, request, 0, |attempts| queue.extend(attempts))?;
+        self.nudged |= submitted.is_some();
+        Ok(submitted)
     }
 
     /// Takes in what finished, talks to the store, and begins what can begin.

@@ -198,13 +198,17 @@ impl Simulation {
         self.engines.iter_mut().for_each(|engine| engine.nudged = true);
     }
 
-    /// Submits a run.
+    /// Submits a run: through one of the engines, as chance has it, or through none of them.
     ///
     /// # Errors
     /// [`NotSubmitted`]; nothing was written.
     pub fn submit(&mut self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
-        let run = run.borrow().check()?;
-        let submitted = self.store.submit(&Submit::new(run, &self.source))?;
+        let request = Submit::new(run.borrow().check()?, &self.source);
+        let now = self.elapsed();
+        let chance = self.source.jitter().0 % (self.engines.len() as u64 + 1);
+        let engine = usize::try_from(chance).ok().and_then(|place| self.engines.get_mut(place));
+        let begun = engine.map_or(Ok(None), |engine| engine.submit(now, &request))?;
+        let submitted = begun.map_or_else(|| self.store.submit(&request), Ok)?;
         self.nudge();
         Ok(submitted.run)
     }
