@@ -90,7 +90,7 @@ fn two_processes(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
 }
 
-/// The transaction alone, in which the run is written and its task claimed.
+/// The transaction alone, in which the run is written and its task claimed. (Across processes it takes two.)
 fn floor(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     let mut raw = place.raw_with_parent(1)?;
     let source = Source::system();
