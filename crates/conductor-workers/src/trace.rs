@@ -7,7 +7,7 @@ use crate::engine::Warning;
 use crate::engine::core::Settings;
 use crate::engine::progress::End;
 use conductor_model::{AttemptFailure, Kind};
-use conductor_store::{Claimed, Fault, Fenced, Settled};
+use conductor_store::{Fault, Fenced, Settled};
 use std::error::Error;
 use tracing::{Span, debug, error, info, info_span, warn};
 
@@ -41,16 +41,15 @@ pub(crate) fn over(end: &End) {
 }
 
 /// What a claim came to.
-pub(crate) fn claimed(claimed: &Claimed) {
-    let claimed = claimed.tasks.len();
-    if claimed > 0 {
-        debug!(target: "conductor", tasks = claimed, "claimed");
+pub(crate) fn claimed(tasks: usize) {
+    if tasks > 0 {
+        debug!(target: "conductor", tasks, "claimed");
     }
 }
 
 /// What one transaction with the store came to.
 pub(crate) fn exchanged(settled: &Settled) {
-    claimed(&settled.claimed);
+    claimed(settled.claimed.tasks.len());
     let endings = settled.endings.len();
     if endings > 0 {
         debug!(

@@ -111,6 +111,18 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
+        name: "begins-after-the-wish-to-stop",
+        harm: "an engine that was told to stop begins what is submitted to it before it looks",
+        file: "crates/conductor-workers/src/engine/mailbox.rs",
+        from: "mail.awaited && mail.is_empty() && mail.stop.is_none()",
+        to: "mail.awaited && mail.is_empty()",
+        test: workers(
+            UNIT_TESTS,
+            "engine::mailbox::tests::a_reader_that_was_told_of_something_waits_no_longer",
+        ),
+        hangs_for: None,
+    },
+    Bug {
         name: "bell-silent",
         harm: "whoever follows an engine waits for its polls",
         file: "crates/conductor-workers/src/engine/coordinator.rs",

@@ -131,6 +131,18 @@ pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
     assert_eq!(world.numbers(large).children, 33 + 99);
 }
 
+pub fn whoever_has_items_gets_half_of_a_step_before_they_are_read_again(world: &World<'_>) {
+    let items = || world.one(TaskDraft::new("P").input(json!({"fanout": vec![(); 100]}))).1;
+    let parents = [items(), items(), items(), world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1];
+    let created = || parents.map(|parent| world.numbers(parent).children);
+    let mut turn = Turn::default();
+    for expected in [[20, 20, 0, 0], [33, 20, 20, 7], [33, 40, 40, 7], [53, 50, 40, 17]] {
+        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.source().ids(40), turn };
+        turn = world.store().fan_out(&step).expect("a step").turn;
+        assert_eq!(created(), expected);
+    }
+}
+
 pub fn a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
     let parents: Vec<_> =
         (0..5).map(|_| world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1).collect();

@@ -11,7 +11,7 @@ use super::task_row::TaskRow;
 use super::transit::{Brings, Lease};
 use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn};
+use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn, Want};
 use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, F
 struct Claiming<'r> {
     request: &'r Claim,
     lease: Lease,
-    /// The row keys of the kinds that are wanted; `None` for one that no task ever had.
+    /// The row keys of the kinds that are wanted; `None` for one that no task ever had, or of which nothing is wanted now.
     kinds: Vec<Option<i64>>,
     /// How many of each kind may still be claimed.
     left: Vec<u32>,
@@ -80,14 +80,14 @@ struct Claiming<'r> {
 
 impl<'r> Claiming<'r> {
     fn new(tx: &Connection, request: &'r Claim) -> Result<Self, Fault> {
-        let kinds = request.wants.iter().map(|want| kind_key(tx, want.kind.as_str()));
+        let key = |want: &Want| if want.limit > 0 { kind_key(tx, want.kind.as_str()) } else { Ok(None) };
         Ok(Self {
             request,
             lease: Lease {
                 holder: request.holder.0.cast_signed(),
                 until: request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS)),
             },
-            kinds: kinds.collect::<Result<_, _>>()?,
+            kinds: request.wants.iter().map(key).collect::<Result<_, _>>()?,
             left: request.wants.iter().map(|want| want.limit.min(request.limit)).collect(),
             relatives: Relatives::default(),
             marks: Marks::default(),
@@ -140,9 +140,7 @@ impl<'r> Claiming<'r> {
     fn queues(&mut self, tx: &Connection) -> Result<Vec<Queue>, Fault> {
         let mut queues = Vec::new();
         for (want, wanted) in self.request.wants.iter().enumerate() {
-            let Some(kind) = self.kinds[want].filter(|_| wanted.limit > 0 && self.request.limit > 0) else {
-                continue;
-            };
+            let Some(kind) = self.kinds[want].filter(|_| self.request.limit > 0) else { continue };
             let most = RUNS_PER_KIND.min(self.left[want] as usize);
             // One further, to know whether there is one.
             let mut runs = runs_in_turn(wanted.turn, most + 1, |after| next_run(tx, kind, after))?;

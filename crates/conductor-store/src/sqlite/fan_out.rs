@@ -17,8 +17,11 @@ use std::ops::RangeInclusive;
 
 /// How many runs one step visits at most: each costs a few seeks, and the next step goes on behind them.
 const RUNS_PER_STEP: usize = 64;
-/// A run that needs it gets this part of a step at least: the input of a parent is read as a whole for each share.
+/// A run that needs it gets this part of a step at least.
 const PART_OF_STEP: u32 = 8;
+/// And this one for a parent that has items: where the next one begins is only known by reading all of them, and in small
+/// shares that would be most of the work.
+const PART_OF_STEP_FOR_ITEMS: u32 = 2;
 /// How many parents one step looks at: it may give each of them only a few children.
 const PARENTS_PER_STEP: u32 = 1000;
 /// How many bytes of inputs one step reads, about: it writes no more than that.
@@ -63,6 +66,7 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<
         let runs_left = runs.len() - nth;
         let share = Share {
             children: share(left.ids.len(), runs_left).max(step.ids.len() / PART_OF_STEP).min(left.ids.len()),
+            items: step.ids.len() / PART_OF_STEP_FOR_ITEMS,
             parents: share(left.parents, runs_left),
         };
         fan_out_run(write, &mut marks, *run, share, &mut left, &mut done)?;
@@ -85,8 +89,11 @@ impl Left {
 }
 
 /// What one run may use of that.
+#[derive(Clone, Copy)]
 struct Share {
     children: u32,
+    /// As many children as this each parent may get that has items.
+    items: u32,
     parents: u32,
 }
 
@@ -106,8 +113,9 @@ fn fan_out_run(
             done.more = true;
             break;
         }
-        let created = create_missing(write, marks, parent, &mut left.ids, share.children)?;
-        share.children -= created.count;
+        share.items = share.items.min(left.ids.len());
+        let created = create_missing(write, marks, parent, &mut left.ids, share)?;
+        share.children = share.children.saturating_sub(created.count);
         left.parents -= 1;
         left.bytes = left.bytes.saturating_sub(created.read);
         done.parents += u32::from(created.count > 0);
@@ -128,13 +136,13 @@ struct Created {
     read: usize,
 }
 
-/// Creates the next missing children of one parent, at most so many.
+/// Creates the next missing children of one parent.
 fn create_missing(
     write: &mut Write<'_>,
     marks: &mut Marks,
     parent: i64,
     ids: &mut IdBlock,
-    limit: u32,
+    share: Share,
 ) -> Result<Created, Fault> {
     let Some(mut task) = write.found(parent)? else { return Ok(Created::default()) };
     if marks.is_doomed(write, task.place)? {
@@ -154,11 +162,8 @@ fn create_missing(
     // One that cannot be read fails before the commit.
     let Some(head) = readable(ledger.parent(tx, parent))? else { return Ok(Created::default()) };
     let numbers = head.standing.numbers;
-    let Some(indices) = numbers.missing(limit) else { return Ok(Created::default()) };
-    let count = indices.end() - indices.start() + 1;
-    let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
-    let (input, family) = match undamaged(write, &task, numbers, &indices) {
-        Ok(undamaged) => undamaged,
+    let next = match next_children(write, &task, numbers, share) {
+        Ok(next) => next,
         Err(Fault::Unreadable { why, .. }) => {
             // The step goes on with the others.
             write.fail_damaged(&mut task, why)?;
@@ -166,6 +171,9 @@ fn create_missing(
         }
         Err(fault) => return Err(fault),
     };
+    let Some(Next { indices, input, family }) = next else { return Ok(Created::default()) };
+    let count = indices.end() - indices.start() + 1;
+    let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
     let rest = numbers.total.is_some_and(|total| *indices.end() < total);
     let from = *indices.start() as usize - 1;
     let items = input.fanout_items();
@@ -174,19 +182,32 @@ fn create_missing(
     Ok(Created { count, more: rest || has_parents, read: input.as_str().len() })
 }
 
-/// What the next children come from, if all of it can be read.
-fn undamaged(
+/// The next children of a parent, and what they come from.
+struct Next {
+    indices: RangeInclusive<u32>,
+    input: Json,
+    family: Family,
+}
+
+/// The next missing children of a parent, if all that they come from can be read.
+fn next_children(
     write: &mut Write<'_>,
     parent: &TaskRow,
     numbers: Numbers,
-    indices: &RangeInclusive<u32>,
-) -> Result<(Json, Family), Fault> {
+    share: Share,
+) -> Result<Option<Next>, Fault> {
     let (tx, ledger, _) = write.parts();
     if readable(ledger.run(tx, parent.place.run))?.is_none() {
         return Err(rows::bad_row("task", parent.key, "its run cannot be read"));
     }
-    places_are_free(tx, parent, indices)?;
-    Ok((readable_input(tx, parent.key, numbers)?, write.family(parent.key)?))
+    let (input, fanout) = readable_input(tx, parent.key, numbers)?;
+    let limit = match fanout {
+        Fanout::Count(_) => share.children,
+        Fanout::Items(_) => share.children.max(share.items),
+    };
+    let Some(indices) = numbers.missing(limit) else { return Ok(None) };
+    places_are_free(tx, parent, &indices)?;
+    Ok(Some(Next { indices, input, family: write.family(parent.key)? }))
 }
 
 /// Whether no child has one of these indices: the parent's number of children says so, unless another program changed it.
@@ -202,16 +223,15 @@ fn places_are_free(tx: &Connection, parent: &TaskRow, indices: &RangeInclusive<u
 }
 
 /// The parent's input, if it still asks for the fan-out that was submitted.
-fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<Json, Fault> {
+fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<(Json, Fanout), Fault> {
     let changed = |why: String| rows::bad_row("task", parent, &format!("its input was changed: {why}"));
     let input = match rows::read_input(tx, parent) {
         Ok(input) => input.ok_or_else(|| changed("it is missing".into()))?,
         Err(Fault::Unreadable { why, .. }) => return Err(changed(why)),
         Err(fault) => return Err(fault),
     };
-    let fanout = Fanout::of(&input).map_err(|invalid| changed(invalid.to_string()))?;
-    match fanout.map(Fanout::total) {
-        total if total == numbers.total => Ok(input),
+    match Fanout::of(&input).map_err(|invalid| changed(invalid.to_string()))? {
+        Some(fanout) if numbers.total == Some(fanout.total()) => Ok((input, fanout)),
         _ => Err(changed("it asks for another number of children".into())),
     }
 }

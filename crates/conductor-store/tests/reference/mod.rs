@@ -260,18 +260,23 @@ impl Reference {
                 break;
             }
             let share = left.div_ceil(sharers).max(budget / 8).min(left);
-            left -= self.fan_out_run(&parents, share, &mut done);
+            left = self.fan_out_run(&parents, (share, budget / 2), left, &mut done);
             self.turn = Some(run);
         }
         done.more |= done.children > 0 && !self.wanting(only).is_empty();
         done
     }
 
-    /// How many children it creates of these parents, at most so many.
-    fn fan_out_run(&mut self, parents: &[usize], share: u32, done: &mut Fanned) -> u32 {
-        let mut left = share;
+    /// Creates children of these parents until the run has its share, and of items so many at a time; what is left of the step.
+    fn fan_out_run(
+        &mut self,
+        parents: &[usize],
+        (mut share, items): (u32, u32),
+        mut left: u32,
+        done: &mut Fanned,
+    ) -> u32 {
         for parent in parents.iter().copied() {
-            if left == 0 {
+            if share == 0 {
                 break;
             }
             if self.is_doomed(parent) {
@@ -283,15 +288,19 @@ impl Reference {
             if self.tasks[parent].state == State::Pending {
                 self.start(parent);
             }
-            while left > 0 && self.wants_children(parent) {
-                let Some(Plan::Sealed { nested, .. }) = self.tasks[parent].plan.clone() else { break };
+            let Some(Plan::Sealed { nested, .. }) = self.tasks[parent].plan.clone() else { continue };
+            let most = if nested.is_empty() { share } else { share.max(items).min(left) };
+            for _ in 0..most {
+                if !self.wants_children(parent) {
+                    break;
+                }
                 let next = self.children(parent).count();
                 self.add_child(parent, nested.get(next).copied().flatten());
-                left -= 1;
+                (share, left) = (share.saturating_sub(1), left - 1);
+                done.children += 1;
             }
         }
-        done.children += share - left;
-        share - left
+        left
     }
 
     fn wants_children(&self, task: usize) -> bool {

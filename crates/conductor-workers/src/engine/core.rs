@@ -13,12 +13,12 @@ use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
 use crate::trace;
-use conductor_model::{AttemptFailure, Kind};
+use conductor_model::{AttemptFailure, Kind, NewTask};
 use conductor_store::{
     Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Submit, SubmitError,
     Submitted, Turn, Want,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -259,8 +259,9 @@ impl Core {
         Ok(self.take_on(now, Some(&claim), claimed))
     }
 
-    /// Submits a run, claims in the same transaction what the workers that are free can begin, and has it begun. `None`, and
-    /// nothing was submitted, when nothing can be claimed now, or a row that cannot be read stands in the way of doing both at once.
+    /// Submits a run, claims in the same transaction what the workers that are free can begin of its kinds, and has it begun.
+    /// `None`, and nothing was submitted, when nothing of it can be claimed now, or a row that cannot be read stands in the way
+    /// of doing both at once.
     pub(crate) fn submit(
         &mut self,
         now: Duration,
@@ -273,12 +274,22 @@ impl Core {
         if free == 0 || self.presence.is_none() {
             return Ok(None);
         }
-        let Some(claim) = self.next_claim(lost_workers)? else { return Ok(None) };
-        let claim = Claim { limit: claim.limit.min(free), ..claim };
+        let is_ready = |task: &NewTask| task.numbers().is_none() && task.due_at().is_none();
+        let ready: HashSet<_> =
+            request.run.tasks().iter().filter(|task| is_ready(task)).map(NewTask::kind).collect();
+        if !self.settings.kinds.iter().any(|(kind, _)| ready.contains(kind)) {
+            return Ok(None);
+        }
+        let Some(mut claim) = self.next_claim(lost_workers)? else { return Ok(None) };
+        claim.limit = claim.limit.min(free);
+        for want in claim.wants.iter_mut().filter(|want| !ready.contains(&want.kind)) {
+            want.limit = 0;
+        }
         match self.store.submit_and_claim(request, &claim) {
             Ok((submitted, claimed)) => {
-                trace::claimed(&claimed);
-                begin(self.take_on(now, Some(&claim), claimed));
+                let attempts = self.take_on(now, Some(&claim), claimed);
+                trace::claimed(attempts.len());
+                begin(attempts);
                 Ok(Some(submitted))
             }
             Err(SubmitError::Fault(Fault::Unreadable { .. })) => Ok(None),

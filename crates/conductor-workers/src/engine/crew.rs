@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::pool::Pool;
 use conductor_store::{Submit, SubmitError, Submitted};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The core has one user at a time. The coordinator has it for each of its turns, and leaves it while it waits.
 pub(crate) struct Crew {
@@ -28,7 +28,11 @@ impl Crew {
         if !self.pool.mailbox.is_awaited() {
             return Ok(None);
         }
-        let Ok(mut core) = self.core.try_lock() else { return Ok(None) };
+        let mut core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
         let now = self.pool.shared.clock.elapsed();
         core.submit(now, request, self.pool.lost_workers(), |attempts| self.pool.run(attempts))
     }

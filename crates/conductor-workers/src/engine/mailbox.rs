@@ -89,10 +89,10 @@ impl Mailbox {
         !waited.timed_out()
     }
 
-    /// Whether its reader waits, and nothing has arrived.
+    /// Whether its reader waits, and nothing has arrived, nor the wish to stop.
     pub(crate) fn is_awaited(&self) -> bool {
         let mail = self.lock();
-        mail.awaited && mail.is_empty()
+        mail.awaited && mail.is_empty() && mail.stop.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {
@@ -136,6 +136,19 @@ mod tests {
     fn a_wish_to_stop_wakes_whoever_waits() {
         wakes(Mailbox::stop);
         wakes(Mailbox::stop_at_once);
+    }
+
+    #[test]
+    fn a_reader_that_was_told_of_something_waits_no_longer() {
+        for tell in [Mailbox::nudge, Mailbox::stop, Mailbox::stop_at_once] {
+            let mailbox = Mailbox::default();
+            assert!(!mailbox.is_awaited());
+            // It is told before it is awake again.
+            mailbox.lock().awaited = true;
+            assert!(mailbox.is_awaited());
+            tell(&mailbox);
+            assert!(!mailbox.is_awaited());
+        }
     }
 
     #[test]

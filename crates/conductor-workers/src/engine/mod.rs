@@ -193,16 +193,17 @@ impl Engine {
         Ok(explanation)
     }
 
-    /// Submits a run, and wakes the engine. If it was idle, what it can begin of the run is claimed in the same transaction.
+    /// Submits a run, and wakes the engine. If it was idle, what it can begin is claimed in the same transaction.
     ///
     /// # Errors
     /// [`NotSubmitted`]; nothing was written.
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
         let request = Submit::new(run.borrow().check()?, &self.source);
-        let begun = self.crew().map_or(Ok(None), |crew| crew.submit(&request))?;
-        let submitted = begun.map_or_else(|| self.store.submit(&request), Ok)?;
+        let begun = self.crew().map_or(Ok(None), |crew| crew.submit(&request));
+        let submitted = begun.and_then(|begun| begun.map_or_else(|| self.store.submit(&request), Ok));
+        // Also after an error: a commit of unknown fate may have left something to do.
         self.nudge();
-        Ok(submitted.run)
+        Ok(submitted?.run)
     }
 
     /// What works, while it does.

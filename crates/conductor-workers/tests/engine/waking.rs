@@ -72,6 +72,41 @@ fn what_an_idle_engine_can_begin_is_claimed_with_its_submission() {
     assert!(claimed > plain, "{claimed} of {}", claimed + plain);
 }
 
+#[test]
+fn what_is_submitted_after_the_wish_to_stop_does_not_begin() {
+    for _ in 0..10 {
+        let desk = Desk::new();
+        let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
+        let known = engine.submit(work()).unwrap();
+        engine.start();
+        settle(&engine, known);
+        // Long enough for it to wait for what comes next.
+        thread::sleep(Duration::from_millis(5));
+        engine.stopper().stop();
+        let run = engine.submit(work()).unwrap();
+        drop(engine);
+        let task = desk.first(run);
+        assert_eq!((task.state, task.attempt), (State::Pending, 0));
+    }
+}
+
+#[test]
+fn whatever_many_threads_submit_at_once_runs_once() {
+    let desk = Desk::on_disk();
+    let engine = desk.engine().workers(2).handler("work", |(): (), _| Ok(())).build().unwrap();
+    engine.start();
+    let submit = || (0..40).map(|_| engine.submit(work()).unwrap()).collect::<Vec<_>>();
+    let runs: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(submit)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    for run in &runs {
+        assert_eq!(settle(&engine, *run).state, State::Succeeded);
+        assert_eq!(desk.first(*run).attempt, 1);
+    }
+    desk.assert_whole(runs[0]);
+}
+
 /// How many run, and how many did at most.
 type Counts = Arc<[AtomicU64; 2]>;
 
