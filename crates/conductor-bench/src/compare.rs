@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// to the floor.
 pub(crate) fn table(earlier: &[Figure], figures: &[Figure]) -> String {
     let mut table = format!(
-        "\n{:<24} {:>9} {:>6} {:>10} {:>16}\n",
+        "\n{:<32} {:>9} {:>6} {:>10} {:>16}\n",
         "1 is as before, 2 twice as good", "n", "sync", "alone", "beside its floor"
     );
     for figure in figures {

@@ -13,7 +13,7 @@ pub(crate) struct Figure {
     pub(crate) n: u64,
     /// The database's durability: `FULL` or `NORMAL`.
     pub(crate) sync: String,
-    /// The median of the rounds.
+    /// The median of the rounds, or what of them the name says.
     pub(crate) value: f64,
     pub(crate) unit: String,
     /// The floor's median, in the same unit.
@@ -22,7 +22,7 @@ pub(crate) struct Figure {
     pub(crate) ratio: Option<f64>,
     /// The most memory that this process held meanwhile.
     pub(crate) rss_mb: Option<f64>,
-    /// What the file grew by for each task, after a checkpoint.
+    /// What the file grew by for each task, from an empty one of ours, after a checkpoint.
     pub(crate) bytes_per_task: Option<f64>,
     /// The greatest round over the least.
     pub(crate) spread: f64,

@@ -1,18 +1,38 @@
 //! The floor: the shortest raw SQL that does the same job, on the same tables with the same pragmas and events, in
 //! transactions as large as serve it best. Nobody runs anything, nothing is checked, and nothing but this uses the file.
 //!
-//! All of it works on the run 1 with the parent 1; the children's row keys begin with 2.
+//! Fan-outs and all that follows work on the run 1 with the parent 1; the children's row keys begin with 2. `each` is how
+//! many rows one transaction writes: the constants say what serves best.
 
 use crate::Outcome;
 use conductor_store::Source;
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Params, ToSql, Transaction, TransactionBehavior, params};
 use std::time::{Duration, Instant};
 
-const INSERTS: u32 = 10_000;
-const UPDATES: u32 = 1_000;
+pub(crate) const INSERTS: u32 = 10_000;
+pub(crate) const UPDATES: u32 = 1_000;
 /// What rows with 10 KB each do best with.
-const WIDE_UPDATES: u32 = 100;
+pub(crate) const WIDE_UPDATES: u32 = 100;
+/// How many rows one statement inserts: it opens the table and its indexes once for all of them.
+const ROWS_PER_STATEMENT: usize = 250;
 const NOW: i64 = 1_767_225_600_000;
+
+/// The names of events, as numbers.
+mod name {
+    pub(super) const RUN_CREATED: u8 = 0;
+    pub(super) const RUN_SEALED: u8 = 1;
+    pub(super) const RUN_STARTED: u8 = 2;
+    pub(super) const RUN_CANCELLED: u8 = 4;
+    pub(super) const RUN_REOPENED: u8 = 5;
+    pub(super) const TASK_CREATED: u8 = 6;
+    pub(super) const TASK_FANNED_OUT: u8 = 7;
+    pub(super) const TASK_STARTED: u8 = 9;
+    pub(super) const TASK_SUCCEEDED: u8 = 10;
+    pub(super) const TASK_RETRIED: u8 = 12;
+    pub(super) const TASK_REVIVED: u8 = 15;
+    pub(super) const TASK_REOPENED: u8 = 16;
+    pub(super) const TASK_SWEPT: u8 = 23;
+}
 
 /// Calls this with the first and the last row key of each so many children, each in a transaction of its own; how long
 /// the longest of them took.
@@ -33,41 +53,78 @@ fn in_transactions(
     Ok(longest)
 }
 
-fn run<P: rusqlite::Params>(tx: &Connection, sql: &str, params: P) -> Outcome<u32> {
+fn run(tx: &Connection, sql: &str, params: impl Params) -> Outcome<u32> {
     Ok(u32::try_from(tx.prepare_cached(sql)?.execute(params)?)?)
 }
 
-const INSERT_CHILD: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, \
-    updated_at, attempt, retry_count, max_retries) VALUES (?1, 1, 1, ?2, 0, 1, 0, ?3, ?3, 0, 0, 3)";
+/// An event of the parent, of the run, or of a task; the payload as JSON.
+fn event(tx: &Connection, run_key: i64, task: Option<i64>, name: u8, payload: Option<&str>) -> Outcome<()> {
+    let sql = "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    run(tx, sql, params![run_key, task, name, NOW, payload]).map(drop)
+}
+
+/// Inserts a row for each of these, whose first parameter is that row's own and whose second is `first` plus its place.
+fn insert_rows<T: ToSql>(
+    tx: &Connection,
+    into: &str,
+    row: fn(usize) -> String,
+    first: u32,
+    each: &[T],
+) -> Outcome<()> {
+    let mut sql = (0, String::new());
+    for (group, first) in each.chunks(ROWS_PER_STATEMENT).zip((first..).step_by(ROWS_PER_STATEMENT)) {
+        if sql.0 != group.len() {
+            let rows: Vec<_> = (0..group.len()).map(row).collect();
+            sql = (group.len(), format!("INSERT INTO {into} VALUES {}", rows.join(", ")));
+        }
+        let mut insert = tx.prepare_cached(&sql.1)?;
+        insert.raw_bind_parameter(1, first)?;
+        for (nth, own) in group.iter().enumerate() {
+            insert.raw_bind_parameter(nth + 2, own)?;
+        }
+        insert.raw_execute()?;
+    }
+    Ok(())
+}
+
+const CHILDREN: &str = "conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, attempt, \
+    retry_count, max_retries)";
+
+fn child(nth: usize) -> String {
+    format!("(?{}, 1, 1, ?1 + {nth}, 0, 1, 0, {NOW}, {NOW}, 0, 0, 3)", nth + 2)
+}
+
+fn input(nth: usize) -> String {
+    format!("(?1 + {nth}, ?{})", nth + 2)
+}
 
 /// Creates the children of a parent, each with a row of input if there is one.
-pub(crate) fn fan_out(raw: &mut Connection, children: u32, item: Option<&str>) -> Outcome<Duration> {
+pub(crate) fn fan_out(
+    raw: &mut Connection,
+    children: u32,
+    item: Option<&str>,
+    each: u32,
+) -> Outcome<Duration> {
     let source = Source::system();
-    in_transactions(raw, children, INSERTS, |tx, first, last| {
+    in_transactions(raw, children, each, |tx, first, last| {
         let mut ids = source.ids(last - first + 1);
-        let mut insert = tx.prepare_cached(INSERT_CHILD)?;
-        let mut input = tx.prepare_cached("INSERT INTO conductor_inputs VALUES (?1, ?2)")?;
-        for key in first..=last {
-            let id = ids.take_task().ok_or("too few ids")?.as_u128().to_be_bytes();
-            insert.execute(params![id, key - 1, NOW])?;
-            if let Some(item) = item {
-                input.execute(params![key, item])?;
-            }
+        let ids: Vec<_> =
+            std::iter::from_fn(|| ids.take_task()).map(|id| id.as_u128().to_be_bytes()).collect();
+        insert_rows(tx, CHILDREN, child, first - 1, &ids)?;
+        if let Some(item) = item {
+            insert_rows(tx, "conductor_inputs", input, first, &vec![item; ids.len()])?;
         }
-        let payload = format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1);
-        run(
-            tx,
-            "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (1, 1, 7, ?1, ?2)",
-            params![NOW, payload],
-        )?;
-        run(
-            tx,
-            "UPDATE conductor_tasks SET state = 1, children = ?1, open_children = ?1 WHERE key = 1",
-            [last - 1],
-        )?;
+        event(tx, 1, Some(1), name::TASK_FANNED_OUT, Some(&indices(first, last)))?;
+        let numbers = "UPDATE conductor_tasks SET state = 1, children = ?1, open_children = ?1 WHERE key = 1";
+        run(tx, numbers, [last - 1])?;
         run(tx, "UPDATE conductor_runs SET state = 1, pending = ?1 WHERE key = 1", [last - 1])?;
         Ok(())
     })
+}
+
+/// The indices of the children with these row keys.
+fn indices(first: u32, last: u32) -> String {
+    format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1)
 }
 
 const EVENTS: &str = "INSERT INTO conductor_events (run, task, name, at) \
@@ -79,22 +136,22 @@ const CLAIM: &str = "UPDATE conductor_tasks SET state = 1, updated_at = ?2, atte
     AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 ORDER BY priority DESC, key LIMIT ?1)";
 
 /// Claims all ready children and settles them: those of one claim together with the next claim.
-pub(crate) fn drain(raw: &mut Connection, children: u32) -> Outcome<Duration> {
-    in_transactions(raw, children + UPDATES, UPDATES, |tx, first, last| {
-        settle(tx, first.saturating_sub(UPDATES).max(2), first - 1)?;
+pub(crate) fn drain(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
+    in_transactions(raw, children + each, each, |tx, first, last| {
+        settle(tx, first.saturating_sub(each).max(2), first - 1)?;
         claim(tx, first, last)
     })
 }
 
 fn claim(tx: &Transaction<'_>, first: u32, last: u32) -> Outcome<()> {
     run(tx, CLAIM, params![last - first + 1, NOW])?;
-    run(tx, EVENTS, params![first, last, 9, NOW])?;
+    run(tx, EVENTS, params![first, last, name::TASK_STARTED, NOW])?;
     Ok(())
 }
 
 fn settle(tx: &Transaction<'_>, first: u32, last: u32) -> Outcome<()> {
     let settled = run(tx, SETTLE, params![first, last, NOW])?;
-    run(tx, EVENTS, params![first, last, 10, NOW])?;
+    run(tx, EVENTS, params![first, last, name::TASK_SUCCEEDED, NOW])?;
     count(tx, settled)
 }
 
@@ -114,8 +171,8 @@ pub(crate) fn drain_with_outputs(
     children: u32,
     reads: bool,
     output: &str,
+    each: u32,
 ) -> Outcome<Duration> {
-    let each = if reads { WIDE_UPDATES } else { UPDATES };
     in_transactions(raw, children + each, each, |tx, first, last| {
         let mut update = tx.prepare_cached(
             "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, holder = NULL, output = ?3 \
@@ -125,7 +182,7 @@ pub(crate) fn drain_with_outputs(
         for key in settled.clone() {
             update.execute(params![key, NOW, output])?;
         }
-        run(tx, EVENTS, params![settled.start, first - 1, 10, NOW])?;
+        run(tx, EVENTS, params![settled.start, first - 1, name::TASK_SUCCEEDED, NOW])?;
         count(tx, u32::try_from(settled.len())?)?;
         claim(tx, first, last)?;
         if reads {
@@ -154,15 +211,15 @@ pub(crate) fn sum_of_outputs(raw: &Connection) -> Outcome<u64> {
 }
 
 /// Makes all children PENDING again, which are FAILED and due.
-pub(crate) fn retry(raw: &mut Connection, children: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, UPDATES, |tx, first, last| {
+pub(crate) fn retry(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, each, |tx, first, last| {
         run(
             tx,
             "UPDATE conductor_tasks SET state = 0, due_at = NULL, retry_count = retry_count + 1, updated_at = ?3 \
              WHERE key BETWEEN ?1 AND ?2",
             params![first, last, NOW],
         )?;
-        run(tx, EVENTS, params![first, last, 12, NOW])?;
+        run(tx, EVENTS, params![first, last, name::TASK_RETRIED, NOW])?;
         run(
             tx,
             "UPDATE conductor_runs SET failed = failed - ?1, pending = pending + ?1 WHERE key = 1",
@@ -172,20 +229,23 @@ pub(crate) fn retry(raw: &mut Connection, children: u32) -> Outcome<Duration> {
     })
 }
 
+/// Marks the run as cancelled.
+pub(crate) fn mark(raw: &mut Connection) -> Outcome<()> {
+    let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    run(&tx, "UPDATE conductor_runs SET mark = 1, swept = 0, updated_at = ?1 WHERE key = 1", [NOW])?;
+    event(&tx, 1, None, name::RUN_CANCELLED, Some("{\"by\":\"CANCEL\"}"))?;
+    Ok(tx.commit()?)
+}
+
 /// Makes all children CANCELLED.
-pub(crate) fn cancel(raw: &mut Connection, children: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, INSERTS, |tx, first, last| {
+pub(crate) fn cancel(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, each, |tx, first, last| {
         run(
             tx,
             "UPDATE conductor_tasks SET state = 4, updated_at = ?3 WHERE key BETWEEN ?1 AND ?2",
             params![first, last, NOW],
         )?;
-        let payload = format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1);
-        run(
-            tx,
-            "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (1, 1, 23, ?1, ?2)",
-            params![NOW, payload],
-        )?;
+        event(tx, 1, Some(1), name::TASK_SWEPT, Some(&indices(first, last)))?;
         let numbers = "UPDATE conductor_tasks SET open_children = open_children - ?1, \
             cancelled_children = cancelled_children + ?1 WHERE key = 1";
         run(tx, numbers, [last - first + 1])?;
@@ -196,9 +256,28 @@ pub(crate) fn cancel(raw: &mut Connection, children: u32) -> Outcome<Duration> {
     })
 }
 
+/// Makes the first child, which FAILED, PENDING again, and its parent and run RUNNING.
+pub(crate) fn revive(raw: &mut Connection) -> Outcome<()> {
+    let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    run(&tx, "UPDATE conductor_tasks SET state = 0 WHERE key = 2", [])?;
+    run(
+        &tx,
+        "UPDATE conductor_tasks SET state = 1, open_children = 1, failed_children = 0 WHERE key = 1",
+        [],
+    )?;
+    run(
+        &tx,
+        "UPDATE conductor_runs SET state = 1, open_children = 1, failed_children = 0 WHERE key = 1",
+        [],
+    )?;
+    let events = [(Some(2), name::TASK_REVIVED), (Some(1), name::TASK_REOPENED), (None, name::RUN_REOPENED)];
+    events.into_iter().try_for_each(|(task, name)| event(&tx, 1, task, name, None))?;
+    Ok(tx.commit()?)
+}
+
 /// Deletes all children and their events.
-pub(crate) fn prune(raw: &mut Connection, children: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, INSERTS, |tx, first, last| {
+pub(crate) fn prune(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
+    in_transactions(raw, children, each, |tx, first, last| {
         run(tx, "DELETE FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2", [first, last])?;
         let events = "DELETE FROM conductor_events WHERE seq IN \
             (SELECT seq FROM conductor_events WHERE run = 1 ORDER BY seq LIMIT ?1)";
@@ -229,16 +308,15 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome
         params![id()?, key, NOW],
     )?;
     let task = tx.last_insert_rowid();
-    let event = "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
     let events = [
-        (0, None, None),
-        (1, None, Some("{\"total\":1}")),
-        (6, Some(task), Some("{\"index\":1}")),
-        (9, Some(task), None),
-        (2, None, None),
+        (name::RUN_CREATED, None, None),
+        (name::RUN_SEALED, None, Some("{\"total\":1}")),
+        (name::TASK_CREATED, Some(task), Some("{\"index\":1}")),
+        (name::TASK_STARTED, Some(task), None),
+        (name::RUN_STARTED, None, None),
     ];
     for (name, task, payload) in events {
-        run(&tx, event, params![key, task, name, NOW, payload])?;
+        event(&tx, key, task, name, payload)?;
     }
     Ok(tx.commit()?)
 }
@@ -246,6 +324,9 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome
 /// Asks for one row, which is mostly not there.
 pub(crate) fn probe(raw: &Connection, sql: &str) -> Outcome<()> {
     let mut statement = raw.prepare_cached(sql)?;
-    std::hint::black_box(statement.query([])?.next()?.is_some());
+    let mut rows = statement.query([])?;
+    if let Some(row) = rows.next()? {
+        std::hint::black_box(row.get_ref(0)?);
+    }
     Ok(())
 }

@@ -109,10 +109,11 @@ fn run(args: &Args) -> Outcome<()> {
     let benches = if asked.is_empty() { BENCHES.to_vec() } else { asked };
     let mut json = args.json.as_deref().map(create).transpose()?;
     let mut figures = Vec::new();
-    println!("{}", summary::header());
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", summary::header())?;
     for (name, _) in benches {
         one(name, args.quick, |figure| {
-            println!("{}", summary::row(&figure));
+            writeln!(out, "{}", summary::row(&figure))?;
             if let Some(json) = &mut json {
                 writeln!(json, "{}", serde_json::to_string(&figure)?)?;
             }
@@ -123,10 +124,10 @@ fn run(args: &Args) -> Outcome<()> {
     let folder = folder()?;
     std::fs::create_dir_all(&folder)?;
     for plot in plot::all(&folder, &figures)? {
-        println!("plot: {}", plot.display());
+        writeln!(out, "plot: {}", plot.display())?;
     }
     if let Some(earlier) = earlier {
-        print!("{}", compare::table(&earlier, &figures));
+        write!(out, "{}", compare::table(&earlier, &figures))?;
     }
     Ok(())
 }

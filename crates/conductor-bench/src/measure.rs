@@ -57,8 +57,8 @@ pub(crate) struct Both {
     pub(crate) ours: Rounds,
     pub(crate) floor: Rounds,
     pub(crate) rss_mb: Option<f64>,
-    /// What is in our file at the end.
-    pub(crate) bytes: Option<f64>,
+    /// What our file and the floor's grew by.
+    pub(crate) bytes: [f64; 2],
 }
 
 impl Bench {
@@ -87,8 +87,7 @@ impl Bench {
             "s" => both.time(workload.name, n, sync, 50, Unit::Seconds),
             unit => both.rate(workload.name, n, sync, unit),
         };
-        let bytes_per_task = both.bytes.map(|bytes| bytes / f64::from(n));
-        self.tell(&Figure { bytes_per_task, ..figure })
+        self.tell(&Figure { bytes_per_task: Some(both.bytes[0] / f64::from(n)), ..figure })
     }
 
     /// Measures both sides in turn, so that a drift of the machine meets both.
@@ -100,16 +99,20 @@ impl Bench {
         mut floor: impl FnMut(&Place) -> Outcome<Duration>,
     ) -> Outcome<Both> {
         let mut both = Both::default();
+        let empty = Place::new(sync)?;
+        empty.store()?;
+        let empty = bytes_used(&empty)?;
         for round in 0..self.rounds(rounds) {
             for turn in 0..2 {
                 let place = Place::new(sync)?;
                 if (round + turn) % 2 == 0 {
                     memory::forget_peak();
                     both.ours.0.push(ours(&place)?.as_secs_f64());
-                    both.rss_mb = memory::peak_mb().map(|peak| peak.max(both.rss_mb.unwrap_or_default()));
-                    both.bytes = bytes_used(&place)?;
+                    both.note_peak();
+                    both.bytes[0] = bytes_used(&place)? - empty;
                 } else {
                     both.floor.0.push(floor(&place)?.as_secs_f64());
+                    both.bytes[1] = bytes_used(&place)? - empty;
                 }
             }
         }
@@ -126,6 +129,11 @@ impl Bench {
 }
 
 impl Both {
+    /// Keeps the peak of memory since it was last forgotten, if it is the highest so far.
+    pub(crate) fn note_peak(&mut self) {
+        self.rss_mb = memory::peak_mb().map(|peak| peak.max(self.rss_mb.unwrap_or_default()));
+    }
+
     /// How many per second.
     pub(crate) fn rate(&self, bench: &str, n: u32, sync: Synchronous, unit: &str) -> Figure {
         let rate = |rounds: &Rounds| f64::from(n) / rounds.median();

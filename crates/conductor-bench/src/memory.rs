@@ -26,3 +26,9 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
     };
     Some(threads.filter_map(Result::ok).filter_map(spent).sum::<f64>() / 1e9)
 }
+
+/// How often this process has written to anything so far.
+pub(crate) fn writes() -> Option<f64> {
+    let counts = fs::read_to_string("/proc/self/io").ok()?;
+    counts.lines().find_map(|line| line.strip_prefix("syscw: "))?.parse().ok()
+}

@@ -1,10 +1,13 @@
 //! A file to measure on, and what is mostly done to it.
 
 use crate::Outcome;
-use conductor_model::{RunDraft, RunId, State, TaskDraft};
-use conductor_store::{Query, Scope, Source, SqliteOptions, SqliteStore, Store, Submit, Synchronous};
+use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
+use conductor_store::{
+    Query, Scope, Source, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
+};
 use conductor_workers::{Context, Engine, TaskError, aggregate, fanout};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,10 +34,12 @@ impl Place {
         open(&self.path(), self.sync)
     }
 
-    /// A connection of the floor's to the same tables, with the same pragmas.
+    /// A connection of the floor's to the same file, set up like ours.
     pub(crate) fn raw(&self) -> Outcome<Connection> {
         let connection = Connection::open(self.path())?;
         connection.pragma_update(None, "synchronous", format!("{:?}", self.sync))?;
+        // Otherwise statements are compiled again when other values are bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(connection)
     }
 
@@ -58,15 +63,12 @@ pub(crate) fn open(path: &std::path::Path, sync: Synchronous) -> Outcome<Arc<Sql
 }
 
 /// What is in the file, in bytes, after a checkpoint.
-pub(crate) fn bytes_used(place: &Place) -> Outcome<Option<f64>> {
-    if !place.path().exists() {
-        return Ok(None);
-    }
+pub(crate) fn bytes_used(place: &Place) -> Outcome<f64> {
     let raw = place.raw()?;
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let number = |pragma: &str| raw.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let pages = number("page_count")? - number("freelist_count")?;
-    Ok(Some(f64::from(pages) * f64::from(number("page_size")?)))
+    Ok(f64::from(pages) * f64::from(number("page_size")?))
 }
 
 /// How long it took.
@@ -78,6 +80,22 @@ pub(crate) fn time<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<Duration> {
 
 pub(crate) fn submit(store: &SqliteStore, task: TaskDraft) -> Outcome<RunId> {
     submit_run(store, &RunDraft::new().task(task))
+}
+
+/// An open parent without children.
+pub(crate) fn open_parent(store: &SqliteStore, kind: &str) -> Outcome<(RunId, TaskId)> {
+    let run = submit(store, TaskDraft::new(kind).open())?;
+    Ok((run, first_task(store, run)?.id))
+}
+
+/// The first task of a run.
+pub(crate) fn first_task(store: &SqliteStore, run: RunId) -> Outcome<Task> {
+    store
+        .tasks(run, TaskFilter::default(), None, 1)?
+        .items
+        .into_iter()
+        .next()
+        .ok_or("a run without tasks".into())
 }
 
 pub(crate) fn submit_run(store: &SqliteStore, run: &RunDraft) -> Outcome<RunId> {

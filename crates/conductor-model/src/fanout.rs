@@ -39,6 +39,14 @@ impl Fanout {
     /// [`Invalid`](crate::Invalid) with the path of each `fanout` that is neither an integer in
     /// 1..=[`MAX_FANOUT`] nor an array of 1 to [`MAX_FANOUT`] items.
     pub fn of(input: &Json) -> Result<Option<Self>, crate::Invalid> {
+        Ok(Self::with_items(input)?.map(|(fanout, _)| fanout))
+    }
+
+    /// The same, and the items as texts; none of a count.
+    ///
+    /// # Errors
+    /// As [`Fanout::of`].
+    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<&str>)>, crate::Invalid> {
         let mut issues = Vec::new();
         let fanout = read(input.as_str(), &mut issues);
         crate::Invalid::unless_empty(issues, || fanout)
@@ -52,7 +60,7 @@ impl Fanout {
     }
 }
 
-fn read(input: &str, issues: &mut Vec<Issue>) -> Option<Fanout> {
+fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<&'a str>)> {
     let fanout = crate::json::member(input, "fanout")?;
     let wrong = |code, issues: &mut Vec<Issue>| {
         let message =
@@ -70,14 +78,14 @@ fn read(input: &str, issues: &mut Vec<Issue>) -> Option<Fanout> {
         }
         return match u32::try_from(items.len()) {
             Ok(0) => wrong(IssueCode::TooSmall, issues),
-            Ok(total) if total <= MAX_FANOUT => Some(Fanout::Items(total)),
+            Ok(total) if total <= MAX_FANOUT => Some((Fanout::Items(total), items)),
             _ => wrong(IssueCode::TooBig, issues),
         };
     }
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     match fanout.parse() {
         Ok(0) => wrong(IssueCode::TooSmall, issues),
-        Ok(count @ 1..=MAX_FANOUT) => Some(Fanout::Count(count)),
+        Ok(count @ 1..=MAX_FANOUT) => Some((Fanout::Count(count), Vec::new())),
         Ok(_) => wrong(IssueCode::TooBig, issues),
         Err(_) if digits(fanout) => wrong(IssueCode::TooBig, issues),
         Err(_) if fanout.strip_prefix('-').is_some_and(digits) => wrong(IssueCode::TooSmall, issues),

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_STEP;
+use crate::CHILDREN_PER_STEP;
 use conductor_store::{FanOut, Fault, Scope, Source, Store, Turn};
 
 /// What a fan-out came to.
@@ -47,7 +47,7 @@ pub struct Report {
 pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
     let (mut report, mut turn) = (Report::default(), Turn::default());
     loop {
-        let done = store.fan_out(&FanOut::new(scope, ROWS_PER_STEP, source).after(turn))?;
+        let done = store.fan_out(&FanOut::new(scope, CHILDREN_PER_STEP, source).after(turn))?;
         turn = done.turn;
         report.parents += u64::from(done.parents);
         report.children += u64::from(done.children);

@@ -16,8 +16,12 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     bench.run(CANCEL, n, Synchronous::Full, 3)?;
     let both = bench.both(3, Synchronous::Full, |place| call(place, n), |place| floor_call(place, n))?;
     bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
-    let both =
-        bench.both(3, Synchronous::Full, |place| hold::sweep(place, n), |place| floor_hold(place, n))?;
+    let both = bench.both(
+        3,
+        Synchronous::Full,
+        |place| hold::sweep(place, n),
+        |place| hold::floor_of_sweep(place, n),
+    )?;
     bench.tell(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
 }
 
@@ -49,19 +53,12 @@ fn call(place: &Place, n: u32) -> Outcome<Duration> {
 
 fn raw(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_children(n)?;
-    time(|| floor::cancel(&mut raw, n))
+    time(|| floor::cancel(&mut raw, n, floor::INSERTS))
 }
 
-/// The longest transaction.
-fn floor_hold(place: &Place, n: u32) -> Outcome<Duration> {
-    floor::cancel(&mut place.raw_with_children(n)?, n)
-}
-
-/// The mark alone.
+/// The mark alone, on a connection that has written already.
 fn floor_call(place: &Place, n: u32) -> Outcome<Duration> {
-    let raw = place.raw_with_children(n)?;
-    time(|| {
-        raw.execute("UPDATE conductor_runs SET mark = 1 WHERE key = 1", [])?;
-        Ok(())
-    })
+    let mut raw = place.raw_with_children(n)?;
+    floor::mark(&mut raw)?;
+    time(|| floor::mark(&mut raw))
 }

@@ -3,10 +3,10 @@
 use super::fan_out;
 use crate::helper::Workers;
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, drain, engine, fan_out as create, fanned_out, submit, time};
+use crate::place::{Place, drain, engine, fanned_out, open_parent, time};
 use crate::{Outcome, floor};
-use conductor_model::{Json, TaskDraft};
-use conductor_store::{Append, ParentId, Query, Seal, Source, Store, Synchronous, TaskFilter};
+use conductor_model::Json;
+use conductor_store::{Append, ParentId, Seal, Source, Store, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn noop(place: &Place, n: u32) -> Outcome<Duration> {
 
 fn floor_noop(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_children(n)?;
-    time(|| floor::drain(&mut raw, n))
+    time(|| floor::drain(&mut raw, n, floor::UPDATES))
 }
 
 /// Engines in processes of their own work on one file.
@@ -53,15 +53,13 @@ fn text() -> String {
 
 fn wide_items(place: &Place, n: u32) -> Outcome<(Arc<conductor_store::SqliteStore>, conductor_model::RunId)> {
     let (store, source) = (place.store()?, Source::system());
-    let run = submit(&store, TaskDraft::new("wide").open())?;
-    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+    let (run, parent) = open_parent(&store, "wide")?;
     let item = Json::of(&text())?;
     for first in (0..n).step_by(1000) {
         let page = vec![item.clone(); 1000.min(n - first) as usize];
         store.append(&Append::items(parent, first + 1, page, &source))?;
     }
     store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
-    create(&store)?;
     Ok((store, run))
 }
 
@@ -76,5 +74,5 @@ fn wide(place: &Place, n: u32) -> Outcome<Duration> {
 fn floor_wide(place: &Place, n: u32) -> Outcome<Duration> {
     wide_items(place, n)?;
     let (mut raw, output) = (place.raw()?, Json::of(&text())?);
-    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str()))
+    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str(), floor::WIDE_UPDATES))
 }

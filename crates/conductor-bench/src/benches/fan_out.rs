@@ -1,10 +1,10 @@
 //! How fast children are created: by count, by items, and from a stream.
 
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, fan_out, submit, submit_run, time};
+use crate::place::{Place, fan_out, open_parent, submit, submit_run, time};
 use crate::{Outcome, floor};
 use conductor_model::{Json, RunDraft, TaskDraft};
-use conductor_store::{Append, ParentId, Query, Seal, Source, Store, Synchronous, TaskFilter};
+use conductor_store::{Append, ParentId, Seal, Source, Store, Synchronous};
 use serde_json::json;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn by_count(place: &Place, n: u32) -> Outcome<Duration> {
 
 fn floor_by_count(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, None))
+    time(|| floor::fan_out(&mut raw, n, None, floor::INSERTS))
 }
 
 /// As many parents as it takes.
@@ -59,14 +59,13 @@ fn by_items(place: &Place, n: u32) -> Outcome<Duration> {
 
 fn floor_by_items(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, Some(ITEM)))
+    time(|| floor::fan_out(&mut raw, n, Some(ITEM), floor::INSERTS))
 }
 
 /// Items arrive as text, and are appended ten thousand at a time.
 fn from_a_stream(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
-    let run = submit(&store, TaskDraft::new("noop").open())?;
-    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
+    let (_, parent) = open_parent(&store, "noop")?;
     time(|| {
         for first in (0..n).step_by(10_000) {
             let page = (first..n.min(first + 10_000)).map(|_| ITEM.parse()).collect::<Result<_, _>>()?;

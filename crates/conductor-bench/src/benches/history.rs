@@ -28,7 +28,8 @@ struct World {
     open: RunId,
 }
 
-/// What is done, and how: once as by an engine, and once with the shortest statement that would tell the same.
+/// What is done, and how: once as by an engine, and once with the shortest statement that would tell the same; of an
+/// explanation, with the first of those that it needs.
 const OPS: [(&str, Op, Op); 10] = [
     (
         "history/fan_out",

@@ -2,31 +2,43 @@
 
 use super::{fan_out::ITEM, prune, retry};
 use crate::measure::{Bench, Unit};
-use crate::place::{Place, fan_out as create, fanned_out, submit, submit_run, succeed_all, time};
-use crate::{Outcome, floor};
-use conductor_model::{RunDraft, TaskDraft, Timestamp};
-use conductor_store::{
-    Admin, Append, Cancel, Claim, Ending, Enlist, FanOut, Prune, Query, Rescue, Scope, Settle, Source,
-    SqliteStore, Step, Store, Synchronous, TaskFilter, Want,
+use crate::place::{
+    Place, fan_out as create, fanned_out, open_parent, submit, submit_run, succeed_all, time,
 };
-use conductor_workers::{ROWS_PER_SLOW_STEP, ROWS_PER_STEP};
+use crate::{Outcome, floor};
+use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
+use conductor_store::{
+    Admin, Append, Cancel, Claim, Ending, Enlist, FanOut, Prune, Rescue, Scope, Settle, Source, Step, Store,
+    Synchronous, Want,
+};
+use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_SLOW_STEP, ROWS_PER_STEP};
 use serde_json::json;
 use std::time::Duration;
 
 /// The longest call of each step.
 type Longest = fn(&Place, u32) -> Outcome<Duration>;
 
-/// The steps, and the longest transaction of the floor that does the same.
+const ITEMS_PER_APPEND: u32 = 10_000;
+const TASKS_PER_CLAIM: u32 = 2_048;
+
+/// The steps, and the longest transaction of the floor that writes as many rows (a pruned task is three). Of steps that differ in what they ask, it is
+/// the same one: rows that are written and leave an event each.
 const STEPS: [(&str, Longest, Longest); 9] = [
-    ("hold/fan_out", fan_out, |place, n| floor::fan_out(&mut place.raw_with_parent(n)?, n, None)),
-    ("hold/append", append, |place, n| floor::fan_out(&mut place.raw_with_parent(n)?, n, Some(ITEM))),
-    ("hold/settle and claim", settle, |place, n| floor::drain(&mut place.raw_with_children(n)?, n)),
-    ("hold/retry", retried, floor_of_rows),
-    ("hold/promote", promote, floor_of_rows),
-    ("hold/rescue", rescue, floor_of_rows),
-    ("hold/sweep", sweep, |place, n| floor::cancel(&mut place.raw_with_children(n)?, n)),
-    ("hold/aggregate", aggregate, floor_of_rows),
-    ("hold/prune", pruned, |place, n| floor::prune(&mut place.raw_with_children(n)?, n)),
+    ("hold/fan_out", fan_out, |place, n| {
+        floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
+    }),
+    ("hold/append", append, |place, n| {
+        floor::fan_out(&mut place.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
+    }),
+    ("hold/settle and claim", settle, |place, n| {
+        floor::drain(&mut place.raw_with_children(n)?, n, TASKS_PER_CLAIM)
+    }),
+    ("hold/retry", retried, |place, n| rows(place, n, ROWS_PER_STEP)),
+    ("hold/promote", promote, |place, n| rows(place, n, ROWS_PER_STEP)),
+    ("hold/rescue", rescue, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/sweep", sweep, floor_of_sweep),
+    ("hold/aggregate", aggregate, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/prune", pruned, |place, n| floor::prune(&mut place.raw_with_children(n)?, n, Prune::ROWS / 3)),
 ];
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
@@ -38,22 +50,24 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     Ok(())
 }
 
-/// Rows that are written and leave an event each.
-fn floor_of_rows(place: &Place, n: u32) -> Outcome<Duration> {
+fn rows(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_children(n)?;
     retry::fail_all(&raw)?;
-    floor::retry(&mut raw, n)
+    floor::retry(&mut raw, n, each)
+}
+
+pub(super) fn floor_of_sweep(place: &Place, n: u32) -> Outcome<Duration> {
+    floor::cancel(&mut place.raw_with_children(n)?, n, ROWS_PER_SLOW_STEP)
 }
 
 /// Repeats a step until it has nothing more to do.
-fn longest(mut step: impl FnMut() -> Outcome<bool>) -> Outcome<Duration> {
+fn longest(step: impl Fn() -> Outcome<bool>) -> Outcome<Duration> {
     let (mut longest, mut more) = (Duration::ZERO, true);
     while more {
-        let took = time(|| {
+        longest = longest.max(time(|| {
             more = step()?;
             Ok(())
-        })?;
-        longest = longest.max(took);
+        })?);
     }
     Ok(longest)
 }
@@ -65,33 +79,40 @@ fn step(source: &Source, limit: u32) -> Step {
 fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
     submit(&store, TaskDraft::new("noop").input(json!({ "fanout": n })))?;
-    longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, ROWS_PER_STEP, &source))?.more))
+    longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, CHILDREN_PER_STEP, &source))?.more))
 }
 
 fn append(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
-    let run = submit(&store, TaskDraft::new("noop").open())?;
-    let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
-    let mut next = 1;
-    longest(|| {
-        let items = vec![ITEM.parse()?; 10_000.min(n + 1 - next) as usize];
-        next = store.append(&Append::items(parent, next, items, &source))?.next_index;
-        Ok(next <= n)
-    })
+    let (_, parent) = open_parent(&store, "noop")?;
+    let (item, mut longest) = (ITEM.parse::<Json>()?, Duration::ZERO);
+    for first in (0..n).step_by(ITEMS_PER_APPEND as usize) {
+        let items = vec![item.clone(); ITEMS_PER_APPEND.min(n - first) as usize];
+        let append = Append::items(parent, first + 1, items, &source);
+        longest = longest.max(time(|| Ok(store.append(&append)?))?);
+    }
+    Ok(longest)
 }
 
 fn settle(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
     fanned_out(&store, n)?;
     let presence = store.enlist(&Enlist::new(&source))?;
-    let mut endings = Vec::new();
-    longest(|| {
-        let claim = Claim::new(presence.holder(), vec![Want::new("noop".parse()?, 2048)], 30_000, &source);
-        let settle = Settle { claim: Some(claim), ..Settle::new(std::mem::take(&mut endings), &source) };
-        let claimed = store.settle(&settle)?.claimed.tasks;
+    let (mut endings, mut longest) = (Vec::new(), Duration::ZERO);
+    loop {
+        let want = Want::new("noop".parse()?, TASKS_PER_CLAIM);
+        let claim = Claim::new(presence.holder(), vec![want], 30_000, &source);
+        let settle = Settle { claim: Some(claim), ..Settle::new(endings, &source) };
+        let mut claimed = Vec::new();
+        longest = longest.max(time(|| {
+            claimed = store.settle(&settle)?.claimed.tasks;
+            Ok(())
+        })?);
+        if claimed.is_empty() {
+            return Ok(longest);
+        }
         endings = claimed.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
-        Ok(!endings.is_empty())
-    })
+    }
 }
 
 fn retried(place: &Place, n: u32) -> Outcome<Duration> {
@@ -131,14 +152,17 @@ pub(super) fn sweep(place: &Place, n: u32) -> Outcome<Duration> {
 /// Parents of one child each: all of them can be decided.
 fn aggregate(place: &Place, n: u32) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
-    let parent = |nth| TaskDraft::new(format!("p{nth}")).input(json!({ "fanout": 1 }));
-    submit_run(&store, &RunDraft::new().tasks((0..n.min(100_000)).map(parent)))?;
+    let parent = |nth| TaskDraft::new(format!("p{nth}")).kind("noop").input(json!({ "fanout": 1 }));
+    for first in (0..n).step_by(MAX_TASKS) {
+        let last = n.min(first + u32::try_from(MAX_TASKS)?);
+        submit_run(&store, &RunDraft::new().tasks((first..last).map(parent)))?;
+    }
     create(&store)?;
     succeed_all(&place.raw()?)?;
     longest(|| Ok(store.aggregate(&step(&source, ROWS_PER_SLOW_STEP))?.more))
 }
 
 fn pruned(place: &Place, n: u32) -> Outcome<Duration> {
-    let store: std::sync::Arc<SqliteStore> = prune::settled(place, n)?;
+    let store = prune::settled(place, n)?;
     longest(|| Ok(store.prune(&Prune::before(Timestamp::MAX))?.more))
 }

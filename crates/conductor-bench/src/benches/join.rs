@@ -1,10 +1,10 @@
 //! How fast a join reads the outputs of its family.
 
 use crate::measure::{Bench, Both, Rounds};
-use crate::place::{Place, fan_out, submit};
+use crate::place::{Place, fan_out, first_task, submit};
 use crate::{Outcome, floor, memory};
 use conductor_model::{State, TaskDraft};
-use conductor_store::{Query, Scope, Source, Synchronous, TaskFilter};
+use conductor_store::{Scope, Source, Synchronous};
 use conductor_workers::{Children, Context, Engine, TaskError, aggregate};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -47,18 +47,17 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     };
     let engine = Engine::builder(Arc::clone(&store)).handler("sum", sum).build()?;
     memory::forget_peak();
-    let before = memory::peak_mb();
     engine.start();
     let parent = loop {
         std::thread::sleep(std::time::Duration::from_millis(5));
-        let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.swap_remove(0);
+        let parent = first_task(&store, run)?;
         if parent.state.is_terminal() {
             break parent;
         }
     };
     assert_eq!(parent.state, State::Succeeded);
-    let grew = memory::peak_mb().zip(before).map(|(after, before)| after - before);
+    let rss_mb = memory::peak_mb();
     let (ours, floor) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
-    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb: grew, ..Both::default() };
+    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb, ..Both::default() };
     bench.tell(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
 }

@@ -12,6 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const TIMES: u32 = 300;
+/// Ours and the floor take turns after so many.
+const IN_TURN: u32 = 30;
 
 /// How long the engine is idle before, on no beat of a poll.
 #[derive(Clone, Copy)]
@@ -41,16 +43,29 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     Ok(())
 }
 
+/// One submission after the other; how long each takes, in seconds.
+type Times = Box<dyn FnMut() -> Outcome<f64>>;
+
 fn tell(
     bench: &Bench,
     name: &str,
     sync: Synchronous,
     idle: Idle,
-    measure: fn(&Place, Idle, u32) -> Outcome<Rounds>,
+    begin: fn(&Place) -> Outcome<Times>,
 ) -> Outcome<()> {
+    let (ours, raw) = (Place::new(sync)?, Place::new(sync)?);
+    let mut sides = [begin(&ours)?, floor(&raw)?];
     let times = if bench.quick { 20 } else { TIMES };
-    let ours = measure(&Place::new(sync)?, idle, times)?;
-    let floor = floor(&Place::new(sync)?, idle, times)?;
+    let mut taken = [Vec::new(), Vec::new()];
+    for first in (0..times).step_by(IN_TURN as usize) {
+        for (side, taken) in sides.iter_mut().zip(&mut taken) {
+            for nth in first..times.min(first + IN_TURN) {
+                idle.pass(nth);
+                taken.push(side()?);
+            }
+        }
+    }
+    let [ours, floor] = taken.map(Rounds);
     let both = Both { ours, floor, ..Both::default() };
     for percent in [50, 99] {
         bench.tell(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
@@ -58,7 +73,7 @@ fn tell(
     Ok(())
 }
 
-fn one_process(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
+fn one_process(place: &Place) -> Outcome<Times> {
     let (started, starts) = mpsc::channel();
     let started = Mutex::new(started);
     let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
@@ -67,38 +82,32 @@ fn one_process(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
     };
     let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
     engine.start();
-    let once = |nth| {
-        idle.pass(nth);
+    Ok(Box::new(move || {
         let submitted = Instant::now();
         engine.submit(RunDraft::new().task(TaskDraft::new("noop")))?;
         Ok(starts.recv()?.duration_since(submitted).as_secs_f64())
-    };
-    Ok(Rounds((0..times).map(once).collect::<Outcome<_>>()?))
+    }))
 }
 
 /// The engine is in another process, and says through a pipe that the handler starts.
-fn two_processes(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
+fn two_processes(place: &Place) -> Outcome<Times> {
     let store = place.store()?;
     let mut listener = Helper::start("listener", &place.path(), place.sync)?;
-    let mut once = |nth| {
-        idle.pass(nth);
+    Ok(Box::new(move || {
         let submitted = Instant::now();
         submit(&store, TaskDraft::new("noop"))?;
         listener.line()?;
         Ok(submitted.elapsed().as_secs_f64())
-    };
-    Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
+    }))
 }
 
 /// The transaction alone, in which the run is written and its task claimed. (Across processes it takes two.)
-fn floor(place: &Place, idle: Idle, times: u32) -> Outcome<Rounds> {
+fn floor(place: &Place) -> Outcome<Times> {
     let mut raw = place.raw_with_parent(1)?;
     let source = Source::system();
-    let mut once = |nth| {
-        idle.pass(nth);
+    Ok(Box::new(move || {
         let began = Instant::now();
         floor::submit_and_claim(&mut raw, &source)?;
         Ok(began.elapsed().as_secs_f64())
-    };
-    Ok(Rounds((0..times).map(&mut once).collect::<Outcome<_>>()?))
+    }))
 }

@@ -3,8 +3,8 @@
 use crate::measure::Bench;
 use crate::place::{Place, drain, engine, fanned_out, settle_all, time};
 use crate::{Outcome, floor};
-use conductor_model::{RunId, Timestamp};
-use conductor_store::{Admin, Prune, Query, SqliteStore, Synchronous};
+use conductor_model::Timestamp;
+use conductor_store::{Admin, Prune, Query, Source, SqliteStore, Synchronous};
 use conductor_workers::{Engine, prune};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,13 +19,17 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         3,
         sync,
         |place| {
-            beside_work(place, n, beside, |place| {
-                let removed = prune::run_once(&*place.store()?, Timestamp::MAX)?;
-                assert!(removed.tasks > u64::from(n));
+            beside_work(place, n, beside, |place, before| {
+                let removed = prune::run_once(&*place.store()?, before)?;
+                assert_eq!(removed.tasks, u64::from(n) + 1);
                 Ok(())
             })
         },
-        |place| beside_work(place, n, beside, |place| floor::prune(&mut place.raw()?, n).map(|_| ())),
+        |place| {
+            beside_work(place, n, beside, |place, _| {
+                floor::prune(&mut place.raw()?, n, floor::INSERTS).map(drop)
+            })
+        },
     )?;
     bench.tell(&both.rate("prune/beside work", n, sync, "tasks/s"))?;
 
@@ -45,42 +49,33 @@ pub(super) fn settled(place: &Place, n: u32) -> Outcome<std::sync::Arc<SqliteSto
 /// Small runs, one after the other, until told to stop.
 fn work_on(engine: &Engine, store: &SqliteStore, beside: u32, is_over: &AtomicBool) -> Outcome<()> {
     while !is_over.load(Ordering::Relaxed) {
-        one(engine, store, beside)?;
+        drain(engine, store, fanned_out(store, beside)?)?;
     }
     Ok(())
-}
-
-/// One small run that is settled, and removed with the large one or later.
-fn one(engine: &Engine, store: &SqliteStore, beside: u32) -> Outcome<RunId> {
-    let run = fanned_out(store, beside)?;
-    // A prune may have taken it already.
-    match engine.run_until_settled(run) {
-        Ok(_) => Ok(run),
-        Err(_) if store.run(run)?.is_none() => Ok(run),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn beside_work(
     place: &Place,
     n: u32,
     beside: u32,
-    work: impl Fn(&Place) -> Outcome<()>,
+    work: impl Fn(&Place, Timestamp) -> Outcome<()>,
 ) -> Outcome<Duration> {
     let store = settled(place, n)?;
+    // The small runs end later, and stay.
+    let before = Source::system().now().plus_millis(1);
     let engine = engine(&store)?;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let working =
             scope.spawn(|| work_on(&engine, &store, beside, &is_over).map_err(|error| error.to_string()));
-        let took = time(|| work(place));
+        let took = time(|| work(place, before));
         is_over.store(true, Ordering::Relaxed);
         working.join().map_err(|_| "the work beside it panicked")??;
         took
     })
 }
 
-/// How long a small run takes while a prune goes on, or while none does.
+/// How long a small run takes while a prune goes on without a pause, or while none does.
 fn work(place: &Place, n: u32, beside: u32, prunes: bool) -> Outcome<Duration> {
     let store = settled(place, n)?;
     let run = fanned_out(&store, beside)?;

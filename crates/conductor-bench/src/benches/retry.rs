@@ -35,7 +35,7 @@ fn raw(place: &Place, n: u32) -> Outcome<Duration> {
     let mut raw = place.raw_with_children(n)?;
     fail_all(&raw)?;
     time(|| {
-        floor::retry(&mut raw, n)?;
-        floor::drain(&mut raw, n)
+        floor::retry(&mut raw, n, floor::UPDATES)?;
+        floor::drain(&mut raw, n, floor::UPDATES)
     })
 }

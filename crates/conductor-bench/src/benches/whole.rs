@@ -1,7 +1,7 @@
 //! From the submission to the settled run: fan out, run, decide, and join.
 
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, engine, noop, time};
+use crate::place::{Place, engine, first_task, noop, time};
 use crate::{Outcome, floor};
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Query, Synchronous};
@@ -51,8 +51,7 @@ fn with_join(place: &Place, n: u32) -> Outcome<Duration> {
     let task = TaskDraft::new("index").input(json!({ "fanout": n })).join("sum");
     let took = whole(&engine, &RunDraft::new().task(task))?;
     let run = store.runs(None, 1)?.items[0].id;
-    let parent = store.tasks(run, conductor_store::TaskFilter::default(), None, 1)?.items.swap_remove(0);
-    let sum: u64 = parent.output.ok_or("no sum")?.to()?;
+    let sum: u64 = first_task(&store, run)?.output.ok_or("no sum")?.to()?;
     assert_eq!(sum, u64::from(n) * (u64::from(n) + 1) / 2);
     Ok(took)
 }
@@ -65,12 +64,12 @@ fn whole(engine: &Engine, run: &RunDraft) -> Outcome<Duration> {
 }
 
 fn floor_noop(place: &Place, n: u32) -> Outcome<Duration> {
-    floor_of(place, n, floor::drain)
+    floor_of(place, n, |raw, n| floor::drain(raw, n, floor::UPDATES))
 }
 
 fn floor_join(place: &Place, n: u32) -> Outcome<Duration> {
     floor_of(place, n, |raw, n| {
-        let longest = floor::drain_with_outputs(raw, n, false, "1")?;
+        let longest = floor::drain_with_outputs(raw, n, false, "1", floor::UPDATES)?;
         assert_eq!(floor::sum_of_outputs(raw)?, u64::from(n));
         Ok(longest)
     })
@@ -83,7 +82,7 @@ fn floor_of(
 ) -> Outcome<Duration> {
     let mut raw = place.raw_with_parent(n)?;
     time(|| {
-        floor::fan_out(&mut raw, n, None)?;
+        floor::fan_out(&mut raw, n, None, floor::INSERTS)?;
         drain(&mut raw, n)
     })
 }

@@ -162,52 +162,65 @@ fn create_missing(
     // One that cannot be read fails before the commit.
     let Some(head) = readable(ledger.parent(tx, parent))? else { return Ok(Created::default()) };
     let numbers = head.standing.numbers;
-    let next = match next_children(write, &task, numbers, share) {
-        Ok(next) => next,
-        Err(Fault::Unreadable { why, .. }) => {
-            // The step goes on with the others.
-            write.fail_damaged(&mut task, why)?;
-            return Ok(Created::default());
-        }
-        Err(fault) => return Err(fault),
+    let input = parents_input(tx, parent);
+    let Some(input) = unless_damaged(write, &mut task, input)? else { return Ok(Created::default()) };
+    let next = next_children(write, &task, numbers, share, &input);
+    let Some(Next { indices, items, family }) = unless_damaged(write, &mut task, next)?.flatten() else {
+        return Ok(Created::default());
     };
-    let Some(Next { indices, input, family }) = next else { return Ok(Created::default()) };
     let count = indices.end() - indices.start() + 1;
     let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
     let rest = numbers.total.is_some_and(|total| *indices.end() < total);
     let from = *indices.start() as usize - 1;
-    let items = input.fanout_items();
     let items = items.get(from..from + count as usize).unwrap_or_default();
     let has_parents = write.create_children(&family, indices, taken, items, false)?;
     Ok(Created { count, more: rest || has_parents, read: input.as_str().len() })
 }
 
+/// What was read for a parent. If it cannot be read the parent fails, and the step goes on with the others.
+fn unless_damaged<T>(
+    write: &mut Write<'_>,
+    parent: &mut TaskRow,
+    read: Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(Fault::Unreadable { why, .. }) => write.fail_damaged(parent, why).map(|()| None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// The next children of a parent, and what they come from.
-struct Next {
+struct Next<'a> {
     indices: RangeInclusive<u32>,
-    input: Json,
+    /// All items of the parent, if it has some.
+    items: Vec<&'a str>,
     family: Family,
 }
 
-/// The next missing children of a parent, if all that they come from can be read.
-fn next_children(
+/// The next missing children of a parent with this input, if all else that they come from can be read.
+fn next_children<'a>(
     write: &mut Write<'_>,
     parent: &TaskRow,
     numbers: Numbers,
     share: Share,
-) -> Result<Option<Next>, Fault> {
+    input: &'a Json,
+) -> Result<Option<Next<'a>>, Fault> {
     let (tx, ledger, _) = write.parts();
     if readable(ledger.run(tx, parent.place.run))?.is_none() {
         return Err(rows::bad_row("task", parent.key, "its run cannot be read"));
     }
-    let (input, fanout) = readable_input(tx, parent.key, numbers)?;
+    let asked = Fanout::with_items(input).map_err(|invalid| changed(parent.key, &invalid.to_string()))?;
+    let Some((fanout, items)) = asked.filter(|(fanout, _)| numbers.total == Some(fanout.total())) else {
+        return Err(changed(parent.key, "it asks for another number of children"));
+    };
     let limit = match fanout {
         Fanout::Count(_) => share.children,
         Fanout::Items(_) => share.children.max(share.items),
     };
     let Some(indices) = numbers.missing(limit) else { return Ok(None) };
     places_are_free(tx, parent, &indices)?;
-    Ok(Some(Next { indices, input, family: write.family(parent.key)? }))
+    Ok(Some(Next { indices, items, family: write.family(parent.key)? }))
 }
 
 /// Whether no child has one of these indices: the parent's number of children says so, unless another program changed it.
@@ -222,18 +235,16 @@ fn places_are_free(tx: &Connection, parent: &TaskRow, indices: &RangeInclusive<u
     }
 }
 
-/// The parent's input, if it still asks for the fan-out that was submitted.
-fn readable_input(tx: &Connection, parent: i64, numbers: Numbers) -> Result<(Json, Fanout), Fault> {
-    let changed = |why: String| rows::bad_row("task", parent, &format!("its input was changed: {why}"));
-    let input = match rows::read_input(tx, parent) {
-        Ok(input) => input.ok_or_else(|| changed("it is missing".into()))?,
-        Err(Fault::Unreadable { why, .. }) => return Err(changed(why)),
-        Err(fault) => return Err(fault),
-    };
-    match Fanout::of(&input).map_err(|invalid| changed(invalid.to_string()))? {
-        Some(fanout) if numbers.total == Some(fanout.total()) => Ok((input, fanout)),
-        _ => Err(changed("it asks for another number of children".into())),
+fn parents_input(tx: &Connection, parent: i64) -> Result<Json, Fault> {
+    match rows::read_input(tx, parent) {
+        Ok(input) => input.ok_or_else(|| changed(parent, "it is missing")),
+        Err(Fault::Unreadable { why, .. }) => Err(changed(parent, &why)),
+        Err(fault) => Err(fault),
     }
+}
+
+fn changed(parent: i64, why: &str) -> Fault {
+    rows::bad_row("task", parent, &format!("its input was changed: {why}"))
 }
 
 pub(super) const NEXT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_wants \

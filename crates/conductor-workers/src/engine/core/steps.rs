@@ -1,7 +1,7 @@
 //! The steps of an engine: one of each, each a bounded transaction.
 
 use super::{Core, millis};
-use crate::{ROWS_PER_SLOW_STEP, ROWS_PER_STEP, trace};
+use crate::{CHILDREN_PER_STEP, ROWS_PER_SLOW_STEP, ROWS_PER_STEP, trace};
 use conductor_store::{FanOut, Fault, Prune, Rescue, Scope, Step};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Core {
             // Some of these may run here.
             self.looks_at = now;
         }
-        let fan_out = FanOut::new(Scope::All, ROWS_PER_STEP, source).after(self.fan_out_turn);
+        let fan_out = FanOut::new(Scope::All, CHILDREN_PER_STEP, source).after(self.fan_out_turn);
         let fanned_out = damage.past(store.fan_out(&fan_out))?;
         stepped.more |= fanned_out.children > 0;
         self.fan_out_turn = fanned_out.turn;
