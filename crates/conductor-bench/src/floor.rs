@@ -178,11 +178,11 @@ pub(crate) fn drain_with_outputs(
             "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, holder = NULL, output = ?3 \
              WHERE key = ?1",
         )?;
-        let settled = first.saturating_sub(each).max(2)..first;
+        let settled = first.saturating_sub(each).max(2)..first.min(children + 2);
         for key in settled.clone() {
             update.execute(params![key, NOW, output])?;
         }
-        run(tx, EVENTS, params![settled.start, first - 1, name::TASK_SUCCEEDED, NOW])?;
+        run(tx, EVENTS, params![settled.start, settled.end - 1, name::TASK_SUCCEEDED, NOW])?;
         count(tx, u32::try_from(settled.len())?)?;
         claim(tx, first, last)?;
         if reads {

@@ -8,8 +8,8 @@ use crate::place::{
 use crate::{Outcome, floor};
 use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, Append, Cancel, Claim, Ending, Enlist, FanOut, Prune, Rescue, Scope, Settle, Source, Step, Store,
-    Synchronous, Want,
+    Admin, Append, Cancel, Claim, ClaimedTask, Ending, Enlist, FanOut, Prune, Rescue, Scope, Settle, Source,
+    Step, Store, Synchronous, Want,
 };
 use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_SLOW_STEP, ROWS_PER_STEP};
 use serde_json::json;
@@ -20,10 +20,13 @@ type Longest = fn(&Place, u32) -> Outcome<Duration>;
 
 const ITEMS_PER_APPEND: u32 = 10_000;
 const TASKS_PER_CLAIM: u32 = 2_048;
+/// One of so many tasks is one with 100 KB of output, and an engine settles so many of these at once.
+const WIDE: u32 = 50;
+const WIDE_PER_CLAIM: u32 = 42;
 
 /// The steps, and the longest transaction of the floor that writes as many rows (a pruned task is three). Of steps that differ in what they ask, it is
 /// the same one: rows that are written and leave an event each.
-const STEPS: [(&str, Longest, Longest); 9] = [
+const STEPS: [(&str, Longest, Longest); 10] = [
     ("hold/fan_out", fan_out, |place, n| {
         floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
     }),
@@ -33,6 +36,7 @@ const STEPS: [(&str, Longest, Longest); 9] = [
     ("hold/settle and claim", settle, |place, n| {
         floor::drain(&mut place.raw_with_children(n)?, n, TASKS_PER_CLAIM)
     }),
+    ("hold/settle 100 KB", settle_wide, floor_of_wide),
     ("hold/retry", retried, |place, n| rows(place, n, ROWS_PER_STEP)),
     ("hold/promote", promote, |place, n| rows(place, n, ROWS_PER_STEP)),
     ("hold/rescue", rescue, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
@@ -95,14 +99,31 @@ fn append(place: &Place, n: u32) -> Outcome<Duration> {
 }
 
 fn settle(place: &Place, n: u32) -> Outcome<Duration> {
+    settle_all(place, n, TASKS_PER_CLAIM, None)
+}
+
+/// With outputs of 100 KB.
+fn settle_wide(place: &Place, n: u32) -> Outcome<Duration> {
+    settle_all(place, n / WIDE, WIDE_PER_CLAIM, Some(&wide()?))
+}
+
+fn floor_of_wide(place: &Place, n: u32) -> Outcome<Duration> {
+    let mut raw = place.raw_with_children(n / WIDE)?;
+    floor::drain_with_outputs(&mut raw, n / WIDE, false, wide()?.as_str(), WIDE_PER_CLAIM)
+}
+
+fn wide() -> Outcome<Json> {
+    Ok(Json::of(&ITEM.trim_matches('"').repeat(1_000))?)
+}
+
+fn settle_all(place: &Place, n: u32, each: u32, output: Option<&Json>) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
     fanned_out(&store, n)?;
     let presence = store.enlist(&Enlist::new(&source))?;
     let (mut endings, mut longest) = (Vec::new(), Duration::ZERO);
     loop {
-        let want = Want::new("noop".parse()?, TASKS_PER_CLAIM);
-        let claim = Claim::new(presence.holder(), vec![want], 30_000, &source);
-        let settle = Settle { claim: Some(claim), ..Settle::new(endings, &source) };
+        let claim = Claim::new(presence.holder(), vec![Want::new("noop".parse()?, each)], 30_000, &source);
+        let settle = Settle::new(endings, &source).and_claim(claim);
         let mut claimed = Vec::new();
         longest = longest.max(time(|| {
             claimed = store.settle(&settle)?.claimed.tasks;
@@ -111,7 +132,8 @@ fn settle(place: &Place, n: u32) -> Outcome<Duration> {
         if claimed.is_empty() {
             return Ok(longest);
         }
-        endings = claimed.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
+        let succeeded = |task: &ClaimedTask| (task.fence, Ending::Succeeded { output: output.cloned() });
+        endings = claimed.iter().map(succeeded).collect();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The most that wait: more would not make a commit cheaper per task.
 const MOST: u32 = 2048;
-/// How many bytes of input wait at most, about.
+/// How many bytes of inputs and outputs wait at most, about: to be worked on, and to be settled.
 const MOST_BYTES: usize = 32 << 20;
 
 /// How long more than enough may wait before others should have it.
@@ -18,8 +18,9 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Ahead {
     least: u32,
     most: u32,
-    /// What memory allows, by the size of the inputs that were seen last.
-    affordable: u32,
+    /// How many bytes the inputs and the outputs had on average that were seen last.
+    input: usize,
+    output: usize,
     /// When the last exchange began, and how long the turn took that it belonged to.
     last: Option<(Duration, Duration)>,
     /// Since when more than enough have waited.
@@ -29,12 +30,13 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// At least so many, however long they take: for tests.
     pub(crate) fn at_least(least: u32) -> Self {
-        Self { least, most: least, affordable: MOST, last: None, surplus_since: None }
+        Self { least, most: least, input: 0, output: 0, last: None, surplus_since: None }
     }
 
     /// How many to claim beyond those that can begin at once.
     pub(crate) fn most(&self) -> u32 {
-        self.most.min(self.affordable)
+        let affordable = MOST_BYTES / (self.input + self.output).max(1);
+        self.most.min(u32::try_from(affordable).unwrap_or(MOST))
     }
 
     /// An exchange begins, with so many attempts that ended since the last one.
@@ -83,10 +85,13 @@ impl Ahead {
         waiting - enough
     }
 
-    /// So many tasks with so many bytes of input were claimed, of so many that were asked for.
-    pub(crate) fn weigh(&mut self, tasks: usize, bytes: usize) {
-        if let Some(each) = bytes.checked_div(tasks) {
-            self.affordable = u32::try_from(MOST_BYTES / each.max(1)).unwrap_or(MOST).min(MOST);
-        }
+    /// So many tasks were claimed, whose inputs have so many bytes.
+    pub(crate) fn weigh_inputs(&mut self, tasks: usize, bytes: usize) {
+        self.input = bytes.checked_div(tasks).unwrap_or(self.input);
+    }
+
+    /// So many attempts ended, whose outputs have so many bytes.
+    pub(crate) fn weigh_outputs(&mut self, attempts: usize, bytes: usize) {
+        self.output = bytes.checked_div(attempts).unwrap_or(self.output);
     }
 }

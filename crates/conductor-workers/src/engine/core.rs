@@ -3,9 +3,11 @@
 //! It knows no thread and no clock of its own: the time is a parameter, and the attempts that are to begin are handed
 //! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
 //!
-//! Here: what goes to the store and comes back. `held.rs`: what is kept, handed back or given up. `steps.rs`: what moves work on.
+//! Here: what goes to the store and comes back. `held.rs`: what is kept, handed back or given up.
+//! `settlement.rs`: how much is settled at once. `steps.rs`: what moves work on.
 
 mod held;
+mod settlement;
 mod steps;
 
 use super::ahead::Ahead;
@@ -180,6 +182,8 @@ impl Core {
 
     /// Takes in what finished, to be recorded by the next exchange.
     pub(crate) fn take_in(&mut self, finished: Vec<Finished>) {
+        let outputs = finished.iter().filter_map(|finished| finished.ending.as_ref()).map(settlement::weight);
+        self.ahead.weigh_outputs(finished.len(), outputs.sum());
         for Finished { attempt, ending } in finished {
             // One that is no longer held was settled by other means: its time was over, or its claim was lost.
             if !self.forget(&attempt) {
@@ -220,12 +224,15 @@ impl Core {
         self.hand_back()?;
         self.ahead.measure(now, count);
         self.hand_back_surplus(now, lost_workers)?;
-        let claim = self.next_claim(lost_workers)?;
-        if self.endings.is_empty() && claim.is_none() {
-            return Ok(Vec::new());
+        let mut request = Settle::new(settlement::take_first(&mut self.endings), &self.source);
+        match self.next_claim(lost_workers) {
+            Ok(None) if request.endings.is_empty() => return Ok(Vec::new()),
+            Ok(claim) => request.claim = claim,
+            Err(fault) => {
+                self.put_back(request.endings);
+                return Err(fault);
+            }
         }
-        let mut request = Settle::new(std::mem::take(&mut self.endings), &self.source);
-        request.claim = claim;
         match self.store.settle(&request) {
             // An ending whose fence no longer holds is somebody else's task by now.
             Ok(settled) => {
@@ -234,13 +241,19 @@ impl Core {
             }
             Err(fault) => {
                 self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
-                self.endings = request.endings;
+                self.put_back(request.endings);
                 if !matches!(fault, Fault::Unreadable { .. }) {
                     return Err(fault);
                 }
                 self.settle_apart(now, request.claim)
             }
         }
+    }
+
+    /// These endings come first in the next settlement.
+    fn put_back(&mut self, mut endings: Vec<(Fence, Ending)>) {
+        endings.append(&mut self.endings);
+        self.endings = endings;
     }
 
     /// Records the endings, and claims, when a row that cannot be read stands in the way of doing both at once. An ending
@@ -334,7 +347,9 @@ impl Core {
     fn next_claim(&mut self, lost_workers: u32) -> Result<Option<Claim>, Fault> {
         let workers = self.settings.workers.saturating_sub(lost_workers);
         let most = if workers == 0 { 0 } else { workers + self.ahead.most() };
-        let limit = most.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+        // What waits to be settled has its place until it is.
+        let here = self.held.len() + self.endings.len();
+        let limit = most.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX));
         if self.closing.is_some() || limit == 0 || self.kinds.is_empty() {
             return Ok(None);
         }
@@ -391,7 +406,7 @@ impl Core {
             self.held.insert(attempt.fence.key, Arc::clone(&attempt));
             attempts.push(attempt);
         }
-        self.ahead.weigh(attempts.len(), bytes);
+        self.ahead.weigh_inputs(attempts.len(), bytes);
         attempts
     }
 }

@@ -26,7 +26,9 @@ impl Core {
     /// aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, Fault> {
         let (store, source, damage) = (&*self.store, &*self.source, &mut self.damage);
-        let mut stepped = Stepped { more: std::mem::take(&mut self.left_some), runs_decided: false };
+        // What was too much for one settlement is settled by the next.
+        let more = std::mem::take(&mut self.left_some) || !self.endings.is_empty();
+        let mut stepped = Stepped { more, runs_decided: false };
         if now >= self.rescue_at {
             let rescued = damage.past(store.rescue(&Rescue::new(ROWS_PER_SLOW_STEP, source)))?;
             stepped.more |= rescued.tasks > 0;
