@@ -230,7 +230,7 @@ pub(super) fn tally(connection: &Connection, scope: ScopeKey) -> Result<Tally, F
 
 const TALLY_OF_RUN: &str =
     "SELECT pending, running, succeeded, failed, cancelled FROM conductor_runs WHERE key = ?1";
-const TALLY: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), coalesce(sum(succeeded), 0), \
+pub(super) const TALLY: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), coalesce(sum(succeeded), 0), \
     coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
 
 /// How many bytes of inputs and outputs a page of tasks holds, about; each of its tasks may have 2 MiB.
