@@ -213,7 +213,7 @@ impl Statements<'_> {
 /// Inserts that many leaves. ?1 to ?9: what they have in common, ?3 being the first one's ordinal; then their ids.
 pub(super) fn insert_tasks_sql(count: usize) -> String {
     let mut sql = String::from(
-        "INSERT OR FAIL INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
+        "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
          attempt, retry_count, max_retries, backoff, timeout_ms) VALUES ",
     );
     for nth in 0..count {
@@ -227,7 +227,7 @@ pub(super) fn insert_tasks_sql(count: usize) -> String {
 
 /// Inserts that many inputs. ?1: the key of the first task; then the inputs.
 pub(super) fn insert_inputs_sql(count: usize) -> String {
-    let mut sql = String::from("INSERT OR FAIL INTO conductor_inputs (task, input) VALUES ");
+    let mut sql = String::from("INSERT INTO conductor_inputs (task, input) VALUES ");
     for nth in 0..count {
         let comma = if nth > 0 { ", " } else { "" };
         let _ = write!(sql, "{comma}(?1 + {nth}, ?{})", 2 + nth);
