@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 /// The machine's speed drifts from day to day, and meets the floor as well: so the second number compares the ratios
 /// to the floor.
 pub(crate) fn table(earlier: &[Figure], figures: &[Figure]) -> String {
+    if !figures.iter().any(|figure| earlier.iter().any(|before| before.is_of(figure))) {
+        return "\nNothing of this was measured at the same size before.\n".into();
+    }
     let mut table = format!(
         "\n{:<32} {:>9} {:>6} {:>10} {:>16}\n",
         "1 is as before, 2 twice as good", "n", "sync", "alone", "beside its floor"
@@ -55,10 +58,12 @@ mod tests {
 
     #[test]
     fn only_what_was_measured_both_times_is_compared() {
+        let table_of_nothing = table(&[figure(10.0, "tasks/s", 0.5)], &[figure(1.0, "ms", 1.0)]);
         let table =
             table(&[figure(10.0, "tasks/s", 0.5)], &[figure(20.0, "tasks/s", 0.6), figure(1.0, "ms", 1.0)]);
         let rows: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(rows.len(), 1);
+        assert!(table_of_nothing.contains("Nothing"));
         assert!(rows[0].ends_with("2.00             1.20"), "{table}");
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Figure {
     /// What the file grew by for each task, from an empty one of ours, after a checkpoint.
     pub(crate) bytes_per_task: Option<f64>,
     /// The greatest round over the least.
+    #[serde(default)]
     pub(crate) spread: f64,
 }
 
@@ -48,5 +49,14 @@ pub(crate) fn read(path: &Path) -> Outcome<Vec<Figure>> {
         serde_json::from_str(line)
             .map_err(|error| format!("{}, line {}: {error}.", path.display(), nth + 1).into())
     };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(figure).collect()
+    let figures: Vec<Figure> = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(figure)
+        .collect::<Outcome<_>>()?;
+    if figures.is_empty() {
+        return Err(format!("{} holds no figures.", path.display()).into());
+    }
+    Ok(figures)
 }

@@ -54,14 +54,17 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
     let points = || lines.values().flatten();
     let most = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MIN, f64::max);
     let least = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MAX, f64::min);
-    let along = (least(|point| point.0)..most(|point| point.0)).log_scale();
+    // The names stand to the right of the last points.
+    let along = (least(|point| point.0)..most(|point| point.0) * 12.0).log_scale();
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 22))
         .margin(15)
         .x_label_area_size(40)
         .y_label_area_size(80)
         .build_cartesian_2d(along, 0.0..most(|point| point.1) * 1.1)?;
-    chart.configure_mesh().x_desc("tasks").y_desc(unit).y_label_formatter(&|y| format!("{y:.0}")).draw()?;
+    let whole = |number: &f64| format!("{number:.0}");
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("tasks").y_desc(unit).x_label_formatter(&whole).y_label_formatter(&whole).draw()?;
     for (nth, (name, points)) in lines.iter().enumerate() {
         let colour = Palette99::pick(nth).mix(1.0);
         chart
@@ -69,6 +72,7 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    let mut names = chart.configure_series_labels();
+    names.position(SeriesLabelPosition::UpperRight).background_style(WHITE).border_style(BLACK).draw()?;
     Ok(root.present()?)
 }

@@ -75,8 +75,8 @@ fn due(world: &World) -> Outcome<()> {
 }
 
 fn expired(world: &World) -> Outcome<()> {
-    let sql =
-        "SELECT key FROM conductor_runs WHERE deadline <= 1 AND mark IS NULL AND state IN (0, 1) LIMIT 1";
+    let sql = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline WHERE deadline IS NOT NULL \
+        AND mark IS NULL AND state IN (0, 1) AND deadline <= 1 LIMIT 1";
     floor::probe(&world.raw, sql)
 }
 
