@@ -111,7 +111,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "begins-after-the-wish-to-stop",
+        name: "begins-after-stop",
         harm: "an engine that was told to stop begins what is submitted to it before it looks",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "mail.awaited && mail.is_empty() && mail.stop.is_none()",
