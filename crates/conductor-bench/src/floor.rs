@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) const INSERTS: u32 = 10_000;
 pub(crate) const UPDATES: u32 = 1_000;
-/// What rows with 10 KB each do best with.
-pub(crate) const WIDE_UPDATES: u32 = 100;
 /// How many rows one statement inserts: it opens the table and its indexes once for all of them.
 const ROWS_PER_STATEMENT: usize = 250;
 const NOW: i64 = 1_767_225_600_000;

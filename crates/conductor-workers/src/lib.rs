@@ -69,11 +69,11 @@ pub use task_error::TaskError;
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that claims and results
 /// wait for milliseconds only.
 pub const ROWS_PER_STEP: u32 = 4_000;
-/// How many children a fan-out creates in one step at most: nothing costs less than a row that is appended.
-pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// The same of a step whose rows cost more: a sweep's may all be running and stand in more indexes, a rescue's and an
 /// aggregate's are written one by one.
 pub const ROWS_PER_SLOW_STEP: u32 = 2_000;
+/// How many children a fan-out creates in one step at most: nothing costs less than a row that is appended.
+pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// How often an idle engine, or a subscription, looks whether another process wrote something.
 pub const POLL: Duration = Duration::from_millis(50);
 

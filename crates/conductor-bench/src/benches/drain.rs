@@ -5,19 +5,23 @@ use crate::helper::Workers;
 use crate::measure::{Bench, Workload};
 use crate::place::{Place, drain, engine, fanned_out, open_parent, time};
 use crate::{Outcome, floor};
-use conductor_model::Json;
-use conductor_store::{Append, ParentId, Seal, Source, Store, Synchronous};
+use conductor_model::{Json, RunId};
+use conductor_store::{Append, ParentId, Seal, Source, SqliteStore, Store, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
 use std::sync::Arc;
 use std::time::Duration;
 
 const PROCESSES: u32 = 4;
 const WIDE: usize = 10_000;
+const WIDER: usize = 100_000;
 
 pub(super) const NOOP: Workload = Workload { name: "drain", unit: "tasks/s", ours: noop, floor: floor_noop };
 const OF_PROCESSES: Workload =
     Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, floor: floor_noop };
-const OF_WIDE: Workload = Workload { name: "drain/10 KB", unit: "tasks/s", ours: wide, floor: floor_wide };
+const OF_WIDE: Workload =
+    Workload { name: "drain/10 KB", unit: "tasks/s", ours: wide::<WIDE>, floor: floor_wide::<WIDE, 100> };
+const OF_WIDER: Workload =
+    Workload { name: "drain/100 KB", unit: "tasks/s", ours: wide::<WIDER>, floor: floor_wide::<WIDER, 20> };
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([10_000, 100_000]) {
@@ -26,7 +30,8 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
             bench.run(OF_PROCESSES, n, sync, 5)?;
         }
     }
-    bench.run(OF_WIDE, bench.size(10_000), Synchronous::Full, 5)
+    bench.run(OF_WIDE, bench.size(10_000), Synchronous::Full, 5)?;
+    bench.run(OF_WIDER, bench.size(2_000), Synchronous::Full, 5)
 }
 
 fn noop(place: &Place, n: u32) -> Outcome<Duration> {
@@ -47,32 +52,33 @@ fn processes(place: &Place, n: u32) -> Outcome<Duration> {
     Workers::start(&place.path(), place.sync, PROCESSES)?.drain(&store, run)
 }
 
-fn text() -> String {
-    fan_out::ITEM.trim_matches('"').repeat(WIDE / 98)
+fn text(bytes: usize) -> String {
+    fan_out::ITEM.trim_matches('"').repeat(bytes / 98)
 }
 
-fn wide_items(place: &Place, n: u32) -> Outcome<(Arc<conductor_store::SqliteStore>, conductor_model::RunId)> {
+fn wide_items(place: &Place, n: u32, item: &Json) -> Outcome<(Arc<SqliteStore>, RunId)> {
     let (store, source) = (place.store()?, Source::system());
     let (run, parent) = open_parent(&store, "wide")?;
-    let item = Json::of(&text())?;
-    for first in (0..n).step_by(1000) {
-        let page = vec![item.clone(); 1000.min(n - first) as usize];
+    for first in (0..n).step_by(100) {
+        let page = vec![item.clone(); 100.min(n - first) as usize];
         store.append(&Append::items(parent, first + 1, page, &source))?;
     }
     store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
     Ok((store, run))
 }
 
-/// Each task gets 10 KB and gives them back.
-fn wide(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, run) = wide_items(place, n)?;
+/// Each task gets so many bytes and gives them back.
+fn wide<const BYTES: usize>(place: &Place, n: u32) -> Outcome<Duration> {
+    let (store, run) = wide_items(place, n, &Json::of(&text(BYTES))?)?;
     let handler = |text: String, _: Context| Ok::<_, TaskError>(text);
     let engine = Engine::builder(Arc::clone(&store)).handler("wide", handler).workers(2).build()?;
     drain(&engine, &store, run)
 }
 
-fn floor_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    wide_items(place, n)?;
-    let (mut raw, output) = (place.raw()?, Json::of(&text())?);
-    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str(), floor::WIDE_UPDATES))
+/// The same, so many tasks in a transaction: those that serve best.
+fn floor_wide<const BYTES: usize, const EACH: u32>(place: &Place, n: u32) -> Outcome<Duration> {
+    let output = Json::of(&text(BYTES))?;
+    wide_items(place, n, &output)?;
+    let mut raw = place.raw()?;
+    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str(), EACH))
 }

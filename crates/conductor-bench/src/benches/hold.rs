@@ -20,34 +20,34 @@ type Longest = fn(&Place, u32) -> Outcome<Duration>;
 
 const ITEMS_PER_APPEND: u32 = 10_000;
 const TASKS_PER_CLAIM: u32 = 2_048;
-/// One of so many tasks is one with 100 KB of output, and an engine settles so many of these at once.
-const WIDE: u32 = 50;
-const WIDE_PER_CLAIM: u32 = 42;
+/// So many outputs of 100 KB an engine settles at once.
+const WIDE_PER_CLAIM: u32 = 43;
 
-/// The steps, and the longest transaction of the floor that writes as many rows (a pruned task is three). Of steps that differ in what they ask, it is
-/// the same one: rows that are written and leave an event each.
-const STEPS: [(&str, Longest, Longest); 10] = [
-    ("hold/fan_out", fan_out, |place, n| {
+/// The steps, one in how many tasks they have, and the longest transaction of the floor that writes as many rows (a pruned task
+/// is three). Of steps that differ in what they ask, it is the same one: rows that are written and leave an event each.
+const STEPS: [(&str, u32, Longest, Longest); 10] = [
+    ("hold/fan_out", 1, fan_out, |place, n| {
         floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
     }),
-    ("hold/append", append, |place, n| {
+    ("hold/append", 1, append, |place, n| {
         floor::fan_out(&mut place.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
     }),
-    ("hold/settle and claim", settle, |place, n| {
+    ("hold/settle and claim", 1, settle, |place, n| {
         floor::drain(&mut place.raw_with_children(n)?, n, TASKS_PER_CLAIM)
     }),
-    ("hold/settle 100 KB", settle_wide, floor_of_wide),
-    ("hold/retry", retried, |place, n| rows(place, n, ROWS_PER_STEP)),
-    ("hold/promote", promote, |place, n| rows(place, n, ROWS_PER_STEP)),
-    ("hold/rescue", rescue, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
-    ("hold/sweep", sweep, floor_of_sweep),
-    ("hold/aggregate", aggregate, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
-    ("hold/prune", pruned, |place, n| floor::prune(&mut place.raw_with_children(n)?, n, Prune::ROWS / 3)),
+    ("hold/settle 100 KB", 50, settle_wide, floor_of_wide),
+    ("hold/retry", 1, retried, |place, n| rows(place, n, ROWS_PER_STEP)),
+    ("hold/promote", 1, promote, |place, n| rows(place, n, ROWS_PER_STEP)),
+    ("hold/rescue", 1, rescue, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/sweep", 1, sweep, floor_of_sweep),
+    ("hold/aggregate", 1, aggregate, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/prune", 1, pruned, floor_of_prune),
 ];
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
-    let (n, sync) = (bench.size(200_000), Synchronous::Full);
-    for (name, ours, floor) in STEPS {
+    let sync = Synchronous::Full;
+    for (name, one_in, ours, floor) in STEPS {
+        let n = bench.size(200_000) / one_in;
         let both = bench.both(3, sync, |place| ours(place, n), |place| floor(place, n))?;
         bench.tell(&both.time(name, n, sync, 100, Unit::Milliseconds))?;
     }
@@ -62,6 +62,11 @@ fn rows(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
 
 pub(super) fn floor_of_sweep(place: &Place, n: u32) -> Outcome<Duration> {
     floor::cancel(&mut place.raw_with_children(n)?, n, ROWS_PER_SLOW_STEP)
+}
+
+fn floor_of_prune(place: &Place, n: u32) -> Outcome<Duration> {
+    prune::settled(place, n)?;
+    floor::prune(&mut place.raw()?, n, Prune::ROWS / 3)
 }
 
 /// Repeats a step until it has nothing more to do.
@@ -104,12 +109,12 @@ fn settle(place: &Place, n: u32) -> Outcome<Duration> {
 
 /// With outputs of 100 KB.
 fn settle_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    settle_all(place, n / WIDE, WIDE_PER_CLAIM, Some(&wide()?))
+    settle_all(place, n, WIDE_PER_CLAIM, Some(&wide()?))
 }
 
 fn floor_of_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n / WIDE)?;
-    floor::drain_with_outputs(&mut raw, n / WIDE, false, wide()?.as_str(), WIDE_PER_CLAIM)
+    let mut raw = place.raw_with_children(n)?;
+    floor::drain_with_outputs(&mut raw, n, false, wide()?.as_str(), WIDE_PER_CLAIM)
 }
 
 fn wide() -> Outcome<Json> {

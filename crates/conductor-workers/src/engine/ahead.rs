@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The most that wait: more would not make a commit cheaper per task.
 const MOST: u32 = 2048;
 /// How many bytes of inputs and outputs wait at most, about: to be worked on, and to be settled.
-const MOST_BYTES: usize = 32 << 20;
+pub(crate) const MOST_BYTES: usize = 32 << 20;
 
 /// How long more than enough may wait before others should have it.
 const IN_VAIN: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Ahead {
     least: u32,
     most: u32,
-    /// How many bytes the inputs and the outputs had on average that were seen last.
+    /// How many bytes the inputs and the outputs had on average that were seen last, or half of what it was before.
     input: usize,
     output: usize,
     /// When the last exchange began, and how long the turn took that it belonged to.
@@ -87,11 +87,11 @@ impl Ahead {
 
     /// So many tasks were claimed, whose inputs have so many bytes.
     pub(crate) fn weigh_inputs(&mut self, tasks: usize, bytes: usize) {
-        self.input = bytes.checked_div(tasks).unwrap_or(self.input);
+        self.input = bytes.checked_div(tasks).map_or(self.input, |each| each.max(self.input / 2));
     }
 
     /// So many attempts ended, whose outputs have so many bytes.
     pub(crate) fn weigh_outputs(&mut self, attempts: usize, bytes: usize) {
-        self.output = bytes.checked_div(attempts).unwrap_or(self.output);
+        self.output = bytes.checked_div(attempts).map_or(self.output, |each| each.max(self.output / 2));
     }
 }

@@ -1,6 +1,6 @@
 //! How an engine is described.
 
-use super::core::Settings;
+use super::core::{MOST_SETTLED, Settings};
 use super::error::BuildError;
 use super::warning::{Listener, Warning};
 use super::{Engine, Parts};
@@ -150,7 +150,13 @@ impl EngineBuilder {
         if let Some(kind) = limits.into_keys().min() {
             return Err(BuildError::LimitWithoutHandler(kind));
         }
-        let settings = Settings { kinds, workers: self.workers, lease: self.lease, keep: self.keep };
+        let settings = Settings {
+            kinds,
+            workers: self.workers,
+            lease: self.lease,
+            keep: self.keep,
+            most_settled: MOST_SETTLED,
+        };
         settings.check()?;
         Ok(Engine::of(Parts {
             store: self.store,

@@ -131,8 +131,9 @@ impl Coordinator {
         }
         self.crew.pool.run(exchanged?);
         looked?;
-        if *stop == Some(Stop::AtOnce) && core.is_empty() {
-            return Ok(After::Stopped);
+        if *stop == Some(Stop::AtOnce) {
+            // Nothing else is begun: there may be more to settle than one transaction takes.
+            return Ok(if core.is_empty() { After::Stopped } else { After::More });
         }
         let stepped = core.step(now)?;
         if stepped.runs_decided {

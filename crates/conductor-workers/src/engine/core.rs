@@ -10,7 +10,9 @@ mod held;
 mod settlement;
 mod steps;
 
-use super::ahead::Ahead;
+pub(crate) use settlement::MOST_SETTLED;
+
+use super::ahead::{Ahead, MOST_BYTES};
 use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) workers: u32,
     /// How long a claim holds without a heartbeat.
     pub(crate) lease: Duration,
+    /// How many bytes of outputs and errors one settlement writes, about: others wait for the write lock meanwhile.
+    pub(crate) most_settled: usize,
     /// How long what has ended is kept; for ever if that is not said.
     pub(crate) keep: Option<Duration>,
 }
@@ -215,17 +219,16 @@ impl Core {
         finished: Vec<Finished>,
         lost_workers: u32,
     ) -> Result<Vec<Arc<Attempt>>, Fault> {
-        let count = finished.len();
         self.take_in(finished);
         self.end_what_takes_too_long(now);
         // First of all: what is held must not be lost because something else fails.
         self.renew(now)?;
         self.look_for_lost_claims()?;
         self.hand_back()?;
-        self.ahead.measure(now, count);
-        self.hand_back_surplus(now, lost_workers)?;
-        let mut request = Settle::new(settlement::take_first(&mut self.endings), &self.source);
-        match self.next_claim(lost_workers) {
+        let endings = settlement::take_first(&mut self.endings, self.settings.most_settled);
+        self.ahead.measure(now, endings.len());
+        let mut request = Settle::new(endings, &self.source);
+        match self.hand_back_surplus(now, lost_workers).and_then(|()| self.next_claim(lost_workers)) {
             Ok(None) if request.endings.is_empty() => return Ok(Vec::new()),
             Ok(claim) => request.claim = claim,
             Err(fault) => {
@@ -241,13 +244,18 @@ impl Core {
             }
             Err(fault) => {
                 self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
-                self.put_back(request.endings);
                 if !matches!(fault, Fault::Unreadable { .. }) {
+                    self.put_back(request.endings);
                     return Err(fault);
                 }
-                self.settle_apart(now, request.claim)
+                self.settle_apart(now, request.endings, request.claim)
             }
         }
+    }
+
+    /// Whether more waits to be settled than memory is meant for.
+    fn is_full(&self) -> bool {
+        self.endings.iter().map(|(_, ending)| settlement::weight(ending)).sum::<usize>() > MOST_BYTES
     }
 
     /// These endings come first in the next settlement.
@@ -258,12 +266,19 @@ impl Core {
 
     /// Records the endings, and claims, when a row that cannot be read stands in the way of doing both at once. An ending
     /// whose own row cannot be read is given up.
-    fn settle_apart(&mut self, now: Duration, claim: Option<Claim>) -> Result<Vec<Arc<Attempt>>, Fault> {
+    fn settle_apart(
+        &mut self,
+        now: Duration,
+        endings: Vec<(Fence, Ending)>,
+        claim: Option<Claim>,
+    ) -> Result<Vec<Arc<Attempt>>, Fault> {
         let (store, source) = (&*self.store, &*self.source);
         let settle = &mut |endings: &[_]| Ok(store.settle(&Settle::new(endings.to_vec(), source))?.endings);
-        if !self.endings.is_empty() {
-            self.damage.in_halves(&self.endings, settle)?;
-            self.endings.clear();
+        if !endings.is_empty()
+            && let Err(fault) = self.damage.in_halves(&endings, settle)
+        {
+            self.put_back(endings);
+            return Err(fault);
         }
         let Some(claim) = claim else { return Ok(Vec::new()) };
         let claimed = store.claim(&claim);
@@ -290,13 +305,13 @@ impl Core {
         let is_ready = |task: &NewTask| task.numbers().is_none() && task.due_at().is_none();
         let ready: HashSet<_> =
             request.run.tasks().iter().filter(|task| is_ready(task)).map(NewTask::kind).collect();
-        if !self.settings.kinds.iter().any(|(kind, _)| ready.contains(kind)) {
-            return Ok(None);
-        }
         let Some(mut claim) = self.next_claim(lost_workers)? else { return Ok(None) };
         claim.limit = claim.limit.min(free);
         for want in claim.wants.iter_mut().filter(|want| !ready.contains(&want.kind)) {
             want.limit = 0;
+        }
+        if claim.wants.iter().all(|want| want.limit == 0) {
+            return Ok(None);
         }
         match self.store.submit_and_claim(request, &claim) {
             Ok((submitted, claimed)) => {
@@ -328,7 +343,8 @@ impl Core {
         let end = |attempt: &Arc<Attempt>| {
             attempt.timeout.map(|timeout| attempt.deadline().unwrap_or(now + timeout))
         };
-        let heartbeat = (!self.held.is_empty()).then_some(self.heartbeat_at);
+        let is_held = !(self.held.is_empty() && self.endings.is_empty());
+        let heartbeat = is_held.then_some(self.heartbeat_at);
         let look = (self.is_news && self.running().next().is_some()).then_some(self.looks_at);
         self.held.values().filter_map(end).chain(heartbeat).chain(look).min()
     }
@@ -350,7 +366,7 @@ impl Core {
         // What waits to be settled has its place until it is.
         let here = self.held.len() + self.endings.len();
         let limit = most.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX));
-        if self.closing.is_some() || limit == 0 || self.kinds.is_empty() {
+        if self.closing.is_some() || limit == 0 || self.kinds.is_empty() || self.is_full() {
             return Ok(None);
         }
         let holder = if let Some(presence) = &self.presence {
@@ -388,7 +404,7 @@ impl Core {
             let kind = self.kind_at(nth);
             self.kinds[kind].turn = *turn;
         }
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.endings.is_empty() {
             self.trust_from(now);
         }
         let mut attempts = Vec::with_capacity(claimed.tasks.len());

@@ -42,7 +42,7 @@ pub use act::Act;
 use crate::clock::Monotonic;
 use crate::context::{Context, Shared};
 use crate::engine::ahead::Ahead;
-use crate::engine::core::{Core, Settings};
+use crate::engine::core::{Core, MOST_SETTLED, Settings};
 use crate::handler::{Blocking, Handler};
 use crate::store::EngineStore;
 use crate::{Blocked, BuildError, NotSubmitted, RunError};
@@ -69,6 +69,7 @@ pub struct Simulation {
     workers: u32,
     ahead: u32,
     lease: Duration,
+    most_settled: usize,
     engines: Vec<SimEngine>,
     /// When successors of engines that died start.
     successors: Vec<Duration>,
@@ -94,6 +95,7 @@ impl Simulation {
             workers: 4,
             ahead: 0,
             lease: Duration::from_millis(DEFAULT_LEASE_MS),
+            most_settled: MOST_SETTLED,
             engines: Vec::new(),
             successors: Vec::new(),
             wanted_engines: 1,
@@ -162,6 +164,12 @@ impl Simulation {
     /// How long a claim holds without a heartbeat.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How many bytes of outputs and errors one settlement writes, about; one ending at least.
+    pub fn settle_at_most(mut self, bytes: usize) -> Self {
+        self.most_settled = bytes;
         self
     }
 
@@ -295,7 +303,13 @@ impl Simulation {
         let first = self.wanted_engines - self.started.min(self.wanted_engines);
         for _ in 0..first + come.len() {
             let (kinds, keep) = (self.kinds.clone(), None);
-            let settings = Settings { kinds, workers: self.workers, lease: self.lease, keep };
+            let settings = Settings {
+                kinds,
+                workers: self.workers,
+                lease: self.lease,
+                keep,
+                most_settled: self.most_settled,
+            };
             settings.check().unwrap_or_else(|error| panic!("{error}"));
             let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
             let engine = Core::new(store, source, settings, Ahead::at_least(self.ahead));

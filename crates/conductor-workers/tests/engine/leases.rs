@@ -6,7 +6,7 @@ use conductor_model::{State, TaskDraft};
 use conductor_store::{Rescue, Store};
 use conductor_workers::{Context, Engine};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +28,31 @@ fn a_handler_may_run_for_many_leases() {
     for task in desk.tasks(run) {
         assert_eq!((task.attempt, task.output.unwrap().as_str()), (1, "false"));
     }
+    assert_eq!(failures(&desk.events(run)), Vec::<String>::new());
+}
+
+#[test]
+fn results_that_wait_to_be_settled_keep_their_leases() {
+    const RESULTS: u32 = 40;
+    let desk = Desk::new();
+    let store = Meddler::new(&desk.store, |method| {
+        if method == "settle" {
+            thread::sleep(LEASE / 4);
+        }
+        Meddling::Pass
+    });
+    // All of them end at once, and so much is settled a few at a time.
+    let all = Barrier::new(RESULTS as usize);
+    let work = move |(): (), context: Context| {
+        if context.attempt() == 1 {
+            all.wait();
+        }
+        Ok("x".repeat(1_000_000))
+    };
+    let engine = Engine::builder(store).workers(RESULTS).lease(LEASE).handler("large", work).build().unwrap();
+    let run = desk.submit_all((0..RESULTS).map(|n| TaskDraft::new(format!("t {n}")).kind("large")));
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    assert!(desk.tasks(run).iter().all(|task| task.attempt == 1));
     assert_eq!(failures(&desk.events(run)), Vec::<String>::new());
 }
 

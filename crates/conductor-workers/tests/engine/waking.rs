@@ -73,24 +73,6 @@ fn what_an_idle_engine_can_begin_is_claimed_with_its_submission() {
 }
 
 #[test]
-fn what_is_submitted_after_the_wish_to_stop_does_not_begin() {
-    for _ in 0..10 {
-        let desk = Desk::new();
-        let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
-        let known = engine.submit(work()).unwrap();
-        engine.start();
-        settle(&engine, known);
-        // Long enough for it to wait for what comes next.
-        thread::sleep(Duration::from_millis(5));
-        engine.stopper().stop();
-        let run = engine.submit(work()).unwrap();
-        drop(engine);
-        let task = desk.first(run);
-        assert_eq!((task.state, task.attempt), (State::Pending, 0));
-    }
-}
-
-#[test]
 fn whatever_many_threads_submit_at_once_runs_once() {
     let desk = Desk::on_disk();
     let engine = desk.engine().workers(2).handler("work", |(): (), _| Ok(())).build().unwrap();

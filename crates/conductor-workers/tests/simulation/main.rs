@@ -204,7 +204,8 @@ impl Program {
         let mut simulation = Simulation::new(witness.clone(), seed)
             .engines(random.random_range(1..=3))
             .workers(random.random_range(1..=4))
-            .ahead([0, 0, 3][random.random_range(0..3)]);
+            .ahead([0, 0, 3][random.random_range(0..3)])
+            .settle_at_most([1, 20, usize::MAX][random.random_range(0..3)]);
         for kind in KINDS.into_iter().chain([JOINS]) {
             simulation = simulation.script(kind, move |context| act(seed, context));
         }

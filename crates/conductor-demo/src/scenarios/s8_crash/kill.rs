@@ -1,6 +1,6 @@
 //! Starting the process, and killing it at a moment that nobody could foresee.
 
-use super::{CHILDREN, KILLS};
+use super::CHILDREN;
 use crate::{
     failure::{Failure, check},
     look,
@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 
-/// Starts a worker, lets it work for a while, and kills it.
-pub(super) fn a_worker(stage: &Stage, run: RunId, random: &mut StdRng) -> Result<(), Failure> {
+/// Starts a worker, lets it work for a while, and kills it; so many others come later.
+pub(super) fn a_worker(stage: &Stage, run: RunId, later: u32, random: &mut StdRng) -> Result<(), Failure> {
     let mut worker = start_worker(&stage.database)?;
-    let waited = let_it_work(stage, run, &mut worker, random);
+    let waited = let_it_work(stage, run, &mut worker, later, random);
     // On Unix this is SIGKILL: the process cannot notice it, nor do anything more.
     worker.kill()?;
     let end = worker.wait()?;
@@ -36,11 +36,18 @@ fn start_worker(database: &Path) -> Result<Child, Failure> {
 }
 
 /// Waits until so much more is done as nobody could foresee, and a moment longer.
-fn let_it_work(stage: &Stage, run: RunId, worker: &mut Child, random: &mut StdRng) -> Result<(), Failure> {
+fn let_it_work(
+    stage: &Stage,
+    run: RunId,
+    worker: &mut Child,
+    later: u32,
+    random: &mut StdRng,
+) -> Result<(), Failure> {
     let store = stage.store()?;
-    // So that something is left for the next one: to create each child and to settle it are two things.
-    let most = 2 * CHILDREN / (KILLS + 1);
-    let enough = done(&store, run)? + random.random_range(0..most);
+    // So that something is left for those that come later, as a rule: to create each child and to settle it are two things,
+    // and one transaction does many of them.
+    let (already, all) = (done(&store, run)?, 2 * CHILDREN);
+    let enough = already + random.random_range(0..=(all - already) / (later + 2));
     while done(&store, run)? < enough {
         if worker.try_wait()?.is_some() {
             return Err(Failure::new("the worker process ended before anybody killed it"));

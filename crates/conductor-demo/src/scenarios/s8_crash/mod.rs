@@ -36,7 +36,7 @@ fn play(stage: &Stage) -> Result<(), Failure> {
     let run = submit(stage)?;
     let mut random: StdRng = rand::make_rng();
     for kill in 1..=KILLS {
-        kill::a_worker(stage, run, &mut random)?;
+        kill::a_worker(stage, run, KILLS - kill, &mut random)?;
         say_how_far(stage, &stage.store()?, run, kill)?;
     }
 

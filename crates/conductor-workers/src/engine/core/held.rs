@@ -83,7 +83,7 @@ impl Core {
         let waits = |attempt: &&Arc<Attempt>| attempt.began().is_none();
         let waiting = self.held.values().filter(waits).count();
         let workers = self.settings.workers.saturating_sub(lost_workers);
-        let surplus = self.ahead.surplus(now, waiting, workers);
+        let surplus = if self.is_full() { waiting } else { self.ahead.surplus(now, waiting, workers) };
         if surplus == 0 {
             return Ok(());
         }
@@ -143,13 +143,15 @@ impl Core {
         }
     }
 
-    /// The heartbeat: renews all leases with one request. A claim that is no longer there is given up.
+    /// The heartbeat: renews all leases with one request, also of what waits to be settled. A claim that is no longer there is
+    /// given up.
     pub(super) fn renew(&mut self, now: Duration) -> Result<(), Fault> {
-        if self.held.is_empty() || now < self.heartbeat_at {
+        if self.held.is_empty() && self.endings.is_empty() || now < self.heartbeat_at {
             return Ok(());
         }
         let held: Vec<_> = self.held.values().cloned().collect();
-        let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).collect();
+        let ended = self.endings.iter().map(|(fence, _)| *fence);
+        let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).chain(ended).collect();
         let (store, source, lease) = (&*self.store, &*self.source, millis(self.settings.lease));
         let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, source));
         let renewed = match self.damage.in_halves(&fences, renew) {

@@ -2,8 +2,8 @@
 
 use conductor_store::{Ending, Fence};
 
-/// How many bytes of outputs and errors one settlement writes, about: others wait for the write lock meanwhile.
-const MOST_BYTES: usize = 4 << 20;
+/// What an engine's settlements carry at most, in bytes.
+pub(crate) const MOST_SETTLED: usize = 4 << 20;
 
 /// How many bytes an ending brings.
 pub(super) fn weight(ending: &Ending) -> usize {
@@ -13,11 +13,11 @@ pub(super) fn weight(ending: &Ending) -> usize {
     }
 }
 
-/// Takes the first endings, as many as one settlement may carry; one at least.
-pub(super) fn take_first(endings: &mut Vec<(Fence, Ending)>) -> Vec<(Fence, Ending)> {
+/// Takes the first endings, as many as one settlement may carry that is to have so many bytes; one at least.
+pub(super) fn take_first(endings: &mut Vec<(Fence, Ending)>, most: usize) -> Vec<(Fence, Ending)> {
     let mut bytes = 0;
     let fits = |(_, ending): &&(Fence, Ending)| {
-        let fits = bytes < MOST_BYTES;
+        let fits = bytes < most;
         bytes += weight(ending);
         fits
     };
@@ -45,7 +45,9 @@ mod tests {
         let mut rest = endings(&[1_000_000; 11]);
         let mut parts = Vec::new();
         while !rest.is_empty() {
-            parts.push(take_first(&mut rest).iter().map(|(fence, _)| fence.key).collect::<Vec<_>>());
+            parts.push(
+                take_first(&mut rest, MOST_SETTLED).iter().map(|(fence, _)| fence.key).collect::<Vec<_>>(),
+            );
         }
         assert_eq!(parts, [vec![0, 1, 2, 3, 4], vec![5, 6, 7, 8, 9], vec![10]]);
     }
@@ -53,7 +55,7 @@ mod tests {
     #[test]
     fn small_outputs_are_settled_together() {
         let mut rest = endings(&vec![10; 4_000]);
-        assert_eq!((take_first(&mut rest).len(), rest.len()), (4_000, 0));
-        assert!(take_first(&mut rest).is_empty());
+        assert_eq!((take_first(&mut rest, MOST_SETTLED).len(), rest.len()), (4_000, 0));
+        assert!(take_first(&mut rest, MOST_SETTLED).is_empty());
     }
 }
