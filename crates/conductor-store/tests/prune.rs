@@ -12,7 +12,8 @@ use serde_json::json;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 /// Where the child of a test finds its database.
@@ -118,6 +119,30 @@ fn a_database_of_the_callers_keeps_its_free_pages() {
     family(&store, &Source::system(), 500, true);
     let pruned = prune_all(&store, 300);
     assert_eq!((pruned.runs, pruned.bytes), (1, 0));
+}
+
+#[test]
+fn a_prune_without_a_pause_keeps_no_other_thread_waiting() {
+    const WRITES: u32 = 20;
+    let place = Place::new();
+    let (store, source) = (place.open(), Source::system());
+    family(&store, &source, 900, true);
+    let (begun, prunes) = (Barrier::new(2), AtomicU32::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            while store.prune(&everything(20)).unwrap().more {
+                prunes.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        begun.wait();
+        for _ in 0..WRITES {
+            let run = RunDraft::new().check().unwrap();
+            let _ = store.submit(&Submit::new(run, &source)).unwrap();
+        }
+        let prunes = prunes.load(Ordering::Relaxed);
+        assert!(prunes < 3 * WRITES, "{prunes} transactions beside {WRITES}");
+    });
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub struct SqliteStore {
     /// Connections that read and are not in use. Before the writer, because fields are dropped in this order: the
     /// last connection to close makes the checkpoint and removes the WAL, and one that only reads cannot.
     readers: Mutex<Vec<Connection>>,
+    /// Whose turn is next at the writer.
+    turn: Mutex<()>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
     /// How many since the write-ahead log was last emptied while nobody waited.
@@ -148,10 +150,14 @@ impl SqliteStore {
     fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {
         let (readers, alive) = (Mutex::default(), enlist::Alive::default());
         let commits = AtomicU32::new(0);
-        Self { path, options, readers, writer: Mutex::new(Some(writer)), commits, alive }
+        let (turn, writer) = (Mutex::default(), Mutex::new(Some(writer)));
+        Self { path, options, readers, turn, writer, commits, alive }
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
+        // Whoever wrote just now waits here for the one that waits already. Otherwise it would have the writer again before
+        // the other is awake, and a thread that writes without a pause would keep all others waiting.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // A panic inside a transaction rolled it back: the connection is as good as before.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
