@@ -3,7 +3,7 @@
 use crate::desk::{ALL, Desk, failures, gate, next, pausing, settle, until};
 use crate::meddler::{Meddler, Meddling, busy};
 use conductor_model::{State, TaskDraft};
-use conductor_store::{Rescue, Store};
+use conductor_store::{Rescue, Source, Store};
 use conductor_workers::{Context, Engine};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -34,10 +34,15 @@ fn a_handler_may_run_for_many_leases() {
 #[test]
 fn results_that_wait_to_be_settled_keep_their_leases() {
     const RESULTS: u32 = 40;
+    const LEASE: Duration = Duration::from_secs(1);
     let desk = Desk::new();
-    let store = Meddler::new(&desk.store, |method| {
+    // All settlements together take two leases, and another engine takes what is not renewed.
+    let (other, source) = (Arc::clone(&desk.store), Source::system());
+    let store = Meddler::new(&desk.store, move |method| {
         if method == "settle" {
             thread::sleep(LEASE / 4);
+            // What it takes is run again.
+            let _ = other.rescue(&Rescue::new(RESULTS, &source)).unwrap();
         }
         Meddling::Pass
     });
