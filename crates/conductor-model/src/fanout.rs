@@ -30,6 +30,15 @@ pub enum Fanout {
     Items(u32),
 }
 
+/// One item of a fan-out by items: the input of one child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FanoutItem<'a> {
+    /// Its JSON text.
+    pub input: &'a str,
+    /// What it asks for itself, if it makes its child a parent.
+    pub fanout: Option<Fanout>,
+}
+
 impl Fanout {
     /// Reads and checks the key `fanout` of an input, at every depth.
     ///
@@ -42,11 +51,11 @@ impl Fanout {
         Ok(Self::with_items(input)?.map(|(fanout, _)| fanout))
     }
 
-    /// The same, and the items as texts; none of a count.
+    /// The same, and the items; none of a count.
     ///
     /// # Errors
     /// As [`Fanout::of`].
-    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<&str>)>, crate::Invalid> {
+    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<FanoutItem<'_>>)>, crate::Invalid> {
         let mut issues = Vec::new();
         let fanout = read(input.as_str(), &mut issues);
         crate::Invalid::unless_empty(issues, || fanout)
@@ -60,7 +69,7 @@ impl Fanout {
     }
 }
 
-fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<&'a str>)> {
+fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<FanoutItem<'a>>)> {
     let fanout = crate::json::member(input, "fanout")?;
     let wrong = |code, issues: &mut Vec<Issue>| {
         let message =
@@ -68,14 +77,16 @@ fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<&'a 
         issues.push(Issue::new(code, message).at("fanout"));
         None
     };
-    if let Some(items) = crate::json::elements(fanout) {
-        for (i, item) in items.iter().enumerate() {
+    if let Some(inputs) = crate::json::elements(fanout) {
+        let item = |(i, input)| {
             let from = issues.len();
-            read(item, issues);
+            let fanout = read(input, issues).map(|(fanout, _)| fanout);
             for issue in &mut issues[from..] {
                 *issue = issue.clone().at(&format!("fanout[{i}]"));
             }
-        }
+            FanoutItem { input, fanout }
+        };
+        let items: Vec<_> = inputs.into_iter().enumerate().map(item).collect();
         return match u32::try_from(items.len()) {
             Ok(0) => wrong(IssueCode::TooSmall, issues),
             Ok(total) if total <= MAX_FANOUT => Some((Fanout::Items(total), items)),

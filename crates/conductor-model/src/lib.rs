@@ -59,7 +59,7 @@ pub use draft::{NewTask, TaskDraft};
 pub use eta::{Eta, Recent};
 pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
 pub use explain::{Explanation, Reason, Subjected};
-pub use fanout::{Fanout, MAX_FANOUT};
+pub use fanout::{Fanout, FanoutItem, MAX_FANOUT};
 pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Invalid, Issue, IssueCode};

@@ -21,8 +21,8 @@ impl Step {
     }
 }
 
-/// A step that creates missing children: at most as many as there are ids. Each run gets an equal share of them, but an
-/// eighth at least, and what one does not need goes to the others.
+/// A step that creates missing children: at most as many as there are ids, where one that is a parent itself counts twice. Each
+/// run gets an equal share of them, but an eighth at least, and what one does not need goes to the others.
 #[derive(Clone, Copy, Debug)]
 pub struct FanOut {
     /// Where to look.

@@ -198,7 +198,7 @@ pub(super) const BUGS: &[Bug] = &[
             "engine",
             "faults::what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once",
         ),
-        hangs_for: Some(Duration::from_secs(45)),
+        hangs_for: Some(Duration::from_secs(20)),
     },
     Bug {
         name: "unreadable-stops-steps",
@@ -210,6 +210,6 @@ pub(super) const BUGS: &[Bug] = &[
             "engine",
             "faults::a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work",
         ),
-        hangs_for: Some(Duration::from_secs(100)),
+        hangs_for: Some(Duration::from_secs(30)),
     },
 ];

@@ -23,12 +23,14 @@ const TASKS_PER_CLAIM: u32 = 2_048;
 /// So many outputs of 100 KB an engine settles at once.
 const WIDE_PER_CLAIM: u32 = 43;
 
-/// The steps, one in how many tasks they have, and the longest transaction of the floor that writes as many rows (a pruned task
-/// is three). Of steps that differ in what they ask, it is the same one: rows that are written and leave an event each.
-const STEPS: [(&str, u32, Longest, Longest); 10] = [
-    ("hold/fan_out", 1, fan_out, |place, n| {
-        floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
-    }),
+const CHILDREN_OF_PARENT: u32 = 20;
+
+/// The steps, by what the number of tasks is divided for them, and the longest transaction of the floor that writes as many rows
+/// (a pruned task is three). Of steps that differ in what they ask, it is the same one: rows that are written and leave an event
+/// each.
+const STEPS: [(&str, u32, Longest, Longest); 11] = [
+    ("hold/fan_out", 1, fan_out, floor_of_fan_out),
+    ("hold/fan_out of parents", 1, fan_out_of_parents, floor_of_fan_out),
     ("hold/append", 1, append, |place, n| {
         floor::fan_out(&mut place.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
     }),
@@ -46,12 +48,16 @@ const STEPS: [(&str, u32, Longest, Longest); 10] = [
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let sync = Synchronous::Full;
-    for (name, one_in, ours, floor) in STEPS {
-        let n = bench.size(200_000) / one_in;
+    for (name, divisor, ours, floor) in STEPS {
+        let n = bench.size(200_000) / divisor;
         let both = bench.both(3, sync, |place| ours(place, n), |place| floor(place, n))?;
         bench.tell(&both.time(name, n, sync, 100, Unit::Milliseconds))?;
     }
     Ok(())
+}
+
+fn floor_of_fan_out(place: &Place, n: u32) -> Outcome<Duration> {
+    floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
 }
 
 fn rows(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
@@ -86,8 +92,18 @@ fn step(source: &Source, limit: u32) -> Step {
 }
 
 fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
+    longest_fan_out(place, &json!({ "fanout": n }))
+}
+
+/// Children that are parents of a few children each: first they are created, and then theirs.
+fn fan_out_of_parents(place: &Place, n: u32) -> Outcome<Duration> {
+    let parents = vec![json!({ "fanout": CHILDREN_OF_PARENT }); n.div_ceil(CHILDREN_OF_PARENT) as usize];
+    longest_fan_out(place, &json!({ "fanout": parents }))
+}
+
+fn longest_fan_out(place: &Place, input: &serde_json::Value) -> Outcome<Duration> {
     let (store, source) = (place.store()?, Source::system());
-    submit(&store, TaskDraft::new("noop").input(json!({ "fanout": n })))?;
+    submit(&store, TaskDraft::new("noop").input(input))?;
     longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, CHILDREN_PER_STEP, &source))?.more))
 }
 

@@ -44,6 +44,7 @@ macro_rules! __conformance_suite {
                 one_step_serves_several_parents
                 a_large_fan_out_never_holds_back_a_small_one
                 whoever_has_items_gets_half_of_a_step_before_they_are_read_again
+                a_child_that_is_a_parent_itself_counts_twice
                 a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped
                 ids_follow_the_indices
                 a_parent_and_its_run_are_running_with_the_first_child

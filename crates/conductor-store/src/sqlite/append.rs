@@ -9,7 +9,7 @@ use super::transit::{Brings, TransitError};
 use super::write::Write;
 use crate::{Append, AppendError, Appended, ParentId};
 use conductor_model::{
-    IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, Numbers, RunId, Shape, Signal, State, TaskId,
+    FanoutItem, IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, Numbers, RunId, Shape, Signal, State, TaskId,
 };
 
 impl SqliteStore {
@@ -55,7 +55,9 @@ fn append_items(
     if known < items.len() && Marks::default().is_doomed(write, task.below())? {
         return Err(AppendError::Cancelled(id));
     }
-    let new: Vec<&str> = items[known..].iter().map(Json::as_str).collect();
+    let items = items[known..].iter().map(Json::as_str);
+    // Whatever they hold: what is appended is a leaf.
+    let new: Vec<_> = items.map(|input| FanoutItem { input, fanout: None }).collect();
     let created = u32::try_from(new.len()).unwrap_or(u32::MAX);
     if created > 0 {
         if task.state == State::Pending {
@@ -68,7 +70,7 @@ fn append_items(
         let ids = ids.take(created).ok_or(AppendError::TooFewIds(given))?;
         let family = write.family(task.key)?;
         let indices = numbers.children + 1..=numbers.children + created;
-        write.create_children(&family, indices, ids, &new, true)?;
+        write.create_children(&family, indices, ids, &new)?;
     }
     Ok(Appended { created, next_index: numbers.children + created + 1 })
 }

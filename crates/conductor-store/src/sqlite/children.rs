@@ -7,7 +7,7 @@ use super::rows::{self, bad_row};
 use super::sql::{Sql, fault, id_blob};
 use super::write::Write;
 use crate::Fault;
-use conductor_model::{EventBody, Fanout, IdBlock, Json, Numbers, Shape, Subject, TaskId, TaskName};
+use conductor_model::{EventBody, FanoutItem, IdBlock, Numbers, Shape, Subject, TaskId, TaskName};
 use rusqlite::{CachedStatement, Connection};
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -43,19 +43,17 @@ impl Child<'_> {
 
 impl Write<'_> {
     /// Inserts the children of a parent with these indices; `items` are their inputs, in order, or empty when they
-    /// have their parent's. An item that holds `fanout` makes a parent, unless the items are `opaque`. Says whether
-    /// any of them is a parent.
+    /// have their parent's.
     pub(super) fn create_children(
         &mut self,
         family: &Family,
         indices: RangeInclusive<u32>,
         ids: IdBlock,
-        items: &[&str],
-        opaque: bool,
-    ) -> Result<bool, Fault> {
+        items: &[FanoutItem<'_>],
+    ) -> Result<(), Fault> {
         let (first, last) = (*indices.start(), *indices.end());
         let (tx, ledger, now) = self.parts();
-        let children = children(family, indices, ids, items, opaque)?;
+        let children = children(family, indices, ids, items)?;
         for siblings in children.chunk_by(|one, next| one.is_leaf() == next.is_leaf()) {
             if siblings[0].is_leaf() {
                 insert_leaves(family, tx, now.as_millis(), siblings)?;
@@ -70,10 +68,8 @@ impl Write<'_> {
         }
         let total = |child: &Child<'_>| Some((child.ordinal, child.numbers?.total?));
         let parents: Vec<(u32, u32)> = children.iter().filter_map(total).collect();
-        let has_parents = !parents.is_empty();
         let body = EventBody::TaskFannedOut { first, last, first_id: ids.first_task(), parents };
-        event_log::record(tx, family.run, Some(family.parent), now, &body)?;
-        Ok(has_parents)
+        event_log::record(tx, family.run, Some(family.parent), now, &body)
     }
 
     /// Reads what the children of a parent will have in common.
@@ -98,30 +94,15 @@ fn children<'a>(
     family: &Family,
     indices: RangeInclusive<u32>,
     mut ids: IdBlock,
-    items: &[&'a str],
-    opaque: bool,
+    items: &[FanoutItem<'a>],
 ) -> Result<Vec<Child<'a>>, Fault> {
-    let bad = |why: &str| bad_row("task", family.parent, why);
-    let child = |(nth, ordinal)| {
-        let id = ids.take_task().ok_or_else(|| bad("it got too few ids"))?;
+    let child = |(nth, ordinal): (usize, u32)| {
+        let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "it got too few ids"))?;
         let item = items.get(nth).copied();
-        let numbers = match item {
-            Some(item) if !opaque => nested(item).map_err(|why| bad(&why))?,
-            _ => None,
-        };
-        Ok(Child { ordinal, id, item, numbers })
+        let numbers = item.and_then(|item| item.fanout).map(|fanout| Numbers::sealed(fanout.total()));
+        Ok(Child { ordinal, id, item: item.map(|item| item.input), numbers })
     };
     indices.enumerate().map(child).collect()
-}
-
-/// The numbers that a child begins with whose input is this item; `None` for a leaf.
-fn nested(item: &str) -> Result<Option<Numbers>, String> {
-    if !item.starts_with('{') {
-        return Ok(None);
-    }
-    let item: Json = item.parse().map_err(|issue: conductor_model::Issue| issue.to_string())?;
-    let fanout = Fanout::of(&item).map_err(|invalid| invalid.to_string())?;
-    Ok(fanout.map(|fanout| Numbers::sealed(fanout.total())))
 }
 
 fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) -> Result<(), Fault> {

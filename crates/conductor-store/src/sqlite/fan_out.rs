@@ -11,7 +11,7 @@ use super::transit::Brings;
 use super::turns::{runs_in_turn, share};
 use super::write::Write;
 use crate::{FanOut, FannedOut, Fault, Turn};
-use conductor_model::{Fanout, IdBlock, Json, Mark, Numbers, Signal, State};
+use conductor_model::{Fanout, FanoutItem, IdBlock, Json, Mark, Numbers, Signal, State};
 use rusqlite::{Connection, params};
 use std::ops::RangeInclusive;
 
@@ -22,8 +22,10 @@ const PART_OF_STEP: u32 = 8;
 /// And this one for a parent that has items: where the next one begins is only known by reading all of them, and in small
 /// shares that would be most of the work.
 const PART_OF_STEP_FOR_ITEMS: u32 = 2;
-/// How many parents one step looks at: it may give each of them only a few children.
-const PARENTS_PER_STEP: u32 = 1000;
+/// How many parents one step looks at: it may give each of them only a few children, and each costs as much as 15 of them.
+const PARENTS_PER_STEP: u32 = 500;
+/// What a child that is a parent itself takes of a step, where another takes 1: it is written in a statement of its own.
+const PARENTS_WEIGHT: u32 = 2;
 /// How many bytes of inputs one step reads, about: it writes no more than that.
 const BYTES_PER_STEP: usize = 8 << 20;
 
@@ -56,7 +58,8 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<
     let mut runs = runs_in_turn(step.turn, most + 1, |after| next_run(write.tx(), scope, after))?;
     done.more = runs.len() > most;
     runs.truncate(most);
-    let mut left = Left { ids: step.ids, parents: PARENTS_PER_STEP, bytes: BYTES_PER_STEP };
+    let ids = step.ids;
+    let mut left = Left { ids, weight: ids.len(), parents: PARENTS_PER_STEP, bytes: BYTES_PER_STEP };
     let mut marks = Marks::default();
     for (nth, run) in runs.iter().enumerate() {
         if left.is_nothing() {
@@ -65,8 +68,8 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<
         }
         let runs_left = runs.len() - nth;
         let share = Share {
-            children: share(left.ids.len(), runs_left).max(step.ids.len() / PART_OF_STEP).min(left.ids.len()),
-            items: step.ids.len() / PART_OF_STEP_FOR_ITEMS,
+            weight: share(left.weight, runs_left).max(ids.len() / PART_OF_STEP).min(left.weight),
+            items: ids.len() / PART_OF_STEP_FOR_ITEMS,
             parents: share(left.parents, runs_left),
         };
         fan_out_run(write, &mut marks, *run, share, &mut left, &mut done)?;
@@ -78,21 +81,24 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<
 /// What a step may still use.
 struct Left {
     ids: IdBlock,
+    /// Of children, together; never more than there are ids.
+    weight: u32,
     parents: u32,
     bytes: usize,
 }
 
 impl Left {
     fn is_nothing(&self) -> bool {
-        self.ids.is_empty() || self.parents == 0 || self.bytes == 0
+        self.weight == 0 || self.parents == 0 || self.bytes == 0
     }
 }
 
 /// What one run may use of that.
 #[derive(Clone, Copy)]
 struct Share {
-    children: u32,
-    /// As many children as this each parent may get that has items.
+    /// Of its children, together.
+    weight: u32,
+    /// A parent that has items may get as much as this.
     items: u32,
     parents: u32,
 }
@@ -109,13 +115,14 @@ fn fan_out_run(
     let parents: Vec<i64> = write.tx().all(TO_FAN_OUT, params![run, share.parents], |row| row.get(0))?;
     done.more |= parents.len() == share.parents as usize;
     for parent in parents {
-        if share.children == 0 || left.bytes == 0 {
+        if share.weight == 0 || left.bytes == 0 {
             done.more = true;
             break;
         }
-        share.items = share.items.min(left.ids.len());
+        share.items = share.items.min(left.weight);
         let created = create_missing(write, marks, parent, &mut left.ids, share)?;
-        share.children = share.children.saturating_sub(created.count);
+        share.weight = share.weight.saturating_sub(created.weight);
+        left.weight = left.weight.saturating_sub(created.weight);
         left.parents -= 1;
         left.bytes = left.bytes.saturating_sub(created.read);
         done.parents += u32::from(created.count > 0);
@@ -130,6 +137,8 @@ fn fan_out_run(
 struct Created {
     /// How many children it got.
     count: u32,
+    /// What they took of the step.
+    weight: u32,
     /// Whether it, or one of them, wants more.
     more: bool,
     /// How many bytes of input were read, which bounds what was written.
@@ -171,10 +180,9 @@ fn create_missing(
     let count = indices.end() - indices.start() + 1;
     let Some(taken) = ids.take(count) else { return Ok(Created::default()) };
     let rest = numbers.total.is_some_and(|total| *indices.end() < total);
-    let from = *indices.start() as usize - 1;
-    let items = items.get(from..from + count as usize).unwrap_or_default();
-    let has_parents = write.create_children(&family, indices, taken, items, false)?;
-    Ok(Created { count, more: rest || has_parents, read: input.as_str().len() })
+    write.create_children(&family, indices, taken, &items)?;
+    let weight = count.max(items.iter().map(weight).sum());
+    Ok(Created { count, weight, more: rest || weight > count, read: input.as_str().len() })
 }
 
 /// What was read for a parent. If it cannot be read the parent fails, and the step goes on with the others.
@@ -190,11 +198,16 @@ fn unless_damaged<T>(
     }
 }
 
+/// What a child of this item takes of a step.
+fn weight(item: &FanoutItem<'_>) -> u32 {
+    if item.fanout.is_some() { PARENTS_WEIGHT } else { 1 }
+}
+
 /// The next children of a parent, and what they come from.
 struct Next<'a> {
     indices: RangeInclusive<u32>,
-    /// All items of the parent, if it has some.
-    items: Vec<&'a str>,
+    /// One for each of them, if the parent has items.
+    items: Vec<FanoutItem<'a>>,
     family: Family,
 }
 
@@ -214,13 +227,29 @@ fn next_children<'a>(
     let Some((fanout, items)) = asked.filter(|(fanout, _)| numbers.total == Some(fanout.total())) else {
         return Err(changed(parent.key, "it asks for another number of children"));
     };
-    let limit = match fanout {
-        Fanout::Count(_) => share.children,
-        Fanout::Items(_) => share.children.max(share.items),
+    let (limit, items) = match fanout {
+        Fanout::Count(_) => (share.weight, items),
+        Fanout::Items(_) => {
+            let missing = items.get(numbers.children as usize..).unwrap_or_default();
+            take_first(missing, share.weight.max(share.items))
+        }
     };
     let Some(indices) = numbers.missing(limit) else { return Ok(None) };
     places_are_free(tx, parent, &indices)?;
     Ok(Some(Next { indices, items, family: write.family(parent.key)? }))
+}
+
+/// The first items, as many as may take so much of a step, one at least; and how many they are.
+fn take_first<'a>(items: &[FanoutItem<'a>], most: u32) -> (u32, Vec<FanoutItem<'a>>) {
+    let (mut count, mut taken) = (0, 0);
+    for item in items {
+        if taken >= most {
+            break;
+        }
+        taken += weight(item);
+        count += 1;
+    }
+    (count, items.iter().take(count as usize).copied().collect())
 }
 
 /// Whether no child has one of these indices: the parent's number of children says so, unless another program changed it.

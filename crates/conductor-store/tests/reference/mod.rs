@@ -290,15 +290,14 @@ impl Reference {
             }
             let Some(Plan::Sealed { nested, .. }) = self.tasks[parent].plan.clone() else { continue };
             let most = if nested.is_empty() { share } else { share.max(items).min(left) };
-            for _ in 0..most {
-                if !self.wants_children(parent) {
-                    break;
-                }
-                let next = self.children(parent).count();
-                self.add_child(parent, nested.get(next).copied().flatten());
-                (share, left) = (share.saturating_sub(1), left - 1);
+            let mut taken = 0;
+            while taken < most && self.wants_children(parent) {
+                let fanout = nested.get(self.children(parent).count()).copied().flatten();
+                taken += if fanout.is_some() { 2 } else { 1 };
+                self.add_child(parent, fanout);
                 done.children += 1;
             }
+            (share, left) = (share.saturating_sub(taken), left.saturating_sub(taken));
         }
         left
     }
