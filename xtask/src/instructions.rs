@@ -31,8 +31,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     let line = counts.iter().map(|(name, count)| format!("`{name}` {}", grouped(*count)));
     Err(Failure::Say(format!(
-        "{} takes over {LEEWAY} % more instructions than CHANGELOG.md records, or is not recorded there. Make it cheaper, or say there why, and record \
-         `{RECORD} …: {}`.",
+        "{} takes over {LEEWAY} % more instructions than CHANGELOG.md records, or is not recorded there. Make it \
+         cheaper, or say there why, and record `{RECORD} …: {}`.",
         complaints.join(" and "),
         line.collect::<Vec<_>>().join(", ")
     )))
