@@ -1,8 +1,9 @@
 //! Several writers on one file wait for each other.
 
-use conductor_model::{RunDraft, TaskDraft};
+use conductor_model::{NewRun, RunDraft, TaskDraft};
 use conductor_store::conformance::assert_replays;
 use conductor_store::{Query, Report, Reports, Source, SqliteStore, Store, Submit, TaskFilter};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 const WRITERS: usize = 4;
@@ -31,6 +32,43 @@ fn writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused
     });
     assert_eq!(first.runs(None, 1000).unwrap().items.len(), WRITERS * RUNS_EACH);
     assert_replays(&first);
+}
+
+#[test]
+fn beside_one_that_writes_nearly_all_the_time_another_process_comes_to_its_turn() {
+    const RUNS: u32 = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    // A connection of its own is to SQLite what another process is.
+    let [busy, other] = [(); 2].map(|()| SqliteStore::open(&path).unwrap());
+    let submit = |store: &SqliteStore, run: &NewRun| {
+        let request = Submit::new(run.clone(), &Source::system());
+        assert!(store.submit(&request).expect("a turn to submit").created);
+    };
+    let run = |tasks: u32| {
+        let tasks = (0..tasks).map(|nth| TaskDraft::new(format!("t {nth}")));
+        RunDraft::new().tasks(tasks).check().unwrap()
+    };
+    let (written, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let large = run(300);
+            while !is_over.load(Ordering::SeqCst) {
+                submit(&busy, &large);
+                written.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        for _ in 0..RUNS {
+            let before = written.load(Ordering::SeqCst);
+            while written.load(Ordering::SeqCst) == before {
+                thread::yield_now();
+            }
+            submit(&other, &run(1));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    let written = written.into_inner();
+    assert!(written < 10 * RUNS, "{written} transactions of the one while the other had {RUNS}");
 }
 
 #[test]

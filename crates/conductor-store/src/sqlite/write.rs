@@ -1,12 +1,19 @@
 //! The transaction that every write goes through.
 
 use super::ledger::Ledger;
+use super::open::is_busy;
 use super::sql::{fault, no_connection};
 use super::{OpenError, SqliteStore, open};
 use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
 use conductor_model::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often it is asked whether the write lock is free, at first and after [`SOON`].
+const LOOK_EVERY: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(1)];
+/// Whoever has the lock for longer than this has it for long.
+const SOON: Duration = Duration::from_millis(100);
 
 /// One intent, inside a transaction that has the write lock.
 pub(super) struct Write<'c> {
@@ -24,7 +31,8 @@ impl SqliteStore {
         now: Timestamp,
         intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let value = self.with_writer(|connection| transact(connection, now, intent))?;
+        let value =
+            self.with_writer(|connection| transact(connection, self.options.patience(), now, intent))?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(value)
     }
@@ -37,14 +45,11 @@ impl SqliteStore {
 
     /// Lends the connection that writes. After a disk error nothing that a connection remembers can be trusted: all of
     /// them are given up, and the next request opens new ones.
-    fn with_writer<T, E: MaybeFault>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    fn with_writer<T, E: MaybeFault>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let mut writer = self.lock_writer();
-        let connection = match writer.as_mut() {
+        let connection = match writer.as_ref() {
             Some(connection) => connection,
-            None => writer.insert(self.reopen()?),
+            None => &*writer.insert(self.reopen()?),
         };
         let result = work(connection);
         if let Err(error) = &result
@@ -66,11 +71,12 @@ impl SqliteStore {
 }
 
 fn transact<T, E: MaybeFault>(
-    connection: &mut Connection,
+    connection: &Connection,
+    patience: Duration,
     now: Timestamp,
     intent: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let tx = begin(connection, patience).map_err(fault)?;
     // An intent that fails is rolled back when its transaction is dropped.
     let value = carry_out(&tx, now, intent)?;
     tx.commit().map_err(|error| match fault(error) {
@@ -79,6 +85,24 @@ fn transact<T, E: MaybeFault>(
         other => Fault::CommitUnknown(Box::new(other)),
     })?;
     Ok(value)
+}
+
+/// Begins a transaction that has the write lock, and waits for it as long as that. The waiting is ours, for SQLite sleeps ever
+/// longer, up to a tenth of a second: beside another process that writes nearly all the time it seldom wakes when the lock is
+/// free.
+fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let started = Instant::now();
+    let begun = loop {
+        let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+        let waited = started.elapsed();
+        if !begun.as_ref().is_err_and(is_busy) || waited > patience {
+            break begun;
+        }
+        std::thread::sleep(LOOK_EVERY[usize::from(waited > SOON)]);
+    };
+    connection.busy_timeout(patience)?;
+    begun
 }
 
 /// Carries out one intent inside a transaction that somebody else commits: everything that `intent` writes, and the

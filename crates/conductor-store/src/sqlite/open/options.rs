@@ -72,7 +72,7 @@ impl SqliteOptions {
     }
 
     /// The busy timeout as SQLite takes it.
-    pub(super) fn patience(&self) -> Duration {
+    pub(in crate::sqlite) fn patience(&self) -> Duration {
         at_most(self.busy_timeout)
     }
 }
