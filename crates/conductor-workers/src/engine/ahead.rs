@@ -3,13 +3,20 @@
 //! Each exchange with the store costs a commit. Tasks that end faster than that leave the workers idle unless more of them
 //! wait here; of tasks that take long none should wait here, where no other engine can take it. So as many wait as end
 //! during one exchange, and none if that is none. What waits in vain, because tasks became slow, goes back.
+//!
+//! What began in a turn has hardly begun to end when the next one could follow. While the workers have enough to do that one
+//! waits for a moment, so that it settles many and not the first few: each of them costs a commit, and the write lock.
 
 use std::time::Duration;
 
 /// The most that wait: more would not make a commit cheaper per task.
 const MOST: u32 = 2048;
 /// How many bytes of inputs and outputs wait at most, about: to be worked on, and to be settled.
-pub(crate) const MOST_BYTES: usize = 32 << 20;
+pub(crate) const MOST_BYTES: usize = 8 << 20;
+
+/// This part of the last exchange the next one waits for more to settle, and for so long at most.
+const PART_OF_EXCHANGE: u32 = 16;
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long more than enough may wait before others should have it.
 const IN_VAIN: Duration = Duration::from_secs(1);
@@ -50,9 +57,10 @@ impl Ahead {
                     clippy::cast_sign_loss,
                     reason = "a share of a few thousand tasks, rounded down"
                 )]
-                // Twice as many, so that it grows until it is enough: also from the one that a single worker ends.
-                let ahead = (2.0 * ended as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
-                self.most = ahead.clamp(self.least, MOST.max(self.least));
+                // Four times as many, so that it soon grows until it is enough: also from the one that a single worker ends.
+                let ahead = (4.0 * ended as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
+                // One exchange that found little does not say that tasks became slow.
+                self.most = ahead.max(self.most / 2).clamp(self.least, MOST.max(self.least));
             }
         }
         self.last = Some((now, Duration::ZERO));
@@ -63,6 +71,13 @@ impl Ahead {
         if let Some((began, took)) = &mut self.last {
             *took = now.saturating_sub(*began);
         }
+    }
+
+    /// How long the next exchange waits for more to settle, when so many are held by so many workers.
+    pub(crate) fn pause(&self, held: usize, workers: u32) -> Duration {
+        let enough_to_do = held > 2 * workers as usize;
+        let took = self.last.filter(|_| enough_to_do).map_or(Duration::ZERO, |(_, took)| took);
+        (took / PART_OF_EXCHANGE).min(LONGEST_PAUSE)
     }
 
     /// How many of so many that wait are to go back: those beyond twice of what would be claimed ahead now, once there have
@@ -93,5 +108,48 @@ impl Ahead {
     /// So many attempts ended, whose outputs have so many bytes.
     pub(crate) fn weigh_outputs(&mut self, attempts: usize, bytes: usize) {
         self.output = bytes.checked_div(attempts).map_or(self.output, |each| each.max(self.output / 2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Exchanges that follow each other at once and take 1 ms each, after so many attempts that ended; how many are claimed ahead.
+    fn after<const N: usize>(ended: [usize; N]) -> u32 {
+        let mut ahead = Ahead::at_least(0);
+        for (nth, ended) in (0..).zip(ended) {
+            ahead.measure(nth * MS, ended);
+            ahead.turn_over((nth + 1) * MS);
+        }
+        ahead.most()
+    }
+
+    #[test]
+    fn as_many_are_claimed_ahead_as_end_meanwhile_and_more_while_that_grows() {
+        assert_eq!(after([0]), 0);
+        assert_eq!(after([0, 2]), 8);
+        assert_eq!(after([0, 2, 10]), 40);
+        assert_eq!(after([0, 2, 10, 600]), MOST);
+    }
+
+    #[test]
+    fn one_exchange_that_found_little_takes_half_away_at_most() {
+        assert_eq!(after([0, 600, 3]), MOST / 2);
+        assert_eq!(after([0, 600, 3, 3]), MOST / 4);
+        assert_eq!(after([0, 600, 0, 0, 0, 0]), MOST / 16);
+    }
+
+    #[test]
+    fn the_next_exchange_waits_while_the_workers_have_enough_to_do_and_never_for_long() {
+        let mut ahead = Ahead::at_least(0);
+        ahead.measure(Duration::ZERO, 0);
+        ahead.turn_over(8 * MS);
+        assert_eq!(ahead.pause(4, 2), Duration::ZERO);
+        assert_eq!(ahead.pause(5, 2), MS / 2);
+        ahead.turn_over(1000 * MS);
+        assert_eq!(ahead.pause(5, 2), MS);
     }
 }

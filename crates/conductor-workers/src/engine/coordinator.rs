@@ -16,6 +16,7 @@ use conductor_model::Timestamp;
 use conductor_store::{Fault, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// How often a busy engine looks for kinds without a handler.
@@ -74,7 +75,7 @@ impl Coordinator {
         loop {
             let mut core = crew.core();
             let turn = self.turn(&mut core, &mut stop);
-            core.turn_over(self.clock.elapsed());
+            let pause = core.turn_over(self.clock.elapsed());
             let (damage, runtime_is_gone) = (core.take_damage(), core.runtime_is_gone());
             drop(core);
             for damage in damage {
@@ -88,7 +89,10 @@ impl Coordinator {
             let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
                 Ok(After::More) => Ok(()),
-                Ok(After::Idle { pulse }) => self.idle(pulse, stop),
+                Ok(After::Idle { pulse }) => {
+                    thread::sleep(pause);
+                    self.idle(pulse, stop)
+                }
                 Err(fault) => Err(fault),
             };
             match went_on {

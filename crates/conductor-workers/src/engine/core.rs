@@ -333,9 +333,10 @@ impl Core {
         std::mem::take(&mut self.given_up)
     }
 
-    /// The turn that began with the last exchange is over.
-    pub(crate) fn turn_over(&mut self, now: Duration) {
+    /// The turn that began with the last exchange is over. How long the next one can wait for more to settle.
+    pub(crate) fn turn_over(&mut self, now: Duration) -> Duration {
         self.ahead.turn_over(now);
+        self.ahead.pause(self.held.len(), self.settings.workers)
     }
 
     /// When what it holds wants it: a heartbeat, the end of an attempt's time, a look whether it was cancelled.
