@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// The most that wait: more would not make a commit cheaper per task.
 const MOST: u32 = 2048;
-/// How many bytes of inputs and outputs wait at most, about: to be worked on, and to be settled.
-pub(crate) const MOST_BYTES: usize = 8 << 20;
+/// How many bytes the inputs and outputs have together of what is claimed ahead, about.
+const MOST_BYTES: usize = 8 << 20;
 
 /// This part of the last exchange the next one waits for more to settle, and for so long at most.
 const PART_OF_EXCHANGE: u32 = 16;

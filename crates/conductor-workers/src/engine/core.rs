@@ -12,7 +12,7 @@ mod steps;
 
 pub(crate) use settlement::MOST_SETTLED;
 
-use super::ahead::{Ahead, MOST_BYTES};
+use super::ahead::Ahead;
 use super::damage::Damage;
 use crate::attempt::Attempt;
 use crate::store::EngineStore;
@@ -255,7 +255,8 @@ impl Core {
 
     /// Whether more waits to be settled than memory is meant for.
     fn is_full(&self) -> bool {
-        self.endings.iter().map(|(_, ending)| settlement::weight(ending)).sum::<usize>() > MOST_BYTES
+        self.endings.iter().map(|(_, ending)| settlement::weight(ending)).sum::<usize>()
+            > settlement::MOST_WAITING
     }
 
     /// These endings come first in the next settlement.

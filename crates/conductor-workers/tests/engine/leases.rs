@@ -61,6 +61,23 @@ fn results_that_wait_to_be_settled_keep_their_leases() {
     assert_eq!(failures(&desk.events(run)), Vec::<String>::new());
 }
 
+#[test]
+fn outputs_that_stay_as_large_as_they_are_send_nothing_back() {
+    let desk = Desk::new();
+    // Slow enough that many have ended whenever some are settled.
+    let store = Meddler::new(&desk.store, |method| {
+        if method == "settle" {
+            thread::sleep(Duration::from_millis(100));
+        }
+        Meddling::Pass
+    });
+    let work = |(): (), _: Context| Ok("x".repeat(900_000));
+    let engine = Engine::builder(store).workers(16).handler("large", work).build().unwrap();
+    let run = desk.submit_all((0..100).map(|n| TaskDraft::new(format!("t {n}")).kind("large")));
+    assert_eq!(settle(&engine, run).state, State::Succeeded);
+    assert_eq!(desk.count(run, "task.released"), 0);
+}
+
 /// An engine with one worker, whose leases cannot be renewed while `broken` says so.
 fn with_broken_renewals(
     desk: &Desk,

@@ -5,6 +5,10 @@ use conductor_store::{Ending, Fence};
 /// What an engine's settlements carry at most, in bytes.
 pub(crate) const MOST_SETTLED: usize = 4 << 20;
 
+/// How many bytes wait to be settled at most, before nothing more is claimed and what has not begun goes back. That is far more
+/// than is claimed ahead on purpose: tasks go back only when outputs became much larger, for each that does leaves an event.
+pub(super) const MOST_WAITING: usize = 32 << 20;
+
 /// How many bytes an ending brings.
 pub(super) fn weight(ending: &Ending) -> usize {
     match ending {
