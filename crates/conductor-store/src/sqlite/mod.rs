@@ -34,6 +34,7 @@ mod lookout;
 mod marks;
 mod monitor;
 mod open;
+mod patiently;
 mod progress;
 mod promote;
 mod prune;

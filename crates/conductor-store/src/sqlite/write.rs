@@ -1,19 +1,14 @@
 //! The transaction that every write goes through.
 
 use super::ledger::Ledger;
-use super::open::is_busy;
+use super::patiently::patiently;
 use super::sql::{fault, no_connection};
 use super::{OpenError, SqliteStore, open};
 use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-/// How often it is asked whether the write lock is free, at first and after [`SOON`].
-const LOOK_EVERY: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(1)];
-/// Whoever has the lock for longer than this has it for long.
-const SOON: Duration = Duration::from_millis(100);
+use std::time::Duration;
 
 /// One intent, inside a transaction that has the write lock.
 pub(super) struct Write<'c> {
@@ -87,20 +82,11 @@ fn transact<T, E: MaybeFault>(
     Ok(value)
 }
 
-/// Begins a transaction that has the write lock, and waits for it as long as that. The waiting is ours, for SQLite sleeps ever
-/// longer, up to a tenth of a second: beside another process that writes nearly all the time it seldom wakes when the lock is
-/// free.
+/// Begins a transaction that has the write lock, and waits for it as long as that.
 fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
     connection.busy_timeout(Duration::ZERO)?;
-    let started = Instant::now();
-    let begun = loop {
-        let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
-        let waited = started.elapsed();
-        if !begun.as_ref().is_err_and(is_busy) || waited > patience {
-            break begun;
-        }
-        std::thread::sleep(LOOK_EVERY[usize::from(waited > SOON)]);
-    };
+    let begun =
+        patiently(patience, || Transaction::new_unchecked(connection, TransactionBehavior::Immediate));
     connection.busy_timeout(patience)?;
     begun
 }

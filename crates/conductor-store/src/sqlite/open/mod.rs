@@ -19,6 +19,7 @@ pub use install::install_into;
 pub(super) use install::temporary;
 pub use options::{SqliteOptions, Synchronous};
 
+use super::patiently::patiently;
 use super::sql::fault;
 use crate::Fault;
 use inspect::{Next, inspect};
@@ -26,7 +27,7 @@ use place::Lock;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Below this a checkpoint that meets a write could lose it: the WAL-reset bug.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -193,20 +194,7 @@ fn vacuum_by_increments(connection: &Connection) -> rusqlite::Result<()> {
 /// Asks for a write-ahead log. Where there can be none, SQLite keeps the mode that it had, and that is no error.
 fn log_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     // SQLite does not wait for readers here, so the waiting is ours.
-    let started = Instant::now();
-    loop {
-        match connection.pragma_update(None, "journal_mode", inspect::WAL) {
-            Err(error) if is_busy(&error) && started.elapsed() <= patience => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            asked => return asked,
-        }
-    }
-}
-
-pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    patiently(patience, || connection.pragma_update(None, "journal_mode", inspect::WAL))
 }
 
 /// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee SQLite compiles
