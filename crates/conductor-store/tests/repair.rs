@@ -678,6 +678,37 @@ fn one_run_is_mended_while_others_are_worked_on() {
     finish(&desk, hurt);
 }
 
+/// Several things that were done by hand to the same file, of which the second repair leaves nothing that it mends again.
+fn is_settled_after(done: &[&str]) {
+    let desk = Desk::new();
+    desk.everything();
+    desk.submit(RunDraft::new().task(TaskDraft::new("P").fan_out([1])));
+    desk.steps();
+    desk.damage(&done.join(";"));
+    assert_ne!(desk.found(), []);
+    let _ = (desk.repair(), desk.repair());
+    let last = desk.repair();
+    assert_eq!(last.mended, []);
+    assert_eq!(desk.found().len(), last.unmended.len());
+}
+
+#[test]
+fn a_row_that_was_given_a_key_before_all_others_takes_no_others_place() {
+    is_settled_after(&[
+        "UPDATE conductor_tasks SET id = x'00000000000000000000000000000000' WHERE key = 12",
+        "UPDATE conductor_tasks SET key = 0 WHERE key = 11",
+    ]);
+}
+
+#[test]
+fn where_no_key_is_left_the_rest_is_mended() {
+    is_settled_after(&[
+        "DELETE FROM conductor_events WHERE seq = 3",
+        "DELETE FROM conductor_tasks WHERE key = 14",
+        "UPDATE conductor_tasks SET key = 9223372036854775807 WHERE key = 1",
+    ]);
+}
+
 /// One thing that somebody may do by hand.
 fn meddling() -> impl Strategy<Value = String> {
     let number = |most: i64| (0..=most).prop_map(|n| n.to_string());

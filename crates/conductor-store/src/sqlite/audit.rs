@@ -110,7 +110,9 @@ impl Audit {
         match (about, body) {
             (_, EventBody::TaskFannedOut { first_id, .. }) => {
                 self.keys.name(born.start, count, *first_id);
-                match first_key(connection, &self.keys, *first_id, count)? {
+                // A row whose key another program changed may say keys that others have.
+                let said = first_key(connection, &self.keys, *first_id, count)?;
+                match said.filter(|key| self.keys.are_free(*key, count)) {
                     Some(key) => self.keys.add(key, born.start, count),
                     None => self.keys.lose(born.start, count),
                 }

@@ -105,6 +105,13 @@ impl Keys {
         self.by_number.last().map(|last| last.end().saturating_sub(1))
     }
 
+    /// Whether so many keys from this one on may be those of tasks: none of them is known to be another's.
+    pub(super) fn are_free(&self, key: i64, count: u32) -> bool {
+        let end = key.saturating_add(i64::from(count));
+        let is_before = |(_, segment): (&i64, &Segment)| segment.end() <= key;
+        key > 0 && self.by_key.range(..end).next_back().is_none_or(is_before)
+    }
+
     /// The keys of tasks with these numbers.
     pub(super) fn add(&mut self, key: i64, number: u32, count: u32) {
         if let Some(last) = self.by_number.last_mut()
@@ -135,6 +142,11 @@ mod tests {
         keys.name(4, 2, TaskId::from_u128(70));
         assert_eq!((keys.number_of(13), keys.number_of(14), keys.number_of(21)), (Some(3), None, Some(7)));
         assert_eq!((keys.key_of(0), keys.key_of(5), keys.key_of(7)), (Some(10), None, Some(21)));
+        let free = [(14, 6), (1, 9), (22, 9), (14, 7), (13, 1), (1, 10), (0, 1), (-1, 1)];
+        assert_eq!(
+            free.map(|(key, count)| keys.are_free(key, count)),
+            [true, true, true, false, false, false, false, false]
+        );
         assert_eq!((keys.id_of(5), keys.id_of(6)), (Some(TaskId::from_u128(71)), None));
         assert_eq!(keys.number_with_id(TaskId::from_u128(71)), Some(5));
         assert_eq!((keys.take_lost(3), keys.take_lost(2)), (None, Some(4)));

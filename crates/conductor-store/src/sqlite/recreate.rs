@@ -67,6 +67,9 @@ pub(super) fn create(
     if compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
     }
+    if known.is_none() && compare::stored(tx, i64::MAX)?.is_some() {
+        return Ok(Outcome::not("there is no further key: another row has the greatest that there can be"));
+    }
     clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
     // Nobody knows who works on it: it is taken back as if its lease had run out.
     let is_running_leaf = told.standing.is_none() && told.state == State::Running;
