@@ -25,8 +25,6 @@
 mod append;
 mod cancel;
 mod claim;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod enlist;
 mod fault;
 mod lease;

@@ -1,14 +1,14 @@
 //! The SQLite store keeps every promise of the suite, in memory and on a file.
 
+use conductor_conformance::{AnyStore, Fixture};
 use conductor_store::SqliteStore;
-use conductor_store::conformance::{AnyStore, Fixture};
 
 mod in_memory {
-    conductor_store::conformance::suite!(|| super::SqliteStore::open_in_memory().unwrap());
+    conductor_conformance::suite!(|| super::SqliteStore::open_in_memory().unwrap());
 }
 
 mod on_a_file {
-    conductor_store::conformance::suite!(super::OnFile::new);
+    conductor_conformance::suite!(super::OnFile::new);
 }
 
 /// A store in a folder that goes with it.
@@ -34,7 +34,7 @@ impl Fixture for OnFile {
 /// A promise that the suite does not list is a promise that nobody tries.
 #[test]
 fn the_suite_lists_every_promise() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/conformance");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../conductor-conformance/src");
     let list = ["suite.rs", "suite_of_ends.rs"]
         .map(|list| std::fs::read_to_string(format!("{folder}/{list}")).unwrap())
         .concat();

@@ -1,8 +1,8 @@
 //! What random programs found, in a few words each.
 #![cfg(feature = "sqlite")]
 
+use conductor_conformance::assert_replays;
 use conductor_model::{Mark, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, FanOut, Query, Report, Reports, Revivable, Revive, ReviveError, Scope, Source,
     SqliteStore, Step, Store, Submit, TaskFilter, Turn,

@@ -5,11 +5,11 @@
 mod programs;
 mod reference;
 
+use conductor_conformance::assert_replays;
 use conductor_model::{
     ErrorText, JoinDraft, Json, Mark, NewRun, NewTask, RunDraft, RunId, Tally, Task, TaskDraft, TaskId,
     Timestamp,
 };
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Append, Claim, Claimed, Ending, Enlist, FanOut, Fence, Fenced, Outcome, ParentId, Presence, Query,
     Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, SqliteOptions, SqliteStore, Step,
@@ -509,7 +509,7 @@ impl World {
         self.count_marks();
         assert_eq!(self.store.next_due().unwrap(), self.reference.next_due());
         assert_replays(&self.store);
-        conductor_store::conformance::assert_verified(&self.store);
+        conductor_conformance::assert_verified(&self.store);
     }
 
     fn count_marks(&mut self) {

@@ -1,8 +1,8 @@
 //! Runs are removed while others work, across crashes, and the file shrinks.
 #![cfg(feature = "sqlite")]
 
+use conductor_conformance::{assert_replays, assert_verified};
 use conductor_model::{RunDraft, RunId, TaskDraft, Timestamp};
-use conductor_store::conformance::{assert_replays, assert_verified};
 use conductor_store::{
     Admin, FanOut, Fault, Prune, Pruned, Query, Report, Reports, Scope, Source, SqliteOptions, SqliteStore,
     Step, Store, Submit, TaskFilter, Verify,

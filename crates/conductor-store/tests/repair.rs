@@ -1,8 +1,8 @@
 //! What somebody did to the rows by hand is found by name, and mended where the events say how it was.
 #![cfg(feature = "sqlite")]
 
+use conductor_conformance::{assert_replays, assert_verified};
 use conductor_model::{Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
-use conductor_store::conformance::{assert_replays, assert_verified};
 use conductor_store::{
     Admin, Append, Aspect, Cancel, Claim, Divergence, Enlist, FanOut, Prune, Query, Repair, Repaired, Report,
     Reports, Rescue, Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter,

@@ -1,7 +1,7 @@
 //! Several writers on one file wait for each other.
 
+use conductor_conformance::assert_replays;
 use conductor_model::{NewRun, RunDraft, TaskDraft};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{Query, Report, Reports, Source, SqliteStore, Store, Submit, TaskFilter};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;

@@ -3,11 +3,11 @@
 //! in the same states. In all other cases every schedule settles, and each derived state is a function of mark, policy and
 //! children.
 
+use conductor_conformance::assert_replays;
 use conductor_model::{
     AttemptFailure, Decision, JoinDraft, Joining, Numbers, Policy, RunDraft, RunId, Standing, State, Task,
     TaskDraft, TaskId, Timestamp,
 };
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, CancelError, Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query,
     Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,

@@ -3,8 +3,8 @@
 //!
 //! This test has a `main` of its own, because it is also the program that is killed.
 
+use conductor_conformance::assert_replays;
 use conductor_model::{Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     EventFilter, FanOut, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store,
     Submit, TaskFilter,

@@ -4,8 +4,8 @@
 //! This test has a `main` of its own, because it is also the program that is killed. It takes some seconds; with
 //! `CONDUCTOR_LONG=1` in the environment about a minute.
 
+use conductor_conformance::assert_replays;
 use conductor_model::{Event, EventBody, JoinDraft, RunDraft, RunId, State, Task, TaskDraft};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, CancelError, EventFilter, Query, Revivable, Revive, Source, SqliteOptions, SqliteStore,
     Store, Submit, Synchronous, TaskFilter,

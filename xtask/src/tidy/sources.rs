@@ -28,7 +28,7 @@ fn source(file: &File) -> Vec<String> {
 
 /// Whether a panic in this file would be a user's: not in tests, and not in the suite that is made of them.
 fn is_library(path: &str) -> bool {
-    let suite = "crates/conductor-store/src/conformance";
+    let suite = "crates/conductor-conformance/src";
     in_src(path) && path.starts_with("crates/") && !path.starts_with(suite) && !is_test(path)
 }
 
@@ -144,7 +144,7 @@ mod tests {
         assert!(complaints(CLAIM, "#[cfg(test)]\nmod tests {\n fn f() { x.unwrap() }\n}\n").is_empty());
         let code = "fn f() { x.unwrap() }\n";
         for path in [
-            "crates/conductor-store/src/conformance/claims.rs",
+            "crates/conductor-conformance/src/claims.rs",
             "crates/conductor-store/src/claim/tests.rs",
             "crates/conductor-store/tests/crash.rs",
             "crates/conductor-store/benches/layout.rs",

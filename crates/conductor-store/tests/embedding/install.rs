@@ -1,7 +1,7 @@
 //! Our tables come into a database of the user's, which stays the user's.
 
 use crate::shop::{Shop, ask, begin, delivery, migrate, order};
-use conductor_store::conformance::assert_replays;
+use conductor_conformance::assert_replays;
 use conductor_store::sqlite::{install_into, submit_in};
 use conductor_store::{OpenError, Query, SqliteOptions, SqliteStore};
 use std::thread;

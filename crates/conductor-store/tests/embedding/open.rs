@@ -1,7 +1,7 @@
 //! A store on a database of the user's.
 
 use crate::shop::{Shop, begin, delivery, migrate};
-use conductor_store::conformance::assert_replays;
+use conductor_conformance::assert_replays;
 use conductor_store::sqlite::{install_into, submit_in};
 use conductor_store::{FanOut, OpenError, Query, Scope, Source, SqliteOptions, SqliteStore, Store};
 

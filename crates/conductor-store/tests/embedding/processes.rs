@@ -1,7 +1,7 @@
 //! Several processes install into one database at once.
 
 use crate::shop::{Shop, begin, delivery, migrate, order};
-use conductor_store::conformance::assert_replays;
+use conductor_conformance::assert_replays;
 use conductor_store::sqlite::{install_into, submit_in};
 use rusqlite::Connection;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! A run is submitted in a transaction of the user's.
 
 use crate::shop::{Shop, ask, begin, delivery, migrate, order};
+use conductor_conformance::assert_replays;
 use conductor_model::{RunDraft, TaskDraft, TaskId};
-use conductor_store::conformance::assert_replays;
 use conductor_store::sqlite::{install_into, rusqlite, submit_in};
 use conductor_store::{Fault, Query, Source, SqliteStore, Store, Submit, SubmitError, TaskFilter};
 use rusqlite::config::DbConfig;

@@ -60,7 +60,7 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
         }
     }
     assert_eq!(replay.task_count(), tasks);
-    conductor_store::conformance::assert_verified(store);
+    conductor_conformance::assert_verified(store);
 }
 
 /// Does what the workers do until nothing is left; every leaf that waits or runs succeeds.

@@ -1,8 +1,8 @@
 //! A file of an earlier version of this program is brought up to date with its rows, and goes on.
 
 use crate::folder::Folder;
+use conductor_conformance::assert_replays;
 use conductor_model::{Event, Run, RunDraft, State, Task, TaskDraft, Timestamp};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Append, Claim, Ending, Enlist, EventFilter, FanOut, Fenced, ParentId, Query, Report, Reports, Scope,
     Seal, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,

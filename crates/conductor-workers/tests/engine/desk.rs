@@ -1,7 +1,7 @@
 //! What the tests of the engine have in common: a store, runs, and a patience that ends.
 
+use conductor_conformance::assert_replays;
 use conductor_model::{Event, EventBody, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     EventFilter, Outcome, Query, Report, Reported, Reports, Source, SqliteStore, Store, Submit, TaskFilter,
 };

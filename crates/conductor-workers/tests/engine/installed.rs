@@ -1,8 +1,8 @@
 //! Engines on a database of the user's own: what was submitted in the user's transaction is carried out.
 
 use crate::desk::{LONG, next, settle};
+use conductor_conformance::assert_replays;
 use conductor_model::{RunDraft, RunId, State, TaskDraft};
-use conductor_store::conformance::assert_replays;
 use conductor_store::sqlite::rusqlite::{Connection, TransactionBehavior};
 use conductor_store::sqlite::{install_into, submit_in};
 use conductor_store::{Query, Scope, Source, SqliteStore, Submit};

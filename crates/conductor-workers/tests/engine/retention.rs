@@ -2,8 +2,8 @@
 
 use crate::desk::{Desk, settle, until};
 use crate::meddler::{Meddler, Meddling};
+use conductor_conformance::assert_verified;
 use conductor_model::{State, TaskDraft};
-use conductor_store::conformance::assert_verified;
 use conductor_store::{Query, Scope};
 use conductor_workers::{BuildError, Engine};
 use std::sync::Arc;

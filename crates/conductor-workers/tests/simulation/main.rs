@@ -6,8 +6,8 @@
 mod ends;
 mod witness;
 
+use conductor_conformance::assert_replays;
 use conductor_model::{Backoff, Jitter, JoinDraft, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
-use conductor_store::conformance::assert_replays;
 use conductor_store::{
     Admin, Cancel, CancelError, EventFilter, Fault, Prune, Query, Revivable, Revive, ReviveError,
     SqliteStore, TaskFilter, Verify,
