@@ -4,8 +4,8 @@ use crate::Outcome;
 use crate::place::{Place, fanned_out, submit};
 use conductor_model::TaskDraft;
 use conductor_store::{
-    Claim, ClaimedTask, Ending, Enlist, FanOut, Holder, Scope, Settle, Source, SqliteStore, Store,
-    Synchronous, Want,
+    AttemptResult, Claim, ClaimedTask, EngineKey, Environment, FanOut, KindQuota, RegisterEngine, Scope,
+    Settle, SqliteStore, Store, Synchronous,
 };
 use serde_json::json;
 
@@ -17,10 +17,10 @@ const TASKS: u32 = 100;
 /// Prepares, and calls [`counted`] with the one thing that is to be counted.
 pub(crate) fn run(name: &str) -> Outcome<()> {
     let place = Place::new(Synchronous::Full)?;
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     match name {
         "fan_out" => {
-            let fan_out = |store: &SqliteStore| store.fan_out(&FanOut::new(Scope::All, CHILDREN, &source));
+            let fan_out = |store: &SqliteStore| store.fan_out(&FanOut::new(Scope::All, CHILDREN, &env));
             // The first one prepares the statements.
             submit(&store, TaskDraft::new("noop").input(json!({ "fanout": 2 * CHILDREN })))?;
             assert_eq!(fan_out(&store)?.children, CHILDREN);
@@ -29,13 +29,13 @@ pub(crate) fn run(name: &str) -> Outcome<()> {
         }
         "claim" | "settle" => {
             fanned_out(&store, 10 * TASKS)?;
-            let presence = store.enlist(&Enlist::new(&source))?;
-            settle(&store, &source, &claim(&store, &source, presence.holder())?)?;
+            let registration = store.register_engine(&RegisterEngine::new(&env))?;
+            settle(&store, &env, &claim(&store, &env, registration.key())?)?;
             if name == "claim" {
-                assert_eq!(counted(|| claim(&store, &source, presence.holder()))?.len(), TASKS as usize);
+                assert_eq!(counted(|| claim(&store, &env, registration.key()))?.len(), TASKS as usize);
             } else {
-                let tasks = claim(&store, &source, presence.holder())?;
-                counted(|| settle(&store, &source, &tasks))?;
+                let tasks = claim(&store, &env, registration.key())?;
+                counted(|| settle(&store, &env, &tasks))?;
             }
         }
         other => return Err(format!("`{other}` is not counted").into()),
@@ -49,14 +49,14 @@ fn counted<T>(work: impl FnOnce() -> T) -> T {
     std::hint::black_box(work())
 }
 
-fn claim(store: &SqliteStore, source: &Source, holder: Holder) -> Outcome<Vec<ClaimedTask>> {
-    let want = Want::new("noop".parse()?, TASKS);
-    Ok(store.claim(&Claim::new(holder, vec![want], 30_000, source))?.tasks)
+fn claim(store: &SqliteStore, env: &Environment, holder: EngineKey) -> Outcome<Vec<ClaimedTask>> {
+    let want = KindQuota::new("noop".parse()?, TASKS);
+    Ok(store.claim(&Claim::new(holder, vec![want], 30_000, env))?.tasks)
 }
 
-fn settle(store: &SqliteStore, source: &Source, tasks: &[ClaimedTask]) -> Outcome<()> {
-    let endings = tasks.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
-    let settled = store.settle(&Settle::new(endings, source))?;
-    assert_eq!(settled.endings.len(), tasks.len());
+fn settle(store: &SqliteStore, env: &Environment, tasks: &[ClaimedTask]) -> Outcome<()> {
+    let endings = tasks.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
+    let settled = store.settle(&Settle::new(endings, env))?;
+    assert_eq!(settled.results.len(), tasks.len());
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! many rows one transaction writes: the constants say what serves best.
 
 use crate::Outcome;
-use conductor_store::Source;
+use conductor_store::Environment;
 use rusqlite::{Connection, Params, ToSql, Transaction, TransactionBehavior, params};
 use std::time::{Duration, Instant};
 
@@ -103,9 +103,9 @@ pub(crate) fn fan_out(
     item: Option<&str>,
     each: u32,
 ) -> Outcome<Duration> {
-    let source = Source::system();
+    let env = Environment::system();
     in_transactions(raw, children, each, |tx, first, last| {
-        let mut ids = source.ids(last - first + 1);
+        let mut ids = env.ids(last - first + 1);
         let ids: Vec<_> =
             std::iter::from_fn(|| ids.take_task()).map(|id| id.as_u128().to_be_bytes()).collect();
         insert_rows(tx, CHILDREN, child, first - 1, &ids)?;
@@ -285,8 +285,8 @@ pub(crate) fn prune(raw: &mut Connection, children: u32, each: u32) -> Outcome<D
 }
 
 /// A run with one task that is claimed already: one transaction.
-pub(crate) fn submit_and_claim(raw: &mut Connection, source: &Source) -> Outcome<()> {
-    let mut ids = source.ids(2);
+pub(crate) fn submit_and_claim(raw: &mut Connection, env: &Environment) -> Outcome<()> {
+    let mut ids = env.ids(2);
     let mut id =
         || Ok::<_, Box<dyn std::error::Error>>(ids.take_task().ok_or("too few ids")?.as_u128().to_be_bytes());
     let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;

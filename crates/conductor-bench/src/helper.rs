@@ -91,7 +91,7 @@ pub(crate) fn work(file: &Path, sync: Synchronous) -> Outcome<()> {
     let store = open(file, sync)?;
     let run = store.runs(None, 1)?.items.first().ok_or("a file without a run")?.id;
     let engine = Engine::builder(Arc::clone(&store)).handler("noop", crate::place::noop).workers(1);
-    let engine = engine.wait_for_others().build()?;
+    let engine = engine.wait_for_external_work().build()?;
     say("ready")?;
     wait()?;
     let settled = engine.run_until_settled(run)?;

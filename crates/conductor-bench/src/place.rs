@@ -3,7 +3,7 @@
 use crate::Outcome;
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    Query, Scope, Source, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
+    Environment, Query, Scope, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
 };
 use conductor_workers::{Context, Engine, TaskError, aggregate, fanout};
 use rusqlite::Connection;
@@ -99,7 +99,7 @@ pub(crate) fn first_task(store: &SqliteStore, run: RunId) -> Outcome<Task> {
 }
 
 pub(crate) fn submit_run(store: &SqliteStore, run: &RunDraft) -> Outcome<RunId> {
-    Ok(store.submit(&Submit::new(run.check()?, &Source::system()))?.run)
+    Ok(store.submit(&Submit::new(run.validate()?, &Environment::system()))?.run)
 }
 
 /// A run of one parent with that many children of the kind `noop`, all of them ready.
@@ -111,14 +111,14 @@ pub(crate) fn fanned_out(store: &SqliteStore, children: u32) -> Outcome<RunId> {
 
 /// Creates all children that are missing.
 pub(crate) fn fan_out(store: &SqliteStore) -> Outcome<()> {
-    fanout::run_once(store, Scope::All, &Source::system())?;
+    fanout::run_once(store, Scope::All, &Environment::system())?;
     Ok(())
 }
 
 /// All leaves succeed at once, and the parents and runs are decided.
-pub(crate) fn settle_all(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
+pub(crate) fn run_steps_until_idle(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
     succeed_all(raw)?;
-    aggregate::run_once(store, Scope::All, &Source::system())?;
+    aggregate::run_once(store, Scope::All, &Environment::system())?;
     Ok(())
 }
 

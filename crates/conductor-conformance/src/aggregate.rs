@@ -1,7 +1,7 @@
 //! Aggregate: what follows for parents and runs, and what they know meanwhile.
 
 use super::World;
-use conductor_model::{Numbers, RunDraft, State, Tally, TaskDraft, TaskId};
+use conductor_model::{ChildCounts, RunDraft, State, StateCounts, TaskDraft, TaskId};
 use conductor_store::Scope;
 use serde_json::json;
 
@@ -89,7 +89,7 @@ pub fn states_are_carried_up_level_by_level(world: &World<'_>) {
     let (run, root) = world.one(TaskDraft::new("P").input(tree));
     world.fan_out();
     let level = world.children(root);
-    for leaf in world.tasks(run).into_iter().filter(|task| task.numbers.is_none()) {
+    for leaf in world.tasks(run).into_iter().filter(|task| task.child_counts.is_none()) {
         end(world, leaf.id, if leaf.name.as_str() == "P#2#1#1" { State::Failed } else { State::Succeeded });
     }
     assert_eq!(world.aggregate(), (4, 1));
@@ -114,7 +114,10 @@ pub fn a_parents_output_is_the_tally_of_its_children(world: &World<'_>) {
 pub fn a_parent_counts_its_children(world: &World<'_>) {
     let (_, parent, children) = world.family(4);
     let numbers = |open, failed, cancelled| {
-        assert_eq!(world.numbers(parent), Numbers { total: Some(4), children: 4, open, failed, cancelled });
+        assert_eq!(
+            world.numbers(parent),
+            ChildCounts { total: Some(4), created: 4, open, failed, cancelled }
+        );
     };
     numbers(4, 0, 0);
     world.start(children[0]);
@@ -135,16 +138,22 @@ pub fn a_run_counts_its_root_tasks_and_tallies_all(world: &World<'_>) {
     let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 2})), TaskDraft::new("A")]);
     world.fan_out();
     let row = world.run(run);
-    assert_eq!(row.numbers, Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 });
-    assert_eq!(row.tally, Tally { pending: 3, running: 1, ..Tally::default() });
+    assert_eq!(
+        row.child_counts,
+        ChildCounts { total: Some(2), created: 2, open: 2, failed: 0, cancelled: 0 }
+    );
+    assert_eq!(row.state_counts, StateCounts { pending: 3, running: 1, ..StateCounts::default() });
     world.cancel(roots[1]);
     let children = world.children(roots[0]);
     world.succeed(children[0].id);
     world.fail(children[1].id);
     let row = world.run(run);
-    assert_eq!((row.numbers.open, row.numbers.cancelled), (1, 1));
-    assert_eq!(row.tally, Tally { pending: 0, running: 1, succeeded: 1, failed: 1, cancelled: 1 });
-    assert_eq!(world.store().tally(Scope::Run(run)).expect("a tally"), row.tally);
+    assert_eq!((row.child_counts.open, row.child_counts.cancelled), (1, 1));
+    assert_eq!(
+        row.state_counts,
+        StateCounts { pending: 0, running: 1, succeeded: 1, failed: 1, cancelled: 1 }
+    );
+    assert_eq!(world.store().state_counts(Scope::Run(run)).expect("a tally"), row.state_counts);
 }
 
 pub fn a_run_is_running_when_the_first_of_its_tasks_starts(world: &World<'_>) {

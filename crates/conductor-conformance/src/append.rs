@@ -2,8 +2,8 @@
 
 use super::World;
 use super::world::json_of;
-use conductor_model::{IdBlock, MAX_TASKS, Numbers, RunDraft, RunId, State, TaskDraft, TaskId};
-use conductor_store::{Append, AppendError, ParentId};
+use conductor_model::{ChildCounts, IdBlock, MAX_TASKS, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_store::{Append, AppendError, NodeId};
 use serde_json::json;
 
 pub fn appended_items_are_the_inputs_of_children(world: &World<'_>) {
@@ -27,7 +27,7 @@ pub fn a_long_append_gives_each_child_its_own_item(world: &World<'_>) {
     assert_eq!(world.inputs(parent), items);
     for (n, child) in (1..).zip(world.children(parent)) {
         assert_eq!((child.index, child.name.to_string()), (n, format!("P#{n}")));
-        assert_eq!((child.state, child.numbers), (State::Pending, None), "{}", child.name);
+        assert_eq!((child.state, child.child_counts), (State::Pending, None), "{}", child.name);
     }
 }
 
@@ -36,7 +36,7 @@ pub fn a_fanout_in_an_appended_item_means_nothing(world: &World<'_>) {
     world.append(parent, 1, &[r#"{"fanout": 3}"#, r#"{"fanout": 0}"#]).expect("an append");
     assert_eq!(world.fan_out(), 0);
     assert_eq!(world.inputs(parent), [r#"{"fanout": 3}"#, r#"{"fanout": 0}"#]);
-    assert!(world.children(parent).iter().all(|child| child.numbers.is_none()));
+    assert!(world.children(parent).iter().all(|child| child.child_counts.is_none()));
 }
 
 pub fn the_first_append_starts_the_parent_and_its_run(world: &World<'_>) {
@@ -61,10 +61,10 @@ pub fn children_run_while_more_arrive(world: &World<'_>) {
 pub fn a_gap_is_refused_with_the_index_that_is_expected(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let refused = world.writes_nothing(|| world.append(parent, 2, &["2"]));
-    assert!(matches!(refused, Err(AppendError::Gap { given: 2, expected: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::IndexGap { given: 2, expected: 1 })), "{refused:?}");
     world.append(parent, 1, &["1", "2"]).expect("an append");
     let refused = world.writes_nothing(|| world.append(parent, u32::MAX, &["4"]));
-    assert!(matches!(refused, Err(AppendError::Gap { given: u32::MAX, expected: 3 })), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::IndexGap { given: u32::MAX, expected: 3 })), "{refused:?}");
 }
 
 pub fn an_append_that_is_repeated_adds_nothing(world: &World<'_>) {
@@ -95,7 +95,7 @@ pub fn an_append_to_a_sealed_parent_is_refused(world: &World<'_>) {
     world.append(parent, 1, &["1"]).expect("an append");
     world.seal(parent, 1).expect("a seal");
     let refused = world.writes_nothing(|| world.append(parent, 2, &["2"]));
-    let sealed = matches!(refused, Err(AppendError::Sealed(ParentId::Task(sealed))) if sealed == parent);
+    let sealed = matches!(refused, Err(AppendError::Sealed(NodeId::Task(sealed))) if sealed == parent);
     assert!(sealed, "{refused:?}");
 }
 
@@ -116,9 +116,9 @@ pub fn an_append_to_a_parent_that_ended_is_refused(world: &World<'_>) {
     world.seal(parent, 0).expect("a seal");
     world.settle();
     let refused = world.writes_nothing(|| world.append(parent, 1, &["1"]));
-    assert!(matches!(refused, Err(AppendError::Sealed(_) | AppendError::Ended(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Sealed(_) | AppendError::AlreadySettled(_))), "{refused:?}");
     let refused = world.writes_nothing(|| world.append_tasks(run, 2, [TaskDraft::new("B")]));
-    assert!(matches!(refused, Err(AppendError::Sealed(_) | AppendError::Ended(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Sealed(_) | AppendError::AlreadySettled(_))), "{refused:?}");
 }
 
 pub fn an_append_to_a_counted_fan_out_is_refused(world: &World<'_>) {
@@ -136,9 +136,9 @@ pub fn an_append_to_a_leaf_is_refused(world: &World<'_>) {
 pub fn an_append_to_something_unknown_is_refused(world: &World<'_>) {
     let (task, run) = (TaskId::from_u128(1), RunId::from_u128(1));
     let refused = world.writes_nothing(|| world.append(task, 1, &["1"]));
-    assert!(matches!(refused, Err(AppendError::Unknown(ParentId::Task(id))) if id == task), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::NotFound(NodeId::Task(id))) if id == task), "{refused:?}");
     let refused = world.writes_nothing(|| world.append_tasks(run, 1, [TaskDraft::new("A")]));
-    assert!(matches!(refused, Err(AppendError::Unknown(ParentId::Run(id))) if id == run), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::NotFound(NodeId::Run(id))) if id == run), "{refused:?}");
 }
 
 pub fn an_append_from_index_0_is_refused(world: &World<'_>) {
@@ -156,24 +156,24 @@ pub fn an_append_with_too_few_ids_is_refused(world: &World<'_>) {
     let refused = world.writes_nothing(|| world.store().append(&request));
     assert!(matches!(refused, Err(AppendError::TooFewIds(1))), "{refused:?}");
     let run = world.submit(&RunDraft::new().open());
-    let tasks = ["A", "B"].map(|name| TaskDraft::new(name).check().expect("a task")).into();
+    let tasks = ["A", "B"].map(|name| TaskDraft::new(name).validate().expect("a task")).into();
     let request = Append::Tasks { run, first_index: 1, tasks, now: world.now(), ids: one_id(world) };
     let refused = world.writes_nothing(|| world.store().append(&request));
     assert!(matches!(refused, Err(AppendError::TooFewIds(1))), "{refused:?}");
 }
 
 fn one_id(world: &World<'_>) -> IdBlock {
-    world.source().ids(1)
+    world.env().ids(1)
 }
 
 pub fn more_at_once_than_a_transaction_takes_are_refused(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let items = vec![json_of("0"); MAX_TASKS + 1];
-    let request = Append::items(parent, 1, items, world.source());
+    let request = Append::items(parent, 1, items, world.env());
     let refused = world.writes_nothing(|| world.store().append(&request));
     let too_many = matches!(
         refused,
-        Err(AppendError::TooMany { given, most: MAX_TASKS, at_once: true }) if given == MAX_TASKS + 1
+        Err(AppendError::TooMany { len: given, max: MAX_TASKS, at_once: true }) if given == MAX_TASKS + 1
     );
     assert!(too_many, "{refused:?}");
 }
@@ -187,8 +187,8 @@ pub fn root_tasks_are_appended_to_an_open_run(world: &World<'_>) {
     let places: Vec<_> = roots.iter().map(|task| (task.index, task.name.as_str())).collect();
     assert_eq!(places, [(1, "A"), (2, "B"), (3, "C")]);
     assert_eq!((world.fan_out(), roots[2].priority), (2, 4));
-    let numbers = Numbers { total: None, children: 3, open: 3, failed: 0, cancelled: 0 };
-    assert_eq!(world.run(run).numbers, numbers);
+    let numbers = ChildCounts { total: None, created: 3, open: 3, failed: 0, cancelled: 0 };
+    assert_eq!(world.run(run).child_counts, numbers);
 }
 
 pub fn root_tasks_are_appended_once_each(world: &World<'_>) {
@@ -200,13 +200,13 @@ pub fn root_tasks_are_appended_once_each(world: &World<'_>) {
     let rest = world.append_tasks(run, 2, ["B", "C"].map(TaskDraft::new)).expect("an append");
     assert_eq!((rest.created, rest.next_index), (1, 4));
     let refused = world.writes_nothing(|| world.append_tasks(run, 5, tasks()));
-    assert!(matches!(refused, Err(AppendError::Gap { given: 5, expected: 4 })), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::IndexGap { given: 5, expected: 4 })), "{refused:?}");
 }
 
 pub fn root_tasks_for_a_sealed_run_are_refused(world: &World<'_>) {
     let (run, _) = world.leaf();
     let refused = world.writes_nothing(|| world.append_tasks(run, 2, [TaskDraft::new("B")]));
-    assert!(matches!(refused, Err(AppendError::Sealed(ParentId::Run(id))) if id == run), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Sealed(NodeId::Run(id))) if id == run), "{refused:?}");
 }
 
 pub fn an_appended_task_with_a_taken_id_is_refused_and_its_siblings_with_it(world: &World<'_>) {

@@ -3,10 +3,10 @@
 use super::World;
 use super::hands::{success, want};
 use super::rescue::lonely;
-use conductor_model::{DEFAULT_LEASE_MS, EventBody, Mark, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_model::{CancelCause, DEFAULT_LEASE_MS, EventBody, RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::{
-    AppendError, Cancel, CancelError, Cancelled, Claim, Fenced, ParentId, Refused, Report, Reported, Scope,
-    SealError,
+    AppendError, Cancel, CancelError, CancelOutcome, Claim, FenceOutcome, NodeId, Report, ReportOutcome,
+    ReportRejection, Scope, SealError,
 };
 use serde_json::json;
 
@@ -28,9 +28,9 @@ pub fn an_open_leaf_is_cancelled_at_once(world: &World<'_>) {
     world.fail(roots[2]);
     for leaf in &roots {
         let seen = world.events().len();
-        assert_eq!(world.cancel_task(*leaf), Cancelled::Done);
+        assert_eq!(world.cancel_task(*leaf), CancelOutcome::Cancelled);
         let row = world.task(*leaf);
-        assert_eq!((row.state, row.due_at, row.mark), (State::Cancelled, None, None));
+        assert_eq!((row.state, row.due_at, row.cancel_cause), (State::Cancelled, None, None));
         assert_eq!(world.event_names(seen), ["task.cancelled"]);
     }
     assert_eq!(world.aggregate(), (0, 1));
@@ -41,17 +41,17 @@ pub fn a_settled_leaf_is_not_cancelled(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B", "C"].map(TaskDraft::new));
     for (leaf, state) in roots.iter().zip([State::Succeeded, State::Failed]) {
         world.end(*leaf, state);
-        world.assert_ended(ParentId::Task(*leaf), state);
+        world.assert_ended(NodeId::Task(*leaf), state);
     }
     world.cancel(roots[2]);
-    world.writes_nothing(|| assert_eq!(world.cancel_task(roots[2]), Cancelled::Unchanged));
+    world.writes_nothing(|| assert_eq!(world.cancel_task(roots[2]), CancelOutcome::Unchanged));
 }
 
 pub fn what_is_unknown_is_not_cancelled(world: &World<'_>) {
     world.leaf();
-    for target in [ParentId::Task(TaskId::from_u128(1)), ParentId::Run(RunId::from_u128(1))] {
+    for target in [NodeId::Task(TaskId::from_u128(1)), NodeId::Run(RunId::from_u128(1))] {
         let refused = world.writes_nothing(|| world.try_cancel(target));
-        assert!(matches!(refused, Err(CancelError::Unknown(id)) if id == target), "{refused:?}");
+        assert!(matches!(refused, Err(CancelError::NotFound(id)) if id == target), "{refused:?}");
     }
 }
 
@@ -59,18 +59,18 @@ pub fn the_settlement_of_a_cancelled_claim_is_stale_and_its_neighbours_is_not(wo
     let hands = world.hands();
     let (_, roots) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
     let claimed = hands.claim("A", 2);
-    assert_eq!(world.cancel_task(roots[0]), Cancelled::Done);
+    assert_eq!(world.cancel_task(roots[0]), CancelOutcome::Cancelled);
     assert_eq!(world.task(roots[0]).lease_until, None);
     hands.assert_stale(claimed[0].fence);
     let endings = claimed.iter().map(|task| (task.fence, success()));
-    assert_eq!(hands.settle(endings), [Fenced::Stale, Fenced::Applied]);
+    assert_eq!(hands.settle(endings), [FenceOutcome::Stale, FenceOutcome::Applied]);
     assert_eq!(world.states(&roots), [State::Cancelled, State::Succeeded]);
 }
 
 pub fn a_cancelled_leaf_leaves_its_siblings_alone(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     let _ = world.cancel_task(children[1]);
-    assert_eq!((world.task(parent).mark, world.run(run).mark), (None, None));
+    assert_eq!((world.task(parent).cancel_cause, world.run(run).cancel_cause), (None, None));
     world.succeed(children[0]);
     world.succeed(children[2]);
     world.settle();
@@ -81,11 +81,11 @@ pub fn a_parent_is_marked_and_ends_when_nothing_below_it_is_open(world: &World<'
     let (run, parent, children) = world.family(3);
     world.succeed(children[1]);
     let seen = world.events().len();
-    assert_eq!(world.cancel_task(parent), Cancelled::Marked);
-    assert_eq!(world.event_names(seen), ["task.marked"]);
+    assert_eq!(world.cancel_task(parent), CancelOutcome::Requested);
+    assert_eq!(world.event_names(seen), ["task.cancel_requested"]);
     let row = world.task(parent);
-    assert_eq!((row.state, row.mark), (State::Running, Some(Mark::Cancelled)));
-    assert_eq!(world.run(run).mark, None);
+    assert_eq!((row.state, row.cancel_cause), (State::Running, Some(CancelCause::Requested)));
+    assert_eq!(world.run(run).cancel_cause, None);
     world.writes_nothing(|| assert_eq!(world.aggregate(), (0, 0)));
     assert_eq!(world.sweep(), (2, 0));
     assert_eq!(world.states(&children), [State::Cancelled, State::Succeeded, State::Cancelled]);
@@ -96,12 +96,15 @@ pub fn a_parent_is_marked_and_ends_when_nothing_below_it_is_open(world: &World<'
 pub fn a_run_is_marked_and_ends_when_nothing_of_it_is_open(world: &World<'_>) {
     let (run, roots) = world.run_of([tree(), TaskDraft::new("A")]);
     world.fan_out();
-    assert_eq!(world.cancel_run(run), Cancelled::Marked);
-    assert_eq!((world.run(run).mark, world.task(roots[0]).mark), (Some(Mark::Cancelled), None));
+    assert_eq!(world.cancel_run(run), CancelOutcome::Requested);
+    assert_eq!(
+        (world.run(run).cancel_cause, world.task(roots[0]).cancel_cause),
+        (Some(CancelCause::Requested), None)
+    );
     assert_eq!(world.sweep(), (5, 3));
-    assert_eq!(world.task(roots[0]).mark, Some(Mark::Above));
+    assert_eq!(world.task(roots[0]).cancel_cause, Some(CancelCause::Ancestor));
     assert_eq!(world.aggregate(), (3, 1));
-    assert_eq!(world.run(run).tally.cancelled, 8);
+    assert_eq!(world.run(run).state_counts.cancelled, 8);
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
@@ -128,10 +131,10 @@ pub fn nothing_is_created_below_a_mark(world: &World<'_>) {
     let _ = world.cancel_task(alone);
     let _ = world.cancel_run(run);
     assert_eq!(world.fan_out(), 0);
-    assert_eq!((world.numbers(alone).children, world.numbers(below).children), (2, 0));
+    assert_eq!((world.numbers(alone).created, world.numbers(below).created), (2, 0));
     world.settle();
     assert_eq!(world.states(&[alone, below]), [State::Cancelled; 2]);
-    assert_eq!((world.numbers(alone).children, world.numbers(below).children), (2, 0));
+    assert_eq!((world.numbers(alone).created, world.numbers(below).created), (2, 0));
     assert_eq!(world.numbers(alone).total, Some(5), "what it was to have stays");
 }
 
@@ -151,16 +154,16 @@ pub fn a_claim_cancels_what_is_below_a_mark_and_starts_nothing(world: &World<'_>
     let (run, root) = world.one(tree());
     world.fan_out();
     let leaf = deepest(world, run);
-    for target in [ParentId::Task(world.task(leaf).parent.expect("a parent")), ParentId::Task(root)] {
-        let open = world.run(run).tally.pending;
+    for target in [NodeId::Task(world.task(leaf).parent.expect("a parent")), NodeId::Task(root)] {
+        let open = world.run(run).state_counts.pending;
         let _ = world.try_cancel(target).expect("a cancel");
-        let doomed = if target == ParentId::Task(root) { open } else { 2 };
+        let doomed = if target == NodeId::Task(root) { open } else { 2 };
         let claimed = hands.claim("A", 10);
         assert_eq!(claimed.len() as u64, open - doomed, "{claimed:?}");
         let _ = hands.release(&super::hands::fences(&claimed));
     }
     let tasks = world.tasks(run);
-    let mut leaves = tasks.iter().filter(|task| task.numbers.is_none());
+    let mut leaves = tasks.iter().filter(|task| task.child_counts.is_none());
     assert!(leaves.all(|leaf| leaf.state == State::Cancelled), "{tasks:?}");
     world.settle();
     assert_eq!(world.run_state(run), State::Cancelled);
@@ -176,7 +179,7 @@ pub fn a_claim_that_met_only_what_is_doomed_says_that_there_may_be_more(world: &
     for _ in 0..20 {
         let done = hands.ask(&claim);
         claimed.extend(done.tasks);
-        claim.wants[0].turn = done.turns[0];
+        claim.quotas[0].cursor = done.cursors[0];
         if !done.more {
             break;
         }
@@ -188,7 +191,7 @@ pub fn a_claim_that_met_a_doomed_task_that_is_run_alone_says_that_there_may_be_m
     let hands = world.hands();
     let (doomed, other) = (lonely(world, &hands), lonely(world, &hands));
     let _ = world.cancel_run(world.task(doomed).run);
-    let claim = Claim { alone: true, ..hands.request([want("A", 5)], 5) };
+    let claim = Claim { allow_isolated: true, ..hands.request([want("A", 5)], 5) };
     let claimed = hands.ask(&claim);
     assert_eq!((claimed.tasks.len(), claimed.more, world.state(doomed)), (0, true, State::Cancelled));
     assert_eq!(hands.ask(&claim).tasks[0].fence.task, other);
@@ -199,8 +202,12 @@ pub fn below_a_mark_no_start_is_taken_and_results_are_recorded_as_they_happened(
     world.start(children[0]);
     let _ = world.cancel_run(run);
     let refused = world.writes_nothing(|| world.report(Report::started(children[1])));
-    assert_eq!(refused, Reported::Refused(Refused::Cancelled(children[1])));
-    assert_eq!(world.report(Report::started(children[0])), Reported::Unchanged, "a sign of life is none");
+    assert_eq!(refused, ReportOutcome::Rejected(ReportRejection::CancelInProgress(children[1])));
+    assert_eq!(
+        world.report(Report::started(children[0])),
+        ReportOutcome::Unchanged,
+        "a sign of life is none"
+    );
     world.succeed(children[0]);
     world.succeed(children[1]);
     world.fail_for_good(children[2]);
@@ -220,11 +227,11 @@ pub fn a_claim_that_is_settled_before_the_sweep_counts_as_it_ended(world: &World
     let claimed = hands.claim("A", 2);
     let _ = world.cancel_run(run);
     hands.end(&claimed[0], success());
-    assert_eq!(hands.renew(&[claimed[1].fence]), [Fenced::Applied], "until it is swept");
+    assert_eq!(hands.renew(&[claimed[1].fence]), [FenceOutcome::Applied], "until it is swept");
     assert_eq!(world.sweep(), (1, 0));
     hands.assert_stale(claimed[1].fence);
     world.aggregate();
-    assert_eq!((world.run_state(run), world.run(run).tally.succeeded), (State::Cancelled, 1));
+    assert_eq!((world.run_state(run), world.run(run).state_counts.succeeded), (State::Cancelled, 1));
 }
 
 pub fn nothing_is_appended_below_a_mark(world: &World<'_>) {
@@ -233,19 +240,22 @@ pub fn nothing_is_appended_below_a_mark(world: &World<'_>) {
         let run = open();
         let parent = world.roots(run)[0].id;
         world.append(parent, 1, &["1", "2"]).expect("an append");
-        let target = if cancel_run { ParentId::Run(run) } else { ParentId::Task(parent) };
+        let target = if cancel_run { NodeId::Run(run) } else { NodeId::Task(parent) };
         let _ = world.try_cancel(target).expect("a cancel");
         world.writes_nothing(|| {
             let refused = world.append(parent, 2, &["2", "3"]);
             assert!(
-                matches!(refused, Err(AppendError::Cancelled(ParentId::Task(id))) if id == parent),
+                matches!(refused, Err(AppendError::CancelInProgress(NodeId::Task(id))) if id == parent),
                 "{refused:?}"
             );
             let known = world.append(parent, 1, &["1", "2"]).expect("a repeated append");
             assert_eq!((known.created, known.next_index), (0, 3));
             if cancel_run {
                 let refused = world.append_tasks(run, 2, [TaskDraft::new("B")]);
-                assert!(matches!(refused, Err(AppendError::Cancelled(id)) if id == target), "{refused:?}");
+                assert!(
+                    matches!(refused, Err(AppendError::CancelInProgress(id)) if id == target),
+                    "{refused:?}"
+                );
             }
         });
         if !cancel_run {
@@ -259,17 +269,20 @@ pub fn nothing_is_sealed_below_a_mark(world: &World<'_>) {
         let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("P").open()));
         let parent = world.roots(run)[0].id;
         world.append(parent, 1, &["1"]).expect("an append");
-        let target = if cancel_run { ParentId::Run(run) } else { ParentId::Task(parent) };
+        let target = if cancel_run { NodeId::Run(run) } else { NodeId::Task(parent) };
         let _ = world.try_cancel(target).expect("a cancel");
         world.writes_nothing(|| {
             let refused = world.seal(parent, 1);
             assert!(
-                matches!(refused, Err(SealError::Cancelled(ParentId::Task(id))) if id == parent),
+                matches!(refused, Err(SealError::CancelInProgress(NodeId::Task(id))) if id == parent),
                 "{refused:?}"
             );
             if cancel_run {
                 let refused = world.seal_run(run, 1);
-                assert!(matches!(refused, Err(SealError::Cancelled(id)) if id == target), "{refused:?}");
+                assert!(
+                    matches!(refused, Err(SealError::CancelInProgress(id)) if id == target),
+                    "{refused:?}"
+                );
             }
         });
         world.settle();
@@ -279,16 +292,18 @@ pub fn nothing_is_sealed_below_a_mark(world: &World<'_>) {
 
 pub fn a_cancel_that_is_repeated_changes_nothing(world: &World<'_>) {
     let (run, parent, _) = world.family(2);
-    for target in [ParentId::Task(parent), ParentId::Run(run)] {
-        assert_eq!(world.try_cancel(target).expect("a cancel"), Cancelled::Marked);
-        world
-            .writes_nothing(|| assert_eq!(world.try_cancel(target).expect("a cancel"), Cancelled::Unchanged));
+    for target in [NodeId::Task(parent), NodeId::Run(run)] {
+        assert_eq!(world.try_cancel(target).expect("a cancel"), CancelOutcome::Requested);
+        world.writes_nothing(|| {
+            assert_eq!(world.try_cancel(target).expect("a cancel"), CancelOutcome::Unchanged);
+        });
     }
     world.settle();
-    for target in [ParentId::Task(parent), ParentId::Run(run)] {
+    for target in [NodeId::Task(parent), NodeId::Run(run)] {
         assert_eq!(world.head_state(target), State::Cancelled);
-        world
-            .writes_nothing(|| assert_eq!(world.try_cancel(target).expect("a cancel"), Cancelled::Unchanged));
+        world.writes_nothing(|| {
+            assert_eq!(world.try_cancel(target).expect("a cancel"), CancelOutcome::Unchanged);
+        });
     }
 }
 
@@ -297,8 +312,8 @@ pub fn what_has_ended_is_not_cancelled(world: &World<'_>) {
         let (run, parent, children) = world.family(1);
         world.end(children[0], state);
         world.aggregate();
-        world.assert_ended(ParentId::Task(parent), state);
-        world.assert_ended(ParentId::Run(run), state);
+        world.assert_ended(NodeId::Task(parent), state);
+        world.assert_ended(NodeId::Run(run), state);
     }
 }
 
@@ -307,11 +322,11 @@ pub fn what_can_be_decided_is_decided_instead(world: &World<'_>) {
         let (run, parent, children) = world.family(2);
         world.succeed(children[0]);
         world.end(children[1], state);
-        for target in [ParentId::Task(parent), ParentId::Run(run)] {
-            assert_eq!(world.try_cancel(target).expect("a cancel"), Cancelled::Decided(state));
+        for target in [NodeId::Task(parent), NodeId::Run(run)] {
+            assert_eq!(world.try_cancel(target).expect("a cancel"), CancelOutcome::AlreadySettled(state));
             assert_eq!(world.head_state(target), state);
         }
-        assert_eq!((world.task(parent).mark, world.run(run).mark), (None, None));
+        assert_eq!((world.task(parent).cancel_cause, world.run(run).cancel_cause), (None, None));
         assert!(world.task(parent).output.is_some(), "as any parent has that is decided");
     }
     world.writes_nothing(|| assert_eq!(world.aggregate(), (0, 0)));
@@ -324,7 +339,7 @@ pub fn a_cancel_before_the_last_result_and_one_after_it(world: &World<'_>) {
         world.succeed(*child);
     }
     world.aggregate();
-    world.assert_ended(ParentId::Run(late), State::Succeeded);
+    world.assert_ended(NodeId::Run(late), State::Succeeded);
     let _ = world.cancel_run(early);
     for child in &others {
         world.succeed(*child);
@@ -371,7 +386,10 @@ pub fn an_open_fan_out_is_cancelled_with_the_children_that_it_has(world: &World<
 pub fn an_empty_open_run_is_cancelled_at_once(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let _ = world.cancel_run(run);
-    assert_eq!((world.run_state(run), world.run(run).mark), (State::Cancelled, Some(Mark::Cancelled)));
+    assert_eq!(
+        (world.run_state(run), world.run(run).cancel_cause),
+        (State::Cancelled, Some(CancelCause::Requested))
+    );
     assert!(world.append_tasks(run, 1, [TaskDraft::new("A")]).is_err());
 }
 
@@ -380,11 +398,11 @@ pub fn a_reason_is_in_the_event(world: &World<'_>) {
     let (task, whole) = (|id| Cancel::task(id, world.now()), Cancel::run(run, world.now()));
     for cancel in [task(children[0]), task(parent), whole] {
         let target = format!("{:?}", cancel.target);
-        let _ = world.store().cancel(&cancel.because(target.as_str())).expect("a cancel");
+        let _ = world.store().cancel(&cancel.reason(target.as_str())).expect("a cancel");
         let said = match world.events().pop().expect("an event").body {
             EventBody::TaskCancelled { reason }
-            | EventBody::TaskMarked { by: Mark::Cancelled, reason }
-            | EventBody::RunCancelled { by: Mark::Cancelled, reason } => reason,
+            | EventBody::TaskCancelRequested { cause: CancelCause::Requested, reason }
+            | EventBody::RunCancelRequested { cause: CancelCause::Requested, reason } => reason,
             other => panic!("{other:?}"),
         };
         assert_eq!(said.expect("a reason").as_str(), target);
@@ -418,7 +436,7 @@ pub fn a_claim_that_is_lost_below_a_mark_is_not_tried_again(world: &World<'_>) {
 pub fn a_leaf_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
     let (run, _, children) = world.family(2);
     let _ = world.cancel_run(run);
-    assert_eq!(world.cancel_task(children[0]), Cancelled::Done);
+    assert_eq!(world.cancel_task(children[0]), CancelOutcome::Cancelled);
     assert_eq!(world.sweep(), (1, 1));
     world.aggregate();
     assert_eq!(world.run_state(run), State::Cancelled);
@@ -427,8 +445,11 @@ pub fn a_leaf_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
 pub fn a_parent_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
     let (run, parent, _) = world.family(2);
     let _ = world.cancel_run(run);
-    assert_eq!(world.cancel_task(parent), Cancelled::Marked);
+    assert_eq!(world.cancel_task(parent), CancelOutcome::Requested);
     assert_eq!(world.sweep(), (2, 0), "it is marked already");
     world.aggregate();
-    assert_eq!((world.run_state(run), world.task(parent).mark), (State::Cancelled, Some(Mark::Cancelled)));
+    assert_eq!(
+        (world.run_state(run), world.task(parent).cancel_cause),
+        (State::Cancelled, Some(CancelCause::Requested))
+    );
 }

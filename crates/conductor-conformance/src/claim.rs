@@ -3,7 +3,7 @@
 use super::World;
 use super::hands::{Hands, by_run, success, want};
 use conductor_model::{Backoff, DEFAULT_LEASE_MS, Json, MAX_LEASE_MS, RunDraft, State, TaskDraft, TaskId};
-use conductor_store::{Claim, Claimed, Submit, SubmitError, Submitted, Turn};
+use conductor_store::{Claim, ClaimOutcome, RotationCursor, Submit, SubmitError, SubmitOutcome};
 use serde_json::json;
 
 pub fn what_is_ready_is_claimed_and_nothing_else(world: &World<'_>) {
@@ -61,15 +61,16 @@ pub fn a_claim_of_nothing_writes_nothing(world: &World<'_>) {
         hands.request([want("B", 10)], 0),
         hands.request([], 10),
     ];
-    let pulse = world.store().pulse().expect("a pulse");
+    let change_token = world.store().change_token().expect("a pulse");
     for request in nothing {
         for alone in [false, true] {
-            let claimed = world.writes_nothing(|| hands.ask(&Claim { alone, ..request.clone() }));
+            let claimed =
+                world.writes_nothing(|| hands.ask(&Claim { allow_isolated: alone, ..request.clone() }));
             assert!(claimed.tasks.is_empty() && !claimed.more, "{request:?}");
-            assert_eq!(claimed.turns.len(), request.wants.len());
+            assert_eq!(claimed.cursors.len(), request.quotas.len());
         }
     }
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
 pub fn a_task_is_claimed_once(world: &World<'_>) {
@@ -111,7 +112,7 @@ pub fn a_claim_says_what_the_task_works_on(world: &World<'_>) {
         assert_eq!(task.index as usize, nth + 1);
         assert_eq!(task.input.as_ref().map(Json::as_str), input);
         assert_eq!(task.timeout_ms, (nth == 0).then_some(700));
-        assert_eq!((task.retry_count, task.alone), (0, false));
+        assert_eq!((task.retry_count, task.isolated), (0, false));
     }
     assert_eq!(claimed.len(), 3);
 }
@@ -159,10 +160,11 @@ pub fn each_of_a_hundred_runs_gets_its_share(world: &World<'_>) {
     for _ in 0..100 {
         world.run_of((0..20).map(|_| TaskDraft::new("A")));
     }
-    let (mut claimed, mut turn) = (Vec::new(), Turn::default());
+    let (mut claimed, mut turn) = (Vec::new(), RotationCursor::default());
     for _ in 0..4 {
-        let done = hands.ask(&hands.request([conductor_store::Want { turn, ..want("A", 100) }], 100));
-        turn = done.turns[0];
+        let done =
+            hands.ask(&hands.request([conductor_store::KindQuota { cursor: turn, ..want("A", 100) }], 100));
+        turn = done.cursors[0];
         claimed.extend(done.tasks);
     }
     assert_eq!(claimed.len(), 400);
@@ -201,7 +203,7 @@ pub fn kinds_share_a_limit(world: &World<'_>) {
     let claimed = hands.ask(&hands.request(wants, 12));
     assert_eq!(claimed.tasks.len(), 12);
     for kind in 0..3 {
-        let its = claimed.tasks.iter().filter(|task| task.want == kind).count();
+        let its = claimed.tasks.iter().filter(|task| task.quota_index == kind).count();
         assert_eq!(its, 4, "an equal share of each kind");
     }
     assert!(claimed.more);
@@ -214,7 +216,7 @@ pub fn a_kind_has_a_limit_of_its_own(world: &World<'_>) {
         world.run_of((0..9).map(|_| TaskDraft::new(kind)));
     }
     let claimed = hands.ask(&hands.request([want("B", 1), want("A", 3)], 100)).tasks;
-    let of = |nth| claimed.iter().filter(move |task| task.want == nth);
+    let of = |nth| claimed.iter().filter(move |task| task.quota_index == nth);
     assert_eq!((of(0).count(), of(1).count()), (1, 3));
     for (nth, kind) in ["B", "A"].into_iter().enumerate() {
         assert!(of(nth).all(|task| world.task(task.fence.task).kind.as_str() == kind));
@@ -224,15 +226,16 @@ pub fn a_kind_has_a_limit_of_its_own(world: &World<'_>) {
 pub fn a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
     let hands = world.hands();
     let runs: Vec<_> = (0..3).map(|_| world.run_of((0..3).map(|_| TaskDraft::new("A"))).0).collect();
-    let (mut order, mut turn) = (Vec::new(), Turn::default());
+    let (mut order, mut turn) = (Vec::new(), RotationCursor::default());
     for _ in 0..9 {
-        let done = hands.ask(&hands.request([conductor_store::Want { turn, ..want("A", 1) }], 1));
-        turn = done.turns[0];
+        let done =
+            hands.ask(&hands.request([conductor_store::KindQuota { cursor: turn, ..want("A", 1) }], 1));
+        turn = done.cursors[0];
         order.extend(done.tasks.iter().map(|task| task.run));
     }
     assert_eq!(order, [0, 1, 2, 0, 1, 2, 0, 1, 2].map(|nth| runs[nth]));
-    let done = hands.ask(&hands.request([conductor_store::Want { turn, ..want("A", 1) }], 1));
-    assert_eq!((done.tasks.len(), done.turns), (0, vec![turn]), "a claim of nothing stops nowhere else");
+    let done = hands.ask(&hands.request([conductor_store::KindQuota { cursor: turn, ..want("A", 1) }], 1));
+    assert_eq!((done.tasks.len(), done.cursors), (0, vec![turn]), "a claim of nothing stops nowhere else");
 }
 
 pub fn each_kind_has_its_own_turn(world: &World<'_>) {
@@ -241,9 +244,9 @@ pub fn each_kind_has_its_own_turn(world: &World<'_>) {
     let (a, b) = (want("A", 1), want("B", 1));
     let first = hands.ask(&hands.request([a.clone()], 1));
     assert_eq!(first.tasks[0].run, runs[0]);
-    let a = conductor_store::Want { turn: first.turns[0], ..a };
+    let a = conductor_store::KindQuota { cursor: first.cursors[0], ..a };
     let both = hands.ask(&hands.request([a, b], 2));
-    let runs_of: Vec<_> = both.tasks.iter().map(|task| (task.want, task.run)).collect();
+    let runs_of: Vec<_> = both.tasks.iter().map(|task| (task.quota_index, task.run)).collect();
     assert_eq!(runs_of, [(0, runs[1]), (1, runs[0])]);
 }
 
@@ -261,10 +264,11 @@ pub fn many_runs_are_all_visited_while_there_is_more(world: &World<'_>) {
     for _ in 0..300 {
         world.leaf();
     }
-    let (mut claimed, mut turn) = (0, Turn::default());
+    let (mut claimed, mut turn) = (0, RotationCursor::default());
     loop {
-        let done = hands.ask(&hands.request([conductor_store::Want { turn, ..want("A", 1000) }], 1000));
-        turn = done.turns[0];
+        let done =
+            hands.ask(&hands.request([conductor_store::KindQuota { cursor: turn, ..want("A", 1000) }], 1000));
+        turn = done.cursors[0];
         claimed += done.tasks.len();
         if !done.more {
             break;
@@ -296,7 +300,7 @@ pub fn a_wide_fan_out_is_claimed_whole(world: &World<'_>) {
         }
     }
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), children);
-    assert_eq!(world.run(run).tally.running, 2501);
+    assert_eq!(world.run(run).state_counts.running, 2501);
     assert_eq!(world.numbers(parent).open, 2500);
 }
 
@@ -317,8 +321,8 @@ fn submit_and_claim(
     hands: &Hands<'_>,
     draft: &RunDraft,
     limit: u32,
-) -> Result<(Submitted, Claimed), SubmitError> {
-    let request = Submit::new(draft.check().expect("a draft without issues"), world.source());
+) -> Result<(SubmitOutcome, ClaimOutcome), SubmitError> {
+    let request = Submit::new(draft.validate().expect("a draft without issues"), world.env());
     world.store().submit_and_claim(&request, &hands.request([want("A", limit)], limit))
 }
 
@@ -333,7 +337,7 @@ pub fn what_is_submitted_is_claimed_in_the_same_transaction(world: &World<'_>) {
     let names = ["run.created", "run.sealed", "task.created", "task.created", "task.started", "run.started"];
     assert_eq!(world.event_names(0), names);
     let run = world.run(submitted.run);
-    assert_eq!((run.state, run.tally.running, run.tally.pending), (State::Running, 1, 1));
+    assert_eq!((run.state, run.state_counts.running, run.state_counts.pending), (State::Running, 1, 1));
     assert!(hands.claim("A", 10).is_empty(), "it is claimed once");
     hands.end(task, success());
 }

@@ -2,7 +2,7 @@
 
 use super::World;
 use conductor_model::{
-    Backoff, CreatedFanout, EventBody, FailureReason, Policy, RunDraft, State, TaskDraft, TaskId,
+    Backoff, EventBody, FailureReason, FanoutSize, Policy, RunDraft, State, TaskDraft, TaskId,
 };
 use conductor_store::{Report, Scope};
 use serde_json::json;
@@ -17,8 +17,8 @@ fn told(world: &World<'_>, seen: usize) -> Vec<(Option<TaskId>, &'static str)> {
     world.events()[seen..].iter().map(|event| (event.task, event.body.name())).collect()
 }
 
-fn created(index: u32, fanout: Option<CreatedFanout>) -> EventBody {
-    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, joins: false }
+fn created(index: u32, fanout: Option<FanoutSize>) -> EventBody {
+    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, has_join: false }
 }
 
 pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
@@ -30,12 +30,12 @@ pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
     ];
     let (run, roots) = world.run_of(tasks);
     let expected = [
-        EventBody::RunCreated { policy: Policy::Fail, joins: false },
+        EventBody::RunCreated { policy: Policy::Fail, has_join: false },
         EventBody::RunSealed { total: 4 },
         created(1, None),
-        created(2, Some(CreatedFanout::Sealed(3))),
-        created(3, Some(CreatedFanout::Sealed(2))),
-        created(4, Some(CreatedFanout::Open)),
+        created(2, Some(FanoutSize::Fixed(3))),
+        created(3, Some(FanoutSize::Fixed(2))),
+        created(4, Some(FanoutSize::Open)),
     ];
     assert_eq!(bodies(world, 0), expected);
     let events = world.events();
@@ -49,7 +49,7 @@ pub fn an_open_run_is_sealed_later(world: &World<'_>) {
     world.append_tasks(run, 1, [TaskDraft::new("A")]).expect("an append");
     world.seal_run(run, 1).expect("a seal");
     let expected = [
-        EventBody::RunCreated { policy: Policy::Fail, joins: false },
+        EventBody::RunCreated { policy: Policy::Fail, has_join: false },
         created(1, None),
         EventBody::RunSealed { total: 1 },
     ];
@@ -150,7 +150,7 @@ pub fn a_whole_life_is_told_in_order(world: &World<'_>) {
 pub fn an_end_is_told_with_its_state(world: &World<'_>) {
     for (leaf_ends, state) in [
         (Report::succeeded as fn(TaskId) -> Report, State::Succeeded),
-        (|task| Report::failed_for_good(task, "it is broken"), State::Failed),
+        (|task| Report::failed_permanently(task, "it is broken"), State::Failed),
         (Report::cancelled, State::Cancelled),
     ] {
         let (_, parent, children) = world.family(1);
@@ -188,7 +188,7 @@ pub fn a_step_that_did_nothing_writes_nothing(world: &World<'_>) {
             let fanned_out = world.fan_out_step(scope, 100);
             assert!(!fanned_out.more && fanned_out.children == 0);
             let (retried, promoted) = (world.retry_step(&step), world.promote_step(&step));
-            assert!(!retried.more && retried.tasks == 0 && !promoted.more && promoted.tasks == 0);
+            assert!(!retried.more && retried.changed == 0 && !promoted.more && promoted.changed == 0);
             let decided = world.aggregate_step(&step);
             assert!(!decided.more && decided.parents + decided.runs == 0);
         }

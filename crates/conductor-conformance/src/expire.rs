@@ -1,8 +1,8 @@
 //! Expire: a run that is not decided at its deadline is cancelled.
 
 use super::World;
-use conductor_model::{EventBody, Mark, RunDraft, RunId, State, TaskDraft, TaskId};
-use conductor_store::{ParentId, Scope};
+use conductor_model::{CancelCause, EventBody, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_store::{NodeId, Scope};
 use serde_json::json;
 
 /// A run that may take so long, with one leaf.
@@ -27,9 +27,12 @@ pub fn a_run_is_marked_at_its_deadline_and_not_before(world: &World<'_>) {
     let seen = world.events().len();
     assert_eq!(world.expire(), 1);
     let told = world.events().pop().expect("an event");
-    assert_eq!(world.event_names(seen), ["run.cancelled"]);
-    assert_eq!(told.body, EventBody::RunCancelled { by: Mark::Deadline, reason: None });
-    assert_eq!((world.run(run).mark, world.run_state(run)), (Some(Mark::Deadline), State::Pending));
+    assert_eq!(world.event_names(seen), ["run.cancel_requested"]);
+    assert_eq!(told.body, EventBody::RunCancelRequested { cause: CancelCause::Deadline, reason: None });
+    assert_eq!(
+        (world.run(run).cancel_cause, world.run_state(run)),
+        (Some(CancelCause::Deadline), State::Pending)
+    );
     world.settle();
     assert_eq!((world.run_state(run), world.state(leaf)), (State::Cancelled, State::Cancelled));
     world.writes_nothing(|| assert_eq!(world.expire(), 0));
@@ -61,7 +64,7 @@ pub fn a_run_that_was_decided_before_is_left_alone(world: &World<'_>) {
         world.aggregate();
         world.pass_ms(2000);
         world.writes_nothing(|| assert_eq!(world.expire(), 0));
-        assert_eq!((world.run_state(run), world.run(run).mark), (state, None));
+        assert_eq!((world.run_state(run), world.run(run).cancel_cause), (state, None));
     }
 }
 
@@ -72,7 +75,7 @@ pub fn a_run_that_only_has_to_be_decided_made_it_in_time(world: &World<'_>) {
     assert_eq!(world.expire(), 0);
     assert_eq!(world.store().next_due().expect("an answer"), None, "nobody looks at it again");
     world.aggregate();
-    assert_eq!((world.run_state(run), world.run(run).mark), (State::Succeeded, None));
+    assert_eq!((world.run_state(run), world.run(run).cancel_cause), (State::Succeeded, None));
 }
 
 pub fn a_run_whose_retry_is_due_later_is_cancelled(world: &World<'_>) {
@@ -101,14 +104,14 @@ pub fn a_run_whose_join_is_open_at_its_deadline_is_cancelled_with_it(world: &Wor
         world.succeed(world.roots(run)[0].id);
     }
     let _ = world.aggregate_step(&world.step_of(Scope::Run(begun), 10));
-    let join = world.join_id(ParentId::Run(begun));
+    let join = world.join_id(NodeId::Run(begun));
     world.start(join);
     world.pass_ms(1000);
     assert_eq!(world.expire(), 2);
     world.settle();
     assert_eq!((world.run_state(begun), world.state(join)), (State::Cancelled, State::Cancelled));
     assert_eq!(world.run_state(awaited), State::Cancelled);
-    assert_eq!(world.join(ParentId::Run(awaited)), None, "it never began");
+    assert_eq!(world.join(NodeId::Run(awaited)), None, "it never began");
 }
 
 pub fn a_run_that_a_person_cancelled_keeps_that_reason(world: &World<'_>) {
@@ -116,7 +119,7 @@ pub fn a_run_that_a_person_cancelled_keeps_that_reason(world: &World<'_>) {
     let _ = world.cancel_run(run);
     world.pass_ms(1000);
     world.writes_nothing(|| assert_eq!(world.expire(), 0));
-    assert_eq!(world.run(run).mark, Some(Mark::Cancelled));
+    assert_eq!(world.run(run).cancel_cause, Some(CancelCause::Requested));
 }
 
 pub fn other_runs_are_left_alone(world: &World<'_>) {
@@ -125,10 +128,10 @@ pub fn other_runs_are_left_alone(world: &World<'_>) {
     let (endless, _, _) = world.family_of(TaskDraft::new("P").input(json!({"fanout": 2})));
     world.pass_ms(1000);
     let scope = |run| world.expire_step(&world.step_of(Scope::Run(run), 10));
-    world.writes_nothing(|| assert_eq!((scope(later).runs, scope(endless).runs), (0, 0)));
+    world.writes_nothing(|| assert_eq!((scope(later).changed, scope(endless).changed), (0, 0)));
     let done = scope(run);
-    assert_eq!((done.runs, done.more), (1, false));
-    assert_eq!((world.run(later).mark, world.run(endless).mark), (None, None));
+    assert_eq!((done.changed, done.more), (1, false));
+    assert_eq!((world.run(later).cancel_cause, world.run(endless).cancel_cause), (None, None));
 }
 
 pub fn a_step_marks_at_most_as_many_runs_as_its_limit(world: &World<'_>) {
@@ -137,11 +140,11 @@ pub fn a_step_marks_at_most_as_many_runs_as_its_limit(world: &World<'_>) {
     let mut marked = Vec::new();
     loop {
         let done = world.expire_step(&world.step_of(Scope::All, 2));
-        marked.push(done.runs);
+        marked.push(done.changed);
         if !done.more {
             break;
         }
     }
     assert_eq!(marked, [2, 2, 1]);
-    assert!(runs.iter().all(|run| world.run(*run).mark == Some(Mark::Deadline)));
+    assert!(runs.iter().all(|run| world.run(*run).cancel_cause == Some(CancelCause::Deadline)));
 }

@@ -1,8 +1,8 @@
 //! Fan-out: children by count or by item, once each, in bounded steps.
 
 use super::World;
-use conductor_model::{Backoff, Numbers, RunId, State, Task, TaskDraft};
-use conductor_store::{FanOut, Fault, Scope, Turn};
+use conductor_model::{Backoff, ChildCounts, RunId, State, Task, TaskDraft};
+use conductor_store::{FanOut, RotationCursor, Scope, StoreError};
 use serde_json::json;
 
 fn names(tasks: &[Task]) -> Vec<&str> {
@@ -37,7 +37,10 @@ pub fn an_item_with_a_fanout_is_a_parent_itself(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").input(items));
     assert_eq!(world.fan_out(), 7);
     let level = world.children(parent);
-    assert_eq!(level.iter().map(|child| child.numbers.is_some()).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        level.iter().map(|child| child.child_counts.is_some()).collect::<Vec<_>>(),
+        [true, false, true]
+    );
     assert_eq!(world.inputs(level[0].id), [r#"{"x":1}"#; 2]);
     let all = world.tasks(run);
     let mut all = names(&all);
@@ -74,14 +77,14 @@ pub fn a_step_creates_as_many_children_as_it_has_ids(world: &World<'_>) {
     assert_eq!(names(&world.children(parent)), ["P#1", "P#2"]);
     assert_eq!(
         world.numbers(parent),
-        Numbers { total: Some(5), children: 2, open: 2, failed: 0, cancelled: 0 }
+        ChildCounts { total: Some(5), created: 2, open: 2, failed: 0, cancelled: 0 }
     );
 }
 
 pub fn a_step_goes_on_where_the_last_one_stopped(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": ["a", "b", "c", "d", "e"]})));
     let mut steps = Vec::new();
-    while world.numbers(parent).children < 5 {
+    while world.numbers(parent).created < 5 {
         steps.push(world.fan_out_step(Scope::All, 2).children);
     }
     assert_eq!(steps, [2, 2, 1]);
@@ -116,7 +119,7 @@ pub fn one_step_serves_several_parents(world: &World<'_>) {
     let (run, _) = world.run_of(["P", "Q", "R"].map(|name| TaskDraft::new(name).input(json!({"fanout": 2}))));
     let done = world.fan_out_step(Scope::All, 6);
     assert_eq!((done.parents, done.children), (3, 6));
-    assert_eq!(world.run(run).tally.total(), 9);
+    assert_eq!(world.run(run).state_counts.total(), 9);
 }
 
 pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
@@ -125,20 +128,20 @@ pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
     let done = world.fan_out_step(Scope::All, 99);
     assert_eq!((done.parents, done.children, done.more), (3, 33 + 3 + 50, true));
     // The last one had the rest, and the next step gives what is left to the first again.
-    let created = [large, small, last].map(|parent| world.numbers(parent).children);
+    let created = [large, small, last].map(|parent| world.numbers(parent).created);
     assert_eq!(created, [33, 3, 50]);
     assert_eq!(world.fan_out_step(Scope::All, 99).children, 99);
-    assert_eq!(world.numbers(large).children, 33 + 99);
+    assert_eq!(world.numbers(large).created, 33 + 99);
 }
 
 pub fn whoever_has_items_gets_half_of_a_step_before_they_are_read_again(world: &World<'_>) {
     let items = || world.one(TaskDraft::new("P").input(json!({"fanout": vec![(); 100]}))).1;
     let parents = [items(), items(), items(), world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1];
-    let created = || parents.map(|parent| world.numbers(parent).children);
-    let mut turn = Turn::default();
+    let created = || parents.map(|parent| world.numbers(parent).created);
+    let mut turn = RotationCursor::default();
     for expected in [[20, 20, 0, 0], [33, 20, 20, 7], [33, 40, 40, 7], [53, 50, 40, 17]] {
-        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.source().ids(40), turn };
-        turn = world.store().fan_out(&step).expect("a step").turn;
+        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.env().ids(40), cursor: turn };
+        turn = world.store().fan_out(&step).expect("a step").cursor;
         assert_eq!(created(), expected);
     }
 }
@@ -149,28 +152,28 @@ pub fn a_child_that_is_a_parent_itself_counts_twice(world: &World<'_>) {
     // Before the first of them has any, the parent of both gets all of its own.
     for (limit, created) in [(1, 1), (3, 3), (3, 5)] {
         let _ = world.fan_out_step(Scope::All, limit);
-        assert_eq!(world.numbers(parent).children, created);
+        assert_eq!(world.numbers(parent).created, created);
     }
-    assert_eq!(world.numbers(world.children(parent)[0].id).children, 1);
+    assert_eq!(world.numbers(world.children(parent)[0].id).created, 1);
 }
 
 pub fn a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
     let parents: Vec<_> =
         (0..5).map(|_| world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1).collect();
-    let mut turn = Turn::default();
+    let mut turn = RotationCursor::default();
     for created in [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [2, 1, 1, 1, 1], [2, 2, 2, 1, 1]] {
-        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.source().ids(2), turn };
+        let step = FanOut { scope: Scope::All, now: world.now(), ids: world.env().ids(2), cursor: turn };
         let done = world.store().fan_out(&step).expect("a step");
         assert_eq!((done.children, done.more), (2, true));
-        turn = done.turn;
-        assert_eq!(parents.iter().map(|parent| world.numbers(*parent).children).collect::<Vec<_>>(), created);
+        turn = done.cursor;
+        assert_eq!(parents.iter().map(|parent| world.numbers(*parent).created).collect::<Vec<_>>(), created);
     }
 }
 
 pub fn ids_follow_the_indices(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})));
-    let mut ids = world.source().ids(4);
-    let step = FanOut { scope: Scope::All, now: world.now(), ids, turn: Turn::default() };
+    let mut ids = world.env().ids(4);
+    let step = FanOut { scope: Scope::All, now: world.now(), ids, cursor: RotationCursor::default() };
     let _ = world.store().fan_out(&step).expect("a step");
     for child in world.children(parent) {
         assert_eq!(Some(child.id), ids.take_task());
@@ -214,8 +217,12 @@ pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let (store, run) = (world.store(), RunId::from_u128(1));
     let step = world.step_of(Scope::Run(run), 100);
-    let fan_out =
-        FanOut { scope: step.scope, now: step.now, ids: world.source().ids(100), turn: Turn::default() };
+    let fan_out = FanOut {
+        scope: step.scope,
+        now: step.now,
+        ids: world.env().ids(100),
+        cursor: RotationCursor::default(),
+    };
     world.writes_nothing(|| {
         let refused = [
             store.fan_out(&fan_out).map(|_| ()),
@@ -224,7 +231,7 @@ pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
             store.promote(&step).map(|_| ()),
         ];
         for refusal in refused {
-            assert!(matches!(refusal, Err(Fault::UnknownRun(id)) if id == run), "{refusal:?}");
+            assert!(matches!(refusal, Err(StoreError::RunNotFound(id)) if id == run), "{refusal:?}");
         }
     });
 }
@@ -233,7 +240,7 @@ pub fn a_leaf_never_fans_out(world: &World<'_>) {
     let inputs = [json!([{"fanout": 2}]), json!({"nested": {"fanout": 2}}), json!("fanout")];
     let (_, roots) = world.run_of(inputs.map(|input| TaskDraft::new("A").input(input)));
     assert_eq!(world.writes_nothing(|| world.fan_out()), 0);
-    assert!(roots.iter().all(|root| world.task(*root).numbers.is_none()));
+    assert!(roots.iter().all(|root| world.task(*root).child_counts.is_none()));
 }
 
 pub fn a_wide_fan_out_is_whole(world: &World<'_>) {
@@ -251,10 +258,10 @@ pub fn a_long_list_gives_each_child_its_own_item(world: &World<'_>) {
     let item = |n: u32| nested(n).map_or_else(|| json!(n), |total| json!({"fanout": total, "n": n}));
     let items: Vec<_> = (1..=1000).map(item).collect();
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": &items})));
-    let mut ids = world.source().ids(700);
+    let mut ids = world.env().ids(700);
     let done = world
         .store()
-        .fan_out(&FanOut { scope: Scope::All, now: world.now(), ids, turn: Turn::default() })
+        .fan_out(&FanOut { scope: Scope::All, now: world.now(), ids, cursor: RotationCursor::default() })
         .expect("a step");
     // The parents among them, of which there are four, count twice.
     let created = 700 - 4;
@@ -266,8 +273,8 @@ pub fn a_long_list_gives_each_child_its_own_item(world: &World<'_>) {
     for ((n, child), item) in (1..).zip(&children).zip(&items) {
         assert_eq!((child.index, child.name.to_string()), (n, format!("P#{n}")));
         assert_eq!(child.input.as_ref().map(ToString::to_string), Some(item.to_string()), "{}", child.name);
-        let whole = |total| Numbers { children: total, open: total, ..Numbers::sealed(total) };
-        assert_eq!(child.numbers, nested(n).map(whole), "{}", child.name);
+        let whole = |total| ChildCounts { created: total, open: total, ..ChildCounts::sealed(total) };
+        assert_eq!(child.child_counts, nested(n).map(whole), "{}", child.name);
         if n <= created {
             assert_eq!(Some(child.id), ids.take_task(), "{}", child.name);
         }

@@ -4,9 +4,10 @@ use super::World;
 use super::hands::{Hands, failure, success, success_with};
 use super::world::json_of;
 use conductor_model::{
-    Backoff, DEFAULT_LEASE_MS, JoinDraft, Numbers, Policy, RunDraft, RunId, State, Tally, TaskDraft, TaskId,
+    Backoff, ChildCounts, DEFAULT_LEASE_MS, JoinDraft, Policy, RunDraft, RunId, State, StateCounts,
+    TaskDraft, TaskId,
 };
-use conductor_store::{ParentId, Report, Scope};
+use conductor_store::{NodeId, Report, Scope};
 use serde_json::json;
 
 /// A parent of so many leaves, with the join `J`.
@@ -21,7 +22,7 @@ pub(super) fn open_join(world: &World<'_>, draft: TaskDraft) -> (RunId, TaskId, 
         world.succeed(*child);
     }
     world.aggregate();
-    (run, parent, children, world.join_id(ParentId::Task(parent)))
+    (run, parent, children, world.join_id(NodeId::Task(parent)))
 }
 
 /// A run of two leaves with a join, which is open.
@@ -31,7 +32,7 @@ pub(super) fn open_join_of_a_run(world: &World<'_>) -> (RunId, TaskId) {
         world.succeed(root.id);
     }
     world.aggregate();
-    (run, world.join_id(ParentId::Run(run)))
+    (run, world.join_id(NodeId::Run(run)))
 }
 
 pub(super) fn claim_join<'w>(world: &'w World<'w>) -> (Hands<'w>, conductor_store::ClaimedTask) {
@@ -44,7 +45,7 @@ pub(super) fn claim_join<'w>(world: &'w World<'w>) -> (Hands<'w>, conductor_stor
 
 pub fn a_join_runs_once_when_all_children_are_settled(world: &World<'_>) {
     let (run, parent, children) = world.family_of(joined(3));
-    let head = ParentId::Task(parent);
+    let head = NodeId::Task(parent);
     let planned = world.task(parent).join.expect("a join is planned");
     assert_eq!(planned.kind.as_str(), "J");
     for child in &children {
@@ -81,7 +82,7 @@ pub fn a_join_waits_for_missing_children_and_for_the_seal(world: &World<'_>) {
     world.fan_out();
     world.seal(open, 1).expect("a seal");
     assert_eq!(world.aggregate(), (1, 0));
-    assert!(world.join(ParentId::Task(open)).is_some() && world.join(ParentId::Task(counted)).is_none());
+    assert!(world.join(NodeId::Task(open)).is_some() && world.join(NodeId::Task(counted)).is_none());
     world.succeed(world.child_ids(counted)[2]);
     assert_eq!(world.aggregate(), (1, 0));
 }
@@ -94,7 +95,7 @@ pub fn a_join_waits_for_a_retry(world: &World<'_>) {
     world.retry();
     world.succeed(children[1]);
     assert_eq!(world.aggregate(), (1, 0));
-    assert!(world.join(ParentId::Task(parent)).is_some());
+    assert!(world.join(NodeId::Task(parent)).is_some());
 }
 
 pub fn no_join_runs_when_the_policy_is_not_satisfied_or_a_child_was_cancelled(world: &World<'_>) {
@@ -111,7 +112,7 @@ pub fn no_join_runs_when_the_policy_is_not_satisfied_or_a_child_was_cancelled(wo
             (world.state(parent), world.run_state(run), world.run_state(whole)),
             (state, state, state)
         );
-        assert_eq!((world.join(ParentId::Task(parent)), world.join(ParentId::Run(whole))), (None, None));
+        assert_eq!((world.join(NodeId::Task(parent)), world.join(NodeId::Run(whole))), (None, None));
     }
 }
 
@@ -120,7 +121,7 @@ pub fn a_join_runs_on_failures_that_are_tolerated(world: &World<'_>) {
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
     world.aggregate();
-    world.succeed(world.join_id(ParentId::Task(parent)));
+    world.succeed(world.join_id(NodeId::Task(parent)));
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
@@ -129,7 +130,7 @@ pub fn a_join_runs_after_no_children_at_all(world: &World<'_>) {
     world.seal(parent, 0).expect("a seal");
     let whole = world.submit(&RunDraft::new().join("J"));
     assert_eq!(world.aggregate(), (1, 1));
-    for (head, run) in [(ParentId::Task(parent), run), (ParentId::Run(whole), whole)] {
+    for (head, run) in [(NodeId::Task(parent), run), (NodeId::Run(whole), whole)] {
         let join = world.join_id(head);
         assert_eq!((world.head_state(head), world.run_state(run)), (State::Running, State::Running));
         world.succeed(join);
@@ -208,23 +209,23 @@ pub fn a_join_is_claimed_like_any_leaf(world: &World<'_>) {
 
 pub fn a_join_is_in_no_number_and_no_tally_and_no_child(world: &World<'_>) {
     let (run, parent, children, join) = open_join(world, joined(2));
-    let numbers = Numbers { children: 2, ..Numbers::sealed(2) };
-    let is_the_same = |tally: Tally| {
+    let numbers = ChildCounts { created: 2, ..ChildCounts::sealed(2) };
+    let is_the_same = |tally: StateCounts| {
         assert_eq!(world.numbers(parent), numbers);
-        assert_eq!(world.run(run).tally, tally);
+        assert_eq!(world.run(run).state_counts, tally);
         assert_eq!(world.child_ids(parent), children);
     };
-    let tally = Tally { running: 1, succeeded: 2, ..Tally::default() };
+    let tally = StateCounts { running: 1, succeeded: 2, ..StateCounts::default() };
     is_the_same(tally);
     world.start(join);
     is_the_same(tally);
     assert_eq!(world.tasks(run).len(), 4, "but it is a task of its run");
     world.succeed(join);
-    is_the_same(Tally { succeeded: 3, ..Tally::default() });
+    is_the_same(StateCounts { succeeded: 3, ..StateCounts::default() });
     let (run, join) = open_join_of_a_run(world);
     world.fail_for_good(join);
-    assert_eq!(world.run(run).tally, Tally { succeeded: 2, ..Tally::default() });
-    assert_eq!(world.run(run).numbers, numbers);
+    assert_eq!(world.run(run).state_counts, StateCounts { succeeded: 2, ..StateCounts::default() });
+    assert_eq!(world.run(run).child_counts, numbers);
     assert_eq!(world.tasks(run)[0].id, join, "the join of a run comes first");
 }
 
@@ -232,7 +233,7 @@ pub fn the_join_of_a_run_has_any_name_that_a_kind_has(world: &World<'_>) {
     for kind in ["a#b", "#", &"x".repeat(255)] {
         let run = world.submit(&RunDraft::new().join(kind));
         world.aggregate();
-        let join = world.join(ParentId::Run(run)).expect("a join");
+        let join = world.join(NodeId::Run(run)).expect("a join");
         assert_eq!((join.name.as_str(), join.kind.as_str()), (kind, kind));
         assert_eq!(world.tasks(run).len(), 1);
     }
@@ -248,10 +249,10 @@ pub fn a_nested_join_comes_before_that_of_its_run(world: &World<'_>) {
         world.succeed(child);
     }
     assert_eq!(world.aggregate(), (1, 0));
-    assert_eq!(world.join(ParentId::Run(run)), None, "the parent is open while its join is");
-    world.succeed(world.join_id(ParentId::Task(roots[0].id)));
+    assert_eq!(world.join(NodeId::Run(run)), None, "the parent is open while its join is");
+    world.succeed(world.join_id(NodeId::Task(roots[0].id)));
     assert_eq!(world.aggregate(), (0, 1));
-    world.succeed(world.join_id(ParentId::Run(run)));
+    world.succeed(world.join_id(NodeId::Run(run)));
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
@@ -261,7 +262,7 @@ pub fn the_failure_of_a_join_counts_for_the_policy_above(world: &World<'_>) {
     let roots = world.roots(run);
     world.succeed(world.child_ids(roots[0].id)[0]);
     world.aggregate();
-    world.fail_for_good(world.join_id(ParentId::Task(roots[0].id)));
+    world.fail_for_good(world.join_id(NodeId::Task(roots[0].id)));
     world.settle();
     assert_eq!((world.state(roots[1].id), world.run_state(run)), (State::Cancelled, State::Failed));
 }
@@ -311,13 +312,13 @@ pub fn many_joins_end_in_one_settlement(world: &World<'_>) {
 
 pub fn reports_on_a_join_are_those_on_any_leaf(world: &World<'_>) {
     let (_, parent, _, join) = open_join(world, joined(2));
-    world.apply(Report::started(join).of_attempt(1));
+    world.apply(Report::started(join).for_attempt(1));
     world.apply(Report::succeeded_with(join, json_of("1")));
     world.writes_nothing(|| {
         let again = world.report(Report::succeeded_with(join, json_of("1")));
-        assert_eq!(again, conductor_store::Reported::Unchanged);
+        assert_eq!(again, conductor_store::ReportOutcome::Unchanged);
         let other = world.report(Report::failed(join, "late"));
-        assert!(matches!(other, conductor_store::Reported::Refused(_)), "{other:?}");
+        assert!(matches!(other, conductor_store::ReportOutcome::Rejected(_)), "{other:?}");
     });
     assert_eq!(world.state(parent), State::Succeeded);
 }
@@ -332,5 +333,5 @@ pub fn the_id_of_a_join_to_come_is_taken(world: &World<'_>) {
     );
     world.succeed(children[0]);
     world.aggregate();
-    assert_eq!(world.join_id(ParentId::Task(parent)), planned);
+    assert_eq!(world.join_id(NodeId::Task(parent)), planned);
 }

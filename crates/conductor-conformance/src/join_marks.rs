@@ -4,12 +4,12 @@ use super::World;
 use super::join::{claim_join, joined, open_join, open_join_of_a_run};
 use super::world::json_of;
 use conductor_model::{Policy, State};
-use conductor_store::{CancelError, Cancelled, ParentId, Report, Revivable, ReviveError};
+use conductor_store::{CancelError, CancelOutcome, NodeId, Report, ReviveError, ReviveFilter};
 
 pub fn a_parent_is_cancelled_while_its_join_is_open(world: &World<'_>) {
     let (run, parent, children, join) = open_join(world, joined(2));
     let (hands, claimed) = claim_join(world);
-    assert_eq!(world.cancel_task(parent), Cancelled::Marked);
+    assert_eq!(world.cancel_task(parent), CancelOutcome::Requested);
     assert_eq!(world.state(parent), State::Running);
     assert_eq!(world.sweep(), (1, 0));
     assert_eq!((world.state(join), world.state(parent)), (State::Cancelled, State::Cancelled));
@@ -33,7 +33,7 @@ pub fn a_run_is_cancelled_while_a_join_is_open(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
     let (whole, last) = open_join_of_a_run(world);
     for target in [run, whole] {
-        assert_eq!(world.cancel_run(target), Cancelled::Marked);
+        assert_eq!(world.cancel_run(target), CancelOutcome::Requested);
     }
     assert_eq!(world.sweep(), (2, 1));
     world.aggregate();
@@ -75,12 +75,15 @@ pub fn a_join_that_succeeded_is_never_needed_again(world: &World<'_>) {
     world.fail_for_good(children[1]);
     world.aggregate();
     let _ = world.cancel_task(parent);
-    world.succeed(world.join_id(ParentId::Task(parent)));
+    world.succeed(world.join_id(NodeId::Task(parent)));
     world.aggregate();
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
     let refused = world.revive_refused(children[1]);
-    assert!(matches!(refused, ReviveError::Tolerated(_)), "its output is that of the children as they were");
-    let all = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 1);
+    assert!(
+        matches!(refused, ReviveError::AncestorSucceeded(_)),
+        "its output is that of the children as they were"
+    );
+    let all = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 1);
     assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1));
 }
 
@@ -91,11 +94,11 @@ pub fn no_join_begins_below_a_mark(world: &World<'_>) {
         world.succeed(*child);
     }
     let _ = world.cancel_run(run);
-    assert_eq!(world.cancel_task(alone), Cancelled::Marked, "it was not decided: its join was to run");
+    assert_eq!(world.cancel_task(alone), CancelOutcome::Requested, "it was not decided: its join was to run");
     world.aggregate();
     world.settle();
     for head in [parent, alone] {
-        assert_eq!(world.join(ParentId::Task(head)), None);
+        assert_eq!(world.join(NodeId::Task(head)), None);
         assert_eq!(world.state(head), State::Cancelled);
     }
     assert_eq!(world.run_state(run), State::Cancelled);
@@ -103,15 +106,18 @@ pub fn no_join_begins_below_a_mark(world: &World<'_>) {
 
 pub fn a_join_is_cancelled_by_itself(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
-    assert_eq!(world.cancel_task(join), Cancelled::Done);
+    assert_eq!(world.cancel_task(join), CancelOutcome::Cancelled);
     assert_eq!((world.state(join), world.state(parent)), (State::Cancelled, State::Cancelled));
     assert_eq!(world.aggregate(), (0, 1));
     assert_eq!(world.run_state(run), State::Cancelled);
-    assert!(matches!(world.try_cancel(ParentId::Task(join)), Ok(Cancelled::Unchanged)));
+    assert!(matches!(world.try_cancel(NodeId::Task(join)), Ok(CancelOutcome::Unchanged)));
     let (_, ended, _, join) = open_join(world, joined(2));
     world.succeed(join);
-    let refused = world.try_cancel(ParentId::Task(ended));
-    assert!(matches!(refused, Err(CancelError::Ended { state: State::Succeeded, .. })), "{refused:?}");
+    let refused = world.try_cancel(NodeId::Task(ended));
+    assert!(
+        matches!(refused, Err(CancelError::AlreadySettled { state: State::Succeeded, .. })),
+        "{refused:?}"
+    );
 }
 
 pub fn a_failed_join_is_revived_and_its_head_with_it(world: &World<'_>) {
@@ -140,11 +146,11 @@ pub fn nothing_below_an_open_join_is_revived(world: &World<'_>) {
     world.fail_for_good(children[1]);
     world.aggregate();
     let refused = world.revive_refused(children[1]);
-    assert!(matches!(refused, ReviveError::Joining(ParentId::Task(id)) if id == parent), "{refused}");
-    world.start(world.join_id(ParentId::Task(parent)));
+    assert!(matches!(refused, ReviveError::JoinRunning(NodeId::Task(id)) if id == parent), "{refused}");
+    world.start(world.join_id(NodeId::Task(parent)));
     let refused = world.revive_refused(children[1]);
-    assert!(matches!(refused, ReviveError::Joining(_)), "{refused}");
-    let all = world.writes_nothing(|| world.revive_all(ParentId::Task(parent), Revivable::Failed, 10));
+    assert!(matches!(refused, ReviveError::JoinRunning(_)), "{refused}");
+    let all = world.writes_nothing(|| world.revive_all(NodeId::Task(parent), ReviveFilter::Failed, 10));
     assert_eq!((all.tasks, all.skipped), (0, 1), "in bulk it is skipped and counted");
 }
 
@@ -153,7 +159,7 @@ pub fn after_a_childs_revival_the_join_runs_again_with_the_same_id(world: &World
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
     world.aggregate();
-    let join = world.join_id(ParentId::Task(parent));
+    let join = world.join_id(NodeId::Task(parent));
     world.fail_for_good(join);
     world.aggregate();
     assert_eq!(world.revive(children[1]), 2);
@@ -172,19 +178,19 @@ pub fn a_join_is_not_revived_before_its_time(world: &World<'_>) {
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
     world.aggregate();
-    let join = world.join_id(ParentId::Task(parent));
+    let join = world.join_id(NodeId::Task(parent));
     world.fail_for_good(join);
     world.aggregate();
     let _ = world.revive(children[1]);
     let refused = world.revive_refused(join);
-    assert!(matches!(refused, ReviveError::BeforeItsTime(id) if id == join), "{refused}");
-    let all = world.revive_all(ParentId::Task(parent), Revivable::FailedAndCancelled, 1);
+    assert!(matches!(refused, ReviveError::JoinNotReady(id) if id == join), "{refused}");
+    let all = world.revive_all(NodeId::Task(parent), ReviveFilter::FailedAndCancelled, 1);
     assert_eq!((all.tasks, world.state(join)), (0, State::Failed));
     world.cancel(children[1]);
     world.aggregate();
     assert_eq!(world.state(parent), State::Cancelled);
     let refused = world.revive_refused(join);
-    assert!(matches!(refused, ReviveError::BeforeItsTime(id) if id == join), "{refused}");
-    let all = world.revive_all(ParentId::Task(parent), Revivable::Failed, 100);
+    assert!(matches!(refused, ReviveError::JoinNotReady(id) if id == join), "{refused}");
+    let all = world.revive_all(NodeId::Task(parent), ReviveFilter::Failed, 100);
     assert_eq!((all.tasks, world.state(join)), (0, State::Failed), "for a child was cancelled");
 }

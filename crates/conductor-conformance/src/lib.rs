@@ -34,7 +34,7 @@ pub mod aggregate;
 pub mod append;
 pub mod cancel;
 pub mod claim;
-pub mod enlist;
+pub mod engines;
 pub mod events;
 pub mod expire;
 pub mod explain;

@@ -2,10 +2,10 @@
 
 use super::World;
 use conductor_model::{
-    Backoff, Eta, Health, HealthReport, Reason, RetryMetrics, RunDraft, RunId, Stuck, Tally, TaskDraft,
-    TaskId, Timestamp,
+    Backoff, Eta, Health, HealthReport, RetryMetrics, RunDraft, RunId, StateCounts, StateReason, StuckItem,
+    TaskDraft, TaskId, Timestamp,
 };
-use conductor_store::{Fault, Scope, Watch};
+use conductor_store::{Scope, StoreError, StuckThreshold};
 use serde_json::json;
 
 const MINUTE: i64 = 60_000;
@@ -18,7 +18,7 @@ fn judged(world: &World<'_>) -> Health {
     health(world, Scope::All).health
 }
 
-fn stuck(world: &World<'_>) -> Vec<Stuck> {
+fn stuck(world: &World<'_>) -> Vec<StuckItem> {
     world.store().stuck(Scope::All, world.watch(), 100).expect("a list")
 }
 
@@ -27,7 +27,7 @@ fn assert_stuck(
     world: &World<'_>,
     run: RunId,
     task: Option<TaskId>,
-    reason: fn(&Reason) -> bool,
+    reason: fn(&StateReason) -> bool,
     since: Timestamp,
 ) {
     let stuck = stuck(world);
@@ -93,7 +93,7 @@ pub fn a_failure_whose_retry_is_due_is_a_warning(world: &World<'_>) {
     world.fail(task);
     let report = health(world, Scope::All);
     assert_eq!((report.health, report.counts.retries_due), (Health::Warning, 1));
-    assert_eq!((report.counts.exhausted, report.failure_rate), (0, None), "it is not settled");
+    assert_eq!((report.counts.retries_exhausted, report.failure_rate), (0, None), "it is not settled");
     assert_eq!(report.warnings.len(), 1);
     world.retry();
     assert_eq!(judged(world), Health::Healthy);
@@ -126,9 +126,9 @@ pub fn health_counts_tasks_and_retries(world: &World<'_>) {
     }
     world.fail(roots[1]);
     let report = health(world, Scope::Run(run));
-    assert_eq!(report.counts.tally, Tally { pending: 2, failed: 1, ..Tally::default() });
+    assert_eq!(report.counts.state_counts, StateCounts { pending: 2, failed: 1, ..StateCounts::default() });
     assert_eq!((report.counts.retried_tasks, report.counts.total_retries), (2, 3));
-    assert_eq!((report.counts.exhausted, report.counts.retries_due), (1, 0));
+    assert_eq!((report.counts.retries_exhausted, report.counts.retries_due), (1, 0));
     assert!((report.average_retries - 1.5).abs() < f64::EPSILON);
 }
 
@@ -144,7 +144,7 @@ pub fn health_is_asked_of_one_run_or_of_all(world: &World<'_>) {
         world.store().stuck(unknown, world.watch(), 10).map(|_| ()),
         world.store().retry_metrics(unknown).map(|_| ()),
     ];
-    assert!(refused.iter().all(|refusal| matches!(refusal, Err(Fault::UnknownRun(_)))), "{refused:?}");
+    assert!(refused.iter().all(|refusal| matches!(refusal, Err(StoreError::RunNotFound(_)))), "{refused:?}");
 }
 
 pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
@@ -152,7 +152,13 @@ pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
     world.start(task);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(task), |reason| matches!(reason, Reason::HeldFromOutside { .. }), since);
+    assert_stuck(
+        world,
+        run,
+        Some(task),
+        |reason| matches!(reason, StateReason::RunningExternally { .. }),
+        since,
+    );
     let _ = world.report(conductor_store::Report::started(task));
     assert_nothing_stuck(world);
 }
@@ -161,7 +167,7 @@ pub fn a_run_with_ready_work_in_which_nothing_started_is_stuck(world: &World<'_>
     let (run, task) = world.leaf();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoEngine { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::NoEngineForKind { .. }), since);
     world.start(task);
     assert_nothing_stuck(world);
 }
@@ -170,7 +176,7 @@ pub fn a_run_whose_parent_nobody_fans_out_is_stuck(world: &World<'_>) {
     let (run, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Creating { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::CreatingChildren { .. }), since);
     world.fan_out();
     assert_nothing_stuck(world);
 }
@@ -181,7 +187,13 @@ pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
     world.pass_ms(60_000);
     assert_nothing_stuck(world);
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::Delayed { engines: Some(0), .. }), due);
+    assert_stuck(
+        world,
+        run,
+        None,
+        |reason| matches!(reason, StateReason::Delayed { engines: Some(0), .. }),
+        due,
+    );
     world.promote();
     world.start(task);
     assert_nothing_stuck(world);
@@ -197,8 +209,16 @@ pub fn overdue_work_of_a_run_that_goes_on_is_stuck(world: &World<'_>) {
     let overdue = stuck(world);
     let found: Vec<_> = overdue.iter().map(|stuck| (stuck.run, stuck.task, stuck.since)).collect();
     assert_eq!(found, [(run, Some(roots[1]), due), (run, Some(roots[0]), due)]);
-    assert!(matches!(overdue[0].reason, Reason::Delayed { engines: Some(0), .. }), "{}", overdue[0].reason);
-    assert!(matches!(overdue[1].reason, Reason::RetryDue { engines: Some(0), .. }), "{}", overdue[1].reason);
+    assert!(
+        matches!(overdue[0].reason, StateReason::Delayed { engines: Some(0), .. }),
+        "{}",
+        overdue[0].reason
+    );
+    assert!(
+        matches!(overdue[1].reason, StateReason::RetryDue { engines: Some(0), .. }),
+        "{}",
+        overdue[1].reason
+    );
     assert_eq!(world.store().stuck(Scope::Run(run), world.watch(), 9).expect("a list"), overdue);
     assert_eq!(health(world, Scope::Run(run)).counts.stuck, 2);
     let (other, _) = world.leaf();
@@ -213,7 +233,7 @@ pub fn a_parent_that_wants_children_since_long_is_stuck(world: &World<'_>) {
     let since = world.now();
     world.succeed(roots[0]);
     pass_the_threshold(world);
-    let creating = |reason: &Reason| matches!(reason, Reason::Creating { engines: 0, .. });
+    let creating = |reason: &StateReason| matches!(reason, StateReason::CreatingChildren { engines: 0, .. });
     assert_stuck(world, run, Some(roots[1]), creating, since);
     world.fan_out();
     assert_nothing_stuck(world);
@@ -223,14 +243,26 @@ pub fn an_open_parent_without_an_append_is_stuck(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::NoAppend { .. }), since);
+    assert_stuck(
+        world,
+        run,
+        Some(parent),
+        |reason| matches!(reason, StateReason::WaitingForAppend { .. }),
+        since,
+    );
     world.append(parent, 1, &["1"]).expect("an append");
     let (child, since) = (world.children(parent)[0].id, world.now());
     assert_nothing_stuck(world);
     world.pass_ms(2 * MINUTE);
     world.succeed(child);
     world.pass_ms(4 * MINUTE);
-    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::NoAppend { .. }), since);
+    assert_stuck(
+        world,
+        run,
+        Some(parent),
+        |reason| matches!(reason, StateReason::WaitingForAppend { .. }),
+        since,
+    );
     world.seal(parent, 1).expect("a seal");
     assert_nothing_stuck(world);
 }
@@ -239,13 +271,13 @@ pub fn an_open_run_without_an_append_is_stuck(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoAppend { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::WaitingForAppend { .. }), since);
     world.append_tasks(run, 1, [TaskDraft::new("A")]).expect("an append");
     assert_nothing_stuck(world);
     let since = world.now();
     world.succeed(world.roots(run)[0].id);
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoAppend { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::WaitingForAppend { .. }), since);
 }
 
 pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
@@ -254,7 +286,13 @@ pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
     world.succeed(children[0]);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, Some(parent), |reason| matches!(reason, Reason::ToBeDecided { .. }), since);
+    assert_stuck(
+        world,
+        run,
+        Some(parent),
+        |reason| matches!(reason, StateReason::ReadyToAggregate { .. }),
+        since,
+    );
     world.settle();
     assert_nothing_stuck(world);
 }
@@ -265,7 +303,7 @@ pub fn a_run_that_nobody_decides_is_stuck(world: &World<'_>) {
     world.succeed(task);
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::ToBeDecided { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::ReadyToAggregate { .. }), since);
     world.settle();
     assert_nothing_stuck(world);
 }
@@ -306,7 +344,7 @@ pub fn a_run_whose_work_became_ready_just_now_is_not_stuck(world: &World<'_>) {
     world.promote();
     let since = world.now();
     pass_the_threshold(world);
-    assert_stuck(world, run, None, |reason| matches!(reason, Reason::NoEngine { .. }), since);
+    assert_stuck(world, run, None, |reason| matches!(reason, StateReason::NoEngineForKind { .. }), since);
 }
 
 pub fn what_is_stuck_is_listed_the_longest_first_up_to_the_limit(world: &World<'_>) {
@@ -329,7 +367,7 @@ pub fn the_threshold_is_the_callers(world: &World<'_>) {
     world.start(task);
     world.pass_ms(1000);
     let stuck = |threshold_ms| {
-        let watch = Watch { now: world.now(), threshold_ms };
+        let watch = StuckThreshold { now: world.now(), threshold_ms };
         world.store().stuck(Scope::All, watch, 10).expect("a list").len()
     };
     assert_eq!((stuck(1000), stuck(999)), (0, 1));
@@ -351,7 +389,7 @@ pub fn retry_metrics_tell_what_retries_came_to(world: &World<'_>) {
     assert_eq!(metrics(Scope::Run(run)), RetryMetrics::of(4, 3, 1, 1));
     assert_eq!(metrics(Scope::All), RetryMetrics::of(5, 4, 1, 1));
     let counts = health(world, Scope::Run(run)).counts;
-    assert_eq!((counts.total_retries, counts.retried_tasks, counts.exhausted), (4, 3, 1));
+    assert_eq!((counts.total_retries, counts.retried_tasks, counts.retries_exhausted), (4, 3, 1));
 }
 
 pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
@@ -364,9 +402,9 @@ pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
     let summary = || world.store().summary(run, world.watch()).expect("an answer").expect("a summary");
     let now = summary();
     assert_eq!((now.run, now.state), (run, world.run_state(run)));
-    assert_eq!((now.duration_ms, now.tally), (5000, world.run(run).tally));
+    assert_eq!((now.duration_ms, now.state_counts), (5000, world.run(run).state_counts));
     assert_eq!((now.fan_outs, now.retries, now.aggregates), (2, 1, 0));
-    for leaf in world.tasks(run).into_iter().filter(|task| task.numbers.is_none()) {
+    for leaf in world.tasks(run).into_iter().filter(|task| task.child_counts.is_none()) {
         world.succeed(leaf.id);
     }
     world.settle();

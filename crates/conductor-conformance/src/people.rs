@@ -3,37 +3,37 @@
 use super::World;
 use conductor_model::{Join, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    Cancel, CancelError, Cancelled, Claim, Expired, ParentId, Revivable, Revive, ReviveError, Revived, Step,
-    Swept,
+    Cancel, CancelError, CancelOutcome, Claim, NodeId, Revive, ReviveError, ReviveFilter, ReviveOutcome,
+    Step, StepOutcome, SweepOutcome,
 };
 
 /// Cancels and revivals.
 impl World<'_> {
-    pub(super) fn try_cancel(&self, target: ParentId) -> Result<Cancelled, CancelError> {
+    pub(super) fn try_cancel(&self, target: NodeId) -> Result<CancelOutcome, CancelError> {
         self.store().cancel(&Cancel { target, reason: None, now: self.now() })
     }
 
     #[track_caller]
-    pub(super) fn cancel_task(&self, task: TaskId) -> Cancelled {
-        self.try_cancel(ParentId::Task(task)).expect("a cancel")
+    pub(super) fn cancel_task(&self, task: TaskId) -> CancelOutcome {
+        self.try_cancel(NodeId::Task(task)).expect("a cancel")
     }
 
     #[track_caller]
-    pub(super) fn cancel_run(&self, run: RunId) -> Cancelled {
-        self.try_cancel(ParentId::Run(run)).expect("a cancel")
+    pub(super) fn cancel_run(&self, run: RunId) -> CancelOutcome {
+        self.try_cancel(NodeId::Run(run)).expect("a cancel")
     }
 
     /// A cancel that is refused, because its target has ended in that state.
     #[track_caller]
-    pub(super) fn assert_ended(&self, target: ParentId, state: State) {
+    pub(super) fn assert_ended(&self, target: NodeId, state: State) {
         let refused = self.writes_nothing(|| self.try_cancel(target));
         assert!(
-            matches!(refused, Err(CancelError::Ended { target: t, state: s }) if (t, s) == (target, state)),
+            matches!(refused, Err(CancelError::AlreadySettled { target: t, state: s }) if (t, s) == (target, state)),
             "{refused:?}"
         );
     }
 
-    pub(super) fn try_revive(&self, task: TaskId) -> Result<Revived, ReviveError> {
+    pub(super) fn try_revive(&self, task: TaskId) -> Result<ReviveOutcome, ReviveError> {
         self.store().revive(&Revive::leaf(task, self.now()))
     }
 
@@ -52,10 +52,10 @@ impl World<'_> {
     }
 
     /// Revives everything below, in transactions that look at so many tasks; what they came to.
-    pub(super) fn revive_all(&self, below: ParentId, which: Revivable, limit: u32) -> Revived {
-        let (mut all, mut after) = (Revived::default(), None);
+    pub(super) fn revive_all(&self, below: NodeId, which: ReviveFilter, limit: u32) -> ReviveOutcome {
+        let (mut all, mut after) = (ReviveOutcome::default(), None);
         loop {
-            let request = Revive::All { below, which, after, limit, now: self.now() };
+            let request = Revive::All { below, which, cursor: after, limit, now: self.now() };
             let page = self.store().revive(&request).expect("a revival");
             all.tasks += page.tasks;
             all.reopened += page.reopened;
@@ -70,7 +70,7 @@ impl World<'_> {
 
 /// Sweeps and deadlines.
 impl World<'_> {
-    pub(super) fn sweep_step(&self, step: &Step) -> Swept {
+    pub(super) fn sweep_step(&self, step: &Step) -> SweepOutcome {
         self.store().sweep(step).expect("a sweep")
     }
 
@@ -87,13 +87,13 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn expire_step(&self, step: &Step) -> Expired {
+    pub(super) fn expire_step(&self, step: &Step) -> StepOutcome {
         self.store().expire(step).expect("a look at deadlines")
     }
 
     /// Marks the runs whose deadline passed; how many.
     pub(super) fn expire(&self) -> u32 {
-        self.expire_step(&self.step()).runs
+        self.expire_step(&self.step()).changed
     }
 }
 
@@ -121,17 +121,17 @@ impl World<'_> {
     }
 
     /// The join of a parent or a run, if it came into being.
-    pub(super) fn join(&self, head: ParentId) -> Option<Task> {
+    pub(super) fn join(&self, head: NodeId) -> Option<Task> {
         let join: Option<Join> = match head {
-            ParentId::Task(id) => self.task(id).join,
-            ParentId::Run(id) => self.run(id).join,
+            NodeId::Task(id) => self.task(id).join,
+            NodeId::Run(id) => self.run(id).join,
         };
         self.store().task(join?.id).expect("an answer")
     }
 
     /// The id of the join of a parent or a run, which came into being.
     #[track_caller]
-    pub(super) fn join_id(&self, head: ParentId) -> TaskId {
+    pub(super) fn join_id(&self, head: NodeId) -> TaskId {
         self.join(head).expect("a join").id
     }
 
@@ -140,10 +140,10 @@ impl World<'_> {
         tasks.iter().map(|task| self.state(*task)).collect()
     }
 
-    pub(super) fn head_state(&self, head: ParentId) -> State {
+    pub(super) fn head_state(&self, head: NodeId) -> State {
         match head {
-            ParentId::Task(id) => self.state(id),
-            ParentId::Run(id) => self.run_state(id),
+            NodeId::Task(id) => self.state(id),
+            NodeId::Run(id) => self.run_state(id),
         }
     }
 

@@ -3,19 +3,19 @@
 use super::World;
 use super::hands::want;
 use conductor_model::{
-    EventBody, Mark, POLICY_COLUMNS, POLICY_ROWS, Policy, PolicyRow, PolicyTopic, RunDraft, RunId, Shape,
-    State, TaskDraft, TaskId,
+    CancelCause, EventBody, NodeType, POLICY_COLUMNS, POLICY_ROWS, Policy, PolicyRow, PolicyTopic, RunDraft,
+    RunId, State, TaskDraft, TaskId,
 };
-use conductor_store::{ParentId, Scope, Settle};
+use conductor_store::{NodeId, Scope, Settle};
 use serde_json::json;
 
 const ENDS: [State; 3] = [State::Succeeded, State::Failed, State::Cancelled];
 
 /// A parent with such children.
-fn parent_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> (ParentId, Vec<TaskId>) {
-    let item = |(shape, _): &(Shape, State)| match shape {
-        Shape::Parent => json!({"fanout": 1}),
-        Shape::Leaf | Shape::Run => json!("leaf"),
+fn parent_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> (NodeId, Vec<TaskId>) {
+    let item = |(shape, _): &(NodeType, State)| match shape {
+        NodeType::Parent => json!({"fanout": 1}),
+        NodeType::Leaf | NodeType::Run => json!("leaf"),
     };
     let items: Vec<_> = row.children.iter().map(item).collect();
     let mut draft = TaskDraft::new("P").policy(policy);
@@ -27,14 +27,14 @@ fn parent_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> 
     if items.is_empty() {
         world.seal(parent, 0).expect("a seal");
     }
-    (ParentId::Task(parent), children)
+    (NodeId::Task(parent), children)
 }
 
 /// A run with such root tasks.
-fn run_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> (ParentId, Vec<TaskId>) {
-    let task = |(shape, _): &(Shape, State)| match shape {
-        Shape::Parent => TaskDraft::new("P").input(json!({"fanout": 1})),
-        Shape::Leaf | Shape::Run => TaskDraft::new("A"),
+fn run_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> (NodeId, Vec<TaskId>) {
+    let task = |(shape, _): &(NodeType, State)| match shape {
+        NodeType::Parent => TaskDraft::new("P").input(json!({"fanout": 1})),
+        NodeType::Leaf | NodeType::Run => TaskDraft::new("A"),
     };
     let mut draft = RunDraft::new().policy(policy).tasks(row.children.iter().map(task));
     if join {
@@ -42,15 +42,15 @@ fn run_of(world: &World<'_>, row: &PolicyRow, policy: Policy, join: bool) -> (Pa
     }
     let run = world.submit(&draft);
     world.fan_out();
-    (ParentId::Run(run), world.roots(run).iter().map(|root| root.id).collect())
+    (NodeId::Run(run), world.roots(run).iter().map(|root| root.id).collect())
 }
 
 /// Ends children as the row says, in its order.
 fn end_children(world: &World<'_>, row: &PolicyRow, children: &[TaskId]) {
     for (child, (shape, state)) in children.iter().zip(row.children) {
         match shape {
-            Shape::Parent => world.end(world.child_ids(*child)[0], *state),
-            Shape::Leaf | Shape::Run => world.end(*child, *state),
+            NodeType::Parent => world.end(world.child_ids(*child)[0], *state),
+            NodeType::Leaf | NodeType::Run => world.end(*child, *state),
         }
         world.aggregate();
         assert_eq!(world.state(*child), *state, "a child ends as it ended, whatever its parent thinks of it");
@@ -79,7 +79,7 @@ fn assert_rows(world: &World<'_>, topic: PolicyTopic) {
 }
 
 /// The join decides where all would have been well without it, and never runs elsewhere.
-fn assert_join(world: &World<'_>, head: ParentId, end: State, join_ends: State, what: &str) {
+fn assert_join(world: &World<'_>, head: NodeId, end: State, join_ends: State, what: &str) {
     let Some(join) = world.join(head) else {
         assert_eq!(world.head_state(head), end, "{what}");
         assert_ne!(end, State::Succeeded, "{what}: its join runs");
@@ -136,7 +136,7 @@ pub fn a_failure_with_a_retry_left_is_not_counted(world: &World<'_>) {
     for policy in [Policy::Fail, Policy::FailFast, Policy::Tolerate(0)] {
         let (_, parent, children) = world.family_of(fast(2).policy(policy));
         world.fail(children[0]);
-        assert_eq!((world.task(parent).mark, world.numbers(parent).failed), (None, 0));
+        assert_eq!((world.task(parent).cancel_cause, world.numbers(parent).failed), (None, 0));
         world.writes_nothing(|| assert_eq!((world.sweep(), world.aggregate()), ((0, 0), (0, 0))));
         world.retry();
         for child in &children {
@@ -169,7 +169,7 @@ pub fn failures_that_are_tolerated_wait_for_all(world: &World<'_>) {
         let (_, parent, children) = world.family_of(fast(3).policy(policy));
         world.fail_for_good(children[0]);
         world.fail_for_good(children[1]);
-        assert_eq!(world.task(parent).mark, None);
+        assert_eq!(world.task(parent).cancel_cause, None);
         world.writes_nothing(|| assert_eq!((world.sweep(), world.aggregate()), ((0, 0), (0, 0))));
         world.start(children[2]);
     }
@@ -183,11 +183,14 @@ pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
     world.retry();
     let seen = world.events().len();
     world.fail(children[1]);
-    assert_eq!(world.event_names(seen), ["task.started", "task.failed", "task.marked"]);
+    assert_eq!(world.event_names(seen), ["task.started", "task.failed", "task.cancel_requested"]);
     let body = world.events().pop().expect("an event").body;
-    assert_eq!(body, EventBody::TaskMarked { by: Mark::FailFast, reason: None });
-    assert_eq!((world.task(parent).mark, world.state(parent)), (Some(Mark::FailFast), State::Running));
-    assert_eq!(world.run(run).mark, None);
+    assert_eq!(body, EventBody::TaskCancelRequested { cause: CancelCause::FailFast, reason: None });
+    assert_eq!(
+        (world.task(parent).cancel_cause, world.state(parent)),
+        (Some(CancelCause::FailFast), State::Running)
+    );
+    assert_eq!(world.run(run).cancel_cause, None);
     world.assert_nothing_to_claim(&hands.request([want("A", 10)], 10));
     assert_eq!(world.sweep(), (1, 0), "only what is claimed was left to the sweep");
     hands.assert_stale(claimed[0].fence);
@@ -206,7 +209,7 @@ pub fn a_settlement_that_gives_up_claims_nothing_below(world: &World<'_>) {
     let fatal = (first.fence, super::hands::failure("no"));
     let settled = hands.settle_with(&Settle { claim, ..hands.settlement([fatal]) });
     let claimed: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
-    assert_eq!((claimed, world.task(parent).mark), (vec![other], Some(Mark::FailFast)));
+    assert_eq!((claimed, world.task(parent).cancel_cause), (vec![other], Some(CancelCause::FailFast)));
     assert_eq!(world.states(&children), [State::Failed, State::Cancelled, State::Cancelled]);
 }
 
@@ -217,7 +220,7 @@ pub fn fail_fast_creates_no_children_that_are_missing(world: &World<'_>) {
     world.succeed(world.child_ids(parent)[1]);
     assert_eq!(world.fan_out(), 0);
     world.settle();
-    assert_eq!((world.state(parent), world.numbers(parent).children), (State::Failed, 2));
+    assert_eq!((world.state(parent), world.numbers(parent).created), (State::Failed, 2));
     assert_eq!(world.run_state(run), State::Failed);
 }
 
@@ -237,7 +240,7 @@ pub fn fail_fast_of_a_run_gives_up_its_root_tasks(world: &World<'_>) {
     world.fan_out();
     let roots = world.roots(run);
     world.fail_for_good(roots[0].id);
-    assert_eq!(world.run(run).mark, Some(Mark::FailFast));
+    assert_eq!(world.run(run).cancel_cause, Some(CancelCause::FailFast));
     assert!(world.append_tasks(run, 3, [TaskDraft::new("B")]).is_err());
     assert_eq!(world.sweep(), (3, 1));
     world.aggregate();
@@ -256,7 +259,7 @@ pub fn fail_fast_is_carried_up_level_by_level(world: &World<'_>) {
     let deep = world.child_ids(level[0]);
     world.fail_for_good(deep[0]);
     assert_eq!(
-        (world.task(level[0]).mark, world.task(roots[0].id).mark),
+        (world.task(level[0]).cancel_cause, world.task(roots[0].id).cancel_cause),
         (None, None),
         "its policy waits for all"
     );
@@ -264,14 +267,17 @@ pub fn fail_fast_is_carried_up_level_by_level(world: &World<'_>) {
     world.settle();
     assert_eq!(world.states(&[level[0], level[1]]), [State::Failed, State::Cancelled]);
     assert_eq!(world.states(&[roots[0].id, roots[1].id]), [State::Failed, State::Cancelled]);
-    assert_eq!((world.run_state(run), world.run(run).mark), (State::Failed, Some(Mark::FailFast)));
+    assert_eq!(
+        (world.run_state(run), world.run(run).cancel_cause),
+        (State::Failed, Some(CancelCause::FailFast))
+    );
 }
 
 pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
     let (_, parent, children) = world.family_of(fast(2));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
-    assert_eq!(world.task(parent).mark, None);
+    assert_eq!(world.task(parent).cancel_cause, None);
     world.aggregate();
     assert_eq!(world.state(parent), State::Failed);
 }
@@ -279,7 +285,7 @@ pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
 pub fn a_cancelled_child_is_no_failure(world: &World<'_>) {
     let (_, parent, children) = world.family_of(fast(2));
     world.cancel(children[0]);
-    assert_eq!(world.task(parent).mark, None);
+    assert_eq!(world.task(parent).cancel_cause, None);
     world.succeed(children[1]);
     world.aggregate();
     assert_eq!(world.state(parent), State::Cancelled);
@@ -304,7 +310,10 @@ pub fn what_gave_up_first_says_why(world: &World<'_>) {
     world.fail_for_good(children[0]);
     let _ = world.cancel_run(run);
     world.settle();
-    assert_eq!((world.task(parent).mark, world.state(parent)), (Some(Mark::FailFast), State::Failed));
+    assert_eq!(
+        (world.task(parent).cancel_cause, world.state(parent)),
+        (Some(CancelCause::FailFast), State::Failed)
+    );
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
@@ -315,8 +324,8 @@ pub fn many_failures_in_one_settlement_give_up_once(world: &World<'_>) {
     let claimed = hands.claim("A", 5);
     let seen = world.events().len();
     let _ = hands.settle(claimed.iter().map(|task| (task.fence, super::hands::failure("no"))));
-    let marks = world.event_names(seen).into_iter().filter(|name| *name == "task.marked").count();
+    let marks = world.event_names(seen).into_iter().filter(|name| *name == "task.cancel_requested").count();
     assert_eq!(marks, 1);
     world.settle();
-    assert_eq!((world.run(run).tally.failed, world.run(run).tally.cancelled), (6, 5));
+    assert_eq!((world.run(run).state_counts.failed, world.run(run).state_counts.cancelled), (6, 5));
 }

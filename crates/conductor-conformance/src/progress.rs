@@ -3,30 +3,30 @@
 use super::World;
 use super::hands::success;
 use conductor_model::{MAX_TASKS, Progress, RunId, TaskDraft, TaskId, TaskProgress};
-use conductor_store::{ClaimedTask, Fault, Fence, Fenced, Progressed};
+use conductor_store::{ClaimedTask, Fence, FenceOutcome, RecordProgress, StoreError};
 use serde_json::json;
 
 fn progress(done: u64, total: Option<u64>, message: &str) -> Progress {
     Progress { done, total, message: message.into() }
 }
 
-fn write(world: &World<'_>, items: impl IntoIterator<Item = (Fence, Progress)>) -> Vec<Fenced> {
-    let request = Progressed { items: items.into_iter().collect(), now: world.now() };
-    world.store().progress(&request).expect("answers")
+fn write(world: &World<'_>, items: impl IntoIterator<Item = (Fence, Progress)>) -> Vec<FenceOutcome> {
+    let request = RecordProgress { items: items.into_iter().collect(), now: world.now() };
+    world.store().record_progress(&request).expect("answers")
 }
 
 #[track_caller]
 fn write_one(world: &World<'_>, task: &ClaimedTask, progress: Progress) {
-    assert_eq!(write(world, [(task.fence, progress)]), [Fenced::Applied]);
+    assert_eq!(write(world, [(task.fence, progress)]), [FenceOutcome::Applied]);
 }
 
 fn shown(world: &World<'_>, task: TaskId) -> Option<TaskProgress> {
-    world.store().progress_of(task).expect("an answer")
+    world.store().task_progress(task).expect("an answer")
 }
 
 fn shown_in(world: &World<'_>, run: RunId) -> Vec<TaskProgress> {
     super::world::pages(None, |after| {
-        let page = world.store().progress_in(run, after, 2).expect("a page");
+        let page = world.store().run_progress(run, after, 2).expect("a page");
         conductor_store::Page { items: page.items, next: page.next.map(Some) }
     })
 }
@@ -78,7 +78,7 @@ pub fn a_stale_fence_is_left_out_alone(world: &World<'_>) {
     let claimed = hands.claim("A", 10);
     hands.end(&claimed[1], success());
     let items = claimed.iter().map(|task| (task.fence, progress(1, None, "one")));
-    assert_eq!(write(world, items), [Fenced::Applied, Fenced::Stale, Fenced::Applied]);
+    assert_eq!(write(world, items), [FenceOutcome::Applied, FenceOutcome::Stale, FenceOutcome::Applied]);
     let tasks: Vec<_> = shown_in(world, run).iter().map(|shown| shown.task).collect();
     assert_eq!(tasks, [roots[0], roots[2]]);
 }
@@ -89,7 +89,7 @@ pub fn an_attempt_that_is_over_shows_nothing(world: &World<'_>) {
     // Released, then rescued, then ended well.
     let claimed = hands.claim_one();
     write_one(world, &claimed, progress(1, None, "first"));
-    assert_eq!(hands.release(&[claimed.fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed.fence]), [FenceOutcome::Applied]);
     assert_shows_nothing(world, run, task);
     let claimed = hands.claim_one();
     write_one(world, &claimed, progress(1, None, "second"));
@@ -112,10 +112,10 @@ pub fn the_next_attempt_begins_with_nothing(world: &World<'_>) {
     let (run, task) = world.leaf();
     let first = hands.claim_one();
     write_one(world, &first, progress(5, None, "first"));
-    assert_eq!(hands.release(&[first.fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[first.fence]), [FenceOutcome::Applied]);
     let second = hands.claim_one();
     assert_shows_nothing(world, run, task);
-    assert_eq!(write(world, [(first.fence, progress(6, None, "late"))]), [Fenced::Stale]);
+    assert_eq!(write(world, [(first.fence, progress(6, None, "late"))]), [FenceOutcome::Stale]);
     assert_shows_nothing(world, run, task);
     write_one(world, &second, progress(1, None, "second"));
     let second = TaskProgress { task, attempt: 2, at: world.now(), progress: progress(1, None, "second") };
@@ -133,7 +133,7 @@ pub fn the_progress_of_a_run_is_listed_page_by_page(world: &World<'_>) {
     assert!(
         write(world, claimed.iter().rev().map(|task| (task.fence, of(task))))
             .iter()
-            .all(|one| *one == Fenced::Applied)
+            .all(|one| *one == FenceOutcome::Applied)
     );
     let mut expected: Vec<_> = claimed.iter().filter(|task| task.run == run).collect();
     expected.sort_by_key(|task| task.index);
@@ -148,13 +148,13 @@ pub fn the_progress_of_a_run_is_listed_page_by_page(world: &World<'_>) {
     );
     assert_eq!(shown_in(world, other).len(), 1);
     // A page that ended with a task goes on behind it, also when that one is over by now; not with one of another run.
-    let first = world.store().progress_in(run, None, 2).expect("a page").next.expect("more");
+    let first = world.store().run_progress(run, None, 2).expect("a page").next.expect("more");
     hands.end(expected[1], success());
-    let rest = world.store().progress_in(run, Some(first), 10).expect("a page");
+    let rest = world.store().run_progress(run, Some(first), 10).expect("a page");
     assert_eq!((rest.items.len(), rest.next), (3, None));
     let strange = shown_in(world, other)[0].task;
-    let refused = world.store().progress_in(run, Some(strange), 10);
-    assert!(matches!(refused, Err(Fault::UnknownTask(_))), "{refused:?}");
+    let refused = world.store().run_progress(run, Some(strange), 10);
+    assert!(matches!(refused, Err(StoreError::TaskNotFound(_))), "{refused:?}");
 }
 
 pub fn what_is_unknown_has_no_progress(world: &World<'_>) {
@@ -174,15 +174,15 @@ pub fn more_items_than_a_transaction_takes_are_refused(world: &World<'_>) {
     world.leaf();
     let fence = hands.claim_one().fence;
     let items = vec![(fence, Progress::default()); MAX_TASKS + 1];
-    let refused = world.store().progress(&Progressed { items, now: world.now() });
-    assert!(matches!(refused, Err(Fault::TooMany { most: MAX_TASKS, .. })), "{refused:?}");
+    let refused = world.store().record_progress(&RecordProgress { items, now: world.now() });
+    assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }
 
 pub fn no_items_write_nothing(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let _ = hands.claim_one();
-    let pulse = world.store().pulse().expect("a pulse");
+    let change_token = world.store().change_token().expect("a pulse");
     assert_eq!(write(world, []), []);
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }

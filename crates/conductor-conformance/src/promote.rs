@@ -41,17 +41,17 @@ pub fn a_delayed_task_is_not_retried(world: &World<'_>) {
 pub fn a_step_promotes_at_most_as_many_as_its_limit(world: &World<'_>) {
     world.run_of((0..5).map(|_| TaskDraft::new("A").due_at(world.now())));
     let done = world.promote_step(&world.step_of(Scope::All, 2));
-    assert_eq!((done.tasks, done.more), (2, true));
+    assert_eq!((done.changed, done.more), (2, true));
     let done = world.promote_step(&world.step_of(Scope::All, 0));
-    assert_eq!((done.tasks, done.more), (1, true), "a limit of 0 counts as 1");
+    assert_eq!((done.changed, done.more), (1, true), "a limit of 0 counts as 1");
     let done = world.promote_step(&world.step_of(Scope::All, 100));
-    assert_eq!((done.tasks, done.more), (2, false));
+    assert_eq!((done.changed, done.more), (2, false));
 }
 
 pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     let delayed = || TaskDraft::new("A").due_at(world.now());
     let ((one, its), (_, other)) = (world.one(delayed()), world.one(delayed()));
     let scope = world.step_of(Scope::Run(one), 100);
-    assert_eq!((world.promote_step(&scope).tasks, world.promote_step(&scope).tasks), (1, 0));
+    assert_eq!((world.promote_step(&scope).changed, world.promote_step(&scope).changed), (1, 0));
     assert_eq!((world.task(its).due_at, world.task(other).due_at), (None, Some(world.now())));
 }

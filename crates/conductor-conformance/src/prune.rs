@@ -1,15 +1,15 @@
 //! What ended long ago is removed, whole, and nothing else.
 
 use super::World;
-use conductor_model::{RunDraft, RunId, State, Tally, TaskDraft, TaskId};
+use conductor_model::{RunDraft, RunId, State, StateCounts, TaskDraft, TaskId};
 use conductor_store::{
-    EventFilter, Fault, ParentId, Prune, Pruned, Refused, Report, Reported, Revive, ReviveError, Scope,
-    SubmitError, TaskFilter, Verify,
+    EventFilter, NodeId, Prune, PruneOutcome, Report, ReportOutcome, ReportRejection, Revive, ReviveError,
+    Scope, StoreError, SubmitError, TaskFilter, Verify,
 };
 use serde_json::json;
 
 /// One transaction, for everything that has ended by now.
-fn step(world: &World<'_>, limit: u32) -> Pruned {
+fn step(world: &World<'_>, limit: u32) -> PruneOutcome {
     let settled_before = world.now().plus_millis(1);
     world.store().prune(&Prune { settled_before, limit }).expect("a prune")
 }
@@ -46,9 +46,11 @@ pub fn a_settled_run_goes_with_all_that_belongs_to_it(world: &World<'_>) {
     assert_eq!(store.task(parent).expect("an answer"), None);
     assert_eq!(store.task(children[0]).expect("an answer"), None);
     assert_eq!(store.tasks(run, TaskFilter::default(), None, 10).expect("a page").items, []);
-    assert_eq!(store.tally(Scope::All).expect("a tally"), Tally::default());
+    assert_eq!(store.state_counts(Scope::All).expect("a tally"), StateCounts::default());
     assert_eq!(world.events(), []);
-    assert!(matches!(store.verify(&Verify::run(run)), Err(Fault::UnknownRun(unknown)) if unknown == run));
+    assert!(
+        matches!(store.verify(&Verify::run(run)), Err(StoreError::RunNotFound(unknown)) if unknown == run)
+    );
 }
 
 pub fn what_is_not_settled_stays(world: &World<'_>) {
@@ -107,10 +109,10 @@ pub fn a_transaction_removes_at_most_as_many_rows_as_its_limit(world: &World<'_>
         if !done.more {
             break;
         }
-        assert!(done != Pruned { more: true, ..Pruned::default() } || tasks + gone < 21 + events);
+        assert!(done != PruneOutcome { more: true, ..PruneOutcome::default() } || tasks + gone < 21 + events);
     }
     assert_eq!((tasks, gone), (21, events));
-    assert_eq!(step(world, 7), Pruned::default(), "nothing is left to do");
+    assert_eq!(step(world, 7), PruneOutcome::default(), "nothing is left to do");
 }
 
 pub fn a_run_that_is_half_gone_is_found_by_nobody(world: &World<'_>) {
@@ -124,10 +126,10 @@ pub fn a_run_that_is_half_gone_is_found_by_nobody(world: &World<'_>) {
         assert_eq!(store.task(*task).expect("an answer"), None);
     }
     assert_eq!(store.children(parent, 0, 10).expect("a page").items, []);
-    assert_eq!(store.tally(Scope::All).expect("a tally").total(), 2);
+    assert_eq!(store.state_counts(Scope::All).expect("a tally").total(), 2);
     let of_run = EventFilter { run: Some(run), ..EventFilter::default() };
     assert_eq!(store.events(of_run, 0, 10).expect("a page").items, []);
-    assert_eq!(store.health(Scope::All, world.watch()).expect("a report").counts.tally.total(), 2);
+    assert_eq!(store.health(Scope::All, world.watch()).expect("a report").counts.state_counts.total(), 2);
     super::assert_verified(store);
     assert_eq!(prune(world).0, 1);
 }
@@ -141,22 +143,22 @@ pub fn nothing_brings_a_run_back_that_is_half_gone(world: &World<'_>) {
     assert!(step(world, 3).more);
     let (store, now) = (world.store(), world.now());
     let left = children[19];
-    for revive in [Revive::leaf(left, now), Revive::run(run, conductor_store::Revivable::Failed, now)] {
+    for revive in [Revive::leaf(left, now), Revive::run(run, conductor_store::ReviveFilter::Failed, now)] {
         let refused = store.revive(&revive).expect_err("a refusal");
-        assert!(matches!(refused, ReviveError::Unknown(_)), "{refused}");
+        assert!(matches!(refused, ReviveError::NotFound(_)), "{refused}");
     }
     let refused = store.cancel(&conductor_store::Cancel::task(left, now)).expect_err("a refusal");
     assert!(
-        matches!(refused, conductor_store::CancelError::Unknown(ParentId::Task(id)) if id == left),
+        matches!(refused, conductor_store::CancelError::NotFound(NodeId::Task(id)) if id == left),
         "{refused}"
     );
-    assert_eq!(world.report(Report::started(left)), Reported::Refused(Refused::Unknown(left)));
+    assert_eq!(world.report(Report::started(left)), ReportOutcome::Rejected(ReportRejection::NotFound(left)));
     world.settle();
     assert_eq!(prune(world).0, 1);
 }
 
 pub fn an_idempotency_key_and_an_id_are_free_again(world: &World<'_>) {
-    let id = world.source().ids(1).take_run().expect("an id");
+    let id = world.env().ids(1).take_run().expect("an id");
     let draft = |n: u32| RunDraft::new().idempotency_key("daily").id(id).meta(json!(n));
     let first = world.submit(&draft(1));
     world.aggregate();
@@ -178,9 +180,9 @@ pub fn a_reader_that_follows_goes_on_after_a_prune(world: &World<'_>) {
 pub fn an_idle_prune_writes_nothing(world: &World<'_>) {
     world.leaf();
     prune(world);
-    let pulse = world.store().pulse().expect("a pulse");
-    assert_eq!(step(world, 1000), Pruned::default());
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    let change_token = world.store().change_token().expect("a pulse");
+    assert_eq!(step(world, 1000), PruneOutcome::default());
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
 pub fn joins_and_wide_inputs_go_with_their_run(world: &World<'_>) {
@@ -192,7 +194,7 @@ pub fn joins_and_wide_inputs_go_with_their_run(world: &World<'_>) {
     world.fan_out();
     loop {
         world.aggregate();
-        let open = |task: &conductor_model::Task| task.numbers.is_none() && task.state == State::Pending;
+        let open = |task: &conductor_model::Task| task.child_counts.is_none() && task.state == State::Pending;
         let tasks = world.tasks(run);
         let Some(task) = tasks.iter().find(|task| open(task)) else { break };
         world.succeed(task.id);

@@ -2,8 +2,8 @@
 
 use super::World;
 use super::world::pages;
-use conductor_model::{Backoff, RunDraft, RunId, State, Tally, TaskDraft, TaskId};
-use conductor_store::{EventFilter, Fault, MAX_PAGE, Page, Scope, TaskFilter, Waits};
+use conductor_model::{Backoff, RunDraft, RunId, State, StateCounts, TaskDraft, TaskId};
+use conductor_store::{EventFilter, MAX_PAGE, Page, RunBlockers, Scope, StoreError, TaskFilter};
 use serde_json::json;
 
 /// Reads everything page by page: no page is longer than its limit, and only the last one is shorter.
@@ -107,7 +107,7 @@ pub fn no_page_is_longer_than_1000(world: &World<'_>) {
         assert_eq!((page.items.len(), page.next), (1000, Some(children[998])));
         let page = world.store().events(EventFilter::default(), 0, greedy).expect("a page");
         assert_eq!((page.items.len(), page.next), (1000, page.items.last().map(|event| event.seq)));
-        let watch = conductor_store::Watch::at(world.now().plus_millis(3_600_000));
+        let watch = conductor_store::StuckThreshold::at(world.now().plus_millis(3_600_000));
         assert_eq!(world.store().stuck(Scope::All, watch, greedy).expect("a list").len(), 1000);
     }
 }
@@ -208,18 +208,18 @@ pub fn what_is_unknown_is_none_or_empty(world: &World<'_>) {
     ] {
         assert!(store.events(filter, 0, 10).expect("a page").items.is_empty());
     }
-    let tally = store.tally(Scope::Run(run));
-    assert!(matches!(tally, Err(Fault::UnknownRun(id)) if id == run), "{tally:?}");
+    let tally = store.state_counts(Scope::Run(run));
+    assert!(matches!(tally, Err(StoreError::RunNotFound(id)) if id == run), "{tally:?}");
 }
 
 pub fn a_page_goes_on_only_after_something_that_is_there(world: &World<'_>) {
     let ((one, its), (other, _)) = (world.leaf(), world.leaf());
     let store = world.store();
     let runs = store.runs(Some(RunId::from_u128(1)), 10);
-    assert!(matches!(runs, Err(Fault::UnknownRun(_))), "{runs:?}");
+    assert!(matches!(runs, Err(StoreError::RunNotFound(_))), "{runs:?}");
     for (run, after) in [(one, TaskId::from_u128(1)), (other, its)] {
         let tasks = store.tasks(run, TaskFilter::default(), Some(after), 10);
-        assert!(matches!(tasks, Err(Fault::UnknownTask(id)) if id == after), "{tasks:?}");
+        assert!(matches!(tasks, Err(StoreError::TaskNotFound(id)) if id == after), "{tasks:?}");
     }
 }
 
@@ -249,7 +249,7 @@ pub fn an_empty_store_is_empty(world: &World<'_>) {
     let store = world.store();
     assert!(store.runs(None, 10).expect("a page").items.is_empty());
     assert!(world.events().is_empty());
-    assert_eq!(store.tally(Scope::All).expect("a tally"), Tally::default());
+    assert_eq!(store.state_counts(Scope::All).expect("a tally"), StateCounts::default());
     world.writes_nothing(|| world.settle());
 }
 
@@ -258,11 +258,11 @@ pub fn the_tally_of_all_is_the_sum_of_the_runs(world: &World<'_>) {
     world.succeed(children[0]);
     world.fail(children[1]);
     world.cancel(leaf);
-    let tally = |scope| world.store().tally(scope).expect("a tally");
-    let expected = Tally { pending: 1, running: 1, succeeded: 1, failed: 1, cancelled: 0 };
+    let tally = |scope| world.store().state_counts(scope).expect("a tally");
+    let expected = StateCounts { pending: 1, running: 1, succeeded: 1, failed: 1, cancelled: 0 };
     assert_eq!(tally(Scope::Run(one)), expected);
-    assert_eq!(tally(Scope::Run(other)), Tally { cancelled: 1, ..Tally::default() });
-    assert_eq!(tally(Scope::All), Tally { cancelled: 1, ..expected });
+    assert_eq!(tally(Scope::Run(other)), StateCounts { cancelled: 1, ..StateCounts::default() });
+    assert_eq!(tally(Scope::All), StateCounts { cancelled: 1, ..expected });
 }
 
 pub fn reading_writes_nothing(world: &World<'_>) {
@@ -279,11 +279,11 @@ pub fn reading_writes_nothing(world: &World<'_>) {
 }
 
 pub fn the_pulse_changes_with_everything_that_is_written(world: &World<'_>) {
-    let mut last = world.store().pulse().expect("a pulse");
+    let mut last = world.store().change_token().expect("a pulse");
     let mut beats = |what: &str| {
-        let pulse = world.store().pulse().expect("a pulse");
-        assert_ne!(pulse, last, "{what}");
-        last = pulse;
+        let change_token = world.store().change_token().expect("a pulse");
+        assert_ne!(change_token, last, "{what}");
+        last = change_token;
     };
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})).max_retries(1));
     beats("a submission");
@@ -317,16 +317,16 @@ pub fn the_pulse_stays_while_nothing_is_written(world: &World<'_>) {
     world.succeed(children[0]);
     let hands = world.hands();
     let claimed = hands.claim("P", 1);
-    let pulse = || world.store().pulse().expect("a pulse");
-    let before = pulse();
+    let change_token = || world.store().change_token().expect("a pulse");
+    let before = change_token();
     world.run(run);
     world.tasks(run);
     world.rows();
     assert_eq!(world.fan_out() + world.retry() + world.promote() + world.aggregate().0 + world.rescue(), 0);
     assert!(hands.claim("Q", 10).is_empty());
     let stale = conductor_store::Fence { attempt: 9, ..claimed[0].fence };
-    assert_eq!(hands.renew(&[stale]), [conductor_store::Fenced::Stale]);
-    assert_eq!(pulse(), before);
+    assert_eq!(hands.renew(&[stale]), [conductor_store::FenceOutcome::Stale]);
+    assert_eq!(change_token(), before);
 }
 
 pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
@@ -343,7 +343,7 @@ pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
     let claimed = hands.claim_one();
     assert_eq!((claimed.fence.task, next()), (task, Some(start.plus_millis(30_000))), "a lease");
     world.pass_ms(5000);
-    assert_eq!(hands.renew(&[claimed.fence]), [conductor_store::Fenced::Applied]);
+    assert_eq!(hands.renew(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
     assert_eq!(next(), Some(start.plus_millis(35_000)), "a renewed lease");
     hands.end(&claimed, super::hands::failure("it broke"));
     assert_eq!(next(), Some(start.plus_millis(25_000)), "a retry");
@@ -357,33 +357,36 @@ pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
 }
 
 pub fn what_a_run_waits_for_is_told(world: &World<'_>) {
-    let waits = |run| world.store().waits(run, 10).expect("what it waits for");
-    let nothing = Waits::default();
+    let waits = |run| world.store().run_blockers(run, 10).expect("what it waits for");
+    let nothing = RunBlockers::default();
     let hands = world.hands();
     let (run, task) = world.one(TaskDraft::new("A").max_retries(1));
-    assert_eq!(waits(run), Waits { ready: vec!["A".parse().expect("a kind")], ..Waits::default() });
+    assert_eq!(
+        waits(run),
+        RunBlockers { ready: vec!["A".parse().expect("a kind")], ..RunBlockers::default() }
+    );
     let claimed = hands.claim_one();
-    assert_eq!(waits(run), Waits { claimed: true, ..nothing.clone() });
+    assert_eq!(waits(run), RunBlockers { claimed: true, ..nothing.clone() });
     hands.end(&claimed, super::hands::failure("no"));
-    assert_eq!(waits(run), Waits { others: true, ..nothing.clone() }, "its retry is due");
+    assert_eq!(waits(run), RunBlockers { other_work: true, ..nothing.clone() }, "its retry is due");
     world.retry();
     world.start(task);
-    assert_eq!(waits(run), Waits { outside: vec![task], ..nothing.clone() });
+    assert_eq!(waits(run), RunBlockers { external_tasks: vec![task], ..nothing.clone() });
     world.succeed(task);
-    assert_eq!(waits(run), Waits { others: true, ..nothing.clone() }, "it can be decided");
+    assert_eq!(waits(run), RunBlockers { other_work: true, ..nothing.clone() }, "it can be decided");
     world.aggregate();
     assert!(waits(run).is_nothing());
     let (of_items, _) = world.open_parent();
     let of_tasks = world.submit(&RunDraft::new().open());
     for open in [of_items, of_tasks] {
-        assert_eq!(waits(open), Waits { open: true, ..nothing.clone() });
+        assert_eq!(waits(open), RunBlockers { open: true, ..nothing.clone() });
     }
     let (wide, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
-    assert_eq!(waits(wide), Waits { others: true, ..nothing }, "its children are missing");
+    assert_eq!(waits(wide), RunBlockers { other_work: true, ..nothing }, "its children are missing");
     let late = world.submit(&RunDraft::new().deadline_ms(1000).task(TaskDraft::new("A")));
-    assert!(waits(late).others, "its deadline will come");
+    assert!(waits(late).other_work, "its deadline will come");
     world.pass_ms(1000);
-    assert_eq!(world.store().expire(&world.step()).expect("a step").runs, 1);
+    assert_eq!(world.store().expire(&world.step()).expect("a step").changed, 1);
     world.settle();
     assert!(waits(late).is_nothing());
 }

@@ -3,7 +3,7 @@
 use super::World;
 use super::hands::{fences, success};
 use conductor_model::{MAX_TASKS, State, TaskDraft};
-use conductor_store::{Fault, Fenced, Release};
+use conductor_store::{FenceOutcome, Release, StoreError};
 
 pub fn a_released_task_is_ready_with_all_its_retries(world: &World<'_>) {
     let hands = world.hands();
@@ -11,7 +11,7 @@ pub fn a_released_task_is_ready_with_all_its_retries(world: &World<'_>) {
     let claimed = hands.claim_one();
     let seen = world.events().len();
     world.pass_ms(10);
-    assert_eq!(hands.release(&[claimed.fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed.fence]), [FenceOutcome::Applied]);
     let row = world.task(task);
     assert_eq!((row.state, row.due_at, row.lease_until), (State::Pending, None, None));
     assert_eq!((row.attempt, row.retry_count, row.last_error), (1, 0, None));
@@ -24,7 +24,7 @@ pub fn a_released_task_is_claimed_again_under_a_new_fence(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     let (_, task) = world.leaf();
     let first = one.claim_one();
-    assert_eq!(one.release(&[first.fence]), [Fenced::Applied]);
+    assert_eq!(one.release(&[first.fence]), [FenceOutcome::Applied]);
     one.assert_stale(first.fence);
     let second = other.claim_one();
     assert_eq!((second.fence.task, second.fence.attempt, second.retry_count), (task, 2, 0));
@@ -42,7 +42,13 @@ pub fn a_stale_fence_harms_no_neighbour(world: &World<'_>) {
     given[2].attempt = 7;
     given.push(given[1]);
     let answers = hands.release(&given);
-    let expected = [Fenced::Stale, Fenced::Applied, Fenced::Stale, Fenced::Applied, Fenced::Stale];
+    let expected = [
+        FenceOutcome::Stale,
+        FenceOutcome::Applied,
+        FenceOutcome::Stale,
+        FenceOutcome::Applied,
+        FenceOutcome::Stale,
+    ];
     assert_eq!(answers, expected, "the last one names the second task once more");
     let states: Vec<_> = roots.iter().map(|task| world.state(*task)).collect();
     assert_eq!(states, [State::Succeeded, State::Pending, State::Running, State::Pending]);
@@ -55,9 +61,9 @@ pub fn tasks_of_many_parents_and_runs_are_released_at_once(world: &World<'_>) {
     let (_, other, _) = world.family(3);
     let claimed = hands.claim("P", 100);
     assert_eq!(claimed.len(), 9);
-    assert!(hands.release(&fences(&claimed)).iter().all(|answer| *answer == Fenced::Applied));
+    assert!(hands.release(&fences(&claimed)).iter().all(|answer| *answer == FenceOutcome::Applied));
     assert_eq!((world.numbers(parent).open, world.numbers(other).open), (3, 3));
-    assert_eq!(world.run(run).tally.pending, 3);
+    assert_eq!(world.run(run).state_counts.pending, 3);
     assert_eq!(hands.claim("P", 100).len(), 9);
 }
 
@@ -66,5 +72,5 @@ pub fn more_fences_than_a_transaction_takes_are_refused(world: &World<'_>) {
     world.leaf();
     let request = Release { fences: vec![hands.claim_one().fence; MAX_TASKS + 1], now: world.now() };
     let refused = world.writes_nothing(|| world.store().release(&request));
-    assert!(matches!(refused, Err(Fault::TooMany { most: MAX_TASKS, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }

@@ -3,7 +3,7 @@
 use super::World;
 use super::world::json_of;
 use conductor_model::{MAX_TASKS, State, TaskDraft, TaskId};
-use conductor_store::{Fault, Outcome, Refused, Report, Reported, Reports};
+use conductor_store::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError};
 use serde_json::json;
 
 fn every_outcome(task: TaskId) -> [Report; 5] {
@@ -20,7 +20,8 @@ fn every_outcome(task: TaskId) -> [Report; 5] {
 fn assert_illegal(world: &World<'_>, report: &Report) {
     let task = report.task;
     let answer = world.writes_nothing(|| world.report(report.clone()));
-    let illegal = matches!(answer, Reported::Refused(Refused::Illegal { id, .. }) if id == task);
+    let illegal =
+        matches!(answer, ReportOutcome::Rejected(ReportRejection::Illegal { id, .. }) if id == task);
     assert!(illegal, "{report:?}: {answer:?}");
 }
 
@@ -48,7 +49,7 @@ pub fn a_start_reported_again_is_a_sign_of_life(world: &World<'_>) {
     world.start(task);
     let seen = world.events().len();
     world.pass_ms(60_000);
-    assert_eq!(world.report(Report::started(task)), Reported::Unchanged);
+    assert_eq!(world.report(Report::started(task)), ReportOutcome::Unchanged);
     let row = world.task(task);
     assert_eq!((row.state, row.attempt, row.updated_at), (State::Running, 1, world.now()));
     assert!(world.event_names(seen).is_empty(), "nothing happened");
@@ -74,8 +75,8 @@ pub fn the_same_success_again_changes_nothing(world: &World<'_>) {
     world.succeed(roots[1]);
     world.pass_ms(1000);
     world.writes_nothing(|| {
-        assert_eq!(world.report(with_output), Reported::Unchanged);
-        assert_eq!(world.report(Report::succeeded(roots[1])), Reported::Unchanged);
+        assert_eq!(world.report(with_output), ReportOutcome::Unchanged);
+        assert_eq!(world.report(Report::succeeded(roots[1])), ReportOutcome::Unchanged);
     });
 }
 
@@ -102,8 +103,11 @@ pub fn the_same_failure_again_changes_nothing(world: &World<'_>) {
     world.fail_for_good(roots[1]);
     world.pass_ms(1000);
     world.writes_nothing(|| {
-        assert_eq!(world.report(Report::failed(roots[0], "it broke")), Reported::Unchanged);
-        assert_eq!(world.report(Report::failed_for_good(roots[1], "it is broken")), Reported::Unchanged);
+        assert_eq!(world.report(Report::failed(roots[0], "it broke")), ReportOutcome::Unchanged);
+        assert_eq!(
+            world.report(Report::failed_permanently(roots[1], "it is broken")),
+            ReportOutcome::Unchanged
+        );
     });
 }
 
@@ -118,7 +122,7 @@ pub fn a_final_failure_takes_no_other_report(world: &World<'_>) {
 pub fn a_failure_whose_retry_is_due_takes_no_result_before_the_retry(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
-    let results = every_outcome(task).into_iter().filter(|report| report.outcome != Outcome::Cancelled);
+    let results = every_outcome(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
     for report in results {
         assert_illegal(world, &report);
     }
@@ -150,8 +154,8 @@ pub fn a_pending_and_a_running_task_can_be_cancelled(world: &World<'_>) {
 pub fn a_cancelled_task_takes_no_other_report(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.cancel(task);
-    world.writes_nothing(|| assert_eq!(world.report(Report::cancelled(task)), Reported::Unchanged));
-    let results = every_outcome(task).into_iter().filter(|report| report.outcome != Outcome::Cancelled);
+    world.writes_nothing(|| assert_eq!(world.report(Report::cancelled(task)), ReportOutcome::Unchanged));
+    let results = every_outcome(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
     for report in results {
         assert_illegal(world, &report);
     }
@@ -174,8 +178,8 @@ fn assert_stale(world: &World<'_>, task: TaskId, wrong: &[u32]) {
     let present = world.task(task).attempt;
     for attempt in wrong {
         for report in every_outcome(task) {
-            let answer = world.writes_nothing(|| world.report(report.of_attempt(*attempt)));
-            assert_eq!(answer, Reported::Stale { attempt: present }, "attempt {attempt} of {present}");
+            let answer = world.writes_nothing(|| world.report(report.for_attempt(*attempt)));
+            assert_eq!(answer, ReportOutcome::Stale { attempt: present }, "attempt {attempt} of {present}");
         }
     }
 }
@@ -183,15 +187,15 @@ fn assert_stale(world: &World<'_>, task: TaskId, wrong: &[u32]) {
 pub fn a_report_of_another_attempt_is_stale(world: &World<'_>) {
     let (_, task) = world.leaf();
     assert_stale(world, task, &[0, 2, u32::MAX]);
-    world.apply(Report::started(task).of_attempt(1));
+    world.apply(Report::started(task).for_attempt(1));
     assert_stale(world, task, &[0, 2, u32::MAX]);
-    world.apply(Report::failed(task, "it broke").of_attempt(1));
+    world.apply(Report::failed(task, "it broke").for_attempt(1));
     assert_stale(world, task, &[0, 2]);
     assert_eq!(world.retry(), 1);
     assert_stale(world, task, &[0, 1, 3]);
-    world.apply(Report::succeeded(task).of_attempt(2));
+    world.apply(Report::succeeded(task).for_attempt(2));
     assert_stale(world, task, &[1, 3]);
-    assert_eq!(world.report(Report::succeeded(task).of_attempt(2)), Reported::Unchanged);
+    assert_eq!(world.report(Report::succeeded(task).for_attempt(2)), ReportOutcome::Unchanged);
 }
 
 pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
@@ -200,7 +204,7 @@ pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
     for task in [parent, open] {
         for report in every_outcome(task) {
             let answer = world.writes_nothing(|| world.report(report));
-            assert_eq!(answer, Reported::Refused(Refused::Parent(task)));
+            assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::Parent(task)));
         }
     }
 }
@@ -208,15 +212,15 @@ pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
 pub fn more_reports_than_a_transaction_takes_are_refused_together(world: &World<'_>) {
     let (_, task) = world.leaf();
     let many = vec![Report::succeeded(task); MAX_TASKS + 1];
-    let refused = world.writes_nothing(|| world.store().report(&Reports::new(many, world.source())));
-    assert!(matches!(refused, Err(Fault::TooMany { most: MAX_TASKS, .. })), "{refused:?}");
+    let refused = world.writes_nothing(|| world.store().report(&ReportBatch::new(many, world.env())));
+    assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }
 
 pub fn a_report_on_an_unknown_task_is_refused(world: &World<'_>) {
     let unknown = TaskId::from_u128(1);
     for report in every_outcome(unknown) {
         let answer = world.writes_nothing(|| world.report(report));
-        assert_eq!(answer, Reported::Refused(Refused::Unknown(unknown)));
+        assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::NotFound(unknown)));
     }
 }
 
@@ -227,21 +231,25 @@ pub fn a_refused_report_does_not_harm_its_neighbours(world: &World<'_>) {
     let answers = world.reports([
         Report::succeeded(children[0]),
         Report::succeeded(unknown),
-        Report::failed_for_good(children[1], "it is broken"),
+        Report::failed_permanently(children[1], "it is broken"),
         Report::succeeded(parent),
-        Report::succeeded(children[2]).of_attempt(5),
+        Report::succeeded(children[2]).for_attempt(5),
         Report::cancelled(children[3]),
         Report::succeeded(children[2]),
         Report::started(children[0]),
     ]);
-    assert_eq!(answers[0], Reported::Applied);
-    assert_eq!(answers[1], Reported::Refused(Refused::Unknown(unknown)));
-    assert_eq!(answers[2], Reported::Applied);
-    assert_eq!(answers[3], Reported::Refused(Refused::Parent(parent)));
-    assert_eq!(answers[4], Reported::Stale { attempt: 0 });
-    assert_eq!(answers[5], Reported::Unchanged);
-    assert_eq!(answers[6], Reported::Applied);
-    assert!(matches!(answers[7], Reported::Refused(Refused::Illegal { .. })), "{:?}", answers[7]);
+    assert_eq!(answers[0], ReportOutcome::Applied);
+    assert_eq!(answers[1], ReportOutcome::Rejected(ReportRejection::NotFound(unknown)));
+    assert_eq!(answers[2], ReportOutcome::Applied);
+    assert_eq!(answers[3], ReportOutcome::Rejected(ReportRejection::Parent(parent)));
+    assert_eq!(answers[4], ReportOutcome::Stale { attempt: 0 });
+    assert_eq!(answers[5], ReportOutcome::Unchanged);
+    assert_eq!(answers[6], ReportOutcome::Applied);
+    assert!(
+        matches!(answers[7], ReportOutcome::Rejected(ReportRejection::Illegal { .. })),
+        "{:?}",
+        answers[7]
+    );
     let states: Vec<_> = world.children(parent).into_iter().map(|child| child.state).collect();
     assert_eq!(states, [State::Succeeded, State::Failed, State::Succeeded, State::Cancelled]);
 }
@@ -251,7 +259,7 @@ pub fn reports_on_one_task_are_applied_in_their_order(world: &World<'_>) {
     let seen = world.events().len();
     let answers =
         world.reports([Report::started(task), Report::failed(task, "it broke"), Report::cancelled(task)]);
-    assert_eq!(answers, [Reported::Applied, Reported::Applied, Reported::Applied]);
+    assert_eq!(answers, [ReportOutcome::Applied, ReportOutcome::Applied, ReportOutcome::Applied]);
     let names = ["task.started", "run.started", "task.failed", "task.cancelled"];
     assert_eq!(world.event_names(seen), names);
 }
@@ -277,7 +285,10 @@ pub fn a_leaf_below_a_parent_is_reported_like_any_other(world: &World<'_>) {
     world.fan_out();
     let middle = world.children(parent)[0].id;
     let leaf = world.children(middle)[0].id;
-    assert_eq!(world.report(Report::succeeded(middle)), Reported::Refused(Refused::Parent(middle)));
+    assert_eq!(
+        world.report(Report::succeeded(middle)),
+        ReportOutcome::Rejected(ReportRejection::Parent(middle))
+    );
     world.succeed(leaf);
     assert_eq!(world.state(leaf), State::Succeeded);
 }
@@ -288,11 +299,14 @@ pub fn a_report_on_a_claimed_task_is_refused(world: &World<'_>) {
     let claimed = hands.claim_one();
     for report in every_outcome(roots[0]) {
         let answer = world.writes_nothing(|| world.report(report.clone()));
-        assert_eq!(answer, Reported::Refused(Refused::Held(roots[0])), "{report:?}");
-        assert_eq!(world.report(report.of_attempt(1)), Reported::Refused(Refused::Held(roots[0])));
+        assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::Claimed(roots[0])), "{report:?}");
+        assert_eq!(
+            world.report(report.for_attempt(1)),
+            ReportOutcome::Rejected(ReportRejection::Claimed(roots[0]))
+        );
     }
     world.succeed(roots[1]);
-    assert_eq!(hands.release(&[claimed.fence]), [conductor_store::Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
     world.succeed(roots[0]);
     assert_eq!(world.task(roots[0]).attempt, 2);
 }

@@ -5,7 +5,7 @@ use super::hands::{Hands, failure, success, want};
 use conductor_model::{
     Backoff, DEFAULT_LEASE_MS, EventBody, FailureReason, MAX_LEASE_MS, State, TaskDraft, TaskId,
 };
-use conductor_store::{Claim, ClaimedTask, Fenced};
+use conductor_store::{Claim, ClaimedTask, FenceOutcome};
 
 /// More than any lease of these tests.
 const LONG_MS: i64 = 60_000;
@@ -129,14 +129,14 @@ pub fn a_step_takes_back_at_most_as_many_as_its_limit(world: &World<'_>) {
     world.pass_ms(1);
     drop(gone);
     let done = world.rescue_step(2);
-    assert_eq!((done.tasks, done.more), (2, true));
+    assert_eq!((done.changed, done.more), (2, true));
     let done = world.rescue_step(0);
-    assert_eq!((done.tasks, done.more), (1, true), "a limit of 0 counts as 1");
+    assert_eq!((done.changed, done.more), (1, true), "a limit of 0 counts as 1");
     world.pass_ms(LONG_MS);
     let done = world.rescue_step(6);
-    assert_eq!((done.tasks, done.more), (6, true));
+    assert_eq!((done.changed, done.more), (6, true));
     let done = world.rescue_step(100);
-    assert_eq!((done.tasks, done.more), (1, false));
+    assert_eq!((done.changed, done.more), (1, false));
     assert_eq!(world.writes_nothing(|| world.rescue()), 0);
 }
 
@@ -178,7 +178,7 @@ pub fn a_task_that_lost_two_leases_in_a_row_is_run_alone(world: &World<'_>) {
     assert_eq!(hands.claim_one().fence.task, neighbour, "its neighbours are claimed as usual");
     assert!(world.writes_nothing(|| hands.claim("A", 10)).is_empty());
     let claimed = hands.claim_also_alone("A", 10);
-    assert_eq!((claimed.len(), claimed[0].fence.task, claimed[0].alone), (1, task, true));
+    assert_eq!((claimed.len(), claimed[0].fence.task, claimed[0].isolated), (1, task, true));
     hands.end(&claimed[0], success());
     assert_eq!(world.state(task), State::Succeeded);
 }
@@ -188,7 +188,7 @@ pub fn tasks_that_are_run_alone_are_claimed_one_at_a_time(world: &World<'_>) {
     let lonely = [lonely(world, &hands), lonely(world, &hands)];
     world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim_also_alone("A", 10);
-    let alone: Vec<_> = claimed.iter().filter(|task| task.alone).map(|task| task.fence.task).collect();
+    let alone: Vec<_> = claimed.iter().filter(|task| task.isolated).map(|task| task.fence.task).collect();
     assert_eq!((claimed.len(), alone.len()), (4, 1), "one of them, and all the others");
     let next = hands.claim_also_alone("A", 10);
     assert_eq!(next.len(), 1);
@@ -202,7 +202,7 @@ pub fn a_task_that_is_run_alone_counts_for_the_limits(world: &World<'_>) {
     let task = lonely(world, &hands);
     world.leaf();
     assert!(hands.claim_also_alone("B", 10).is_empty(), "it is of another kind");
-    let claimed = hands.ask(&Claim { alone: true, ..hands.request([want("A", 1)], 10) });
+    let claimed = hands.ask(&Claim { allow_isolated: true, ..hands.request([want("A", 1)], 10) });
     assert_eq!((claimed.tasks.len(), claimed.tasks[0].fence.task, claimed.more), (1, task, true));
     assert_eq!(hands.claim("A", 10).len(), 1);
 }
@@ -236,14 +236,14 @@ pub fn a_lonely_task_that_fails_by_itself_is_run_with_the_others_again(world: &W
     hands.end(&hands.claim_also_alone("A", 1)[0], failure("it broke"));
     assert_eq!(world.retry(), 1);
     let claimed = hands.claim_one();
-    assert_eq!((claimed.fence.task, claimed.alone), (task, false));
+    assert_eq!((claimed.fence.task, claimed.isolated), (task, false));
 }
 
 pub fn a_lonely_task_that_is_released_stays_alone(world: &World<'_>) {
     let hands = world.hands();
     lonely(world, &hands);
     let claimed = hands.claim_also_alone("A", 1);
-    assert_eq!(hands.release(&[claimed[0].fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed[0].fence]), [FenceOutcome::Applied]);
     assert!(hands.claim("A", 10).is_empty());
-    assert!(hands.claim_also_alone("A", 10)[0].alone);
+    assert!(hands.claim_also_alone("A", 10)[0].isolated);
 }

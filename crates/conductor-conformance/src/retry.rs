@@ -2,7 +2,7 @@
 
 use super::World;
 use conductor_model::{Backoff, DEFAULT_MAX_RETRIES, Jitter, MAX_BACKOFF_MS, State, TaskDraft, TaskId};
-use conductor_store::{Outcome, Report, Reports, Scope};
+use conductor_store::{Report, ReportBatch, ReportedResult, Scope};
 use serde_json::json;
 
 /// How many milliseconds from now the task's retry is due.
@@ -13,8 +13,8 @@ fn wait_ms(world: &World<'_>, task: TaskId) -> u64 {
 /// Fails the task, asking for a wait of its own.
 fn fail_asking(world: &World<'_>, task: TaskId, retry_after_ms: u64) {
     let retry_after_ms = Some(retry_after_ms);
-    let outcome = Outcome::Failed { error: "busy".into(), retryable: true, retry_after_ms };
-    world.apply(Report { task, attempt: None, outcome });
+    let outcome = ReportedResult::Failed { error: "busy".into(), retryable: true, retry_after_ms };
+    world.apply(Report { task, attempt: None, result: outcome });
 }
 
 pub fn a_retry_makes_the_task_pending_and_counts(world: &World<'_>) {
@@ -64,10 +64,10 @@ pub fn jitter_takes_its_share_off_by_the_chance_that_was_given(world: &World<'_>
     let (_, roots) = world.run_of((0..8).map(|_| TaskDraft::new("A").backoff(backoff)));
     let jitter = Jitter(42);
     let reports = roots.iter().map(|task| Report::failed(*task, "it broke")).collect();
-    world.store().report(&Reports { reports, now: world.now(), jitter }).expect("answers");
+    world.store().report(&ReportBatch { reports, now: world.now(), jitter }).expect("answers");
     let mut waits: Vec<_> = roots.iter().map(|task| wait_ms(world, *task)).collect();
     for (task, wait) in roots.iter().zip(&waits) {
-        assert_eq!(*wait, backoff.delay_ms(0, jitter.chance(*task)));
+        assert_eq!(*wait, backoff.delay_ms(0, jitter.fraction(*task)));
         assert!((5000..=10_000).contains(wait), "{wait}");
     }
     waits.sort_unstable();
@@ -146,11 +146,11 @@ pub fn a_step_retries_at_most_as_many_as_its_limit(world: &World<'_>) {
         world.fail(*child);
     }
     let done = world.retry_step(&world.step_of(Scope::All, 2));
-    assert_eq!((done.tasks, done.more), (2, true));
+    assert_eq!((done.changed, done.more), (2, true));
     let done = world.retry_step(&world.step_of(Scope::All, 0));
-    assert_eq!((done.tasks, done.more), (1, true), "a limit of 0 counts as 1");
+    assert_eq!((done.changed, done.more), (1, true), "a limit of 0 counts as 1");
     let done = world.retry_step(&world.step_of(Scope::All, 100));
-    assert_eq!((done.tasks, done.more), (2, false));
+    assert_eq!((done.changed, done.more), (2, false));
 }
 
 pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
@@ -158,7 +158,7 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     world.fail(its);
     world.fail(other);
     let scope = world.step_of(Scope::Run(one), 100);
-    assert_eq!((world.retry_step(&scope).tasks, world.retry_step(&scope).tasks), (1, 0));
+    assert_eq!((world.retry_step(&scope).changed, world.retry_step(&scope).changed), (1, 0));
     assert_eq!((world.state(its), world.state(other)), (State::Pending, State::Failed));
 }
 

@@ -3,8 +3,8 @@
 use super::World;
 use super::hands::success;
 use super::world::json_of;
-use conductor_model::{Mark, Numbers, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
-use conductor_store::{ParentId, Report, Revivable, Revive, ReviveError, Revived, Scope};
+use conductor_model::{CancelCause, ChildCounts, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
+use conductor_store::{NodeId, Report, Revive, ReviveError, ReviveFilter, ReviveOutcome, Scope};
 use serde_json::json;
 
 /// A tree three deep, all of whose leaves have ended: `P#1#1#1` in that state, the others as SUCCEEDED; and that leaf.
@@ -13,7 +13,7 @@ fn settled_tree(world: &World<'_>, state: State) -> (RunId, Vec<Task>, TaskId) {
     let (run, _) = world.run_of([TaskDraft::new("P").input(tree), TaskDraft::new("Q")]);
     world.fan_out();
     let is_chosen = |task: &Task| task.name.as_str() == "P#1#1#1";
-    for leaf in world.tasks(run).iter().filter(|task| task.numbers.is_none()) {
+    for leaf in world.tasks(run).iter().filter(|task| task.child_counts.is_none()) {
         if is_chosen(leaf) {
             world.end(leaf.id, state);
         } else {
@@ -79,7 +79,7 @@ pub fn a_leaf_of_a_run_that_goes_on_is_revived_alone(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.fail_for_good(children[0]);
     assert_eq!(world.revive(children[0]), 0, "nothing had ended yet");
-    assert_eq!(world.numbers(parent), Numbers { children: 3, open: 3, ..Numbers::sealed(3) });
+    assert_eq!(world.numbers(parent), ChildCounts { created: 3, open: 3, ..ChildCounts::sealed(3) });
     assert_eq!(world.run_state(run), State::Running);
 }
 
@@ -122,12 +122,12 @@ pub fn a_parent_and_something_unknown_are_not_revived(world: &World<'_>) {
     assert!(matches!(refused, ReviveError::Parent(id) if id == parent), "{refused}");
     let unknown = TaskId::from_u128(1);
     let refused = world.revive_refused(unknown);
-    assert!(matches!(refused, ReviveError::Unknown(ParentId::Task(id)) if id == unknown), "{refused}");
-    for below in [ParentId::Task(unknown), ParentId::Run(RunId::from_u128(1))] {
+    assert!(matches!(refused, ReviveError::NotFound(NodeId::Task(id)) if id == unknown), "{refused}");
+    for below in [NodeId::Task(unknown), NodeId::Run(RunId::from_u128(1))] {
         let request =
-            Revive::All { below, which: Revivable::Failed, after: None, limit: 1, now: world.now() };
+            Revive::All { below, which: ReviveFilter::Failed, cursor: None, limit: 1, now: world.now() };
         let refused = world.store().revive(&request);
-        assert!(matches!(refused, Err(ReviveError::Unknown(id)) if id == below), "{refused:?}");
+        assert!(matches!(refused, Err(ReviveError::NotFound(id)) if id == below), "{refused:?}");
     }
 }
 
@@ -141,12 +141,12 @@ pub fn a_failure_that_was_tolerated_is_final(world: &World<'_>) {
     let _ = world.aggregate_step(&world.step());
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Running));
     let refused = world.revive_refused(leaf);
-    assert!(matches!(refused, ReviveError::Tolerated(ParentId::Task(id)) if id == parent), "{refused}");
+    assert!(matches!(refused, ReviveError::AncestorSucceeded(NodeId::Task(id)) if id == parent), "{refused}");
     assert!(refused.to_string().contains(&parent.to_string()), "{refused}");
     world.aggregate();
     let refused = world.revive_refused(leaf);
-    assert!(matches!(refused, ReviveError::Tolerated(ParentId::Run(id)) if id == run), "{refused}");
-    let all = world.revive_all(ParentId::Run(run), Revivable::Failed, 10);
+    assert!(matches!(refused, ReviveError::AncestorSucceeded(NodeId::Run(id)) if id == run), "{refused}");
+    let all = world.revive_all(NodeId::Run(run), ReviveFilter::Failed, 10);
     assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1), "in bulk it is skipped and counted");
 }
 
@@ -155,18 +155,18 @@ pub fn nothing_is_revived_while_a_sweep_is_unfinished(world: &World<'_>) {
     world.fail_for_good(children[0]);
     let _ = world.cancel_task(parent);
     let refused = world.revive_refused(children[0]);
-    assert!(matches!(refused, ReviveError::BeingCancelled(ParentId::Task(id)) if id == parent), "{refused}");
-    let all = world.writes_nothing(|| world.revive_all(ParentId::Run(run), Revivable::Failed, 10));
+    assert!(matches!(refused, ReviveError::CancelInProgress(NodeId::Task(id)) if id == parent), "{refused}");
+    let all = world.writes_nothing(|| world.revive_all(NodeId::Run(run), ReviveFilter::Failed, 10));
     assert_eq!((all.tasks, all.skipped), (0, 1));
-    for below in [ParentId::Run(run), ParentId::Task(parent)] {
-        let all = world.writes_nothing(|| world.revive_all(below, Revivable::FailedAndCancelled, 10));
-        let is_marked = below == ParentId::Task(parent);
+    for below in [NodeId::Run(run), NodeId::Task(parent)] {
+        let all = world.writes_nothing(|| world.revive_all(below, ReviveFilter::FailedAndCancelled, 10));
+        let is_marked = below == NodeId::Task(parent);
         assert_eq!((all.tasks, all.skipped), (0, 1 + u32::from(is_marked)), "not passed over without a word");
     }
     let _ = world.sweep_step(&world.step_of(Scope::All, 2));
-    assert!(matches!(world.revive_refused(children[0]), ReviveError::BeingCancelled(_)));
+    assert!(matches!(world.revive_refused(children[0]), ReviveError::CancelInProgress(_)));
     world.sweep();
-    assert!(matches!(world.revive_refused(children[1]), ReviveError::BeingCancelled(_)), "not decided yet");
+    assert!(matches!(world.revive_refused(children[1]), ReviveError::CancelInProgress(_)), "not decided yet");
     world.aggregate();
     assert_eq!(world.revive(children[1]), 2);
 }
@@ -176,9 +176,12 @@ pub fn marks_are_cleared_by_a_revival(world: &World<'_>) {
     world.succeed(children[0]);
     let _ = world.cancel_run(run);
     world.settle();
-    assert_eq!((world.task(parent).mark, world.run(run).mark), (Some(Mark::Above), Some(Mark::Cancelled)));
+    assert_eq!(
+        (world.task(parent).cancel_cause, world.run(run).cancel_cause),
+        (Some(CancelCause::Ancestor), Some(CancelCause::Requested))
+    );
     let _ = world.revive(children[1]);
-    assert_eq!((world.task(parent).mark, world.run(run).mark), (None, None));
+    assert_eq!((world.task(parent).cancel_cause, world.run(run).cancel_cause), (None, None));
     world.start(children[1]);
     world.succeed(children[1]);
     world.settle();
@@ -212,7 +215,7 @@ pub fn a_deadline_that_passed_is_cleared(world: &World<'_>) {
     assert_eq!(world.expire(), 1);
     world.settle();
     let (_, _) = (world.revive(over), world.revive(failed));
-    assert_eq!((world.run(short).deadline, world.run(short).mark), (None, None));
+    assert_eq!((world.run(short).deadline, world.run(short).cancel_cause), (None, None));
     let kept = world.run(long).deadline.expect("one that has not passed stays");
     assert_eq!(world.expire(), 0);
     assert_eq!(world.store().next_due().expect("a time"), Some(kept));
@@ -229,7 +232,7 @@ pub fn a_cancelled_parent_goes_on_creating_its_children(world: &World<'_>) {
     world.succeed(world.child_ids(parent)[0]);
     let _ = world.cancel_task(parent);
     world.settle();
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 10);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (1, 2));
     assert_eq!(world.fan_out(), 3);
     for child in &world.child_ids(parent)[1..] {
@@ -248,7 +251,7 @@ pub fn a_parent_that_was_cancelled_before_its_first_child_begins_again(world: &W
     let _ = world.cancel_run(run);
     world.settle();
     assert_eq!(world.states(&roots), [State::Cancelled; 2]);
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 10);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (0, 3));
     assert_eq!(world.fan_out(), 3);
     for root in roots {
@@ -265,13 +268,13 @@ pub fn an_open_fan_out_that_was_cancelled_is_open_again(world: &World<'_>) {
     let _ = world.cancel_run(run);
     world.settle();
     assert_eq!(world.run_state(run), State::Cancelled);
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 10);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (1, 2));
     world.append(parent, 2, &["2"]).expect("an append");
     world.seal(parent, 2).expect("a seal");
     world.append_tasks(run, 2, [TaskDraft::new("A")]).expect("an append");
     world.seal_run(run, 2).expect("a seal");
-    let leaves = world.tasks(run).into_iter().filter(|task| task.numbers.is_none());
+    let leaves = world.tasks(run).into_iter().filter(|task| task.child_counts.is_none());
     leaves.for_each(|leaf| world.succeed(leaf.id));
     world.settle();
     assert_eq!(world.run_state(run), State::Succeeded);
@@ -283,8 +286,8 @@ pub fn a_run_that_was_cancelled_although_its_tasks_succeeded_is_decided_again(wo
     let _ = world.cancel_run(run);
     world.settle();
     assert_eq!(world.run_state(run), State::Cancelled);
-    assert_eq!(world.revive_all(ParentId::Run(run), Revivable::Failed, 10), Revived::default());
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 10);
+    assert_eq!(world.revive_all(NodeId::Run(run), ReviveFilter::Failed, 10), ReviveOutcome::default());
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (0, 1));
     world.seal_run(run, 1).expect("a seal");
     world.settle();
@@ -296,10 +299,10 @@ pub fn a_run_that_was_cancelled_before_its_join_runs_it(world: &World<'_>) {
     world.succeed(world.roots(run)[0].id);
     let _ = world.cancel_run(run);
     assert_eq!(world.run_state(run), State::Cancelled);
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 10);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (0, 1));
     world.aggregate();
-    world.succeed(world.join_id(ParentId::Run(run)));
+    world.succeed(world.join_id(NodeId::Run(run)));
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
@@ -308,7 +311,7 @@ pub fn all_that_failed_in_a_run_is_revived_in_bounded_transactions(world: &World
         let tree = json!({"fanout": [{"fanout": 3}, {"fanout": [{"fanout": 2}, 0]}, 0]});
         let (run, roots) = world.run_of([TaskDraft::new("P").input(tree), TaskDraft::new("A")]);
         world.fan_out();
-        for leaf in world.tasks(run).iter().filter(|task| task.numbers.is_none()) {
+        for leaf in world.tasks(run).iter().filter(|task| task.child_counts.is_none()) {
             let name = leaf.name.as_str();
             world.end(
                 leaf.id,
@@ -320,11 +323,11 @@ pub fn all_that_failed_in_a_run_is_revived_in_bounded_transactions(world: &World
             );
         }
         world.aggregate();
-        let revived = world.revive_all(ParentId::Run(run), Revivable::Failed, limit);
+        let revived = world.revive_all(NodeId::Run(run), ReviveFilter::Failed, limit);
         assert_eq!((revived.tasks, revived.reopened, revived.skipped), (4, 5, 0), "with a limit of {limit}");
-        assert_eq!(world.run(run).tally.pending, 4);
+        assert_eq!(world.run(run).state_counts.pending, 4);
         assert_eq!(world.state(roots[0]), State::Running);
-        let rest = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, limit);
+        let rest = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, limit);
         assert_eq!((rest.tasks, rest.reopened), (1, 0));
         world
             .tasks(run)
@@ -343,9 +346,9 @@ pub fn each_leaf_is_revived_once_even_if_it_fails_again_meanwhile(world: &World<
     }
     world.aggregate();
     let mut request = Revive::All {
-        below: ParentId::Run(run),
-        which: Revivable::Failed,
-        after: None,
+        below: NodeId::Run(run),
+        which: ReviveFilter::Failed,
+        cursor: None,
         limit: 2,
         now: world.now(),
     };
@@ -371,13 +374,13 @@ pub fn below_one_parent_only_its_descendants_are_revived(world: &World<'_>) {
         let names = ["P", "Q", "R"].map(|name| TaskDraft::new(name).input(tree()));
         let (run, roots) = world.run_of(names);
         world.fan_out();
-        let leaves = world.tasks(run).into_iter().filter(|task| task.numbers.is_none());
+        let leaves = world.tasks(run).into_iter().filter(|task| task.child_counts.is_none());
         leaves.for_each(|leaf| world.fail_for_good(leaf.id));
         world.aggregate();
-        let revived = world.revive_all(ParentId::Task(roots[1]), Revivable::Failed, limit);
+        let revived = world.revive_all(NodeId::Task(roots[1]), ReviveFilter::Failed, limit);
         assert_eq!((revived.tasks, revived.reopened), (3, 3), "with a limit of {limit}");
         assert_eq!(world.states(&roots), [State::Failed, State::Running, State::Failed]);
-        for task in world.tasks(run).iter().filter(|task| task.numbers.is_none()) {
+        for task in world.tasks(run).iter().filter(|task| task.child_counts.is_none()) {
             let expected = if task.name.as_str().starts_with('Q') { State::Pending } else { State::Failed };
             assert_eq!(task.state, expected, "{}", task.name);
         }
@@ -390,12 +393,12 @@ pub fn what_is_cancelled_is_revived_only_when_it_is_asked_for(world: &World<'_>)
     world.cancel(children[1]);
     world.succeed(children[2]);
     world.aggregate();
-    let revived = world.revive_all(ParentId::Run(run), Revivable::Failed, 10);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::Failed, 10);
     assert_eq!((revived.tasks, world.state(children[1])), (1, State::Cancelled));
     world.succeed(children[0]);
     world.aggregate();
     assert_eq!((world.state(parent), world.run_state(run)), (State::Cancelled, State::Cancelled));
-    let revived = world.revive_all(ParentId::Task(parent), Revivable::FailedAndCancelled, 10);
+    let revived = world.revive_all(NodeId::Task(parent), ReviveFilter::FailedAndCancelled, 10);
     assert_eq!((revived.tasks, revived.reopened), (1, 2));
 }
 
@@ -409,17 +412,21 @@ pub fn a_revived_leaf_is_not_given_up_for_a_sibling_that_failed_before(world: &W
         world.settle();
         assert_eq!((world.state(parent), world.numbers(parent).cancelled), (State::Failed, 2));
         if bulk {
-            let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 1);
+            let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 1);
             assert_eq!((revived.tasks, revived.skipped), (4, 0));
         } else {
             let _ = world.revive(children[0]);
         }
-        assert_eq!((world.task(parent).mark, world.state(parent)), (None, State::Running));
+        assert_eq!((world.task(parent).cancel_cause, world.state(parent)), (None, State::Running));
         world.writes_nothing(|| assert_eq!((world.sweep(), world.aggregate()), ((0, 0), (0, 0))));
         world.succeed(children[0]);
         if bulk {
             world.fail_for_good(children[1]);
-            assert_eq!(world.task(parent).mark, Some(Mark::FailFast), "it fails fast as before");
+            assert_eq!(
+                world.task(parent).cancel_cause,
+                Some(CancelCause::FailFast),
+                "it fails fast as before"
+            );
         }
         world.settle();
         assert_eq!((world.state(parent), world.run_state(run)), (State::Failed, State::Failed));
@@ -444,8 +451,8 @@ pub fn nothing_to_revive_writes_nothing(world: &World<'_>) {
     }
     world.aggregate();
     world.writes_nothing(|| {
-        for below in [ParentId::Run(run), ParentId::Task(parent)] {
-            let revived = world.revive_all(below, Revivable::FailedAndCancelled, 1);
+        for below in [NodeId::Run(run), NodeId::Task(parent)] {
+            let revived = world.revive_all(below, ReviveFilter::FailedAndCancelled, 1);
             assert_eq!((revived.tasks, revived.reopened, revived.skipped), (0, 0, 0));
         }
     });
@@ -454,10 +461,10 @@ pub fn nothing_to_revive_writes_nothing(world: &World<'_>) {
 pub fn a_place_to_go_on_from_must_be_in_that_run(world: &World<'_>) {
     let ((run, _), (_, stranger)) = (world.leaf(), world.leaf());
     for after in [stranger, TaskId::from_u128(1)] {
-        let request = Revive::run(run, Revivable::Failed, world.now()).after(after);
+        let request = Revive::run(run, ReviveFilter::Failed, world.now()).after(after);
         let refused = world.store().revive(&request);
         assert!(
-            matches!(refused, Err(ReviveError::Unknown(ParentId::Task(id))) if id == after),
+            matches!(refused, Err(ReviveError::NotFound(NodeId::Task(id))) if id == after),
             "{refused:?}"
         );
     }
@@ -470,7 +477,7 @@ pub fn a_claim_that_comes_in_between_is_left_alone(world: &World<'_>) {
     world.cancel(roots[3]);
     let claimed = hands.claim("A", 10);
     assert_eq!(claimed.len(), 2);
-    let revived = world.revive_all(ParentId::Run(run), Revivable::FailedAndCancelled, 2);
+    let revived = world.revive_all(NodeId::Run(run), ReviveFilter::FailedAndCancelled, 2);
     assert_eq!((revived.tasks, revived.reopened), (2, 0));
     for task in &claimed {
         hands.end(task, success());

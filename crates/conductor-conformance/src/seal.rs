@@ -1,8 +1,8 @@
 //! Seal: the number of children is final, and checked.
 
 use super::World;
-use conductor_model::{Numbers, RunDraft, RunId, State, TaskDraft, TaskId};
-use conductor_store::{ParentId, SealError};
+use conductor_model::{ChildCounts, RunDraft, RunId, State, TaskDraft, TaskId};
+use conductor_store::{NodeId, SealError};
 use serde_json::json;
 
 pub fn a_wrong_count_is_refused(world: &World<'_>) {
@@ -10,7 +10,8 @@ pub fn a_wrong_count_is_refused(world: &World<'_>) {
     world.append(parent, 1, &["1", "2"]).expect("an append");
     for wrong in [0, 1, 3, u32::MAX] {
         let refused = world.writes_nothing(|| world.seal(parent, wrong));
-        let counted = matches!(refused, Err(SealError::WrongCount { exist: 2, given, .. }) if given == wrong);
+        let counted =
+            matches!(refused, Err(SealError::CountMismatch { exist: 2, given, .. }) if given == wrong);
         assert!(counted, "{refused:?}");
     }
 }
@@ -34,12 +35,12 @@ pub fn sealing_again_with_another_number_is_refused(world: &World<'_>) {
     world.seal(parent, 1).expect("a seal");
     let refused = world.writes_nothing(|| world.seal(parent, 2));
     assert!(
-        matches!(refused, Err(SealError::SealedOtherwise { parent: ParentId::Task(id), sealed: 1, given: 2 }) if id == parent),
+        matches!(refused, Err(SealError::AlreadySealed { parent: NodeId::Task(id), sealed: 1, given: 2 }) if id == parent),
         "{refused:?}"
     );
     let refused = world.writes_nothing(|| world.seal_run(run, 0));
     assert!(
-        matches!(refused, Err(SealError::SealedOtherwise { parent: ParentId::Run(id), sealed: 1, given: 0 }) if id == run),
+        matches!(refused, Err(SealError::AlreadySealed { parent: NodeId::Run(id), sealed: 1, given: 0 }) if id == run),
         "{refused:?}"
     );
 }
@@ -48,14 +49,14 @@ pub fn a_counted_fan_out_is_sealed_from_the_beginning(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})));
     world.writes_nothing(|| world.seal(parent, 4)).expect("the same seal");
     let refused = world.writes_nothing(|| world.seal(parent, 0));
-    assert!(matches!(refused, Err(SealError::SealedOtherwise { sealed: 4, given: 0, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SealError::AlreadySealed { sealed: 4, given: 0, .. })), "{refused:?}");
 }
 
 pub fn a_parent_sealed_with_no_children_succeeds(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     assert_eq!(world.aggregate(), (0, 0));
     world.seal(parent, 0).expect("a seal");
-    assert_eq!(world.numbers(parent), Numbers::sealed(0));
+    assert_eq!(world.numbers(parent), ChildCounts::sealed(0));
     assert_eq!(world.aggregate(), (1, 1));
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
     let tally: serde_json::Value = world.task(parent).output.expect("a tally").to().expect("JSON");
@@ -86,7 +87,7 @@ pub fn a_wrong_count_of_root_tasks_is_refused(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("A")));
     let refused = world.writes_nothing(|| world.seal_run(run, 2));
     assert!(
-        matches!(refused, Err(SealError::WrongCount { parent: ParentId::Run(id), exist: 1, given: 2 }) if id == run),
+        matches!(refused, Err(SealError::CountMismatch { parent: NodeId::Run(id), exist: 1, given: 2 }) if id == run),
         "{refused:?}"
     );
 }
@@ -99,7 +100,7 @@ pub fn a_leaf_cannot_be_sealed(world: &World<'_>) {
 
 pub fn something_unknown_cannot_be_sealed(world: &World<'_>) {
     let refused = world.writes_nothing(|| world.seal(TaskId::from_u128(1), 0));
-    assert!(matches!(refused, Err(SealError::Unknown(ParentId::Task(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(SealError::NotFound(NodeId::Task(_)))), "{refused:?}");
     let refused = world.writes_nothing(|| world.seal_run(RunId::from_u128(1), 0));
-    assert!(matches!(refused, Err(SealError::Unknown(ParentId::Run(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(SealError::NotFound(NodeId::Run(_)))), "{refused:?}");
 }

@@ -6,16 +6,16 @@ use super::world::json_of;
 use conductor_model::{
     AttemptFailure, Backoff, EventBody, FailureReason, Json, MAX_TASKS, State, TaskDraft, TaskId,
 };
-use conductor_store::{Ending, Fault, Fence, Fenced, Settle};
+use conductor_store::{AttemptResult, Fence, FenceOutcome, Settle, StoreError};
 use serde_json::json;
 
-fn fatal(error: &str) -> Ending {
-    Ending::Failed(AttemptFailure::fatal(error))
+fn fatal(error: &str) -> AttemptResult {
+    AttemptResult::Failed(AttemptFailure::fatal(error))
 }
 
-fn asking(retry_after_ms: u64) -> Ending {
+fn asking(retry_after_ms: u64) -> AttemptResult {
     let retry_after_ms = Some(retry_after_ms);
-    Ending::Failed(AttemptFailure::Error { error: "busy".into(), retryable: true, retry_after_ms })
+    AttemptResult::Failed(AttemptFailure::Error { error: "busy".into(), retryable: true, retry_after_ms })
 }
 
 pub fn a_success_keeps_its_output(world: &World<'_>) {
@@ -25,7 +25,7 @@ pub fn a_success_keeps_its_output(world: &World<'_>) {
     let endings = [success_with(json_of(r#"{"words": 7}"#)), success(), success_with(json_of("null"))];
     world.pass_ms(10);
     let answers = hands.settle(claimed.iter().map(|task| task.fence).zip(endings));
-    assert_eq!(answers, [Fenced::Applied; 3]);
+    assert_eq!(answers, [FenceOutcome::Applied; 3]);
     for (task, output) in roots.iter().zip([Some(r#"{"words": 7}"#), None, Some("null")]) {
         let row = world.task(*task);
         assert_eq!((row.state, row.lease_until, row.due_at), (State::Succeeded, None, None));
@@ -40,7 +40,7 @@ pub fn a_failure_is_retried_after_its_wait(world: &World<'_>) {
     let (_, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A").backoff(backoff)));
     let claimed = hands.claim("A", 10);
     let endings = [failure("it broke"), asking(90_000), fatal("it is broken")];
-    assert_eq!(hands.settle(claimed.iter().map(|task| task.fence).zip(endings)), [Fenced::Applied; 3]);
+    assert_eq!(hands.settle(claimed.iter().map(|task| task.fence).zip(endings)), [FenceOutcome::Applied; 3]);
     let due: Vec<_> = roots.iter().map(|task| world.task(*task).due_at).collect();
     let at = |ms| Some(world.now().plus_millis(ms));
     assert_eq!(due, [at(5000), at(90_000), None]);
@@ -56,9 +56,9 @@ pub fn a_failure_tells_why_and_whether_it_is_final(world: &World<'_>) {
     let (_, roots) = world.run_of([1, 0, 1, 1, 0].map(|retries| TaskDraft::new("A").max_retries(retries)));
     let claimed = hands.claim("A", 10);
     let seen = world.events().len();
-    let timed_out = || Ending::Failed(AttemptFailure::TimedOut);
+    let timed_out = || AttemptResult::Failed(AttemptFailure::TimedOut);
     let endings = [failure("it broke"), failure("it broke"), fatal("it is broken"), timed_out(), timed_out()];
-    assert_eq!(hands.settle(claimed.iter().map(|task| task.fence).zip(endings)), [Fenced::Applied; 5]);
+    assert_eq!(hands.settle(claimed.iter().map(|task| task.fence).zip(endings)), [FenceOutcome::Applied; 5]);
     let now = Some(world.now());
     let expected = [
         (FailureReason::Error, "it broke", now),
@@ -79,7 +79,7 @@ pub fn a_stale_fence_is_refused_for_that_item_alone(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..6).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
-    assert_eq!(hands.release(&[claimed[2].fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed[2].fence]), [FenceOutcome::Applied]);
     let endings = [
         success(),
         success_with(json_of("1")),
@@ -91,7 +91,7 @@ pub fn a_stale_fence_is_refused_for_that_item_alone(world: &World<'_>) {
     let mut endings: Vec<_> = claimed.iter().map(|task| task.fence).zip(endings).collect();
     endings[5].0.attempt = 0;
     let answers = hands.settle(endings);
-    let (applied, stale) = (Fenced::Applied, Fenced::Stale);
+    let (applied, stale) = (FenceOutcome::Applied, FenceOutcome::Stale);
     assert_eq!(answers, [applied, applied, stale, applied, applied, stale]);
     let states: Vec<_> = roots.iter().map(|task| world.state(*task)).collect();
     let (done, failed) = (State::Succeeded, State::Failed);
@@ -110,7 +110,7 @@ pub fn a_fence_that_is_named_twice_applies_once(world: &World<'_>) {
         (fence[2], success_with(json_of("2"))),
         (fence[2], success_with(json_of("3"))),
     ]);
-    let (applied, stale) = (Fenced::Applied, Fenced::Stale);
+    let (applied, stale) = (FenceOutcome::Applied, FenceOutcome::Stale);
     assert_eq!(answers, [applied, stale, applied, stale, applied, stale]);
     let states: Vec<_> = roots.iter().map(|task| world.state(*task)).collect();
     assert_eq!(states, [State::Succeeded, State::Failed, State::Succeeded]);
@@ -139,7 +139,7 @@ pub fn a_fence_from_before_a_newer_claim_never_wins(world: &World<'_>) {
     one.assert_stale(claimed.fence);
     let claimed = one.claim_one();
     old.push(claimed.fence);
-    assert_eq!(one.release(&[claimed.fence]), [Fenced::Applied]);
+    assert_eq!(one.release(&[claimed.fence]), [FenceOutcome::Applied]);
     let claimed = one.claim_one();
     old.push(claimed.fence);
     world.pass_ms(60_000);
@@ -180,7 +180,7 @@ pub fn a_fence_of_a_task_that_runs_without_a_claim_is_stale(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let claimed = hands.claim_one();
-    assert_eq!(hands.release(&[claimed.fence]), [Fenced::Applied]);
+    assert_eq!(hands.release(&[claimed.fence]), [FenceOutcome::Applied]);
     world.start(task);
     hands.assert_stale(claimed.fence);
     hands.assert_stale(Fence { attempt: 2, ..claimed.fence });
@@ -205,10 +205,10 @@ pub fn a_settlement_carries_the_next_claim(world: &World<'_>) {
     let endings = [(claimed[0].fence, success()), (claimed[1].fence, failure("it broke"))];
     let claim = Some(hands.request([want("A", 10)], 10));
     let settled = hands.settle_with(&Settle { claim, ..hands.settlement(endings) });
-    assert_eq!(settled.endings, [Fenced::Applied; 2]);
+    assert_eq!(settled.results, [FenceOutcome::Applied; 2]);
     let next: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
     assert_eq!((next, settled.claimed.more), (roots[2..].to_vec(), false));
-    assert_eq!(settled.claimed.turns.len(), 1);
+    assert_eq!(settled.claimed.cursors.len(), 1);
     // What the settlement made due is ready after the next retry, and claimed with the next settlement.
     assert_eq!(world.retry(), 1);
     let claim = Some(hands.request([want("A", 10)], 10));
@@ -226,20 +226,20 @@ pub fn a_settlement_of_stale_fences_still_claims(world: &World<'_>) {
     let (_, task) = world.leaf();
     let claim = Some(hands.request([want("A", 10)], 10));
     let settled = hands.settle_with(&Settle { claim, ..hands.settlement([(stale.fence, success())]) });
-    assert_eq!(settled.endings, [Fenced::Stale]);
+    assert_eq!(settled.results, [FenceOutcome::Stale]);
     assert_eq!(settled.claimed.tasks[0].fence.task, task);
 }
 
 pub fn nothing_to_settle_and_nothing_to_claim_writes_nothing(world: &World<'_>) {
     let hands = world.hands();
     world.one(TaskDraft::new("B"));
-    let pulse = world.store().pulse().expect("a pulse");
+    let change_token = world.store().change_token().expect("a pulse");
     for claim in [None, Some(hands.request([want("A", 10)], 10))] {
         let request = Settle { claim, ..hands.settlement([]) };
         let settled = world.writes_nothing(|| hands.settle_with(&request));
-        assert!(settled.endings.is_empty() && settled.claimed.tasks.is_empty());
+        assert!(settled.results.is_empty() && settled.claimed.tasks.is_empty());
     }
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
     let claim = Some(hands.request([want("B", 10)], 10));
     let settled = hands.settle_with(&Settle { claim, ..hands.settlement([]) });
     assert_eq!(settled.claimed.tasks.len(), 1, "nothing to settle, and something to claim");
@@ -251,13 +251,13 @@ pub fn what_is_settled_decides_parents_and_runs(world: &World<'_>) {
     let (run, parent) = world.one(nested);
     world.fan_out();
     let claimed = hands.claim("A", 100);
-    assert_eq!((claimed.len(), world.run(run).tally.running), (6, 9));
+    assert_eq!((claimed.len(), world.run(run).state_counts.running), (6, 9));
     let ending = |index: u32| if index == 3 { fatal("it is broken") } else { success_with(json_of("1")) };
     let endings: Vec<_> = claimed.iter().map(|task| (task.fence, ending(task.index))).collect();
-    assert_eq!(hands.settle(endings), [Fenced::Applied; 6]);
+    assert_eq!(hands.settle(endings), [FenceOutcome::Applied; 6]);
     assert_eq!(world.aggregate(), (3, 1));
     assert_eq!((world.state(parent), world.run_state(run)), (State::Failed, State::Failed));
-    let tally = world.run(run).tally;
+    let tally = world.run(run).state_counts;
     assert_eq!((tally.succeeded, tally.failed), (6, 3));
 }
 
@@ -272,7 +272,7 @@ pub fn claims_of_many_parents_and_runs_are_settled_at_once(world: &World<'_>) {
     // In an order that keeps no siblings together.
     let mut endings: Vec<_> = claimed.iter().map(|task| (task.fence, success())).collect();
     endings.sort_by_key(|(fence, _)| fence.key % 7);
-    assert!(hands.settle(endings).iter().all(|answer| *answer == Fenced::Applied));
+    assert!(hands.settle(endings).iter().all(|answer| *answer == FenceOutcome::Applied));
     assert_eq!(world.aggregate(), (3, 6));
 }
 
@@ -282,5 +282,5 @@ pub fn more_endings_than_a_transaction_takes_are_refused(world: &World<'_>) {
     let fence = hands.claim_one().fence;
     let request = hands.settlement(std::iter::repeat_n((fence, success()), MAX_TASKS + 1));
     let refused = world.writes_nothing(|| world.store().settle(&request));
-    assert!(matches!(refused, Err(Fault::TooMany { most: MAX_TASKS, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::World;
 use conductor_model::{
-    Backoff, DEFAULT_MAX_RETRIES, Numbers, RunDraft, RunId, State, Tally, TaskDraft, TaskId,
+    Backoff, ChildCounts, DEFAULT_MAX_RETRIES, RunDraft, RunId, State, StateCounts, TaskDraft, TaskId,
 };
 use conductor_store::{Scope, Submit, SubmitError};
 use serde_json::json;
@@ -15,8 +15,11 @@ pub fn a_run_comes_back_as_it_was_submitted(world: &World<'_>) {
     assert_eq!((run.created_at, run.updated_at), (world.now(), world.now()));
     assert_eq!(run.meta.expect("meta").as_str(), r#"{"for":"Ada"}"#);
     assert_eq!(run.idempotency_key.expect("a key").as_str(), "order 7");
-    assert_eq!(run.numbers, Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 });
-    assert_eq!(run.tally, Tally { pending: 2, ..Tally::default() });
+    assert_eq!(
+        run.child_counts,
+        ChildCounts { total: Some(2), created: 2, open: 2, failed: 0, cancelled: 0 }
+    );
+    assert_eq!(run.state_counts, StateCounts { pending: 2, ..StateCounts::default() });
 }
 
 pub fn a_task_comes_back_as_it_was_submitted(world: &World<'_>) {
@@ -32,7 +35,7 @@ pub fn a_task_comes_back_as_it_was_submitted(world: &World<'_>) {
     assert_eq!(task.input.expect("an input").as_str(), r#"{"width":80}"#);
     assert_eq!((task.max_retries.get(), task.backoff, task.priority), (7, backoff, -3));
     assert_eq!((task.retry_count, task.attempt), (0, 0));
-    assert_eq!((task.output, task.last_error, task.numbers), (None, None, None));
+    assert_eq!((task.output, task.last_error, task.child_counts), (None, None, None));
 }
 
 pub fn what_a_task_does_not_say_has_its_default(world: &World<'_>) {
@@ -64,8 +67,8 @@ pub fn ids_of_the_caller_are_kept(world: &World<'_>) {
 }
 
 pub fn other_ids_come_from_the_block(world: &World<'_>) {
-    let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).check().expect("a run");
-    let mut ids = world.source().ids(3);
+    let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).validate().expect("a run");
+    let mut ids = world.env().ids(3);
     let request = Submit { run, now: world.now(), ids };
     let run = world.store().submit(&request).expect("a submission").run;
     assert_eq!(Some(run), ids.take_run());
@@ -89,8 +92,8 @@ pub fn a_taken_task_id_is_refused_and_its_siblings_with_it(world: &World<'_>) {
 }
 
 pub fn too_few_ids_are_refused(world: &World<'_>) {
-    let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).check().expect("a run");
-    let request = Submit { run, now: world.now(), ids: world.source().ids(2) };
+    let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).validate().expect("a run");
+    let request = Submit { run, now: world.now(), ids: world.env().ids(2) };
     let refused = world.writes_nothing(|| world.store().submit(&request));
     assert!(matches!(refused, Err(SubmitError::TooFewIds(2))), "{refused:?}");
 }
@@ -149,14 +152,14 @@ pub fn without_a_key_every_submission_is_a_new_run(world: &World<'_>) {
 
 pub fn a_run_without_tasks_succeeds(world: &World<'_>) {
     let run = world.submit(&RunDraft::new());
-    assert_eq!(world.run(run).numbers, Numbers::sealed(0));
+    assert_eq!(world.run(run).child_counts, ChildCounts::sealed(0));
     assert_eq!(world.aggregate(), (0, 1));
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
 pub fn an_open_run_without_tasks_waits(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
-    assert_eq!(world.run(run).numbers, Numbers::open());
+    assert_eq!(world.run(run).child_counts, ChildCounts::open());
     assert_eq!(world.writes_nothing(|| world.aggregate()), (0, 0));
     assert_eq!(world.run_state(run), State::Pending);
 }
@@ -165,6 +168,6 @@ pub fn a_submitted_run_is_seen_at_once(world: &World<'_>) {
     for n in 1..=20 {
         let (run, task) = world.leaf();
         assert_eq!(world.task(task).run, run);
-        assert_eq!(world.store().tally(Scope::All).expect("a tally").pending, n);
+        assert_eq!(world.store().state_counts(Scope::All).expect("a tally").pending, n);
     }
 }

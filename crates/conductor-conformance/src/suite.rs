@@ -155,7 +155,7 @@ macro_rules! __conformance_suite {
                 a_delayed_task_is_not_retried
                 a_step_promotes_at_most_as_many_as_its_limit
                 a_scope_of_one_run_leaves_the_others_alone;
-            enlist:
+            engines:
                 every_engine_has_a_place_of_its_own
                 an_engine_that_comes_or_goes_is_no_event
                 an_engine_that_lives_keeps_its_claims_whoever_comes_and_goes;

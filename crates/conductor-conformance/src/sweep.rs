@@ -2,8 +2,8 @@
 
 use super::World;
 use super::hands::want;
-use conductor_model::{EventBody, Mark, RunId, State, TaskDraft};
-use conductor_store::{Fault, Fenced, Scope};
+use conductor_model::{CancelCause, EventBody, RunId, State, TaskDraft};
+use conductor_store::{FenceOutcome, Scope, StoreError};
 use serde_json::json;
 
 pub fn a_step_sweeps_at_most_as_many_as_its_limit(world: &World<'_>) {
@@ -132,7 +132,7 @@ pub fn a_swept_claim_is_gone(world: &World<'_>) {
             hands.assert_stale(task.fence);
         } else {
             assert_eq!((row.id, row.state), (other, State::Running));
-            assert_eq!(hands.renew(&[task.fence]), [Fenced::Applied]);
+            assert_eq!(hands.renew(&[task.fence]), [FenceOutcome::Applied]);
         }
     }
     drop(hands);
@@ -155,7 +155,7 @@ pub fn an_unknown_run_is_refused_by_a_sweep_and_an_expiry(world: &World<'_>) {
     let run = RunId::from_u128(1);
     let step = world.step_of(Scope::Run(run), 100);
     for refusal in [world.store().sweep(&step).map(|_| ()), world.store().expire(&step).map(|_| ())] {
-        assert!(matches!(refusal, Err(Fault::UnknownRun(id)) if id == run), "{refusal:?}");
+        assert!(matches!(refusal, Err(StoreError::RunNotFound(id)) if id == run), "{refusal:?}");
     }
 }
 
@@ -175,7 +175,7 @@ pub fn one_event_tells_which_children_a_step_swept(world: &World<'_>) {
         (Some(children[1]), swept(&[(1, 1)])),
     ];
     assert_eq!(told, expected);
-    assert_eq!(world.task(children[1]).mark, Some(Mark::Above));
+    assert_eq!(world.task(children[1]).cancel_cause, Some(CancelCause::Ancestor));
 }
 
 pub fn one_step_sweeps_several_families(world: &World<'_>) {
@@ -210,5 +210,5 @@ pub fn a_wide_family_is_swept_whole(world: &World<'_>) {
     assert_eq!(swept, 1400);
     world.assert_nothing_to_claim(&hands.request([want("A", 10)], 10));
     world.aggregate();
-    assert_eq!((world.run_state(run), world.run(run).tally.succeeded), (State::Cancelled, 100));
+    assert_eq!((world.run_state(run), world.run(run).state_counts.succeeded), (State::Cancelled, 100));
 }

@@ -118,7 +118,7 @@ pub fn an_overlong_error_is_cut_and_a_nul_is_replaced(world: &World<'_>) {
     let read = world.task(roots[0]).last_error.expect("an error");
     assert!(read.as_str().len() <= MAX_ERROR_BYTES && read.as_str().ends_with("é…"));
     let again = world.report(Report::failed(roots[0], long.as_str()));
-    assert_eq!(again, conductor_store::Reported::Unchanged, "cut in the same place");
+    assert_eq!(again, conductor_store::ReportOutcome::Unchanged, "cut in the same place");
     world.apply(Report::failed(roots[1], "before\0after"));
     assert_eq!(world.task(roots[1]).last_error.expect("an error").as_str(), "before\u{FFFD}after");
 }

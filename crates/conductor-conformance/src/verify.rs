@@ -2,11 +2,11 @@
 
 use super::World;
 use conductor_model::{RunDraft, TaskDraft};
-use conductor_store::{Fault, Repair, Repaired, Verified, Verify};
+use conductor_store::{Repair, RepairReport, StoreError, Verify, VerifyReport};
 use serde_json::json;
 
 pub fn an_empty_store_is_in_order(world: &World<'_>) {
-    assert_eq!(world.store().verify(&Verify::all()).expect("a verification"), Verified::default());
+    assert_eq!(world.store().verify(&Verify::all()).expect("a verification"), VerifyReport::default());
 }
 
 pub fn everything_is_counted_and_nothing_diverges(world: &World<'_>) {
@@ -18,7 +18,7 @@ pub fn everything_is_counted_and_nothing_diverges(world: &World<'_>) {
     world.fan_out();
     let found = world.store().verify(&Verify::all()).expect("a verification");
     let (runs, tasks, events) = (3, 8, world.events().len() as u64);
-    assert_eq!(found, Verified { runs, tasks, events, ..Verified::default() });
+    assert_eq!(found, VerifyReport { runs, tasks, events, ..VerifyReport::default() });
 }
 
 pub fn one_run_can_be_verified(world: &World<'_>) {
@@ -29,11 +29,11 @@ pub fn one_run_can_be_verified(world: &World<'_>) {
 }
 
 pub fn an_unknown_run_is_refused(world: &World<'_>) {
-    let unknown = world.source().ids(1).take_run().expect("an id");
+    let unknown = world.env().ids(1).take_run().expect("an id");
     let refused = world.store().verify(&Verify::run(unknown)).expect_err("a refusal");
-    assert!(matches!(refused, Fault::UnknownRun(run) if run == unknown), "{refused}");
-    let refused = world.store().repair(&Repair::run(unknown, world.source())).expect_err("a refusal");
-    assert!(matches!(refused, Fault::UnknownRun(run) if run == unknown), "{refused}");
+    assert!(matches!(refused, StoreError::RunNotFound(run) if run == unknown), "{refused}");
+    let refused = world.store().repair(&Repair::run(unknown, world.env())).expect_err("a refusal");
+    assert!(matches!(refused, StoreError::RunNotFound(run) if run == unknown), "{refused}");
 }
 
 pub fn a_verification_goes_on_where_the_last_call_stopped(world: &World<'_>) {
@@ -54,17 +54,17 @@ pub fn a_verification_goes_on_where_the_last_call_stopped(world: &World<'_>) {
 
 pub fn a_verification_writes_nothing(world: &World<'_>) {
     world.family(3);
-    let pulse = world.store().pulse().expect("a pulse");
+    let change_token = world.store().change_token().expect("a pulse");
     let found = world.writes_nothing(|| world.store().verify(&Verify::all()).expect("a verification"));
     assert_eq!(found.runs, 1);
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
 pub fn a_repair_of_what_is_in_order_writes_nothing(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 3})));
     world.fan_out();
-    let pulse = world.store().pulse().expect("a pulse");
-    let done = world.writes_nothing(|| world.store().repair(&Repair::all(world.source())).expect("a repair"));
-    assert_eq!(done, Repaired { runs: 1, ..Repaired::default() });
-    assert_eq!(world.store().pulse().expect("a pulse"), pulse);
+    let change_token = world.store().change_token().expect("a pulse");
+    let done = world.writes_nothing(|| world.store().repair(&Repair::all(world.env())).expect("a repair"));
+    assert_eq!(done, RepairReport { runs: 1, ..RepairReport::default() });
+    assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }

@@ -2,12 +2,12 @@
 
 use super::AnyStore;
 use conductor_model::{
-    Event, Json, NewTask, Numbers, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp,
+    ChildCounts, Event, Json, NewTask, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::{
-    Aggregated, Append, AppendError, Appended, Clock, EventFilter, FanOut, FannedOut, Page, ParentId,
-    Promoted, Report, Reported, Reports, Retried, Scope, Seal, SealError, Source, Step, Submit, SubmitError,
-    Submitted, TaskFilter, Turn, Watch,
+    AggregateOutcome, Append, AppendError, AppendOutcome, Clock, Environment, EventFilter, FanOut,
+    FanOutOutcome, NodeId, Page, Report, ReportBatch, ReportOutcome, RotationCursor, Scope, Seal, SealError,
+    Step, StepOutcome, StuckThreshold, Submit, SubmitError, SubmitOutcome, TaskFilter,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Clock for Hand {
 pub struct World<'s> {
     store: &'s dyn AnyStore,
     hand: Hand,
-    source: Source,
+    env: Environment,
 }
 
 /// Every row that can be read: what must stay as it is when nothing was written.
@@ -55,15 +55,15 @@ impl<'s> World<'s> {
     /// A world around an empty store.
     pub(super) fn of(store: &'s dyn AnyStore) -> Self {
         let hand = Hand(Arc::new(AtomicI64::new(BEGINNING)));
-        Self { store, hand: hand.clone(), source: Source::seeded(hand, 7) }
+        Self { store, hand: hand.clone(), env: Environment::seeded(hand, 7) }
     }
 
     pub(super) fn store(&self) -> &'s dyn AnyStore {
         self.store
     }
 
-    pub(super) fn source(&self) -> &Source {
-        &self.source
+    pub(super) fn env(&self) -> &Environment {
+        &self.env
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -76,8 +76,8 @@ impl<'s> World<'s> {
     }
 
     /// The present moment, with the default threshold of five minutes.
-    pub(super) fn watch(&self) -> Watch {
-        Watch::at(self.now())
+    pub(super) fn watch(&self) -> StuckThreshold {
+        StuckThreshold::at(self.now())
     }
 
     /// A step that is bounded by nothing that a test would notice.
@@ -92,9 +92,9 @@ impl<'s> World<'s> {
 
 /// What is submitted, appended and sealed.
 impl World<'_> {
-    pub(super) fn try_submit(&self, draft: &RunDraft) -> Result<Submitted, SubmitError> {
-        let run = draft.check().expect("a draft without issues");
-        self.store.submit(&Submit::new(run, &self.source))
+    pub(super) fn try_submit(&self, draft: &RunDraft) -> Result<SubmitOutcome, SubmitError> {
+        let run = draft.validate().expect("a draft without issues");
+        self.store.submit(&Submit::new(run, &self.env))
     }
 
     /// Submits a run that did not exist.
@@ -133,9 +133,14 @@ impl World<'_> {
         self.one(TaskDraft::new("P").open())
     }
 
-    pub(super) fn append(&self, parent: TaskId, first: u32, items: &[&str]) -> Result<Appended, AppendError> {
+    pub(super) fn append(
+        &self,
+        parent: TaskId,
+        first: u32,
+        items: &[&str],
+    ) -> Result<AppendOutcome, AppendError> {
         let items = items.iter().map(|item| json_of(item)).collect();
-        self.store.append(&Append::items(parent, first, items, &self.source))
+        self.store.append(&Append::items(parent, first, items, &self.env))
     }
 
     pub(super) fn append_tasks(
@@ -143,27 +148,27 @@ impl World<'_> {
         run: RunId,
         first: u32,
         tasks: impl IntoIterator<Item = TaskDraft>,
-    ) -> Result<Appended, AppendError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.check().expect("a task")).collect();
-        self.store.append(&Append::tasks(run, first, tasks, &self.source))
+    ) -> Result<AppendOutcome, AppendError> {
+        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.validate().expect("a task")).collect();
+        self.store.append(&Append::tasks(run, first, tasks, &self.env))
     }
 
     pub(super) fn seal(&self, parent: TaskId, children: u32) -> Result<(), SealError> {
-        self.store.seal(&Seal { parent: ParentId::Task(parent), children, now: self.now() })
+        self.store.seal(&Seal { parent: NodeId::Task(parent), children, now: self.now() })
     }
 
     pub(super) fn seal_run(&self, run: RunId, children: u32) -> Result<(), SealError> {
-        self.store.seal(&Seal { parent: ParentId::Run(run), children, now: self.now() })
+        self.store.seal(&Seal { parent: NodeId::Run(run), children, now: self.now() })
     }
 }
 
 /// Reports and steps.
 impl World<'_> {
-    pub(super) fn reports(&self, reports: impl IntoIterator<Item = Report>) -> Vec<Reported> {
-        self.store.report(&Reports::new(reports, &self.source)).expect("answers to reports")
+    pub(super) fn reports(&self, reports: impl IntoIterator<Item = Report>) -> Vec<ReportOutcome> {
+        self.store.report(&ReportBatch::new(reports, &self.env)).expect("answers to reports")
     }
 
-    pub(super) fn report(&self, report: Report) -> Reported {
+    pub(super) fn report(&self, report: Report) -> ReportOutcome {
         self.reports([report]).pop().expect("one answer")
     }
 
@@ -171,7 +176,7 @@ impl World<'_> {
     #[track_caller]
     pub(super) fn apply(&self, report: Report) {
         let said = format!("{report:?}");
-        assert_eq!(self.report(report), Reported::Applied, "{said}");
+        assert_eq!(self.report(report), ReportOutcome::Applied, "{said}");
     }
 
     pub(super) fn start(&self, task: TaskId) {
@@ -187,7 +192,7 @@ impl World<'_> {
     }
 
     pub(super) fn fail_for_good(&self, task: TaskId) {
-        self.apply(Report::failed_for_good(task, "it is broken"));
+        self.apply(Report::failed_permanently(task, "it is broken"));
     }
 
     pub(super) fn cancel(&self, task: TaskId) {
@@ -195,8 +200,9 @@ impl World<'_> {
     }
 
     /// One fan-out step with so many ids.
-    pub(super) fn fan_out_step(&self, scope: Scope, ids: u32) -> FannedOut {
-        let step = FanOut { scope, now: self.now(), ids: self.source.ids(ids), turn: Turn::default() };
+    pub(super) fn fan_out_step(&self, scope: Scope, ids: u32) -> FanOutOutcome {
+        let step =
+            FanOut { scope, now: self.now(), ids: self.env.ids(ids), cursor: RotationCursor::default() };
         self.store.fan_out(&step).expect("a fan-out step")
     }
 
@@ -212,7 +218,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn aggregate_step(&self, step: &Step) -> Aggregated {
+    pub(super) fn aggregate_step(&self, step: &Step) -> AggregateOutcome {
         self.store.aggregate(step).expect("an aggregate step")
     }
 
@@ -229,20 +235,20 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn retry_step(&self, step: &Step) -> Retried {
+    pub(super) fn retry_step(&self, step: &Step) -> StepOutcome {
         self.store.retry(step).expect("a retry step")
     }
 
     pub(super) fn retry(&self) -> u32 {
-        self.retry_step(&self.step()).tasks
+        self.retry_step(&self.step()).changed
     }
 
-    pub(super) fn promote_step(&self, step: &Step) -> Promoted {
+    pub(super) fn promote_step(&self, step: &Step) -> StepOutcome {
         self.store.promote(step).expect("a promote step")
     }
 
     pub(super) fn promote(&self) -> u32 {
-        self.promote_step(&self.step()).tasks
+        self.promote_step(&self.step()).changed
     }
 
     /// Every kind of step, until none of them has anything to do.
@@ -276,8 +282,8 @@ impl World<'_> {
     }
 
     /// The numbers of a parent.
-    pub(super) fn numbers(&self, parent: TaskId) -> Numbers {
-        self.task(parent).numbers.expect("a parent")
+    pub(super) fn numbers(&self, parent: TaskId) -> ChildCounts {
+        self.task(parent).child_counts.expect("a parent")
     }
 
     pub(super) fn tasks(&self, run: RunId) -> Vec<Task> {

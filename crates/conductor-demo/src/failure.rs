@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn everything_behind_an_error_is_told_once() {
         let io = std::io::Error::other("the disk is full");
-        let fault = conductor_store::Fault::Io(Box::new(io));
+        let fault = conductor_store::StoreError::Io(Box::new(io));
         let told = Failure::from(fault).during("scenario 1").to_string();
         assert_eq!(told, "scenario 1: the database could not be read or written: the disk is full");
     }

@@ -1,7 +1,7 @@
 //! Ctrl-C. The library leaves signals alone: what they mean is for the program to say, and this one says it here.
 
 use crate::failure::Failure;
-use conductor_workers::{Engine, Stopper};
+use conductor_workers::{Engine, StopHandle};
 use std::{
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,7 +19,7 @@ pub(crate) struct Interrupt(Arc<Mutex<State>>);
 struct State {
     times: u32,
     /// The engine that works at the moment.
-    engine: Option<Stopper>,
+    engine: Option<StopHandle>,
 }
 
 impl Interrupt {
@@ -44,12 +44,12 @@ impl Interrupt {
 
     /// From now on Ctrl-C stops this engine; it may have been pressed already.
     pub(crate) fn stops(&self, engine: &Engine) {
-        let stopper = engine.stopper();
+        let stop_handle = engine.stop_handle();
         let mut state = self.lock();
         if state.times > 0 {
-            stopper.stop();
+            stop_handle.stop();
         }
-        state.engine = Some(stopper);
+        state.engine = Some(stop_handle);
     }
 
     fn hear(&self) {
@@ -101,7 +101,7 @@ mod tests {
         assert!(interrupt.came() && interrupt.check().is_err());
         interrupt.hear();
         assert!(matches!(engine.run_until_settled(run), Err(RunError::Stopped)));
-        assert_eq!(engine.store().run(run).unwrap().unwrap().tally.pending, 1);
+        assert_eq!(engine.store().run(run).unwrap().unwrap().state_counts.pending, 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use conductor_model::{Event, Run, RunId, State, Task, TaskId};
-use conductor_store::{EventFilter, MAX_PAGE, Query, Reported, TaskFilter};
+use conductor_store::{EventFilter, MAX_PAGE, Query, ReportOutcome, TaskFilter};
 use serde::de::DeserializeOwned;
 
 /// A run that is there.
@@ -68,11 +68,11 @@ pub(crate) fn each_event(
 }
 
 /// Holds if every report was written.
-pub(crate) fn applied(reports: Vec<Reported>) -> Result<(), Failure> {
+pub(crate) fn applied(reports: Vec<ReportOutcome>) -> Result<(), Failure> {
     for report in reports {
         match report {
-            Reported::Applied => {}
-            Reported::Refused(why) => return Err(why.into()),
+            ReportOutcome::Applied => {}
+            ReportOutcome::Rejected(why) => return Err(why.into()),
             other => return Err(Failure::new(format!("a report was not applied: {other:?}"))),
         }
     }

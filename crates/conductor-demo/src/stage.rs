@@ -2,7 +2,7 @@
 
 use crate::{failure::Failure, interrupt::Interrupt, screen::Screen, tree};
 use conductor_model::RunId;
-use conductor_store::{Query, Source, SqliteStore};
+use conductor_store::{Environment, Query, SqliteStore};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -25,7 +25,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Opens the database, as a process of its own would.
-    pub(crate) fn open(&self) -> Result<(SqliteStore, Source), Failure> {
+    pub(crate) fn open(&self) -> Result<(SqliteStore, Environment), Failure> {
         open(&self.database)
     }
 
@@ -55,8 +55,8 @@ impl Stage {
 }
 
 /// Opens a database, and says which one it is that cannot be opened.
-pub(crate) fn open(database: &Path) -> Result<(SqliteStore, Source), Failure> {
+pub(crate) fn open(database: &Path) -> Result<(SqliteStore, Environment), Failure> {
     let store = SqliteStore::open(database)
         .map_err(|error| Failure::from(error).during(format_args!("{}", database.display())))?;
-    Ok((store, Source::system()))
+    Ok((store, Environment::system()))
 }

@@ -6,7 +6,7 @@ use crate::{
     look,
     screen::{self, Screen, counted, grouped},
 };
-use conductor_model::{Numbers, Run, RunId, State, Task};
+use conductor_model::{ChildCounts, Run, RunId, State, Task};
 use conductor_store::{Query, TaskFilter};
 
 /// How many siblings are shown before their list is abbreviated …
@@ -24,7 +24,7 @@ pub(crate) struct Line {
 
 /// The tree of a run.
 pub(crate) fn of(store: &(impl Query + ?Sized), run: RunId) -> Result<Vec<Line>, Failure> {
-    let Run { state, numbers, .. } = look::run(store, run)?;
+    let Run { state, child_counts: numbers, .. } = look::run(store, run)?;
     let mut lines = vec![Line { label: format!("run {run}"), state: Some(state), note: String::new() }];
     let mut roots = store.tasks(run, TaskFilter::default(), None, shown(numbers))?.items;
     roots.retain(|task| task.parent.is_none());
@@ -46,15 +46,15 @@ pub(crate) fn painted(lines: &[Line], screen: &Screen) -> Vec<String> {
     lines.iter().map(paint).collect()
 }
 
-fn shown(numbers: Numbers) -> u32 {
-    if numbers.children > SIBLINGS { ABBREVIATED } else { SIBLINGS }
+fn shown(numbers: ChildCounts) -> u32 {
+    if numbers.created > SIBLINGS { ABBREVIATED } else { SIBLINGS }
 }
 
 /// The first siblings with all that is below them, and a summary of the others.
 fn siblings(
     store: &(impl Query + ?Sized),
     tasks: &[Task],
-    numbers: Numbers,
+    numbers: ChildCounts,
     indent: &str,
     lines: &mut Vec<Line>,
 ) -> Result<(), Failure> {
@@ -64,7 +64,7 @@ fn siblings(
         let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         let label = format!("{indent}{branch}{}", task.name);
         lines.push(Line { label, state: Some(task.state), note: note(task) });
-        if let Some(numbers) = task.numbers {
+        if let Some(numbers) = task.child_counts {
             let children = store.children(task.id, 0, shown(numbers))?.items;
             siblings(store, &children, numbers, &format!("{indent}{below}"), lines)?;
         }
@@ -76,8 +76,8 @@ fn siblings(
 /// What there is to say of a task besides its state.
 fn note(task: &Task) -> String {
     let mut notes = Vec::new();
-    if let Some(numbers) = task.numbers {
-        notes.push(counted(numbers.children, "child", "children"));
+    if let Some(numbers) = task.child_counts {
+        notes.push(counted(numbers.created, "child", "children"));
         if !numbers.is_sealed() {
             notes.push("still open".to_owned());
         }
@@ -95,10 +95,10 @@ fn note(task: &Task) -> String {
 }
 
 /// What became of the siblings that are not shown, from the numbers of their parent.
-fn rest(tasks: &[Task], numbers: Numbers) -> Option<String> {
+fn rest(tasks: &[Task], numbers: ChildCounts) -> Option<String> {
     let count = |settled: bool, state: Option<State>| {
         let counts = |task: &&Task| {
-            task.subject().is_settled() == settled && state.is_none_or(|state| task.state == state)
+            task.status().is_settled() == settled && state.is_none_or(|state| task.state == state)
         };
         u32::try_from(tasks.iter().filter(counts).count()).unwrap_or(u32::MAX)
     };
@@ -107,7 +107,7 @@ fn rest(tasks: &[Task], numbers: Numbers) -> Option<String> {
         (numbers.failed, count(true, Some(State::Failed)), "FAILED"),
         (numbers.cancelled, count(true, Some(State::Cancelled)), "CANCELLED"),
         (numbers.open, count(false, None), "not settled"),
-        (numbers.total.unwrap_or(numbers.children), numbers.children, "still to be created"),
+        (numbers.total.unwrap_or(numbers.created), numbers.created, "still to be created"),
     ];
     let mut parts = Vec::new();
     for (all, shown, what) in others {
@@ -124,18 +124,18 @@ fn rest(tasks: &[Task], numbers: Numbers) -> Option<String> {
 mod tests {
     use super::*;
     use conductor_model::{RunDraft, TaskDraft};
-    use conductor_store::{Report, Reports, Scope, Source, SqliteStore, Store, Submit};
+    use conductor_store::{Environment, Report, ReportBatch, Scope, SqliteStore, Store, Submit};
     use serde_json::json;
 
     fn tree(input: serde_json::Value, reports: impl Fn(&Task) -> Option<Report>) -> Vec<String> {
-        let (store, source) = (SqliteStore::open_in_memory().unwrap(), Source::system());
+        let (store, env) = (SqliteStore::open_in_memory().unwrap(), Environment::system());
         let task = TaskDraft::new("PARENT").input(input);
-        let run = RunDraft::new().task(task).check().unwrap();
-        let run = store.submit(&Submit::new(run, &source)).unwrap().run;
-        conductor_workers::settle_all(&store, Scope::Run(run), &source).unwrap();
+        let run = RunDraft::new().task(task).validate().unwrap();
+        let run = store.submit(&Submit::new(run, &env)).unwrap().run;
+        conductor_workers::run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
         let root = look::root(&store, run).unwrap();
         let children = look::children(&store, root.id).unwrap();
-        store.report(&Reports::new(children.iter().filter_map(reports), &source)).unwrap();
+        store.report(&ReportBatch::new(children.iter().filter_map(reports), &env)).unwrap();
         let lines = painted(&of(&store, run).unwrap(), &Screen::default());
         lines.iter().map(|line| line.replace(&run.to_string(), "1")).collect()
     }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn long_lists_are_abbreviated() {
         let lines = tree(json!({"fanout": 100}), |task| match task.index {
-            2 | 7..=8 => Some(Report::failed_for_good(task.id, "no")),
+            2 | 7..=8 => Some(Report::failed_permanently(task.id, "no")),
             99.. => None,
             _ => Some(Report::succeeded(task.id)),
         });

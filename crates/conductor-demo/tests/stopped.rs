@@ -45,7 +45,7 @@ fn until(demo: &mut Child, database: impl Fn() -> Option<PathBuf>, is_so_far: im
 }
 
 fn has_counted(run: &Run) -> bool {
-    run.tally.succeeded > 0
+    run.state_counts.succeeded > 0
 }
 
 /// Does something to demos that count more and more files, until one of them had not come to its end when it was done.
@@ -141,7 +141,7 @@ fn ctrl_c_ends_a_counting_gracefully_and_says_how_to_go_on() {
         )
     );
     // What ran has finished, and the rest was handed back: the parent alone is RUNNING.
-    assert_eq!(run(&database).tally.running, 1);
+    assert_eq!(run(&database).state_counts.running, 1);
     goes_on(&database, count);
     assert_eq!(events(&database, "task.failed"), []);
 }

@@ -3,11 +3,11 @@
 use crate::fanout::Fanout;
 use crate::fields::{Fields, Reader};
 use crate::id::TaskId;
-use crate::issue::{Invalid, Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, ValidationError};
 use crate::join::{JoinDraft, NewJoin};
 use crate::json::Json;
 use crate::name::{Kind, TaskName};
-use crate::numbers::Numbers;
+use crate::numbers::ChildCounts;
 use crate::policy::Policy;
 use crate::retry::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MaxRetries};
 use crate::time::Timestamp;
@@ -98,8 +98,8 @@ impl TaskDraft {
     /// Checks everything.
     ///
     /// # Errors
-    /// [`Invalid`] with every issue.
-    pub fn check(&self) -> Result<NewTask, Invalid> {
+    /// [`ValidationError`] with every issue.
+    pub fn validate(&self) -> Result<NewTask, ValidationError> {
         let mut reader = Reader::new(&self.0);
         let name = reader.text("name", TaskName::root);
         // Unless the name is wrong, or nothing was there that could have had one.
@@ -138,14 +138,14 @@ impl TaskDraft {
             }
         }
         let issues = reader.finish();
-        let (Some(name), true) = (name, issues.is_empty()) else { return Err(Invalid::of(issues)) };
+        let (Some(name), true) = (name, issues.is_empty()) else { return Err(ValidationError::of(issues)) };
         let kind = match kind {
             Some(kind) => kind,
             None => Kind::from_str(name.as_str())?,
         };
         let numbers = match (open, fanout) {
-            (true, _) => Some(Numbers::open()),
-            (false, fanout) => fanout.map(|fanout| Numbers::sealed(fanout.total())),
+            (true, _) => Some(ChildCounts::open()),
+            (false, fanout) => fanout.map(|fanout| ChildCounts::sealed(fanout.total())),
         };
         let (priority, policy) = (priority.unwrap_or(0), policy.unwrap_or_default());
         Ok(NewTask {
@@ -203,7 +203,7 @@ pub struct NewTask {
     timeout_ms: Option<u32>,
     priority: i16,
     due_at: Option<Timestamp>,
-    numbers: Option<Numbers>,
+    numbers: Option<ChildCounts>,
     policy: Policy,
     join: Option<NewJoin>,
 }
@@ -255,7 +255,7 @@ impl NewTask {
     }
 
     /// The numbers that it begins with; `None` on a leaf.
-    pub fn numbers(&self) -> Option<Numbers> {
+    pub fn child_counts(&self) -> Option<ChildCounts> {
         self.numbers
     }
 
@@ -276,9 +276,9 @@ impl NewTask {
 }
 
 impl TryFrom<TaskDraft> for NewTask {
-    type Error = Invalid;
+    type Error = ValidationError;
 
-    fn try_from(draft: TaskDraft) -> Result<Self, Invalid> {
-        draft.check()
+    fn try_from(draft: TaskDraft) -> Result<Self, ValidationError> {
+        draft.validate()
     }
 }

@@ -18,16 +18,16 @@ pub struct Eta {
 
 /// An event of the run, as far as its pace depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentEvent {
     /// When it happened.
     pub at: Timestamp,
-    /// Whether it settled a task: see [`EventBody::settles_a_task`].
+    /// Whether it settled a task: see [`EventBody::settles_task`].
     pub settled: bool,
 }
 
 impl Eta {
     /// What happened earlier than this before now, in milliseconds, says nothing of a run's pace: an hour.
-    pub const RECENT_MS: u64 = 60 * 60 * 1000;
+    pub const WINDOW_MS: u64 = 60 * 60 * 1000;
 
     /// From what is left and from the run's last events, in any order, as many of them as the caller wants the pace to depend
     /// on.
@@ -36,15 +36,15 @@ impl Eta {
     /// very moment belongs to the time before it, of which nothing is known.
     ///
     /// ```
-    /// use conductor_model::{Eta, Recent, Timestamp};
+    /// use conductor_model::{Eta, RecentEvent, Timestamp};
     ///
     /// let second = |second: i64| Timestamp::from_millis(1000 * second);
-    /// let recent = [Recent { at: second(10)?, settled: false }, Recent { at: second(15)?, settled: true }];
+    /// let recent = [RecentEvent { at: second(10)?, settled: false }, RecentEvent { at: second(15)?, settled: true }];
     /// let eta = Eta::of(3, &recent, second(20)?);
     /// assert_eq!((eta.per_second, eta.at), (0.1, Some(second(50)?)));
     /// # Ok::<(), conductor_model::TimestampOutOfRange>(())
     /// ```
-    pub fn of(remaining: u64, recent: &[Recent], now: Timestamp) -> Self {
+    pub fn of(remaining: u64, recent: &[RecentEvent], now: Timestamp) -> Self {
         let per_second = pace(recent, now);
         let at =
             (remaining > 0 && per_second > 0.0).then(|| now.plus_millis(millis_for(remaining, per_second)));
@@ -53,8 +53,8 @@ impl Eta {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate, for people")]
-fn pace(recent: &[Recent], now: Timestamp) -> f64 {
-    let since = now.minus_millis(Eta::RECENT_MS);
+fn pace(recent: &[RecentEvent], now: Timestamp) -> f64 {
+    let since = now.minus_millis(Eta::WINDOW_MS);
     let recent = || recent.iter().filter(|event| event.at >= since);
     let Some(begin) = recent().map(|event| event.at).min() else { return 0.0 };
     let settled = recent().filter(|event| event.settled && event.at > begin).count();
@@ -75,7 +75,7 @@ fn millis_for(remaining: u64, per_second: f64) -> u64 {
 
 impl EventBody {
     /// Whether it tells that a task was settled: it ended, and no retry is due on it.
-    pub fn settles_a_task(&self) -> bool {
+    pub fn settles_task(&self) -> bool {
         match self {
             Self::TaskSucceeded | Self::TaskCancelled { .. } | Self::TaskAggregated { .. } => true,
             Self::TaskFailed { due_at, .. } => due_at.is_none(),

@@ -1,12 +1,12 @@
 //! What is remembered: one event per transition, in commit order.
 
 use crate::id::{RunId, TaskId};
-use crate::numbers::{Numbers, Tally};
-use crate::policy::{Mark, Policy};
+use crate::numbers::{ChildCounts, StateCounts};
+use crate::policy::{CancelCause, Policy};
 use crate::record::ErrorText;
-use crate::retry::{AfterFailure, AttemptFailure};
+use crate::retry::{AttemptFailure, RetryDecision};
 use crate::time::Timestamp;
-use crate::transition::{Shape, Signal, State};
+use crate::transition::{NodeType, Signal, State};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to a run or to one of its tasks.
@@ -53,7 +53,7 @@ pub enum EventBody {
         policy: Policy,
         /// Whether a join runs after its root tasks.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        joins: bool,
+        has_join: bool,
     },
     /// The number of its root tasks is final.
     #[serde(rename = "run.sealed")]
@@ -71,10 +71,10 @@ pub enum EventBody {
         state: State,
     },
     /// It was marked: what is open below it will be cancelled, and then it ends.
-    #[serde(rename = "run.cancelled")]
-    RunCancelled {
+    #[serde(rename = "run.cancel_requested")]
+    RunCancelRequested {
         /// Why, for programs.
-        by: Mark,
+        cause: CancelCause,
         /// Why, in the words of whoever did it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ErrorText>,
@@ -101,10 +101,10 @@ pub enum EventBody {
         policy: Policy,
         /// Whether a join runs after its children.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        joins: bool,
+        has_join: bool,
         /// Absent on a leaf; on a parent how many children it will have, or that this is open.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        fanout: Option<CreatedFanout>,
+        fanout: Option<FanoutSize>,
     },
     /// Children were created, by one transaction.
     #[serde(rename = "task.fanned_out")]
@@ -156,10 +156,10 @@ pub enum EventBody {
         reason: Option<ErrorText>,
     },
     /// A parent was marked: what is open below it will be cancelled, and then it ends.
-    #[serde(rename = "task.marked")]
-    TaskMarked {
+    #[serde(rename = "task.cancel_requested")]
+    TaskCancelRequested {
         /// Why, for programs.
-        by: Mark,
+        cause: CancelCause,
         /// Why, in the words of whoever did it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ErrorText>,
@@ -188,9 +188,9 @@ pub enum EventBody {
         /// Its state, after the takeover.
         state: State,
         /// Its numbers, computed from its tasks.
-        numbers: Numbers,
+        child_counts: ChildCounts,
         /// Its tally, computed from its tasks.
-        tally: Tally,
+        state_counts: StateCounts,
     },
     /// A task was taken over from a file of the original.
     #[serde(rename = "task.adopted")]
@@ -211,11 +211,11 @@ pub enum EventBody {
         attempt: u32,
         /// Its numbers, computed from its children; absent on a leaf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        numbers: Option<Numbers>,
+        child_counts: Option<ChildCounts>,
     },
     /// An event of the original's, kept for reading.
     #[serde(rename = "original")]
-    Original {
+    Legacy {
         /// Its id there.
         id: String,
         /// Its name there.
@@ -234,9 +234,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// How many children a root task will have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CreatedFanout {
+pub enum FanoutSize {
     /// So many.
-    Sealed(u32),
+    Fixed(u32),
     /// Nobody knows yet.
     Open,
 }
@@ -249,7 +249,7 @@ impl EventBody {
             Self::RunSealed { .. } => "run.sealed",
             Self::RunStarted => "run.started",
             Self::RunAggregated { .. } => "run.aggregated",
-            Self::RunCancelled { .. } => "run.cancelled",
+            Self::RunCancelRequested { .. } => "run.cancel_requested",
             Self::RunSwept { .. } => "run.swept",
             Self::RunReopened => "run.reopened",
             Self::TaskCreated { .. } => "task.created",
@@ -261,29 +261,29 @@ impl EventBody {
             Self::TaskRetried => "task.retried",
             Self::TaskReleased => "task.released",
             Self::TaskCancelled { .. } => "task.cancelled",
-            Self::TaskMarked { .. } => "task.marked",
+            Self::TaskCancelRequested { .. } => "task.cancel_requested",
             Self::TaskSwept { .. } => "task.swept",
             Self::TaskRevived => "task.revived",
             Self::TaskReopened => "task.reopened",
             Self::TaskAggregated { .. } => "task.aggregated",
             Self::RunAdopted { .. } => "run.adopted",
             Self::TaskAdopted { .. } => "task.adopted",
-            Self::Original { .. } => "original",
+            Self::Legacy { .. } => "original",
         }
     }
 }
 
 impl EventBody {
     /// The event of a leaf's failure, which carries what was decided of it.
-    pub fn failed(failed: &AttemptFailure, after: AfterFailure) -> Self {
+    pub fn failed(failed: &AttemptFailure, after: RetryDecision) -> Self {
         Self::TaskFailed { reason: failed.reason(after), error: failed.text(), due_at: after.due_at() }
     }
 }
 
 /// Which event a legal transition leaves; `None` for a pair that leaves none of its own because it does not
 /// exist, and for a leaf's failure, whose event is [`EventBody::failed`].
-pub fn event_of(shape: Shape, signal: Signal) -> Option<EventBody> {
-    use Shape::{Leaf, Parent, Run};
+pub fn transition_event(shape: NodeType, signal: Signal) -> Option<EventBody> {
+    use NodeType::{Leaf, Parent, Run};
     Some(match (shape, signal) {
         (Leaf | Parent, Signal::Start) => EventBody::TaskStarted,
         (Leaf, Signal::Succeed) => EventBody::TaskSucceeded,

@@ -2,7 +2,7 @@
 
 use crate::id::{EngineId, RunId, TaskId};
 use crate::name::{Kind, TaskName};
-use crate::policy::Mark;
+use crate::policy::CancelCause;
 use crate::record::ErrorText;
 use crate::time::Timestamp;
 use crate::transition::State;
@@ -15,11 +15,11 @@ use std::fmt;
 /// it hangs.
 ///
 /// ```
-/// use conductor_model::{Explanation, Reason, RunId, State, Subjected, Timestamp};
+/// use conductor_model::{Explanation, StateReason, RunId, State, ExplainTarget, Timestamp};
 ///
 /// let until = Timestamp::from_millis(0)?;
-/// let (subject, state) = (Subjected::Run(RunId::from_u128(1)), State::Pending);
-/// let reason = Reason::Delayed { until, engines: None };
+/// let (subject, state) = (ExplainTarget::Run(RunId::from_u128(1)), State::Pending);
+/// let reason = StateReason::Delayed { until, engines: None };
 /// let delayed = Explanation { subject, state, reason, because: None };
 /// assert_eq!(
 ///     delayed.to_string(),
@@ -31,28 +31,28 @@ use std::fmt;
 pub struct Explanation {
     /// What is explained.
     #[serde(flatten)]
-    pub subject: Subjected,
+    pub target: ExplainTarget,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
-    pub reason: Reason,
+    pub reason: StateReason,
     /// What it waits for, explained in turn; absent where there is nothing, or where it is one of so many children that it
     /// was not found among those that were looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub because: Option<Box<Explanation>>,
+    pub caused_by: Option<Box<Explanation>>,
 }
 
 impl Explanation {
     /// The reason at the bottom: why what it waits for is where it is.
-    pub fn cause(&self) -> &Reason {
-        self.because.as_ref().map_or(&self.reason, |because| because.cause())
+    pub fn root_cause(&self) -> &StateReason {
+        self.caused_by.as_ref().map_or(&self.reason, |because| because.root_cause())
     }
 }
 
 /// What is explained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Subjected {
+pub enum ExplainTarget {
     /// A run.
     Run(RunId),
     /// A task.
@@ -70,7 +70,7 @@ pub enum Subjected {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Reason {
+pub enum StateReason {
     /// It SUCCEEDED.
     Succeeded,
     /// It failed for good.
@@ -85,14 +85,14 @@ pub enum Reason {
     /// It was cancelled.
     Cancelled {
         /// By what; `None` when children that were cancelled made it so, or a report from outside.
-        by: Option<Mark>,
+        cause: Option<CancelCause>,
         /// Why, in the words of whoever did it.
         reason: Option<ErrorText>,
     },
     /// It, or something above it, is marked: what is open of it is being cancelled.
     BeingCancelled {
         /// By what.
-        by: Mark,
+        cause: CancelCause,
         /// Why, in the words of whoever did it.
         reason: Option<ErrorText>,
         /// How many children are still open; 0 on a leaf.
@@ -121,7 +121,7 @@ pub enum Reason {
         engines: Option<u32>,
     },
     /// Its children are still being created.
-    Creating {
+    CreatingChildren {
         /// How many exist.
         children: u32,
         /// How many there will be.
@@ -132,37 +132,37 @@ pub enum Reason {
         engines: u32,
     },
     /// It waits for its children, or a run for its root tasks.
-    Children {
+    WaitingForChildren {
         /// How many are open.
         open: u32,
         /// How many exist.
         children: u32,
     },
     /// Its fan-out is open, and all that was appended is settled.
-    NoAppend {
+    WaitingForAppend {
         /// How many children exist.
         children: u32,
         /// The last append, or its creation.
         since: Timestamp,
     },
     /// Its children are settled, and its join is open.
-    Join,
+    WaitingForJoin,
     /// All below it is settled: the next step decides it.
-    ToBeDecided {
+    ReadyToAggregate {
         /// Since when.
         since: Timestamp,
         /// How many engines work.
         engines: u32,
     },
     /// It is ready, and no engine that works on the store handles its kind.
-    NoEngine {
+    NoEngineForKind {
         /// The kind.
         kind: Kind,
         /// Since when it is ready.
         since: Timestamp,
     },
     /// It is ready, and the engines that handle its kind run as many of them as they may.
-    AtLimit {
+    AtConcurrencyLimit {
         /// The kind.
         kind: Kind,
         /// How many of the kind may run.
@@ -177,14 +177,14 @@ pub enum Reason {
         /// How many engines handle its kind.
         engines: u32,
         /// Leases were lost over it in a row: it is run when no other such task runs in the same engine.
-        alone: bool,
+        isolated: bool,
     },
     /// An engine holds it.
-    Held {
+    Claimed {
         /// Which; `None` when it is no longer registered.
-        by: Option<EngineId>,
+        engine: Option<EngineId>,
         /// Whether that engine lives.
-        lives: bool,
+        engine_alive: bool,
         /// Which attempt it makes.
         attempt: u32,
         /// When its lease ends if it is not renewed.
@@ -195,19 +195,19 @@ pub enum Reason {
         engines: Option<u32>,
     },
     /// Somebody outside works on it.
-    HeldFromOutside {
+    RunningExternally {
         /// The last report.
         since: Timestamp,
     },
     /// An attempt at it is over, but its handler ignores that and goes on.
-    HandlerIgnoresTimeout,
+    HandlerOverran,
 }
 
-impl Reason {
+impl StateReason {
     /// Whether it lies with a child, of which an explanation goes on if it was found.
     fn is_of_a_child(&self) -> bool {
         match self {
-            Self::Children { .. } => true,
+            Self::WaitingForChildren { .. } => true,
             Self::Failed { error: None, failed_children: count, .. }
             | Self::BeingCancelled { open: count, .. } => *count > 0,
             _ => false,
@@ -215,21 +215,23 @@ impl Reason {
     }
 
     /// Whether it can only go on when a person or another program does something.
-    pub fn needs_somebody(&self) -> bool {
+    pub fn needs_intervention(&self) -> bool {
         match self {
-            Self::NoAppend { .. } | Self::NoEngine { .. } | Self::HeldFromOutside { .. } => true,
-            Self::Creating { engines, .. }
-            | Self::ToBeDecided { engines, .. }
-            | Self::BeingCancelled { engines, .. } => *engines == 0,
-            Self::Delayed { engines, .. } | Self::RetryDue { engines, .. } | Self::Held { engines, .. } => {
-                *engines == Some(0)
+            Self::WaitingForAppend { .. } | Self::NoEngineForKind { .. } | Self::RunningExternally { .. } => {
+                true
             }
+            Self::CreatingChildren { engines, .. }
+            | Self::ReadyToAggregate { engines, .. }
+            | Self::BeingCancelled { engines, .. } => *engines == 0,
+            Self::Delayed { engines, .. }
+            | Self::RetryDue { engines, .. }
+            | Self::Claimed { engines, .. } => *engines == Some(0),
             _ => false,
         }
     }
 }
 
-impl fmt::Display for Subjected {
+impl fmt::Display for ExplainTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run(id) => write!(f, "run {id}"),
@@ -240,8 +242,8 @@ impl fmt::Display for Subjected {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}: {}", self.subject, self.state, self.reason)?;
-        match &self.because {
+        write!(f, "{} is {}: {}", self.target, self.state, self.reason)?;
+        match &self.caused_by {
             Some(below) => write!(f, "; {below}"),
             None if self.reason.is_of_a_child() => {
                 f.write_str("; which of them was not looked for any further")
@@ -251,7 +253,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for StateReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded => f.write_str("it ended well"),
@@ -260,9 +262,9 @@ impl fmt::Display for Reason {
                 write!(f, "{failed_children} right below it failed for good")
             }
             Self::JoinFailed => f.write_str("its join failed for good"),
-            Self::Cancelled { by: None, reason: None } => f.write_str("it was cancelled"),
-            Self::Cancelled { by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
-            Self::BeingCancelled { by, reason, open, engines } => {
+            Self::Cancelled { cause: None, reason: None } => f.write_str("it was cancelled"),
+            Self::Cancelled { cause: by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
+            Self::BeingCancelled { cause: by, reason, open, engines } => {
                 let by = By(Some(*by), reason.as_ref());
                 write!(f, "being cancelled{by}")?;
                 if *open > 0 {
@@ -278,41 +280,43 @@ impl fmt::Display for Reason {
                 let what = if engines.is_some() { "due" } else { "delayed" };
                 write!(f, "{what} {}", When("until", *until, *engines))
             }
-            Self::Creating { children, total, since, engines } => {
+            Self::CreatingChildren { children, total, since, engines } => {
                 write!(f, "{children} of its {total} children exist, the others are ")?;
                 let being = if *engines == 0 { "to be" } else { "being" };
                 write!(f, "{being} created since {since}{}", nobody_works(*engines))
             }
-            Self::Children { open, children } => write!(f, "waits for {open} of {children} children"),
-            Self::NoAppend { children, since } => {
+            Self::WaitingForChildren { open, children } => {
+                write!(f, "waits for {open} of {children} children")
+            }
+            Self::WaitingForAppend { children, since } => {
                 write!(
                     f,
                     "open, and its {children} children are settled: no append and no seal since {since}"
                 )
             }
-            Self::Join => f.write_str("its children are settled, and its join is not"),
-            Self::ToBeDecided { since, engines: 0 } => {
+            Self::WaitingForJoin => f.write_str("its children are settled, and its join is not"),
+            Self::ReadyToAggregate { since, engines: 0 } => {
                 write!(f, "all below it is settled since {since}{}", nobody_works(0))
             }
-            Self::ToBeDecided { since, .. } => {
+            Self::ReadyToAggregate { since, .. } => {
                 write!(f, "all below it is settled since {since}: an engine's next step decides it")
             }
-            Self::NoEngine { kind, since } => {
+            Self::NoEngineForKind { kind, since } => {
                 write!(f, "ready since {since}, but no engine handles kind {kind}")
             }
-            Self::AtLimit { kind, limit, since } => {
+            Self::AtConcurrencyLimit { kind, limit, since } => {
                 write!(f, "ready since {since}, but {limit} of kind {kind} run already, and no more may")
             }
-            Self::Ready { since, engines, alone } => {
+            Self::Ready { since, engines, isolated: alone } => {
                 write!(f, "ready since {since}, waits for its turn among what {engines} engines handle")?;
                 if *alone {
                     f.write_str("; leases were lost over it, so that it runs beside no other such task")?;
                 }
                 Ok(())
             }
-            Self::Held { by, lives, attempt, until, heartbeat, engines } => {
-                let by = match by {
-                    Some(engine) if *lives => format!("engine {engine}"),
+            Self::Claimed { engine, engine_alive, attempt, until, heartbeat, engines } => {
+                let by = match engine {
+                    Some(engine) if *engine_alive => format!("engine {engine}"),
                     Some(engine) => format!("engine {engine}, which is gone,"),
                     None => "an engine that is gone".into(),
                 };
@@ -323,10 +327,10 @@ impl fmt::Display for Reason {
                     Some(_) => f.write_str("; an engine's next step takes it back"),
                 }
             }
-            Self::HeldFromOutside { since } => {
+            Self::RunningExternally { since } => {
                 write!(f, "held from outside: started by a report, last heard of at {since}")
             }
-            Self::HandlerIgnoresTimeout => {
+            Self::HandlerOverran => {
                 f.write_str("an earlier attempt at it is over, and its handler ignores that and goes on")
             }
         }
@@ -353,16 +357,16 @@ fn nobody_works(engines: u32) -> &'static str {
 }
 
 /// Who cancelled something, and why.
-struct By<'a>(Option<Mark>, Option<&'a ErrorText>);
+struct By<'a>(Option<CancelCause>, Option<&'a ErrorText>);
 
 impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             None => "",
-            Some(Mark::Cancelled) => " by a person",
-            Some(Mark::Deadline) => " because the run's deadline passed",
-            Some(Mark::FailFast) => " because a child failed and the policy fails fast",
-            Some(Mark::Above) => " with something above it",
+            Some(CancelCause::Requested) => " by a person",
+            Some(CancelCause::Deadline) => " because the run's deadline passed",
+            Some(CancelCause::FailFast) => " because a child failed and the policy fails fast",
+            Some(CancelCause::Ancestor) => " with something above it",
         })?;
         self.1.map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }

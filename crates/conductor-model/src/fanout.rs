@@ -20,7 +20,7 @@ pub const MAX_FANOUT: u32 = 10_000_000;
 ///
 /// let wrong: Json = r#"{"fanout": ["a.png", {"fanout": 0}]}"#.parse()?;
 /// assert_eq!(Fanout::of(&wrong).unwrap_err().issues()[0].path, "fanout[1].fanout");
-/// # Ok::<(), conductor_model::Invalid>(())
+/// # Ok::<(), conductor_model::ValidationError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fanout {
@@ -45,9 +45,9 @@ impl Fanout {
     /// `None` when the input is no object or has no such key: the task is a leaf.
     ///
     /// # Errors
-    /// [`Invalid`](crate::Invalid) with the path of each `fanout` that is neither an integer in
+    /// [`ValidationError`](crate::ValidationError) with the path of each `fanout` that is neither an integer in
     /// 1..=[`MAX_FANOUT`] nor an array of 1 to [`MAX_FANOUT`] items.
-    pub fn of(input: &Json) -> Result<Option<Self>, crate::Invalid> {
+    pub fn of(input: &Json) -> Result<Option<Self>, crate::ValidationError> {
         Ok(Self::with_items(input)?.map(|(fanout, _)| fanout))
     }
 
@@ -55,10 +55,10 @@ impl Fanout {
     ///
     /// # Errors
     /// As [`Fanout::of`].
-    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<FanoutItem<'_>>)>, crate::Invalid> {
+    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<FanoutItem<'_>>)>, crate::ValidationError> {
         let mut issues = Vec::new();
         let fanout = read(input.as_str(), &mut issues);
-        crate::Invalid::unless_empty(issues, || fanout)
+        crate::ValidationError::unless_empty(issues, || fanout)
     }
 
     /// How many children the parent will have.

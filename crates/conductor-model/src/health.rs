@@ -1,8 +1,8 @@
 //! What the numbers say of a run's health, for people and for alarms.
 
-use crate::explain::Reason;
+use crate::explain::StateReason;
 use crate::id::{RunId, TaskId};
-use crate::numbers::Tally;
+use crate::numbers::StateCounts;
 use crate::time::Timestamp;
 use crate::transition::State;
 use serde::{Deserialize, Serialize};
@@ -34,13 +34,13 @@ impl fmt::Display for Health {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCounts {
     /// Tasks by state.
-    pub tally: Tally,
+    pub state_counts: StateCounts,
     /// Leaves that are FAILED and wait for a retry.
     pub retries_due: u64,
     /// Leaves that failed for good. The parents that are FAILED because of them are in the tally only.
     pub failed_leaves: u64,
     /// Leaves that failed for good with no retry left.
-    pub exhausted: u64,
+    pub retries_exhausted: u64,
     /// Leaves that were retried at least once.
     pub retried_tasks: u64,
     /// All their retries.
@@ -70,8 +70,8 @@ impl HealthReport {
     /// Judges the numbers: a final failure is CRITICAL; something stuck, or a failure that waits for its
     /// retry, is a WARNING.
     pub fn of(counts: HealthCounts) -> Self {
-        let failed = counts.tally.failed.saturating_sub(counts.retries_due);
-        let settled = counts.tally.succeeded + failed + counts.tally.cancelled;
+        let failed = counts.state_counts.failed.saturating_sub(counts.retries_due);
+        let settled = counts.state_counts.succeeded + failed + counts.state_counts.cancelled;
         let mut warnings = Vec::new();
         let mut warn = |count: u64, one: &str, many: &str| match count {
             0 => {}
@@ -80,7 +80,7 @@ impl HealthReport {
         };
         warn(counts.failed_leaves, "leaf failed for good", "leaves failed for good");
         warn(failed.saturating_sub(counts.failed_leaves), "parent failed", "parents failed");
-        warn(counts.exhausted, "of them has no retry left", "of them have no retry left");
+        warn(counts.retries_exhausted, "of them has no retry left", "of them have no retry left");
         warn(counts.retries_due, "failed task waits for its retry", "failed tasks wait for their retries");
         warn(counts.stuck, "thing is stuck", "things are stuck");
         let health = if failed > 0 {
@@ -93,7 +93,7 @@ impl HealthReport {
         Self {
             health,
             counts,
-            success_rate: share(counts.tally.succeeded, settled),
+            success_rate: share(counts.state_counts.succeeded, settled),
             failure_rate: share(failed, settled),
             average_retries: share(counts.total_retries, counts.retried_tasks).unwrap_or(0.0),
             warnings,
@@ -116,7 +116,7 @@ pub struct RetryMetrics {
     /// Those of them that SUCCEEDED.
     pub succeeded_after_retry: u64,
     /// Tasks that failed for good with no retry left.
-    pub exhausted: u64,
+    pub retries_exhausted: u64,
     /// Retries per task that was retried; 0.0 when none was.
     pub average_retries: f64,
     /// SUCCEEDED as a share of the retried tasks, 0.0 to 1.0; `None` when none was retried.
@@ -130,7 +130,7 @@ impl RetryMetrics {
             total_retries,
             retried_tasks,
             succeeded_after_retry,
-            exhausted,
+            retries_exhausted: exhausted,
             average_retries: share(total_retries, retried_tasks).unwrap_or(0.0),
             success_rate: share(succeeded_after_retry, retried_tasks),
         }
@@ -139,13 +139,13 @@ impl RetryMetrics {
 
 /// A run or task in which nothing happens although something should.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stuck {
+pub struct StuckItem {
     /// The run.
     pub run: RunId,
     /// The task; `None` when it is the run itself.
     pub task: Option<TaskId>,
     /// Why: what an explanation of it comes to in the end.
-    pub reason: Reason,
+    pub reason: StateReason,
     /// The last sign of life.
     pub since: Timestamp,
 }
@@ -160,7 +160,7 @@ pub struct RunSummary {
     /// From its submission to its end, or to now while it has none; in milliseconds.
     pub duration_ms: u64,
     /// Its tasks by state.
-    pub tally: Tally,
+    pub state_counts: StateCounts,
     /// How many events it left.
     pub events: u64,
     /// Fan-out steps that created children.

@@ -90,9 +90,9 @@ const SHOWN: usize = 20;
 ///
 /// There is always at least one issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid(Vec<Issue>);
+pub struct ValidationError(Vec<Issue>);
 
-impl Invalid {
+impl ValidationError {
     /// The issues as one error. There is at least one.
     pub(crate) fn of(issues: Vec<Issue>) -> Self {
         debug_assert!(!issues.is_empty(), "an error without an issue");
@@ -110,18 +110,24 @@ impl Invalid {
         &self.0
     }
 
+    /// Puts `prefix` in front of the path of each issue.
+    #[must_use]
+    pub fn at(self, prefix: &str) -> Self {
+        Self(self.0.into_iter().map(|issue| issue.at(prefix)).collect())
+    }
+
     pub(crate) fn into_issues(self) -> Vec<Issue> {
         self.0
     }
 }
 
-impl From<Issue> for Invalid {
+impl From<Issue> for ValidationError {
     fn from(issue: Issue) -> Self {
         Self(vec![issue])
     }
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [one] => one.fmt(f),
@@ -142,4 +148,4 @@ impl fmt::Display for Invalid {
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for ValidationError {}

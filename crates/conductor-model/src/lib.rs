@@ -6,7 +6,7 @@
 //! that comes from outside (the time, ids, chance) is a parameter.
 //!
 //! ```
-//! use conductor_model::{RunDraft, TaskDraft, Numbers, Decision, Standing, State};
+//! use conductor_model::{RunDraft, TaskDraft, ChildCounts, Decision, ParentStatus, State};
 //! use serde_json::json;
 //!
 //! // Drafts hold what somebody wrote; `check` turns them into values that cannot be wrong.
@@ -19,13 +19,13 @@
 //!     may not stand in this name; tasks[0].max_retries: must be an integer in 0..=1000");
 //!
 //! // Decisions are pure functions of numbers.
-//! let numbers = Numbers { total: Some(3), children: 3, open: 0, failed: 1, cancelled: 0 };
-//! assert_eq!(Standing::of(numbers).decide(), Decision::Settle(State::Failed));
-//! # Ok::<(), conductor_model::Invalid>(())
+//! let numbers = ChildCounts { total: Some(3), children: 3, open: 0, failed: 1, cancelled: 0 };
+//! assert_eq!(ParentStatus::of(numbers).decide(), Decision::Settle(State::Failed));
+//! # Ok::<(), conductor_model::ValidationError>(())
 //! ```
 //!
-//! Where to look: [`transition`] has the state machine, [`Standing`] what follows for a parent,
-//! [`after_failure`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
+//! Where to look: [`transition`] has the state machine, [`ParentStatus`] what follows for a parent,
+//! [`decide_retry`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
 //! [`Event`] what is remembered, [`Replay`] how everything is recomputed from it.
 
 mod claim;
@@ -54,35 +54,38 @@ mod time;
 mod told;
 mod transition;
 
-pub use claim::{DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, after_loss, fence_holds, lease_is_over, lost_after};
+pub use claim::{
+    DEFAULT_LEASE_MS, LeaseLosses, MAX_LEASE_MS, fence_is_valid, lease_expired, lease_losses_after,
+    next_lease_losses,
+};
 pub use draft::{NewTask, TaskDraft};
-pub use eta::{Eta, Recent};
-pub use event::{CreatedFanout, Event, EventBody, FailureReason, event_of};
-pub use explain::{Explanation, Reason, Subjected};
+pub use eta::{Eta, RecentEvent};
+pub use event::{Event, EventBody, FailureReason, FanoutSize, transition_event};
+pub use explain::{ExplainTarget, Explanation, StateReason};
 pub use fanout::{Fanout, FanoutItem, MAX_FANOUT};
-pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, Stuck};
+pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, StuckItem};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
-pub use issue::{Invalid, Issue, IssueCode};
+pub use issue::{Issue, IssueCode, ValidationError};
 pub use join::{JoinDraft, NewJoin};
 pub use json::{Json, MAX_JSON_BYTES, MAX_JSON_DEPTH};
 pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
-pub use numbers::{Numbers, Tally};
+pub use numbers::{ChildCounts, StateCounts};
 pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
-pub use policy::{Decision, Joining, Mark, Percent, Policy, Standing};
+pub use policy::{CancelCause, Decision, JoinStatus, ParentStatus, Percent, Policy};
 pub use policy_table::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};
 pub use progress::{MAX_PROGRESS_MESSAGE_BYTES, Progress, ProgressMessage, TaskProgress};
 pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
 pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
 pub use retry::{
-    AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, Failure, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,
-    MAX_TIMEOUT_MS, MaxRetries, after_failure, retry_is_due,
+    AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, FailedAttempt, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,
+    MAX_TIMEOUT_MS, MaxRetries, RetryDecision, decide_retry, retry_is_due,
 };
 pub use run_draft::{MAX_TASKS, NewRun, RunDraft};
 pub use time::{Timestamp, TimestampOutOfRange};
-pub use told::{About, ToldRun, ToldTask};
+pub use told::{EventTarget, RunReplay, RunReplayTask};
 pub use transition::{
-    IllegalTransition, RunState, Shape, Signal, State, Subject, TRANSITIONS, TaskState, Transition, diagram,
-    transition, transition_table,
+    IllegalTransition, NodeStatus, NodeType, RunState, Signal, State, TRANSITIONS, TaskState, Transition,
+    state_diagram, transition, transition_table,
 };
 
 /// The examples of `docs/policies.md` run with the documentation's.

@@ -1,16 +1,16 @@
 //! The numbers of a parent, and what they decide.
 
-use crate::transition::{State, Subject};
+use crate::transition::{NodeStatus, State};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 /// What a parent knows of its children, and a run of its root tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbers {
+pub struct ChildCounts {
     /// How many children there will be; `None` while the fan-out is open, until it is sealed.
     pub total: Option<u32>,
     /// How many children exist.
-    pub children: u32,
+    pub created: u32,
     /// How many of them are not settled.
     pub open: u32,
     /// How many of them are settled as FAILED.
@@ -19,7 +19,7 @@ pub struct Numbers {
     pub cancelled: u32,
 }
 
-impl Numbers {
+impl ChildCounts {
     /// A parent that will have `total` children and has none yet.
     pub fn sealed(total: u32) -> Self {
         Self { total: Some(total), ..Self::default() }
@@ -37,23 +37,23 @@ impl Numbers {
 
     /// How many children SUCCEEDED.
     pub fn succeeded(self) -> u32 {
-        [self.open, self.failed, self.cancelled].into_iter().fold(self.children, u32::saturating_sub)
+        [self.open, self.failed, self.cancelled].into_iter().fold(self.created, u32::saturating_sub)
     }
 
     /// The indices of the next children to create, at most `limit` of them; `None` when none is missing.
     ///
     /// Children are created in the order of their indices, so that the number of those that exist says
     /// which are missing.
-    pub fn missing(self, limit: u32) -> Option<RangeInclusive<u32>> {
-        let total = self.total.unwrap_or(self.children);
-        let last = total.min(self.children.saturating_add(limit));
-        (self.children < last).then(|| self.children + 1..=last)
+    pub fn next_indices(self, limit: u32) -> Option<RangeInclusive<u32>> {
+        let total = self.total.unwrap_or(self.created);
+        let last = total.min(self.created.saturating_add(limit));
+        (self.created < last).then(|| self.created + 1..=last)
     }
 
     /// Counts a child that comes into being (`before` is `None`) or moves from one standing to another.
-    pub fn count(&mut self, before: Option<Subject>, after: Subject) {
+    pub fn apply(&mut self, before: Option<NodeStatus>, after: NodeStatus) {
         match before {
-            None => self.children = self.children.saturating_add(1),
+            None => self.created = self.created.saturating_add(1),
             Some(before) => {
                 if let Some(counted) = self.counted(before) {
                     *counted = counted.saturating_sub(1);
@@ -66,7 +66,7 @@ impl Numbers {
     }
 
     /// The number in which a child with that standing is counted; SUCCEEDED is counted in none.
-    fn counted(&mut self, child: Subject) -> Option<&mut u32> {
+    fn counted(&mut self, child: NodeStatus) -> Option<&mut u32> {
         match child.state {
             _ if !child.is_settled() => Some(&mut self.open),
             State::Failed => Some(&mut self.failed),
@@ -78,7 +78,7 @@ impl Numbers {
 
 /// How many tasks of a run are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct StateCounts {
     /// PENDING tasks.
     pub pending: u64,
     /// RUNNING tasks.
@@ -91,9 +91,9 @@ pub struct Tally {
     pub cancelled: u64,
 }
 
-impl Tally {
+impl StateCounts {
     /// Counts a task that comes into being (`before` is `None`) or moves from one state to another.
-    pub fn count(&mut self, before: Option<State>, after: State) {
+    pub fn apply(&mut self, before: Option<State>, after: State) {
         if let Some(before) = before {
             let counted = self.of_mut(before);
             *counted = counted.saturating_sub(1);

@@ -1,7 +1,7 @@
 //! What the failures of children mean for their parent, and what a cancel leaves on it.
 
 use crate::issue::{Issue, IssueCode};
-use crate::numbers::Numbers;
+use crate::numbers::ChildCounts;
 use crate::transition::{Signal, State};
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 /// parent below it has the default, unless it says otherwise.
 ///
 /// ```
-/// use conductor_model::{Numbers, Policy, State, Decision, Standing};
+/// use conductor_model::{ChildCounts, Policy, State, Decision, ParentStatus};
 ///
-/// let numbers = Numbers { total: Some(10), children: 10, failed: 1, ..Numbers::default() };
-/// let decided = |policy| Standing { policy, ..Standing::of(numbers) }.decide();
+/// let numbers = ChildCounts { total: Some(10), children: 10, failed: 1, ..ChildCounts::default() };
+/// let decided = |policy| ParentStatus { policy, ..ParentStatus::of(numbers) }.decide();
 /// assert_eq!(decided(Policy::Fail), Decision::Settle(State::Failed));
 /// assert_eq!(decided(Policy::Tolerate(1)), Decision::Settle(State::Succeeded));
 /// ```
@@ -44,13 +44,13 @@ impl Policy {
     }
 
     /// Whether these failures are tolerated. Cancelled children are no failures.
-    pub fn tolerates(self, numbers: Numbers) -> bool {
+    pub fn tolerates(self, numbers: ChildCounts) -> bool {
         let failed = numbers.failed;
         match self {
             Self::Fail | Self::FailFast => failed == 0,
             Self::Tolerate(most) => failed <= most,
             Self::ToleratePercent(Percent(percent)) => {
-                u64::from(failed) * 100 <= u64::from(percent) * u64::from(numbers.children)
+                u64::from(failed) * 100 <= u64::from(percent) * u64::from(numbers.created)
             }
             Self::Ignore => true,
         }
@@ -91,26 +91,26 @@ impl From<Percent> for u8 {
 /// open below it is cancelled, and then it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub enum CancelCause {
     /// A person cancelled it.
-    Cancelled,
+    Requested,
     /// The run's deadline passed.
     Deadline,
     /// A child failed for good, and the policy is [`Policy::FailFast`].
     FailFast,
     /// Something above it was marked.
-    Above,
+    Ancestor,
 }
 
-impl Mark {
+impl CancelCause {
     /// Every mark, in the order of the numbers that a store may keep for them, from 1.
-    pub const ALL: [Self; 4] = [Self::Cancelled, Self::Deadline, Self::FailFast, Self::Above];
+    pub const ALL: [Self; 4] = [Self::Requested, Self::Deadline, Self::FailFast, Self::Ancestor];
 
     /// The state in which something with this mark ends.
-    pub fn end(self) -> State {
+    pub fn final_state(self) -> State {
         match self {
             Self::FailFast => State::Failed,
-            Self::Cancelled | Self::Deadline | Self::Above => State::Cancelled,
+            Self::Requested | Self::Deadline | Self::Ancestor => State::Cancelled,
         }
     }
 }
@@ -118,36 +118,36 @@ impl Mark {
 /// What a parent or a run does when its children are settled and its policy is satisfied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Joining {
+pub enum JoinStatus {
     /// It succeeds.
     #[default]
-    Nothing,
+    None,
     /// It will run its join.
-    Awaited,
+    NotStarted,
     /// Its join is open.
     Open,
     /// Its join ended in this state.
-    Ended(State),
+    Settled(State),
 }
 
-impl Joining {
+impl JoinStatus {
     /// Whether there is a join at all.
-    pub fn is_wanted(self) -> bool {
-        self != Self::Nothing
+    pub fn has_join(self) -> bool {
+        self != Self::None
     }
 }
 
 /// As much of a parent, or of a run, as its decision depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct ParentStatus {
     /// What it knows of its children.
-    pub numbers: Numbers,
+    pub counts: ChildCounts,
     /// What their failures mean for it.
     pub policy: Policy,
     /// Whether it was marked.
-    pub mark: Option<Mark>,
+    pub cancel_cause: Option<CancelCause>,
     /// How its join stands.
-    pub joining: Joining,
+    pub join: JoinStatus,
 }
 
 /// What follows for a parent or a run.
@@ -157,27 +157,27 @@ pub enum Decision {
     /// Nothing yet: the fan-out is open, children are missing, or a child or the join is not settled.
     Wait,
     /// It is marked: its policy gives it up.
-    Mark(Mark),
+    CancelOpenChildren(CancelCause),
     /// Its join runs now.
-    Join,
+    StartJoin,
     /// It ends in this state.
     Settle(State),
 }
 
 impl Decision {
     /// The signal by which it ends, if it does.
-    pub fn end(self) -> Option<Signal> {
+    pub fn signal(self) -> Option<Signal> {
         match self {
             Self::Settle(state) => state.ended_by(),
-            Self::Wait | Self::Mark(_) | Self::Join => None,
+            Self::Wait | Self::CancelOpenChildren(_) | Self::StartJoin => None,
         }
     }
 }
 
-impl Standing {
+impl ParentStatus {
     /// With the default policy, without a join, not marked.
-    pub fn of(numbers: Numbers) -> Self {
-        Self { numbers, ..Self::default() }
+    pub fn of(numbers: ChildCounts) -> Self {
+        Self { counts: numbers, ..Self::default() }
     }
 
     /// What follows.
@@ -187,36 +187,36 @@ impl Standing {
     /// sealed, all its children exist and all are settled: more failures than its policy tolerates make FAILED, else any
     /// cancelled child makes CANCELLED, else its join decides, and without one it has SUCCEEDED.
     pub fn decide(self) -> Decision {
-        let numbers = self.numbers;
-        let is_complete = numbers.total == Some(numbers.children) && numbers.open == 0;
-        match (self.mark, self.joining) {
-            (_, Joining::Open) => Decision::Wait,
+        let numbers = self.counts;
+        let is_complete = numbers.total == Some(numbers.created) && numbers.open == 0;
+        match (self.cancel_cause, self.join) {
+            (_, JoinStatus::Open) => Decision::Wait,
             (Some(_), _) if numbers.open > 0 => Decision::Wait,
             // What a join has made of it is made: nothing takes its success back, so that no revival may need to.
-            (Some(_), Joining::Ended(State::Succeeded)) => Decision::Settle(State::Succeeded),
-            (Some(mark), _) => Decision::Settle(mark.end()),
+            (Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),
+            (Some(mark), _) => Decision::Settle(mark.final_state()),
             (None, _) if !is_complete && self.policy == Policy::FailFast && numbers.failed > 0 => {
-                Decision::Mark(Mark::FailFast)
+                Decision::CancelOpenChildren(CancelCause::FailFast)
             }
             (None, _) if !is_complete => Decision::Wait,
             (None, _) if !self.policy.tolerates(numbers) => Decision::Settle(State::Failed),
             (None, _) if numbers.cancelled > 0 => Decision::Settle(State::Cancelled),
-            (None, Joining::Awaited) => Decision::Join,
-            (None, Joining::Ended(state)) => Decision::Settle(state),
-            (None, Joining::Nothing) => Decision::Settle(State::Succeeded),
+            (None, JoinStatus::NotStarted) => Decision::StartJoin,
+            (None, JoinStatus::Settled(state)) => Decision::Settle(state),
+            (None, JoinStatus::None) => Decision::Settle(State::Succeeded),
         }
     }
 
     /// Whether one in which nothing ever started walks through RUNNING to this end; one whose children were all
     /// cancelled before they started does not.
-    pub fn starts_first(present: State, end: Signal) -> bool {
+    pub fn passes_through_running(present: State, end: Signal) -> bool {
         present == State::Pending && end != Signal::Cancel
     }
 
     /// What a revived descendant leaves of it: no mark, and a join that is run again.
     #[must_use]
     pub fn reopened(self) -> Self {
-        let joining = if self.joining.is_wanted() { Joining::Awaited } else { Joining::Nothing };
-        Self { mark: None, joining, ..self }
+        let joining = if self.join.has_join() { JoinStatus::NotStarted } else { JoinStatus::None };
+        Self { cancel_cause: None, join: joining, ..self }
     }
 }

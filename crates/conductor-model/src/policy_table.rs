@@ -2,7 +2,7 @@
 //! documentation and the tests come.
 
 use crate::policy::{Percent, Policy};
-use crate::transition::{Shape, State};
+use crate::transition::{NodeType, State};
 use std::fmt::{self, Write as _};
 
 /// What a row of the table is about.
@@ -38,7 +38,7 @@ pub struct PolicyRow {
     /// What it is about.
     pub topic: PolicyTopic,
     /// The children: a leaf or a parent, and how it ends.
-    pub children: &'static [(Shape, State)],
+    pub children: &'static [(NodeType, State)],
     /// How their parent ends without a join, by [`POLICY_COLUMNS`]. With one, the join runs where this is SUCCEEDED, and
     /// its end is the parent's; elsewhere the join never runs.
     pub ends: [State; POLICY_COLUMNS.len()],
@@ -56,14 +56,14 @@ pub const POLICY_COLUMNS: [(Policy, &str); 5] = [
 const S: State = State::Succeeded;
 const F: State = State::Failed;
 const C: State = State::Cancelled;
-const LEAF_S: (Shape, State) = (Shape::Leaf, S);
-const LEAF_F: (Shape, State) = (Shape::Leaf, F);
-const LEAF_C: (Shape, State) = (Shape::Leaf, C);
-const PARENT_S: (Shape, State) = (Shape::Parent, S);
-const PARENT_F: (Shape, State) = (Shape::Parent, F);
-const PARENT_C: (Shape, State) = (Shape::Parent, C);
+const LEAF_S: (NodeType, State) = (NodeType::Leaf, S);
+const LEAF_F: (NodeType, State) = (NodeType::Leaf, F);
+const LEAF_C: (NodeType, State) = (NodeType::Leaf, C);
+const PARENT_S: (NodeType, State) = (NodeType::Parent, S);
+const PARENT_F: (NodeType, State) = (NodeType::Parent, F);
+const PARENT_C: (NodeType, State) = (NodeType::Parent, C);
 
-const fn row(topic: PolicyTopic, children: &'static [(Shape, State)], ends: [State; 5]) -> PolicyRow {
+const fn row(topic: PolicyTopic, children: &'static [(NodeType, State)], ends: [State; 5]) -> PolicyRow {
     PolicyRow { topic, children, ends }
 }
 
@@ -96,9 +96,9 @@ pub fn policy_table() -> String {
     let mut table = format!("| children | how they ended | join | {} |\n", names.join(" | "));
     let _ = writeln!(table, "|{}", "---|".repeat(3 + names.len()));
     for row in POLICY_ROWS {
-        let child = |(shape, state): &(Shape, State)| match shape {
-            Shape::Parent => format!("a parent {state}"),
-            Shape::Leaf | Shape::Run => state.to_string(),
+        let child = |(shape, state): &(NodeType, State)| match shape {
+            NodeType::Parent => format!("a parent {state}"),
+            NodeType::Leaf | NodeType::Run => state.to_string(),
         };
         let children: Vec<String> = row.children.iter().map(child).collect();
         let children = if children.is_empty() { "–".into() } else { children.join(", ") };

@@ -1,7 +1,7 @@
 //! How far a running task has come, in the words of its handler: shown to readers, and never remembered as an event.
 
 use crate::id::TaskId;
-use crate::record::kept_text;
+use crate::record::truncate_text;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,7 +25,7 @@ impl ProgressMessage {
 
 impl From<String> for ProgressMessage {
     fn from(text: String) -> Self {
-        Self(kept_text(text, MAX_PROGRESS_MESSAGE_BYTES))
+        Self(truncate_text(text, MAX_PROGRESS_MESSAGE_BYTES))
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::id::{RunId, TaskId};
 use crate::json::Json;
 use crate::name::{IdempotencyKey, Kind, TaskName};
-use crate::numbers::{Numbers, Tally};
-use crate::policy::{Mark, Policy};
+use crate::numbers::{ChildCounts, StateCounts};
+use crate::policy::{CancelCause, Policy};
 use crate::retry::{Backoff, MaxRetries};
 use crate::time::Timestamp;
-use crate::transition::{RunState, Shape, State, Subject};
+use crate::transition::{NodeStatus, NodeType, RunState, State};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl ErrorText {
 
 impl From<String> for ErrorText {
     fn from(text: String) -> Self {
-        Self(kept_text(text, MAX_ERROR_BYTES))
+        Self(truncate_text(text, MAX_ERROR_BYTES))
     }
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for ErrorText {
 }
 
 /// As much of a text as is kept, and without a NUL.
-pub(crate) fn kept_text(mut text: String, most_bytes: usize) -> String {
+pub(crate) fn truncate_text(mut text: String, most_bytes: usize) -> String {
     if text.contains('\0') {
         text = text.replace('\0', "\u{FFFD}");
     }
@@ -88,7 +88,7 @@ pub struct Run {
     /// The key under which it was submitted once.
     pub idempotency_key: Option<IdempotencyKey>,
     /// What it knows of its root tasks.
-    pub numbers: Numbers,
+    pub child_counts: ChildCounts,
     /// What their failures mean for it.
     #[serde(default)]
     pub policy: Policy,
@@ -97,12 +97,12 @@ pub struct Run {
     pub join: Option<Join>,
     /// Why it was marked, if it was: it is being cancelled, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mark: Option<Mark>,
+    pub cancel_cause: Option<CancelCause>,
     /// When what is open of it is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// How many of all its tasks are in each state.
-    pub tally: Tally,
+    pub state_counts: StateCounts,
 }
 
 /// A task, as it is read from a store.
@@ -151,7 +151,7 @@ pub struct Task {
     /// Why it last failed.
     pub last_error: Option<ErrorText>,
     /// What it knows of its children; `None` on a leaf.
-    pub numbers: Option<Numbers>,
+    pub child_counts: Option<ChildCounts>,
     /// What their failures mean for it.
     #[serde(default)]
     pub policy: Policy,
@@ -160,7 +160,7 @@ pub struct Task {
     pub join: Option<Join>,
     /// Why it was marked, if it was: it is being cancelled, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mark: Option<Mark>,
+    pub cancel_cause: Option<CancelCause>,
 }
 
 /// What runs after the children of a parent, or after the root tasks of a run.
@@ -174,9 +174,9 @@ pub struct Join {
 
 impl Task {
     /// As much of it as a transition depends on.
-    pub fn subject(&self) -> Subject {
-        Subject {
-            shape: if self.numbers.is_some() { Shape::Parent } else { Shape::Leaf },
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            node_type: if self.child_counts.is_some() { NodeType::Parent } else { NodeType::Leaf },
             state: self.state,
             retry_due: self.state == State::Failed && self.due_at.is_some(),
         }

@@ -2,9 +2,9 @@
 
 use crate::event::{Event, EventBody};
 use crate::id::{RunId, TaskId};
-use crate::numbers::{Numbers, Tally};
-use crate::policy::Standing;
-use crate::told::{About, ToldRun};
+use crate::numbers::{ChildCounts, StateCounts};
+use crate::policy::ParentStatus;
+use crate::told::{EventTarget, RunReplay};
 use crate::transition::State;
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ pub struct ReplayedRun {
     /// Its state.
     pub state: State,
     /// What its decision depends on, its root tasks above all.
-    pub standing: Standing,
+    pub status: ParentStatus,
     /// How many of its tasks are in each state.
-    pub tally: Tally,
+    pub state_counts: StateCounts,
 }
 
 /// A task as its events tell it.
@@ -37,13 +37,13 @@ pub struct ReplayedTask {
     /// How often it was started; 0 on a parent.
     pub attempt: u32,
     /// What its decision depends on, its children above all; `None` on a leaf.
-    pub standing: Option<Standing>,
+    pub status: Option<ParentStatus>,
 }
 
 impl ReplayedTask {
     /// What it knows of its children; `None` on a leaf.
-    pub fn numbers(&self) -> Option<Numbers> {
-        self.standing.map(|standing| standing.numbers)
+    pub fn child_counts(&self) -> Option<ChildCounts> {
+        self.status.map(|standing| standing.counts)
     }
 
     /// Whether it is what runs after the children of its parent, or of its run.
@@ -66,7 +66,7 @@ pub struct ReplayError {
 
 /// Computes the state of every run and task, and every number, from events in commit order.
 ///
-/// It keeps a map of all ids; [`ToldRun`] is what it computes with, for whoever has other names for the tasks.
+/// It keeps a map of all ids; [`RunReplay`] is what it computes with, for whoever has other names for the tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     runs: HashMap<RunId, Told>,
@@ -77,7 +77,7 @@ pub struct Replay {
 /// A run, and the ids of its tasks by their numbers.
 #[derive(Clone, Debug, Default)]
 struct Told {
-    run: ToldRun,
+    run: RunReplay,
     ids: Vec<TaskId>,
 }
 
@@ -99,7 +99,7 @@ impl Replay {
     /// A run; `None` if no event told of it.
     pub fn run(&self, id: RunId) -> Option<ReplayedRun> {
         let (state, standing, tally) = self.runs.get(&id)?.run.run()?;
-        Some(ReplayedRun { state, standing, tally })
+        Some(ReplayedRun { state, status: standing, state_counts: tally })
     }
 
     /// A task; `None` if no event told of it.
@@ -115,7 +115,7 @@ impl Replay {
             retry_due: task.retry_due,
             retry_count: task.retry_count,
             attempt: task.attempt,
-            standing: task.standing,
+            status: task.status,
         })
     }
 
@@ -135,7 +135,7 @@ impl Replay {
     }
 
     fn take_in(&mut self, event: &Event) -> Result<(), String> {
-        if matches!(event.body, EventBody::Original { .. }) {
+        if matches!(event.body, EventBody::Legacy { .. }) {
             return Ok(());
         }
         let about = self.about(event)?;
@@ -160,7 +160,7 @@ impl Replay {
     }
 
     /// What the event is about, in numbers.
-    fn about(&mut self, event: &Event) -> Result<About, String> {
+    fn about(&mut self, event: &Event) -> Result<EventTarget, String> {
         let begins = matches!(event.body, EventBody::RunCreated { .. } | EventBody::RunAdopted { .. });
         match self.run(event.run) {
             Some(_) if begins => return Err(format!("run {} exists already", event.run)),
@@ -169,7 +169,7 @@ impl Replay {
             }
             _ => {}
         }
-        let Some(id) = event.task else { return Ok(About::Run) };
+        let Some(id) = event.task else { return Ok(EventTarget::Run) };
         let known = self.tasks.get(&id).copied();
         if let Some((run, _)) = known.filter(|(run, _)| *run != event.run) {
             return Err(format!("task {id} belongs to run {run}"));
@@ -187,10 +187,10 @@ impl Replay {
             EventBody::TaskAdopted { parent, .. } => parent.map(|parent| self.reserve(event.run, parent)),
             _ => {
                 let number = number.ok_or_else(|| format!("task {id} does not exist"))?;
-                return Ok(About::Task(number));
+                return Ok(EventTarget::Task(number));
             }
         };
-        Ok(About::New { number, parent })
+        Ok(EventTarget::New { number, parent })
     }
 
     fn number_of(&self, id: TaskId) -> Result<u32, String> {

@@ -206,7 +206,7 @@ pub struct Jitter(pub u64);
 
 impl Jitter {
     /// A number between 0.0 and 1.0 for one task: the same for the same seed and task.
-    pub fn chance(self, task: crate::TaskId) -> f64 {
+    pub fn fraction(self, task: crate::TaskId) -> f64 {
         let bits = task.as_u128();
         #[expect(clippy::cast_possible_truncation, reason = "both halves of the id go in")]
         let mut mixed = self.0 ^ (bits as u64) ^ ((bits >> 64) as u64);
@@ -259,13 +259,13 @@ impl AttemptFailure {
     }
 
     /// The failure for programs, after what was decided of it.
-    pub fn reason(&self, after: AfterFailure) -> FailureReason {
+    pub fn reason(&self, after: RetryDecision) -> FailureReason {
         match (self, after) {
             (Self::TimedOut, _) => FailureReason::TimedOut,
             (Self::LeaseExpired, _) => FailureReason::LeaseExpired,
-            (Self::Error { .. }, AfterFailure::Retry(_)) => FailureReason::Error,
-            (Self::Error { .. }, AfterFailure::Exhausted) => FailureReason::RetriesExhausted,
-            (Self::Error { .. }, AfterFailure::NotRetryable) => FailureReason::NotRetryable,
+            (Self::Error { .. }, RetryDecision::Retry(_)) => FailureReason::Error,
+            (Self::Error { .. }, RetryDecision::Exhausted) => FailureReason::RetriesExhausted,
+            (Self::Error { .. }, RetryDecision::NotRetryable) => FailureReason::NotRetryable,
         }
     }
 
@@ -280,7 +280,7 @@ impl AttemptFailure {
 
 /// A failure, and what is known of the task that failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failure<'a> {
+pub struct FailedAttempt<'a> {
     /// How often the task was retried so far.
     pub retry_count: u32,
     /// How often it may be.
@@ -294,7 +294,7 @@ pub struct Failure<'a> {
 /// What follows from a failure.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterFailure {
+pub enum RetryDecision {
     /// It is retried, not before this moment.
     Retry(Timestamp),
     /// It is final: no retry is left.
@@ -303,7 +303,7 @@ pub enum AfterFailure {
     NotRetryable,
 }
 
-impl AfterFailure {
+impl RetryDecision {
     /// When the task must be looked at again: the value of `due_at`.
     pub fn due_at(self) -> Option<Timestamp> {
         match self {
@@ -314,16 +314,16 @@ impl AfterFailure {
 }
 
 /// Decides what follows from a failure at `now`; `chance`, 0.0 to 1.0, is for the jitter.
-pub fn after_failure(failure: Failure<'_>, now: Timestamp, chance: f64) -> AfterFailure {
+pub fn decide_retry(failure: FailedAttempt<'_>, now: Timestamp, chance: f64) -> RetryDecision {
     if !failure.failed.is_retryable() {
-        return AfterFailure::NotRetryable;
+        return RetryDecision::NotRetryable;
     }
     if failure.retry_count >= failure.max_retries.get() {
-        return AfterFailure::Exhausted;
+        return RetryDecision::Exhausted;
     }
     let asked_for = failure.failed.retry_after_ms();
     let delay = asked_for.unwrap_or_else(|| failure.backoff.delay_ms(failure.retry_count, chance));
-    AfterFailure::Retry(now.plus_millis(delay.min(MAX_BACKOFF_MS)))
+    RetryDecision::Retry(now.plus_millis(delay.min(MAX_BACKOFF_MS)))
 }
 
 /// Whether a FAILED task with this `due_at` is to be retried at `now`.

@@ -3,7 +3,7 @@
 use crate::draft::{NewTask, POLICY, TaskDraft};
 use crate::fields::{Fields, Reader};
 use crate::id::RunId;
-use crate::issue::{Invalid, Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, ValidationError};
 use crate::join::{JoinDraft, NewJoin};
 use crate::json::Json;
 use crate::name::IdempotencyKey;
@@ -122,8 +122,8 @@ impl RunDraft {
     /// Checks everything.
     ///
     /// # Errors
-    /// [`Invalid`] with every issue.
-    pub fn check(&self) -> Result<NewRun, Invalid> {
+    /// [`ValidationError`] with every issue.
+    pub fn validate(&self) -> Result<NewRun, ValidationError> {
         let mut reader = Reader::new(&self.fields);
         let id = reader.text("id", RunId::from_str);
         let meta = reader.json("meta");
@@ -133,7 +133,7 @@ impl RunDraft {
         let join = reader.join("join");
         let deadline_ms = reader.integer("deadline_ms", 1..=MAX_DEADLINE_MS).map(i64::cast_unsigned);
         let tasks = check_tasks(&self.tasks, &mut reader);
-        Invalid::unless_empty(reader.finish(), || {
+        ValidationError::unless_empty(reader.finish(), || {
             // Only now: the hash follows the JSON down, which is known to end only once it was checked.
             let payload = idempotency_key.as_ref().map(|_| PayloadHash::of(&self.payload()));
             NewRun { id, meta, idempotency_key, open, policy, join, deadline_ms, tasks, payload }
@@ -157,7 +157,7 @@ fn check_tasks(drafts: &[TaskDraft], reader: &mut Reader<'_>) -> Vec<NewTask> {
     let mut ids = std::collections::HashSet::new();
     for (i, draft) in drafts.iter().enumerate() {
         let place = format!("tasks[{i}]");
-        match draft.check() {
+        match draft.validate() {
             Ok(task) => {
                 if task.id().is_some_and(|id| !ids.insert(id)) {
                     let message = "is the id of an earlier task of this call too";
@@ -240,21 +240,21 @@ impl NewRun {
 }
 
 impl TryFrom<RunDraft> for NewRun {
-    type Error = Invalid;
+    type Error = ValidationError;
 
-    fn try_from(draft: RunDraft) -> Result<Self, Invalid> {
-        draft.check()
+    fn try_from(draft: RunDraft) -> Result<Self, ValidationError> {
+        draft.validate()
     }
 }
 
 impl FromStr for NewRun {
-    type Err = Invalid;
+    type Err = ValidationError;
 
     /// Reads the JSON of a [`RunDraft`] and checks it.
-    fn from_str(json: &str) -> Result<Self, Invalid> {
+    fn from_str(json: &str) -> Result<Self, ValidationError> {
         let draft: RunDraft = serde_json::from_str(json).map_err(|error| {
             Issue::new(IssueCode::InvalidFormat, format!("is not the JSON of a run: {error}"))
         })?;
-        draft.check()
+        draft.validate()
     }
 }

@@ -1,26 +1,26 @@
 //! One run computed again from its events, whatever its tasks are called where the events stand.
 
-use crate::event::{CreatedFanout, EventBody};
-use crate::numbers::{Numbers, Tally};
-use crate::policy::{Decision, Joining, Mark, Policy, Standing};
+use crate::event::{EventBody, FanoutSize};
+use crate::numbers::{ChildCounts, StateCounts};
+use crate::policy::{CancelCause, Decision, JoinStatus, ParentStatus, Policy};
 use crate::time::Timestamp;
-use crate::transition::{IllegalTransition, Shape, Signal, State, Subject, transition};
+use crate::transition::{IllegalTransition, NodeStatus, NodeType, Signal, State, transition};
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// What an event is about: a task is called by its number.
 ///
 /// Tasks are numbered from 0 in the order in which they come into being, so that whoever reads events has a list from
-/// numbers to names of its own and no more. See [`ToldRun::apply`].
+/// numbers to names of its own and no more. See [`RunReplay::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum EventTarget {
     /// The run itself.
     Run,
     /// A task that the events told of before.
     Task(u32),
     /// A task that comes into being.
     New {
-        /// Its number, if [`ToldRun::reserve`] gave it one.
+        /// Its number, if [`RunReplay::reserve`] gave it one.
         number: Option<u32>,
         /// The number of its parent.
         parent: Option<u32>,
@@ -29,7 +29,7 @@ pub enum About {
 
 /// A task as the events of its run tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ToldTask {
+pub struct RunReplayTask {
     /// The number of its parent.
     pub parent: Option<u32>,
     /// Its ordinal among its siblings; 0 on a join.
@@ -45,7 +45,7 @@ pub struct ToldTask {
     /// How often it was started; 0 on a parent.
     pub attempt: u32,
     /// What its decision depends on, its children above all; `None` on a leaf.
-    pub standing: Option<Standing>,
+    pub status: Option<ParentStatus>,
 }
 
 /// A run, and all of its tasks, as its events tell them: the core of [`Replay`](crate::Replay), for histories too long
@@ -54,11 +54,11 @@ pub struct ToldTask {
 /// Each event goes through [`transition`], and children come into being in the order of their indices, so that an
 /// impossible history is refused where it becomes so. What was computed is then of no use any more.
 #[derive(Clone, Debug, Default)]
-pub struct ToldRun {
+pub struct RunReplay {
     run: Option<RunEntry>,
     tasks: Vec<Entry>,
     /// Of the parents among the tasks.
-    standings: Vec<Standing>,
+    standings: Vec<ParentStatus>,
     /// By parent ([`NONE`] for root tasks): which numbers its children have.
     families: HashMap<u32, Vec<Brood>>,
     /// When retries are due.
@@ -68,8 +68,8 @@ pub struct ToldRun {
 #[derive(Clone, Copy, Debug)]
 struct RunEntry {
     state: State,
-    standing: Standing,
-    tally: Tally,
+    standing: ParentStatus,
+    tally: StateCounts,
 }
 
 /// A task, as small as can be: there may be ten million of them.
@@ -104,13 +104,13 @@ impl Entry {
         Self { parent, index, retry_count, attempt, standing: NONE, state, retry_due, exists: true }
     }
 
-    fn subject(&self) -> Subject {
-        let shape = if self.standing == NONE { Shape::Leaf } else { Shape::Parent };
-        Subject { shape, state: self.state, retry_due: self.retry_due }
+    fn subject(&self) -> NodeStatus {
+        let shape = if self.standing == NONE { NodeType::Leaf } else { NodeType::Parent };
+        NodeStatus { node_type: shape, state: self.state, retry_due: self.retry_due }
     }
 }
 
-impl ToldRun {
+impl RunReplay {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
@@ -118,7 +118,7 @@ impl ToldRun {
 
     /// The run's state, what its decision depends on, and how many of its tasks are in each state; `None` before the
     /// event that it came into being with.
-    pub fn run(&self) -> Option<(State, Standing, Tally)> {
+    pub fn run(&self) -> Option<(State, ParentStatus, StateCounts)> {
         self.run.map(|run| (run.state, run.standing, run.tally))
     }
 
@@ -133,9 +133,9 @@ impl ToldRun {
     }
 
     /// A task; `None` for a number that no task has (yet).
-    pub fn task(&self, number: u32) -> Option<ToldTask> {
+    pub fn task(&self, number: u32) -> Option<RunReplayTask> {
         let entry = self.tasks.get(number as usize).filter(|entry| entry.exists)?;
-        Some(ToldTask {
+        Some(RunReplayTask {
             parent: (entry.parent != NONE).then_some(entry.parent),
             index: entry.index,
             state: entry.state,
@@ -143,7 +143,7 @@ impl ToldRun {
             due_at: self.due.get(&number).copied(),
             retry_count: entry.retry_count,
             attempt: entry.attempt,
-            standing: self.standings.get(entry.standing as usize).copied(),
+            status: self.standings.get(entry.standing as usize).copied(),
         })
     }
 
@@ -158,25 +158,29 @@ impl ToldRun {
     ///
     /// # Errors
     /// What does not fit what came before.
-    pub fn apply(&mut self, about: About, body: &EventBody) -> Result<Range<u32>, String> {
+    pub fn apply(&mut self, about: EventTarget, body: &EventBody) -> Result<Range<u32>, String> {
         let before = self.len();
         match (about, body) {
-            (_, EventBody::Original { .. }) => {}
-            (About::Run, body) => self.apply_to_run(body)?,
-            (About::New { number, parent }, body) => return self.apply_to_new(number, parent, body),
-            (About::Task(number), body) => self.apply_to_task(number, body)?,
+            (_, EventBody::Legacy { .. }) => {}
+            (EventTarget::Run, body) => self.apply_to_run(body)?,
+            (EventTarget::New { number, parent }, body) => return self.apply_to_new(number, parent, body),
+            (EventTarget::Task(number), body) => self.apply_to_task(number, body)?,
         }
         Ok(before..self.len())
     }
 
     fn apply_to_run(&mut self, body: &EventBody) -> Result<(), String> {
         match body {
-            EventBody::RunCreated { policy, joins } => {
-                let standing = standing(Numbers::open(), *policy, *joins);
-                return self.begin(RunEntry { state: State::Pending, standing, tally: Tally::default() });
+            EventBody::RunCreated { policy, has_join: joins } => {
+                let standing = standing(ChildCounts::open(), *policy, *joins);
+                return self.begin(RunEntry {
+                    state: State::Pending,
+                    standing,
+                    tally: StateCounts::default(),
+                });
             }
-            EventBody::RunAdopted { state, numbers, tally } => {
-                let (state, standing, tally) = (*state, Standing::of(*numbers), *tally);
+            EventBody::RunAdopted { state, child_counts: numbers, state_counts: tally } => {
+                let (state, standing, tally) = (*state, ParentStatus::of(*numbers), *tally);
                 return self.begin(RunEntry { state, standing, tally });
             }
             EventBody::RunSwept { children } => return self.sweep(NONE, children),
@@ -184,14 +188,14 @@ impl ToldRun {
         }
         let run = self.run_entry()?;
         let signal = match *body {
-            EventBody::RunSealed { total } => return seal(&mut run.standing.numbers, total),
-            EventBody::RunCancelled { by, .. } => return mark(run.state, &mut run.standing, by),
+            EventBody::RunSealed { total } => return seal(&mut run.standing.counts, total),
+            EventBody::RunCancelRequested { cause: by, .. } => return mark(run.state, &mut run.standing, by),
             EventBody::RunStarted => Signal::Start,
             EventBody::RunAggregated { state } => signal_to(run.standing, state)?,
             EventBody::RunReopened => Signal::Reopen,
             _ => return Err("is not an event of a run".into()),
         };
-        let subject = Subject { shape: Shape::Run, state: run.state, retry_due: false };
+        let subject = NodeStatus { node_type: NodeType::Run, state: run.state, retry_due: false };
         run.state = transition(subject, signal).map_err(|e| e.to_string())?;
         if signal == Signal::Reopen {
             run.standing = run.standing.reopened();
@@ -212,21 +216,29 @@ impl ToldRun {
         let entry = match body {
             EventBody::TaskCreated { index: 0, .. } => {
                 let (_, family) = self.family(parent.unwrap_or(NONE))?;
-                if family.decide() != Decision::Join {
+                if family.decide() != Decision::StartJoin {
                     return Err("a join begins before its time".into());
                 }
                 Entry::new(parent, 0)
             }
-            EventBody::TaskCreated { index, fanout, policy, joins, .. } => {
+            EventBody::TaskCreated { index, fanout, policy, has_join: joins, .. } => {
                 let standing = fanout.map(|fanout| match fanout {
-                    CreatedFanout::Sealed(total) => standing(Numbers::sealed(total), *policy, *joins),
-                    CreatedFanout::Open => standing(Numbers::open(), *policy, *joins),
+                    FanoutSize::Fixed(total) => standing(ChildCounts::sealed(total), *policy, *joins),
+                    FanoutSize::Open => standing(ChildCounts::open(), *policy, *joins),
                 });
                 self.check_next(NONE, *index)?;
                 Entry { standing: self.stand(standing), ..Entry::new(None, *index) }
             }
-            EventBody::TaskAdopted { index, state, retry_due, retry_count, attempt, numbers, .. } => {
-                let standing = self.stand(numbers.map(Standing::of));
+            EventBody::TaskAdopted {
+                index,
+                state,
+                retry_due,
+                retry_count,
+                attempt,
+                child_counts: numbers,
+                ..
+            } => {
+                let standing = self.stand(numbers.map(ParentStatus::of));
                 let (state, retry_due, retry_count, attempt) = (*state, *retry_due, *retry_count, *attempt);
                 let new = Entry::new(parent, *index);
                 Entry { retry_count, attempt, standing, state, retry_due, ..new }
@@ -244,7 +256,7 @@ impl ToldRun {
     }
 
     /// Keeps what the decision of a parent depends on; where.
-    fn stand(&mut self, standing: Option<Standing>) -> u32 {
+    fn stand(&mut self, standing: Option<ParentStatus>) -> u32 {
         let Some(standing) = standing else { return NONE };
         self.standings.push(standing);
         u32::try_from(self.standings.len() - 1).unwrap_or(NONE)
@@ -270,9 +282,9 @@ impl ToldRun {
                 self.fan_out(number, *first, *last, parents)
             }
             EventBody::TaskSealed { total } => {
-                seal(&mut self.standing(number).ok_or("a leaf is sealed")?.numbers, *total)
+                seal(&mut self.standing(number).ok_or("a leaf is sealed")?.counts, *total)
             }
-            EventBody::TaskMarked { by, .. } => {
+            EventBody::TaskCancelRequested { cause: by, .. } => {
                 let state = self.entry(number)?.state;
                 mark(state, self.standing(number).ok_or("a leaf is marked")?, *by)
             }
@@ -294,7 +306,7 @@ impl ToldRun {
     }
 
     /// What the decision of a parent depends on; `None` for a leaf.
-    fn standing(&mut self, number: u32) -> Option<&mut Standing> {
+    fn standing(&mut self, number: u32) -> Option<&mut ParentStatus> {
         let place = self.tasks.get(number as usize).filter(|entry| entry.exists)?.standing;
         self.standings.get_mut(place as usize)
     }
@@ -308,7 +320,7 @@ impl ToldRun {
         self.families.entry(parent).or_default().push(Brood { first, last, number });
         for index in first..=last {
             self.check_next(parent, index)?;
-            let standing = parents.remove(&index).map(|total| Standing::of(Numbers::sealed(total)));
+            let standing = parents.remove(&index).map(|total| ParentStatus::of(ChildCounts::sealed(total)));
             let child = Entry { standing: self.stand(standing), ..Entry::new(Some(parent), index) };
             self.count(child, None)?;
             self.tasks.push(child);
@@ -319,17 +331,17 @@ impl ToldRun {
     /// Whether a child with that index may come into being now.
     fn check_next(&mut self, parent: u32, index: u32) -> Result<(), String> {
         let (state, family) = self.family(parent)?;
-        let next = family.numbers.children.saturating_add(1);
+        let next = family.counts.created.saturating_add(1);
         if state.is_terminal() {
             return Err(format!("child {index} comes into being below something {state}"));
         }
-        if family.mark.is_some() {
+        if family.cancel_cause.is_some() {
             return Err(format!("child {index} comes into being below something that is marked"));
         }
         if index != next {
             return Err(format!("child {index} comes into being where {next} is the next"));
         }
-        if let Some(total) = family.numbers.total.filter(|total| index > *total) {
+        if let Some(total) = family.counts.total.filter(|total| index > *total) {
             return Err(format!("child {index} comes into being where there are to be {total}"));
         }
         Ok(())
@@ -342,7 +354,7 @@ impl ToldRun {
             let number = number.ok_or_else(|| format!("there is no child {index} to sweep"))?;
             let state = self.entry(number)?.state;
             match self.standing(number) {
-                Some(standing) => mark(state, standing, Mark::Above)?,
+                Some(standing) => mark(state, standing, CancelCause::Ancestor)?,
                 None => self.transit(number, &EventBody::TaskCancelled { reason: None })?,
             }
         }
@@ -376,7 +388,7 @@ impl ToldRun {
         let join = *self.entry(number)?;
         if signal == Signal::Revive
             && join.index == 0
-            && self.family(join.parent)?.1.decide() != Decision::Join
+            && self.family(join.parent)?.1.decide() != Decision::StartJoin
         {
             return Err("a join is run again before its time".into());
         }
@@ -384,13 +396,15 @@ impl ToldRun {
         let before = entry.subject();
         let is_of_a_leaf =
             due_at.is_some() || matches!(body, EventBody::TaskSucceeded | EventBody::TaskCancelled { .. });
-        if before.shape == Shape::Parent && is_of_a_leaf {
+        if before.node_type == NodeType::Parent && is_of_a_leaf {
             return Err("a parent's state follows from its children".into());
         }
         entry.state = transition(before, signal).map_err(|e: IllegalTransition| e.to_string())?;
         entry.retry_due = due_at.is_some();
         match signal {
-            Signal::Start if before.shape == Shape::Leaf => entry.attempt = entry.attempt.saturating_add(1),
+            Signal::Start if before.node_type == NodeType::Leaf => {
+                entry.attempt = entry.attempt.saturating_add(1);
+            }
             Signal::Retry => entry.retry_count = entry.retry_count.saturating_add(1),
             Signal::Revive => entry.retry_count = 0,
             _ => {}
@@ -410,7 +424,7 @@ impl ToldRun {
     }
 
     /// The state and the standing of a parent, or of the run.
-    fn family(&mut self, parent: u32) -> Result<(State, &mut Standing), String> {
+    fn family(&mut self, parent: u32) -> Result<(State, &mut ParentStatus), String> {
         if parent == NONE {
             return self.run_entry().map(|run| (run.state, &mut run.standing));
         }
@@ -420,16 +434,17 @@ impl ToldRun {
 
     /// Counts a task in its parent's numbers, or its run's, and in the run's tally. A join is in none of them: it only
     /// opens and ends.
-    fn count(&mut self, task: Entry, before: Option<Subject>) -> Result<(), String> {
+    fn count(&mut self, task: Entry, before: Option<NodeStatus>) -> Result<(), String> {
         let after = task.subject();
         if task.index == 0 {
             let (_, standing) = self.family(task.parent)?;
-            standing.joining = if after.is_settled() { Joining::Ended(after.state) } else { Joining::Open };
+            standing.join =
+                if after.is_settled() { JoinStatus::Settled(after.state) } else { JoinStatus::Open };
             return Ok(());
         }
-        self.run_entry()?.tally.count(before.map(|subject| subject.state), after.state);
+        self.run_entry()?.tally.apply(before.map(|subject| subject.state), after.state);
         let (_, standing) = self.family(task.parent)?;
-        standing.numbers.count(before, after);
+        standing.counts.apply(before, after);
         Ok(())
     }
 }
@@ -438,36 +453,36 @@ fn not_created(first: u32, last: u32) -> String {
     format!("children {first} to {last} are not what it created")
 }
 
-fn standing(numbers: Numbers, policy: Policy, joins: bool) -> Standing {
-    let joining = if joins { Joining::Awaited } else { Joining::Nothing };
-    Standing { numbers, policy, mark: None, joining }
+fn standing(numbers: ChildCounts, policy: Policy, joins: bool) -> ParentStatus {
+    let joining = if joins { JoinStatus::NotStarted } else { JoinStatus::None };
+    ParentStatus { counts: numbers, policy, cancel_cause: None, join: joining }
 }
 
-fn seal(numbers: &mut Numbers, total: u32) -> Result<(), String> {
+fn seal(numbers: &mut ChildCounts, total: u32) -> Result<(), String> {
     if let Some(sealed) = numbers.total {
         return Err(format!("is sealed already, with {sealed} children"));
     }
-    if total < numbers.children {
-        return Err(format!("is sealed with {total} children, but has {}", numbers.children));
+    if total < numbers.created {
+        return Err(format!("is sealed with {total} children, but has {}", numbers.created));
     }
     numbers.total = Some(total);
     Ok(())
 }
 
-fn mark(state: State, standing: &mut Standing, by: Mark) -> Result<(), String> {
-    if state.is_terminal() || standing.mark.is_some() {
+fn mark(state: State, standing: &mut ParentStatus, by: CancelCause) -> Result<(), String> {
+    if state.is_terminal() || standing.cancel_cause.is_some() {
         return Err("is marked, though it has ended or was marked before".into());
     }
-    if by == Mark::FailFast && standing.decide() != Decision::Mark(by) {
+    if by == CancelCause::FailFast && standing.decide() != Decision::CancelOpenChildren(by) {
         return Err("is given up, though its policy does not say so".into());
     }
-    standing.mark = Some(by);
+    standing.cancel_cause = Some(by);
     Ok(())
 }
 
 /// The signal that leads to what was decided, if that is what follows.
-fn signal_to(standing: Standing, state: State) -> Result<Signal, String> {
+fn signal_to(standing: ParentStatus, state: State) -> Result<Signal, String> {
     let decision = standing.decide();
-    let signal = decision.end().filter(|_| decision == Decision::Settle(state));
+    let signal = decision.signal().filter(|_| decision == Decision::Settle(state));
     signal.ok_or_else(|| format!("was decided as {state}, where {decision:?} follows"))
 }

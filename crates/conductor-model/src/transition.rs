@@ -121,7 +121,7 @@ impl fmt::Display for Signal {
 
 /// What the signal reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Shape {
+pub enum NodeType {
     /// A task without a fan-out, which somebody works on.
     Leaf,
     /// A task with a fan-out, whose state follows from its children.
@@ -130,23 +130,23 @@ pub enum Shape {
     Run,
 }
 
-impl Shape {
+impl NodeType {
     /// Every shape.
     pub const ALL: [Self; 3] = [Self::Leaf, Self::Parent, Self::Run];
 }
 
 /// As much of a task or run as a transition depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Subject {
+pub struct NodeStatus {
     /// Leaf, parent or run.
-    pub shape: Shape,
+    pub node_type: NodeType,
     /// Its present state.
     pub state: State,
     /// Whether a FAILED task waits for a retry, and so is not settled.
     pub retry_due: bool,
 }
 
-impl Subject {
+impl NodeStatus {
     /// In a terminal state, with no retry due: its outcome counts for its parent.
     pub fn is_settled(self) -> bool {
         self.state.is_terminal() && !(self.state == State::Failed && self.retry_due)
@@ -163,11 +163,11 @@ pub struct Transition {
     /// The state that it leads to.
     pub to: State,
     /// Which shapes it holds for.
-    pub shapes: &'static [Shape],
+    pub node_types: &'static [NodeType],
     /// On FAILED: whether a retry must be due (`Some(true)`) or must not be (`Some(false)`).
     pub retry_due: Option<bool>,
     /// Who sends the signal, for the documentation.
-    pub who: &'static str,
+    pub actor: &'static str,
 }
 
 impl Transition {
@@ -180,19 +180,19 @@ impl Transition {
     }
 }
 
-const LEAF: &[Shape] = &[Shape::Leaf];
-const PARENTS: &[Shape] = &[Shape::Parent, Shape::Run];
-const ALL: &[Shape] = &Shape::ALL;
+const LEAF: &[NodeType] = &[NodeType::Leaf];
+const PARENTS: &[NodeType] = &[NodeType::Parent, NodeType::Run];
+const ALL: &[NodeType] = &NodeType::ALL;
 
 const fn row(
     from: State,
     signal: Signal,
     to: State,
-    shapes: &'static [Shape],
+    shapes: &'static [NodeType],
     retry_due: Option<bool>,
     who: &'static str,
 ) -> Transition {
-    Transition { from, signal, to, shapes, retry_due, who }
+    Transition { from, signal, to, node_types: shapes, retry_due, actor: who }
 }
 
 /// The state machine. What is not in it is illegal.
@@ -229,19 +229,19 @@ pub struct IllegalTransition {
 /// [`IllegalTransition`] for every pair that is not in the table.
 ///
 /// ```
-/// use conductor_model::{transition, Shape, Signal, State, Subject};
+/// use conductor_model::{transition, NodeType, Signal, State, NodeStatus};
 ///
-/// let task = Subject { shape: Shape::Leaf, state: State::Pending, retry_due: false };
+/// let task = NodeStatus { shape: NodeType::Leaf, state: State::Pending, retry_due: false };
 /// assert_eq!(transition(task, Signal::Start), Ok(State::Running));
 /// assert!(transition(task, Signal::Succeed).is_err());
 /// ```
-pub fn transition(subject: Subject, signal: Signal) -> Result<State, IllegalTransition> {
+pub fn transition(subject: NodeStatus, signal: Signal) -> Result<State, IllegalTransition> {
     TRANSITIONS
         .iter()
         .find(|row| {
             row.from == subject.state
                 && row.signal == signal
-                && row.shapes.contains(&subject.shape)
+                && row.node_types.contains(&subject.node_type)
                 && row.retry_due.is_none_or(|due| due == subject.retry_due)
         })
         .map(|row| row.to)
@@ -253,23 +253,23 @@ pub fn transition_table() -> String {
     let mut table = String::from("| from | signal | to | of | who |\n|---|---|---|---|---|\n");
     for row in TRANSITIONS {
         let due = row.due_in_words();
-        let shapes = match row.shapes {
+        let shapes = match row.node_types {
             LEAF => "leaf",
             PARENTS => "parent, run",
             _ => "leaf, parent, run",
         };
         // Writing to a String cannot fail.
         let _ =
-            writeln!(table, "| {}{due} | {} | {} | {shapes} | {} |", row.from, row.signal, row.to, row.who);
+            writeln!(table, "| {}{due} | {} | {} | {shapes} | {} |", row.from, row.signal, row.to, row.actor);
     }
     table
 }
 
 /// The state machine as a Mermaid diagram.
-pub fn diagram() -> String {
+pub fn state_diagram() -> String {
     let mut diagram = String::from("stateDiagram-v2\n    [*] --> PENDING\n");
     for row in TRANSITIONS {
-        let shapes = match row.shapes {
+        let shapes = match row.node_types {
             LEAF => " (leaf)",
             PARENTS => " (parent, run)",
             _ => "",

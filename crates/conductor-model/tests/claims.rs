@@ -1,7 +1,8 @@
 //! When a fence holds, when a lease is over, and what follows when one is lost.
 
 use conductor_model::{
-    DEFAULT_LEASE_MS, Lost, MAX_LEASE_MS, State, Timestamp, after_loss, fence_holds, lease_is_over,
+    DEFAULT_LEASE_MS, LeaseLosses, MAX_LEASE_MS, State, Timestamp, fence_is_valid, lease_expired,
+    next_lease_losses,
 };
 use proptest::prelude::*;
 
@@ -15,7 +16,7 @@ fn a_fence_holds_only_while_its_attempt_runs_under_a_claim() {
         for leased in [true, false] {
             for (attempt, named) in [(1, 1), (2, 2), (2, 1), (1, 2), (0, 0), (u32::MAX, 0)] {
                 let expected = state == State::Running && leased && attempt == named;
-                assert_eq!(fence_holds(state, leased, attempt, named), expected);
+                assert_eq!(fence_is_valid(state, leased, attempt, named), expected);
             }
         }
     }
@@ -24,45 +25,45 @@ fn a_fence_holds_only_while_its_attempt_runs_under_a_claim() {
 #[test]
 fn a_lease_is_over_from_its_last_millisecond_on() {
     let (since, until) = (at(1_000_000), at(1_000_000).plus_millis(DEFAULT_LEASE_MS));
-    assert!(!lease_is_over(until, since, since));
-    assert!(!lease_is_over(until, since, until.minus_millis(1)));
-    assert!(lease_is_over(until, since, until));
-    assert!(lease_is_over(until, since, Timestamp::MAX));
+    assert!(!lease_expired(until, since, since));
+    assert!(!lease_expired(until, since, until.minus_millis(1)));
+    assert!(lease_expired(until, since, until));
+    assert!(lease_expired(until, since, Timestamp::MAX));
 }
 
 #[test]
 fn a_clock_that_is_set_back_a_little_ends_no_lease() {
     let (since, until) = (at(1_000_000), at(1_030_000));
     for back in [1, 1000, 29_999, 30_000] {
-        assert!(!lease_is_over(until, since, since.minus_millis(back)), "{back} ms");
+        assert!(!lease_expired(until, since, since.minus_millis(back)), "{back} ms");
     }
 }
 
 #[test]
 fn a_clock_that_is_set_back_far_ends_the_leases_that_it_gave() {
     let (since, until) = (at(1_000_000), at(1_030_000));
-    assert!(lease_is_over(until, since, since.minus_millis(30_001)));
-    assert!(lease_is_over(until, since, Timestamp::MIN));
+    assert!(lease_expired(until, since, since.minus_millis(30_001)));
+    assert!(lease_expired(until, since, Timestamp::MIN));
     let years_ahead = at(10 * 365 * 24 * 60 * 60 * 1000);
-    assert!(lease_is_over(years_ahead.plus_millis(MAX_LEASE_MS), years_ahead, at(0)));
+    assert!(lease_expired(years_ahead.plus_millis(MAX_LEASE_MS), years_ahead, at(0)));
 }
 
 #[test]
 fn a_lease_that_was_given_without_a_length_is_over() {
-    assert!(lease_is_over(at(5), at(5), at(5)));
-    assert!(lease_is_over(at(5), at(5), at(4)), "any distance is further than twice nothing");
-    assert!(lease_is_over(at(5), at(9), at(4)), "it was over before it began");
+    assert!(lease_expired(at(5), at(5), at(5)));
+    assert!(lease_expired(at(5), at(5), at(4)), "any distance is further than twice nothing");
+    assert!(lease_expired(at(5), at(9), at(4)), "it was over before it began");
 }
 
 #[test]
 fn a_task_whose_lease_was_lost_twice_or_would_be_for_the_last_time_is_run_alone() {
-    assert_eq!(after_loss(None, 3), Lost::One);
-    assert_eq!(after_loss(None, 2), Lost::One);
-    assert_eq!(after_loss(None, 1), Lost::RunsAlone, "the next attempt is the last one");
-    assert_eq!(after_loss(None, 0), Lost::RunsAlone);
+    assert_eq!(next_lease_losses(None, 3), LeaseLosses::Once);
+    assert_eq!(next_lease_losses(None, 2), LeaseLosses::Once);
+    assert_eq!(next_lease_losses(None, 1), LeaseLosses::Isolate, "the next attempt is the last one");
+    assert_eq!(next_lease_losses(None, 0), LeaseLosses::Isolate);
     for retries_left in [0, 1, 2, 1000] {
-        assert_eq!(after_loss(Some(Lost::One), retries_left), Lost::RunsAlone);
-        assert_eq!(after_loss(Some(Lost::RunsAlone), retries_left), Lost::RunsAlone);
+        assert_eq!(next_lease_losses(Some(LeaseLosses::Once), retries_left), LeaseLosses::Isolate);
+        assert_eq!(next_lease_losses(Some(LeaseLosses::Isolate), retries_left), LeaseLosses::Isolate);
     }
 }
 
@@ -75,6 +76,6 @@ proptest! {
         let now = at(since + off);
         let ahead = until.as_millis() - now.as_millis();
         let expected = ahead <= 0 || ahead > 2 * i64::try_from(length).unwrap();
-        prop_assert_eq!(lease_is_over(until, at(since), now), expected);
+        prop_assert_eq!(lease_expired(until, at(since), now), expected);
     }
 }

@@ -1,15 +1,16 @@
 //! What numbers decide for a parent or a run, and which children are missing.
 
 use conductor_model::{
-    Decision, Joining, MAX_FANOUT, Mark, Numbers, Policy, Shape, Standing, State, Subject, Tally,
+    CancelCause, ChildCounts, Decision, JoinStatus, MAX_FANOUT, NodeStatus, NodeType, ParentStatus, Policy,
+    State, StateCounts,
 };
 use proptest::prelude::*;
 
-fn standing(state: State, retry_due: bool) -> Subject {
-    Subject { shape: Shape::Leaf, state, retry_due: state == State::Failed && retry_due }
+fn standing(state: State, retry_due: bool) -> NodeStatus {
+    NodeStatus { node_type: NodeType::Leaf, state, retry_due: state == State::Failed && retry_due }
 }
 
-fn a_standing() -> impl Strategy<Value = Subject> {
+fn a_standing() -> impl Strategy<Value = NodeStatus> {
     (proptest::sample::select(&State::ALL[..]), any::<bool>())
         .prop_map(|(state, retry_due)| standing(state, retry_due))
 }
@@ -17,8 +18,8 @@ fn a_standing() -> impl Strategy<Value = Subject> {
 /// What happens to the children: a new one appears, or the one at that place moves.
 #[derive(Clone, Debug)]
 enum Step {
-    Create(Subject),
-    Move(prop::sample::Index, Subject),
+    Create(NodeStatus),
+    Move(prop::sample::Index, NodeStatus),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -30,18 +31,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The numbers of these children, counted from scratch.
-fn recount(total: Option<u32>, children: &[Subject]) -> Numbers {
-    let number = |of: &dyn Fn(&Subject) -> bool| {
+fn recount(total: Option<u32>, children: &[NodeStatus]) -> ChildCounts {
+    let number = |of: &dyn Fn(&NodeStatus) -> bool| {
         u32::try_from(children.iter().filter(|child| of(child)).count()).unwrap()
     };
-    let settled_as = |state| move |child: &Subject| child.state == state && !child.retry_due;
-    let open = |child: &Subject| {
+    let settled_as = |state| move |child: &NodeStatus| child.state == state && !child.retry_due;
+    let open = |child: &NodeStatus| {
         matches!(child.state, State::Pending | State::Running)
             || (child.state == State::Failed && child.retry_due)
     };
-    Numbers {
+    ChildCounts {
         total,
-        children: number(&|_| true),
+        created: number(&|_| true),
         open: number(&open),
         failed: number(&settled_as(State::Failed)),
         cancelled: number(&settled_as(State::Cancelled)),
@@ -51,20 +52,20 @@ fn recount(total: Option<u32>, children: &[Subject]) -> Numbers {
 proptest! {
     #[test]
     fn counting_each_movement_equals_counting_from_scratch(total in any::<Option<u32>>(), steps in steps()) {
-        let mut numbers = total.map_or_else(Numbers::open, Numbers::sealed);
-        let mut tally = Tally::default();
-        let mut children: Vec<Subject> = Vec::new();
+        let mut numbers = total.map_or_else(ChildCounts::open, ChildCounts::sealed);
+        let mut tally = StateCounts::default();
+        let mut children: Vec<NodeStatus> = Vec::new();
         for step in steps {
             match step {
                 Step::Create(child) => {
-                    numbers.count(None, child);
-                    tally.count(None, child.state);
+                    numbers.apply(None, child);
+                    tally.apply(None, child.state);
                     children.push(child);
                 }
                 Step::Move(which, to) if !children.is_empty() => {
                     let child = which.get_mut(&mut children);
-                    numbers.count(Some(*child), to);
-                    tally.count(Some(child.state), to.state);
+                    numbers.apply(Some(*child), to);
+                    tally.apply(Some(child.state), to.state);
                     *child = to;
                 }
                 Step::Move(..) => {}
@@ -87,7 +88,7 @@ proptest! {
     ) {
         let complete = total.is_some_and(|total| total as usize == children.len());
         let none_open = children.iter().all(|child| child.is_settled());
-        let decision = Standing::of(recount(total, &children)).decide();
+        let decision = ParentStatus::of(recount(total, &children)).decide();
         prop_assert_eq!(decision == Decision::Wait, !(complete && none_open));
     }
 
@@ -96,13 +97,13 @@ proptest! {
         states in prop::collection::vec(
             proptest::sample::select(&[State::Succeeded, State::Failed, State::Cancelled][..]), 0..8),
     ) {
-        let children: Vec<Subject> = states.iter().map(|state| standing(*state, false)).collect();
+        let children: Vec<NodeStatus> = states.iter().map(|state| standing(*state, false)).collect();
         let expected = [State::Failed, State::Cancelled]
             .into_iter()
             .find(|state| states.contains(state))
             .unwrap_or(State::Succeeded);
         let total = u32::try_from(children.len()).unwrap();
-        prop_assert_eq!(Standing::of(recount(Some(total), &children)).decide(), Decision::Settle(expected));
+        prop_assert_eq!(ParentStatus::of(recount(Some(total), &children)).decide(), Decision::Settle(expected));
     }
 
     #[test]
@@ -110,8 +111,8 @@ proptest! {
         (total, children) in (0..=MAX_FANOUT).prop_flat_map(|total| (Just(total), 0..=total)),
         limit in prop_oneof![0_u32..5, any::<u32>()],
     ) {
-        let numbers = Numbers { children, ..Numbers::sealed(total) };
-        match numbers.missing(limit) {
+        let numbers = ChildCounts { created: children, ..ChildCounts::sealed(total) };
+        match numbers.next_indices(limit) {
             None => prop_assert!(limit == 0 || children == total),
             Some(range) => {
                 prop_assert_eq!(*range.start(), children + 1);
@@ -125,61 +126,61 @@ proptest! {
 
     #[test]
     fn bounded_steps_create_every_child_exactly_once(total in 0_u32..300, limit in 1_u32..50) {
-        let mut numbers = Numbers::sealed(total);
+        let mut numbers = ChildCounts::sealed(total);
         let mut created = Vec::new();
-        while let Some(range) = numbers.missing(limit) {
+        while let Some(range) = numbers.next_indices(limit) {
             prop_assert!(created.len() < total as usize);
             for index in range {
-                numbers.count(None, standing(State::Pending, false));
+                numbers.apply(None, standing(State::Pending, false));
                 created.push(index);
             }
         }
         prop_assert_eq!(created, (1..=total).collect::<Vec<_>>());
-        prop_assert_eq!(numbers.children, total);
+        prop_assert_eq!(numbers.created, total);
     }
 }
 
 #[test]
 fn no_child_of_an_open_fan_out_is_missing() {
     for children in [0, 1, u32::MAX] {
-        assert_eq!(Numbers { children, ..Numbers::open() }.missing(u32::MAX), None);
+        assert_eq!(ChildCounts { created: children, ..ChildCounts::open() }.next_indices(u32::MAX), None);
     }
-    assert!(!Numbers::open().is_sealed());
-    assert!(Numbers::sealed(0).is_sealed());
+    assert!(!ChildCounts::open().is_sealed());
+    assert!(ChildCounts::sealed(0).is_sealed());
 }
 
 #[test]
 fn the_greatest_numbers_do_not_overflow() {
-    let numbers = Numbers { children: u32::MAX - 1, ..Numbers::sealed(u32::MAX) };
-    assert_eq!(numbers.missing(u32::MAX), Some(u32::MAX..=u32::MAX));
-    assert_eq!(Numbers { children: u32::MAX, ..numbers }.missing(u32::MAX), None);
+    let numbers = ChildCounts { created: u32::MAX - 1, ..ChildCounts::sealed(u32::MAX) };
+    assert_eq!(numbers.next_indices(u32::MAX), Some(u32::MAX..=u32::MAX));
+    assert_eq!(ChildCounts { created: u32::MAX, ..numbers }.next_indices(u32::MAX), None);
 }
 
 #[test]
 fn a_fan_out_sealed_with_no_children_succeeds() {
-    assert_eq!(Standing::of(Numbers::sealed(0)).decide(), Decision::Settle(State::Succeeded));
-    assert_eq!(Standing::of(Numbers::open()).decide(), Decision::Wait);
+    assert_eq!(ParentStatus::of(ChildCounts::sealed(0)).decide(), Decision::Settle(State::Succeeded));
+    assert_eq!(ParentStatus::of(ChildCounts::open()).decide(), Decision::Wait);
 }
 
 #[test]
 fn a_failed_child_that_still_has_retries_decides_nothing() {
-    let mut numbers = Numbers::sealed(2);
-    numbers.count(None, standing(State::Succeeded, false));
-    numbers.count(None, standing(State::Failed, true));
-    assert_eq!(Standing::of(numbers).decide(), Decision::Wait);
-    numbers.count(Some(standing(State::Failed, true)), standing(State::Pending, false));
-    numbers.count(Some(standing(State::Pending, false)), standing(State::Succeeded, false));
-    assert_eq!(Standing::of(numbers).decide(), Decision::Settle(State::Succeeded));
+    let mut numbers = ChildCounts::sealed(2);
+    numbers.apply(None, standing(State::Succeeded, false));
+    numbers.apply(None, standing(State::Failed, true));
+    assert_eq!(ParentStatus::of(numbers).decide(), Decision::Wait);
+    numbers.apply(Some(standing(State::Failed, true)), standing(State::Pending, false));
+    numbers.apply(Some(standing(State::Pending, false)), standing(State::Succeeded, false));
+    assert_eq!(ParentStatus::of(numbers).decide(), Decision::Settle(State::Succeeded));
 }
 
 #[test]
 fn numbers_and_tallies_survive_their_json() {
-    let numbers = Numbers { total: None, children: 7, open: 3, failed: 2, cancelled: 1 };
+    let numbers = ChildCounts { total: None, created: 7, open: 3, failed: 2, cancelled: 1 };
     let json = serde_json::to_string(&numbers).unwrap();
-    assert_eq!(serde_json::from_str::<Numbers>(&json).unwrap(), numbers);
-    let tally = Tally { pending: 1, running: 2, succeeded: 3, failed: 4, cancelled: u64::MAX >> 1 };
+    assert_eq!(serde_json::from_str::<ChildCounts>(&json).unwrap(), numbers);
+    let tally = StateCounts { pending: 1, running: 2, succeeded: 3, failed: 4, cancelled: u64::MAX >> 1 };
     let json = serde_json::to_string(&tally).unwrap();
-    assert_eq!(serde_json::from_str::<Tally>(&json).unwrap(), tally);
+    assert_eq!(serde_json::from_str::<StateCounts>(&json).unwrap(), tally);
 }
 
 fn a_policy() -> impl Strategy<Value = Policy> {
@@ -192,13 +193,13 @@ fn a_policy() -> impl Strategy<Value = Policy> {
     ]
 }
 
-fn a_joining() -> impl Strategy<Value = Joining> {
+fn a_joining() -> impl Strategy<Value = JoinStatus> {
     const ENDS: [State; 3] = [State::Succeeded, State::Failed, State::Cancelled];
     prop_oneof![
-        3 => Just(Joining::Nothing),
-        1 => Just(Joining::Awaited),
-        1 => Just(Joining::Open),
-        1 => proptest::sample::select(&ENDS[..]).prop_map(Joining::Ended),
+        3 => Just(JoinStatus::None),
+        1 => Just(JoinStatus::NotStarted),
+        1 => Just(JoinStatus::Open),
+        1 => proptest::sample::select(&ENDS[..]).prop_map(JoinStatus::Settled),
     ]
 }
 
@@ -209,12 +210,12 @@ proptest! {
         missing in 0_u32..3,
         sealed in any::<bool>(),
         policy in a_policy(),
-        mark in prop::option::of(proptest::sample::select(&Mark::ALL[..])),
+        mark in prop::option::of(proptest::sample::select(&CancelCause::ALL[..])),
         joining in a_joining(),
     ) {
         let count = u32::try_from(children.len()).unwrap();
         let numbers = recount(sealed.then_some(count + missing), &children);
-        let decision = Standing { numbers, policy, mark, joining }.decide();
+        let decision = ParentStatus { counts: numbers, policy, cancel_cause: mark, join: joining }.decide();
         let none_open = children.iter().all(|child| child.is_settled());
         let count_of = |state| children.iter().filter(|child| child.is_settled() && child.state == state).count();
         let (failed, cancelled) = (count_of(State::Failed), count_of(State::Cancelled));
@@ -228,18 +229,18 @@ proptest! {
         #[expect(clippy::cast_precision_loss, reason = "a few children")]
         let fails = failed as f64 > tolerated + 1e-9;
         let expected = match (joining, mark) {
-            (Joining::Open, _) => Decision::Wait,
+            (JoinStatus::Open, _) => Decision::Wait,
             (_, Some(_)) if !none_open => Decision::Wait,
             // It was too late to give it up, and SUCCEEDED is absorbing: a join cannot be run again.
-            (Joining::Ended(State::Succeeded), Some(_)) => Decision::Settle(State::Succeeded),
-            (_, Some(Mark::FailFast)) => Decision::Settle(State::Failed),
+            (JoinStatus::Settled(State::Succeeded), Some(_)) => Decision::Settle(State::Succeeded),
+            (_, Some(CancelCause::FailFast)) => Decision::Settle(State::Failed),
             (_, Some(_)) => Decision::Settle(State::Cancelled),
             (_, None) if complete && fails => Decision::Settle(State::Failed),
             (_, None) if complete && cancelled > 0 => Decision::Settle(State::Cancelled),
-            (Joining::Awaited, None) if complete => Decision::Join,
-            (Joining::Ended(state), None) if complete => Decision::Settle(state),
+            (JoinStatus::NotStarted, None) if complete => Decision::StartJoin,
+            (JoinStatus::Settled(state), None) if complete => Decision::Settle(state),
             (_, None) if complete => Decision::Settle(State::Succeeded),
-            (_, None) if failed > 0 && policy == Policy::FailFast => Decision::Mark(Mark::FailFast),
+            (_, None) if failed > 0 && policy == Policy::FailFast => Decision::CancelOpenChildren(CancelCause::FailFast),
             (_, None) => Decision::Wait,
         };
         prop_assert_eq!(decision, expected);

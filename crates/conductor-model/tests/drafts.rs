@@ -4,14 +4,14 @@ use conductor_model::IssueCode::{
     self, Conflict, DuplicateKey, InvalidFormat, InvalidType, Required, TooBig, TooSmall, UnrecognizedKey,
 };
 use conductor_model::{
-    Backoff, Invalid, JoinDraft, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS,
-    MAX_TIMEOUT_MS, NewRun, NewTask, Policy, RunDraft, TaskDraft,
+    Backoff, JoinDraft, MAX_BACKOFF_MS, MAX_FANOUT, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_TASKS,
+    MAX_TIMEOUT_MS, NewRun, NewTask, Policy, RunDraft, TaskDraft, ValidationError,
 };
 use serde_json::json;
 
 type Expected<'a> = &'a [(&'a str, IssueCode)];
 
-fn places(invalid: &Invalid) -> Vec<(&str, IssueCode)> {
+fn places(invalid: &ValidationError) -> Vec<(&str, IssueCode)> {
     invalid.issues().iter().map(|issue| (issue.path.as_str(), issue.code)).collect()
 }
 
@@ -19,7 +19,7 @@ fn places(invalid: &Invalid) -> Vec<(&str, IssueCode)> {
 fn refused_run(json: &str, expected: Expected) {
     let draft: RunDraft = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
     let shown: String = json.chars().take(200).collect();
-    let Err(invalid) = draft.check() else { panic!("{shown} was accepted") };
+    let Err(invalid) = draft.validate() else { panic!("{shown} was accepted") };
     assert_eq!(places(&invalid), expected, "{shown}: {invalid}");
     assert!(invalid.issues().iter().all(|issue| !issue.message.is_empty()));
     assert_eq!(serde_json::from_str::<NewRun>(json).unwrap_err().to_string(), invalid.to_string());
@@ -30,7 +30,7 @@ fn refused_run(json: &str, expected: Expected) {
 fn refused(task: &str, expected: Expected) {
     let draft: TaskDraft = serde_json::from_str(task).unwrap_or_else(|error| panic!("{task}: {error}"));
     let shown: String = task.chars().take(200).collect();
-    let Err(invalid) = draft.check() else { panic!("{shown} was accepted") };
+    let Err(invalid) = draft.validate() else { panic!("{shown} was accepted") };
     assert_eq!(places(&invalid), expected, "{shown}: {invalid}");
     assert_eq!(serde_json::from_str::<NewTask>(task).unwrap_err().to_string(), invalid.to_string());
     let placed: Vec<_> = expected.iter().map(|(path, code)| (format!("tasks[1].{path}"), *code)).collect();
@@ -162,23 +162,23 @@ fn timeouts_are_bounded() {
     }
     assert_eq!(accepted("name", "\"a\"").timeout_ms(), None, "an attempt may take as long as it likes");
     for (ms, kept) in [(1, true), (MAX_TIMEOUT_MS, true), (0, false), (MAX_TIMEOUT_MS + 1, false)] {
-        let checked = TaskDraft::new("a").timeout_ms(ms).check();
+        let checked = TaskDraft::new("a").timeout_ms(ms).validate();
         assert_eq!(checked.ok().and_then(|task| task.timeout_ms()), kept.then_some(ms), "{ms}");
     }
 }
 
 #[test]
 fn a_fan_out_over_items_is_the_key_fanout_of_the_input() {
-    let task = TaskDraft::new("a").fan_out(["x", "y", "z"]).check().unwrap();
-    assert_eq!(task.numbers().unwrap().total, Some(3));
+    let task = TaskDraft::new("a").fan_out(["x", "y", "z"]).validate().unwrap();
+    assert_eq!(task.child_counts().unwrap().total, Some(3));
     assert_eq!(task.input().unwrap().as_str(), r#"{"fanout":["x","y","z"]}"#);
-    let numbers = TaskDraft::new("a").fan_out(1..=4_u8).check().unwrap();
+    let numbers = TaskDraft::new("a").fan_out(1..=4_u8).validate().unwrap();
     assert_eq!(numbers.input().unwrap().as_str(), r#"{"fanout":[1,2,3,4]}"#);
-    let none = TaskDraft::new("a").fan_out(Vec::<u8>::new()).check().unwrap_err();
+    let none = TaskDraft::new("a").fan_out(Vec::<u8>::new()).validate().unwrap_err();
     assert_eq!(places(&none), [("input.fanout", TooSmall)]);
-    let too_large = TaskDraft::new("a").fan_out(["x".repeat(MAX_JSON_BYTES)]).check().unwrap_err();
+    let too_large = TaskDraft::new("a").fan_out(["x".repeat(MAX_JSON_BYTES)]).validate().unwrap_err();
     assert_eq!(places(&too_large), [("input", TooBig)]);
-    let both = TaskDraft::new("a").open().fan_out([1]).check().unwrap_err();
+    let both = TaskDraft::new("a").open().fan_out([1]).validate().unwrap_err();
     assert_eq!(places(&both), [("open", Conflict)]);
 }
 
@@ -187,7 +187,7 @@ fn fan_outs_are_bounded_at_every_depth() {
     for (value, total) in [("1", 1), ("10000000", MAX_FANOUT), ("[null]", 1), ("[0, [], {\"fanout\": 3}]", 3)]
     {
         let task = accepted("input", &format!(r#"{{"fanout": {value}}}"#));
-        assert_eq!(task.numbers().unwrap().total, Some(total), "{value}");
+        assert_eq!(task.child_counts().unwrap().total, Some(total), "{value}");
     }
     for (value, code) in [
         ("0", TooSmall),
@@ -216,8 +216,8 @@ fn fan_outs_are_bounded_at_every_depth() {
 
 #[test]
 fn what_does_not_go_together_is_refused() {
-    assert_eq!(accepted("open", "true").numbers().unwrap().total, None);
-    assert_eq!(accepted("open", "false").numbers(), None);
+    assert_eq!(accepted("open", "true").child_counts().unwrap().total, None);
+    assert_eq!(accepted("open", "false").child_counts(), None);
     refused(r#"{"name": "a", "open": true, "input": {"fanout": 2}}"#, &[("open", Conflict)]);
     refused(r#"{"name": "a", "open": true, "due_at": "2026-03-01T00:00:00Z"}"#, &[("due_at", Conflict)]);
     refused_value("open", "1", "open", InvalidType);
@@ -313,8 +313,8 @@ fn tasks_are_an_array_of_objects() {
 #[test]
 fn a_submission_has_at_most_100_000_root_tasks() {
     let draft = |count| RunDraft::new().tasks((0..count).map(|_| TaskDraft::new("a")));
-    assert_eq!(draft(MAX_TASKS).check().unwrap().ids_needed(), 100_001);
-    assert_eq!(places(&draft(MAX_TASKS + 1).check().unwrap_err()), [("tasks", TooBig)]);
+    assert_eq!(draft(MAX_TASKS).validate().unwrap().ids_needed(), 100_001);
+    assert_eq!(places(&draft(MAX_TASKS + 1).validate().unwrap_err()), [("tasks", TooBig)]);
 }
 
 #[test]
@@ -374,8 +374,11 @@ fn a_policy_has_five_forms() {
             format!(r#"{{"policy": {text}, "tasks": [{{"name": "a", "open": true, "policy": {text}}}]}}"#);
         let run: NewRun = json.parse().unwrap();
         assert_eq!((run.policy(), run.tasks()[0].policy()), (policy, policy), "{text}");
-        let draft =
-            RunDraft::new().policy(policy).task(TaskDraft::new("a").open().policy(policy)).check().unwrap();
+        let draft = RunDraft::new()
+            .policy(policy)
+            .task(TaskDraft::new("a").open().policy(policy))
+            .validate()
+            .unwrap();
         assert_eq!((draft.policy(), draft.tasks()[0].policy()), (policy, policy), "{text}");
     }
     let none: NewRun = r#"{"tasks": [{"name": "a"}]}"#.parse().unwrap();
@@ -396,7 +399,7 @@ fn a_join_is_a_kind_or_an_object_with_attempts_of_its_own() {
     let join = JoinDraft::new("sum").max_retries(0).timeout_ms(5).backoff(Backoff::fixed(1).unwrap());
     let draft =
         RunDraft::new().join("report").task(TaskDraft::new("a").input(json!({"fanout": 2})).join(join));
-    let built = draft.check().unwrap();
+    let built = draft.validate().unwrap();
     assert_eq!((built.join(), built.tasks()[0].join()), (Some(report), Some(sum)));
     assert_eq!(built.ids_needed(), 4, "a run, its join, a task, its join");
 }
@@ -426,7 +429,7 @@ fn what_is_wrong_with_policies_joins_and_deadlines_is_said_at_its_place() {
 #[test]
 fn a_run_may_take_up_to_a_year() {
     let year = 365 * 24 * 60 * 60 * 1000;
-    assert_eq!(RunDraft::new().deadline_ms(year).check().unwrap().deadline_ms(), Some(year));
-    assert!(RunDraft::new().deadline_ms(year + 1).check().is_err());
-    assert_eq!(RunDraft::new().check().unwrap().deadline_ms(), None);
+    assert_eq!(RunDraft::new().deadline_ms(year).validate().unwrap().deadline_ms(), Some(year));
+    assert!(RunDraft::new().deadline_ms(year + 1).validate().is_err());
+    assert_eq!(RunDraft::new().validate().unwrap().deadline_ms(), None);
 }

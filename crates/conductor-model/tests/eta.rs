@@ -1,6 +1,6 @@
 //! When a run will be settled, by what happened lately.
 
-use conductor_model::{ErrorText, Eta, EventBody, FailureReason, Recent, State, Timestamp};
+use conductor_model::{ErrorText, Eta, EventBody, FailureReason, RecentEvent, State, Timestamp};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_772_366_400_000;
@@ -9,12 +9,12 @@ fn at(before_now_ms: i64) -> Timestamp {
     Timestamp::from_millis(NOW - before_now_ms).unwrap()
 }
 
-fn settled(before_now_ms: i64) -> Recent {
-    Recent { at: at(before_now_ms), settled: true }
+fn settled(before_now_ms: i64) -> RecentEvent {
+    RecentEvent { at: at(before_now_ms), settled: true }
 }
 
-fn started(before_now_ms: i64) -> Recent {
-    Recent { at: at(before_now_ms), settled: false }
+fn started(before_now_ms: i64) -> RecentEvent {
+    RecentEvent { at: at(before_now_ms), settled: false }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn nothing_settled_lately_gives_no_time() {
     let nothing = Eta { remaining: 5, per_second: 0.0, at: None };
     assert_eq!(Eta::of(5, &[], at(0)), nothing);
     assert_eq!(Eta::of(5, &[started(3000), started(1000)], at(0)), nothing);
-    let hour = i64::try_from(Eta::RECENT_MS).unwrap();
+    let hour = i64::try_from(Eta::WINDOW_MS).unwrap();
     assert_eq!(Eta::of(5, &[started(hour + 2), settled(hour + 1)], at(0)), nothing);
 }
 
@@ -65,7 +65,7 @@ fn what_settles_a_task_counts() {
         EventBody::TaskAggregated { state: State::Failed },
         failed(None),
     ];
-    assert!(settles.iter().all(EventBody::settles_a_task));
+    assert!(settles.iter().all(EventBody::settles_task));
     let others = [
         EventBody::TaskStarted,
         EventBody::TaskRetried,
@@ -74,7 +74,7 @@ fn what_settles_a_task_counts() {
         EventBody::RunAggregated { state: State::Succeeded },
         failed(Some(at(0))),
     ];
-    assert!(!others.iter().any(EventBody::settles_a_task));
+    assert!(!others.iter().any(EventBody::settles_task));
 }
 
 proptest! {
@@ -86,7 +86,7 @@ proptest! {
     ) {
         let now = Timestamp::from_millis(now).unwrap();
         let moment = |ms: i64| if ms < 0 { now.minus_millis(ms.unsigned_abs()) } else { now.plus_millis(ms.unsigned_abs()) };
-        let recent: Vec<_> = events.iter().map(|(ms, settled)| Recent { at: moment(*ms), settled: *settled }).collect();
+        let recent: Vec<_> = events.iter().map(|(ms, settled)| RecentEvent { at: moment(*ms), settled: *settled }).collect();
         let eta = Eta::of(remaining, &recent, now);
         prop_assert!(eta.per_second.is_finite() && eta.per_second >= 0.0);
         prop_assert_eq!(eta.at.is_some(), remaining > 0 && eta.per_second > 0.0);

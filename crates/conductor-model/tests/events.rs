@@ -1,38 +1,38 @@
 //! Events: each is written as `{seq, run, task, at, name, payload}` and read back equal.
 
 use conductor_model::{
-    CreatedFanout, Event, EventBody, FailureReason, Mark, Numbers, Policy, RunId, State, Tally, TaskId,
-    Timestamp,
+    CancelCause, ChildCounts, Event, EventBody, FailureReason, FanoutSize, Policy, RunId, State, StateCounts,
+    TaskId, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-fn numbers() -> Numbers {
-    Numbers { total: None, children: 5, open: 2, failed: 1, cancelled: 1 }
+fn numbers() -> ChildCounts {
+    ChildCounts { total: None, created: 5, open: 2, failed: 1, cancelled: 1 }
 }
 
-fn created(index: u32, fanout: Option<CreatedFanout>) -> EventBody {
-    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, joins: false }
+fn created(index: u32, fanout: Option<FanoutSize>) -> EventBody {
+    EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, has_join: false }
 }
 
 /// Every variant, those with optional parts with and without them.
 fn every_body() -> Vec<EventBody> {
     let task = TaskId::from_u128(u128::MAX);
-    let tally = Tally { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
+    let tally = StateCounts { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
     let at = Timestamp::MAX;
     let mut bodies = vec![
-        EventBody::RunCreated { policy: Policy::Fail, joins: false },
-        EventBody::RunCreated { policy: Policy::Tolerate(3), joins: true },
+        EventBody::RunCreated { policy: Policy::Fail, has_join: false },
+        EventBody::RunCreated { policy: Policy::Tolerate(3), has_join: true },
         EventBody::RunSealed { total: u32::MAX },
         EventBody::RunStarted,
-        EventBody::RunCancelled { by: Mark::Deadline, reason: None },
-        EventBody::RunCancelled { by: Mark::Cancelled, reason: Some("enough".into()) },
+        EventBody::RunCancelRequested { cause: CancelCause::Deadline, reason: None },
+        EventBody::RunCancelRequested { cause: CancelCause::Requested, reason: Some("enough".into()) },
         EventBody::RunSwept { children: vec![(0, 0), (1, 9)] },
         EventBody::RunReopened,
         created(1, None),
-        created(2, Some(CreatedFanout::Sealed(7))),
-        created(3, Some(CreatedFanout::Open)),
+        created(2, Some(FanoutSize::Fixed(7))),
+        created(3, Some(FanoutSize::Open)),
         EventBody::TaskFannedOut { first: 1, last: 9, first_id: task, parents: vec![] },
         EventBody::TaskFannedOut {
             first: 1,
@@ -47,26 +47,26 @@ fn every_body() -> Vec<EventBody> {
         EventBody::TaskReleased,
         EventBody::TaskCancelled { reason: None },
         EventBody::TaskCancelled { reason: Some("enough".into()) },
-        EventBody::TaskMarked { by: Mark::FailFast, reason: None },
-        EventBody::TaskMarked { by: Mark::Cancelled, reason: Some("enough".into()) },
+        EventBody::TaskCancelRequested { cause: CancelCause::FailFast, reason: None },
+        EventBody::TaskCancelRequested { cause: CancelCause::Requested, reason: Some("enough".into()) },
         EventBody::TaskSwept { children: vec![(1, u32::MAX)] },
         EventBody::TaskCreated {
             index: 0,
             parent: Some(task),
             fanout: None,
             policy: Policy::Fail,
-            joins: false,
+            has_join: false,
         },
         EventBody::TaskCreated {
             index: 1,
             parent: None,
-            fanout: Some(CreatedFanout::Open),
+            fanout: Some(FanoutSize::Open),
             policy: Policy::tolerate_percent(5).unwrap(),
-            joins: true,
+            has_join: true,
         },
         EventBody::TaskRevived,
         EventBody::TaskReopened,
-        EventBody::RunAdopted { state: State::Running, numbers: numbers(), tally },
+        EventBody::RunAdopted { state: State::Running, child_counts: numbers(), state_counts: tally },
         EventBody::TaskAdopted {
             parent: None,
             index: 1,
@@ -74,7 +74,7 @@ fn every_body() -> Vec<EventBody> {
             retry_due: false,
             retry_count: 0,
             attempt: 0,
-            numbers: None,
+            child_counts: None,
         },
         EventBody::TaskAdopted {
             parent: Some(task),
@@ -83,10 +83,10 @@ fn every_body() -> Vec<EventBody> {
             retry_due: true,
             retry_count: 3,
             attempt: 4,
-            numbers: Some(numbers()),
+            child_counts: Some(numbers()),
         },
-        EventBody::Original { id: "x".into(), name: "task.done".into(), payload: None },
-        EventBody::Original { id: String::new(), name: "ü\0".into(), payload: Some("{not json".into()) },
+        EventBody::Legacy { id: "x".into(), name: "task.done".into(), payload: None },
+        EventBody::Legacy { id: String::new(), name: "ü\0".into(), payload: Some("{not json".into()) },
     ];
     for reason in [FailureReason::Error, FailureReason::RetriesExhausted, FailureReason::NotRetryable] {
         for due_at in [None, Some(at)] {
@@ -152,10 +152,10 @@ fn an_event_without_a_payload_has_none() {
 fn a_payload_says_only_what_there_is_to_say() {
     let payload = |body| serde_json::to_value(event(body)).unwrap()["payload"].clone();
     assert_eq!(payload(created(1, None)), json!({"index": 1}));
-    let open = created(1, Some(CreatedFanout::Open));
+    let open = created(1, Some(FanoutSize::Open));
     assert_eq!(payload(open), json!({"index": 1, "fanout": "open"}));
-    let sealed = created(1, Some(CreatedFanout::Sealed(3)));
-    assert_eq!(payload(sealed), json!({"index": 1, "fanout": {"sealed": 3}}));
+    let sealed = created(1, Some(FanoutSize::Fixed(3)));
+    assert_eq!(payload(sealed), json!({"index": 1, "fanout": {"fixed": 3}}));
     let reason = FailureReason::RetriesExhausted;
     let failed = EventBody::TaskFailed { reason, error: "boom".into(), due_at: None };
     assert_eq!(payload(failed), json!({"reason": "retries_exhausted", "error": "boom"}));

@@ -1,9 +1,9 @@
 //! Names and JSON values: what is accepted comes back as it was given.
 
 use conductor_model::{
-    Backoff, ErrorText, Fanout, IdempotencyKey, IssueCode, Join, Json, Kind, MAX_ERROR_BYTES, MAX_JSON_BYTES,
-    MAX_JSON_DEPTH, MAX_NAME_BYTES, Mark, MaxRetries, Numbers, Policy, Run, RunId, State, Tally, Task,
-    TaskId, TaskName, Timestamp,
+    Backoff, CancelCause, ChildCounts, ErrorText, Fanout, IdempotencyKey, IssueCode, Join, Json, Kind,
+    MAX_ERROR_BYTES, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_NAME_BYTES, MaxRetries, Policy, Run, RunId, State,
+    StateCounts, Task, TaskId, TaskName, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -51,10 +51,10 @@ fn a_task(input: Option<Json>, output: Option<Json>) -> Task {
         attempt: 2,
         lease_until: None,
         last_error: Some("boom".into()),
-        numbers: None,
+        child_counts: None,
         policy: Policy::Fail,
         join: None,
-        mark: None,
+        cancel_cause: None,
     }
 }
 
@@ -87,9 +87,9 @@ proptest! {
         let now = Timestamp::from_millis(0).unwrap();
         let run = Run {
             id: RunId::from_u128(1), state: State::Pending, created_at: now, updated_at: now, meta: json(input),
-            idempotency_key: None, numbers: Numbers::sealed(1), policy: Policy::Ignore,
-            join: Some(Join { id: TaskId::from_u128(9), kind: "report".parse().unwrap() }), mark: Some(Mark::Deadline),
-            deadline: Some(now), tally: Tally::default(),
+            idempotency_key: None, child_counts: ChildCounts::sealed(1), policy: Policy::Ignore,
+            join: Some(Join { id: TaskId::from_u128(9), kind: "report".parse().unwrap() }), cancel_cause: Some(CancelCause::Deadline),
+            deadline: Some(now), state_counts: StateCounts::default(),
         };
         let text = serde_json::to_string(&run).unwrap();
         prop_assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run, "{}", text);
@@ -157,12 +157,12 @@ fn a_null_in_a_task_or_a_run_is_not_an_absent_value() {
         updated_at: now,
         meta: Some(null),
         idempotency_key: None,
-        numbers: Numbers::sealed(1),
+        child_counts: ChildCounts::sealed(1),
         policy: Policy::Fail,
         join: None,
-        mark: None,
+        cancel_cause: None,
         deadline: None,
-        tally: Tally::default(),
+        state_counts: StateCounts::default(),
     };
     let text = serde_json::to_string(&run).unwrap();
     assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run, "{text}");

@@ -1,21 +1,25 @@
 //! The table of what follows by policy is what `decide` says, cell by cell.
 
 use conductor_model::{
-    Decision, Joining, Numbers, POLICY_COLUMNS, POLICY_ROWS, Standing, State, Subject, policy_table,
+    ChildCounts, Decision, JoinStatus, NodeStatus, POLICY_COLUMNS, POLICY_ROWS, ParentStatus, State,
+    policy_table,
 };
 
 #[test]
 fn each_cell_is_what_is_decided_without_a_join_and_with_one() {
     for row in POLICY_ROWS {
-        let mut numbers = Numbers::sealed(u32::try_from(row.children.len()).unwrap());
+        let mut numbers = ChildCounts::sealed(u32::try_from(row.children.len()).unwrap());
         for (shape, state) in row.children {
-            numbers.count(None, Subject { shape: *shape, state: *state, retry_due: false });
+            numbers.apply(None, NodeStatus { node_type: *shape, state: *state, retry_due: false });
         }
         for ((policy, name), end) in POLICY_COLUMNS.into_iter().zip(row.ends) {
-            let decided = |joining| Standing { numbers, policy, mark: None, joining }.decide();
-            assert_eq!(decided(Joining::Nothing), Decision::Settle(end), "{name}: {:?}", row.children);
-            let with_a_join = if end == State::Succeeded { Decision::Join } else { Decision::Settle(end) };
-            assert_eq!(decided(Joining::Awaited), with_a_join, "{name}: {:?}", row.children);
+            let decided = |joining| {
+                ParentStatus { counts: numbers, policy, cancel_cause: None, join: joining }.decide()
+            };
+            assert_eq!(decided(JoinStatus::None), Decision::Settle(end), "{name}: {:?}", row.children);
+            let with_a_join =
+                if end == State::Succeeded { Decision::StartJoin } else { Decision::Settle(end) };
+            assert_eq!(decided(JoinStatus::NotStarted), with_a_join, "{name}: {:?}", row.children);
         }
     }
 }

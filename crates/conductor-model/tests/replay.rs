@@ -1,8 +1,8 @@
 //! Everything computed again from the events alone, and impossible histories refused where they become so.
 
 use conductor_model::{
-    CreatedFanout, Event, EventBody, FailureReason, Mark, Numbers, Policy, Replay, ReplayError, RunId, State,
-    Tally, TaskId, Timestamp,
+    CancelCause, ChildCounts, Event, EventBody, FailureReason, FanoutSize, Policy, Replay, ReplayError,
+    RunId, State, StateCounts, TaskId, Timestamp,
 };
 
 const RUN: u128 = 1;
@@ -44,20 +44,20 @@ impl History {
 }
 
 fn run_created() -> EventBody {
-    EventBody::RunCreated { policy: Policy::Fail, joins: false }
+    EventBody::RunCreated { policy: Policy::Fail, has_join: false }
 }
 
 fn created(index: u32) -> EventBody {
-    EventBody::TaskCreated { index, parent: None, fanout: None, policy: Policy::Fail, joins: false }
+    EventBody::TaskCreated { index, parent: None, fanout: None, policy: Policy::Fail, has_join: false }
 }
 
 fn parent(index: u32, total: u32) -> EventBody {
     EventBody::TaskCreated {
         index,
         parent: None,
-        fanout: Some(CreatedFanout::Sealed(total)),
+        fanout: Some(FanoutSize::Fixed(total)),
         policy: Policy::Fail,
-        joins: false,
+        has_join: false,
     }
 }
 
@@ -105,19 +105,22 @@ fn a_history_gives_the_states_and_the_numbers() {
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(run.state, State::Running);
     assert_eq!(
-        run.standing.numbers,
-        Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 }
+        run.status.counts,
+        ChildCounts { total: Some(2), created: 2, open: 2, failed: 0, cancelled: 0 }
     );
-    assert_eq!(run.tally, Tally { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 });
+    assert_eq!(
+        run.state_counts,
+        StateCounts { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 }
+    );
     let task = |id| replay.task(TaskId::from_u128(id)).unwrap();
     assert_eq!((task(2).state, task(2).retry_due, task(2).attempt), (State::Failed, true, 1));
     assert_eq!((task(3).state, task(3).attempt, task(3).parent), (State::Running, 0, None));
-    let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 1, cancelled: 0 };
-    assert_eq!(task(3).numbers(), Some(expected));
+    let expected = ChildCounts { total: Some(3), created: 3, open: 1, failed: 1, cancelled: 0 };
+    assert_eq!(task(3).child_counts(), Some(expected));
     assert_eq!((task(11).state, task(11).retry_due, task(11).index), (State::Failed, false, 2));
     assert_eq!((task(12).state, task(12).attempt, task(12).retry_count), (State::Running, 2, 0));
     assert_eq!(task(12).parent, Some(TaskId::from_u128(3)));
-    assert_eq!(task(12).numbers(), None);
+    assert_eq!(task(12).child_counts(), None);
     assert_eq!((replay.run_count(), replay.task_count()), (1, 5));
 }
 
@@ -143,10 +146,13 @@ fn a_history_is_followed_to_its_end() {
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(run.state, State::Failed);
     assert_eq!(
-        run.standing.numbers,
-        Numbers { total: Some(2), children: 2, open: 0, failed: 1, cancelled: 0 }
+        run.status.counts,
+        ChildCounts { total: Some(2), created: 2, open: 0, failed: 1, cancelled: 0 }
     );
-    assert_eq!(run.tally, Tally { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 });
+    assert_eq!(
+        run.state_counts,
+        StateCounts { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 }
+    );
     let leaf = replay.task(TaskId::from_u128(2)).unwrap();
     assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
 
@@ -158,10 +164,10 @@ fn a_history_is_followed_to_its_end() {
         .replay()
         .unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
-    assert_eq!((run.state, run.standing.numbers.open, run.standing.numbers.failed), (State::Running, 1, 0));
+    assert_eq!((run.state, run.status.counts.open, run.status.counts.failed), (State::Running, 1, 0));
     let parent = replay.task(TaskId::from_u128(3)).unwrap();
-    let expected = Numbers { total: Some(3), children: 3, open: 1, failed: 0, cancelled: 1 };
-    assert_eq!((parent.state, parent.numbers()), (State::Running, Some(expected)));
+    let expected = ChildCounts { total: Some(3), created: 3, open: 1, failed: 0, cancelled: 1 };
+    assert_eq!((parent.state, parent.child_counts()), (State::Running, Some(expected)));
     let revived = replay.task(TaskId::from_u128(11)).unwrap();
     assert_eq!((revived.state, revived.retry_count, revived.attempt), (State::Pending, 0, 2));
 }
@@ -177,9 +183,9 @@ fn parents_below_parents_and_open_fan_outs_are_followed() {
     let open = EventBody::TaskCreated {
         index: 1,
         parent: None,
-        fanout: Some(CreatedFanout::Open),
+        fanout: Some(FanoutSize::Open),
         policy: Policy::Fail,
-        joins: false,
+        has_join: false,
     };
     let replay = History::default()
         .run(run_created())
@@ -189,19 +195,19 @@ fn parents_below_parents_and_open_fan_outs_are_followed() {
         .task(2, EventBody::TaskSealed { total: 2 })
         .replay()
         .unwrap();
-    let numbers = |id| replay.task(TaskId::from_u128(id)).unwrap().numbers();
-    assert_eq!(numbers(2), Some(Numbers { children: 2, open: 2, ..Numbers::sealed(2) }));
+    let numbers = |id| replay.task(TaskId::from_u128(id)).unwrap().child_counts();
+    assert_eq!(numbers(2), Some(ChildCounts { created: 2, open: 2, ..ChildCounts::sealed(2) }));
     assert_eq!(numbers(20), None);
-    assert_eq!(numbers(21), Some(Numbers { children: 4, open: 4, ..Numbers::sealed(4) }));
-    assert_eq!(replay.run(RunId::from_u128(RUN)).unwrap().standing.numbers.total, None);
+    assert_eq!(numbers(21), Some(ChildCounts { created: 4, open: 4, ..ChildCounts::sealed(4) }));
+    assert_eq!(replay.run(RunId::from_u128(RUN)).unwrap().status.counts.total, None);
 }
 
 #[test]
 fn an_adopted_history_begins_with_what_was_found() {
-    let numbers = Numbers { children: 1, open: 1, ..Numbers::sealed(1) };
-    let tally = Tally { failed: 1, ..Tally::default() };
+    let numbers = ChildCounts { created: 1, open: 1, ..ChildCounts::sealed(1) };
+    let tally = StateCounts { failed: 1, ..StateCounts::default() };
     let replay = History::default()
-        .run(EventBody::RunAdopted { state: State::Running, numbers, tally })
+        .run(EventBody::RunAdopted { state: State::Running, child_counts: numbers, state_counts: tally })
         .task(
             2,
             EventBody::TaskAdopted {
@@ -211,16 +217,16 @@ fn an_adopted_history_begins_with_what_was_found() {
                 retry_due: true,
                 retry_count: 1,
                 attempt: 2,
-                numbers: None,
+                child_counts: None,
             },
         )
-        .task(2, EventBody::Original { id: "1".into(), name: "task.failed".into(), payload: None })
-        .run(EventBody::Original { id: "2".into(), name: "run.created".into(), payload: None })
+        .task(2, EventBody::Legacy { id: "1".into(), name: "task.failed".into(), payload: None })
+        .run(EventBody::Legacy { id: "2".into(), name: "run.created".into(), payload: None })
         .task(2, EventBody::TaskRetried)
         .replay()
         .unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
-    assert_eq!((run.tally.pending, run.tally.failed, run.standing.numbers), (1, 0, numbers));
+    assert_eq!((run.state_counts.pending, run.state_counts.failed, run.status.counts), (1, 0, numbers));
     assert_eq!(replay.task(TaskId::from_u128(2)).unwrap().retry_count, 2);
 }
 
@@ -292,11 +298,11 @@ fn children_come_into_being_in_order_within_their_number_and_below_something_ope
         EventBody::TaskFannedOut { first: 1, last: 2, first_id: TaskId::from_u128(9), parents: vec![(3, 1)] };
     base().task(3, elsewhere).refused_at_the_end("children 1 to 2 are not what it created");
     base()
-        .task(3, marked(Mark::Cancelled))
+        .task(3, marked(CancelCause::Requested))
         .task(3, fanned_out(1, 1, 10))
         .refused_at_the_end("child 1 comes into being below something that is marked");
     base()
-        .task(3, marked(Mark::Cancelled))
+        .task(3, marked(CancelCause::Requested))
         .task(3, aggregated(State::Cancelled))
         .task(3, fanned_out(1, 1, 10))
         .refused_at_the_end("child 1 comes into being below something CANCELLED");
@@ -311,9 +317,9 @@ fn a_number_is_final_once() {
     let open = EventBody::TaskCreated {
         index: 1,
         parent: None,
-        fanout: Some(CreatedFanout::Open),
+        fanout: Some(FanoutSize::Open),
         policy: Policy::Fail,
-        joins: false,
+        has_join: false,
     };
     let history = History::default().run(run_created()).task(2, open).task(2, fanned_out(1, 2, 10));
     history
@@ -348,15 +354,19 @@ fn a_task_stays_in_its_run_and_is_adopted_once() {
         retry_due: false,
         retry_count: 0,
         attempt: 0,
-        numbers: None,
+        child_counts: None,
     };
     history().task(2, adopted).refused_at_the_end(&format!("task {task} exists already"));
-    let adopted = EventBody::RunAdopted { state, numbers: Numbers::open(), tally: Tally::default() };
+    let adopted = EventBody::RunAdopted {
+        state,
+        child_counts: ChildCounts::open(),
+        state_counts: StateCounts::default(),
+    };
     history().run(adopted).refused_at_the_end(&format!("run {run} exists already"));
 }
 
-fn marked(by: Mark) -> EventBody {
-    EventBody::TaskMarked { by, reason: None }
+fn marked(by: CancelCause) -> EventBody {
+    EventBody::TaskCancelRequested { cause: by, reason: None }
 }
 
 fn swept(children: &[(u32, u32)]) -> EventBody {
@@ -367,7 +377,7 @@ fn swept(children: &[(u32, u32)]) -> EventBody {
 fn a_sweep_cancels_what_is_named_and_marks_parents() {
     let history = history()
         .task(2, EventBody::TaskStarted)
-        .run(EventBody::RunCancelled { by: Mark::Deadline, reason: None })
+        .run(EventBody::RunCancelRequested { cause: CancelCause::Deadline, reason: None })
         .run(EventBody::RunSwept { children: vec![(1, 2)] })
         .task(11, EventBody::TaskStarted)
         .task(11, EventBody::TaskSucceeded)
@@ -378,18 +388,23 @@ fn a_sweep_cancels_what_is_named_and_marks_parents() {
         [2, 3, 10, 11, 12].map(state),
         [State::Cancelled, State::Running, State::Cancelled, State::Succeeded, State::Cancelled]
     );
-    let parent = replay.task(TaskId::from_u128(3)).unwrap().standing.unwrap();
-    assert_eq!((parent.mark, parent.numbers.open, parent.numbers.cancelled), (Some(Mark::Above), 0, 2));
+    let parent = replay.task(TaskId::from_u128(3)).unwrap().status.unwrap();
+    assert_eq!(
+        (parent.cancel_cause, parent.counts.open, parent.counts.cancelled),
+        (Some(CancelCause::Ancestor), 0, 2)
+    );
     let end = EventBody::RunAggregated { state: State::Cancelled };
     let whole = history.task(3, aggregated(State::Cancelled)).run(end);
     assert_eq!(whole.replay().unwrap().run(RunId::from_u128(RUN)).unwrap().state, State::Cancelled);
-    let too_early = self::history().task(3, marked(Mark::Cancelled)).task(3, aggregated(State::Cancelled));
+    let too_early =
+        self::history().task(3, marked(CancelCause::Requested)).task(3, aggregated(State::Cancelled));
     too_early.refused_at_the_end("was decided as CANCELLED, where Wait follows");
-    let unknown = self::history().task(3, marked(Mark::Cancelled)).task(3, swept(&[(4, 4)]));
+    let unknown = self::history().task(3, marked(CancelCause::Requested)).task(3, swept(&[(4, 4)]));
     unknown.refused_at_the_end("there is no child 4 to sweep");
-    let twice = self::history().task(3, marked(Mark::Cancelled)).task(3, marked(Mark::Above));
+    let twice =
+        self::history().task(3, marked(CancelCause::Requested)).task(3, marked(CancelCause::Ancestor));
     twice.refused_at_the_end("is marked, though it has ended or was marked before");
-    let patient = self::history().task(3, marked(Mark::FailFast));
+    let patient = self::history().task(3, marked(CancelCause::FailFast));
     patient.refused_at_the_end("is given up, though its policy does not say so");
 }
 
@@ -400,19 +415,19 @@ fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
         parent,
         fanout: None,
         policy: Policy::Fail,
-        joins: false,
+        has_join: false,
     };
     let of = |id| Some(TaskId::from_u128(id));
     let with_join = EventBody::TaskCreated {
         index: 1,
         parent: None,
-        fanout: Some(CreatedFanout::Sealed(1)),
+        fanout: Some(FanoutSize::Fixed(1)),
         policy: Policy::Ignore,
-        joins: true,
+        has_join: true,
     };
     let base = || {
         History::default()
-            .run(EventBody::RunCreated { policy: Policy::Fail, joins: true })
+            .run(EventBody::RunCreated { policy: Policy::Fail, has_join: true })
             .task(3, with_join.clone())
             .run(EventBody::RunSealed { total: 1 })
             .run(EventBody::RunStarted)
@@ -423,14 +438,22 @@ fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
     let settled = || base().task(10, EventBody::TaskStarted).task(10, failed(false));
     settled()
         .task(3, aggregated(State::Succeeded))
-        .refused_at_the_end("was decided as SUCCEEDED, where Join follows");
+        .refused_at_the_end("was decided as SUCCEEDED, where StartJoin follows");
     let joined = || settled().task(20, join(of(3))).task(20, EventBody::TaskStarted);
     joined().task(21, join(of(3))).refused_at_the_end("a join begins before its time");
     let ended = joined().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
     let replay = ended.replay().unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
-    assert_eq!(run.tally, Tally { failed: 1, succeeded: 1, ..Tally::default() }, "the join is in no tally");
-    assert_eq!(replay.task(TaskId::from_u128(3)).unwrap().numbers().unwrap().children, 1, "and in no number");
+    assert_eq!(
+        run.state_counts,
+        StateCounts { failed: 1, succeeded: 1, ..StateCounts::default() },
+        "the join is in no tally"
+    );
+    assert_eq!(
+        replay.task(TaskId::from_u128(3)).unwrap().child_counts().unwrap().created,
+        1,
+        "and in no number"
+    );
     let hasty =
         joined().task(20, failed(false)).task(3, aggregated(State::Failed)).task(3, EventBody::TaskReopened);
     let hasty = hasty.task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);

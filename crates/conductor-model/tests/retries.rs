@@ -1,8 +1,8 @@
 //! Whether a failure is retried, and when.
 
 use conductor_model::{
-    AfterFailure, AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, EventBody, Failure, FailureReason, IssueCode,
-    Jitter, MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries, TaskId, Timestamp, after_failure, retry_is_due,
+    AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, EventBody, FailedAttempt, FailureReason, IssueCode, Jitter,
+    MAX_BACKOFF_MS, MAX_RETRIES, MaxRetries, RetryDecision, TaskId, Timestamp, decide_retry, retry_is_due,
 };
 use proptest::prelude::*;
 
@@ -50,9 +50,9 @@ struct Known {
 }
 
 impl Known {
-    fn with(self, failed: &AttemptFailure) -> Failure<'_> {
+    fn with(self, failed: &AttemptFailure) -> FailedAttempt<'_> {
         let Self { retry_count, max_retries, backoff } = self;
-        Failure { retry_count, max_retries, backoff, failed }
+        FailedAttempt { retry_count, max_retries, backoff, failed }
     }
 }
 
@@ -72,15 +72,15 @@ proptest! {
     fn a_task_is_never_retried_past_its_max_retries(
         task in a_failed_task(), (failed, retryable) in a_way_to_fail(), now in a_moment(),
     ) {
-        let after = after_failure(task.with(&failed), now, 0.5);
+        let after = decide_retry(task.with(&failed), now, 0.5);
         let left = task.retry_count < task.max_retries.get();
         let expected_retry = retryable && left;
-        prop_assert_eq!(matches!(after, AfterFailure::Retry(_)), expected_retry);
+        prop_assert_eq!(matches!(after, RetryDecision::Retry(_)), expected_retry);
         prop_assert_eq!(after.due_at().is_some(), expected_retry);
         if !retryable {
-            prop_assert_eq!(after, AfterFailure::NotRetryable);
+            prop_assert_eq!(after, RetryDecision::NotRetryable);
         } else if !left {
-            prop_assert_eq!(after, AfterFailure::Exhausted);
+            prop_assert_eq!(after, RetryDecision::Exhausted);
         }
         let event = EventBody::failed(&failed, after);
         let event_is_final = matches!(event, EventBody::TaskFailed { due_at: None, .. });
@@ -91,7 +91,7 @@ proptest! {
     fn a_retry_is_never_due_in_the_past_nor_further_ahead_than_seven_days(
         task in a_failed_task(), (failed, _) in a_way_to_fail(), now in a_moment(), chance in 0.0..=1.0,
     ) {
-        if let AfterFailure::Retry(at) = after_failure(task.with(&failed), now, chance) {
+        if let RetryDecision::Retry(at) = decide_retry(task.with(&failed), now, chance) {
             prop_assert!(at >= now);
             prop_assert!(at.millis_since(now) <= MAX_BACKOFF_MS);
             // So that the rule for a clock that jumped never strikes a retry that was just written.
@@ -109,11 +109,11 @@ proptest! {
         let asking = AttemptFailure::Error {
             error: "busy".into(), retryable: true, retry_after_ms: Some(retry_after_ms),
         };
-        let expected = AfterFailure::Retry(now.plus_millis(retry_after_ms));
-        prop_assert_eq!(after_failure(task.with(&asking), now, chance), expected);
-        let expected = AfterFailure::Retry(now.plus_millis(backoff.delay_ms(0, chance)));
+        let expected = RetryDecision::Retry(now.plus_millis(retry_after_ms));
+        prop_assert_eq!(decide_retry(task.with(&asking), now, chance), expected);
+        let expected = RetryDecision::Retry(now.plus_millis(backoff.delay_ms(0, chance)));
         for other in [AttemptFailure::error("busy"), AttemptFailure::TimedOut, AttemptFailure::LeaseExpired] {
-            prop_assert_eq!(after_failure(task.with(&other), now, chance), expected);
+            prop_assert_eq!(decide_retry(task.with(&other), now, chance), expected);
         }
     }
 
@@ -150,9 +150,9 @@ proptest! {
 
     #[test]
     fn a_chance_is_a_share_and_the_same_for_the_same_seed_and_task(seed in any::<u64>(), id in any::<u128>()) {
-        let chance = Jitter(seed).chance(TaskId::from_u128(id));
+        let chance = Jitter(seed).fraction(TaskId::from_u128(id));
         prop_assert!((0.0..1.0).contains(&chance));
-        prop_assert_eq!(chance.to_bits(), Jitter(seed).chance(TaskId::from_u128(id)).to_bits());
+        prop_assert_eq!(chance.to_bits(), Jitter(seed).fraction(TaskId::from_u128(id)).to_bits());
     }
 
     #[test]
@@ -177,7 +177,7 @@ fn a_retry_is_due_from_its_very_millisecond_on() {
 
 #[test]
 fn neighbouring_tasks_get_unrelated_chances() {
-    let chances: Vec<f64> = (0..1000).map(|id| Jitter(7).chance(TaskId::from_u128(id))).collect();
+    let chances: Vec<f64> = (0..1000).map(|id| Jitter(7).fraction(TaskId::from_u128(id))).collect();
     let mean = chances.iter().sum::<f64>() / 1000.0;
     assert!((0.45..0.55).contains(&mean), "{mean}");
     let close = chances.windows(2).filter(|pair| (pair[0] - pair[1]).abs() < 0.01).count();
@@ -187,19 +187,19 @@ fn neighbouring_tasks_get_unrelated_chances() {
 #[test]
 fn without_a_backoff_a_failed_task_is_due_at_once() {
     let now = Timestamp::from_millis(5).unwrap();
-    let failure = Failure {
+    let failure = FailedAttempt {
         retry_count: 0,
         max_retries: MaxRetries::default(),
         backoff: Backoff::default(),
         failed: &AttemptFailure::error("it broke"),
     };
-    assert_eq!(after_failure(failure, now, 1.0), AfterFailure::Retry(now));
+    assert_eq!(decide_retry(failure, now, 1.0), RetryDecision::Retry(now));
 }
 
 #[test]
 fn a_failure_is_told_in_words_and_for_programs() {
     let now = Timestamp::from_millis(5).unwrap();
-    let all = [AfterFailure::Retry(now), AfterFailure::Exhausted];
+    let all = [RetryDecision::Retry(now), RetryDecision::Exhausted];
     for (failed, words, reasons) in [
         (
             AttemptFailure::error("it broke"),
@@ -216,7 +216,7 @@ fn a_failure_is_told_in_words_and_for_programs() {
         assert_eq!(event, told);
     }
     let fatal = AttemptFailure::fatal("it is broken");
-    assert_eq!(fatal.reason(AfterFailure::NotRetryable), FailureReason::NotRetryable);
+    assert_eq!(fatal.reason(RetryDecision::NotRetryable), FailureReason::NotRetryable);
     for (reason, json) in
         [(FailureReason::TimedOut, "\"timed_out\""), (FailureReason::LeaseExpired, "\"lease_expired\"")]
     {

@@ -16,7 +16,8 @@ fn hash(json: &str) -> PayloadHash {
 }
 
 fn hash_of(draft: &RunDraft) -> PayloadHash {
-    let run = draft.clone().idempotency_key("k").check().unwrap_or_else(|error| panic!("{draft:?}: {error}"));
+    let run =
+        draft.clone().idempotency_key("k").validate().unwrap_or_else(|error| panic!("{draft:?}: {error}"));
     run.payload().expect("a run with a key has a hash")
 }
 
@@ -43,7 +44,7 @@ fn a_draft_that_was_built_equals_one_that_was_read() {
                 .due_at(at),
         )
         .tasks([TaskDraft::new("more").open(), TaskDraft::new("least")])
-        .check()
+        .validate()
         .unwrap();
     let read = format!(
         r#"{{"id":"{ID}","meta":{{"by":"me"}},"idempotency_key":"k","open":true,"tasks":[
@@ -66,15 +67,15 @@ fn a_draft_that_was_built_equals_one_that_was_read() {
     assert_eq!((resize.max_retries().get(), resize.priority(), resize.due_at()), (7, -5, Some(at)));
     assert_eq!(resize.kind().as_str(), "image");
     assert_eq!(resize.backoff().delay_ms(1, 0.0), 200);
-    assert_eq!(resize.numbers().unwrap().total, Some(3));
-    assert_eq!(more.numbers().unwrap().total, None);
-    assert_eq!((least.numbers(), least.id(), least.input(), least.due_at()), (None, None, None, None));
+    assert_eq!(resize.child_counts().unwrap().total, Some(3));
+    assert_eq!(more.child_counts().unwrap().total, None);
+    assert_eq!((least.child_counts(), least.id(), least.input(), least.due_at()), (None, None, None, None));
 }
 
 #[test]
 fn a_task_read_from_json_stands_beside_one_that_was_built() {
     let draft: RunDraft = serde_json::from_str(r#"{"tasks": [{"name": "a"}]}"#).unwrap();
-    let run = draft.task(TaskDraft::new("b")).check().unwrap();
+    let run = draft.task(TaskDraft::new("b")).validate().unwrap();
     let names: Vec<&str> = run.tasks().iter().map(|task| task.name().as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }
@@ -87,7 +88,7 @@ fn an_input_of_null_is_not_an_absent_one() {
         let kept = input(&format!(r#"{{"name": "a", "input": {value}}}"#));
         assert_eq!(kept.as_ref().map(Json::as_str), Some(value));
     }
-    let built = TaskDraft::new("a").input(None::<u8>).check().unwrap();
+    let built = TaskDraft::new("a").input(None::<u8>).validate().unwrap();
     assert_eq!(built.input().map(Json::as_str), Some("null"));
     let run: NewRun = r#"{"meta": null}"#.parse().unwrap();
     assert_eq!(run.meta().map(Json::as_str), Some("null"));
@@ -98,7 +99,7 @@ fn elsewhere_null_means_absent() {
     let keys = ["id", "kind", "max_retries", "backoff", "priority", "due_at", "open"];
     let nulls = keys.map(|key| format!("\"{key}\": null")).join(", ");
     let task: NewTask = serde_json::from_str(&format!(r#"{{"name": "a", {nulls}}}"#)).unwrap();
-    assert_eq!(task, TaskDraft::new("a").check().unwrap());
+    assert_eq!(task, TaskDraft::new("a").validate().unwrap());
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn a_value_without_a_json_form_is_an_issue_and_no_panic() {
     let invalid = RunDraft::new()
         .meta(&keyed_by_lists)
         .task(TaskDraft::new("a").input(&keyed_by_lists))
-        .check()
+        .validate()
         .unwrap_err();
     let paths: Vec<&str> = invalid.issues().iter().map(|issue| issue.path.as_str()).collect();
     assert_eq!(paths, ["meta", "tasks[0].input"]);
@@ -136,7 +137,7 @@ fn the_hash_does_not_see_what_was_not_given() {
 
 #[test]
 fn without_an_idempotency_key_nothing_is_hashed() {
-    assert_eq!(RunDraft::new().task(TaskDraft::new("a")).check().unwrap().payload(), None);
+    assert_eq!(RunDraft::new().task(TaskDraft::new("a")).validate().unwrap().payload(), None);
     assert_eq!(r#"{"meta": {"a": 1}}"#.parse::<NewRun>().unwrap().payload(), None);
 }
 

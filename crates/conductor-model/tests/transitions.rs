@@ -1,16 +1,16 @@
 //! The state machine: what it allows, what it refuses, and that its documentation shows all of it.
 
 use conductor_model::{
-    IllegalTransition, Shape, Signal, State, Subject, TRANSITIONS, diagram, event_of, transition,
-    transition_table,
+    IllegalTransition, NodeStatus, NodeType, Signal, State, TRANSITIONS, state_diagram, transition,
+    transition_event, transition_table,
 };
 use std::collections::HashSet;
 
 /// The state machine once more, written from the design and not from the table: what the signal leads to.
 #[expect(clippy::match_same_arms, reason = "one arm for each row of the design")]
-fn designed(subject: Subject, signal: Signal) -> Option<State> {
-    let Subject { shape, state, retry_due } = subject;
-    let leaf = shape == Shape::Leaf;
+fn designed(subject: NodeStatus, signal: Signal) -> Option<State> {
+    let NodeStatus { node_type: shape, state, retry_due } = subject;
+    let leaf = shape == NodeType::Leaf;
     match (state, signal) {
         (State::Pending, Signal::Start) => Some(State::Running),
         (State::Pending | State::Running, Signal::Cancel) => Some(State::Cancelled),
@@ -27,15 +27,15 @@ fn designed(subject: Subject, signal: Signal) -> Option<State> {
     }
 }
 
-fn every_subject() -> impl Iterator<Item = Subject> {
-    Shape::ALL.into_iter().flat_map(|shape| {
+fn every_subject() -> impl Iterator<Item = NodeStatus> {
+    NodeType::ALL.into_iter().flat_map(|shape| {
         State::ALL.into_iter().flat_map(move |state| {
-            [false, true].map(|retry_due| Subject { shape, state, retry_due }).into_iter()
+            [false, true].map(|retry_due| NodeStatus { node_type: shape, state, retry_due }).into_iter()
         })
     })
 }
 
-fn every_pair() -> impl Iterator<Item = (Subject, Signal)> {
+fn every_pair() -> impl Iterator<Item = (NodeStatus, Signal)> {
     every_subject().flat_map(|subject| Signal::ALL.map(|signal| (subject, signal)).into_iter())
 }
 
@@ -77,7 +77,7 @@ fn no_two_rows_speak_of_the_same_pair() {
         let rows = TRANSITIONS.iter().filter(|row| {
             row.from == subject.state
                 && row.signal == signal
-                && row.shapes.contains(&subject.shape)
+                && row.node_types.contains(&subject.node_type)
                 && row.retry_due.is_none_or(|due| due == subject.retry_due)
         });
         assert!(rows.count() <= 1, "{subject:?} {signal}");
@@ -87,9 +87,12 @@ fn no_two_rows_speak_of_the_same_pair() {
 #[test]
 fn every_row_can_happen() {
     for row in TRANSITIONS {
-        for shape in row.shapes {
-            let subject =
-                Subject { shape: *shape, state: row.from, retry_due: row.retry_due.unwrap_or_default() };
+        for shape in row.node_types {
+            let subject = NodeStatus {
+                node_type: *shape,
+                state: row.from,
+                retry_due: row.retry_due.unwrap_or_default(),
+            };
             assert_eq!(transition(subject, row.signal), Ok(row.to), "{row:?}");
         }
     }
@@ -97,7 +100,7 @@ fn every_row_can_happen() {
 
 #[test]
 fn the_diagram_has_every_row() {
-    let diagram = diagram();
+    let diagram = state_diagram();
     let lines: Vec<&str> = diagram.lines().map(str::trim).collect();
     for row in TRANSITIONS {
         let arrow = format!("{} --> {}: {}", row.from, row.to, row.signal);
@@ -123,16 +126,16 @@ fn the_documented_table_has_every_row() {
             Some(false) => ", settled",
         };
         let shapes: Vec<&str> = row
-            .shapes
+            .node_types
             .iter()
             .map(|shape| match shape {
-                Shape::Leaf => "leaf",
-                Shape::Parent => "parent",
-                Shape::Run => "run",
+                NodeType::Leaf => "leaf",
+                NodeType::Parent => "parent",
+                NodeType::Run => "run",
             })
             .collect();
         let from = format!("{}{due}", row.from);
-        let expected = [&from, row.signal.as_str(), row.to.as_str(), &shapes.join(", "), row.who];
+        let expected = [&from, row.signal.as_str(), row.to.as_str(), &shapes.join(", "), row.actor];
         assert_eq!(*cells, expected);
     }
 }
@@ -149,10 +152,10 @@ fn a_state_counts_when_it_is_terminal_and_no_retry_is_due() {
 
 #[test]
 fn a_refusal_says_what_was_tried_on_what() {
-    let subject = Subject { shape: Shape::Leaf, state: State::Failed, retry_due: true };
+    let subject = NodeStatus { node_type: NodeType::Leaf, state: State::Failed, retry_due: true };
     let error = transition(subject, Signal::Revive).unwrap_err();
     assert_eq!(error.to_string(), "revive is not possible in state FAILED with a retry due");
-    let subject = Subject { retry_due: false, ..subject };
+    let subject = NodeStatus { retry_due: false, ..subject };
     let error = transition(subject, Signal::Retry).unwrap_err();
     assert_eq!(error.to_string(), "retry is not possible in state FAILED");
 }
@@ -160,13 +163,13 @@ fn a_refusal_says_what_was_tried_on_what() {
 #[test]
 fn every_legal_transition_leaves_an_event() {
     for row in TRANSITIONS {
-        for shape in row.shapes {
+        for shape in row.node_types {
             // A leaf's failure is told with its reason, which the transition does not know.
-            let told_elsewhere = (*shape, row.signal) == (Shape::Leaf, Signal::Fail);
-            let event = event_of(*shape, row.signal);
+            let told_elsewhere = (*shape, row.signal) == (NodeType::Leaf, Signal::Fail);
+            let event = transition_event(*shape, row.signal);
             assert_eq!(event.is_none(), told_elsewhere, "{shape:?} {}", row.signal);
             if let Some(event) = event {
-                assert_eq!(event.name().starts_with("run."), *shape == Shape::Run, "{}", event.name());
+                assert_eq!(event.name().starts_with("run."), *shape == NodeType::Run, "{}", event.name());
             }
         }
     }

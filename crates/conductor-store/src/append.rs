@@ -1,7 +1,7 @@
 //! Append children to an open fan-out.
 
-use crate::{Fault, ParentId, Source};
-use conductor_model::{IdBlock, Json, NewTask, RunId, TaskId, Timestamp};
+use crate::{Environment, NodeId, StoreError};
+use conductor_model::{IdBlock, Json, NewTask, RunId, TaskId, Timestamp, ValidationError};
 
 /// Append children to an open fan-out, in one transaction.
 ///
@@ -39,16 +39,16 @@ pub enum Append {
 
 impl Append {
     /// Appends items to a parent now, with ids from the source.
-    pub fn items(parent: TaskId, first_index: u32, items: Vec<Json>, source: &Source) -> Self {
-        let ids = source.ids(count(items.len()));
-        Self::Items { parent, first_index, items, now: source.now(), ids }
+    pub fn items(parent: TaskId, first_index: u32, items: Vec<Json>, env: &Environment) -> Self {
+        let ids = env.ids(count(items.len()));
+        Self::Items { parent, first_index, items, now: env.now(), ids }
     }
 
     /// Appends root tasks to a run now, with ids from the source.
-    pub fn tasks(run: RunId, first_index: u32, tasks: Vec<NewTask>, source: &Source) -> Self {
+    pub fn tasks(run: RunId, first_index: u32, tasks: Vec<NewTask>, env: &Environment) -> Self {
         let needed = tasks.iter().take(conductor_model::MAX_TASKS).map(NewTask::ids_needed).sum();
-        let ids = source.ids(needed);
-        Self::Tasks { run, first_index, tasks, now: source.now(), ids }
+        let ids = env.ids(needed);
+        Self::Tasks { run, first_index, tasks, now: env.now(), ids }
     }
 }
 
@@ -59,7 +59,7 @@ fn count(len: usize) -> u32 {
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
+pub struct AppendOutcome {
     /// How many children were created; those that existed already are not counted.
     pub created: u32,
     /// The index that the next append begins with.
@@ -70,24 +70,27 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
+    /// An item or a task draft has issues. Only a caller that validates them returns this; a store gets valid values.
+    #[error(transparent)]
+    Invalid(#[from] ValidationError),
     /// There is no such run or task.
     #[error("there is no {0}")]
-    Unknown(ParentId),
+    NotFound(NodeId),
     /// The task is a leaf.
     #[error("task {0} has no fan-out; only a task submitted as `open` gets children by append")]
     NotAParent(TaskId),
     /// The number of children is final.
     #[error("{0} is sealed, and takes no more children")]
-    Sealed(ParentId),
+    Sealed(NodeId),
     /// It has ended.
     #[error("{0} has ended, and takes no more children")]
-    Ended(ParentId),
+    AlreadySettled(NodeId),
     /// It, or something above it, is being cancelled.
     #[error("{0} is being cancelled, and takes no more children")]
-    Cancelled(ParentId),
+    CancelInProgress(NodeId),
     /// Children are missing before the first one of this append.
     #[error("the append begins at index {given}, but the next one is {expected}")]
-    Gap {
+    IndexGap {
         /// The index that was given.
         given: u32,
         /// The index that the next child gets.
@@ -97,12 +100,12 @@ pub enum AppendError {
     #[error("indices count from 1, not from 0")]
     IndexZero,
     /// More at once than a bounded transaction takes, or more in all than a parent may have.
-    #[error("{given} are too many: at most {most} {}", if *.at_once { "at once" } else { "children in all" })]
+    #[error("{len} are too many: at most {max} {}", if *.at_once { "at once" } else { "children in all" })]
     TooMany {
         /// How many there are.
-        given: usize,
+        len: usize,
         /// How many there may be.
-        most: usize,
+        max: usize,
         /// Whether the bound is on one append, or on all children of the parent.
         at_once: bool,
     },
@@ -114,5 +117,5 @@ pub enum AppendError {
     TooFewIds(u32),
     /// The store could not do it.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }

@@ -1,6 +1,6 @@
 //! Cancel a task with all below it, or a run.
 
-use crate::{Fault, ParentId};
+use crate::{NodeId, StoreError};
 use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 
 /// Cancel a leaf, a parent with all below it, or a run.
@@ -11,7 +11,7 @@ use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 #[derive(Clone, Debug)]
 pub struct Cancel {
     /// What to cancel.
-    pub target: ParentId,
+    pub target: NodeId,
     /// Why, for whoever asks later.
     pub reason: Option<ErrorText>,
     /// The present moment.
@@ -21,16 +21,16 @@ pub struct Cancel {
 impl Cancel {
     /// Cancels a task, with all below it.
     pub fn task(id: TaskId, now: Timestamp) -> Self {
-        Self { target: ParentId::Task(id), reason: None, now }
+        Self { target: NodeId::Task(id), reason: None, now }
     }
 
     /// Cancels a run.
     pub fn run(id: RunId, now: Timestamp) -> Self {
-        Self { target: ParentId::Run(id), reason: None, now }
+        Self { target: NodeId::Run(id), reason: None, now }
     }
 
     /// Says why.
-    pub fn because(mut self, reason: impl Into<ErrorText>) -> Self {
+    pub fn reason(mut self, reason: impl Into<ErrorText>) -> Self {
         self.reason = Some(reason.into());
         self
     }
@@ -39,15 +39,15 @@ impl Cancel {
 /// What became of a cancel.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
+pub enum CancelOutcome {
     /// The leaf is CANCELLED.
-    Done,
+    Cancelled,
     /// It is marked: what is open below it is cancelled by the sweep. If nothing was, it is CANCELLED already.
-    Marked,
+    Requested,
     /// It was cancelled, or marked, before: nothing changed.
     Unchanged,
     /// All below it was settled already, and so it ended in this state instead.
-    Decided(State),
+    AlreadySettled(State),
 }
 
 /// Nothing was cancelled. Nothing was written.
@@ -56,16 +56,16 @@ pub enum Cancelled {
 pub enum CancelError {
     /// There is no such run or task.
     #[error("there is no {0}")]
-    Unknown(ParentId),
+    NotFound(NodeId),
     /// It has ended.
     #[error("{target} has ended: it is {state}")]
-    Ended {
+    AlreadySettled {
         /// What was to be cancelled.
-        target: ParentId,
+        target: NodeId,
         /// Its state.
         state: State,
     },
     /// The store could not do it.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }

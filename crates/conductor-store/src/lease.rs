@@ -1,6 +1,6 @@
 //! Renew leases, give claims back, and take lost ones back.
 
-use crate::{Fence, Source};
+use crate::{Environment, Fence};
 use conductor_model::{Jitter, Timestamp};
 
 /// Renew the leases of claims: the heartbeat of an engine, in one transaction.
@@ -37,31 +37,21 @@ pub struct Rescue {
 
 impl Renew {
     /// Renews these now.
-    pub fn new(fences: Vec<Fence>, lease_ms: u64, source: &Source) -> Self {
-        Self { fences, lease_ms, now: source.now() }
+    pub fn new(fences: Vec<Fence>, lease_ms: u64, env: &Environment) -> Self {
+        Self { fences, lease_ms, now: env.now() }
     }
 }
 
 impl Release {
     /// Hands these back now.
-    pub fn new(fences: Vec<Fence>, source: &Source) -> Self {
-        Self { fences, now: source.now() }
+    pub fn new(fences: Vec<Fence>, env: &Environment) -> Self {
+        Self { fences, now: env.now() }
     }
 }
 
 impl Rescue {
     /// A rescue of at most `limit` claims now, with chance from the source.
-    pub fn new(limit: u32, source: &Source) -> Self {
-        Self { now: source.now(), limit, jitter: source.jitter() }
+    pub fn new(limit: u32, env: &Environment) -> Self {
+        Self { now: env.now(), limit, jitter: env.jitter() }
     }
-}
-
-/// What a rescue did.
-#[must_use]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rescued {
-    /// How many claims were taken back.
-    pub tasks: u32,
-    /// Whether the next one has something to do.
-    pub more: bool,
 }

@@ -7,28 +7,30 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{FanOut, Query, Scope, Source, SqliteStore, Store, Submit};
+//! use conductor_store::{FanOut, Query, Scope, Environment, SqliteStore, Store, Submit};
 //! use serde_json::json;
 //!
 //! let store = SqliteStore::open_in_memory()?;
-//! let source = Source::system();
+//! let env = Environment::system();
 //!
 //! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
-//! let run = store.submit(&Submit::new(run, &source))?.run;
+//! let run = store.submit(&Submit::new(run, &env))?.run;
 //!
 //! // One step creates at most as many children as it is given ids.
-//! assert_eq!(store.fan_out(&FanOut::new(Scope::Run(run), 100, &source))?.children, 3);
+//! assert_eq!(store.fan_out(&FanOut::new(Scope::Run(run), 100, &env))?.children, 3);
 //! assert_eq!(store.run(run)?.unwrap().state, State::Running);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod append;
+mod arc;
 mod cancel;
 mod claim;
-mod enlist;
-mod fault;
+mod engine;
+mod environment;
+mod error;
 mod lease;
-mod lookout;
+mod notifier;
 mod progress;
 mod prune;
 mod query;
@@ -38,8 +40,6 @@ mod revive;
 mod scope;
 mod seal;
 mod settle;
-mod shared;
-mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod step;
@@ -47,26 +47,28 @@ mod store;
 mod submit;
 mod verify;
 
-pub use append::{Append, AppendError, Appended};
-pub use cancel::{Cancel, CancelError, Cancelled};
-pub use claim::{Claim, Claimed, ClaimedTask, Fence, Fenced, Turn, Want};
-pub use enlist::{Enlist, Handles, Holder, Presence};
-pub use fault::Fault;
-pub use lease::{Release, Renew, Rescue, Rescued};
-pub use lookout::Lookout;
-pub use progress::Progressed;
-pub use prune::{Prune, Pruned};
-pub use query::{ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, TaskFilter, Waits, Watch};
-pub use repair::{Mended, Repair, Repaired, Unmended};
-pub use report::{Outcome, Refused, Report, Reported, Reports};
-pub use revive::{Revivable, Revive, ReviveError, Revived};
-pub use scope::{ParentId, Scope};
+pub use append::{Append, AppendError, AppendOutcome};
+pub use cancel::{Cancel, CancelError, CancelOutcome};
+pub use claim::{Claim, ClaimOutcome, ClaimedTask, Fence, FenceOutcome, KindQuota, RotationCursor};
+pub use engine::{EngineCapabilities, EngineKey, EngineRegistration, RegisterEngine};
+pub use environment::{Clock, Environment, SystemClock};
+pub use error::StoreError;
+pub use lease::{Release, Renew, Rescue};
+pub use notifier::WriteNotifier;
+pub use progress::RecordProgress;
+pub use prune::{Prune, PruneOutcome};
+pub use query::{
+    ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, RunBlockers, StuckThreshold, TaskFilter,
+};
+pub use repair::{Repair, RepairReport, RepairedItem, UnrepairableItem};
+pub use report::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult};
+pub use revive::{Revive, ReviveError, ReviveFilter, ReviveOutcome};
+pub use scope::{NodeId, Scope};
 pub use seal::{Seal, SealError};
-pub use settle::{Ending, Settle, Settled};
-pub use source::{Clock, Source, SystemClock};
+pub use settle::{AttemptResult, Settle, SettleOutcome};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
-pub use step::{Aggregated, Expired, FanOut, FannedOut, Promoted, Retried, Step, Swept};
+pub use step::{AggregateOutcome, FanOut, FanOutOutcome, Step, StepOutcome, SweepOutcome};
 pub use store::{Admin, Monitor, Query, Store};
-pub use submit::{Submit, SubmitError, Submitted};
-pub use verify::{Aspect, Divergence, Verified, Verify};
+pub use submit::{Submit, SubmitError, SubmitOutcome};
+pub use verify::{Divergence, DivergenceKind, Verify, VerifyReport};

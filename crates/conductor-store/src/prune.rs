@@ -28,7 +28,7 @@ impl Prune {
 /// What one transaction of a prune did.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
+pub struct PruneOutcome {
     /// Runs of which nothing is left.
     pub runs: u32,
     /// Tasks that were removed.

@@ -60,20 +60,20 @@ pub struct ChildFailure {
 
 /// What is left of a run waits for, as far as a single look tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Waits {
+pub struct RunBlockers {
     /// Kinds of leaves that are ready, the first of them.
     pub ready: Vec<Kind>,
     /// Leaves that are held from outside, the first of them.
-    pub outside: Vec<TaskId>,
+    pub external_tasks: Vec<TaskId>,
     /// Whether engines hold leaves of it.
     pub claimed: bool,
     /// Whether a fan-out, or the run itself, is open: for an append, or its seal.
     pub open: bool,
     /// Whether something else goes on or will: a step, a task that is due later, or the deadline.
-    pub others: bool,
+    pub other_work: bool,
 }
 
-impl Waits {
+impl RunBlockers {
     /// Whether nothing is left to wait for: the run is settled, or another program changed its rows.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -82,14 +82,14 @@ impl Waits {
 
 /// When something counts as stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct StuckThreshold {
     /// The present moment.
     pub now: Timestamp,
     /// How long without a sign of life, in milliseconds.
     pub threshold_ms: u64,
 }
 
-impl Watch {
+impl StuckThreshold {
     /// Five minutes without a sign of life.
     pub const DEFAULT_THRESHOLD_MS: u64 = 5 * 60 * 1000;
 
@@ -99,7 +99,7 @@ impl Watch {
     }
 
     /// What gave its last sign of life before this moment is stuck.
-    pub fn silent_before(self) -> Timestamp {
+    pub fn cutoff(self) -> Timestamp {
         self.now.minus_millis(self.threshold_ms)
     }
 }

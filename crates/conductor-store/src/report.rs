@@ -4,7 +4,7 @@ use conductor_model::{ErrorText, IllegalTransition, Jitter, Json, TaskId, Timest
 
 /// Reports from outside, each applied or refused by itself, in one transaction.
 #[derive(Clone, Debug)]
-pub struct Reports {
+pub struct ReportBatch {
     /// The reports, applied in this order; at most [`MAX_TASKS`](conductor_model::MAX_TASKS) at once.
     pub reports: Vec<Report>,
     /// The present moment.
@@ -13,10 +13,10 @@ pub struct Reports {
     pub jitter: Jitter,
 }
 
-impl Reports {
+impl ReportBatch {
     /// Reports now, with chance from the source.
-    pub fn new(reports: impl IntoIterator<Item = Report>, source: &crate::Source) -> Self {
-        Self { reports: reports.into_iter().collect(), now: source.now(), jitter: source.jitter() }
+    pub fn new(reports: impl IntoIterator<Item = Report>, env: &crate::Environment) -> Self {
+        Self { reports: reports.into_iter().collect(), now: env.now(), jitter: env.jitter() }
     }
 }
 
@@ -29,12 +29,12 @@ pub struct Report {
     /// PENDING. Any other is stale. `None` speaks of whichever attempt there is.
     pub attempt: Option<u32>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub result: ReportedResult,
 }
 
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum ReportedResult {
     /// Somebody works on it. Reported again, it is a sign of life.
     Started,
     /// It ended well.
@@ -56,42 +56,45 @@ pub enum Outcome {
 }
 
 impl Report {
-    fn new(task: TaskId, outcome: Outcome) -> Self {
-        Self { task, attempt: None, outcome }
+    fn new(task: TaskId, outcome: ReportedResult) -> Self {
+        Self { task, attempt: None, result: outcome }
     }
 
     /// Somebody works on it.
     pub fn started(task: TaskId) -> Self {
-        Self::new(task, Outcome::Started)
+        Self::new(task, ReportedResult::Started)
     }
 
     /// It ended well, without an output.
     pub fn succeeded(task: TaskId) -> Self {
-        Self::new(task, Outcome::Succeeded { output: None })
+        Self::new(task, ReportedResult::Succeeded { output: None })
     }
 
     /// It ended well, and this came out of it.
     pub fn succeeded_with(task: TaskId, output: Json) -> Self {
-        Self::new(task, Outcome::Succeeded { output: Some(output) })
+        Self::new(task, ReportedResult::Succeeded { output: Some(output) })
     }
 
     /// It failed; a retry could help.
     pub fn failed(task: TaskId, error: impl Into<ErrorText>) -> Self {
-        Self::new(task, Outcome::Failed { error: error.into(), retryable: true, retry_after_ms: None })
+        Self::new(task, ReportedResult::Failed { error: error.into(), retryable: true, retry_after_ms: None })
     }
 
     /// It failed, and no retry could help.
-    pub fn failed_for_good(task: TaskId, error: impl Into<ErrorText>) -> Self {
-        Self::new(task, Outcome::Failed { error: error.into(), retryable: false, retry_after_ms: None })
+    pub fn failed_permanently(task: TaskId, error: impl Into<ErrorText>) -> Self {
+        Self::new(
+            task,
+            ReportedResult::Failed { error: error.into(), retryable: false, retry_after_ms: None },
+        )
     }
 
     /// It was given up.
     pub fn cancelled(task: TaskId) -> Self {
-        Self::new(task, Outcome::Cancelled)
+        Self::new(task, ReportedResult::Cancelled)
     }
 
     /// Says which attempt the report speaks of.
-    pub fn of_attempt(mut self, attempt: u32) -> Self {
+    pub fn for_attempt(mut self, attempt: u32) -> Self {
         self.attempt = Some(attempt);
         self
     }
@@ -100,7 +103,7 @@ impl Report {
 /// What became of one report.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reported {
+pub enum ReportOutcome {
     /// It was written.
     Applied,
     /// The same had been reported before: nothing changed.
@@ -111,25 +114,25 @@ pub enum Reported {
         attempt: u32,
     },
     /// It does not go with the task: nothing changed.
-    Refused(Refused),
+    Rejected(ReportRejection),
 }
 
 /// Why a report was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum ReportRejection {
     /// There is no such task.
     #[error("there is no task {0}")]
-    Unknown(TaskId),
+    NotFound(TaskId),
     /// The task is a parent: its state follows from its children.
     #[error("task {0} is a parent: its state follows from its children")]
     Parent(TaskId),
     /// A claim holds the task; its holder settles it.
     #[error("task {0} is held by a claim")]
-    Held(TaskId),
+    Claimed(TaskId),
     /// Something above the task is being cancelled: it is not to be started.
     #[error("task {0} is not to be started: something above it is being cancelled")]
-    Cancelled(TaskId),
+    CancelInProgress(TaskId),
     /// The state machine does not allow it.
     #[error("task {id}: {illegal}")]
     Illegal {

@@ -1,6 +1,6 @@
 //! Try settled leaves again, as a person asks for it.
 
-use crate::{Fault, ParentId};
+use crate::{NodeId, StoreError};
 use conductor_model::{RunId, State, TaskId, Timestamp};
 
 /// Try failed or cancelled work again.
@@ -18,11 +18,11 @@ pub enum Revive {
     /// All leaves below a parent, or of a run, that ended so; one bounded transaction after the other.
     All {
         /// Where.
-        below: ParentId,
+        below: NodeId,
         /// Which.
-        which: Revivable,
+        which: ReviveFilter,
         /// The task after which it goes on; from the first one without.
-        after: Option<TaskId>,
+        cursor: Option<TaskId>,
         /// The bound of the transaction, in tasks that are looked at; 0 counts as 1.
         limit: u32,
         /// The present moment.
@@ -32,7 +32,7 @@ pub enum Revive {
 
 /// Which leaves are to be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revivable {
+pub enum ReviveFilter {
     /// Those that FAILED.
     Failed,
     /// Those that FAILED or were CANCELLED, and parents that were cancelled before all their children existed: these go on
@@ -40,7 +40,7 @@ pub enum Revivable {
     FailedAndCancelled,
 }
 
-impl Revivable {
+impl ReviveFilter {
     /// Whether something that ended in this state is among them.
     pub fn includes(self, state: State) -> bool {
         state == State::Failed || state == State::Cancelled && self == Self::FailedAndCancelled
@@ -54,18 +54,18 @@ impl Revive {
     }
 
     /// Tries all leaves of a run again that ended so.
-    pub fn run(run: RunId, which: Revivable, now: Timestamp) -> Self {
-        Self::All { below: ParentId::Run(run), which, after: None, limit: 1000, now }
+    pub fn run(run: RunId, which: ReviveFilter, now: Timestamp) -> Self {
+        Self::All { below: NodeId::Run(run), which, cursor: None, limit: 1000, now }
     }
 
     /// Tries all leaves below a parent again that ended so.
-    pub fn below(task: TaskId, which: Revivable, now: Timestamp) -> Self {
-        Self::All { below: ParentId::Task(task), which, after: None, limit: 1000, now }
+    pub fn below(task: TaskId, which: ReviveFilter, now: Timestamp) -> Self {
+        Self::All { below: NodeId::Task(task), which, cursor: None, limit: 1000, now }
     }
 
     /// Goes on after the task at which the last transaction stopped.
     pub fn after(mut self, task: TaskId) -> Self {
-        if let Self::All { after, .. } = &mut self {
+        if let Self::All { cursor: after, .. } = &mut self {
             *after = Some(task);
         }
         self
@@ -75,7 +75,7 @@ impl Revive {
 /// What was revived.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Revived {
+pub struct ReviveOutcome {
     /// How many leaves are PENDING again.
     pub tasks: u32,
     /// How many parents, or runs, are RUNNING again.
@@ -93,7 +93,7 @@ pub struct Revived {
 pub enum ReviveError {
     /// There is no such run or task.
     #[error("there is no {0}")]
-    Unknown(ParentId),
+    NotFound(NodeId),
     /// It is a parent: its state follows from its children.
     #[error("task {0} is a parent: its state follows from its children; revive those below it")]
     Parent(TaskId),
@@ -110,19 +110,19 @@ pub enum ReviveError {
     },
     /// Something above it has SUCCEEDED, which nothing takes back: it tolerated the failure.
     #[error("{0} above it has SUCCEEDED, for it tolerated this failure: submit the work again as a new run")]
-    Tolerated(ParentId),
+    AncestorSucceeded(NodeId),
     /// Something above it is still being cancelled.
     #[error("{0} above it is still being cancelled: wait until it has ended")]
-    BeingCancelled(ParentId),
+    CancelInProgress(NodeId),
     /// The join of something above it runs, on the results as they are.
     #[error(
         "the join of {0} above it runs on the results as they are: wait until it has ended, or cancel it"
     )]
-    Joining(ParentId),
+    JoinRunning(NodeId),
     /// It is a join, and what is before it is not settled as it must be.
     #[error("join {0} runs by itself when all before it have ended well enough: revive those")]
-    BeforeItsTime(TaskId),
+    JoinNotReady(TaskId),
     /// The store could not do it.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }

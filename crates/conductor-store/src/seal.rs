@@ -1,13 +1,13 @@
 //! Seal an open fan-out: its number of children is final.
 
-use crate::{Fault, ParentId, Source};
+use crate::{Environment, NodeId, StoreError};
 use conductor_model::{TaskId, Timestamp};
 
 /// Seal an open fan-out, in one transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Seal {
     /// The parent, or the run.
-    pub parent: ParentId,
+    pub parent: NodeId,
     /// How many children it has, as the caller counts: a check that no append was lost. 0 is a number too.
     pub children: u32,
     /// The present moment.
@@ -16,8 +16,8 @@ pub struct Seal {
 
 impl Seal {
     /// Seals it now.
-    pub fn new(parent: ParentId, children: u32, source: &Source) -> Self {
-        Self { parent, children, now: source.now() }
+    pub fn new(parent: NodeId, children: u32, env: &Environment) -> Self {
+        Self { parent, children, now: env.now() }
     }
 }
 
@@ -29,15 +29,15 @@ impl Seal {
 pub enum SealError {
     /// There is no such run or task.
     #[error("there is no {0}")]
-    Unknown(ParentId),
+    NotFound(NodeId),
     /// The task is a leaf.
     #[error("task {0} has no fan-out, and nothing to seal")]
     NotAParent(TaskId),
     /// It was sealed with another number.
     #[error("{parent} is sealed with {sealed} children, not {given}")]
-    SealedOtherwise {
+    AlreadySealed {
         /// The parent, or the run.
-        parent: ParentId,
+        parent: NodeId,
         /// The number that it was sealed with.
         sealed: u32,
         /// The number that was given.
@@ -48,9 +48,9 @@ pub enum SealError {
         "{parent} has {exist} children, not {given}: {}",
         if given > exist { "append the missing ones first" } else { "count again" }
     )]
-    WrongCount {
+    CountMismatch {
         /// The parent, or the run.
-        parent: ParentId,
+        parent: NodeId,
         /// How many children exist.
         exist: u32,
         /// The number that was given.
@@ -58,11 +58,11 @@ pub enum SealError {
     },
     /// It has ended.
     #[error("{0} has ended")]
-    Ended(ParentId),
+    AlreadySettled(NodeId),
     /// It, or something above it, is being cancelled.
     #[error("{0} is being cancelled, and cannot be sealed")]
-    Cancelled(ParentId),
+    CancelInProgress(NodeId),
     /// The store could not do it.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }

@@ -1,13 +1,13 @@
 //! Settle claimed tasks, and make the next claim in the same transaction.
 
-use crate::{Claim, Claimed, Fence, Fenced, Source};
+use crate::{Claim, ClaimOutcome, Environment, Fence, FenceOutcome};
 use conductor_model::{AttemptFailure, Jitter, Json, Timestamp};
 
 /// Settle claimed tasks, each by itself, and claim the next ones.
 #[derive(Clone, Debug)]
 pub struct Settle {
     /// What became of which claim; none of them twice.
-    pub endings: Vec<(Fence, Ending)>,
+    pub results: Vec<(Fence, AttemptResult)>,
     /// What to claim in the same transaction.
     pub claim: Option<Claim>,
     /// The present moment.
@@ -18,8 +18,8 @@ pub struct Settle {
 
 impl Settle {
     /// Settles these now, with chance from the source, and claims nothing.
-    pub fn new(endings: Vec<(Fence, Ending)>, source: &Source) -> Self {
-        Self { endings, claim: None, now: source.now(), jitter: source.jitter() }
+    pub fn new(endings: Vec<(Fence, AttemptResult)>, env: &Environment) -> Self {
+        Self { results: endings, claim: None, now: env.now(), jitter: env.jitter() }
     }
 
     /// Claims this in the same transaction, and at the same moment.
@@ -30,7 +30,7 @@ impl Settle {
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
+pub enum AttemptResult {
     /// Well.
     Succeeded {
         /// What came out of it.
@@ -43,9 +43,9 @@ pub enum Ending {
 /// What became of the endings, and what was claimed.
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settled {
+pub struct SettleOutcome {
     /// One answer for each ending, in their order.
-    pub endings: Vec<Fenced>,
+    pub results: Vec<FenceOutcome>,
     /// What was claimed.
-    pub claimed: Claimed,
+    pub claimed: ClaimOutcome,
 }

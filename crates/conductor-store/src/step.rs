@@ -1,6 +1,6 @@
 //! The steps of the workers: bounded transactions, each of which says whether there is more to do.
 
-use crate::{Scope, Source, Turn};
+use crate::{Environment, RotationCursor, Scope};
 use conductor_model::{IdBlock, Timestamp};
 
 /// A bounded step: at most `limit` rows change their state.
@@ -16,8 +16,8 @@ pub struct Step {
 
 impl Step {
     /// A step now.
-    pub fn new(scope: Scope, limit: u32, source: &Source) -> Self {
-        Self { scope, now: source.now(), limit }
+    pub fn new(scope: Scope, limit: u32, env: &Environment) -> Self {
+        Self { scope, now: env.now(), limit }
     }
 }
 
@@ -32,25 +32,25 @@ pub struct FanOut {
     /// Ids for the children, and the bound of the transaction; without any, nothing happens.
     pub ids: IdBlock,
     /// Where the last step stopped in the rotation over the runs.
-    pub turn: Turn,
+    pub cursor: RotationCursor,
 }
 
 impl FanOut {
     /// A step now that creates at most so many children, with ids from the source.
-    pub fn new(scope: Scope, children: u32, source: &Source) -> Self {
-        Self { scope, now: source.now(), ids: source.ids(children), turn: Turn::default() }
+    pub fn new(scope: Scope, children: u32, env: &Environment) -> Self {
+        Self { scope, now: env.now(), ids: env.ids(children), cursor: RotationCursor::default() }
     }
 
     /// Goes on where the last step stopped.
-    pub fn after(self, turn: Turn) -> Self {
-        Self { turn, ..self }
+    pub fn after(self, turn: RotationCursor) -> Self {
+        Self { cursor: turn, ..self }
     }
 }
 
 /// What a fan-out step did.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FannedOut {
+pub struct FanOutOutcome {
     /// How many parents got children.
     pub parents: u32,
     /// How many children were created.
@@ -58,13 +58,13 @@ pub struct FannedOut {
     /// Whether the next step has something to do.
     pub more: bool,
     /// Where the next step goes on.
-    pub turn: Turn,
+    pub cursor: RotationCursor,
 }
 
 /// What an aggregate step did.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Aggregated {
+pub struct AggregateOutcome {
     /// How many parents were decided.
     pub parents: u32,
     /// How many runs were decided.
@@ -73,44 +73,24 @@ pub struct Aggregated {
     pub more: bool,
 }
 
-/// What a retry step did.
+/// The outcome of a step that changes rows of one sort: a retry, a promotion, an expiry or a rescue.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retried {
-    /// How many FAILED tasks are PENDING again.
-    pub tasks: u32,
-    /// Whether the next step has something to do.
-    pub more: bool,
-}
-
-/// What a promote step did.
-#[must_use]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Promoted {
-    /// How many delayed tasks may start now.
-    pub tasks: u32,
-    /// Whether the next step has something to do.
+pub struct StepOutcome {
+    /// How many tasks (or runs, for an expiry) the step changed.
+    pub changed: u32,
+    /// Whether the limit ended the step, so that another one may find more.
     pub more: bool,
 }
 
 /// What a sweep step did.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepOutcome {
     /// How many leaves and joins were cancelled.
     pub tasks: u32,
     /// How many parents were marked.
     pub parents: u32,
-    /// Whether the next step has something to do.
-    pub more: bool,
-}
-
-/// What an expire step did.
-#[must_use]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expired {
-    /// How many runs were marked.
-    pub runs: u32,
     /// Whether the next step has something to do.
     pub more: bool,
 }

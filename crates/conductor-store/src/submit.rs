@@ -1,6 +1,6 @@
 //! Submit a run with its root tasks.
 
-use crate::{Fault, Source};
+use crate::{Environment, StoreError};
 use conductor_model::{IdBlock, NewRun, RunId, TaskId, Timestamp};
 
 /// Submit a run with its root tasks, in one transaction.
@@ -16,15 +16,15 @@ pub struct Submit {
 
 impl Submit {
     /// Submits the run now, with ids from the source.
-    pub fn new(run: NewRun, source: &Source) -> Self {
-        let ids = source.ids(run.ids_needed());
-        Self { run, now: source.now(), ids }
+    pub fn new(run: NewRun, env: &Environment) -> Self {
+        let ids = env.ids(run.ids_needed());
+        Self { run, now: env.now(), ids }
     }
 }
 
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Submitted {
+pub struct SubmitOutcome {
     /// The run.
     pub run: RunId,
     /// Whether it was created now; otherwise its idempotency key had been used for the same payload.
@@ -35,6 +35,9 @@ pub struct Submitted {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
+    /// The draft has issues. Only a caller that validates a draft returns this; a store gets a valid run.
+    #[error(transparent)]
+    Invalid(#[from] conductor_model::ValidationError),
     /// The idempotency key belongs to a run with another payload.
     #[error(
         "the idempotency key was used for run {run} with another payload; use another key, or submit the same"
@@ -54,11 +57,11 @@ pub enum SubmitError {
     TooFewIds(u32),
     /// The caller's connection does not lead to tables that this program can write.
     #[error("nothing can be submitted through this connection: {why}")]
-    UnfitConnection {
+    UnsupportedConnection {
         /// Why, and what to do about it.
         why: String,
     },
     /// The store could not do it.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }

@@ -13,11 +13,11 @@ pub struct Verify {
     /// Which runs; with all of them also what belongs to none.
     pub scope: Scope,
     /// Goes on behind this: what the last call said as `next`; 0 from the beginning.
-    pub after: u64,
+    pub cursor: u64,
     /// The call ends after the run with which it has looked at so many events; 0 counts as 1.
     pub limit: u64,
     /// How many divergences are listed; all are counted.
-    pub most: u32,
+    pub max_divergences: u32,
     /// Whether the store also examines what it is made of. On SQLite this is `PRAGMA integrity_check`, which reads the
     /// whole file in one transaction.
     pub integrity: bool,
@@ -26,7 +26,7 @@ pub struct Verify {
 impl Verify {
     /// Verifies all runs, and what belongs to none: a million events per call, and a thousand divergences.
     pub fn all() -> Self {
-        Self { scope: Scope::All, after: 0, limit: 1_000_000, most: 1000, integrity: false }
+        Self { scope: Scope::All, cursor: 0, limit: 1_000_000, max_divergences: 1000, integrity: false }
     }
 
     /// Verifies one run.
@@ -37,14 +37,14 @@ impl Verify {
     /// The same, going on behind the place where the last call stopped.
     #[must_use]
     pub fn after(self, next: u64) -> Self {
-        Self { after: next, ..self }
+        Self { cursor: next, ..self }
     }
 }
 
 /// What a verification found.
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifyReport {
     /// Runs that were looked at.
     pub runs: u64,
     /// Tasks that were looked at.
@@ -67,7 +67,7 @@ pub struct Divergence {
     /// The task; `None` for the run itself, and where its id is not known.
     pub task: Option<TaskId>,
     /// In what.
-    pub what: Aspect,
+    pub kind: DivergenceKind,
     /// What the row says.
     pub stored: String,
     /// What follows from the events.
@@ -81,24 +81,24 @@ impl fmt::Display for Divergence {
             (Some(run), None) => write!(f, "run {run}: ")?,
             (None, None) => {}
         }
-        write!(f, "{}: {}, where {} follows from the events", self.what, self.stored, self.computed)
+        write!(f, "{}: {}, where {} follows from the events", self.kind, self.stored, self.computed)
     }
 }
 
 /// What may diverge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Aspect {
+pub enum DivergenceKind {
     /// A row that is missing, or of which no event tells.
     Row,
     /// A task's id.
     Id,
     /// A task's parent and index.
-    Place,
+    Position,
     /// The state.
     State,
     /// When a retry is due.
-    Due,
+    DueAt,
     /// How often a task was retried.
     RetryCount,
     /// How often a leaf was started.
@@ -108,46 +108,46 @@ pub enum Aspect {
     /// A task's kind.
     Kind,
     /// The numbers of a parent or a run.
-    Numbers,
+    ChildCounts,
     /// How many tasks of a run are in each state.
-    Tally,
+    StateCounts,
     /// What failures mean for a parent or a run.
     Policy,
     /// Why a parent or a run is being cancelled.
-    Mark,
+    CancelCause,
     /// How the join of a parent or a run stands.
-    Joining,
+    JoinStatus,
     /// What is noted of a join that is to come.
-    Join,
+    JoinPlan,
     /// An input of a task that does not exist, or one that is missing.
     Input,
     /// The events contradict themselves.
     Events,
     /// What the store is made of.
-    File,
+    Integrity,
 }
 
-impl fmt::Display for Aspect {
+impl fmt::Display for DivergenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Row => "row",
             Self::Id => "id",
-            Self::Place => "place",
+            Self::Position => "place",
             Self::State => "state",
-            Self::Due => "due time",
+            Self::DueAt => "due time",
             Self::RetryCount => "retry count",
             Self::Attempt => "attempt",
             Self::Lease => "lease",
             Self::Kind => "kind",
-            Self::Numbers => "numbers",
-            Self::Tally => "tally",
+            Self::ChildCounts => "numbers",
+            Self::StateCounts => "tally",
             Self::Policy => "policy",
-            Self::Mark => "mark",
-            Self::Joining => "joining",
-            Self::Join => "join",
+            Self::CancelCause => "mark",
+            Self::JoinStatus => "joining",
+            Self::JoinPlan => "join",
             Self::Input => "input",
             Self::Events => "events",
-            Self::File => "file",
+            Self::Integrity => "file",
         })
     }
 }

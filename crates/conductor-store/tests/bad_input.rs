@@ -7,8 +7,8 @@ use conductor_model::{
     IdBlock, Jitter, MAX_ERROR_BYTES, MAX_JSON_BYTES, MAX_TASKS, RunDraft, TaskDraft, Timestamp,
 };
 use conductor_store::{
-    Admin, Append, Cancel, EventFilter, ParentId, Query, Report, Reported, Reports, Revivable, Revive, Seal,
-    Store, Submit,
+    Admin, Append, Cancel, EventFilter, NodeId, Query, Report, ReportBatch, ReportOutcome, Revive,
+    ReviveFilter, Seal, Store, Submit,
 };
 use desk::{
     CANCELLED, Desk, ENDED_RUN, FAILED, LEAF, OPEN_PARENT, OPEN_RUN, PARENT, RETRY_DUE, RUNNING, SEALED_RUN,
@@ -459,21 +459,21 @@ type Request = (fn(&Desk) -> Result<(), String>, &'static str);
 
 fn append(desk: &Desk, parent: u128, first: u32, items: &[&str]) -> Result<(), String> {
     let items = items.iter().map(|item| json(item)).collect();
-    words(desk.store.append(&Append::items(task(parent), first, items, &desk.source)))
+    words(desk.store.append(&Append::items(task(parent), first, items, &desk.env)))
 }
 
 fn append_tasks(desk: &Desk, to: u128, first: u32, names: &[&str]) -> Result<(), String> {
     let tasks = names.iter().map(|name| new_task(name)).collect();
-    words(desk.store.append(&Append::tasks(run(to), first, tasks, &desk.source)))
+    words(desk.store.append(&Append::tasks(run(to), first, tasks, &desk.env)))
 }
 
 fn seal(desk: &Desk, parent: u128, children: u32) -> Result<(), String> {
-    let seal = Seal { parent: ParentId::Task(task(parent)), children, now: desk.source.now() };
+    let seal = Seal { parent: NodeId::Task(task(parent)), children, now: desk.env.now() };
     words(desk.store.seal(&seal))
 }
 
 fn seal_run(desk: &Desk, parent: u128, children: u32) -> Result<(), String> {
-    let seal = Seal { parent: ParentId::Run(run(parent)), children, now: desk.source.now() };
+    let seal = Seal { parent: NodeId::Run(run(parent)), children, now: desk.env.now() };
     words(desk.store.seal(&seal))
 }
 
@@ -488,16 +488,16 @@ const SUBMISSIONS: &[Request] = &[
     ),
     (
         |desk| {
-            let run = RunDraft::new().check().unwrap();
-            words(desk.store.submit(&Submit { run, now: desk.source.now(), ids: no_ids() }))
+            let run = RunDraft::new().validate().unwrap();
+            words(desk.store.submit(&Submit { run, now: desk.env.now(), ids: no_ids() }))
         },
         "the submission needs more ids than the 0 that it was given",
     ),
     (
         |desk| {
             let tasks = [TaskDraft::new("A"), TaskDraft::new("B").id(task(LEAF))];
-            let run = RunDraft::new().meta(1).tasks(tasks).check().unwrap();
-            words(desk.store.submit(&Submit::new(run, &desk.source)))
+            let run = RunDraft::new().meta(1).tasks(tasks).validate().unwrap();
+            words(desk.store.submit(&Submit::new(run, &desk.env)))
         },
         "there is a task 00000000000000000000000001 already; choose another id, or none",
     ),
@@ -506,42 +506,42 @@ const SUBMISSIONS: &[Request] = &[
 const JOINS: &[Request] = &[
     (
         |desk| {
-            let run = RunDraft::new().id(run(UNKNOWN)).join("J").check().unwrap();
-            words(desk.store.submit(&Submit { run, now: desk.source.now(), ids: no_ids() }))
+            let run = RunDraft::new().id(run(UNKNOWN)).join("J").validate().unwrap();
+            words(desk.store.submit(&Submit { run, now: desk.env.now(), ids: no_ids() }))
         },
         "the submission needs more ids than the 0 that it was given",
     ),
     (
         |desk| {
-            let tasks = vec![TaskDraft::new("A").id(task(UNKNOWN)).open().join("J").check().unwrap()];
-            let (run, now) = (run(OPEN_RUN), desk.source.now());
+            let tasks = vec![TaskDraft::new("A").id(task(UNKNOWN)).open().join("J").validate().unwrap()];
+            let (run, now) = (run(OPEN_RUN), desk.env.now());
             words(desk.store.append(&Append::Tasks { run, first_index: 2, tasks, now, ids: no_ids() }))
         },
         "the append needs more ids than the 0 that it was given",
     ),
 ];
 
-fn cancel(desk: &Desk, target: ParentId) -> Result<(), String> {
-    words(desk.store.cancel(&Cancel { target, reason: None, now: desk.source.now() }))
+fn cancel(desk: &Desk, target: NodeId) -> Result<(), String> {
+    words(desk.store.cancel(&Cancel { target, reason: None, now: desk.env.now() }))
 }
 
 fn revive(desk: &Desk, leaf: u128) -> Result<(), String> {
-    words(desk.store.revive(&Revive::leaf(task(leaf), desk.source.now())))
+    words(desk.store.revive(&Revive::leaf(task(leaf), desk.env.now())))
 }
 
 const CANCELS: &[Request] = &[
-    (|desk| cancel(desk, ParentId::Task(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
-    (|desk| cancel(desk, ParentId::Run(run(UNKNOWN))), "there is no run 00000000000000000000000009"),
+    (|desk| cancel(desk, NodeId::Task(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
+    (|desk| cancel(desk, NodeId::Run(run(UNKNOWN))), "there is no run 00000000000000000000000009"),
     (
-        |desk| cancel(desk, ParentId::Task(task(SUCCEEDED))),
+        |desk| cancel(desk, NodeId::Task(task(SUCCEEDED))),
         "task 00000000000000000000000003 has ended: it is SUCCEEDED",
     ),
     (
-        |desk| cancel(desk, ParentId::Task(task(FAILED))),
+        |desk| cancel(desk, NodeId::Task(task(FAILED))),
         "task 00000000000000000000000004 has ended: it is FAILED",
     ),
     (
-        |desk| cancel(desk, ParentId::Run(run(ENDED_RUN))),
+        |desk| cancel(desk, NodeId::Run(run(ENDED_RUN))),
         "run 00000000000000000000000003 has ended: it is SUCCEEDED",
     ),
 ];
@@ -566,14 +566,14 @@ const REVIVALS: &[Request] = &[
     ),
     (
         |desk| {
-            let request = Revive::run(run(UNKNOWN), Revivable::Failed, desk.source.now());
+            let request = Revive::run(run(UNKNOWN), ReviveFilter::Failed, desk.env.now());
             words(desk.store.revive(&request))
         },
         "there is no run 00000000000000000000000009",
     ),
     (
         |desk| {
-            let request = Revive::run(run(OPEN_RUN), Revivable::Failed, desk.source.now());
+            let request = Revive::run(run(OPEN_RUN), ReviveFilter::Failed, desk.env.now());
             words(desk.store.revive(&request.after(task(FAILED))))
         },
         "there is no task 00000000000000000000000004",
@@ -599,13 +599,13 @@ const APPENDS: &[Request] = &[
     (
         |desk| {
             let items = vec![json("1"); MAX_TASKS + 1];
-            words(desk.store.append(&Append::items(task(OPEN_PARENT), 3, items, &desk.source)))
+            words(desk.store.append(&Append::items(task(OPEN_PARENT), 3, items, &desk.env)))
         },
         "100001 are too many: at most 100000 at once",
     ),
     (
         |desk| {
-            let (parent, items, now) = (task(OPEN_PARENT), vec![json("1")], desk.source.now());
+            let (parent, items, now) = (task(OPEN_PARENT), vec![json("1")], desk.env.now());
             words(desk.store.append(&Append::Items { parent, first_index: 3, items, now, ids: no_ids() }))
         },
         "the append needs more ids than the 0 that it was given",
@@ -623,8 +623,8 @@ const APPENDS: &[Request] = &[
     (|desk| append_tasks(desk, OPEN_RUN, 3, &["B"]), "the append begins at index 3, but the next one is 2"),
     (
         |desk| {
-            let tasks = vec![new_task("B"), TaskDraft::new("C").id(task(LEAF)).check().unwrap()];
-            words(desk.store.append(&Append::tasks(run(OPEN_RUN), 2, tasks, &desk.source)))
+            let tasks = vec![new_task("B"), TaskDraft::new("C").id(task(LEAF)).validate().unwrap()];
+            words(desk.store.append(&Append::tasks(run(OPEN_RUN), 2, tasks, &desk.env)))
         },
         "there is a task 00000000000000000000000001 already; choose another id, or none",
     ),
@@ -659,9 +659,9 @@ const REPORTS: &[Request] = &[
         |desk| desk.report(Report::cancelled(task(OPEN_PARENT))),
         "task 00000000000000000000000007 is a parent: its state follows from its children",
     ),
-    (|desk| desk.report(Report::started(task(LEAF)).of_attempt(0)), "stale: the attempt is 0"),
-    (|desk| desk.report(Report::started(task(LEAF)).of_attempt(2)), "stale: the attempt is 0"),
-    (|desk| desk.report(Report::succeeded(task(RUNNING)).of_attempt(u32::MAX)), "stale: the attempt is 1"),
+    (|desk| desk.report(Report::started(task(LEAF)).for_attempt(0)), "stale: the attempt is 0"),
+    (|desk| desk.report(Report::started(task(LEAF)).for_attempt(2)), "stale: the attempt is 0"),
+    (|desk| desk.report(Report::succeeded(task(RUNNING)).for_attempt(u32::MAX)), "stale: the attempt is 1"),
     (
         |desk| desk.report(Report::started(task(SUCCEEDED))),
         "task 00000000000000000000000003: start is not possible in state SUCCEEDED",
@@ -732,8 +732,8 @@ fn what_does_not_fit_what_is_there_is_refused_and_nothing_is_written() {
 #[test]
 fn as_many_tasks_as_a_transaction_takes_and_not_one_more() {
     let tasks = |count| RunDraft::new().tasks((0..count).map(|_| TaskDraft::new("A")));
-    assert_eq!(tasks(MAX_TASKS).check().unwrap().tasks().len(), MAX_TASKS);
-    let refused = tasks(MAX_TASKS + 1).check().unwrap_err().to_string();
+    assert_eq!(tasks(MAX_TASKS).validate().unwrap().tasks().len(), MAX_TASKS);
+    let refused = tasks(MAX_TASKS + 1).validate().unwrap_err().to_string();
     assert_eq!(refused, "tasks: must be at most 100000 at a time; use a fan-out, or append the others");
 }
 
@@ -760,9 +760,9 @@ fn as_many_children_as_a_parent_may_have_and_not_one_more() {
 fn a_refused_report_does_not_keep_the_others_from_being_written() {
     let desk = Desk::new();
     let reports = [Report::succeeded(task(UNKNOWN)), Report::succeeded(task(LEAF))];
-    let request = Reports { reports: reports.into(), now: Timestamp::MAX, jitter: Jitter(0) };
+    let request = ReportBatch { reports: reports.into(), now: Timestamp::MAX, jitter: Jitter(0) };
     let answers = desk.store.report(&request).unwrap();
-    assert!(matches!(answers[..], [Reported::Refused(_), Reported::Applied]), "{answers:?}");
+    assert!(matches!(answers[..], [ReportOutcome::Rejected(_), ReportOutcome::Applied]), "{answers:?}");
 }
 
 /// Texts that would do harm if any of them were ever read as SQL, a format or a path.

@@ -3,9 +3,9 @@
 
 use conductor_model::{Json, Policy, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, Append, Cancel, Claim, Claimed, ClaimedTask, Ending, Enlist, FanOut, Fault, Fenced, Query,
-    Release, Renew, Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit,
-    TaskFilter, Turn, Want,
+    Admin, Append, AttemptResult, Cancel, Claim, ClaimOutcome, ClaimedTask, Environment, FanOut,
+    FenceOutcome, KindQuota, Query, RegisterEngine, Release, Renew, Report, ReportBatch, Rescue,
+    RotationCursor, Scope, Settle, SqliteStore, Step, Store, StoreError, Submit, TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -15,7 +15,7 @@ struct Desk {
     _folder: tempfile::TempDir,
     path: PathBuf,
     store: SqliteStore,
-    source: Source,
+    env: Environment,
 }
 
 impl Desk {
@@ -23,13 +23,13 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damage.db");
         let store = SqliteStore::open(&path).unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        Self { _folder: folder, path, store, source }
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { _folder: folder, path, store, env }
     }
 
     fn submit(&self, task: TaskDraft) -> Task {
-        let run = RunDraft::new().task(task).check().unwrap();
-        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
+        let run = RunDraft::new().task(task).validate().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.env)).unwrap().run;
         self.store.tasks(run, TaskFilter::default(), None, 1).unwrap().items.remove(0)
     }
 
@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn fan_out(&self) -> u32 {
-        let step = FanOut::new(Scope::All, 100, &self.source);
+        let step = FanOut::new(Scope::All, 100, &self.env);
         self.store.fan_out(&step).unwrap().children
     }
 
@@ -47,29 +47,34 @@ impl Desk {
         self.try_to_claim(10).tasks
     }
 
-    fn try_to_claim(&self, limit: u32) -> Claimed {
-        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
-        let wants = vec![Want { kind: "A".parse().unwrap(), limit, turn: Turn::default() }];
-        let (holder, now) = (presence.holder(), self.source.now());
-        let claim = Claim { holder, wants, limit, lease_ms: 1000, alone: true, now };
+    fn try_to_claim(&self, limit: u32) -> ClaimOutcome {
+        let registration = self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap();
+        let wants = vec![KindQuota { kind: "A".parse().unwrap(), limit, cursor: RotationCursor::default() }];
+        let (holder, now) = (registration.key(), self.env.now());
+        let claim = Claim { engine: holder, quotas: wants, limit, lease_ms: 1000, allow_isolated: true, now };
         self.store.claim(&claim).unwrap()
     }
 
     /// Every step there is, until none of them changes anything: that comes soon, whatever was damaged.
     fn settle(&self) {
-        let (now, jitter) = (self.source.now().plus_millis(2000), self.source.jitter());
+        let (now, jitter) = (self.env.now().plus_millis(2000), self.env.jitter());
         let step = Step { scope: Scope::All, now, limit: 10 };
         for _ in 0..100 {
-            let before = self.store.pulse().unwrap();
+            let before = self.store.change_token().unwrap();
             let _ = self.store.rescue(&Rescue { now, limit: 10, jitter }).unwrap();
             let _ = self.store.retry(&step).unwrap();
             let _ = self.store.promote(&step).unwrap();
             let _ = self
                 .store
-                .fan_out(&FanOut { scope: Scope::All, now, ids: self.source.ids(100), turn: Turn::default() })
+                .fan_out(&FanOut {
+                    scope: Scope::All,
+                    now,
+                    ids: self.env.ids(100),
+                    cursor: RotationCursor::default(),
+                })
                 .unwrap();
             let _ = self.store.aggregate(&step).unwrap();
-            if self.store.pulse().unwrap() == before {
+            if self.store.change_token().unwrap() == before {
                 return;
             }
         }
@@ -77,10 +82,11 @@ impl Desk {
     }
 
     fn succeed(&self, tasks: &[ClaimedTask]) {
-        let (now, jitter) = (self.source.now(), self.source.jitter());
-        let endings = tasks.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
-        let settled = self.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
-        assert!(settled.endings.iter().all(|fenced| *fenced == Fenced::Applied));
+        let (now, jitter) = (self.env.now(), self.env.jitter());
+        let endings =
+            tasks.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
+        let settled = self.store.settle(&Settle { results: endings, claim: None, now, jitter }).unwrap();
+        assert!(settled.results.iter().all(|fenced| *fenced == FenceOutcome::Applied));
     }
 
     /// Works on everything until nothing is left to do.
@@ -89,9 +95,10 @@ impl Desk {
             self.settle();
             for run in self.store.runs(None, 10).unwrap().items {
                 let tasks = self.store.tasks(run.id, TaskFilter::default(), None, 100).unwrap().items;
-                let open = tasks.iter().filter(|task| task.numbers.is_none() && !task.state.is_terminal());
+                let open =
+                    tasks.iter().filter(|task| task.child_counts.is_none() && !task.state.is_terminal());
                 let reports = open.map(|task| Report::succeeded(task.id));
-                let _ = self.store.report(&Reports::new(reports, &self.source)).unwrap();
+                let _ = self.store.report(&ReportBatch::new(reports, &self.env)).unwrap();
             }
         }
     }
@@ -163,8 +170,8 @@ fn a_parent_whose_row_or_input_was_damaged_fails_and_its_neighbour_fans_out() {
 fn a_retry_whose_time_or_backoff_cannot_be_read_is_due_or_has_none() {
     let desk = Desk::new();
     let task = desk.submit(TaskDraft::new("A"));
-    let failed = || desk.store.report(&Reports::new([Report::failed(task.id, "no")], &desk.source)).unwrap();
-    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    let failed = || desk.store.report(&ReportBatch::new([Report::failed(task.id, "no")], &desk.env)).unwrap();
+    let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
     for damage in [
         "UPDATE conductor_tasks SET due_at = -99999999999999999",
         "UPDATE conductor_tasks SET due_at = 99999999999999999",
@@ -172,7 +179,7 @@ fn a_retry_whose_time_or_backoff_cannot_be_read_is_due_or_has_none() {
     ] {
         let _ = failed();
         desk.damage(damage).unwrap();
-        assert_eq!(desk.store.retry(&step).unwrap().tasks, 1, "{damage}");
+        assert_eq!(desk.store.retry(&step).unwrap().changed, 1, "{damage}");
     }
 }
 
@@ -197,7 +204,7 @@ fn a_ready_task_whose_input_was_damaged_fails_and_the_claim_goes_on() {
         let error = hurt.last_error.unwrap();
         assert!(error.as_str().starts_with("its input was changed: "), "{error}");
         assert_eq!(desk.claim().len(), 0, "once");
-        let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+        let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
         assert_eq!(desk.store.aggregate(&step).unwrap().runs, 1);
     }
 }
@@ -211,7 +218,7 @@ fn children_fail_whose_parents_input_was_damaged_and_the_claim_goes_on() {
     desk.damage("UPDATE conductor_inputs SET input = '{'").unwrap();
     let claimed = desk.claim();
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id]);
-    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
     assert_eq!(desk.store.aggregate(&step).unwrap().parents, 1);
 }
 
@@ -236,7 +243,7 @@ fn a_child_whose_input_was_deleted_fails_and_is_not_run_on_nothing() {
         let well = desk.submit(TaskDraft::new("A"));
         if appended > 0 {
             let items = (0..appended).map(|n| Json::of(&n).unwrap()).collect();
-            desk.store.append(&Append::items(parent.id, 1, items, &desk.source)).unwrap();
+            desk.store.append(&Append::items(parent.id, 1, items, &desk.env)).unwrap();
         } else {
             assert_eq!(desk.fan_out(), 2);
         }
@@ -248,7 +255,7 @@ fn a_child_whose_input_was_deleted_fails_and_is_not_run_on_nothing() {
             let why = "its input was changed: it is missing";
             assert_eq!(desk.raw(key), (FAILED, Some(why.into())), "{damage}");
         }
-        assert_eq!(desk.try_to_claim(10).failed, 0, "once");
+        assert_eq!(desk.try_to_claim(10).rejected, 0, "once");
     }
 }
 
@@ -288,18 +295,18 @@ fn a_lease_or_a_holder_that_was_damaged_stops_no_rescue_and_no_settlement() {
         let well = desk.submit(TaskDraft::new("A"));
         let claimed = desk.claim();
         desk.damage(damage).unwrap();
-        let (now, jitter) = (desk.source.now(), desk.source.jitter());
+        let (now, jitter) = (desk.env.now(), desk.env.jitter());
         let release = Release { fences: vec![claimed[1].fence], now };
-        assert_eq!(desk.store.release(&release).unwrap(), [Fenced::Applied], "{damage}");
+        assert_eq!(desk.store.release(&release).unwrap(), [FenceOutcome::Applied], "{damage}");
         let claimed = desk.claim();
         desk.store.next_due().unwrap();
-        let endings = vec![(claimed[0].fence, Ending::Succeeded { output: None })];
-        let settled = desk.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
-        assert_eq!(settled.endings, [Fenced::Applied], "{damage}");
+        let endings = vec![(claimed[0].fence, AttemptResult::Succeeded { output: None })];
+        let settled = desk.store.settle(&Settle { results: endings, claim: None, now, jitter }).unwrap();
+        assert_eq!(settled.results, [FenceOutcome::Applied], "{damage}");
         assert_eq!(desk.task(&well).state, State::Succeeded, "{damage}");
         let later = now.plus_millis(2000);
         let rescue = Rescue { now: later, limit: 10, jitter };
-        assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1, "{damage}");
+        assert_eq!(desk.store.rescue(&rescue).unwrap().changed, 1, "{damage}");
     }
 }
 
@@ -321,13 +328,13 @@ fn a_task_whose_run_or_parent_is_gone_fails_at_its_claim_and_its_neighbours_go_o
         desk.damage(damage).unwrap();
         // One place: the damaged ones take it in vain, and say so.
         let claimed = desk.try_to_claim(1);
-        assert!(claimed.tasks.is_empty() && claimed.more && claimed.failed == 1, "{claimed:?}");
+        assert!(claimed.tasks.is_empty() && claimed.more && claimed.rejected == 1, "{claimed:?}");
         let claimed = desk.claim();
         assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id], "{damage}");
         for child in 3..=5 {
             assert_eq!(desk.raw(child), (FAILED, Some(said.into())), "{damage}");
         }
-        assert_eq!(desk.try_to_claim(10).failed, 0, "once");
+        assert_eq!(desk.try_to_claim(10).rejected, 0, "once");
         desk.settle();
     }
 }
@@ -352,18 +359,19 @@ fn what_is_held_of_a_run_or_parent_that_is_gone_is_settled_released_renewed_and_
         let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
         assert_eq!(fences.len(), 4);
         desk.damage(damage).unwrap();
-        let (now, jitter) = (desk.source.now(), desk.source.jitter());
+        let (now, jitter) = (desk.env.now(), desk.env.jitter());
         let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
-        assert_eq!(desk.store.renew(&renew).unwrap(), [Fenced::Applied; 4], "{damage}");
-        let endings = [0, 3].map(|nth: usize| (fences[nth], Ending::Succeeded { output: None })).to_vec();
-        let settled = desk.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
-        assert_eq!(settled.endings, [Fenced::Applied; 2], "{damage}");
+        assert_eq!(desk.store.renew(&renew).unwrap(), [FenceOutcome::Applied; 4], "{damage}");
+        let endings =
+            [0, 3].map(|nth: usize| (fences[nth], AttemptResult::Succeeded { output: None })).to_vec();
+        let settled = desk.store.settle(&Settle { results: endings, claim: None, now, jitter }).unwrap();
+        assert_eq!(settled.results, [FenceOutcome::Applied; 2], "{damage}");
         let release = Release { fences: vec![fences[1]], now };
-        assert_eq!(desk.store.release(&release).unwrap(), [Fenced::Applied], "{damage}");
+        assert_eq!(desk.store.release(&release).unwrap(), [FenceOutcome::Applied], "{damage}");
         let states = [3, 4, 2].map(|key| desk.raw(key).0);
         assert_eq!(states, [SUCCEEDED, PENDING, SUCCEEDED], "{damage}");
         let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
-        assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1, "{damage}");
+        assert_eq!(desk.store.rescue(&rescue).unwrap().changed, 1, "{damage}");
         assert_eq!(desk.raw(5), (FAILED, Some("lease expired".into())), "{damage}");
         desk.settle();
         assert_eq!(desk.store.run(well.run).unwrap().unwrap().state, State::Succeeded, "{damage}");
@@ -387,9 +395,9 @@ fn a_parent_whose_numbers_were_changed_fails_and_its_run_ends() {
         desk.damage(damage).unwrap();
         desk.settle();
         for task in desk.claim() {
-            let (now, jitter) = (desk.source.now(), desk.source.jitter());
-            let endings = vec![(task.fence, Ending::Succeeded { output: None })];
-            let _ = desk.store.settle(&Settle { endings, claim: None, now, jitter }).unwrap();
+            let (now, jitter) = (desk.env.now(), desk.env.jitter());
+            let endings = vec![(task.fence, AttemptResult::Succeeded { output: None })];
+            let _ = desk.store.settle(&Settle { results: endings, claim: None, now, jitter }).unwrap();
         }
         desk.settle();
         let (state, error) = desk.raw(1);
@@ -415,10 +423,10 @@ fn a_run_whose_numbers_were_changed_fails_and_is_found_once() {
     let desk = Desk::new();
     let hurt = desk.submit(TaskDraft::new("A"));
     let well = desk.submit(TaskDraft::new("A"));
-    desk.store.report(&Reports::new([Report::succeeded(hurt.id)], &desk.source)).unwrap();
+    desk.store.report(&ReportBatch::new([Report::succeeded(hurt.id)], &desk.env)).unwrap();
     desk.damage("UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1")
         .unwrap();
-    desk.store.report(&Reports::new([Report::succeeded(well.id)], &desk.source)).unwrap();
+    desk.store.report(&ReportBatch::new([Report::succeeded(well.id)], &desk.env)).unwrap();
     desk.settle();
     assert_eq!(desk.store.run(well.run).unwrap().unwrap().state, State::Succeeded);
     let why = desk.store.run(hurt.run).unwrap_err().to_string();
@@ -433,13 +441,13 @@ fn a_retry_that_is_due_on_a_parent_is_none() {
     let hurt = desk.submit(TaskDraft::new("P").input(json!({"fanout": 1})));
     let well = desk.submit(TaskDraft::new("A"));
     assert_eq!(desk.fan_out(), 1);
-    let _ = desk.store.report(&Reports::new([Report::failed(well.id, "no")], &desk.source)).unwrap();
+    let _ = desk.store.report(&ReportBatch::new([Report::failed(well.id, "no")], &desk.env)).unwrap();
     desk.damage("UPDATE conductor_tasks SET state = 3, due_at = 1 WHERE key = 1").unwrap();
-    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
     let _ = desk.store.retry(&step).unwrap();
     assert_eq!(desk.task(&well).state, State::Pending);
     assert_eq!((desk.task(&hurt).state, desk.task(&hurt).due_at), (State::Failed, None));
-    assert_eq!(desk.store.retry(&step).unwrap().tasks, 0, "once");
+    assert_eq!(desk.store.retry(&step).unwrap().changed, 0, "once");
 }
 
 #[test]
@@ -449,8 +457,8 @@ fn a_claimed_task_that_was_made_a_parent_stops_no_settlement() {
     desk.submit(TaskDraft::new("A"));
     let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
     desk.damage("UPDATE conductor_tasks SET sealed = 1, fanout = 1, children = 0 WHERE key = 1").unwrap();
-    let release = Release { fences, now: desk.source.now() };
-    assert_eq!(desk.store.release(&release).unwrap(), [Fenced::Stale, Fenced::Applied]);
+    let release = Release { fences, now: desk.env.now() };
+    assert_eq!(desk.store.release(&release).unwrap(), [FenceOutcome::Stale, FenceOutcome::Applied]);
 }
 
 #[test]
@@ -459,11 +467,11 @@ fn an_attempt_or_a_number_of_retries_at_its_end_stops_no_claim_and_no_retry() {
     let hurt = desk.submit(TaskDraft::new("A"));
     let well = desk.submit(TaskDraft::new("A"));
     let failures = [hurt.id, well.id].map(|task| Report::failed(task, "no"));
-    let _ = desk.store.report(&Reports::new(failures, &desk.source)).unwrap();
+    let _ = desk.store.report(&ReportBatch::new(failures, &desk.env)).unwrap();
     desk.damage("UPDATE conductor_tasks SET attempt = 2000000000, retry_count = 2000000000 WHERE key = 1")
         .unwrap();
-    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
-    assert_eq!(desk.store.retry(&step).unwrap().tasks, 2);
+    let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
+    assert_eq!(desk.store.retry(&step).unwrap().changed, 2);
     let claimed = desk.claim();
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id]);
     let hurt = desk.task(&hurt);
@@ -482,16 +490,16 @@ fn a_task_whose_own_row_cannot_be_read_fails_where_it_is_found_and_its_neighbour
         for found_by in ["claim", "retry", "rescue"] {
             let desk = Desk::new();
             let (hurt, well) = (desk.submit(TaskDraft::new("A")), desk.submit(TaskDraft::new("A")));
-            let (now, jitter) = (desk.source.now(), desk.source.jitter());
+            let (now, jitter) = (desk.env.now(), desk.env.jitter());
             let is_read = !damage.contains("timeout") || found_by == "claim";
             match found_by {
                 "claim" => {
                     desk.damage(&damage).unwrap();
-                    assert_eq!(desk.try_to_claim(10).failed, 1, "{damage}");
+                    assert_eq!(desk.try_to_claim(10).rejected, 1, "{damage}");
                 }
                 "retry" => {
                     let failures = [hurt.id, well.id].map(|task| Report::failed(task, "no"));
-                    let _ = desk.store.report(&Reports::new(failures, &desk.source)).unwrap();
+                    let _ = desk.store.report(&ReportBatch::new(failures, &desk.env)).unwrap();
                     desk.damage(&damage).unwrap();
                     let _ = desk.store.retry(&Step { scope: Scope::All, now, limit: 10 }).unwrap();
                     assert_eq!(desk.task(&well).state, State::Pending, "{damage}");
@@ -500,12 +508,17 @@ fn a_task_whose_own_row_cannot_be_read_fails_where_it_is_found_and_its_neighbour
                     let fences: Vec<_> = desk.claim().iter().map(|task| task.fence).collect();
                     desk.damage(&damage).unwrap();
                     let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
-                    assert_eq!(desk.store.renew(&renew).unwrap()[1], Fenced::Applied, "{damage}");
-                    let endings = fences.into_iter().map(|fence| (fence, Ending::Succeeded { output: None }));
-                    let settle = Settle { endings: endings.collect(), claim: None, now, jitter };
-                    assert_eq!(desk.store.settle(&settle).unwrap().endings[1], Fenced::Applied, "{damage}");
+                    assert_eq!(desk.store.renew(&renew).unwrap()[1], FenceOutcome::Applied, "{damage}");
+                    let endings =
+                        fences.into_iter().map(|fence| (fence, AttemptResult::Succeeded { output: None }));
+                    let settle = Settle { results: endings.collect(), claim: None, now, jitter };
+                    assert_eq!(
+                        desk.store.settle(&settle).unwrap().results[1],
+                        FenceOutcome::Applied,
+                        "{damage}"
+                    );
                     let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
-                    assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, u32::from(is_read), "{damage}");
+                    assert_eq!(desk.store.rescue(&rescue).unwrap().changed, u32::from(is_read), "{damage}");
                 }
             }
             if is_read {
@@ -526,12 +539,12 @@ fn a_policy_that_cannot_be_read_is_the_default() {
     assert_eq!(desk.fan_out(), 2);
     for nonsense in ["{", "never", "{\"tolerate_percent\": 101}"] {
         desk.damage(&format!("UPDATE conductor_tasks SET policy = '{nonsense}' WHERE parent = 0")).unwrap();
-        assert!(matches!(desk.store.task(parent.id), Err(Fault::Unreadable { .. })), "{nonsense}");
+        assert!(matches!(desk.store.task(parent.id), Err(StoreError::CorruptRow { .. })), "{nonsense}");
     }
     let children = desk.store.children(parent.id, 0, 2).unwrap().items;
-    let reports = [Report::succeeded(children[0].id), Report::failed_for_good(children[1].id, "no")];
-    desk.store.report(&Reports::new(reports, &desk.source)).unwrap();
-    let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+    let reports = [Report::succeeded(children[0].id), Report::failed_permanently(children[1].id, "no")];
+    desk.store.report(&ReportBatch::new(reports, &desk.env)).unwrap();
+    let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
     while desk.store.aggregate(&step).unwrap().more {}
     assert_eq!(desk.store.run(parent.run).unwrap().unwrap().state, State::Failed);
 }
@@ -551,7 +564,7 @@ fn a_family_that_stands_otherwise_than_its_join_keeps_no_decision_from_the_other
     for damage in reopened {
         let desk = Desk::new();
         let draft = || RunDraft::new().task(TaskDraft::new("a").fan_out([1, 2]).join("j")).join("j");
-        let submit = || desk.store.submit(&Submit::new(draft().check().unwrap(), &desk.source)).unwrap().run;
+        let submit = || desk.store.submit(&Submit::new(draft().validate().unwrap(), &desk.env)).unwrap().run;
         let hurt = submit();
         desk.finish();
         assert_eq!(desk.store.run(hurt).unwrap().unwrap().state, State::Succeeded);
@@ -560,7 +573,7 @@ fn a_family_that_stands_otherwise_than_its_join_keeps_no_decision_from_the_other
         desk.finish();
         assert_eq!(desk.store.run(well).unwrap().unwrap().state, State::Succeeded, "{damage}");
         assert!(desk.store.run(hurt).unwrap().unwrap().state.is_terminal(), "{damage}");
-        let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+        let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
         assert!(!desk.store.aggregate(&step).unwrap().more, "{damage}");
     }
 }
@@ -581,15 +594,15 @@ fn a_join_that_is_open_is_waited_for_whatever_its_family_says_and_keeps_nobody_f
             } else {
                 (task, RunDraft::new().join("A"))
             };
-            let hurt = run.task(task).check().unwrap();
-            let hurt = desk.store.submit(&Submit::new(hurt, &desk.source)).unwrap().run;
+            let hurt = run.task(task).validate().unwrap();
+            let hurt = desk.store.submit(&Submit::new(hurt, &desk.env)).unwrap().run;
             assert_eq!(desk.fan_out(), 1);
             desk.succeed(&desk.claim());
             desk.settle();
             let well = desk.submit(TaskDraft::new("A"));
             let held = if is_held { desk.claim() } else { Vec::new() };
             desk.damage(damage).unwrap();
-            let step = Step { scope: Scope::All, now: desk.source.now(), limit: 10 };
+            let step = Step { scope: Scope::All, now: desk.env.now(), limit: 10 };
             for _ in 0..3 {
                 let _ = desk.store.aggregate(&step).unwrap();
             }
@@ -615,18 +628,18 @@ fn what_cannot_be_read_keeps_no_sweep_and_no_deadline_from_the_others() {
             let desk = Desk::new();
             let parent = || TaskDraft::new("P").kind("A").input(json!({"fanout": 2}));
             let submit = || {
-                let draft = RunDraft::new().task(parent()).deadline_ms(1000).check().unwrap();
-                desk.store.submit(&Submit::new(draft, &desk.source)).unwrap().run
+                let draft = RunDraft::new().task(parent()).deadline_ms(1000).validate().unwrap();
+                desk.store.submit(&Submit::new(draft, &desk.env)).unwrap().run
             };
             let runs = [submit(), submit()];
             assert_eq!(desk.fan_out(), 4);
             if !by_deadline {
                 for run in runs {
-                    let _ = desk.store.cancel(&Cancel::run(run, desk.source.now())).unwrap();
+                    let _ = desk.store.cancel(&Cancel::run(run, desk.env.now())).unwrap();
                 }
             }
             desk.damage(damage).unwrap();
-            let step = Step { scope: Scope::All, now: desk.source.now().plus_millis(1000), limit: 100 };
+            let step = Step { scope: Scope::All, now: desk.env.now().plus_millis(1000), limit: 100 };
             let expired = desk.store.expire(&step).unwrap();
             assert!(!expired.more, "{damage}");
             let mut steps = 0;
@@ -637,7 +650,7 @@ fn what_cannot_be_read_keeps_no_sweep_and_no_deadline_from_the_others() {
             while desk.store.aggregate(&step).unwrap().more {}
             let other = desk.store.run(runs[1]).unwrap().unwrap();
             assert_eq!(other.state, State::Cancelled, "{damage}");
-            assert_eq!(other.tally.cancelled, 3, "{damage}");
+            assert_eq!(other.state_counts.cancelled, 3, "{damage}");
         }
     }
 }

@@ -2,11 +2,11 @@
 #![cfg(feature = "sqlite")]
 
 use conductor_model::{
-    Explanation, Policy, Reason, RunDraft, RunId, Subjected, Task, TaskDraft, TaskId, Timestamp,
+    ExplainTarget, Explanation, Policy, RunDraft, RunId, StateReason, Task, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::{
-    Admin, Cancel, FanOut, ParentId, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit,
-    TaskFilter,
+    Admin, Cancel, Environment, FanOut, NodeId, Query, Report, ReportBatch, Scope, SqliteStore, Step, Store,
+    Submit, TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -15,7 +15,7 @@ struct World {
     _folder: tempfile::TempDir,
     path: std::path::PathBuf,
     store: SqliteStore,
-    source: Source,
+    env: Environment,
 }
 
 impl World {
@@ -23,15 +23,15 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("explained.db");
         let store = SqliteStore::open(&path).unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        Self { _folder: folder, path, store, source }
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { _folder: folder, path, store, env }
     }
 
     /// A run of these tasks, with all their children; and its root tasks.
     fn run_of(&self, tasks: impl IntoIterator<Item = TaskDraft>) -> (RunId, Vec<Task>) {
-        let draft = RunDraft::new().tasks(tasks).check().unwrap();
-        let run = self.store.submit(&Submit::new(draft, &self.source)).unwrap().run;
-        while self.store.fan_out(&FanOut::new(Scope::All, 10_000, &self.source)).unwrap().more {}
+        let draft = RunDraft::new().tasks(tasks).validate().unwrap();
+        let run = self.store.submit(&Submit::new(draft, &self.env)).unwrap().run;
+        while self.store.fan_out(&FanOut::new(Scope::All, 10_000, &self.env)).unwrap().more {}
         let roots = self.tasks(run).into_iter().filter(|task| task.parent.is_none()).collect();
         (run, roots)
     }
@@ -54,23 +54,23 @@ impl World {
     }
 
     fn report(&self, reports: impl IntoIterator<Item = Report>) {
-        self.store.report(&Reports::new(reports, &self.source)).unwrap();
-        let step = Step::new(Scope::All, 10_000, &self.source);
+        self.store.report(&ReportBatch::new(reports, &self.env)).unwrap();
+        let step = Step::new(Scope::All, 10_000, &self.env);
         while self.store.aggregate(&step).unwrap().more {}
     }
 
-    fn explain(&self, subject: impl Into<ParentId>) -> Explanation {
-        self.store.explain(subject.into(), self.source.now()).unwrap().unwrap()
+    fn explain(&self, subject: impl Into<NodeId>) -> Explanation {
+        self.store.explain(subject.into(), self.env.now()).unwrap().unwrap()
     }
 }
 
 /// The names of the tasks that an explanation leads down to.
 fn names(explained: &Explanation) -> Vec<String> {
-    let (mut names, mut below) = (Vec::new(), explained.because.as_ref());
+    let (mut names, mut below) = (Vec::new(), explained.caused_by.as_ref());
     while let Some(one) = below {
-        let Subjected::Task { name, .. } = &one.subject else { panic!("{explained}") };
+        let ExplainTarget::Task { name, .. } = &one.target else { panic!("{explained}") };
         names.push(name.to_string());
-        below = one.because.as_ref();
+        below = one.caused_by.as_ref();
     }
     names
 }
@@ -125,7 +125,7 @@ fn leaves_that_are_ready_behind_many_of_another_parent_are_found() {
     world.report([Report::started(children[399])]);
     assert_eq!(names(&world.explain(roots[1].id)), ["small#400"]);
     world.report([Report::failed(children[399], "no")]);
-    assert!(matches!(world.explain(roots[1].id).cause(), Reason::RetryDue { .. }));
+    assert!(matches!(world.explain(roots[1].id).root_cause(), StateReason::RetryDue { .. }));
 }
 
 #[test]
@@ -135,11 +135,11 @@ fn a_failure_behind_many_that_were_tolerated_is_found() {
     let (run, roots) = world.run_of([tolerated, parent("strict", 900)]);
     let failed = world.children(run, roots[0].id);
     for failed in failed.chunks(500) {
-        world.report(failed.iter().map(|leaf| Report::failed_for_good(*leaf, "bad")));
+        world.report(failed.iter().map(|leaf| Report::failed_permanently(*leaf, "bad")));
     }
     let others = world.children(run, roots[1].id);
     let end = |(nth, leaf): (usize, &TaskId)| match nth {
-        450 => Report::failed_for_good(*leaf, "worse"),
+        450 => Report::failed_permanently(*leaf, "worse"),
         _ => Report::succeeded(*leaf),
     };
     world.report(others.iter().enumerate().map(end));
@@ -160,8 +160,8 @@ fn what_is_out_of_reach_is_said_not_to_have_been_looked_for() {
     world.report(done.map(|leaf| Report::succeeded(*leaf)));
     let explained = world.explain(roots[0].id);
     assert_eq!(
-        (explained.reason.clone(), explained.because.clone()),
-        (Reason::Children { open: 1, children: 900 }, None)
+        (explained.reason.clone(), explained.caused_by.clone()),
+        (StateReason::WaitingForChildren { open: 1, children: 900 }, None)
     );
     assert!(explained.to_string().ends_with("; which of them was not looked for any further"), "{explained}");
 }
@@ -171,7 +171,7 @@ fn a_cancelled_leaf_behind_many_that_went_well_is_found() {
     let world = World::new();
     let (run, roots) = world.run_of((0..900).map(|nth| parent(format!("p{nth}"), 1)));
     let leaf = world.children(run, roots[450].id)[0];
-    let cancel = Cancel::task(leaf, world.source.now()).because("bad data");
+    let cancel = Cancel::task(leaf, world.env.now()).reason("bad data");
     let _ = world.store.cancel(&cancel).unwrap();
     let others = world.tasks(run).into_iter().filter(|task| task.parent.is_some() && task.id != leaf);
     world.report(others.map(|leaf| Report::succeeded(leaf.id)));
@@ -186,8 +186,8 @@ fn cancel_one_by_one(many: u32, every_ms: u64) -> Vec<String> {
     let (run, roots) = world.run_of([parent("p", many)]);
     let leaves = world.children(run, roots[0].id);
     for (nth, leaf) in (0..).zip(&leaves) {
-        let now = world.source.now().plus_millis(nth * every_ms);
-        let _ = world.store.cancel(&Cancel::task(*leaf, now).because("bad data")).unwrap();
+        let now = world.env.now().plus_millis(nth * every_ms);
+        let _ = world.store.cancel(&Cancel::task(*leaf, now).reason("bad data")).unwrap();
     }
     leaves.iter().map(|leaf| world.explain(*leaf).reason.to_string()).collect()
 }

@@ -2,33 +2,37 @@
 #![cfg(feature = "sqlite")]
 
 use conductor_conformance::assert_replays;
-use conductor_model::{Mark, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
+use conductor_model::{CancelCause, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    Admin, Cancel, FanOut, Query, Report, Reports, Revivable, Revive, ReviveError, Scope, Source,
-    SqliteStore, Step, Store, Submit, TaskFilter, Turn,
+    Admin, Cancel, Environment, FanOut, Query, Report, ReportBatch, Revive, ReviveError, ReviveFilter,
+    RotationCursor, Scope, SqliteStore, Step, Store, Submit, TaskFilter,
 };
 use serde_json::json;
 
 struct World {
     store: SqliteStore,
-    source: Source,
+    env: Environment,
     run: RunId,
 }
 
 impl World {
     fn new(run: &RunDraft) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
-        let world = Self { store, source, run };
-        let step =
-            FanOut { scope: Scope::All, now: world.now(), ids: world.source.ids(100), turn: Turn::default() };
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        let run = store.submit(&Submit::new(run.validate().unwrap(), &env)).unwrap().run;
+        let world = Self { store, env, run };
+        let step = FanOut {
+            scope: Scope::All,
+            now: world.now(),
+            ids: world.env.ids(100),
+            cursor: RotationCursor::default(),
+        };
         while world.store.fan_out(&step).unwrap().more {}
         world
     }
 
     fn now(&self) -> Timestamp {
-        self.source.now()
+        self.env.now()
     }
 
     fn task(&self, name: &str) -> Task {
@@ -45,7 +49,7 @@ impl World {
     }
 
     fn report(&self, report: Report) {
-        let _ = self.store.report(&Reports::new([report], &self.source)).unwrap();
+        let _ = self.store.report(&ReportBatch::new([report], &self.env)).unwrap();
     }
 
     fn succeed(&self, name: &str) {
@@ -53,7 +57,7 @@ impl World {
     }
 
     fn fail(&self, name: &str) {
-        self.report(Report::failed_for_good(self.id(name), "it broke"));
+        self.report(Report::failed_permanently(self.id(name), "it broke"));
     }
 
     fn settle(&self) {
@@ -84,9 +88,9 @@ fn all_failures_below_a_parent_that_fails_fast_can_be_revived() {
     world.fail("P#2");
     world.settle();
     assert_eq!((world.state("P"), world.state("P#3")), (State::Failed, State::Cancelled));
-    let revived = world.store.revive(&Revive::run(world.run, Revivable::FailedAndCancelled, world.now()));
+    let revived = world.store.revive(&Revive::run(world.run, ReviveFilter::FailedAndCancelled, world.now()));
     let revived = revived.unwrap();
-    assert_eq!((revived.tasks, revived.skipped, world.task("P").mark), (3, 0, None));
+    assert_eq!((revived.tasks, revived.skipped, world.task("P").cancel_cause), (3, 0, None));
     for name in ["P#1", "P#2", "P#3"] {
         world.succeed(name);
     }
@@ -105,9 +109,12 @@ fn a_join_that_succeeds_before_the_sweep_comes_to_it_ends_its_parent_well() {
     world.report(Report::started(world.id("P#0")));
     let _ = world.store.cancel(&Cancel::task(world.id("P"), world.now())).unwrap();
     world.succeed("P#0");
-    assert_eq!((world.state("P"), world.task("P").mark), (State::Succeeded, Some(Mark::Cancelled)));
+    assert_eq!(
+        (world.state("P"), world.task("P").cancel_cause),
+        (State::Succeeded, Some(CancelCause::Requested))
+    );
     let refused = world.store.revive(&Revive::leaf(world.id("P#2"), world.now()));
-    assert!(matches!(refused, Err(ReviveError::Tolerated(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ReviveError::AncestorSucceeded(_))), "{refused:?}");
     world.settle();
 }
 
@@ -119,7 +126,10 @@ fn no_join_comes_into_being_below_a_run_that_is_marked() {
     // Before the sweep came to it.
     let step = Step { scope: Scope::All, now: world.now(), limit: 10 };
     let _ = world.store.aggregate(&step).unwrap();
-    assert_eq!((world.state("P"), world.task("P").mark), (State::Cancelled, Some(Mark::Above)));
+    assert_eq!(
+        (world.state("P"), world.task("P").cancel_cause),
+        (State::Cancelled, Some(CancelCause::Ancestor))
+    );
     let tasks = world.store.tasks(world.run, TaskFilter::default(), None, 100).unwrap().items;
     assert!(tasks.iter().all(|task| task.index > 0), "{tasks:?}");
 }
@@ -134,9 +144,9 @@ fn a_join_is_not_revived_before_its_time() {
     world.fail("P#0");
     let _ = world.store.revive(&Revive::leaf(world.id("P#2"), world.now())).unwrap();
     let refused = world.store.revive(&Revive::leaf(world.id("P#0"), world.now()));
-    assert!(matches!(refused, Err(ReviveError::BeforeItsTime(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ReviveError::JoinNotReady(_))), "{refused:?}");
     // In bulk it is none of those that are wanted.
-    let revived = world.store.revive(&Revive::run(world.run, Revivable::Failed, world.now())).unwrap();
+    let revived = world.store.revive(&Revive::run(world.run, ReviveFilter::Failed, world.now())).unwrap();
     assert_eq!((revived.tasks, revived.skipped, world.state("P#0")), (0, 0, State::Failed));
     world.succeed("P#2");
     world.settle();

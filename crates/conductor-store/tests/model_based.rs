@@ -7,13 +7,14 @@ mod reference;
 
 use conductor_conformance::assert_replays;
 use conductor_model::{
-    ErrorText, JoinDraft, Json, Mark, NewRun, NewTask, RunDraft, RunId, Tally, Task, TaskDraft, TaskId,
-    Timestamp,
+    CancelCause, ErrorText, JoinDraft, Json, NewRun, NewTask, RunDraft, RunId, StateCounts, Task, TaskDraft,
+    TaskId, Timestamp,
 };
 use conductor_store::{
-    Append, Claim, Claimed, Ending, Enlist, FanOut, Fence, Fenced, Outcome, ParentId, Presence, Query,
-    Release, Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, SqliteOptions, SqliteStore, Step,
-    Store, Submit, TaskFilter, Turn, Want, sqlite::Synchronous,
+    Append, AttemptResult, Claim, ClaimOutcome, EngineRegistration, Environment, FanOut, Fence, FenceOutcome,
+    KindQuota, NodeId, Query, RegisterEngine, Release, Renew, Report, ReportBatch, ReportedResult, Rescue,
+    RotationCursor, Scope, Seal, Settle, SqliteOptions, SqliteStore, Step, Store, Submit, TaskFilter,
+    sqlite::Synchronous,
 };
 use programs::{ClaimOp, ENGINES, HeadingOp, KINDS, Named, Op, Root, RootShape};
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ struct World {
     store: SqliteStore,
     /// The file, and the folder that goes with the world; none in memory.
     file: Option<(PathBuf, tempfile::TempDir)>,
-    source: Source,
+    env: Environment,
     now: Timestamp,
     reference: Reference,
     /// The reference before the last operation.
@@ -38,9 +39,9 @@ struct World {
     /// In the order of the reference's tasks; filled by reading.
     tasks: Vec<Task>,
     /// The engines that live, each with its number among all that ever did.
-    engines: Vec<(usize, Presence)>,
-    turns: [Turn; 2],
-    fan_out_turn: Turn,
+    engines: Vec<(usize, EngineRegistration)>,
+    turns: [RotationCursor; 2],
+    fan_out_turn: RotationCursor,
     /// Every fence that was ever given, with the number of its task.
     fences: Vec<(usize, Fence)>,
     /// How often something that matters came up.
@@ -64,18 +65,19 @@ impl World {
             None => SqliteStore::open_in_memory().unwrap(),
         };
         let now = Timestamp::from_millis(1_767_225_600_000).unwrap();
-        let source = Source::seeded(now, 7);
-        let engines =
-            (0..ENGINES).map(|number| (number, store.enlist(&Enlist::new(&source)).unwrap())).collect();
+        let env = Environment::seeded(now, 7);
+        let engines = (0..ENGINES)
+            .map(|number| (number, store.register_engine(&RegisterEngine::new(&env)).unwrap()))
+            .collect();
         Self {
             engines,
-            turns: [Turn::default(); 2],
-            fan_out_turn: Turn::default(),
+            turns: [RotationCursor::default(); 2],
+            fan_out_turn: RotationCursor::default(),
             fences: Vec::new(),
             met: Coverage::new(),
             store,
             file,
-            source,
+            env,
             now,
             reference: Reference::default(),
             before: Reference::default(),
@@ -107,9 +109,9 @@ impl World {
             Op::FanOut { run, ids } => {
                 let (scope, only) = self.scope(*run);
                 let step =
-                    FanOut { scope, now: self.now, ids: self.source.ids(*ids), turn: self.fan_out_turn };
+                    FanOut { scope, now: self.now, ids: self.env.ids(*ids), cursor: self.fan_out_turn };
                 let done = self.store.fan_out(&step).unwrap();
-                self.fan_out_turn = done.turn;
+                self.fan_out_turn = done.cursor;
                 let done = Fanned { parents: done.parents, children: done.children, more: done.more };
                 assert_eq!(done, self.reference.fan_out(only, *ids));
             }
@@ -117,13 +119,13 @@ impl World {
             Op::Retry { run, limit } => {
                 let (step, only) = self.step(*run, *limit);
                 let done =
-                    to_the_end(|| self.store.retry(&step).map(|done| (done.tasks, done.more)).unwrap());
+                    to_the_end(|| self.store.retry(&step).map(|done| (done.changed, done.more)).unwrap());
                 assert_eq!(done, self.reference.retry(only, self.now));
             }
             Op::Promote { run, limit } => {
                 let (step, only) = self.step(*run, *limit);
                 let done =
-                    to_the_end(|| self.store.promote(&step).map(|done| (done.tasks, done.more)).unwrap());
+                    to_the_end(|| self.store.promote(&step).map(|done| (done.changed, done.more)).unwrap());
                 assert_eq!(done, self.reference.promote(only, self.now));
             }
             Op::Aggregate { run, limit } => {
@@ -174,16 +176,17 @@ impl World {
                 );
             }
             Op::Rescue { limit } => {
-                let step = Rescue { now: self.now, limit: *limit, jitter: self.source.jitter() };
+                let step = Rescue { now: self.now, limit: *limit, jitter: self.env.jitter() };
                 let done =
-                    to_the_end(|| self.store.rescue(&step).map(|done| (done.tasks, done.more)).unwrap());
+                    to_the_end(|| self.store.rescue(&step).map(|done| (done.changed, done.more)).unwrap());
                 let lives = |engine| self.engines.iter().any(|(number, _)| *number == engine);
                 assert_eq!(done, self.reference.rescue(self.now, lives));
             }
             Op::Replace { engine } => {
                 let next = self.engines.iter().map(|(number, _)| number + 1).max().unwrap();
                 self.engines.remove(*engine);
-                self.engines.push((next, self.store.enlist(&Enlist::new(&self.source)).unwrap()));
+                self.engines
+                    .push((next, self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap()));
             }
             Op::Back { ms } => self.now = self.now.minus_millis(*ms),
             Op::Wait { ms } => self.now = self.now.plus_millis(*ms),
@@ -202,24 +205,24 @@ impl World {
     }
 
     fn claim_of(&self, op: &ClaimOp) -> Claim {
-        let want = |nth: usize| Want {
+        let want = |nth: usize| KindQuota {
             kind: KINDS[nth].parse().unwrap(),
             limit: op.limits[nth],
-            turn: self.turns[nth],
+            cursor: self.turns[nth],
         };
         Claim {
-            holder: self.engines[op.engine].1.holder(),
-            wants: vec![want(0), want(1)],
+            engine: self.engines[op.engine].1.key(),
+            quotas: vec![want(0), want(1)],
             limit: op.limit,
             lease_ms: op.lease_ms,
-            alone: op.alone,
+            allow_isolated: op.alone,
             now: self.now,
         }
     }
 
     /// What was claimed is what the promises allow; the reference learns it.
-    fn check_claim(&mut self, op: &ClaimOp, claimed: Claimed) {
-        let Claimed { tasks, turns, more, failed } = claimed;
+    fn check_claim(&mut self, op: &ClaimOp, claimed: ClaimOutcome) {
+        let ClaimOutcome { tasks, cursors: turns, more, rejected: failed } = claimed;
         let kinds: Vec<&str> = (0..2).filter(|want| op.limits[*want] > 0).map(|want| KINDS[want]).collect();
         let seen = self.seen();
         let met_doomed = self.reference.follow_claim(&seen, &kinds, self.now);
@@ -229,17 +232,19 @@ impl World {
         let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id).unwrap();
         let taken: Vec<usize> = tasks.iter().map(|task| number_of(task.fence.task)).collect();
         assert!(taken.len() <= op.limit as usize);
-        assert!(tasks.iter().filter(|task| task.alone).count() <= usize::from(op.alone));
+        assert!(tasks.iter().filter(|task| task.isolated).count() <= usize::from(op.alone));
         let (mut left, mut left_alone) = (false, false);
         for (want, kind) in KINDS.into_iter().enumerate() {
-            let its = tasks.iter().filter(|task| task.want == want).count();
+            let its = tasks.iter().filter(|task| task.quota_index == want).count();
             assert!(its <= op.limits[want] as usize);
             for run in 0..self.runs.len() {
                 let ready = self.reference.ready(kind, run);
                 let of_run = |alone: bool| -> Vec<usize> {
                     let both = tasks.iter().zip(&taken);
                     let its = both.filter(|(task, number)| {
-                        task.alone == alone && task.want == want && self.reference.tasks[**number].run == run
+                        task.isolated == alone
+                            && task.quota_index == want
+                            && self.reference.tasks[**number].run == run
                     });
                     its.map(|(_, number)| *number).collect()
                 };
@@ -291,7 +296,7 @@ impl World {
     fn check_fenced(
         &mut self,
         named: &[Named],
-        answers: &[Fenced],
+        answers: &[FenceOutcome],
         comes_later: impl Fn(usize) -> bool,
         mut apply: impl FnMut(&mut Reference, usize, usize, Timestamp),
     ) {
@@ -302,7 +307,7 @@ impl World {
         for (nth, (fence, answer)) in fences.iter().zip(answers).enumerate() {
             let task = self.tasks.iter().position(|task| task.id == fence.task).unwrap();
             let holds = self.reference.holds(task, fence.attempt) && seen.insert(task);
-            assert_eq!(*answer == Fenced::Applied, holds, "{fence:?}");
+            assert_eq!(*answer == FenceOutcome::Applied, holds, "{fence:?}");
             if holds {
                 holding.push((nth, task));
             }
@@ -313,23 +318,23 @@ impl World {
         }
     }
 
-    fn settle(&mut self, endings: &[(Named, Ending)], next: Option<&ClaimOp>) {
-        let (named, endings): (Vec<Named>, Vec<Ending>) = endings.iter().cloned().unzip();
+    fn settle(&mut self, endings: &[(Named, AttemptResult)], next: Option<&ClaimOp>) {
+        let (named, endings): (Vec<Named>, Vec<AttemptResult>) = endings.iter().cloned().unzip();
         let request = Settle {
-            endings: self.named(&named).into_iter().zip(endings.clone()).collect(),
+            results: self.named(&named).into_iter().zip(endings.clone()).collect(),
             claim: next.map(|op| self.claim_of(op)),
             now: self.now,
-            jitter: self.source.jitter(),
+            jitter: self.env.jitter(),
         };
         let settled = self.store.settle(&request).unwrap();
         // Failures are recorded first: what a policy makes of them does not hang on what else there is to record.
-        let is_success = |nth: usize| matches!(endings[nth], Ending::Succeeded { .. });
-        self.check_fenced(&named, &settled.endings, is_success, |reference, nth, task, now| {
+        let is_success = |nth: usize| matches!(endings[nth], AttemptResult::Succeeded { .. });
+        self.check_fenced(&named, &settled.results, is_success, |reference, nth, task, now| {
             reference.settle(task, &endings[nth], now);
         });
         match next {
             Some(op) => self.check_claim(op, settled.claimed),
-            None => assert_eq!(settled.claimed, Claimed::default()),
+            None => assert_eq!(settled.claimed, ClaimOutcome::default()),
         }
     }
 
@@ -382,8 +387,8 @@ impl World {
     }
 
     fn submission(&self, draft: &RunDraft) -> Submit {
-        let run: NewRun = draft.check().unwrap();
-        Submit { now: self.now, ids: self.source.ids(run.ids_needed()), run }
+        let run: NewRun = draft.validate().unwrap();
+        Submit { now: self.now, ids: self.env.ids(run.ids_needed()), run }
     }
 
     /// The same as one after the other.
@@ -402,7 +407,7 @@ impl World {
         let exist = u32::try_from(self.reference.children(number).count()).unwrap();
         let first_index = (exist + 2).saturating_sub(before);
         let items: Vec<Json> = (0..count).map(|n| Json::of(&json!({"fanout": n})).unwrap()).collect();
-        let (parent, ids) = (self.tasks[number].id, self.source.ids(count));
+        let (parent, ids) = (self.tasks[number].id, self.env.ids(count));
         let request = Append::Items { parent, first_index, items, now: self.now, ids };
         let expected = self.reference.append(number, first_index, count).map(|new| (new, exist + new + 1));
         let appended = self.store.append(&request).map(|done| (done.created, done.next_index));
@@ -412,11 +417,11 @@ impl World {
     fn append_roots(&mut self, run: usize, before: u32, roots: &[Root]) {
         let Some(number) = pick(run, self.runs.len()) else { return };
         let (drafts, plans) = self.drafts(roots, 1);
-        let tasks: Vec<NewTask> = drafts.iter().map(|draft| draft.check().unwrap()).collect();
+        let tasks: Vec<NewTask> = drafts.iter().map(|draft| draft.validate().unwrap()).collect();
         let exist = u32::try_from(self.reference.roots(number).count()).unwrap();
         let first_index = (exist + 2).saturating_sub(before);
         let count = u32::try_from(tasks.len()).unwrap();
-        let ids = self.source.ids(tasks.iter().map(NewTask::ids_needed).sum());
+        let ids = self.env.ids(tasks.iter().map(NewTask::ids_needed).sum());
         let run = self.runs[number];
         let request = Append::Tasks { run, first_index, tasks: tasks.clone(), now: self.now, ids };
         let expected = self.reference.append_roots(number, first_index, count);
@@ -431,7 +436,7 @@ impl World {
     fn seal(&mut self, task: usize, off_by: u32) {
         let Some(number) = pick(task, self.tasks.len()) else { return };
         let children = u32::try_from(self.reference.children(number).count()).unwrap() + off_by / 2;
-        let request = Seal { parent: ParentId::Task(self.tasks[number].id), children, now: self.now };
+        let request = Seal { parent: NodeId::Task(self.tasks[number].id), children, now: self.now };
         let expected = self.reference.seal(number, children);
         assert_eq!(self.store.seal(&request).map_err(Refusal::from), expected);
     }
@@ -439,21 +444,21 @@ impl World {
     fn seal_run(&mut self, run: usize, off_by: u32) {
         let Some(number) = pick(run, self.runs.len()) else { return };
         let children = u32::try_from(self.reference.roots(number).count()).unwrap() + off_by / 2;
-        let request = Seal { parent: ParentId::Run(self.runs[number]), children, now: self.now };
+        let request = Seal { parent: NodeId::Run(self.runs[number]), children, now: self.now };
         let expected = self.reference.seal_run(number, children);
         assert_eq!(self.store.seal(&request).map_err(Refusal::from), expected);
     }
 
-    fn report(&mut self, task: usize, reports: &[(usize, Outcome, Option<u32>)]) {
+    fn report(&mut self, task: usize, reports: &[(usize, ReportedResult, Option<u32>)]) {
         let len = self.tasks.len();
         let Some(first) = pick(task, len) else { return };
-        let of = |(behind, outcome, attempt): &(usize, Outcome, Option<u32>)| Report {
+        let of = |(behind, outcome, attempt): &(usize, ReportedResult, Option<u32>)| Report {
             task: self.tasks[(first + behind) % len].id,
             attempt: *attempt,
-            outcome: outcome.clone(),
+            result: outcome.clone(),
         };
         let reports_on_ids = reports.iter().map(of).collect();
-        let request = Reports { reports: reports_on_ids, now: self.now, jitter: self.source.jitter() };
+        let request = ReportBatch { reports: reports_on_ids, now: self.now, jitter: self.env.jitter() };
         let answers = self.store.report(&request).unwrap();
         let mut expected = Vec::new();
         for (behind, outcome, attempt) in reports {
@@ -515,8 +520,8 @@ impl World {
     fn count_marks(&mut self) {
         let heads = self.reference.heads();
         let marks: Vec<_> = heads.into_iter().filter_map(|head| self.reference.heading(head).mark).collect();
-        self.count("a mark of a policy that fails fast", marks.contains(&Mark::FailFast));
-        self.count("a mark of a deadline", marks.contains(&Mark::Deadline));
+        self.count("a mark of a policy that fails fast", marks.contains(&CancelCause::FailFast));
+        self.count("a mark of a deadline", marks.contains(&CancelCause::Deadline));
     }
 
     fn check_tasks(&self) {
@@ -531,8 +536,8 @@ impl World {
             assert_eq!(task.output.as_ref().map(Json::as_str), expected.output.as_deref());
             assert_eq!(task.last_error.as_ref().map(ErrorText::as_str), expected.last_error.as_deref());
             let numbers = expected.plan.as_ref().map(|_| self.reference.numbers_of(Head::Parent(number)));
-            assert_eq!(task.numbers, numbers, "{}", task.name);
-            assert_eq!(task.mark, expected.heading.mark, "{}", task.name);
+            assert_eq!(task.child_counts, numbers, "{}", task.name);
+            assert_eq!(task.cancel_cause, expected.heading.mark, "{}", task.name);
         }
     }
 
@@ -540,13 +545,13 @@ impl World {
         for (number, (id, expected)) in self.runs.iter().zip(&self.reference.runs).enumerate() {
             let run = self.store.run(*id).unwrap().unwrap();
             assert_eq!(run.state, expected.state);
-            assert_eq!(run.numbers, self.reference.numbers_of(Head::Run(number)));
-            assert_eq!((run.mark, run.deadline), (expected.heading.mark, expected.deadline));
-            let mut tally = Tally::default();
+            assert_eq!(run.child_counts, self.reference.numbers_of(Head::Run(number)));
+            assert_eq!((run.cancel_cause, run.deadline), (expected.heading.mark, expected.deadline));
+            let mut tally = StateCounts::default();
             for task in self.reference.tasks.iter().filter(|task| task.run == number && !task.is_join()) {
-                tally.count(None, task.state);
+                tally.apply(None, task.state);
             }
-            assert_eq!(run.tally, tally);
+            assert_eq!(run.state_counts, tally);
         }
     }
 }

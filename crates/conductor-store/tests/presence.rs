@@ -3,8 +3,8 @@
 
 use conductor_model::{EngineId, MAX_LEASE_MS, RunDraft, State, TaskDraft, TaskId};
 use conductor_store::{
-    Claim, ClaimedTask, Enlist, Fenced, Presence, Query, Renew, Rescue, Source, SqliteStore, Store, Submit,
-    TaskFilter, Turn, Want,
+    Claim, ClaimedTask, EngineRegistration, Environment, FenceOutcome, KindQuota, Query, RegisterEngine,
+    Renew, Rescue, RotationCursor, SqliteStore, Store, Submit, TaskFilter,
 };
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ const DATABASE: &str = "CONDUCTOR_PRESENCE_TEST_DATABASE";
 
 struct Place {
     folder: tempfile::TempDir,
-    source: Source,
+    env: Environment,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), source: Source::system() }
+        Self { folder: tempfile::tempdir().unwrap(), env: Environment::system() }
     }
 
     fn db(&self) -> PathBuf {
@@ -40,28 +40,38 @@ impl Place {
         files.filter(|path| path.to_str().unwrap().contains("-engine-")).collect()
     }
 
-    fn enlist(&self, store: &SqliteStore) -> (EngineId, Presence) {
-        let request = Enlist::new(&self.source);
-        (request.engine, store.enlist(&request).unwrap())
+    fn register_engine(&self, store: &SqliteStore) -> (EngineId, EngineRegistration) {
+        let request = RegisterEngine::new(&self.env);
+        (request.engine, store.register_engine(&request).unwrap())
     }
 
     fn rescue(&self, store: &SqliteStore) -> u32 {
-        store.rescue(&Rescue::new(100, &self.source)).unwrap().tasks
+        store.rescue(&Rescue::new(100, &self.env)).unwrap().changed
     }
 }
 
 fn submit(store: &SqliteStore, tasks: usize) -> Vec<TaskId> {
-    let run = RunDraft::new().tasks((0..tasks).map(|_| TaskDraft::new("A"))).check().unwrap();
-    let run = store.submit(&Submit::new(run, &Source::system())).unwrap().run;
+    let run = RunDraft::new().tasks((0..tasks).map(|_| TaskDraft::new("A"))).validate().unwrap();
+    let run = store.submit(&Submit::new(run, &Environment::system())).unwrap().run;
     let tasks = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
     tasks.iter().map(|task| task.id).collect()
 }
 
 /// Claims with a lease that no test outlives.
-fn claim(store: &SqliteStore, presence: &Presence, limit: u32) -> Vec<ClaimedTask> {
-    let wants = vec![Want { kind: "A".parse().unwrap(), limit, turn: Turn::default() }];
-    let (holder, now) = (presence.holder(), Source::system().now());
-    store.claim(&Claim { holder, wants, limit, lease_ms: MAX_LEASE_MS, alone: false, now }).unwrap().tasks
+fn claim(store: &SqliteStore, presence: &EngineRegistration, limit: u32) -> Vec<ClaimedTask> {
+    let wants = vec![KindQuota { kind: "A".parse().unwrap(), limit, cursor: RotationCursor::default() }];
+    let (holder, now) = (presence.key(), Environment::system().now());
+    store
+        .claim(&Claim {
+            engine: holder,
+            quotas: wants,
+            limit,
+            lease_ms: MAX_LEASE_MS,
+            allow_isolated: false,
+            now,
+        })
+        .unwrap()
+        .tasks
 }
 
 fn is_locked(path: &Path) -> bool {
@@ -74,7 +84,7 @@ fn a_file_that_cannot_be_made_is_named() {
     // With the engine's part it is longer than a name may be.
     let name = "n".repeat(225);
     let store = SqliteStore::open(place.folder.path().join(&name)).unwrap();
-    let error = store.enlist(&Enlist::new(&place.source)).map(drop).unwrap_err();
+    let error = store.register_engine(&RegisterEngine::new(&place.env)).map(drop).unwrap_err();
     let said = std::error::Error::source(&error).unwrap().to_string();
     assert!(said.contains(&format!("{name}-engine-")) && said.contains("cannot be made"), "{said}");
 }
@@ -83,11 +93,11 @@ fn a_file_that_cannot_be_made_is_named() {
 fn an_engine_holds_a_lock_on_its_file_until_it_is_dropped() {
     let place = Place::new();
     let store = place.open();
-    let (engine, presence) = place.enlist(&store);
+    let (engine, presence) = place.register_engine(&store);
     let file = place.file_of(engine);
     assert_eq!(place.signs(), [file.as_path()]);
     assert!(is_locked(&file));
-    let (other, second) = place.enlist(&store);
+    let (other, second) = place.register_engine(&store);
     assert!(is_locked(&file) && is_locked(&place.file_of(other)));
     drop(presence);
     assert_eq!(place.signs(), [place.file_of(other)]);
@@ -102,7 +112,7 @@ fn an_engine_holds_a_lock_on_its_file_until_it_is_dropped() {
 fn the_file_of_an_engine_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    let (engine, _presence) = place.enlist(&place.open());
+    let (engine, _presence) = place.register_engine(&place.open());
     let mode = std::fs::metadata(place.file_of(engine)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -111,7 +121,7 @@ fn the_file_of_an_engine_is_its_owners_alone() {
 fn a_file_that_belongs_to_no_engine_is_removed_when_the_next_one_comes() {
     let place = Place::new();
     let store = place.open();
-    let (living, _presence) = place.enlist(&store);
+    let (living, _presence) = place.register_engine(&store);
     let stray = place.file_of(EngineId::from_u128(7));
     let strangers =
         ["conductor.db-engine", "other.db-engine-00000000000000000000000007", "x-engine-conductor.db"];
@@ -122,7 +132,7 @@ fn a_file_that_belongs_to_no_engine_is_removed_when_the_next_one_comes() {
     let held = place.file_of(EngineId::from_u128(8));
     let lock = std::fs::File::create(&held).unwrap();
     lock.lock().unwrap();
-    let (next, _next) = place.enlist(&store);
+    let (next, _next) = place.register_engine(&store);
     assert!(!stray.exists());
     assert!(held.exists(), "somebody holds it");
     for stranger in strangers {
@@ -136,7 +146,7 @@ fn the_claims_of_an_engine_of_another_store_are_left_alone_while_it_lives() {
     let place = Place::new();
     let (one, other) = (place.open(), place.open());
     submit(&one, 2);
-    let (_, presence) = place.enlist(&one);
+    let (_, presence) = place.register_engine(&one);
     let claimed = claim(&one, &presence, 2);
     assert_eq!((claimed.len(), place.rescue(&other)), (2, 0));
     drop(one);
@@ -158,8 +168,8 @@ fn claimant(place: &Place) -> Child {
 #[test]
 fn child_claims_and_waits() {
     let Some(path) = std::env::var_os(DATABASE) else { return };
-    let (store, source) = (SqliteStore::open(path).unwrap(), Source::system());
-    let presence = store.enlist(&Enlist::new(&source)).unwrap();
+    let (store, env) = (SqliteStore::open(path).unwrap(), Environment::system());
+    let presence = store.register_engine(&RegisterEngine::new(&env)).unwrap();
     println!("claimed {}", claim(&store, &presence, 2).len());
     // Ends with the parent, should that end first.
     let _ = std::io::stdin().lines().next();
@@ -170,7 +180,7 @@ fn what_a_killed_process_held_is_taken_back_at_once() {
     let place = Place::new();
     let store = place.open();
     let tasks = submit(&store, 3);
-    let (_, presence) = place.enlist(&store);
+    let (_, presence) = place.register_engine(&store);
     let mut child = claimant(&place);
     let kept = claim(&store, &presence, 10);
     assert_eq!((kept.len(), place.signs().len()), (1, 2));
@@ -185,6 +195,6 @@ fn what_a_killed_process_held_is_taken_back_at_once() {
     let states: Vec<_> = tasks.iter().map(state).collect();
     assert_eq!(states, [State::Failed, State::Failed, State::Running]);
     let fences = kept.iter().map(|task| task.fence).collect();
-    let renewed = store.renew(&Renew { fences, lease_ms: 1000, now: place.source.now() }).unwrap();
-    assert_eq!(renewed, [Fenced::Applied]);
+    let renewed = store.renew(&Renew { fences, lease_ms: 1000, now: place.env.now() }).unwrap();
+    assert_eq!(renewed, [FenceOutcome::Applied]);
 }

@@ -4,8 +4,8 @@
 use conductor_conformance::{assert_replays, assert_verified};
 use conductor_model::{RunDraft, RunId, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, FanOut, Fault, Prune, Pruned, Query, Report, Reports, Scope, Source, SqliteOptions, SqliteStore,
-    Step, Store, Submit, TaskFilter, Verify,
+    Admin, Environment, FanOut, Prune, PruneOutcome, Query, Report, ReportBatch, Scope, SqliteOptions,
+    SqliteStore, Step, Store, StoreError, Submit, TaskFilter, Verify,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -41,21 +41,22 @@ fn everything(limit: u32) -> Prune {
 }
 
 /// A run of one parent with so many children, which are created and, if asked for, succeed.
-fn family(store: &SqliteStore, source: &Source, children: u32, ends: bool) -> RunId {
+fn family(store: &SqliteStore, env: &Environment, children: u32, ends: bool) -> RunId {
     let wide = "x".repeat(300);
     let task = TaskDraft::new("P").input(json!({"fanout": children, "wide": wide}));
-    let run = store.submit(&Submit::new(RunDraft::new().task(task).check().unwrap(), source)).unwrap().run;
+    let run = store.submit(&Submit::new(RunDraft::new().task(task).validate().unwrap(), env)).unwrap().run;
     let scope = Scope::Run(run);
-    while store.fan_out(&FanOut::new(scope, 500, source)).unwrap().more {}
+    while store.fan_out(&FanOut::new(scope, 500, env)).unwrap().more {}
     if ends {
         let leaves = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
-        let done = leaves.iter().filter(|task| task.numbers.is_none()).map(|task| Report::succeeded(task.id));
-        let _ = store.report(&Reports::new(done, source)).unwrap();
+        let done =
+            leaves.iter().filter(|task| task.child_counts.is_none()).map(|task| Report::succeeded(task.id));
+        let _ = store.report(&ReportBatch::new(done, env)).unwrap();
         loop {
-            match store.aggregate(&Step { scope, now: source.now(), limit: 100 }) {
+            match store.aggregate(&Step { scope, now: env.now(), limit: 100 }) {
                 Ok(done) if done.more => {}
                 // Another one's prune may have taken it as soon as it ended.
-                Ok(_) | Err(Fault::UnknownRun(_)) => break,
+                Ok(_) | Err(StoreError::RunNotFound(_)) => break,
                 Err(fault) => panic!("{fault}"),
             }
         }
@@ -63,8 +64,8 @@ fn family(store: &SqliteStore, source: &Source, children: u32, ends: bool) -> Ru
     run
 }
 
-fn prune_all(store: &SqliteStore, limit: u32) -> Pruned {
-    let mut all = Pruned::default();
+fn prune_all(store: &SqliteStore, limit: u32) -> PruneOutcome {
+    let mut all = PruneOutcome::default();
     loop {
         let done = store.prune(&everything(limit)).unwrap();
         all.runs += done.runs;
@@ -90,10 +91,10 @@ fn count(path: &Path, table: &str) -> i64 {
 #[test]
 fn nothing_is_left_and_the_file_is_as_small_as_before() {
     let place = Place::new();
-    let (store, source) = (place.open(), Source::system());
+    let (store, env) = (place.open(), Environment::system());
     let empty = size(&place.path);
     for _ in 0..5 {
-        family(&store, &source, 500, true);
+        family(&store, &env, 500, true);
     }
     let full = size(&place.path);
     let pruned = prune_all(&store, 300);
@@ -104,7 +105,7 @@ fn nothing_is_left_and_the_file_is_as_small_as_before() {
     let after = size(&place.path);
     assert!(pruned.bytes > 0 && full > 3 * empty, "{full} bytes of a file of {empty}");
     assert!(after <= empty + 16 * 4096, "{after} bytes are left of {full}, where {empty} were at first");
-    assert_eq!(prune_all(&store, 300), Pruned::default());
+    assert_eq!(prune_all(&store, 300), PruneOutcome::default());
     assert_verified(&store);
 }
 
@@ -115,8 +116,8 @@ fn a_database_of_the_callers_keeps_its_free_pages() {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").unwrap();
     connection.pragma_update(None, "journal_mode", "wal").unwrap();
     conductor_store::sqlite::install_into(&mut Connection::open(&place.path).unwrap()).unwrap();
-    let store = SqliteStore::open_with(&place.path, SqliteOptions::default().installed(true)).unwrap();
-    family(&store, &Source::system(), 500, true);
+    let store = SqliteStore::open_with(&place.path, SqliteOptions::default().embedded(true)).unwrap();
+    family(&store, &Environment::system(), 500, true);
     let pruned = prune_all(&store, 300);
     assert_eq!((pruned.runs, pruned.bytes), (1, 0));
 }
@@ -125,8 +126,8 @@ fn a_database_of_the_callers_keeps_its_free_pages() {
 fn a_prune_without_a_pause_keeps_no_other_thread_waiting() {
     const WRITES: u32 = 20;
     let place = Place::new();
-    let (store, source) = (place.open(), Source::system());
-    family(&store, &source, 900, true);
+    let (store, env) = (place.open(), Environment::system());
+    family(&store, &env, 900, true);
     let (begun, prunes) = (Barrier::new(2), AtomicU32::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -137,8 +138,8 @@ fn a_prune_without_a_pause_keeps_no_other_thread_waiting() {
         });
         begun.wait();
         for _ in 0..WRITES {
-            let run = RunDraft::new().check().unwrap();
-            let _ = store.submit(&Submit::new(run, &source)).unwrap();
+            let run = RunDraft::new().validate().unwrap();
+            let _ = store.submit(&Submit::new(run, &env)).unwrap();
         }
         let prunes = prunes.load(Ordering::Relaxed);
         assert!(prunes < 3 * WRITES, "{prunes} transactions beside {WRITES}");
@@ -148,8 +149,8 @@ fn a_prune_without_a_pause_keeps_no_other_thread_waiting() {
 #[test]
 fn runs_are_removed_while_others_work_and_verify() {
     let place = Place::new();
-    let (store, source) = (place.open(), Source::system());
-    let stays = family(&store, &source, 50, false);
+    let (store, env) = (place.open(), Environment::system());
+    let stays = family(&store, &env, 50, false);
     let working = AtomicBool::new(true);
     let (pruned, verified) = thread::scope(|scope| {
         let pruner = scope.spawn(|| {
@@ -173,9 +174,9 @@ fn runs_are_removed_while_others_work_and_verify() {
         let workers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let (store, source) = (place.open(), Source::system());
+                    let (store, env) = (place.open(), Environment::system());
                     for children in 1..40 {
-                        family(&store, &source, children, true);
+                        family(&store, &env, children, true);
                     }
                 })
             })
@@ -195,12 +196,12 @@ fn runs_are_removed_while_others_work_and_verify() {
 #[test]
 fn what_a_killed_prune_leaves_the_next_one_removes() {
     let place = Place::new();
-    let (store, source) = (place.open(), Source::system());
-    let stays = family(&store, &source, 20, false);
+    let (store, env) = (place.open(), Environment::system());
+    let stays = family(&store, &env, 20, false);
     let mut half_gone = 0;
     for _ in 0..12 {
         for _ in 0..3 {
-            family(&store, &source, 300, true);
+            family(&store, &env, 300, true);
         }
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", "child_prunes_until_it_is_killed", "--nocapture"]).env(DATABASE, &place.path);
@@ -241,8 +242,8 @@ fn child_prunes_until_it_is_killed() {
 #[test]
 fn an_adopted_run_with_something_open_below_it_stays() {
     let place = Place::new();
-    let (store, source) = (place.open(), Source::system());
-    let run = family(&store, &source, 3, true);
+    let (store, env) = (place.open(), Environment::system());
+    let run = family(&store, &env, 3, true);
     // As adoption may leave it: what is open below something that had ended stays as it was.
     let other = Connection::open(&place.path).unwrap();
     other.execute_batch("UPDATE conductor_runs SET running = 1, succeeded = succeeded - 1").unwrap();

@@ -4,9 +4,9 @@
 use conductor_conformance::{assert_replays, assert_verified};
 use conductor_model::{Jitter, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    Admin, Append, Aspect, Cancel, Claim, Divergence, Enlist, FanOut, Prune, Query, Repair, Repaired, Report,
-    Reports, Rescue, Revivable, Revive, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter,
-    Turn, Verify, Want,
+    Admin, Append, Cancel, Claim, Divergence, DivergenceKind, Environment, FanOut, KindQuota, Prune, Query,
+    RegisterEngine, Repair, RepairReport, Report, ReportBatch, Rescue, Revive, ReviveFilter, RotationCursor,
+    Scope, Settle, SqliteStore, Step, Store, Submit, TaskFilter, Verify,
 };
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ struct Desk {
     _folder: tempfile::TempDir,
     path: PathBuf,
     store: SqliteStore,
-    source: Source,
+    env: Environment,
 }
 
 impl Desk {
@@ -25,12 +25,12 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damage.db");
         let store = SqliteStore::open(&path).unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        Self { _folder: folder, path, store, source }
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { _folder: folder, path, store, env }
     }
 
     fn submit(&self, run: impl Into<RunDraft>) -> RunId {
-        self.store.submit(&Submit::new(run.into().check().unwrap(), &self.source)).unwrap().run
+        self.store.submit(&Submit::new(run.into().validate().unwrap(), &self.env)).unwrap().run
     }
 
     fn tasks(&self, run: RunId) -> Vec<Task> {
@@ -42,17 +42,17 @@ impl Desk {
     }
 
     fn steps(&self) {
-        let (scope, now) = (Scope::All, self.source.now());
+        let (scope, now) = (Scope::All, self.env.now());
         let step = Step { scope, now, limit: 1000 };
         for _ in 0..5 {
-            while self.store.fan_out(&FanOut::new(scope, 100, &self.source)).unwrap().more {}
+            while self.store.fan_out(&FanOut::new(scope, 100, &self.env)).unwrap().more {}
             while self.store.sweep(&step).unwrap().more {}
             while self.store.aggregate(&step).unwrap().more {}
         }
     }
 
     fn report(&self, reports: impl IntoIterator<Item = Report>) {
-        let _ = self.store.report(&Reports::new(reports, &self.source)).unwrap();
+        let _ = self.store.report(&ReportBatch::new(reports, &self.env)).unwrap();
     }
 
     /// Whatever another program may do.
@@ -63,21 +63,21 @@ impl Desk {
         other.execute_batch(sql).unwrap();
     }
 
-    fn found(&self) -> Vec<Aspect> {
+    fn found(&self) -> Vec<DivergenceKind> {
         let found = self.store.verify(&Verify::all()).unwrap();
-        let mut aspects: Vec<_> = found.divergences.iter().map(|divergence| divergence.what).collect();
+        let mut aspects: Vec<_> = found.divergences.iter().map(|divergence| divergence.kind).collect();
         aspects.sort_unstable();
         aspects.dedup();
         aspects
     }
 
-    fn repair(&self) -> Repaired {
-        let mut all = Repaired::default();
-        let mut request = Repair { rows: 2, ..Repair::all(&self.source) };
+    fn repair(&self) -> RepairReport {
+        let mut all = RepairReport::default();
+        let mut request = Repair { rows: 2, ..Repair::all(&self.env) };
         loop {
             let done = self.store.repair(&request).unwrap();
-            all.mended.extend(done.mended);
-            all.unmended.extend(done.unmended);
+            all.repaired.extend(done.repaired);
+            all.unrepairable.extend(done.unrepairable);
             all.runs += done.runs;
             let Some(next) = done.next else { return all };
             request = request.after(next);
@@ -101,7 +101,7 @@ impl Desk {
         let id = |name| self.named(run, name);
         let (a, b, first, second) = (id("A"), id("B"), id("P#1"), id("P#2"));
         self.report([Report::succeeded(a), Report::failed(b, "no"), Report::succeeded(first)]);
-        self.report([Report::failed_for_good(second, "broken")]);
+        self.report([Report::failed_permanently(second, "broken")]);
         self.claim("claimed");
         assert_eq!(self.tasks(run).len(), 12);
         assert_eq!(self.found(), []);
@@ -110,13 +110,15 @@ impl Desk {
 
     /// Claims one task, for an engine that is gone afterwards.
     fn claim(&self, kind: &str) {
-        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
-        let wants = vec![Want { kind: kind.parse().unwrap(), limit: 1, turn: Turn::default() }];
-        let (holder, now) = (presence.holder(), self.source.now());
-        let claim = Claim { holder, wants, limit: 1, lease_ms: 60_000, alone: true, now };
-        let request = Settle { endings: vec![], claim: Some(claim), now, jitter: Jitter(0) };
+        let registration = self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap();
+        let wants =
+            vec![KindQuota { kind: kind.parse().unwrap(), limit: 1, cursor: RotationCursor::default() }];
+        let (holder, now) = (registration.key(), self.env.now());
+        let claim =
+            Claim { engine: holder, quotas: wants, limit: 1, lease_ms: 60_000, allow_isolated: true, now };
+        let request = Settle { results: vec![], claim: Some(claim), now, jitter: Jitter(0) };
         assert_eq!(self.store.settle(&request).unwrap().claimed.tasks.len(), 1);
-        std::mem::forget(presence);
+        std::mem::forget(registration);
     }
 
     /// What is in the tables, but for what a repair may choose.
@@ -142,46 +144,47 @@ impl Desk {
 }
 
 /// Damage, what of it is found, and whether all of it can be mended.
-type Planted = (&'static str, &'static [Aspect]);
+type Planted = (&'static str, &'static [DivergenceKind]);
 
 #[test]
 fn what_the_events_tell_is_found_by_name_and_mended() {
-    use Aspect::{
-        Attempt, Due, Id, Input, Join, Joining, Lease, Mark, Numbers, Place, Policy, RetryCount, Row, Tally,
+    use DivergenceKind::{
+        Attempt, CancelCause, ChildCounts, DueAt, Id, Input, JoinPlan, JoinStatus, Lease, Policy, Position,
+        RetryCount, Row, StateCounts,
     };
     let planted: &[Planted] = &[
-        ("UPDATE conductor_tasks SET state = 0 WHERE key = 1", &[Aspect::State]),
-        ("UPDATE conductor_tasks SET state = 2 WHERE key = 8", &[Aspect::State]),
-        ("UPDATE conductor_tasks SET state = 1 WHERE key = 7", &[Aspect::State]),
-        ("UPDATE conductor_tasks SET state = 0 WHERE key = 3", &[Aspect::State]),
-        ("UPDATE conductor_tasks SET state = 4, due_at = NULL WHERE key = 2", &[Aspect::State, Due]),
-        ("UPDATE conductor_tasks SET due_at = due_at + 1 WHERE key = 2", &[Due]),
-        ("UPDATE conductor_tasks SET due_at = NULL WHERE key = 2", &[Due]),
-        ("UPDATE conductor_tasks SET due_at = 5 WHERE key = 7", &[Due]),
-        ("UPDATE conductor_tasks SET due_at = 99999999999999 WHERE key = 9", &[Due]),
+        ("UPDATE conductor_tasks SET state = 0 WHERE key = 1", &[DivergenceKind::State]),
+        ("UPDATE conductor_tasks SET state = 2 WHERE key = 8", &[DivergenceKind::State]),
+        ("UPDATE conductor_tasks SET state = 1 WHERE key = 7", &[DivergenceKind::State]),
+        ("UPDATE conductor_tasks SET state = 0 WHERE key = 3", &[DivergenceKind::State]),
+        ("UPDATE conductor_tasks SET state = 4, due_at = NULL WHERE key = 2", &[DivergenceKind::State, DueAt]),
+        ("UPDATE conductor_tasks SET due_at = due_at + 1 WHERE key = 2", &[DueAt]),
+        ("UPDATE conductor_tasks SET due_at = NULL WHERE key = 2", &[DueAt]),
+        ("UPDATE conductor_tasks SET due_at = 5 WHERE key = 7", &[DueAt]),
+        ("UPDATE conductor_tasks SET due_at = 99999999999999 WHERE key = 9", &[DueAt]),
         ("UPDATE conductor_tasks SET retry_count = 1 WHERE key = 2", &[RetryCount]),
         ("UPDATE conductor_tasks SET attempt = 0 WHERE key = 5", &[Attempt]),
         ("UPDATE conductor_tasks SET lease_until = 5, holder = 1 WHERE key = 8", &[Lease]),
-        ("UPDATE conductor_tasks SET open_children = 0 WHERE key = 3", &[Numbers]),
-        ("UPDATE conductor_tasks SET fanout = 4 WHERE key = 3", &[Numbers]),
-        ("UPDATE conductor_tasks SET children = 2 WHERE key = 3", &[Numbers]),
-        ("UPDATE conductor_tasks SET sealed = NULL WHERE key = 3", &[Numbers]),
+        ("UPDATE conductor_tasks SET open_children = 0 WHERE key = 3", &[ChildCounts]),
+        ("UPDATE conductor_tasks SET fanout = 4 WHERE key = 3", &[ChildCounts]),
+        ("UPDATE conductor_tasks SET children = 2 WHERE key = 3", &[ChildCounts]),
+        ("UPDATE conductor_tasks SET sealed = NULL WHERE key = 3", &[ChildCounts]),
         (
             "UPDATE conductor_tasks SET sealed = 1, fanout = 1, children = 0, open_children = 0, failed_children = 0, \
              cancelled_children = 0 WHERE key = 8",
-            &[Numbers],
+            &[ChildCounts],
         ),
         ("UPDATE conductor_tasks SET policy = '\"ignore\"' WHERE key = 3", &[Policy]),
         ("UPDATE conductor_tasks SET policy = '{' WHERE key = 3", &[Policy]),
-        ("UPDATE conductor_tasks SET mark = 1 WHERE key = 3", &[Mark]),
-        ("UPDATE conductor_tasks SET joining = 1 WHERE key = 4", &[Joining]),
-        ("UPDATE conductor_tasks SET joining = 0 WHERE key = 3", &[Joining]),
-        ("UPDATE conductor_tasks SET ordinal = 9 WHERE key = 8", &[Place]),
-        ("UPDATE conductor_tasks SET parent = 4, ordinal = 9 WHERE key = 8", &[Place]),
+        ("UPDATE conductor_tasks SET mark = 1 WHERE key = 3", &[CancelCause]),
+        ("UPDATE conductor_tasks SET joining = 1 WHERE key = 4", &[JoinStatus]),
+        ("UPDATE conductor_tasks SET joining = 0 WHERE key = 3", &[JoinStatus]),
+        ("UPDATE conductor_tasks SET ordinal = 9 WHERE key = 8", &[Position]),
+        ("UPDATE conductor_tasks SET parent = 4, ordinal = 9 WHERE key = 8", &[Position]),
         (
             "UPDATE conductor_tasks SET ordinal = 99 WHERE key = 7; UPDATE conductor_tasks SET ordinal = 2 WHERE key = 8;
              UPDATE conductor_tasks SET ordinal = 3 WHERE key = 7",
-            &[Place],
+            &[Position],
         ),
         ("UPDATE conductor_tasks SET id = randomblob(16) WHERE key = 8", &[Id]),
         ("DELETE FROM conductor_tasks WHERE key = 7", &[Row]),
@@ -198,14 +201,14 @@ fn what_the_events_tell_is_found_by_name_and_mended() {
         ("DELETE FROM conductor_inputs WHERE task = 9", &[Input]),
         ("DELETE FROM conductor_inputs WHERE task IN (9, 10)", &[Input]),
         ("UPDATE conductor_inputs SET task = 78 WHERE task = 10", &[Input]),
-        ("INSERT INTO conductor_joins VALUES (1, 3, randomblob(16), 1, 0, NULL, NULL)", &[Join]),
-        ("UPDATE conductor_runs SET state = 2", &[Aspect::State]),
-        ("UPDATE conductor_runs SET open_children = 1", &[Numbers]),
-        ("UPDATE conductor_runs SET fanout = NULL, sealed = 0", &[Numbers]),
-        ("UPDATE conductor_runs SET running = 0, succeeded = 100", &[Tally]),
-        ("UPDATE conductor_runs SET mark = 2", &[Mark]),
+        ("INSERT INTO conductor_joins VALUES (1, 3, randomblob(16), 1, 0, NULL, NULL)", &[JoinPlan]),
+        ("UPDATE conductor_runs SET state = 2", &[DivergenceKind::State]),
+        ("UPDATE conductor_runs SET open_children = 1", &[ChildCounts]),
+        ("UPDATE conductor_runs SET fanout = NULL, sealed = 0", &[ChildCounts]),
+        ("UPDATE conductor_runs SET running = 0, succeeded = 100", &[StateCounts]),
+        ("UPDATE conductor_runs SET mark = 2", &[CancelCause]),
         ("UPDATE conductor_runs SET policy = '\"fail_fast\"'", &[Policy]),
-        ("UPDATE conductor_runs SET joining = 1", &[Joining]),
+        ("UPDATE conductor_runs SET joining = 1", &[JoinStatus]),
     ];
     for (damage, aspects) in planted {
         let desk = Desk::new();
@@ -216,20 +219,20 @@ fn what_the_events_tell_is_found_by_name_and_mended() {
         expected.sort_unstable();
         assert_eq!(desk.found(), expected, "{damage}");
         let done = desk.repair();
-        assert_eq!(done.unmended, [], "{damage}");
-        assert!(!done.mended.is_empty(), "{damage}");
-        assert!(done.mended.iter().all(|mended| !mended.done.is_empty()), "{damage}");
+        assert_eq!(done.unrepairable, [], "{damage}");
+        assert!(!done.repaired.is_empty(), "{damage}");
+        assert!(done.repaired.iter().all(|repaired| !repaired.action.is_empty()), "{damage}");
         assert_eq!(desk.found(), [], "{damage}");
         assert_eq!(desk.rows(), before, "{damage}: {done:#?}");
         assert_replays(&desk.store);
-        assert_eq!(desk.repair(), Repaired { runs: 1, ..Repaired::default() }, "{damage}");
+        assert_eq!(desk.repair(), RepairReport { runs: 1, ..RepairReport::default() }, "{damage}");
         finish(&desk, run);
     }
 }
 
 /// Works on everything until the run has ended, for what was mended must go on.
 fn finish(desk: &Desk, run: RunId) {
-    let now = desk.source.now().plus_millis(1_000_000);
+    let now = desk.env.now().plus_millis(1_000_000);
     for _ in 0..20 {
         let step = Step { scope: Scope::All, now, limit: 1000 };
         let _ = desk.store.rescue(&Rescue { now, limit: 1000, jitter: Jitter(0) }).unwrap();
@@ -237,7 +240,7 @@ fn finish(desk: &Desk, run: RunId) {
         desk.report(
             desk.tasks(run)
                 .iter()
-                .filter(|task| task.numbers.is_none())
+                .filter(|task| task.child_counts.is_none())
                 .map(|task| Report::succeeded(task.id)),
         );
         desk.steps();
@@ -256,8 +259,8 @@ fn children_of_which_no_row_and_no_event_is_left_get_new_row_keys() {
     let run = desk.everything();
     let before = desk.tasks(run);
     desk.damage("DELETE FROM conductor_tasks WHERE key IN (11, 12)");
-    assert_eq!(desk.found(), [Aspect::Row]);
-    assert_eq!(desk.repair().mended.len(), 2);
+    assert_eq!(desk.found(), [DivergenceKind::Row]);
+    assert_eq!(desk.repair().repaired.len(), 2);
     assert_eq!(desk.found(), []);
     let same = |task: &Task| (task.id, task.name.clone(), task.state, task.input.clone(), task.parent);
     assert_eq!(
@@ -270,33 +273,41 @@ fn children_of_which_no_row_and_no_event_is_left_get_new_row_keys() {
 #[test]
 fn what_cannot_be_mended_is_said() {
     for (damage, aspects, left) in [
-        ("DELETE FROM conductor_tasks WHERE key = 1", vec![Aspect::Row], vec![Aspect::Row]),
-        ("DELETE FROM conductor_joins", vec![Aspect::Join], vec![Aspect::Join]),
-        ("UPDATE conductor_joins SET kind = 99", vec![Aspect::Kind], vec![Aspect::Kind]),
-        ("DELETE FROM conductor_inputs WHERE task = 3", vec![Aspect::Input], vec![Aspect::Input]),
-        ("DELETE FROM conductor_inputs", vec![Aspect::Input], vec![Aspect::Input]),
-        ("UPDATE conductor_tasks SET kind = 99 WHERE key = 1", vec![Aspect::Kind], vec![Aspect::Kind]),
+        ("DELETE FROM conductor_tasks WHERE key = 1", vec![DivergenceKind::Row], vec![DivergenceKind::Row]),
+        ("DELETE FROM conductor_joins", vec![DivergenceKind::JoinPlan], vec![DivergenceKind::JoinPlan]),
+        ("UPDATE conductor_joins SET kind = 99", vec![DivergenceKind::Kind], vec![DivergenceKind::Kind]),
+        (
+            "DELETE FROM conductor_inputs WHERE task = 3",
+            vec![DivergenceKind::Input],
+            vec![DivergenceKind::Input],
+        ),
+        ("DELETE FROM conductor_inputs", vec![DivergenceKind::Input], vec![DivergenceKind::Input]),
+        (
+            "UPDATE conductor_tasks SET kind = 99 WHERE key = 1",
+            vec![DivergenceKind::Kind],
+            vec![DivergenceKind::Kind],
+        ),
         (
             "DELETE FROM conductor_events WHERE task = 1 AND name = 9",
-            vec![Aspect::Events],
-            vec![Aspect::Events],
+            vec![DivergenceKind::Events],
+            vec![DivergenceKind::Events],
         ),
         (
             "UPDATE conductor_events SET payload = '{' WHERE name = 7",
-            vec![Aspect::Events],
-            vec![Aspect::Events],
+            vec![DivergenceKind::Events],
+            vec![DivergenceKind::Events],
         ),
         // Not the rows are wrong where no event is left.
-        ("DELETE FROM conductor_events", vec![Aspect::Events], vec![Aspect::Events]),
+        ("DELETE FROM conductor_events", vec![DivergenceKind::Events], vec![DivergenceKind::Events]),
     ] {
         let desk = Desk::new();
         desk.everything();
         desk.damage(damage);
         assert_eq!(desk.found(), aspects, "{damage}");
         let done = desk.repair();
-        assert_eq!(done.mended, [], "{damage}");
+        assert_eq!(done.repaired, [], "{damage}");
         assert!(
-            done.unmended.iter().all(|left| !left.why.is_empty()) && !done.unmended.is_empty(),
+            done.unrepairable.iter().all(|left| !left.reason.is_empty()) && !done.unrepairable.is_empty(),
             "{damage}"
         );
         assert_eq!(desk.found(), left, "{damage}");
@@ -305,7 +316,7 @@ fn what_cannot_be_mended_is_said() {
 
 #[test]
 fn one_bad_value_is_a_divergence_of_its_row_and_the_rest_of_the_file_is_verified_and_mended() {
-    use Aspect::{Attempt, Events, Id, Mark, Policy, Row, Tally};
+    use DivergenceKind::{Attempt, CancelCause, Events, Id, Policy, Row, StateCounts};
     const MOST: i64 = i64::MAX;
     const LEAST: i64 = i64::MIN;
     for (damage, found, left) in [
@@ -319,15 +330,15 @@ fn one_bad_value_is_a_divergence_of_its_row_and_the_rest_of_the_file_is_verified
             vec![Events],
             vec![Events],
         ),
-        (format!("UPDATE conductor_runs SET pending = {MOST} WHERE key = 1"), vec![Tally], vec![]),
-        ("UPDATE conductor_runs SET failed = -1 WHERE key = 1".into(), vec![Tally], vec![]),
+        (format!("UPDATE conductor_runs SET pending = {MOST} WHERE key = 1"), vec![StateCounts], vec![]),
+        ("UPDATE conductor_runs SET failed = -1 WHERE key = 1".into(), vec![StateCounts], vec![]),
         (
             "UPDATE conductor_runs SET policy = CAST(x'22FF22' AS TEXT) WHERE key = 1".into(),
             vec![Policy],
             vec![],
         ),
-        (format!("UPDATE conductor_runs SET mark = {LEAST} WHERE key = 1"), vec![Mark], vec![]),
-        (format!("UPDATE conductor_tasks SET mark = {LEAST} WHERE key = 3"), vec![Mark], vec![]),
+        (format!("UPDATE conductor_runs SET mark = {LEAST} WHERE key = 1"), vec![CancelCause], vec![]),
+        (format!("UPDATE conductor_tasks SET mark = {LEAST} WHERE key = 3"), vec![CancelCause], vec![]),
         ("UPDATE conductor_runs SET id = x'00' WHERE key = 1".into(), vec![Id], vec![Id]),
         ("UPDATE conductor_tasks SET id = x'00' WHERE key = 7".into(), vec![Id], vec![]),
         ("UPDATE conductor_tasks SET id = x'00' WHERE key = 1".into(), vec![Id], vec![Id]),
@@ -370,12 +381,12 @@ fn a_row_whose_key_was_changed_gets_it_back_at_once_with_all_that_it_holds() {
             if is_input_moved {
                 desk.damage(&format!("UPDATE conductor_inputs SET task = {other} WHERE task = {key}"));
             }
-            assert!(desk.found().contains(&Aspect::Row), "{key} {other}{more}");
+            assert!(desk.found().contains(&DivergenceKind::Row), "{key} {other}{more}");
             let done = desk.repair();
-            assert_eq!(done.unmended, [], "{key} {other}{more}");
+            assert_eq!(done.unrepairable, [], "{key} {other}{more}");
             assert_eq!(desk.found(), [], "{key} {other}{more}");
             if more.is_empty() {
-                assert_eq!(done.mended[0].done, "gave its row its key back");
+                assert_eq!(done.repaired[0].action, "gave its row its key back");
             }
             assert_eq!((desk.rows(), outputs(&desk)), before, "{key} {other}{more}");
             finish(&desk, run);
@@ -394,8 +405,8 @@ fn an_only_child_and_a_join_whose_keys_were_changed_get_them_back() {
         desk.report([Report::started(desk.named(run, "P#0"))]);
         let before = desk.rows();
         desk.damage(&format!("UPDATE conductor_tasks SET key = 9000 WHERE {damage}"));
-        assert!(desk.found().contains(&Aspect::Row), "{damage}");
-        assert_eq!(desk.repair().unmended, [], "{damage}");
+        assert!(desk.found().contains(&DivergenceKind::Row), "{damage}");
+        assert_eq!(desk.repair().unrepairable, [], "{damage}");
         assert_eq!(desk.rows(), before, "{damage}");
         assert_eq!(desk.found(), [], "{damage}");
     }
@@ -407,12 +418,12 @@ fn numbers_at_their_end_in_an_event_are_counted_no_further() {
     desk.everything();
     let numbers = json!({"total": 5, "children": 0, "open": u32::MAX, "failed": 0, "cancelled": 0});
     let tally = json!({"pending": u64::MAX, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0});
-    let adopted = json!({"state": "PENDING", "numbers": numbers, "tally": tally});
+    let adopted = json!({"state": "PENDING", "child_counts": numbers, "state_counts": tally});
     desk.damage(&format!(
         "UPDATE conductor_events SET name = 18, payload = '{adopted}' WHERE seq = 1;
          DELETE FROM conductor_events WHERE seq = 2"
     ));
-    assert_eq!(desk.found(), [Aspect::Numbers, Aspect::Tally]);
+    assert_eq!(desk.found(), [DivergenceKind::ChildCounts, DivergenceKind::StateCounts]);
 }
 
 #[test]
@@ -423,7 +434,7 @@ fn an_input_that_was_deleted_is_found_and_given_back_where_its_parent_has_it() {
     let run = desk.submit(RunDraft::new().tasks(tasks));
     desk.steps();
     let items = [1, 2].map(|n| n.to_string().parse().unwrap()).to_vec();
-    desk.store.append(&Append::items(desk.named(run, "Q"), 1, items, &desk.source)).unwrap();
+    desk.store.append(&Append::items(desk.named(run, "Q"), 1, items, &desk.env)).unwrap();
     assert_eq!(desk.found(), []);
     let before = desk.rows();
     let of = |name: &str| {
@@ -436,17 +447,17 @@ fn an_input_that_was_deleted_is_found_and_given_back_where_its_parent_has_it() {
         for name in names {
             desk.damage(&of(name));
         }
-        assert_eq!(desk.found(), [Aspect::Input], "{names:?}");
+        assert_eq!(desk.found(), [DivergenceKind::Input], "{names:?}");
         let done = desk.repair();
-        assert_eq!((done.mended.len(), done.unmended), (names.len(), vec![]), "{names:?}");
-        assert_eq!(done.mended[0].done, "gave it its item of its parent's input again");
+        assert_eq!((done.repaired.len(), done.unrepairable), (names.len(), vec![]), "{names:?}");
+        assert_eq!(done.repaired[0].action, "gave it its item of its parent's input again");
         assert_eq!(desk.rows(), before, "{names:?}");
         assert_eq!(desk.found(), []);
     }
     // What was appended stands nowhere else.
     desk.damage(&of("Q#2"));
-    assert_eq!(desk.found(), [Aspect::Input]);
-    assert_eq!(desk.repair().unmended[0].why, "what it was to work on is noted nowhere else");
+    assert_eq!(desk.found(), [DivergenceKind::Input]);
+    assert_eq!(desk.repair().unrepairable[0].reason, "what it was to work on is noted nowhere else");
 }
 
 #[test]
@@ -464,9 +475,9 @@ fn a_row_that_was_moved_to_another_run_comes_back() {
             "UPDATE conductor_tasks SET run = {second}, parent = {second}, ordinal = 3 WHERE run = {first} AND parent > 0 \
              AND ordinal = 2"
         ));
-        assert_eq!(desk.found(), [Aspect::Row]);
+        assert_eq!(desk.found(), [DivergenceKind::Row]);
         let done = desk.repair();
-        assert_eq!(done.unmended, []);
+        assert_eq!(done.unrepairable, []);
         assert_eq!(desk.found(), []);
         assert_eq!(desk.rows(), before, "{done:#?}");
     }
@@ -478,8 +489,8 @@ fn what_is_left_of_a_run_whose_row_is_gone_is_given_to_the_prune() {
     desk.everything();
     let other = desk.submit(RunDraft::new().task(TaskDraft::new("A")));
     desk.damage("DELETE FROM conductor_runs WHERE key = 1; DELETE FROM conductor_submissions");
-    assert_eq!(desk.found(), [Aspect::Row]);
-    assert_eq!(desk.repair().mended.len(), 1);
+    assert_eq!(desk.found(), [DivergenceKind::Row]);
+    assert_eq!(desk.repair().repaired.len(), 1);
     assert_eq!(desk.found(), []);
     while desk.store.prune(&Prune::before(Timestamp::MIN)).unwrap().more {}
     assert_eq!(desk.found(), []);
@@ -508,9 +519,9 @@ fn a_join_that_was_deleted_is_created_again() {
         }
         let before = desk.rows();
         desk.damage("DELETE FROM conductor_tasks WHERE ordinal = 0");
-        assert_eq!(desk.found(), [Aspect::Row]);
+        assert_eq!(desk.found(), [DivergenceKind::Row]);
         let done = desk.repair();
-        assert_eq!(done.unmended, []);
+        assert_eq!(done.unrepairable, []);
         assert_eq!(desk.rows(), before, "{done:#?}");
         assert_eq!(desk.found(), []);
     }
@@ -519,7 +530,7 @@ fn a_join_that_was_deleted_is_created_again() {
 #[test]
 fn a_family_whose_decision_is_gone_is_decided_again_as_its_join_ended() {
     let succeeded: fn(TaskId) -> Report = Report::succeeded;
-    let failed: fn(TaskId) -> Report = |join| Report::failed_for_good(join, "no");
+    let failed: fn(TaskId) -> Report = |join| Report::failed_permanently(join, "no");
     let cancelled: fn(TaskId) -> Report = Report::cancelled;
     for (end, state) in
         [(succeeded, State::Succeeded), (failed, State::Failed), (cancelled, State::Cancelled)]
@@ -550,8 +561,8 @@ fn a_family_whose_decision_is_gone_is_decided_again_as_its_join_ended() {
                 // What a repair that did not decide left behind.
                 desk.damage("UPDATE conductor_runs SET state = 1");
             }
-            assert!(desk.found().contains(&Aspect::Events));
-            assert_eq!(desk.repair().unmended, []);
+            assert!(desk.found().contains(&DivergenceKind::Events));
+            assert_eq!(desk.repair().unrepairable, []);
             desk.steps();
             assert_eq!(desk.found(), []);
             assert_eq!(desk.rows(), before);
@@ -565,30 +576,30 @@ fn a_family_whose_decision_is_gone_is_decided_again_as_its_join_ended() {
 fn marked_and_revived_runs_are_verified_and_mended() {
     let desk = Desk::new();
     let run = desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 30}))));
-    let step = FanOut::new(Scope::All, 20, &desk.source);
+    let step = FanOut::new(Scope::All, 20, &desk.env);
     assert_eq!(desk.store.fan_out(&step).unwrap().children, 20);
-    let now = desk.source.now();
+    let now = desk.env.now();
     assert!(desk.store.cancel(&Cancel::run(run, now)).is_ok());
     assert!(desk.store.sweep(&Step { scope: Scope::All, now, limit: 5 }).unwrap().more);
     assert_eq!(desk.found(), []);
     desk.damage(
         "UPDATE conductor_runs SET mark = NULL; UPDATE conductor_tasks SET mark = NULL, swept = NULL",
     );
-    assert_eq!(desk.found(), [Aspect::Mark]);
-    assert_eq!(desk.repair().unmended, []);
+    assert_eq!(desk.found(), [DivergenceKind::CancelCause]);
+    assert_eq!(desk.repair().unrepairable, []);
     assert!(desk.store.sweep(&Step { scope: Scope::All, now, limit: 5 }).unwrap().more);
     desk.damage("UPDATE conductor_tasks SET swept = 99, mark = 4 WHERE key = 1");
-    assert_eq!(desk.found(), [Aspect::Mark], "the sweep passed its children by");
-    assert!(desk.repair().mended[0].done.contains("swept again"));
+    assert_eq!(desk.found(), [DivergenceKind::CancelCause], "the sweep passed its children by");
+    assert!(desk.repair().repaired[0].action.contains("swept again"));
     assert_eq!(desk.found(), []);
     desk.steps();
     assert_eq!(desk.store.run(run).unwrap().unwrap().state, State::Cancelled, "the sweep went on");
-    let revive = Revive::run(run, Revivable::FailedAndCancelled, now);
+    let revive = Revive::run(run, ReviveFilter::FailedAndCancelled, now);
     assert!(desk.store.revive(&revive).unwrap().tasks > 0);
     desk.steps();
     assert_eq!(desk.found(), []);
     desk.damage("UPDATE conductor_tasks SET state = 4 WHERE key IN (3, 4, 5)");
-    assert_eq!(desk.repair().mended.len(), 3);
+    assert_eq!(desk.repair().repaired.len(), 3);
     assert_eq!(desk.found(), []);
 }
 
@@ -598,11 +609,11 @@ fn more_divergences_than_are_listed_are_counted() {
     desk.submit(RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 50}))));
     desk.steps();
     desk.damage("UPDATE conductor_tasks SET attempt = 7 WHERE parent > 0");
-    let found = desk.store.verify(&Verify { most: 10, ..Verify::all() }).unwrap();
+    let found = desk.store.verify(&Verify { max_divergences: 10, ..Verify::all() }).unwrap();
     assert_eq!((found.divergences.len(), found.found), (10, 50));
     let shown = found.divergences[0].to_string();
     assert!(shown.ends_with(": attempt: 7, where 0 follows from the events"), "{shown}");
-    assert_eq!(desk.repair().mended.len(), 50);
+    assert_eq!(desk.repair().repaired.len(), 50);
     assert_eq!(desk.found(), []);
 }
 
@@ -618,7 +629,8 @@ fn a_file_whose_index_was_damaged_is_found_out_on_demand() {
     let again = SqliteStore::open(&desk.path).unwrap();
     let found = again.verify(&Verify { integrity: true, ..Verify::all() }).unwrap();
     assert!(
-        found.divergences.iter().all(|divergence| divergence.what == Aspect::File) && found.found > 0,
+        found.divergences.iter().all(|divergence| divergence.kind == DivergenceKind::Integrity)
+            && found.found > 0,
         "{found:?}"
     );
 }
@@ -631,9 +643,9 @@ fn a_running_task_that_was_created_again_is_rescued() {
     desk.claim("claimed");
     desk.damage("DELETE FROM conductor_tasks WHERE state = 1 AND parent > 0");
     let done = desk.repair();
-    assert!(done.mended.iter().any(|mended| mended.done.contains("RUNNING")), "{done:?}");
-    let rescue = Rescue { now: desk.source.now(), limit: 10, jitter: Jitter(0) };
-    assert_eq!(desk.store.rescue(&rescue).unwrap().tasks, 1);
+    assert!(done.repaired.iter().any(|repaired| repaired.action.contains("RUNNING")), "{done:?}");
+    let rescue = Rescue { now: desk.env.now(), limit: 10, jitter: Jitter(0) };
+    assert_eq!(desk.store.rescue(&rescue).unwrap().changed, 1);
     let task = desk.store.task(desk.named(run, "P#1")).unwrap().unwrap();
     assert_eq!((task.state, task.attempt, task.input.unwrap().as_str()), (State::Failed, 1, "1"));
     assert_eq!(desk.found(), []);
@@ -646,17 +658,17 @@ fn one_run_is_mended_while_others_are_worked_on() {
     let before = desk.rows();
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            let (store, source) = (SqliteStore::open(&desk.path).unwrap(), Source::system());
+            let (store, env) = (SqliteStore::open(&desk.path).unwrap(), Environment::system());
             for n in 1..30 {
                 let task = TaskDraft::new("P").input(json!({"fanout": n}));
-                let run = RunDraft::new().task(task).check().unwrap();
-                let run = store.submit(&Submit::new(run, &source)).unwrap().run;
-                let (scope, now) = (Scope::Run(run), source.now());
-                while store.fan_out(&FanOut::new(scope, 7, &source)).unwrap().more {}
+                let run = RunDraft::new().task(task).validate().unwrap();
+                let run = store.submit(&Submit::new(run, &env)).unwrap().run;
+                let (scope, now) = (Scope::Run(run), env.now());
+                while store.fan_out(&FanOut::new(scope, 7, &env)).unwrap().more {}
                 let leaves = store.tasks(run, TaskFilter::default(), None, 100).unwrap().items;
-                let _ = store.report(&Reports::new(
+                let _ = store.report(&ReportBatch::new(
                     leaves[1..].iter().map(|task| Report::succeeded(task.id)),
-                    &source,
+                    &env,
                 ));
                 while store.aggregate(&Step { scope, now, limit: 10 }).unwrap().more {}
             }
@@ -667,7 +679,7 @@ fn one_run_is_mended_while_others_are_worked_on() {
                 "UPDATE conductor_tasks SET state = 0, open_children = 9 WHERE key = 3;
                  DELETE FROM conductor_tasks WHERE key = 7; UPDATE conductor_runs SET failed = 3 WHERE key = 1",
             );
-            assert_eq!(desk.repair().mended.len(), 4);
+            assert_eq!(desk.repair().repaired.len(), 4);
             assert_eq!(desk.found(), []);
             rounds += 1;
         }
@@ -688,8 +700,8 @@ fn is_settled_after(done: &[&str]) {
     assert_ne!(desk.found(), []);
     let _ = (desk.repair(), desk.repair());
     let last = desk.repair();
-    assert_eq!(last.mended, []);
-    assert_eq!(desk.found().len(), last.unmended.len());
+    assert_eq!(last.repaired, []);
+    assert_eq!(desk.found().len(), last.unrepairable.len());
 }
 
 #[test]
@@ -776,9 +788,9 @@ proptest! {
             words.sort_unstable();
             words
         };
-        let left = in_words(last.unmended.into_iter().map(|unmended| unmended.divergence).collect());
+        let left = in_words(last.unrepairable.into_iter().map(|unrepairable| unrepairable.divergence).collect());
         let found = in_words(desk.store.verify(&Verify::all()).unwrap().divergences);
-        prop_assert_eq!(found, left, "{:#?}", last.mended);
-        prop_assert_eq!(last.mended, vec![]);
+        prop_assert_eq!(found, left, "{:#?}", last.repaired);
+        prop_assert_eq!(last.repaired, vec![]);
     }
 }

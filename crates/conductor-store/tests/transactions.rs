@@ -3,9 +3,9 @@
 
 use conductor_model::{AttemptFailure, IdBlock, Jitter, Progress, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
-    Append, Claim, Ending, Enlist, FanOut, Fence, Fenced, Holder, ParentId, Progressed, Query, Release,
-    Renew, Report, Reports, Rescue, Scope, Seal, Settle, Source, SqliteStore, Step, Store, Submit,
-    TaskFilter, Turn, Want,
+    Append, AttemptResult, Claim, EngineKey, Environment, FanOut, Fence, FenceOutcome, KindQuota, NodeId,
+    Query, RecordProgress, RegisterEngine, Release, Renew, Report, ReportBatch, Rescue, RotationCursor,
+    Scope, Seal, Settle, SqliteStore, Step, Store, Submit, TaskFilter,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn commits(database: &Path) -> usize {
 
 struct Desk {
     store: SqliteStore,
-    source: Source,
+    env: Environment,
     path: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -32,8 +32,8 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("conductor.db");
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        Self { store: SqliteStore::open(&path).unwrap(), source, path, _folder: folder }
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        Self { store: SqliteStore::open(&path).unwrap(), env, path, _folder: folder }
     }
 
     /// How many transactions something takes.
@@ -51,20 +51,21 @@ impl Desk {
         done
     }
 
-    fn claim(&self, holder: Holder, limit: u32, lease_ms: u64) -> Claim {
-        let wants = vec![Want { kind: "work".parse().unwrap(), limit, turn: Turn::default() }];
-        Claim { holder, wants, limit, lease_ms, alone: true, now: self.source.now() }
+    fn claim(&self, holder: EngineKey, limit: u32, lease_ms: u64) -> Claim {
+        let wants =
+            vec![KindQuota { kind: "work".parse().unwrap(), limit, cursor: RotationCursor::default() }];
+        Claim { engine: holder, quotas: wants, limit, lease_ms, allow_isolated: true, now: self.env.now() }
     }
 
-    fn settle(&self, endings: Vec<(Fence, Ending)>, claim: Option<Claim>) -> Settle {
-        Settle { endings, claim, now: self.source.now(), jitter: Jitter(0) }
+    fn settle(&self, endings: Vec<(Fence, AttemptResult)>, claim: Option<Claim>) -> Settle {
+        Settle { results: endings, claim, now: self.env.now(), jitter: Jitter(0) }
     }
 }
 
 #[test]
 fn each_intent_is_one_transaction() {
     let desk = Desk::new();
-    let now = desk.source.now();
+    let now = desk.env.now();
     let step = Step { scope: Scope::All, now, limit: 100 };
     // Something in two levels, something open, something delayed, something that is held from outside.
     let draft = RunDraft::new().tasks([
@@ -74,57 +75,57 @@ fn each_intent_is_one_transaction() {
         TaskDraft::new("R").kind("other"),
     ]);
     let run =
-        desk.once(|store| store.submit(&Submit::new(draft.check().unwrap(), &desk.source))).unwrap().run;
+        desk.once(|store| store.submit(&Submit::new(draft.validate().unwrap(), &desk.env))).unwrap().run;
     let roots = desk.store.tasks(run, TaskFilter::default(), None, 10).unwrap().items;
     let items = vec!["1".parse().unwrap(), "2".parse().unwrap()];
-    desk.once(|store| store.append(&Append::items(roots[1].id, 1, items, &desk.source))).unwrap();
-    desk.once(|store| store.seal(&Seal { parent: ParentId::Task(roots[1].id), children: 2, now })).unwrap();
-    let fan_out = |ids: IdBlock| FanOut { scope: Scope::All, now, ids, turn: Turn::default() };
+    desk.once(|store| store.append(&Append::items(roots[1].id, 1, items, &desk.env))).unwrap();
+    desk.once(|store| store.seal(&Seal { parent: NodeId::Task(roots[1].id), children: 2, now })).unwrap();
+    let fan_out = |ids: IdBlock| FanOut { scope: Scope::All, now, ids, cursor: RotationCursor::default() };
     for level in [5, 2] {
-        let done = desk.once(|store| store.fan_out(&fan_out(desk.source.ids(100)))).unwrap();
+        let done = desk.once(|store| store.fan_out(&fan_out(desk.env.ids(100)))).unwrap();
         assert_eq!(done.children, level);
     }
-    assert_eq!(desk.once(|store| store.promote(&step)).unwrap().tasks, 1);
+    assert_eq!(desk.once(|store| store.promote(&step)).unwrap().changed, 1);
     let reports = [Report::failed(roots[3].id, "it broke"), Report::succeeded(roots[2].id)];
-    desk.once(|store| store.report(&Reports::new(reports, &desk.source))).unwrap();
-    assert_eq!(desk.once(|store| store.retry(&step)).unwrap().tasks, 1);
+    desk.once(|store| store.report(&ReportBatch::new(reports, &desk.env))).unwrap();
+    assert_eq!(desk.once(|store| store.retry(&step)).unwrap().changed, 1);
     // Eight leaves for an engine.
-    let presence = desk.once(|store| store.enlist(&Enlist::new(&desk.source))).unwrap();
-    let claimed = desk.once(|store| store.claim(&desk.claim(presence.holder(), 4, 60_000))).unwrap().tasks;
+    let registration = desk.once(|store| store.register_engine(&RegisterEngine::new(&desk.env))).unwrap();
+    let claimed = desk.once(|store| store.claim(&desk.claim(registration.key(), 4, 60_000))).unwrap().tasks;
     assert_eq!(claimed.len(), 4);
     let fences: Vec<Fence> = claimed.iter().map(|task| task.fence).collect();
     let renew = Renew { fences: fences.clone(), lease_ms: 60_000, now };
-    assert_eq!(desk.once(|store| store.renew(&renew)).unwrap(), [Fenced::Applied; 4]);
+    assert_eq!(desk.once(|store| store.renew(&renew)).unwrap(), [FenceOutcome::Applied; 4]);
     let items = fences.iter().map(|fence| (*fence, Progress::default())).collect();
-    let progressed = Progressed { items, now };
-    assert_eq!(desk.once(|store| store.progress(&progressed)).unwrap(), [Fenced::Applied; 4]);
+    let progressed = RecordProgress { items, now };
+    assert_eq!(desk.once(|store| store.record_progress(&progressed)).unwrap(), [FenceOutcome::Applied; 4]);
     let release = Release { fences: fences[3..].to_vec(), now };
-    assert_eq!(desk.once(|store| store.release(&release)).unwrap(), [Fenced::Applied]);
+    assert_eq!(desk.once(|store| store.release(&release)).unwrap(), [FenceOutcome::Applied]);
     let endings = vec![
-        (fences[0], Ending::Succeeded { output: None }),
-        (fences[1], Ending::Succeeded { output: Some("1".parse().unwrap()) }),
-        (fences[2], Ending::Failed(AttemptFailure::fatal("it broke"))),
+        (fences[0], AttemptResult::Succeeded { output: None }),
+        (fences[1], AttemptResult::Succeeded { output: Some("1".parse().unwrap()) }),
+        (fences[2], AttemptResult::Failed(AttemptFailure::fatal("it broke"))),
     ];
     // What ended, and what comes next, in one.
-    let next = Some(desk.claim(presence.holder(), 3, 60_000));
+    let next = Some(desk.claim(registration.key(), 3, 60_000));
     let settled = desk.once(|store| store.settle(&desk.settle(endings, next))).unwrap();
     assert_eq!(settled.claimed.tasks.len(), 3);
-    drop(presence);
-    let rescued = desk.once(|store| store.rescue(&Rescue::new(100, &desk.source))).unwrap();
-    assert_eq!(rescued.tasks, 3);
-    assert_eq!(desk.once(|store| store.retry(&step)).unwrap().tasks, 3);
-    let presence = desk.store.enlist(&Enlist::new(&desk.source)).unwrap();
-    let last = desk.store.claim(&desk.claim(presence.holder(), 100, 60_000)).unwrap().tasks;
-    let succeeded = |fence| (fence, Ending::Succeeded { output: None });
+    drop(registration);
+    let rescued = desk.once(|store| store.rescue(&Rescue::new(100, &desk.env))).unwrap();
+    assert_eq!(rescued.changed, 3);
+    assert_eq!(desk.once(|store| store.retry(&step)).unwrap().changed, 3);
+    let registration = desk.store.register_engine(&RegisterEngine::new(&desk.env)).unwrap();
+    let last = desk.store.claim(&desk.claim(registration.key(), 100, 60_000)).unwrap().tasks;
+    let succeeded = |fence| (fence, AttemptResult::Succeeded { output: None });
     let endings = last.iter().map(|task| succeeded(task.fence)).collect();
     let settled = desk.once(|store| store.settle(&desk.settle(endings, None))).unwrap();
-    assert!(settled.endings.iter().all(|answer| *answer == Fenced::Applied));
+    assert!(settled.results.iter().all(|answer| *answer == FenceOutcome::Applied));
     assert!(desk.once(|store| store.aggregate(&step)).unwrap().parents > 0);
     // Nothing to do is no transaction.
     while desk.store.aggregate(&step).unwrap().more {}
     let (idle, ()) = desk.transactions(|store| {
-        assert_eq!(store.retry(&step).unwrap().tasks + store.promote(&step).unwrap().tasks, 0);
-        assert_eq!(store.fan_out(&fan_out(desk.source.ids(9))).unwrap().children, 0);
+        assert_eq!(store.retry(&step).unwrap().changed + store.promote(&step).unwrap().changed, 0);
+        assert_eq!(store.fan_out(&fan_out(desk.env.ids(9))).unwrap().children, 0);
         assert_eq!(store.aggregate(&step).unwrap().parents, 0);
     });
     assert_eq!(idle, 0);

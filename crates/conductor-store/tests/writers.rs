@@ -2,7 +2,7 @@
 
 use conductor_conformance::assert_replays;
 use conductor_model::{NewRun, RunDraft, TaskDraft};
-use conductor_store::{Query, Report, Reports, Source, SqliteStore, Store, Submit, TaskFilter};
+use conductor_store::{Environment, Query, Report, ReportBatch, SqliteStore, Store, Submit, TaskFilter};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -17,13 +17,13 @@ fn writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused
     thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| {
-                let (store, source) = (SqliteStore::open(&path).unwrap(), Source::system());
+                let (store, env) = (SqliteStore::open(&path).unwrap(), Environment::system());
                 for _ in 0..RUNS_EACH {
                     // A submission reads before it writes, and so does a report.
-                    let draft = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
-                    let run = store.submit(&Submit::new(draft, &source)).expect("a turn to submit").run;
+                    let draft = RunDraft::new().task(TaskDraft::new("A")).validate().unwrap();
+                    let run = store.submit(&Submit::new(draft, &env)).expect("a turn to submit").run;
                     let task = store.tasks(run, TaskFilter::default(), None, 1).unwrap().items[0].id;
-                    let report = Reports::new([Report::succeeded(task)], &source);
+                    let report = ReportBatch::new([Report::succeeded(task)], &env);
                     let answers = store.report(&report).expect("a turn to report");
                     assert_eq!(answers.len(), 1);
                 }
@@ -42,12 +42,12 @@ fn beside_one_that_writes_nearly_all_the_time_another_process_comes_to_its_turn(
     // A connection of its own is to SQLite what another process is.
     let [busy, other] = [(); 2].map(|()| SqliteStore::open(&path).unwrap());
     let submit = |store: &SqliteStore, run: &NewRun| {
-        let request = Submit::new(run.clone(), &Source::system());
+        let request = Submit::new(run.clone(), &Environment::system());
         assert!(store.submit(&request).expect("a turn to submit").created);
     };
     let run = |tasks: u32| {
         let tasks = (0..tasks).map(|nth| TaskDraft::new(format!("t {nth}")));
-        RunDraft::new().tasks(tasks).check().unwrap()
+        RunDraft::new().tasks(tasks).validate().unwrap()
     };
     let (written, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -75,7 +75,7 @@ fn beside_one_that_writes_nearly_all_the_time_another_process_comes_to_its_turn(
 fn what_was_committed_goes_into_the_database_while_nobody_waits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("resting.db");
-    let (store, source) = (SqliteStore::open(&path).unwrap(), Source::system());
+    let (store, env) = (SqliteStore::open(&path).unwrap(), Environment::system());
     // Without its write-ahead log.
     let in_the_database = || {
         let copy = folder.path().join("copy.db");
@@ -83,13 +83,13 @@ fn what_was_committed_goes_into_the_database_while_nobody_waits() {
         let copy = rusqlite::Connection::open(&copy).unwrap();
         copy.query_row("SELECT count(*) FROM conductor_runs", [], |row| row.get::<_, u32>(0)).unwrap_or(0)
     };
-    let submit = || store.submit(&Submit::new(RunDraft::new().check().unwrap(), &source)).unwrap();
+    let submit = || store.submit(&Submit::new(RunDraft::new().validate().unwrap(), &env)).unwrap();
     submit();
-    store.rest();
+    store.on_idle();
     assert_eq!(in_the_database(), 0, "for one it is not worth the while");
     for _ in 1..40 {
         submit();
     }
-    store.rest();
+    store.on_idle();
     assert_eq!(in_the_database(), 40);
 }

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder(SqliteStore::open_in_memory()?)
         .handler("fetch", fetch) // in the same place as a plain function
         .workers(100) // so many wait at once
-        .limit("fetch", 50)
+        .kind_limit("fetch", 50)
         .build()?;
     let hosts = (0..50).map(|number| format!("host-{number}.example.org"));
     // Whoever takes longer than a second is dropped, and tried again.

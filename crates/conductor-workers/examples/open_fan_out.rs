@@ -5,7 +5,7 @@
 //! ```
 
 use conductor_model::{Json, RunDraft, State, TaskDraft};
-use conductor_store::{Append, ParentId, Query, Seal, SqliteStore, Store, TaskFilter};
+use conductor_store::{Append, NodeId, Query, Seal, SqliteStore, Store, TaskFilter};
 use conductor_workers::{Children, Context, Engine, TaskError};
 use std::error::Error;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     while stream.peek().is_some() {
         let page = stream.by_ref().take(PAGE).map(|item| Json::of(&item)).collect::<Result<Vec<_>, _>>()?;
         // Whoever does not know whether an append arrived makes it again: what is there already adds nothing.
-        next_index = store.append(&Append::items(parent, next_index, page, engine.source()))?.next_index;
-        engine.nudge();
+        next_index = store.append(&Append::items(parent, next_index, page, engine.environment()))?.next_index;
+        engine.wake();
     }
     // Nothing more will come: now the end can be told from a pause.
-    store.seal(&Seal::new(ParentId::Task(parent), next_index - 1, engine.source()))?;
-    engine.nudge();
+    store.seal(&Seal::new(NodeId::Task(parent), next_index - 1, engine.environment()))?;
+    engine.wake();
 
     assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
     let sum: u64 = store.task(parent)?.and_then(|parent| parent.output).ok_or("an output")?.to()?;

@@ -30,13 +30,13 @@ fn run(database: &Path) -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder(SqliteStore::open(database)?).handler("work", work).workers(4).build()?;
     let draft = RunDraft::new().idempotency_key("tonight").task(TaskDraft::new("work").fan_out(1..=200_u32));
     let run = engine.submit(draft)?;
-    let before = engine.store().run(run)?.ok_or("it was just submitted")?.tally;
+    let before = engine.store().run(run)?.ok_or("it was just submitted")?.state_counts;
     println!("{} of its tasks have succeeded before", before.succeeded);
 
     let settled = engine.run_until_settled(run)?;
     assert_eq!(settled.state, State::Succeeded);
-    assert_eq!(settled.tally.succeeded, 201); // and their parent
-    println!("all {} have succeeded now", settled.tally.succeeded - 1);
+    assert_eq!(settled.state_counts.succeeded, 201); // and their parent
+    println!("all {} have succeeded now", settled.state_counts.succeeded - 1);
     Ok(())
 }
 

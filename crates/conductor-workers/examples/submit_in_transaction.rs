@@ -7,7 +7,7 @@
 use conductor_model::{RunDraft, RunId, State, TaskDraft};
 use conductor_store::sqlite::rusqlite::{Connection, TransactionBehavior};
 use conductor_store::sqlite::{install_into, submit_in};
-use conductor_store::{Source, SqliteStore, Submit};
+use conductor_store::{Environment, SqliteStore, Submit};
 use conductor_workers::{Context, Engine, TaskError};
 use std::error::Error;
 
@@ -25,16 +25,16 @@ fn main() -> Outcome<()> {
     // At every start: does nothing when our tables are there and up to date.
     install_into(&mut shop)?;
 
-    let source = Source::system();
-    let tea = place_order(&mut shop, &source, "tea", true)?.ok_or("the tea is in stock")?;
+    let env = Environment::system();
+    let tea = place_order(&mut shop, &env, "tea", true)?.ok_or("the tea is in stock")?;
     println!("tea:  ordered, run {tea} will send it");
-    assert!(place_order(&mut shop, &source, "gold", false)?.is_none());
+    assert!(place_order(&mut shop, &env, "gold", false)?.is_none());
     println!("gold: not in stock, rolled back: no order, and nothing to send");
     assert_eq!(count(&shop, "orders")?, 1);
     assert_eq!(count(&shop, "conductor_runs")?, 1);
 
     // An engine, here or in another process, does the work.
-    let engine = Engine::builder(SqliteStore::open_installed(&path)?)
+    let engine = Engine::builder(SqliteStore::open_embedded(&path)?)
         .handler("send", move |number: i64, _: Context| -> Result<(), TaskError> {
             // A handler may run again after a crash: what it does, it does so that twice is as good as once.
             Connection::open(&path)?.execute("UPDATE orders SET sent = 1 WHERE number = ?1", [number])?;
@@ -49,14 +49,19 @@ fn main() -> Outcome<()> {
 }
 
 /// Writes the order and submits its task, or does neither.
-fn place_order(shop: &mut Connection, source: &Source, item: &str, in_stock: bool) -> Outcome<Option<RunId>> {
+fn place_order(
+    shop: &mut Connection,
+    env: &Environment,
+    item: &str,
+    in_stock: bool,
+) -> Outcome<Option<RunId>> {
     let tx = shop.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute("INSERT INTO orders (item) VALUES (?1)", [item])?;
     let number = tx.last_insert_rowid();
     // The key makes it one run, however often this order is submitted.
     let run =
         RunDraft::new().idempotency_key(format!("order {number}")).task(TaskDraft::new("send").input(number));
-    let submitted = submit_in(&tx, &Submit::new(run.check()?, source))?;
+    let submitted = submit_in(&tx, &Submit::new(run.validate()?, env))?;
     if !in_stock {
         return Ok(None); // the transaction is dropped, and rolled back
     }

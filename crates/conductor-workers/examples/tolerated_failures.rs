@@ -5,7 +5,7 @@
 //! ```
 
 use conductor_model::{Policy, RunDraft, State, TaskDraft};
-use conductor_store::{Revivable, SqliteStore, TaskFilter};
+use conductor_store::{ReviveFilter, SqliteStore, TaskFilter};
 use conductor_workers::{Children, Context, Engine, TaskError};
 use std::error::Error;
 use std::sync::Arc;
@@ -22,8 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     // The failures are an input of the join, like the outputs.
     let report = |parts: Children<u32>, _: Context| {
-        let broken =
-            parts.failures().map(|part| part.map(|part| part.error)).collect::<Result<Vec<_>, _>>()?;
+        let broken = parts
+            .failures()
+            .map(|part| part.map(|part| part.error.map_or_else(String::new, Into::into)))
+            .collect::<Result<Vec<String>, _>>()?;
         Ok::<_, TaskError>(format!(
             "{} of {} are whole; {}",
             parts.outputs().count(),
@@ -52,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Once the cause is mended, the three run again, and nothing else does.
     repaired.store(true, Ordering::Relaxed);
-    let revived = engine.revive_all(run, Revivable::Failed)?;
+    let revived = engine.revive_all(run, ReviveFilter::Failed)?;
     assert_eq!(revived.tasks, 3);
     assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
     println!("revived: {} tasks ran again, 27 kept their results", revived.tasks);

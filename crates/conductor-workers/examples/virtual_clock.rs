@@ -6,7 +6,7 @@
 
 use conductor_model::{Backoff, RunDraft, State, TaskDraft};
 use conductor_store::SqliteStore;
-use conductor_workers::testing::{Act, Simulation};
+use conductor_workers::testing::{Behavior, Simulation};
 use conductor_workers::{Context, TaskError};
 use std::error::Error;
 use std::time::Duration;
@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut simulation = Simulation::new(SqliteStore::open_in_memory()?, 1)
         .handler("call", call)
         // A script says what happens, where the handler does not matter.
-        .script("fragile", |context| if context.attempt() == 1 { Act::crash() } else { Act::succeed() });
+        .script(
+            "fragile",
+            |context| if context.attempt() == 1 { Behavior::crash() } else { Behavior::succeed() },
+        );
 
     let backoff = Backoff::exponential(3_600_000, 86_400_000)?;
     let run = simulation.submit(

@@ -4,41 +4,41 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_store::{Query, AggregateTotals, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
 //! use conductor_workers::{aggregate, fanout};
 //! use serde_json::json;
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("conductor.db");
 //! let store = SqliteStore::open(&path)?;
-//! let source = Source::system();
+//! let env = Environment::system();
 //!
 //! // A run with one parent.
 //! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
-//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &source))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &env))?.run;
 //! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
 //!
-//! fanout::run_once(&store, Scope::Run(run), &source)?;
+//! fanout::run_once(&store, Scope::Run(run), &env)?;
 //!
 //! // Two children are done; nothing is decided while the third is not.
 //! let children = store.children(parent, 0, 100)?.items;
-//! store.report(&Reports::new(children[..2].iter().map(|child| Report::succeeded(child.id)), &source))?;
-//! assert_eq!(aggregate::run_once(&store, Scope::Run(run), &source)?.parents, 0);
+//! store.report(&ReportBatch::new(children[..2].iter().map(|child| AggregateTotals::succeeded(child.id)), &env))?;
+//! assert_eq!(aggregate::run_once(&store, Scope::Run(run), &env)?.parents, 0);
 //!
-//! store.report(&Reports::new([Report::succeeded(children[2].id)], &source))?;
-//! let decided = aggregate::run_once(&store, Scope::Run(run), &source)?;
+//! store.report(&ReportBatch::new([AggregateTotals::succeeded(children[2].id)], &env))?;
+//! let decided = aggregate::run_once(&store, Scope::Run(run), &env)?;
 //! assert_eq!((decided.parents, decided.runs), (1, 1));
 //! assert_eq!(store.task(parent)?.unwrap().state, State::Succeeded);
 //! assert_eq!(store.run(run)?.unwrap().state, State::Succeeded);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_SLOW_STEP;
-use conductor_store::{Fault, Scope, Source, Step, Store};
+use crate::ROWS_PER_HEAVY_STEP;
+use conductor_store::{Environment, Scope, Step, Store, StoreError};
 
 /// What an aggregation came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct AggregateTotals {
     /// How many parents were decided.
     pub parents: u64,
     /// How many runs were decided.
@@ -52,11 +52,15 @@ pub struct Report {
 /// has SUCCEEDED.
 ///
 /// # Errors
-/// [`Fault`] of the step that failed; what the steps before it did stays done.
-pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
-    let mut report = Report::default();
+/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+pub fn run_once<S: Store + ?Sized>(
+    store: &S,
+    scope: Scope,
+    env: &Environment,
+) -> Result<AggregateTotals, StoreError> {
+    let mut report = AggregateTotals::default();
     loop {
-        let done = store.aggregate(&Step::new(scope, ROWS_PER_SLOW_STEP, source))?;
+        let done = store.aggregate(&Step::new(scope, ROWS_PER_HEAVY_STEP, env))?;
         report.parents += u64::from(done.parents);
         report.runs += u64::from(done.runs);
         if !done.more {

@@ -3,7 +3,7 @@
 use crate::attempt::Attempt;
 use crate::engine::pool::Pool;
 use crate::handler::panicked;
-use conductor_store::Ending;
+use conductor_store::AttemptResult;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 
@@ -29,7 +29,7 @@ impl Runtime {
         &self,
         pool: &Arc<Pool>,
         attempt: Arc<Attempt>,
-        future: impl Future<Output = Ending> + Send + 'static,
+        future: impl Future<Output = AttemptResult> + Send + 'static,
     ) {
         let handle = self.handle.get_or_init(|| {
             let runtime = self.own.get_or_init(|| {
@@ -57,11 +57,11 @@ struct Back {
     pool: Arc<Pool>,
     attempt: Arc<Attempt>,
     /// `None` when it was dropped. If that was not because the attempt was given up, the runtime is gone.
-    ending: Option<Ending>,
+    ending: Option<AttemptResult>,
 }
 
 impl Back {
-    fn with(mut self, ending: Option<Ending>) {
+    fn with(mut self, ending: Option<AttemptResult>) {
         self.ending = ending;
     }
 }

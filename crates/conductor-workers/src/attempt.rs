@@ -45,7 +45,7 @@ impl Attempt {
             input: task.input,
             retry_count: task.retry_count,
             timeout: task.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
-            alone: task.alone,
+            alone: task.isolated,
             signal: Signal::default(),
             progress: Mutex::default(),
             began: AtomicU64::new(WAITS),

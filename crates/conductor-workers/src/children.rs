@@ -1,10 +1,11 @@
 //! What a join works on: what became of the children.
 
 use crate::context::Context;
+use crate::outputs::{self, OutputError, Pages};
 use crate::store::EngineStore;
 use crate::task_error::TaskError;
-use conductor_model::{ErrorText, Numbers, State, TaskId};
-use conductor_store::{ChildFailure, ChildOutput, Fault, MAX_PAGE, Page, ParentId};
+use conductor_model::ChildCounts;
+use conductor_store::{ChildFailure, MAX_PAGE, NodeId};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -39,23 +40,9 @@ use std::sync::Arc;
 /// ```
 pub struct Children<T> {
     store: Arc<dyn EngineStore>,
-    of: ParentId,
-    numbers: Numbers,
+    of: NodeId,
+    numbers: ChildCounts,
     output: PhantomData<fn() -> T>,
-}
-
-/// A child that did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FailedChild {
-    /// Its ordinal among its siblings, from 1.
-    pub index: u32,
-    /// The child.
-    pub id: TaskId,
-    /// FAILED or CANCELLED.
-    pub state: State,
-    /// Why; empty when nobody said so.
-    pub error: String,
 }
 
 impl<T: DeserializeOwned> Children<T> {
@@ -69,8 +56,8 @@ impl<T: DeserializeOwned> Children<T> {
         }
         let store = Arc::clone(&context.shared.store);
         let (of, numbers) = match context.parent() {
-            Some(parent) => (ParentId::Task(parent), store.task(parent)?.and_then(|task| task.numbers)),
-            None => (ParentId::Run(context.run()), store.run(context.run())?.map(|run| run.numbers)),
+            Some(parent) => (NodeId::Task(parent), store.task(parent)?.and_then(|task| task.child_counts)),
+            None => (NodeId::Run(context.run()), store.run(context.run())?.map(|run| run.child_counts)),
         };
         let numbers = numbers.ok_or_else(|| TaskError::fatal(format!("there is no {of} any more")))?;
         Ok(Self { store, of, numbers, output: PhantomData })
@@ -78,12 +65,12 @@ impl<T: DeserializeOwned> Children<T> {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.numbers.children as usize
+        self.numbers.created as usize
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.numbers.children == 0
+        self.numbers.created == 0
     }
 
     /// How many of them FAILED; more than the policy tolerates would have failed the parent without its join.
@@ -97,35 +84,26 @@ impl<T: DeserializeOwned> Children<T> {
     /// Each item may be a [`TaskError`]: one that is retried when the store cannot be read, a fatal one when an output is not
     /// a `T`.
     pub fn outputs(&self) -> impl Iterator<Item = Result<T, TaskError>> + use<'_, T> {
-        self.indexed().map(|item| item.map(|(_, output)| output))
+        self.outputs_with_index().map(|item| item.map(|(_, output)| output))
     }
 
     /// The same, each with the index of its child.
     ///
     /// # Errors
     /// As for [`Children::outputs`].
-    pub fn indexed(&self) -> impl Iterator<Item = Result<(u32, T), TaskError>> + use<'_, T> {
-        let page = |after| self.store.outputs(self.of, after, MAX_PAGE);
-        Pages::of(self.numbers.succeeded(), page).map(|child| {
-            let ChildOutput { index, output } = child?;
-            let read = serde_json::from_str(output.as_deref().unwrap_or("null"));
-            let read =
-                read.map_err(|error| TaskError::fatal(format!("the output of child {index}: {error}")));
-            Ok((index, read?))
-        })
+    pub fn outputs_with_index(&self) -> impl Iterator<Item = Result<(u32, T), TaskError>> + use<'_, T> {
+        let outputs = outputs::of_children(&*self.store, self.of, self.numbers.succeeded());
+        outputs.map(|child| child.map_err(task_error))
     }
 
     /// Those that did not succeed, in the order of their indices.
     ///
     /// # Errors
     /// Each item may be a [`TaskError`], when the store cannot be read.
-    pub fn failures(&self) -> impl Iterator<Item = Result<FailedChild, TaskError>> + use<'_, T> {
-        let page = |after| self.store.failures(self.of, after, MAX_PAGE);
-        Pages::of(self.numbers.failed + self.numbers.cancelled, page).map(|child| {
-            let ChildFailure { index, id, state, error } = child?;
-            let error = error.map_or(String::new(), |error: ErrorText| error.into());
-            Ok(FailedChild { index, id, state, error })
-        })
+    pub fn failures(&self) -> impl Iterator<Item = Result<ChildFailure, TaskError>> + use<'_, T> {
+        let page = |after| self.store.child_failures(self.of, after, MAX_PAGE);
+        Pages::of(self.numbers.failed + self.numbers.cancelled, page)
+            .map(|child| child.map_err(TaskError::from))
     }
 }
 
@@ -138,33 +116,10 @@ impl<T> std::fmt::Debug for Children<T> {
     }
 }
 
-/// What is read page by page.
-struct Pages<C, P> {
-    page: P,
-    items: std::vec::IntoIter<C>,
-    /// After which index the next page begins; `None` after the last, and after an error.
-    next: Option<u32>,
-}
-
-impl<C, P: Fn(u32) -> Result<Page<C, u32>, Fault>> Pages<C, P> {
-    /// Where there are none, nothing is read.
-    fn of(count: u32, page: P) -> Self {
-        Self { page, items: Vec::new().into_iter(), next: (count > 0).then_some(0) }
-    }
-}
-
-impl<C, P: Fn(u32) -> Result<Page<C, u32>, Fault>> Iterator for Pages<C, P> {
-    type Item = Result<C, TaskError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(item) = self.items.next() {
-                return Some(Ok(item));
-            }
-            match (self.page)(self.next.take()?) {
-                Ok(page) => (self.items, self.next) = (page.items.into_iter(), page.next),
-                Err(fault) => return Some(Err(fault.into())),
-            }
-        }
+/// A store that cannot be read is worth a retry; an output of another type stays as it is.
+fn task_error(error: OutputError) -> TaskError {
+    match error {
+        OutputError::Store(error) => error.into(),
+        error => TaskError::fatal(error),
     }
 }

@@ -85,7 +85,7 @@ impl Context {
         self.attempt.deadline().map(|deadline| deadline.saturating_sub(self.shared.clock.elapsed()))
     }
 
-    /// Says how far this attempt has come, for whoever looks: see [`Query::progress_of`](conductor_store::Query::progress_of). It
+    /// Says how far this attempt has come, for whoever looks: see [`Query::task_progress`](conductor_store::Query::progress_of). It
     /// costs next to nothing, and may be called at every turn of a loop: the engine writes the newest word of each attempt,
     /// at most twice a second. A message longer than a kibibyte is cut.
     ///

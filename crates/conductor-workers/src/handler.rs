@@ -3,7 +3,7 @@
 use crate::children::Children;
 use crate::{Context, TaskError};
 use conductor_model::{AttemptFailure, Json};
-use conductor_store::Ending;
+use conductor_store::AttemptResult;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
@@ -28,19 +28,19 @@ use std::sync::Arc;
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn erased(self) -> Erased;
+    fn erased(self) -> ErasedHandler;
 }
 
 /// A handler whose types are forgotten.
 #[doc(hidden)]
-pub struct Erased(pub(crate) Call);
+pub struct ErasedHandler(pub(crate) Call);
 
 /// Calls a plain handler.
-pub(crate) type Plain = Box<dyn Fn(Context) -> Ending + Send + Sync>;
+pub(crate) type Plain = Box<dyn Fn(Context) -> AttemptResult + Send + Sync>;
 /// Calls an asynchronous handler.
 #[cfg(feature = "tokio")]
 pub(crate) type Asynchronous =
-    Arc<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Ending> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Context) -> Pin<Box<dyn Future<Output = AttemptResult> + Send>> + Send + Sync>;
 
 pub(crate) enum Call {
     Plain(Plain),
@@ -51,16 +51,16 @@ pub(crate) enum Call {
 /// Marks a plain handler.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct IsPlain<I, O>(std::marker::PhantomData<(I, O)>);
+pub struct SyncMarker<I, O>(std::marker::PhantomData<(I, O)>);
 
-impl<F, I, O> Handler<IsPlain<I, O>> for F
+impl<F, I, O> Handler<SyncMarker<I, O>> for F
 where
     F: Fn(I, Context) -> Result<O, TaskError> + Send + Sync + 'static,
     I: DeserializeOwned,
     O: Serialize,
 {
-    fn erased(self) -> Erased {
-        Erased(Call::Plain(Box::new(move |context| {
+    fn erased(self) -> ErasedHandler {
+        ErasedHandler(Call::Plain(Box::new(move |context| {
             let call =
                 AssertUnwindSafe(|| ending(read_input(&context).and_then(|input| self(input, context))));
             catch_unwind(call).unwrap_or_else(panicked)
@@ -71,16 +71,16 @@ where
 /// Marks a handler of joins.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct IsJoin<T, O>(std::marker::PhantomData<(T, O)>);
+pub struct JoinMarker<T, O>(std::marker::PhantomData<(T, O)>);
 
-impl<F, T, O> Handler<IsJoin<T, O>> for F
+impl<F, T, O> Handler<JoinMarker<T, O>> for F
 where
     F: Fn(Children<T>, Context) -> Result<O, TaskError> + Send + Sync + 'static,
     T: DeserializeOwned,
     O: Serialize,
 {
-    fn erased(self) -> Erased {
-        Erased(Call::Plain(Box::new(move |context| {
+    fn erased(self) -> ErasedHandler {
+        ErasedHandler(Call::Plain(Box::new(move |context| {
             let call = AssertUnwindSafe(|| {
                 ending(Children::of(&context).and_then(|children| self(children, context)))
             });
@@ -91,28 +91,28 @@ where
 
 /// Marks handlers that keep their thread until they return.
 #[doc(hidden)]
-pub trait Blocking {}
+pub trait SyncHandler {}
 
-impl<I, O> Blocking for IsPlain<I, O> {}
+impl<I, O> SyncHandler for SyncMarker<I, O> {}
 
-impl<T, O> Blocking for IsJoin<T, O> {}
+impl<T, O> SyncHandler for JoinMarker<T, O> {}
 
 /// Marks an asynchronous handler.
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct IsAsynchronous<I, O>(std::marker::PhantomData<(I, O)>);
+pub struct AsyncMarker<I, O>(std::marker::PhantomData<(I, O)>);
 
 #[cfg(feature = "tokio")]
-impl<F, T, I, O> Handler<IsAsynchronous<I, (T, O)>> for F
+impl<F, T, I, O> Handler<AsyncMarker<I, (T, O)>> for F
 where
     F: Fn(I, Context) -> T + Send + Sync + 'static,
     T: Future<Output = Result<O, TaskError>> + Send + 'static,
     I: DeserializeOwned,
     O: Serialize,
 {
-    fn erased(self) -> Erased {
-        Erased(Call::Asynchronous(Arc::new(move |context| match read_input(&context) {
+    fn erased(self) -> ErasedHandler {
+        ErasedHandler(Call::Asynchronous(Arc::new(move |context| match read_input(&context) {
             Ok(input) => {
                 let work = self(input, context);
                 Box::pin(async move { ending(work.await) })
@@ -133,19 +133,21 @@ fn read_input<I: DeserializeOwned>(context: &Context) -> Result<I, TaskError> {
 }
 
 /// How an attempt ended by what its handler returned. An output that is `null`, such as that of `()`, is none.
-fn ending<O: Serialize>(result: Result<O, TaskError>) -> Ending {
+fn ending<O: Serialize>(result: Result<O, TaskError>) -> AttemptResult {
     let output = match result.map(|output| Json::of(&output)) {
         Ok(Ok(output)) => output,
         Ok(Err(issue)) => {
-            return Ending::Failed(AttemptFailure::fatal(format!("the output cannot be kept: {issue}")));
+            return AttemptResult::Failed(AttemptFailure::fatal(format!(
+                "the output cannot be kept: {issue}"
+            )));
         }
-        Err(error) => return Ending::Failed(error.into_failure()),
+        Err(error) => return AttemptResult::Failed(error.into_failure()),
     };
-    Ending::Succeeded { output: (output.as_str() != "null").then_some(output) }
+    AttemptResult::Succeeded { output: (output.as_str() != "null").then_some(output) }
 }
 
 /// A panic is a failure with its message; another attempt could help.
-pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Ending {
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> AttemptResult {
     let said =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let error = format!("panicked: {}", said.unwrap_or("without a message"));
@@ -153,5 +155,5 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Ending {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }
-    Ending::Failed(AttemptFailure::error(error))
+    AttemptResult::Failed(AttemptFailure::error(error))
 }

@@ -25,7 +25,7 @@
 //! [`Store`](conductor_store::Store) until nothing is left to do, and may be stopped, killed or run twice at any point:
 //! [`fanout`] creates the children that are missing, [`aggregate`] decides parents and runs whose children are all settled,
 //! [`retry`] makes failed tasks PENDING whose retry is due, [`sweep`] cancels what is open below something that was given up.
-//! [`settle_all`] repeats them until nothing changes.
+//! [`run_steps_until_idle`] repeats them until nothing changes.
 //! [`prune`] removes what ended long ago.
 //!
 //! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
@@ -40,10 +40,11 @@ mod context;
 mod engine;
 pub mod fanout;
 mod handler;
+mod outputs;
 pub mod prune;
 pub mod retry;
 mod revive;
-mod settle_all;
+mod run_steps_until_idle;
 mod signal;
 mod store;
 mod subscription;
@@ -54,14 +55,14 @@ mod trace;
 
 use std::time::Duration;
 
-pub use children::{Children, FailedChild};
+pub use children::Children;
+pub use conductor_store::ChildFailure;
 pub use context::Context;
-pub use engine::{
-    Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, NotSubmitted, RunError, Stopper, Warning,
-};
+pub use engine::{Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, RunError, StopHandle, Warning};
 pub use handler::Handler;
+pub use outputs::OutputError;
 pub use revive::revive_all;
-pub use settle_all::{Settled, settle_all};
+pub use run_steps_until_idle::{StepTotals, run_steps_until_idle};
 pub use store::EngineStore;
 pub use subscription::Subscription;
 pub use task_error::TaskError;
@@ -71,11 +72,11 @@ pub use task_error::TaskError;
 pub const ROWS_PER_STEP: u32 = 4_000;
 /// The same of a step whose rows cost more: a sweep's may all be running and stand in more indexes, a rescue's and an
 /// aggregate's are written one by one.
-pub const ROWS_PER_SLOW_STEP: u32 = 2_000;
+pub const ROWS_PER_HEAVY_STEP: u32 = 2_000;
 /// How many children a fan-out creates in one step at most: nothing costs less than a row that is appended.
 pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// How often an idle engine, or a subscription, looks whether another process wrote something.
-pub const POLL: Duration = Duration::from_millis(50);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The README's examples run with the documentation's.
 #[cfg(doctest)]

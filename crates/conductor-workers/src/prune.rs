@@ -2,16 +2,16 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, Timestamp};
-//! use conductor_store::{Query, Source, SqliteStore, Store, Submit};
+//! use conductor_store::{Query, Environment, SqliteStore, Store, Submit};
 //! use conductor_workers::{aggregate, prune};
 //! # use conductor_store::Scope;
 //!
 //! let store = SqliteStore::open_in_memory()?;
-//! let source = Source::system();
-//! let run = store.submit(&Submit::new(RunDraft::new().check()?, &source))?.run;
-//! aggregate::run_once(&store, Scope::All, &source)?;
+//! let env = Environment::system();
+//! let run = store.submit(&Submit::new(RunDraft::new().check()?, &env))?.run;
+//! aggregate::run_once(&store, Scope::All, &env)?;
 //!
-//! let an_hour_ago = source.now().minus_millis(60 * 60 * 1000);
+//! let an_hour_ago = env.now().minus_millis(60 * 60 * 1000);
 //! assert_eq!(prune::run_once(&store, an_hour_ago)?.runs, 0);
 //! assert_eq!(prune::run_once(&store, Timestamp::MAX)?.runs, 1);
 //! assert_eq!(store.run(run)?, None);
@@ -19,11 +19,11 @@
 //! ```
 
 use conductor_model::Timestamp;
-use conductor_store::{Admin, Fault, Prune};
+use conductor_store::{Admin, Prune, StoreError};
 
 /// What a prune came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct PruneTotals {
     /// How many runs were removed.
     pub runs: u64,
     /// How many tasks.
@@ -40,9 +40,9 @@ pub struct Report {
 /// It may be stopped, killed or run twice at once at any point: the next one goes on.
 ///
 /// # Errors
-/// [`Fault`] of the step that failed; what the steps before it did stays done.
-pub fn run_once<S: Admin + ?Sized>(store: &S, settled_before: Timestamp) -> Result<Report, Fault> {
-    let mut report = Report::default();
+/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+pub fn run_once<S: Admin + ?Sized>(store: &S, settled_before: Timestamp) -> Result<PruneTotals, StoreError> {
+    let mut report = PruneTotals::default();
     loop {
         let done = store.prune(&Prune::before(settled_before))?;
         report.runs += u64::from(done.runs);

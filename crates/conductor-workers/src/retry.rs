@@ -2,19 +2,19 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_store::{Query, RetryTotals, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
 //! use conductor_workers::retry;
 //!
 //! let store = SqliteStore::open_in_memory()?;
-//! let source = Source::system();
+//! let env = Environment::system();
 //!
 //! // A limit of its own; without one, a task is retried three times.
 //! let task = TaskDraft::new("API_CALL").max_retries(5);
-//! let run = store.submit(&Submit::new(RunDraft::new().task(task).check()?, &source))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(task).check()?, &env))?.run;
 //! let task = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
 //!
-//! store.report(&Reports::new([Report::failed(task, "Connection timeout")], &source))?;
-//! assert_eq!(retry::run_once(&store, Scope::Run(run), &source)?.retried, 1);
+//! store.report(&ReportBatch::new([RetryTotals::failed(task, "Connection timeout")], &env))?;
+//! assert_eq!(retry::run_once(&store, Scope::Run(run), &env)?.retried, 1);
 //!
 //! let task = store.task(task)?.unwrap();
 //! assert_eq!(task.state, State::Pending);
@@ -39,11 +39,11 @@
 //! ```
 
 use crate::ROWS_PER_STEP;
-use conductor_store::{Fault, Scope, Source, Step, Store};
+use conductor_store::{Environment, Scope, Step, Store, StoreError};
 
 /// What a round of retries came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct RetryTotals {
     /// How many tasks are PENDING again, with their `retry_count` raised.
     pub retried: u64,
     /// How many delayed tasks may start now.
@@ -53,15 +53,19 @@ pub struct Report {
 /// Retries every failed task in the scope whose retry is due, and lets delayed tasks start that are due.
 ///
 /// # Errors
-/// [`Fault`] of the step that failed; what the steps before it did stays done.
-pub fn run_once<S: Store + ?Sized>(store: &S, scope: Scope, source: &Source) -> Result<Report, Fault> {
-    let mut report = Report::default();
+/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+pub fn run_once<S: Store + ?Sized>(
+    store: &S,
+    scope: Scope,
+    env: &Environment,
+) -> Result<RetryTotals, StoreError> {
+    let mut report = RetryTotals::default();
     // One moment for all steps: what becomes due meanwhile belongs to the next call.
-    let step = Step::new(scope, ROWS_PER_STEP, source);
+    let step = Step::new(scope, ROWS_PER_STEP, env);
     loop {
         let (retried, promoted) = (store.retry(&step)?, store.promote(&step)?);
-        report.retried += u64::from(retried.tasks);
-        report.promoted += u64::from(promoted.tasks);
+        report.retried += u64::from(retried.changed);
+        report.promoted += u64::from(promoted.changed);
         if !retried.more && !promoted.more {
             return Ok(report);
         }

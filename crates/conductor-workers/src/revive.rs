@@ -1,6 +1,6 @@
 //! Revive all that failed, transaction by transaction.
 
-use conductor_store::{Admin, ParentId, Revivable, Revive, ReviveError, Revived, Source};
+use conductor_store::{Admin, Environment, NodeId, Revive, ReviveError, ReviveFilter, ReviveOutcome};
 
 /// How many tasks one transaction looks at.
 const TASKS_PER_STEP: u32 = 1000;
@@ -12,15 +12,15 @@ const TASKS_PER_STEP: u32 = 1000;
 /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
 pub fn revive_all(
     store: &(impl Admin + ?Sized),
-    below: impl Into<ParentId>,
-    which: Revivable,
-    source: &Source,
-) -> Result<Revived, ReviveError> {
+    below: impl Into<NodeId>,
+    which: ReviveFilter,
+    env: &Environment,
+) -> Result<ReviveOutcome, ReviveError> {
     let below = below.into();
-    let mut all = Revived::default();
+    let mut all = ReviveOutcome::default();
     loop {
         let after = all.next;
-        let step = Revive::All { below, which, after, limit: TASKS_PER_STEP, now: source.now() };
+        let step = Revive::All { below, which, cursor: after, limit: TASKS_PER_STEP, now: env.now() };
         let revived = store.revive(&step)?;
         all.tasks += revived.tasks;
         all.reopened += revived.reopened;

@@ -1,8 +1,8 @@
-//! What an engine needs of a store.
+//! What an engine needs from a store.
 
-use conductor_store::{Admin, Query, Store};
+use conductor_store::{Admin, Monitor, Query, Store};
 
-/// A store that an engine can work on: it takes requests, answers questions, and can be tidied up. Every store is one.
-pub trait EngineStore: Store + Query + Admin {}
+/// A store that an engine can work on. Every store that implements the four traits is one.
+pub trait EngineStore: Store + Query + Admin + Monitor {}
 
-impl<S: Store + Query + Admin + ?Sized> EngineStore for S {}
+impl<S: Store + Query + Admin + Monitor + ?Sized> EngineStore for S {}

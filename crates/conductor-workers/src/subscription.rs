@@ -7,10 +7,10 @@
 //! writers wait for (SQLite: AUTOINCREMENT inside `BEGIN IMMEDIATE`), so a transaction whose events have larger numbers
 //! begins after the one with the smaller numbers has been committed. A reader that sees a number sees all before it.
 
-use crate::POLL;
+use crate::POLL_INTERVAL;
 use crate::engine::bell::Bell;
 use conductor_model::{Event, RunId};
-use conductor_store::{EventFilter, Fault, Query};
+use conductor_store::{EventFilter, Query, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,18 +25,18 @@ const EVENTS_PER_PAGE: u32 = 250;
 ///
 /// ```
 /// use conductor_model::{RunDraft, TaskDraft};
-/// use conductor_store::{Source, SqliteStore, Store, Submit};
+/// use conductor_store::{Environment, SqliteStore, Store, Submit};
 /// use conductor_workers::Subscription;
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
 /// let store = Arc::new(SqliteStore::open_in_memory()?);
 /// let mut events = Subscription::new(Arc::clone(&store), 0);
-/// assert!(events.next_within(Duration::ZERO)?.is_none());
+/// assert!(events.next_timeout(Duration::ZERO)?.is_none());
 ///
 /// let run = RunDraft::new().task(TaskDraft::new("T")).check()?;
-/// let run = store.submit(&Submit::new(run, &Source::system()))?.run;
-/// let event = events.next_within(Duration::from_secs(10))?.expect("the submission");
+/// let run = store.submit(&Submit::new(run, &Environment::system()))?.run;
+/// let event = events.next_timeout(Duration::from_secs(10))?.expect("the submission");
 /// assert_eq!((event.run, event.body.name()), (run, "run.created"));
 ///
 /// // A program that remembers this goes on behind it, whatever happens meanwhile.
@@ -65,7 +65,7 @@ impl Subscription {
     }
 
     /// Only the events of this run. It reads nothing of the others.
-    pub fn of_run(mut self, run: RunId) -> Self {
+    pub fn for_run(mut self, run: RunId) -> Self {
         self.run = Some(run);
         self.page.clear();
         self
@@ -79,9 +79,9 @@ impl Subscription {
     /// The next event, as soon as there is one; `None` when there is none for so long. It blocks the thread.
     ///
     /// # Errors
-    /// [`Fault`], when the store cannot be read; nothing is lost by asking again. At an event that another program made
+    /// [`StoreError`], when the store cannot be read; nothing is lost by asking again. At an event that another program made
     /// unreadable it stops: nothing is left out in silence. Whoever wants to go on makes a new one behind it.
-    pub fn next_within(&mut self, patience: Duration) -> Result<Option<Event>, Fault> {
+    pub fn next_timeout(&mut self, patience: Duration) -> Result<Option<Event>, StoreError> {
         if self.page.is_empty() && !self.wait(patience)? {
             return Ok(None);
         }
@@ -96,17 +96,17 @@ impl Subscription {
     ///
     /// ```
     /// # let mut events = conductor_workers::Subscription::new(conductor_store::SqliteStore::open_in_memory()?, 0);
-    /// for event in events.while_within(std::time::Duration::from_millis(10)) {
+    /// for event in events.iter_timeout(std::time::Duration::from_millis(10)) {
     ///     println!("{} {}", event?.seq, "happened");
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn while_within(&mut self, patience: Duration) -> impl Iterator<Item = Result<Event, Fault>> {
-        std::iter::from_fn(move || self.next_within(patience).transpose())
+    pub fn iter_timeout(&mut self, patience: Duration) -> impl Iterator<Item = Result<Event, StoreError>> {
+        std::iter::from_fn(move || self.next_timeout(patience).transpose())
     }
 
     /// Waits until there is a page with something on it; whether there is.
-    fn wait(&mut self, patience: Duration) -> Result<bool, Fault> {
+    fn wait(&mut self, patience: Duration) -> Result<bool, StoreError> {
         let began = Instant::now();
         loop {
             // Whoever is behind asks for nothing but events: the pulse may have to wait for a commit.
@@ -114,7 +114,7 @@ impl Subscription {
                 return Ok(true);
             }
             // Both before the next look: what is written from here on changes one of them.
-            let (rings, pulse) = (self.bell.rings(), self.store.pulse()?);
+            let (rings, change_token) = (self.bell.rings(), self.store.change_token()?);
             if self.read()? {
                 return Ok(true);
             }
@@ -123,7 +123,9 @@ impl Subscription {
                 if left.is_zero() {
                     return Ok(false);
                 }
-                if self.bell.wait(rings, left.min(POLL)) || self.store.pulse()? != pulse {
+                if self.bell.wait(rings, left.min(POLL_INTERVAL))
+                    || self.store.change_token()? != change_token
+                {
                     break;
                 }
             }
@@ -131,7 +133,7 @@ impl Subscription {
     }
 
     /// Reads the next page; whether something is on it.
-    fn read(&mut self) -> Result<bool, Fault> {
+    fn read(&mut self) -> Result<bool, StoreError> {
         let filter = EventFilter { run: self.run, ..EventFilter::default() };
         self.page = self.store.events(filter, self.position, EVENTS_PER_PAGE)?.items.into();
         Ok(!self.page.is_empty())

@@ -7,7 +7,7 @@ use crate::engine::Warning;
 use crate::engine::core::Settings;
 use crate::engine::progress::End;
 use conductor_model::{AttemptFailure, Kind};
-use conductor_store::{Fault, Fenced, Settled};
+use conductor_store::{FenceOutcome, SettleOutcome, StoreError};
 use std::error::Error;
 use tracing::{Span, debug, error, info, info_span, warn};
 
@@ -35,7 +35,7 @@ pub(crate) fn over(end: &End) {
         End::Failed(fault) => {
             error!(target: "conductor", error = &**fault as &dyn Error, "engine ended: the store cannot go on");
         }
-        End::RuntimeGone => error!(target: "conductor", "engine ended: its Tokio runtime was shut down"),
+        End::RuntimeShutDown => error!(target: "conductor", "engine ended: its Tokio runtime was shut down"),
         End::Panicked => error!(target: "conductor", "engine ended: it panicked"),
     }
 }
@@ -48,14 +48,14 @@ pub(crate) fn claimed(tasks: usize) {
 }
 
 /// What one transaction with the store came to.
-pub(crate) fn exchanged(settled: &Settled) {
+pub(crate) fn exchanged(settled: &SettleOutcome) {
     claimed(settled.claimed.tasks.len());
-    let endings = settled.endings.len();
+    let endings = settled.results.len();
     if endings > 0 {
         debug!(
             target: "conductor",
             tasks = endings,
-            stale = settled.endings.iter().filter(|ending| **ending == Fenced::Stale).count(),
+            stale = settled.results.iter().filter(|ending| **ending == FenceOutcome::Stale).count(),
             "settled"
         );
     }
@@ -107,12 +107,12 @@ pub(crate) fn runs_decided(runs: u32) {
 }
 
 /// The store failed, and is asked again.
-pub(crate) fn waits_for_store(fault: &Fault) {
+pub(crate) fn waits_for_store(fault: &StoreError) {
     warn!(target: "conductor", error = fault as &dyn Error, "the store failed, and is asked again");
 }
 
 /// What handlers reported could not be written; it is tried again.
-pub(crate) fn progress_not_written(fault: &Fault) {
+pub(crate) fn progress_not_written(fault: &StoreError) {
     warn!(target: "conductor", error = fault as &dyn Error, "progress could not be written");
 }
 

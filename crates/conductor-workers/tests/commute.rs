@@ -5,14 +5,15 @@
 
 use conductor_conformance::assert_replays;
 use conductor_model::{
-    AttemptFailure, Decision, JoinDraft, Joining, Numbers, Policy, RunDraft, RunId, Standing, State, Task,
-    TaskDraft, TaskId, Timestamp,
+    AttemptFailure, ChildCounts, Decision, JoinDraft, JoinStatus, ParentStatus, Policy, RunDraft, RunId,
+    State, Task, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::{
-    Admin, Cancel, CancelError, Claim, ClaimedTask, Ending, Enlist, FanOut, Fence, Outcome, Presence, Query,
-    Report, Reports, Rescue, Scope, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Admin, AttemptResult, Cancel, CancelError, Claim, ClaimedTask, EngineRegistration, Environment, FanOut,
+    Fence, KindQuota, Query, RegisterEngine, Report, ReportBatch, ReportedResult, Rescue, RotationCursor,
+    Scope, Settle, SqliteStore, Step, Store, Submit, TaskFilter,
 };
-use conductor_workers::settle_all;
+use conductor_workers::run_steps_until_idle;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, hash_map::DefaultHasher};
@@ -133,9 +134,9 @@ fn tree() -> impl Strategy<Value = Value> {
 /// What becomes of an attempt.
 #[derive(Clone, Debug)]
 enum Fate {
-    Ends(Ending),
+    Ends(AttemptResult),
     /// Its engine dies over it.
-    Lost,
+    LeaseLosses,
 }
 
 /// The fate of an attempt is a function of the path of its task and its retries, and of nothing else.
@@ -144,18 +145,18 @@ fn fate(salt: u64, task: &Task) -> Fate {
     (salt, task.name.as_str(), task.retry_count).hash(&mut hasher);
     let output = || Some(task.name.as_str().len().to_string().parse().unwrap());
     Fate::Ends(match hasher.finish() % 10 {
-        0..6 => Ending::Succeeded { output: output() },
-        6..7 => Ending::Failed(AttemptFailure::error("it broke")),
-        7..9 => return Fate::Lost,
-        _ => Ending::Failed(AttemptFailure::fatal("it can never work")),
+        0..6 => AttemptResult::Succeeded { output: output() },
+        6..7 => AttemptResult::Failed(AttemptFailure::error("it broke")),
+        7..9 => return Fate::LeaseLosses,
+        _ => AttemptResult::Failed(AttemptFailure::fatal("it can never work")),
     })
 }
 
 /// The same, as somebody without a claim reports it.
-fn outcome(ending: Ending) -> Outcome {
+fn outcome(ending: AttemptResult) -> ReportedResult {
     match ending {
-        Ending::Succeeded { output } => Outcome::Succeeded { output },
-        Ending::Failed(failure) => Outcome::Failed {
+        AttemptResult::Succeeded { output } => ReportedResult::Succeeded { output },
+        AttemptResult::Failed(failure) => ReportedResult::Failed {
             error: failure.text(),
             retryable: failure.text().as_str() == "it broke",
             retry_after_ms: None,
@@ -165,8 +166,8 @@ fn outcome(ending: Ending) -> Outcome {
 
 /// An engine that claimed some tasks, and lives until what it has left are those over which it dies.
 struct Hands {
-    _presence: Presence,
-    claims: Vec<(Fence, Ending)>,
+    _presence: EngineRegistration,
+    claims: Vec<(Fence, AttemptResult)>,
 }
 
 /// Everything that a schedule may not change: by name, without the times.
@@ -174,7 +175,7 @@ type End = (State, BTreeMap<String, (State, u32, Option<String>, Option<String>)
 
 struct World {
     store: SqliteStore,
-    source: Source,
+    env: Environment,
     run: RunId,
     salt: u64,
     /// How far the clock is.
@@ -185,7 +186,7 @@ struct World {
 impl World {
     fn new(trees: &[Value], headings: &[Heading], deadline_ms: Option<u64>, salt: u64) -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), salt);
         let task = |(n, tree): (usize, &Value)| {
             let task = TaskDraft::new(format!("root {n}")).kind("work").max_retries(2).input(tree);
             let Heading { policy, joins } = headings[n + 1];
@@ -202,12 +203,12 @@ impl World {
         if let Some(ms) = deadline_ms {
             run = run.deadline_ms(ms);
         }
-        let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
-        Self { store, source, run, salt, passed_ms: 0, engines: Vec::new() }
+        let run = store.submit(&Submit::new(run.validate().unwrap(), &env)).unwrap().run;
+        Self { store, env, run, salt, passed_ms: 0, engines: Vec::new() }
     }
 
     fn now(&self) -> Timestamp {
-        self.source.now().plus_millis(self.passed_ms)
+        self.env.now().plus_millis(self.passed_ms)
     }
 
     fn tasks(&self) -> Vec<Task> {
@@ -223,40 +224,41 @@ impl World {
     }
 
     /// The leaves that somebody without a claim may work on, and how that ends.
-    fn workable(&self) -> Vec<(Task, Ending)> {
-        let open =
-            |task: &Task| task.numbers.is_none() && !task.state.is_terminal() && task.lease_until.is_none();
+    fn workable(&self) -> Vec<(Task, AttemptResult)> {
+        let open = |task: &Task| {
+            task.child_counts.is_none() && !task.state.is_terminal() && task.lease_until.is_none()
+        };
         let ends = |task: Task| match fate(self.salt, &task) {
             Fate::Ends(ending) => Some((task, ending)),
-            Fate::Lost => None,
+            Fate::LeaseLosses => None,
         };
         self.tasks().into_iter().filter(open).filter_map(ends).collect()
     }
 
-    fn work(&self, (task, ending): &(Task, Ending), twice: bool) {
+    fn work(&self, (task, ending): &(Task, AttemptResult), twice: bool) {
         let attempt = if task.state == State::Pending { task.attempt + 1 } else { task.attempt };
-        let report = Report { task: task.id, attempt: Some(attempt), outcome: outcome(ending.clone()) };
+        let report = Report { task: task.id, attempt: Some(attempt), result: outcome(ending.clone()) };
         for _ in 0..=u8::from(twice) {
-            let _ = self.store.report(&Reports::new([report.clone()], &self.source)).unwrap();
+            let _ = self.store.report(&ReportBatch::new([report.clone()], &self.env)).unwrap();
         }
     }
 
     /// A new engine claims a few; it is dead at once if none of them ends. How many it claimed.
     fn claim(&mut self, limit: u32) -> usize {
-        let presence = self.store.enlist(&Enlist::new(&self.source)).unwrap();
-        let wants = vec![Want::new("work".parse().unwrap(), limit)];
-        let claim = Claim::new(presence.holder(), wants, 30_000, &self.source).alone(true);
+        let registration = self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap();
+        let wants = vec![KindQuota::new("work".parse().unwrap(), limit)];
+        let claim = Claim::new(registration.key(), wants, 30_000, &self.env).allow_isolated(true);
         let claimed = self.store.claim(&claim).unwrap().tasks;
         let ends = |claimed: &ClaimedTask| {
             let task = self.store.task(claimed.fence.task).unwrap().unwrap();
             match fate(self.salt, &task) {
                 Fate::Ends(ending) => Some((claimed.fence, ending)),
-                Fate::Lost => None,
+                Fate::LeaseLosses => None,
             }
         };
         let claims: Vec<_> = claimed.iter().filter_map(ends).collect();
         if !claims.is_empty() {
-            self.engines.push(Hands { _presence: presence, claims });
+            self.engines.push(Hands { _presence: registration, claims });
         }
         claimed.len()
     }
@@ -267,13 +269,13 @@ impl World {
         let claims = &mut self.engines[engine].claims;
         let ended = claims.swap_remove(task % claims.len());
         for _ in 0..=u8::from(twice) {
-            let _ = self.store.settle(&Settle::new(vec![ended.clone()], &self.source)).unwrap();
+            let _ = self.store.settle(&Settle::new(vec![ended.clone()], &self.env)).unwrap();
         }
         self.engines.retain(|engine| !engine.claims.is_empty());
     }
 
     fn rescue(&self, limit: u32) -> u32 {
-        self.store.rescue(&Rescue::new(limit, &self.source)).unwrap().tasks
+        self.store.rescue(&Rescue::new(limit, &self.env)).unwrap().changed
     }
 
     fn make(&mut self, next: Move) {
@@ -282,7 +284,12 @@ impl World {
             Move::FanOut { ids } => {
                 let _ = self
                     .store
-                    .fan_out(&FanOut { scope, now, ids: self.source.ids(ids), turn: Turn::default() })
+                    .fan_out(&FanOut {
+                        scope,
+                        now,
+                        ids: self.env.ids(ids),
+                        cursor: RotationCursor::default(),
+                    })
                     .unwrap();
             }
             Move::Aggregate { limit } => {
@@ -301,7 +308,7 @@ impl World {
                 let workable = self.workable();
                 if !workable.is_empty() {
                     let id = workable[task % workable.len()].0.id;
-                    let _ = self.store.report(&Reports::new([Report::started(id)], &self.source)).unwrap();
+                    let _ = self.store.report(&ReportBatch::new([Report::started(id)], &self.env)).unwrap();
                 }
             }
             Move::Claim { limit } => drop(self.claim(limit)),
@@ -317,7 +324,10 @@ impl World {
                     |task| Cancel::task(tasks[task % tasks.len()].id, now),
                 );
                 let cancelled = self.store.cancel(&cancel);
-                assert!(matches!(cancelled, Ok(_) | Err(CancelError::Ended { .. })), "{cancelled:?}");
+                assert!(
+                    matches!(cancelled, Ok(_) | Err(CancelError::AlreadySettled { .. })),
+                    "{cancelled:?}"
+                );
             }
             Move::Expire { ms } => {
                 self.passed_ms += ms;
@@ -334,24 +344,25 @@ impl World {
         let standing = |head: Option<TaskId>, total, policy, mark, joins| {
             let (join, children): (Vec<&Task>, Vec<&Task>) =
                 tasks.iter().filter(|task| task.parent == head).partition(|task| task.index == 0);
-            let mut numbers = Numbers { total, ..Numbers::default() };
+            let mut numbers = ChildCounts { total, ..ChildCounts::default() };
             for child in children {
-                numbers.count(None, child.subject());
+                numbers.apply(None, child.status());
             }
             let joining = match join.first() {
-                Some(join) => Joining::Ended(join.state),
-                None if joins => Joining::Awaited,
-                None => Joining::Nothing,
+                Some(join) => JoinStatus::Settled(join.state),
+                None if joins => JoinStatus::NotStarted,
+                None => JoinStatus::None,
             };
-            Standing { numbers, policy, mark, joining }
+            ParentStatus { counts: numbers, policy, cancel_cause: mark, join: joining }
         };
-        let of_run = standing(None, run.numbers.total, run.policy, run.mark, run.join.is_some());
-        assert_eq!(of_run.decide(), Decision::Settle(run.state), "{of_run:?}");
+        let for_run =
+            standing(None, run.child_counts.total, run.policy, run.cancel_cause, run.join.is_some());
+        assert_eq!(for_run.decide(), Decision::Settle(run.state), "{for_run:?}");
         for task in &tasks {
-            assert!(task.subject().is_settled(), "{task:?}");
-            let Some(numbers) = task.numbers else { continue };
+            assert!(task.status().is_settled(), "{task:?}");
+            let Some(numbers) = task.child_counts else { continue };
             let standing =
-                standing(Some(task.id), numbers.total, task.policy, task.mark, task.join.is_some());
+                standing(Some(task.id), numbers.total, task.policy, task.cancel_cause, task.join.is_some());
             assert_eq!(standing.decide(), Decision::Settle(task.state), "{}: {standing:?}", task.name);
         }
     }
@@ -359,7 +370,7 @@ impl World {
     /// Goes on from wherever the schedule stopped, until everything is settled.
     fn finish(mut self) -> End {
         loop {
-            settle_all(&self.store, Scope::All, &self.source).unwrap();
+            run_steps_until_idle(&self.store, Scope::All, &self.env).unwrap();
             let mut done = self.engines.len();
             while !self.engines.is_empty() {
                 self.settle(0, false);
@@ -432,16 +443,16 @@ proptest! {
 /// another call.
 #[test]
 fn nothing_that_was_given_up_is_left_to_another_call() {
-    let (store, source) = (SqliteStore::open_in_memory().unwrap(), Source::system());
+    let (store, env) = (SqliteStore::open_in_memory().unwrap(), Environment::system());
     let inner = TaskDraft::new("inner").fan_out([json!("a"), json!("b")]).policy(Policy::FailFast);
     let outer = TaskDraft::new("outer").input(json!({"fanout": [1, {"fanout": 3}, 2]}));
-    let run = RunDraft::new().tasks([inner, outer]).policy(Policy::FailFast).check().unwrap();
-    let run = store.submit(&Submit::new(run, &source)).unwrap().run;
-    settle_all(&store, Scope::Run(run), &source).unwrap();
+    let run = RunDraft::new().tasks([inner, outer]).policy(Policy::FailFast).validate().unwrap();
+    let run = store.submit(&Submit::new(run, &env)).unwrap().run;
+    run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
     let first = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
     let leaf = first.iter().find(|task| task.name.as_str() == "inner#1").unwrap().id;
-    let _ = store.report(&Reports::new([Report::failed_for_good(leaf, "no")], &source)).unwrap();
-    let settled = settle_all(&store, Scope::Run(run), &source).unwrap();
+    let _ = store.report(&ReportBatch::new([Report::failed_permanently(leaf, "no")], &env)).unwrap();
+    let settled = run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
     assert_eq!(store.run(run).unwrap().unwrap().state, State::Failed);
     assert_eq!((settled.sweep.cancelled, settled.sweep.marked), (1 + 2 + 3, 2), "{settled:?}");
     assert_replays(&store);

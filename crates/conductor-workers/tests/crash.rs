@@ -6,10 +6,10 @@
 use conductor_conformance::assert_replays;
 use conductor_model::{Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    EventFilter, FanOut, Outcome, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store,
-    Submit, TaskFilter,
+    Environment, EventFilter, FanOut, Query, Report, ReportBatch, ReportOutcome, ReportedResult, Scope,
+    SqliteStore, Store, Submit, TaskFilter,
 };
-use conductor_workers::settle_all;
+use conductor_workers::run_steps_until_idle;
 use serde_json::json;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -94,22 +94,24 @@ impl Asked {
 
 /// The child: submits runs, creates their children, works on them and says each thing once it is acknowledged.
 fn work_until_killed(path: &Path) -> Anything<()> {
-    let (store, source) = (SqliteStore::open(path)?, Source::system());
+    let (store, env) = (SqliteStore::open(path)?, Environment::system());
     let mut said = std::io::stdout().lock();
     writeln!(said, "open")?;
     for number in 0_u32.. {
-        let run = store.submit(&Submit::new(run_number(number)?, &source))?.run;
+        let run = store.submit(&Submit::new(run_number(number)?, &env))?.run;
         writeln!(said, "run {run}")?;
         // Every other run is fanned out in small steps, so that many moments lie within a fan-out.
-        while number.is_multiple_of(2) && store.fan_out(&small_step(run, &source))?.more {}
+        while number.is_multiple_of(2) && store.fan_out(&small_step(run, &env))?.more {}
         while store.run(run)?.is_some_and(|run| !run.state.is_terminal()) {
-            settle_all(&store, Scope::Run(run), &source)?;
+            run_steps_until_idle(&store, Scope::Run(run), &env)?;
             for chunk in workable(&store, run)?.chunks(7) {
                 let reports: Vec<Report> = chunk.iter().map(report_of).collect();
                 for (report, answer) in
-                    reports.iter().zip(store.report(&Reports::new(reports.clone(), &source))?)
+                    reports.iter().zip(store.report(&ReportBatch::new(reports.clone(), &env))?)
                 {
-                    if answer == Reported::Applied && matches!(report.outcome, Outcome::Succeeded { .. }) {
+                    if answer == ReportOutcome::Applied
+                        && matches!(report.result, ReportedResult::Succeeded { .. })
+                    {
                         writeln!(said, "done {}", report.task)?;
                     }
                 }
@@ -119,8 +121,8 @@ fn work_until_killed(path: &Path) -> Anything<()> {
     Ok(())
 }
 
-fn small_step(run: RunId, source: &Source) -> FanOut {
-    FanOut::new(Scope::Run(run), 7, source)
+fn small_step(run: RunId, env: &Environment) -> FanOut {
+    FanOut::new(Scope::Run(run), 7, env)
 }
 
 fn run_number(number: u32) -> Anything<conductor_model::NewRun> {
@@ -130,7 +132,7 @@ fn run_number(number: u32) -> Anything<conductor_model::NewRun> {
         .idempotency_key(format!("run {number}"))
         .tasks(counted)
         .task(TaskDraft::new("nested").input(json!({ "fanout": nested })));
-    Ok(draft.check()?)
+    Ok(draft.validate()?)
 }
 
 /// A third of the leaves fail at first; all succeed in the end.
@@ -169,7 +171,7 @@ fn runs_of(store: &SqliteStore) -> Anything<Vec<Run>> {
 }
 
 fn workable(store: &SqliteStore, run: RunId) -> Anything<Vec<Task>> {
-    let can = |task: &Task| task.numbers.is_none() && !task.state.is_terminal();
+    let can = |task: &Task| task.child_counts.is_none() && !task.state.is_terminal();
     Ok(tasks_of(store, run)?.into_iter().filter(can).collect())
 }
 
@@ -220,8 +222,8 @@ impl Landed {
         let (mut fan_out, mut work) = (false, false);
         for run in runs_of(store)?.iter().filter(|run| !run.state.is_terminal()) {
             let tasks = tasks_of(store, run.id)?;
-            let mut numbers = tasks.iter().filter_map(|task| task.numbers);
-            let whole = numbers.all(|numbers| numbers.missing(1).is_none());
+            let mut numbers = tasks.iter().filter_map(|task| task.child_counts);
+            let whole = numbers.all(|numbers| numbers.next_indices(1).is_none());
             fan_out |= tasks.iter().any(|task| task.parent.is_some()) && !whole;
             work |= whole && tasks.iter().any(|task| task.state == State::Succeeded);
         }
@@ -325,16 +327,16 @@ fn check(store: &SqliteStore, acknowledged: &Acknowledged) -> Anything<()> {
 
 /// Finishes every run that was begun: no task is missing, and none succeeded twice.
 fn finish(store: &SqliteStore, acknowledged: &Acknowledged) -> Anything<()> {
-    let source = Source::system();
+    let env = Environment::system();
     for run in runs_of(store)? {
         while !store.run(run.id)?.ok_or("a run is gone")?.state.is_terminal() {
-            settle_all(store, Scope::Run(run.id), &source)?;
+            run_steps_until_idle(store, Scope::Run(run.id), &env)?;
             let reports: Vec<Report> = workable(store, run.id)?.iter().map(report_of).collect();
-            store.report(&Reports::new(reports, &source))?;
+            store.report(&ReportBatch::new(reports, &env))?;
         }
         assert_eq!(store.run(run.id)?.map(|run| run.state), Some(State::Succeeded));
         let tasks = tasks_of(store, run.id)?;
-        assert_eq!(tasks.iter().filter(|task| task.numbers.is_none()).count(), LEAVES);
+        assert_eq!(tasks.iter().filter(|task| task.child_counts.is_none()).count(), LEAVES);
         let mut successes: HashMap<TaskId, u32> = HashMap::new();
         let filter =
             EventFilter { run: Some(run.id), name: Some("task.succeeded"), ..EventFilter::default() };

@@ -7,8 +7,8 @@
 use conductor_conformance::assert_replays;
 use conductor_model::{Event, EventBody, JoinDraft, RunDraft, RunId, State, Task, TaskDraft};
 use conductor_store::{
-    Admin, Cancel, CancelError, EventFilter, Query, Revivable, Revive, Source, SqliteOptions, SqliteStore,
-    Store, Submit, Synchronous, TaskFilter,
+    Admin, Cancel, CancelError, Environment, EventFilter, Query, Revive, ReviveFilter, SqliteOptions,
+    SqliteStore, Store, Submit, Synchronous, TaskFilter,
 };
 use conductor_workers::{Children, Context, Engine, Subscription, TaskError};
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ fn be_an_engine(told: &str) -> Anything<ExitCode> {
     let engine = Engine::builder(store)
         .lease(Duration::from_millis(lease_ms.parse()?))
         .workers(workers.parse()?)
-        .wait_for_others()
+        .wait_for_external_work()
         .handler("work", work)
         .handler("count", count)
         .build()?;
@@ -239,7 +239,7 @@ struct Place {
     _folder: tempfile::TempDir,
     path: PathBuf,
     store: SqliteStore,
-    source: Source,
+    env: Environment,
 }
 
 impl Place {
@@ -248,11 +248,11 @@ impl Place {
         let path = folder.path().join("processes.db");
         let options = SqliteOptions::default().synchronous(Synchronous::Normal);
         let store = SqliteStore::open_with(&path, options)?;
-        Ok(Self { _folder: folder, path, store, source: Source::system() })
+        Ok(Self { _folder: folder, path, store, env: Environment::system() })
     }
 
     fn submit(&self, run: &RunDraft) -> Anything<RunId> {
-        Ok(self.store.submit(&Submit::new(run.check()?, &self.source))?.run)
+        Ok(self.store.submit(&Submit::new(run.validate()?, &self.env))?.run)
     }
 
     fn is_settled(&self, run: RunId) -> Anything<bool> {
@@ -263,7 +263,7 @@ impl Place {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.tasks(run, TaskFilter::default(), after, 1000)?;
-            all.extend(page.items.into_iter().filter(|task| task.numbers.is_none()));
+            all.extend(page.items.into_iter().filter(|task| task.child_counts.is_none()));
             after = page.next;
             if after.is_none() {
                 return Ok(all);
@@ -598,10 +598,10 @@ fn joins_cancels_and_revives_bear_kills() -> Anything<String> {
         victims.processes[0].says("began")?;
         victims.kill_one(&mut chance)?;
         let root = place.store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
-        let now = place.source.now();
+        let now = place.env.now();
         let cancel = if chance.below(2) == 0 { Cancel::run(run, now) } else { Cancel::task(root.id, now) };
         match place.store.cancel(&cancel) {
-            Ok(_) | Err(CancelError::Ended { .. }) => {}
+            Ok(_) | Err(CancelError::AlreadySettled { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         kills += victims.kill_until_settled(&mut chance)?;
@@ -627,8 +627,8 @@ fn joins_cancels_and_revives_bear_kills() -> Anything<String> {
 fn revive_under_way<'p>(place: &'p Place, run: RunId, chance: &mut Chance) -> Anything<(Victims<'p>, u32)> {
     let (mut victims, mut after, mut tasks) = (None, None, 0);
     loop {
-        let (below, which) = (run.into(), Revivable::FailedAndCancelled);
-        let step = Revive::All { below, which, after, limit: 100, now: place.source.now() };
+        let (below, which) = (run.into(), ReviveFilter::FailedAndCancelled);
+        let step = Revive::All { below, which, cursor: after, limit: 100, now: place.env.now() };
         let revived = place.store.revive(&step)?;
         if revived.skipped > 0 {
             return Err(format!("nothing speaks against any of them: {revived:?}").into());
@@ -664,10 +664,10 @@ const SUBMITTERS: (u32, u32) = (4, 50);
 /// Submits many times with one key; the runs that it was told, and how many of them it made itself.
 fn submit_often(path: &Path) -> Anything<Vec<(RunId, bool)>> {
     let store = SqliteStore::open_with(path, SqliteOptions::default().synchronous(Synchronous::Normal))?;
-    let source = Source::system();
-    let run = RunDraft::new().idempotency_key("once").task(TaskDraft::new("T")).check()?;
+    let env = Environment::system();
+    let run = RunDraft::new().idempotency_key("once").task(TaskDraft::new("T")).validate()?;
     let often = || -> Result<Vec<(RunId, bool)>, String> {
-        let submit = || store.submit(&Submit::new(run.clone(), &source));
+        let submit = || store.submit(&Submit::new(run.clone(), &env));
         let told = (0..SUBMITTERS.1).map(|_| submit().map(|told| (told.run, told.created)));
         told.collect::<Result<_, _>>().map_err(|error| error.to_string())
     };
@@ -758,7 +758,7 @@ fn a_subscription_misses_nothing() -> Anything<String> {
 fn follow(events: &mut Subscription, run: RunId) -> Anything<Vec<Event>> {
     let mut seen = Vec::new();
     loop {
-        let event = events.next_within(LONG)?.ok_or("the run does not come to its end")?;
+        let event = events.next_timeout(LONG)?.ok_or("the run does not come to its end")?;
         let is_over = event.run == run && matches!(event.body, EventBody::RunAggregated { .. });
         seen.push(event);
         if is_over {

@@ -2,25 +2,26 @@
 
 use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    FanOut, Query, Report, Reported, Reports, Scope, Source, SqliteStore, Store, Submit, TaskFilter, Turn,
+    Environment, FanOut, Query, Report, ReportBatch, ReportOutcome, RotationCursor, Scope, SqliteStore,
+    Store, Submit, TaskFilter,
 };
 use conductor_workers::{aggregate, fanout, retry};
 use serde_json::json;
 
 struct Desk {
     store: SqliteStore,
-    source: Source,
+    env: Environment,
 }
 
 impl Desk {
     fn new() -> Self {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-        Self { store: SqliteStore::open_in_memory().unwrap(), source: Source::seeded(now, 7) }
+        Self { store: SqliteStore::open_in_memory().unwrap(), env: Environment::seeded(now, 7) }
     }
 
     fn submit(&self, task: TaskDraft) -> (RunId, TaskId) {
-        let run = RunDraft::new().task(task).check().unwrap();
-        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
+        let run = RunDraft::new().task(task).validate().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.env)).unwrap().run;
         (run, self.tasks(run)[0].id)
     }
 
@@ -37,20 +38,20 @@ impl Desk {
     }
 
     fn fan_out(&self, scope: Scope) -> u64 {
-        fanout::run_once(&self.store, scope, &self.source).unwrap().children
+        fanout::run_once(&self.store, scope, &self.env).unwrap().children
     }
 
-    fn aggregate(&self, scope: Scope) -> aggregate::Report {
-        aggregate::run_once(&self.store, scope, &self.source).unwrap()
+    fn aggregate(&self, scope: Scope) -> aggregate::AggregateTotals {
+        aggregate::run_once(&self.store, scope, &self.env).unwrap()
     }
 
     fn retry(&self, scope: Scope) -> u64 {
-        retry::run_once(&self.store, scope, &self.source).unwrap().retried
+        retry::run_once(&self.store, scope, &self.env).unwrap().retried
     }
 
     fn report(&self, report: Report) {
-        let answers = self.store.report(&Reports::new([report], &self.source)).unwrap();
-        assert_eq!(answers, [Reported::Applied]);
+        let answers = self.store.report(&ReportBatch::new([report], &self.env)).unwrap();
+        assert_eq!(answers, [ReportOutcome::Applied]);
     }
 
     fn succeed(&self, task: &Task) {
@@ -113,8 +114,8 @@ mod fan_out {
     fn it_creates_only_the_children_that_are_missing() {
         let desk = Desk::new();
         let (run, parent) = desk.parent(5);
-        let (scope, now) = (Scope::Run(run), desk.source.now());
-        let interrupted = FanOut { scope, now, ids: desk.source.ids(2), turn: Turn::default() };
+        let (scope, now) = (Scope::Run(run), desk.env.now());
+        let interrupted = FanOut { scope, now, ids: desk.env.ids(2), cursor: RotationCursor::default() };
         assert_eq!(desk.store.fan_out(&interrupted).unwrap().children, 2);
         let first = desk.children(parent);
         assert_eq!(desk.fan_out(scope), 3);
@@ -152,7 +153,7 @@ mod aggregation {
         let desk = Desk::new();
         let (run, parent, children) = desk.family(3);
         desk.succeed(&children[0]);
-        desk.report(Report::failed_for_good(children[1].id, "bad request"));
+        desk.report(Report::failed_permanently(children[1].id, "bad request"));
         desk.succeed(&children[2]);
         desk.aggregate(Scope::Run(run));
         assert_eq!(desk.states(run, parent), (State::Failed, State::Failed));
@@ -175,10 +176,10 @@ mod aggregation {
     fn nothing_is_decided_before_all_children_are_terminal() {
         let desk = Desk::new();
         let (run, parent, children) = desk.family(3);
-        desk.report(Report::failed_for_good(children[0].id, "bad request"));
+        desk.report(Report::failed_permanently(children[0].id, "bad request"));
         desk.succeed(&children[1]);
         desk.report(Report::started(children[2].id));
-        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::Report::default());
+        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::AggregateTotals::default());
         assert_eq!(desk.states(run, parent), (State::Running, State::Running));
         desk.succeed(&children[2]);
         desk.aggregate(Scope::Run(run));
@@ -190,11 +191,11 @@ mod aggregation {
         let desk = Desk::new();
         for (second, expected) in [
             (Report::succeeded as fn(TaskId) -> Report, State::Succeeded),
-            (|task| Report::failed_for_good(task, "bad request"), State::Failed),
+            (|task| Report::failed_permanently(task, "bad request"), State::Failed),
             (Report::cancelled, State::Cancelled),
         ] {
-            let run = RunDraft::new().tasks(["A", "B"].map(TaskDraft::new)).check().unwrap();
-            let run = desk.store.submit(&Submit::new(run, &desk.source)).unwrap().run;
+            let run = RunDraft::new().tasks(["A", "B"].map(TaskDraft::new)).validate().unwrap();
+            let run = desk.store.submit(&Submit::new(run, &desk.env)).unwrap().run;
             let tasks = desk.tasks(run);
             desk.succeed(&tasks[0]);
             assert_eq!(desk.aggregate(Scope::Run(run)).runs, 0);
@@ -209,7 +210,7 @@ mod aggregation {
         let desk = Desk::new();
         let ((run, ..), (other, parent, children)) = (desk.family(1), desk.family(1));
         desk.succeed(&children[0]);
-        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::Report::default());
+        assert_eq!(desk.aggregate(Scope::Run(run)), aggregate::AggregateTotals::default());
         assert_eq!(desk.states(other, parent), (State::Running, State::Running));
     }
 }

@@ -1,7 +1,7 @@
 //! What an engine tells `tracing`. The program's one subscriber writes everything down; each test looks for its own tasks.
 
 use conductor_model::{Run, RunDraft, RunId, State, TaskDraft};
-use conductor_store::{Query, Source, SqliteOptions, SqliteStore, Store, Submit, TaskFilter};
+use conductor_store::{Environment, Query, SqliteOptions, SqliteStore, Store, Submit, TaskFilter};
 use conductor_workers::{Context, Engine, EngineBuilder, TaskError};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -147,8 +147,8 @@ impl Place {
     }
 
     fn submit(&self, task: TaskDraft) -> RunId {
-        let run = RunDraft::new().task(task).check().unwrap();
-        self.store.submit(&Submit::new(run, &Source::system())).unwrap().run
+        let run = RunDraft::new().task(task).validate().unwrap();
+        self.store.submit(&Submit::new(run, &Environment::system())).unwrap().run
     }
 
     /// The id of a run's first task, in words.
@@ -271,7 +271,7 @@ fn a_lease_that_is_lost_is_told() {
     assert_eq!(taken.unwrap(), 1);
     other.execute_batch("COMMIT").unwrap();
     told(Level::WARN, "lease lost", &[("task", &place.task(run)), ("attempt", "1")]);
-    engine.stopper().stop_at_once();
+    engine.stop_handle().stop_now();
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often a test is asked whether it has ended.
-const POLL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// What a test exits with when it fails.
 const FAILED: i32 = 101;
 
@@ -154,7 +154,7 @@ impl Field for Copy {
                 child.kill().and_then(|()| child.wait()).map_err(io)?;
                 return Ok(Ran::Hung);
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         };
         let printed = fs::read(&log).map_err(io)?;
         Ok(verdict(status, &String::from_utf8_lossy(&printed)))

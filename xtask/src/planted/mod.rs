@@ -109,7 +109,7 @@ fn choose(bugs: &[&'static Bug], names: &[String]) -> Result<Vec<&'static Bug>, 
 /// Tries every bug, says a line about each, and ends with a list of those that nothing catches.
 fn judge(field: &mut dyn Field, bugs: &[&Bug], say: &mut dyn FnMut(String)) -> Result<(), String> {
     // All texts first: that costs nothing, and the rest takes minutes.
-    let applies = |bug: &&Bug| field.read(bug.file).and_then(|source| changed(&source, bug)).err();
+    let applies = |bug: &&Bug| field.read(bug.file).and_then(|env| changed(&env, bug)).err();
     let adapt: Vec<String> = bugs.iter().filter_map(applies).collect();
     if !adapt.is_empty() {
         return Err(adapt.join("\nxtask: "));
@@ -161,11 +161,11 @@ fn passes(field: &mut dyn Field, test: &Test) -> Result<(), String> {
 
 /// Plants one bug, tries its test, and takes it out again, whatever happened; the error says why it is not caught.
 fn plant(field: &mut dyn Field, bug: &Bug) -> Result<(), String> {
-    let source = field.read(bug.file)?;
-    let wrong = changed(&source, bug)?;
+    let env = field.read(bug.file)?;
+    let wrong = changed(&env, bug)?;
     field.write(bug.file, &wrong)?;
     let caught = is_caught(field, bug);
-    field.write(bug.file, &source)?;
+    field.write(bug.file, &env)?;
     caught
 }
 
@@ -190,11 +190,11 @@ fn is_caught(field: &mut dyn Field, bug: &Bug) -> Result<(), String> {
     }
 }
 
-/// The source with the bug in it.
-fn changed(source: &str, bug: &Bug) -> Result<String, String> {
+/// The env with the bug in it.
+fn changed(env: &str, bug: &Bug) -> Result<String, String> {
     let Bug { name, file, from, to, .. } = bug;
-    match source.matches(from).count() {
-        1 => Ok(source.replacen(from, to, 1)),
+    match env.matches(from).count() {
+        1 => Ok(env.replacen(from, to, 1)),
         0 => Err(format!("The planted bug `{name}` no longer applies: {file} lacks `{from}`. Adapt it.")),
         times => Err(format!(
             "The planted bug `{name}` no longer applies: {file} has `{from}` {times} times. Adapt it."

@@ -19,7 +19,7 @@ const SOURCE: &str = "zero one";
 /// What happens to the test, as the file is.
 #[derive(Clone)]
 struct Script {
-    source: &'static str,
+    env: &'static str,
     healthy: Ran,
     bugged: Ran,
     compiles: bool,
@@ -27,7 +27,7 @@ struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Self { source: SOURCE, healthy: Ran::Passed, bugged: Ran::Failed, compiles: true }
+        Self { env: SOURCE, healthy: Ran::Passed, bugged: Ran::Failed, compiles: true }
     }
 }
 
@@ -40,15 +40,11 @@ struct Fake {
 
 impl Fake {
     fn new(script: Script) -> Self {
-        Self {
-            files: HashMap::from([("fence.rs".to_owned(), script.source.to_owned())]),
-            script,
-            runs: vec![],
-        }
+        Self { files: HashMap::from([("fence.rs".to_owned(), script.env.to_owned())]), script, runs: vec![] }
     }
 
     fn is_healthy(&self) -> bool {
-        self.files["fence.rs"] == self.script.source
+        self.files["fence.rs"] == self.script.env
     }
 }
 
@@ -103,8 +99,8 @@ fn a_bug_is_caught_by_a_test_that_passes_without_it_and_fails_with_it() {
 
 #[test]
 fn a_text_that_is_missing_or_there_twice_no_longer_applies() {
-    for (source, part) in [("zero", "lacks `one`"), ("one one", "2 times")] {
-        let (outcome, lines, fake) = judged(Script { source, ..Script::default() }, &[&BUG]);
+    for (env, part) in [("zero", "lacks `one`"), ("one one", "2 times")] {
+        let (outcome, lines, fake) = judged(Script { env, ..Script::default() }, &[&BUG]);
         let sentence = outcome.expect_err("a complaint");
         assert!(sentence.contains("`no-fence` no longer applies: fence.rs"), "{sentence}");
         assert!(sentence.contains(part) && sentence.ends_with("Adapt it."), "{sentence}");
@@ -184,9 +180,9 @@ fn every_bug_of_the_list_applies_to_the_tree_as_it_is() {
     names.dedup();
     assert_eq!(names.len(), bugs.len(), "each has a name of its own");
     for bug in bugs {
-        let source = std::fs::read_to_string(crate::cargo::root().join(bug.file)).expect(bug.file);
-        assert_ne!(changed(&source, bug).as_ref(), Ok(&source), "{}", bug.name);
-        changed(&source, bug).expect("a text that is there once");
+        let env = std::fs::read_to_string(crate::cargo::root().join(bug.file)).expect(bug.file);
+        assert_ne!(changed(&env, bug).as_ref(), Ok(&env), "{}", bug.name);
+        changed(&env, bug).expect("a text that is there once");
         assert!(!bug.harm.is_empty() && bug.name.len() <= 26, "{}", bug.name);
     }
 }

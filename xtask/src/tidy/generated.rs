@@ -63,7 +63,7 @@ fn start(name: &str) -> String {
 /// What belongs into the section of this name.
 fn content(name: &str) -> Option<String> {
     match name {
-        "state-diagram" => Some(format!("```mermaid\n{}```\n", conductor_model::diagram())),
+        "state-diagram" => Some(format!("```mermaid\n{}```\n", conductor_model::state_diagram())),
         "transition-table" => Some(conductor_model::transition_table()),
         "policy-table" => Some(conductor_model::policy_table()),
         _ => None,

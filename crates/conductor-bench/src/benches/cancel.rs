@@ -5,7 +5,7 @@ use crate::measure::{Bench, Unit, Workload};
 use crate::place::{Place, fanned_out, time};
 use crate::{Outcome, floor};
 use conductor_model::State;
-use conductor_store::{Admin, Cancel, Query, Scope, Source, SqliteStore, Synchronous};
+use conductor_store::{Admin, Cancel, Environment, Query, Scope, SqliteStore, Synchronous};
 use conductor_workers::{aggregate, sweep};
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 }
 
 fn ours(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let run = fanned_out(&store, n)?;
     let took = time(|| {
         cancel(&store, run)?;
-        sweep::run_once(&*store, Scope::All, &source)?;
-        aggregate::run_once(&*store, Scope::All, &source)?;
+        sweep::run_once(&*store, Scope::All, &env)?;
+        aggregate::run_once(&*store, Scope::All, &env)?;
         Ok(())
     })?;
     match store.run(run)?.map(|run| run.state) {
@@ -41,7 +41,7 @@ fn ours(place: &Place, n: u32) -> Outcome<Duration> {
 }
 
 fn cancel(store: &SqliteStore, run: conductor_model::RunId) -> Outcome<()> {
-    let _ = store.cancel(&Cancel::run(run, Source::system().now()))?;
+    let _ = store.cancel(&Cancel::run(run, Environment::system().now()))?;
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fan_out, submit, submit_run};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{
-    Claim, ClaimedTask, Ending, Enlist, Settle, Source, SqliteStore, Store, Synchronous, Turn, Want,
+    AttemptResult, Claim, ClaimedTask, Environment, KindQuota, RegisterEngine, RotationCursor, Settle,
+    SqliteStore, Store, Synchronous,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 /// A file with the tasks that are claimed, and three times so many others.
 fn prepare(place: &Place, others: u32, rounds: usize) -> Outcome<Arc<SqliteStore>> {
     let store = place.store()?;
-    let later = Source::system().now().plus_millis(86_400_000);
+    let later = Environment::system().now().plus_millis(86_400_000);
     let many = |name: &str, count: u32| TaskDraft::new(name).kind("wanted").input(json!({ "fanout": count }));
     if others > 0 {
         submit(&store, many("strange", others).kind("strange"))?;
@@ -50,17 +51,18 @@ fn prepare(place: &Place, others: u32, rounds: usize) -> Outcome<Arc<SqliteStore
 
 /// What one task costs, in seconds.
 fn settle_and_claim(store: &SqliteStore) -> Outcome<f64> {
-    let source = Source::system();
-    let presence = store.enlist(&Enlist::new(&source))?;
-    let (mut endings, mut turn) = (Vec::new(), Turn::default());
+    let env = Environment::system();
+    let registration = store.register_engine(&RegisterEngine::new(&env))?;
+    let (mut endings, mut turn) = (Vec::new(), RotationCursor::default());
     let began = Instant::now();
     for _ in 0..CLAIMS {
-        let want = Want::new("wanted".parse()?, TASKS_PER_CLAIM).after(turn);
-        let claim = Claim { alone: true, ..Claim::new(presence.holder(), vec![want], 30_000, &source) };
-        let settle = Settle { claim: Some(claim), ..Settle::new(std::mem::take(&mut endings), &source) };
+        let want = KindQuota::new("wanted".parse()?, TASKS_PER_CLAIM).after(turn);
+        let claim =
+            Claim { allow_isolated: true, ..Claim::new(registration.key(), vec![want], 30_000, &env) };
+        let settle = Settle { claim: Some(claim), ..Settle::new(std::mem::take(&mut endings), &env) };
         let claimed = store.settle(&settle)?.claimed;
-        turn = claimed.turns[0];
-        let done = |task: &ClaimedTask| (task.fence, Ending::Succeeded { output: None });
+        turn = claimed.cursors[0];
+        let done = |task: &ClaimedTask| (task.fence, AttemptResult::Succeeded { output: None });
         endings = claimed.tasks.iter().map(done).collect();
         // A few are another run's, in its turn.
         if endings.is_empty() {

@@ -6,7 +6,7 @@ use crate::measure::{Bench, Workload};
 use crate::place::{Place, drain, engine, fanned_out, open_parent, time};
 use crate::{Outcome, floor};
 use conductor_model::{Json, RunId};
-use conductor_store::{Append, ParentId, Seal, Source, SqliteStore, Store, Synchronous};
+use conductor_store::{Append, Environment, NodeId, Seal, SqliteStore, Store, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,13 +57,13 @@ fn text(bytes: usize) -> String {
 }
 
 fn wide_items(place: &Place, n: u32, item: &Json) -> Outcome<(Arc<SqliteStore>, RunId)> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let (run, parent) = open_parent(&store, "wide")?;
     for first in (0..n).step_by(100) {
         let page = vec![item.clone(); 100.min(n - first) as usize];
-        store.append(&Append::items(parent, first + 1, page, &source))?;
+        store.append(&Append::items(parent, first + 1, page, &env))?;
     }
-    store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
+    store.seal(&Seal::new(NodeId::Task(parent), n, &env))?;
     Ok((store, run))
 }
 

@@ -4,7 +4,7 @@ use crate::measure::{Bench, Workload};
 use crate::place::{Place, fan_out, open_parent, submit, submit_run, time};
 use crate::{Outcome, floor};
 use conductor_model::{Json, RunDraft, TaskDraft};
-use conductor_store::{Append, ParentId, Seal, Source, Store, Synchronous};
+use conductor_store::{Append, Environment, NodeId, Seal, Store, Synchronous};
 use serde_json::json;
 use std::time::Duration;
 
@@ -43,17 +43,17 @@ fn floor_by_count(place: &Place, n: u32) -> Outcome<Duration> {
 
 /// As many parents as it takes, in one run.
 fn by_items(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let run = submit_run(&store, &RunDraft::new().open())?;
     let item: Json = ITEM.parse()?;
     let mut parents = 0;
     for first in (0..n).step_by(ITEMS_PER_PARENT as usize) {
         let items = vec![item.clone(); ITEMS_PER_PARENT.min(n - first) as usize];
-        let parent = TaskDraft::new(format!("parent {first}")).kind("noop").fan_out(items).check()?;
-        store.append(&Append::tasks(run, parents + 1, vec![parent], &source))?;
+        let parent = TaskDraft::new(format!("parent {first}")).kind("noop").fan_out(items).validate()?;
+        store.append(&Append::tasks(run, parents + 1, vec![parent], &env))?;
         parents += 1;
     }
-    store.seal(&Seal::new(ParentId::Run(run), parents, &source))?;
+    store.seal(&Seal::new(NodeId::Run(run), parents, &env))?;
     time(|| fan_out(&store))
 }
 
@@ -64,14 +64,14 @@ fn floor_by_items(place: &Place, n: u32) -> Outcome<Duration> {
 
 /// Items arrive as text, and are appended ten thousand at a time.
 fn from_a_stream(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let (_, parent) = open_parent(&store, "noop")?;
     time(|| {
         for first in (0..n).step_by(10_000) {
             let page = (first..n.min(first + 10_000)).map(|_| ITEM.parse()).collect::<Result<_, _>>()?;
-            store.append(&Append::items(parent, first + 1, page, &source))?;
+            store.append(&Append::items(parent, first + 1, page, &env))?;
         }
-        store.seal(&Seal::new(ParentId::Task(parent), n, &source))?;
+        store.seal(&Seal::new(NodeId::Task(parent), n, &env))?;
         Ok(())
     })
 }

@@ -1,12 +1,12 @@
 //! What idle steps, an empty claim, an explanation and a run's status cost, with ever more settled tasks in the file.
 
 use crate::measure::{Bench, Both, Unit};
-use crate::place::{Place, fan_out, fanned_out, settle_all, submit};
+use crate::place::{Place, fan_out, fanned_out, run_steps_until_idle, submit};
 use crate::{Outcome, floor};
 use conductor_model::{RunId, TaskDraft};
 use conductor_store::{
-    Claim, Enlist, FanOut, Holder, ParentId, Query, Rescue, Scope, Source, SqliteStore, Step, Store,
-    Synchronous, Want,
+    Claim, EngineKey, Environment, FanOut, KindQuota, NodeId, Query, RegisterEngine, Rescue, Scope,
+    SqliteStore, Step, Store, Synchronous,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -21,8 +21,8 @@ type Op = fn(&World) -> Outcome<()>;
 struct World {
     store: std::sync::Arc<SqliteStore>,
     raw: Connection,
-    source: Source,
-    holder: Holder,
+    env: Environment,
+    holder: EngineKey,
     run: RunId,
     /// One that waits for children whose kind nobody handles: all there is to explain.
     open: RunId,
@@ -33,7 +33,7 @@ struct World {
 const OPS: [(&str, Op, Op); 10] = [
     (
         "history/fan_out",
-        |world| keep(world.store.fan_out(&FanOut::new(Scope::All, 1000, &world.source))),
+        |world| keep(world.store.fan_out(&FanOut::new(Scope::All, 1000, &world.env))),
         wanting,
     ),
     ("history/aggregate", |world| keep(world.store.aggregate(&world.step())), wanting),
@@ -41,19 +41,15 @@ const OPS: [(&str, Op, Op); 10] = [
     ("history/retry", |world| keep(world.store.retry(&world.step())), due),
     ("history/promote", |world| keep(world.store.promote(&world.step())), due),
     ("history/expire", |world| keep(world.store.expire(&world.step())), expired),
-    ("history/rescue", |world| keep(world.store.rescue(&Rescue::new(1000, &world.source))), running),
+    ("history/rescue", |world| keep(world.store.rescue(&Rescue::new(1000, &world.env))), running),
     ("history/claim", claim, ready),
-    (
-        "history/explain",
-        |world| keep(world.store.explain(ParentId::Run(world.open), world.source.now())),
-        run_row,
-    ),
+    ("history/explain", |world| keep(world.store.explain(NodeId::Run(world.open), world.env.now())), run_row),
     ("history/status", |world| keep(world.store.run(world.run)), run_row),
 ];
 
 impl World {
     fn step(&self) -> Step {
-        Step::new(Scope::All, 1000, &self.source)
+        Step::new(Scope::All, 1000, &self.env)
     }
 }
 
@@ -62,8 +58,8 @@ fn keep<T, E: std::error::Error + 'static>(done: Result<T, E>) -> Outcome<()> {
 }
 
 fn claim(world: &World) -> Outcome<()> {
-    let want = Want::new("noop".parse()?, 100);
-    keep(world.store.claim(&Claim::new(world.holder, vec![want], 30_000, &world.source)))
+    let want = KindQuota::new("noop".parse()?, 100);
+    keep(world.store.claim(&Claim::new(world.holder, vec![want], 30_000, &world.env)))
 }
 
 fn wanting(world: &World) -> Outcome<()> {
@@ -98,17 +94,17 @@ fn run_row(world: &World) -> Outcome<()> {
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let place = Place::new(Synchronous::Full)?;
-    let (store, source) = (place.store()?, Source::system());
-    let presence = store.enlist(&Enlist::new(&source))?;
+    let (store, env) = (place.store()?, Environment::system());
+    let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let run = fanned_out(&store, 1)?;
-    let mut world = World { raw: place.raw()?, holder: presence.holder(), store, source, run, open: run };
-    settle_all(&world.store, &world.raw)?;
+    let mut world = World { raw: place.raw()?, holder: registration.key(), store, env, run, open: run };
+    run_steps_until_idle(&world.store, &world.raw)?;
     let mut tasks = 0;
     for n in bench.sizes([10_000, 100_000, 1_000_000, 10_000_000]) {
         while tasks < n {
             let more = (n - tasks).min(1_000_000);
             fanned_out(&world.store, more)?;
-            settle_all(&world.store, &world.raw)?;
+            run_steps_until_idle(&world.store, &world.raw)?;
             tasks += more;
         }
         world.open = submit(&world.store, TaskDraft::new("strange").input(json!({ "fanout": 3 })))?;

@@ -8,10 +8,10 @@ use crate::place::{
 use crate::{Outcome, floor};
 use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, Append, Cancel, Claim, ClaimedTask, Ending, Enlist, FanOut, Prune, Rescue, Scope, Settle, Source,
-    Step, Store, Synchronous, Want,
+    Admin, Append, AttemptResult, Cancel, Claim, ClaimedTask, Environment, FanOut, KindQuota, Prune,
+    RegisterEngine, Rescue, Scope, Settle, Step, Store, Synchronous,
 };
-use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_SLOW_STEP, ROWS_PER_STEP};
+use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 use serde_json::json;
 use std::time::Duration;
 
@@ -40,9 +40,9 @@ const STEPS: [(&str, u32, Longest, Longest); 11] = [
     ("hold/settle 100 KB", 50, settle_wide, floor_of_wide),
     ("hold/retry", 1, retried, |place, n| rows(place, n, ROWS_PER_STEP)),
     ("hold/promote", 1, promote, |place, n| rows(place, n, ROWS_PER_STEP)),
-    ("hold/rescue", 1, rescue, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/rescue", 1, rescue, |place, n| rows(place, n, ROWS_PER_HEAVY_STEP)),
     ("hold/sweep", 1, sweep, floor_of_sweep),
-    ("hold/aggregate", 1, aggregate, |place, n| rows(place, n, ROWS_PER_SLOW_STEP)),
+    ("hold/aggregate", 1, aggregate, |place, n| rows(place, n, ROWS_PER_HEAVY_STEP)),
     ("hold/prune", 1, pruned, floor_of_prune),
 ];
 
@@ -67,7 +67,7 @@ fn rows(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
 }
 
 pub(super) fn floor_of_sweep(place: &Place, n: u32) -> Outcome<Duration> {
-    floor::cancel(&mut place.raw_with_children(n)?, n, ROWS_PER_SLOW_STEP)
+    floor::cancel(&mut place.raw_with_children(n)?, n, ROWS_PER_HEAVY_STEP)
 }
 
 fn floor_of_prune(place: &Place, n: u32) -> Outcome<Duration> {
@@ -87,8 +87,8 @@ fn longest(step: impl Fn() -> Outcome<bool>) -> Outcome<Duration> {
     Ok(longest)
 }
 
-fn step(source: &Source, limit: u32) -> Step {
-    Step::new(Scope::All, limit, source)
+fn step(env: &Environment, limit: u32) -> Step {
+    Step::new(Scope::All, limit, env)
 }
 
 fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
@@ -102,30 +102,30 @@ fn fan_out_of_parents(place: &Place, n: u32) -> Outcome<Duration> {
 }
 
 fn longest_fan_out(place: &Place, input: &serde_json::Value) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     submit(&store, TaskDraft::new("noop").input(input))?;
-    longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, CHILDREN_PER_STEP, &source))?.more))
+    longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, CHILDREN_PER_STEP, &env))?.more))
 }
 
 fn append(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let (_, parent) = open_parent(&store, "noop")?;
     let (item, mut longest) = (ITEM.parse::<Json>()?, Duration::ZERO);
     for first in (0..n).step_by(ITEMS_PER_APPEND as usize) {
         let items = vec![item.clone(); ITEMS_PER_APPEND.min(n - first) as usize];
-        let append = Append::items(parent, first + 1, items, &source);
+        let append = Append::items(parent, first + 1, items, &env);
         longest = longest.max(time(|| Ok(store.append(&append)?))?);
     }
     Ok(longest)
 }
 
 fn settle(place: &Place, n: u32) -> Outcome<Duration> {
-    settle_all(place, n, TASKS_PER_CLAIM, None)
+    run_steps_until_idle(place, n, TASKS_PER_CLAIM, None)
 }
 
 /// With outputs of 100 KB.
 fn settle_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    settle_all(place, n, WIDE_PER_CLAIM, Some(&wide()?))
+    run_steps_until_idle(place, n, WIDE_PER_CLAIM, Some(&wide()?))
 }
 
 fn floor_of_wide(place: &Place, n: u32) -> Outcome<Duration> {
@@ -137,14 +137,14 @@ fn wide() -> Outcome<Json> {
     Ok(Json::of(&ITEM.trim_matches('"').repeat(1_000))?)
 }
 
-fn settle_all(place: &Place, n: u32, each: u32, output: Option<&Json>) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+fn run_steps_until_idle(place: &Place, n: u32, each: u32, output: Option<&Json>) -> Outcome<Duration> {
+    let (store, env) = (place.store()?, Environment::system());
     fanned_out(&store, n)?;
-    let presence = store.enlist(&Enlist::new(&source))?;
+    let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let (mut endings, mut longest) = (Vec::new(), Duration::ZERO);
     loop {
-        let claim = Claim::new(presence.holder(), vec![Want::new("noop".parse()?, each)], 30_000, &source);
-        let settle = Settle::new(endings, &source).and_claim(claim);
+        let claim = Claim::new(registration.key(), vec![KindQuota::new("noop".parse()?, each)], 30_000, &env);
+        let settle = Settle::new(endings, &env).and_claim(claim);
         let mut claimed = Vec::new();
         longest = longest.max(time(|| {
             claimed = store.settle(&settle)?.claimed.tasks;
@@ -153,28 +153,29 @@ fn settle_all(place: &Place, n: u32, each: u32, output: Option<&Json>) -> Outcom
         if claimed.is_empty() {
             return Ok(longest);
         }
-        let succeeded = |task: &ClaimedTask| (task.fence, Ending::Succeeded { output: output.cloned() });
+        let succeeded =
+            |task: &ClaimedTask| (task.fence, AttemptResult::Succeeded { output: output.cloned() });
         endings = claimed.iter().map(succeeded).collect();
     }
 }
 
 fn retried(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     fanned_out(&store, n)?;
     retry::fail_all(&place.raw()?)?;
-    longest(|| Ok(store.retry(&step(&source, ROWS_PER_STEP))?.more))
+    longest(|| Ok(store.retry(&step(&env, ROWS_PER_STEP))?.more))
 }
 
 fn promote(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     fanned_out(&store, n)?;
     place.raw()?.execute("UPDATE conductor_tasks SET due_at = 1 WHERE sealed IS NULL", [])?;
-    longest(|| Ok(store.promote(&step(&source, ROWS_PER_STEP))?.more))
+    longest(|| Ok(store.promote(&step(&env, ROWS_PER_STEP))?.more))
 }
 
 /// All are held by an engine whose leases are over.
 fn rescue(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     fanned_out(&store, n)?;
     place.raw()?.execute_batch(
         "BEGIN IMMEDIATE;
@@ -182,19 +183,19 @@ fn rescue(place: &Place, n: u32) -> Outcome<Duration> {
          UPDATE conductor_runs SET running = running + pending, pending = 0;
          COMMIT;",
     )?;
-    longest(|| Ok(store.rescue(&Rescue::new(ROWS_PER_SLOW_STEP, &source))?.more))
+    longest(|| Ok(store.rescue(&Rescue::new(ROWS_PER_HEAVY_STEP, &env))?.more))
 }
 
 pub(super) fn sweep(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let run = fanned_out(&store, n)?;
-    let _ = store.cancel(&Cancel::run(run, source.now()))?;
-    longest(|| Ok(store.sweep(&step(&source, ROWS_PER_SLOW_STEP))?.more))
+    let _ = store.cancel(&Cancel::run(run, env.now()))?;
+    longest(|| Ok(store.sweep(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
 /// Parents of one child each: all of them can be decided.
 fn aggregate(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, source) = (place.store()?, Source::system());
+    let (store, env) = (place.store()?, Environment::system());
     let parent = |nth| TaskDraft::new(format!("p{nth}")).kind("noop").input(json!({ "fanout": 1 }));
     for first in (0..n).step_by(MAX_TASKS) {
         let last = n.min(first + u32::try_from(MAX_TASKS)?);
@@ -202,7 +203,7 @@ fn aggregate(place: &Place, n: u32) -> Outcome<Duration> {
     }
     create(&store)?;
     succeed_all(&place.raw()?)?;
-    longest(|| Ok(store.aggregate(&step(&source, ROWS_PER_SLOW_STEP))?.more))
+    longest(|| Ok(store.aggregate(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
 fn pruned(place: &Place, n: u32) -> Outcome<Duration> {

@@ -4,7 +4,7 @@ use crate::measure::{Bench, Both, Rounds};
 use crate::place::{Place, drain, engine, fanned_out};
 use crate::{Outcome, memory};
 use conductor_store::Synchronous;
-use conductor_workers::POLL;
+use conductor_workers::POLL_INTERVAL;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         let began = Instant::now();
         while began.elapsed() < watched {
             let _ = std::hint::black_box(version());
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
     });
     let both = Both { ours: Rounds(vec![ours]), floor: Rounds(vec![floor]), ..Both::default() };

@@ -4,7 +4,7 @@ use crate::measure::{Bench, Both, Rounds};
 use crate::place::{Place, fan_out, first_task, submit};
 use crate::{Outcome, floor, memory};
 use conductor_model::{State, TaskDraft};
-use conductor_store::{Scope, Source, Synchronous};
+use conductor_store::{Environment, Scope, Synchronous};
 use conductor_workers::{Children, Context, Engine, TaskError, aggregate};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         [],
     )?;
     raw.execute("UPDATE conductor_tasks SET open_children = 0 WHERE sealed = 1", [])?;
-    aggregate::run_once(&*store, Scope::All, &Source::system())?;
+    aggregate::run_once(&*store, Scope::All, &Environment::system())?;
 
     let times = Arc::new(Mutex::new((Vec::new(), Vec::new())));
     let (taken, raw) = (Arc::clone(&times), Mutex::new(raw));

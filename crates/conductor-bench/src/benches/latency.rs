@@ -5,7 +5,7 @@ use crate::measure::{Bench, Both, Rounds, Unit};
 use crate::place::{Place, submit};
 use crate::{Outcome, floor};
 use conductor_model::{RunDraft, TaskDraft};
-use conductor_store::{Source, Synchronous};
+use conductor_store::{Environment, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -104,10 +104,10 @@ fn two_processes(place: &Place) -> Outcome<Times> {
 /// The transaction alone, in which the run is written and its task claimed. (Across processes it takes two.)
 fn floor(place: &Place) -> Outcome<Times> {
     let mut raw = place.raw_with_parent(1)?;
-    let source = Source::system();
+    let env = Environment::system();
     Ok(Box::new(move || {
         let began = Instant::now();
-        floor::submit_and_claim(&mut raw, &source)?;
+        floor::submit_and_claim(&mut raw, &env)?;
         Ok(began.elapsed().as_secs_f64())
     }))
 }

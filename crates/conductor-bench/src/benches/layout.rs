@@ -8,7 +8,7 @@ use crate::measure::{Bench, Side};
 use crate::place::{Place, time};
 use crate::{Outcome, floor};
 use conductor_model::TaskId;
-use conductor_store::{Source, Synchronous};
+use conductor_store::{Environment, Synchronous};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn drain_original(place: &Place, n: u32, each: usize) -> Outcome<Duration> {
 }
 
 fn ids(count: u32) -> Vec<TaskId> {
-    let mut block = Source::system().ids(count);
+    let mut block = Environment::system().ids(count);
     std::iter::from_fn(|| block.take_task()).collect()
 }
 

@@ -1,10 +1,10 @@
 //! Removing a large settled run while other work goes on, and what that work loses by it.
 
 use crate::measure::Bench;
-use crate::place::{Place, drain, engine, fanned_out, settle_all, time};
+use crate::place::{Place, drain, engine, fanned_out, run_steps_until_idle, time};
 use crate::{Outcome, floor};
 use conductor_model::Timestamp;
-use conductor_store::{Admin, Prune, Query, Source, SqliteStore, Synchronous};
+use conductor_store::{Admin, Environment, Prune, Query, SqliteStore, Synchronous};
 use conductor_workers::{Engine, prune};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -42,7 +42,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 pub(super) fn settled(place: &Place, n: u32) -> Outcome<std::sync::Arc<SqliteStore>> {
     let store = place.store()?;
     fanned_out(&store, n)?;
-    settle_all(&store, &place.raw()?)?;
+    run_steps_until_idle(&store, &place.raw()?)?;
     Ok(store)
 }
 
@@ -62,7 +62,7 @@ fn beside_work(
 ) -> Outcome<Duration> {
     let store = settled(place, n)?;
     // The small runs end later, and stay.
-    let before = Source::system().now().plus_millis(1);
+    let before = Environment::system().now().plus_millis(1);
     let engine = engine(&store)?;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {

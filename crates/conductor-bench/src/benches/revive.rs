@@ -3,7 +3,7 @@
 use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fanned_out, first_task};
 use crate::{Outcome, floor};
-use conductor_store::{Admin, Query, Revive, Scope, Source, Synchronous};
+use conductor_store::{Admin, Environment, Query, Revive, Scope, Synchronous};
 use conductor_workers::aggregate;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ const ROUNDS: usize = 20;
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
-    let (place, source) = (Place::new(Synchronous::Full)?, Source::system());
+    let (place, env) = (Place::new(Synchronous::Full)?, Environment::system());
     let store = place.store()?;
     let run = fanned_out(&store, n)?;
     let middle = n / 2;
@@ -25,9 +25,9 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
             "UPDATE conductor_tasks SET open_children = 0, failed_children = 1, state = 1 WHERE sealed = 1;
              UPDATE conductor_runs SET open_children = 1, failed_children = 0, state = 1;",
         )?;
-        aggregate::run_once(&*store, Scope::All, &source)?;
+        aggregate::run_once(&*store, Scope::All, &env)?;
         let began = Instant::now();
-        let revived = store.revive(&Revive::leaf(child, source.now()))?;
+        let revived = store.revive(&Revive::leaf(child, env.now()))?;
         both.ours.0.push(began.elapsed().as_secs_f64());
         assert_eq!((revived.tasks, revived.reopened), (1, 2));
 

@@ -10,7 +10,7 @@ use crate::{
     stage::Stage,
 };
 use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{Report, Reports, Scope, Store, Submit};
+use conductor_store::{Report, ReportBatch, Scope, Store, Submit};
 use conductor_workers::{aggregate, fanout};
 use serde_json::json;
 
@@ -22,11 +22,11 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn play(stage: &Stage) -> Result<(), Failure> {
-    let (store, source) = stage.open()?;
-    let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
-    let run = store.submit(&Submit::new(run, &source))?.run;
+    let (store, env) = stage.open()?;
+    let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).validate()?;
+    let run = store.submit(&Submit::new(run, &env))?.run;
     let scope = Scope::Run(run);
-    fanout::run_once(&store, scope, &source)?;
+    fanout::run_once(&store, scope, &env)?;
 
     let parent = look::root(&store, run)?.id;
     let children = look::children(&store, parent)?;
@@ -34,11 +34,11 @@ fn play(stage: &Stage) -> Result<(), Failure> {
         3 => Report::started(child.id),
         _ => Report::succeeded(child.id),
     });
-    look::applied(store.report(&Reports::new(reports, &source))?)?;
+    look::applied(store.report(&ReportBatch::new(reports, &env))?)?;
 
     // However often the aggregate worker looks, it decides nothing.
     for _ in 0..3 {
-        let decided = aggregate::run_once(&store, scope, &source)?;
+        let decided = aggregate::run_once(&store, scope, &env)?;
         check("the number of decided parents and runs", decided.parents + decided.runs, 0)?;
     }
     stage.show(&store, run)?;
@@ -46,8 +46,8 @@ fn play(stage: &Stage) -> Result<(), Failure> {
     check("the run", look::state(&store, run)?, State::Running)?;
 
     let last = Report::succeeded(children[2].id);
-    look::applied(store.report(&Reports::new([last], &source))?)?;
-    aggregate::run_once(&store, scope, &source)?;
+    look::applied(store.report(&ReportBatch::new([last], &env))?)?;
+    aggregate::run_once(&store, scope, &env)?;
     stage.gap();
     stage.show(&store, run)?;
     check("the run, in the end,", look::state(&store, run)?, State::Succeeded)

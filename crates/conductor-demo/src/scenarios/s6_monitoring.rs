@@ -10,16 +10,17 @@ use crate::{
     screen::{self, counted},
     stage::Stage,
 };
-use conductor_model::{EventBody, Health, Reason, RunDraft, RunId, State, Task, TaskDraft};
+use conductor_model::{EventBody, Health, RunDraft, RunId, State, StateReason, Task, TaskDraft};
 use conductor_store::{
-    EventFilter, Monitor, Query, Report, Reports, Scope, Source, SqliteStore, Store, Submit, Watch,
+    Environment, EventFilter, Monitor, Query, Report, ReportBatch, Scope, SqliteStore, Store, StuckThreshold,
+    Submit,
 };
-use conductor_workers::{fanout, retry, settle_all};
+use conductor_workers::{fanout, retry, run_steps_until_idle};
 use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Monitoring",
-    about: "Reports from outside take a run through good and bad times, and the health report says which.\n\
+    about: "ReportBatch from outside take a run through good and bad times, and the health report says which.\n\
         Then: the retry metrics, the run at a glance, and the events of one task.",
     play,
 };
@@ -28,7 +29,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 struct Observed<'a> {
     stage: &'a Stage,
     store: SqliteStore,
-    source: Source,
+    env: Environment,
     run: RunId,
     children: Vec<Task>,
 }
@@ -47,13 +48,13 @@ fn play(stage: &Stage) -> Result<(), Failure> {
 impl<'a> Observed<'a> {
     /// Five children, each of which may be retried once.
     fn submit(stage: &'a Stage) -> Result<Self, Failure> {
-        let (store, source) = stage.open()?;
+        let (store, env) = stage.open()?;
         let parent = TaskDraft::new("NIGHTLY").input(json!({"fanout": 5})).max_retries(1);
-        let run = RunDraft::new().task(parent).check()?;
-        let run = store.submit(&Submit::new(run, &source))?.run;
-        fanout::run_once(&store, Scope::Run(run), &source)?;
+        let run = RunDraft::new().task(parent).validate()?;
+        let run = store.submit(&Submit::new(run, &env))?.run;
+        fanout::run_once(&store, Scope::Run(run), &env)?;
         let children = look::children(&store, look::root(&store, run)?.id)?;
-        Ok(Self { stage, store, source, run, children })
+        Ok(Self { stage, store, env, run, children })
     }
 
     fn good_and_bad_times(&self) -> Result<(), Failure> {
@@ -65,28 +66,28 @@ impl<'a> Observed<'a> {
         self.judge(Health::Warning, "the third was started, and not heard of for a minute")?;
         let stuck = self.store.stuck(Scope::Run(self.run), self.watch(), 10)?;
         check("the number of stuck things", stuck.len(), 1)?;
-        check("held from outside", matches!(stuck[0].reason, Reason::HeldFromOutside { .. }), true)?;
+        check("held from outside", matches!(stuck[0].reason, StateReason::RunningExternally { .. }), true)?;
 
         self.report([Report::succeeded(third), Report::failed(fourth, "Network timeout")])?;
         self.judge(Health::Warning, "the third is done, the fourth has failed and will be retried")?;
 
-        retry::run_once(&self.store, Scope::Run(self.run), &self.source)?;
+        retry::run_once(&self.store, Scope::Run(self.run), &self.env)?;
         self.report([Report::succeeded(fourth), Report::failed(fifth, "Disk full")])?;
-        retry::run_once(&self.store, Scope::Run(self.run), &self.source)?;
+        retry::run_once(&self.store, Scope::Run(self.run), &self.env)?;
         self.judge(Health::Healthy, "the fourth succeeded after its retry, the fifth is retried")?;
 
         self.report([Report::failed(fifth, "Disk full")])?;
-        settle_all(&self.store, Scope::Run(self.run), &self.source)?;
+        run_steps_until_idle(&self.store, Scope::Run(self.run), &self.env)?;
         self.judge(Health::Critical, "the fifth has failed again, and that is final")
     }
 
     fn report(&self, reports: impl IntoIterator<Item = Report>) -> Result<(), Failure> {
-        look::applied(self.store.report(&Reports::new(reports, &self.source))?)
+        look::applied(self.store.report(&ReportBatch::new(reports, &self.env))?)
     }
 
     /// A look from a minute ahead, which calls stuck what gave no sign of life for five seconds.
-    fn watch(&self) -> Watch {
-        Watch { now: self.source.now().plus_millis(60_000), threshold_ms: 5_000 }
+    fn watch(&self) -> StuckThreshold {
+        StuckThreshold { now: self.env.now().plus_millis(60_000), threshold_ms: 5_000 }
     }
 
     fn judge(&self, health: Health, when: &str) -> Result<(), Failure> {
@@ -106,28 +107,28 @@ impl<'a> Observed<'a> {
             "retries  {} in all: {} succeeded after one, {} with none left",
             metrics.total_retries,
             counted(metrics.succeeded_after_retry, "task", "tasks"),
-            metrics.exhausted,
+            metrics.retries_exhausted,
         ));
         check("the number of retries", metrics.total_retries, 2)?;
         check("the number that succeeded after a retry", metrics.succeeded_after_retry, 1)?;
-        check("the number of exhausted tasks", metrics.exhausted, 1)
+        check("the number of exhausted tasks", metrics.retries_exhausted, 1)
     }
 
     fn summary(&self) -> Result<(), Failure> {
-        let summary = self.store.summary(self.run, Watch::at(self.source.now()))?;
+        let summary = self.store.summary(self.run, StuckThreshold::at(self.env.now()))?;
         let summary = summary.ok_or_else(|| Failure::new("the run has no summary"))?;
         self.stage.say(format_args!(
             "run      {} after {} ms: {} SUCCEEDED, {} FAILED; {}",
             summary.state,
             summary.duration_ms,
-            counted(summary.tally.succeeded, "task", "tasks"),
-            summary.tally.failed,
+            counted(summary.state_counts.succeeded, "task", "tasks"),
+            summary.state_counts.failed,
             counted(summary.events, "event", "events"),
         ));
         check("the state in the summary", summary.state, State::Failed)?;
         // Four children; the fifth child and the parent.
-        check("the number of successes", summary.tally.succeeded, 4)?;
-        check("the number of failures", summary.tally.failed, 2)
+        check("the number of successes", summary.state_counts.succeeded, 4)?;
+        check("the number of failures", summary.state_counts.failed, 2)
     }
 
     /// Events can be asked for by run, task, name and time.

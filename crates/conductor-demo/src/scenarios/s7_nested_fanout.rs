@@ -29,7 +29,11 @@ fn play(stage: &Stage) -> Result<(), Failure> {
     let outcome = engine.run_until_settled(run)?;
     stage.show(engine.store(), run)?;
     check("the run", outcome.state, State::Succeeded)?;
-    check("the number of parents and leaves that succeeded", outcome.tally.succeeded, 3 + 100 + 2 + 1)?;
+    check(
+        "the number of parents and leaves that succeeded",
+        outcome.state_counts.succeeded,
+        3 + 100 + 2 + 1,
+    )?;
 
     let leaf = look::children(engine.store(), look::root(engine.store(), run)?.id)
         .and_then(|regions| look::children(engine.store(), regions[0].id))?

@@ -8,35 +8,40 @@ use super::rows;
 use super::sql::{ScopeKey, Sql};
 use super::transit::{Brings, TransitError};
 use super::write::Write;
-use crate::{Aggregated, Fault, Step};
-use conductor_model::{Decision, Joining, Json, Mark, Numbers, Signal, Standing, State};
+use crate::{AggregateOutcome, Step, StoreError};
+use conductor_model::{CancelCause, ChildCounts, Decision, JoinStatus, Json, ParentStatus, Signal, State};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
 impl SqliteStore {
-    pub(super) fn aggregate_step(&self, step: &Step) -> Result<Aggregated, Fault> {
+    pub(super) fn aggregate_step(&self, step: &Step) -> Result<AggregateOutcome, StoreError> {
         let something = |connection: &Connection| {
             let scope = ScopeKey::of(step.scope, connection)?;
             let parents = candidates(connection, PARENTS_TO_DECIDE, scope, 1)?;
             Ok(!parents.is_empty() || !candidates(connection, RUNS_TO_DECIDE, scope, 1)?.is_empty())
         };
         if !self.probe(something)? {
-            return Ok(Aggregated::default());
+            return Ok(AggregateOutcome::default());
         }
         self.write(step.now, |write| aggregate(write, step))
     }
 }
 
-fn candidates(connection: &Connection, sql: &str, scope: ScopeKey, limit: u32) -> Result<Vec<i64>, Fault> {
+fn candidates(
+    connection: &Connection,
+    sql: &str,
+    scope: ScopeKey,
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
     let (from, to) = scope.range();
     connection.all(sql, params![limit, from, to], |row| row.get(0))
 }
 
 /// Decides parents first; a run, or a parent of parents, that can be decided only then is left to the next step.
-fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
+fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<AggregateOutcome, StoreError> {
     let limit = step.limit.max(1);
     let scope = ScopeKey::of(step.scope, write.tx())?;
-    let mut done = Aggregated::default();
+    let mut done = AggregateOutcome::default();
     for key in candidates(write.tx(), PARENTS_TO_DECIDE, scope, limit)? {
         done.parents += u32::from(decide_parent(write, key)?);
     }
@@ -48,23 +53,23 @@ fn aggregate(write: &mut Write<'_>, step: &Step) -> Result<Aggregated, Fault> {
 }
 
 /// Decides a parent, or runs its join; whether anything followed.
-pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, StoreError> {
     let Some(mut task) = write.found(key)? else { return Ok(true) };
     let (tx, ledger, _) = write.parts();
     // One that cannot be read is decided before the commit: it fails.
     let Some(mut standing) = readable(ledger.parent(tx, key))?.map(|head| head.standing) else {
         return Ok(true);
     };
-    if standing.decide() == Decision::Join && Marks::default().is_doomed(write, task.place)? {
+    if standing.decide() == Decision::StartJoin && Marks::default().is_doomed(write, task.place)? {
         // The sweep would come to it as well, but a join is not to begin meanwhile.
         let (tx, ledger, now) = write.parts();
-        ledger.mark(tx, task.below(), now, Mark::Above, None)?;
+        ledger.mark(tx, task.below(), now, CancelCause::Ancestor, None)?;
         standing = ledger.parent(tx, key)?.standing;
     }
     let in_step = |error: TransitError| error.in_step(key);
     match standing.decide() {
-        Decision::Wait | Decision::Mark(_) => return Ok(false),
-        Decision::Join => {
+        Decision::Wait | Decision::CancelOpenChildren(_) => return Ok(false),
+        Decision::StartJoin => {
             if task.state == State::Pending {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
             }
@@ -73,7 +78,7 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
         Decision::Settle(state) => {
             let Some(end) = state.ended_by() else { return Ok(false) };
             let output = output(write.tx(), task.below(), standing)?;
-            if Standing::starts_first(task.state, end) {
+            if ParentStatus::passes_through_running(task.state, end) {
                 write.transit(&mut task, Signal::Start, Brings::default()).map_err(in_step)?;
             }
             let brings = Brings { output: output.as_ref(), ..Brings::default() };
@@ -84,12 +89,12 @@ pub(super) fn decide_parent(write: &mut Write<'_>, key: i64) -> Result<bool, Fau
 }
 
 /// Decides a run, or runs its join; whether anything followed.
-pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault> {
+pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, StoreError> {
     let (tx, ledger, now) = write.parts();
     let Some(head) = readable(ledger.run(tx, key))?.map(|run| run.head) else { return Ok(true) };
     match head.standing.decide() {
-        Decision::Wait | Decision::Mark(_) => return Ok(false),
-        Decision::Join => {
+        Decision::Wait | Decision::CancelOpenChildren(_) => return Ok(false),
+        Decision::StartJoin => {
             if head.state == State::Pending {
                 ledger.transit_run(tx, key, Signal::Start, now)?;
             }
@@ -97,7 +102,7 @@ pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault>
         }
         Decision::Settle(state) => {
             let Some(end) = state.ended_by() else { return Ok(false) };
-            if Standing::starts_first(head.state, end) {
+            if ParentStatus::passes_through_running(head.state, end) {
                 ledger.transit_run(tx, key, Signal::Start, now)?;
             }
             ledger.transit_run(tx, key, end, now)?;
@@ -107,21 +112,21 @@ pub(super) fn decide_run(write: &mut Write<'_>, key: i64) -> Result<bool, Fault>
 }
 
 /// A parent's output: its join's, when that ended well, or else how its children ended.
-fn output(tx: &Connection, place: Place, standing: Standing) -> Result<Option<Json>, Fault> {
-    if standing.joining == Joining::Ended(State::Succeeded) {
+fn output(tx: &Connection, place: Place, standing: ParentStatus) -> Result<Option<Json>, StoreError> {
+    if standing.join == JoinStatus::Settled(State::Succeeded) {
         let output = tx.first(JOIN_OUTPUT, params![place.run, place.parent], |row| rows::text(row, 0))?;
         return Ok(output.flatten());
     }
-    tally_output(standing.numbers).map(Some)
+    tally_output(standing.counts).map(Some)
 }
 
-fn tally_output(numbers: Numbers) -> Result<Json, Fault> {
+fn tally_output(numbers: ChildCounts) -> Result<Json, StoreError> {
     let tally = json!({
         "succeeded": numbers.succeeded(),
         "failed": numbers.failed,
         "cancelled": numbers.cancelled,
     });
-    Json::of(&tally).map_err(|issue| Fault::Backend(issue.to_string().into()))
+    Json::of(&tally).map_err(|issue| StoreError::Backend(issue.to_string().into()))
 }
 
 pub(super) const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \

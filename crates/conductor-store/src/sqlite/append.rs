@@ -7,13 +7,14 @@ use super::sql::run_key;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
-use crate::{Append, AppendError, Appended, ParentId};
+use crate::{Append, AppendError, AppendOutcome, NodeId};
 use conductor_model::{
-    FanoutItem, IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, Numbers, RunId, Shape, Signal, State, TaskId,
+    ChildCounts, FanoutItem, IdBlock, Json, MAX_FANOUT, MAX_TASKS, NewTask, NodeType, RunId, Signal, State,
+    TaskId,
 };
 
 impl SqliteStore {
-    pub(super) fn append_children(&self, request: &Append) -> Result<Appended, AppendError> {
+    pub(super) fn append_children(&self, request: &Append) -> Result<AppendOutcome, AppendError> {
         match request {
             Append::Items { parent, first_index, items, now, ids } => {
                 check(*first_index, items.len())?;
@@ -32,7 +33,7 @@ fn check(first_index: u32, given: usize) -> Result<(), AppendError> {
         return Err(AppendError::IndexZero);
     }
     if given > MAX_TASKS {
-        return Err(AppendError::TooMany { given, most: MAX_TASKS, at_once: true });
+        return Err(AppendError::TooMany { len: given, max: MAX_TASKS, at_once: true });
     }
     Ok(())
 }
@@ -43,17 +44,17 @@ fn append_items(
     first_index: u32,
     items: &[Json],
     mut ids: IdBlock,
-) -> Result<Appended, AppendError> {
-    let id = ParentId::Task(parent);
-    let mut task = TaskRow::by_id(write.tx(), parent)?.ok_or(AppendError::Unknown(id))?;
-    if task.shape == Shape::Leaf {
+) -> Result<AppendOutcome, AppendError> {
+    let id = NodeId::Task(parent);
+    let mut task = TaskRow::by_id(write.tx(), parent)?.ok_or(AppendError::NotFound(id))?;
+    if task.shape == NodeType::Leaf {
         return Err(AppendError::NotAParent(parent));
     }
     let (tx, ledger, _) = write.parts();
-    let numbers = ledger.parent(tx, task.key)?.standing.numbers;
+    let numbers = ledger.parent(tx, task.key)?.standing.counts;
     let known = known_of(id, task.state, numbers, first_index, items.len())?;
     if known < items.len() && Marks::default().is_doomed(write, task.below())? {
-        return Err(AppendError::Cancelled(id));
+        return Err(AppendError::CancelInProgress(id));
     }
     let items = items[known..].iter().map(Json::as_str);
     // Whatever they hold: what is appended is a leaf.
@@ -62,17 +63,17 @@ fn append_items(
     if created > 0 {
         if task.state == State::Pending {
             write.transit(&mut task, Signal::Start, Brings::default()).map_err(|error| match error {
-                TransitError::Illegal(_) => AppendError::Ended(id),
-                TransitError::Fault(fault) => fault.into(),
+                TransitError::Illegal(_) => AppendError::AlreadySettled(id),
+                TransitError::StoreError(fault) => fault.into(),
             })?;
         }
         let given = ids.len();
         let ids = ids.take(created).ok_or(AppendError::TooFewIds(given))?;
         let family = write.family(task.key)?;
-        let indices = numbers.children + 1..=numbers.children + created;
+        let indices = numbers.created + 1..=numbers.created + created;
         write.create_children(&family, indices, ids, &new)?;
     }
-    Ok(Appended { created, next_index: numbers.children + created + 1 })
+    Ok(AppendOutcome { created, next_index: numbers.created + created + 1 })
 }
 
 fn append_tasks(
@@ -81,18 +82,18 @@ fn append_tasks(
     first_index: u32,
     tasks: &[NewTask],
     mut ids: IdBlock,
-) -> Result<Appended, AppendError> {
-    let id = ParentId::Run(run);
-    let key = run_key(write.tx(), run)?.ok_or(AppendError::Unknown(id))?;
+) -> Result<AppendOutcome, AppendError> {
+    let id = NodeId::Run(run);
+    let key = run_key(write.tx(), run)?.ok_or(AppendError::NotFound(id))?;
     let (tx, ledger, _) = write.parts();
     let head = ledger.run(tx, key)?.head;
-    let numbers = head.standing.numbers;
+    let numbers = head.standing.counts;
     let known = known_of(id, head.state, numbers, first_index, tasks.len())?;
-    if known < tasks.len() && head.standing.mark.is_some() {
-        return Err(AppendError::Cancelled(id));
+    if known < tasks.len() && head.standing.cancel_cause.is_some() {
+        return Err(AppendError::CancelInProgress(id));
     }
     let given = ids.len();
-    let mut index = numbers.children;
+    let mut index = numbers.created;
     for task in &tasks[known..] {
         index += 1;
         let task_id = match task.id() {
@@ -105,20 +106,20 @@ fn append_tasks(
             write.plan_join(Place::child(key, root), join_id, join)?;
         }
     }
-    Ok(Appended { created: index - numbers.children, next_index: index + 1 })
+    Ok(AppendOutcome { created: index - numbers.created, next_index: index + 1 })
 }
 
 /// How many of the given children exist already, if they may be appended at all.
 fn known_of(
-    id: ParentId,
+    id: NodeId,
     state: State,
-    numbers: Numbers,
+    numbers: ChildCounts,
     first_index: u32,
     given: usize,
 ) -> Result<usize, AppendError> {
-    let expected = numbers.children + 1;
+    let expected = numbers.created + 1;
     if first_index > expected {
-        return Err(AppendError::Gap { given: first_index, expected });
+        return Err(AppendError::IndexGap { given: first_index, expected });
     }
     let known = (expected - first_index) as usize;
     if known >= given {
@@ -129,11 +130,11 @@ fn known_of(
         return Err(AppendError::Sealed(id));
     }
     if state.is_terminal() {
-        return Err(AppendError::Ended(id));
+        return Err(AppendError::AlreadySettled(id));
     }
-    let total = numbers.children as usize + given - known;
+    let total = numbers.created as usize + given - known;
     if total > MAX_FANOUT as usize {
-        return Err(AppendError::TooMany { given: total, most: MAX_FANOUT as usize, at_once: false });
+        return Err(AppendError::TooMany { len: total, max: MAX_FANOUT as usize, at_once: false });
     }
     Ok(known)
 }

@@ -4,8 +4,8 @@ use super::event_log;
 use super::keys::Keys;
 use super::rows;
 use super::sql::{Sql, fault, id_blob};
-use crate::Fault;
-use conductor_model::{About, CreatedFanout, EventBody, RunId, TaskId, ToldRun};
+use crate::StoreError;
+use conductor_model::{EventBody, EventTarget, FanoutSize, RunId, RunReplay, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +18,7 @@ pub(super) struct Audit {
     pub(super) run: i64,
     /// Its id; `None` if its row is missing.
     pub(super) id: Option<RunId>,
-    pub(super) told: ToldRun,
+    pub(super) told: RunReplay,
     pub(super) keys: Keys,
     /// How many events it consists of.
     pub(super) events: u64,
@@ -33,12 +33,12 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) fn of(run: i64, id: Option<RunId>) -> Self {
-        let (told, keys, fanned_out) = (ToldRun::new(), Keys::default(), HashSet::new());
+        let (told, keys, fanned_out) = (RunReplay::new(), Keys::default(), HashSet::new());
         Self { run, id, told, keys, events: 0, contradiction: None, fanned_out, last: 0, parent: None }
     }
 
     /// Takes in at most so many further events; whether there are more.
-    pub(super) fn catch_up(&mut self, connection: &Connection, limit: u32) -> Result<bool, Fault> {
+    pub(super) fn catch_up(&mut self, connection: &Connection, limit: u32) -> Result<bool, StoreError> {
         let page = connection.first(PAGE, params![self.run, self.last, limit], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<i64>>(2)?))
         })?;
@@ -81,21 +81,21 @@ impl Audit {
         connection: &Connection,
         task: Option<i64>,
         body: &EventBody,
-    ) -> Result<Result<(), String>, Fault> {
-        if matches!(body, EventBody::Original { .. }) {
+    ) -> Result<Result<(), String>, StoreError> {
+        if matches!(body, EventBody::Legacy { .. }) {
             return Ok(Ok(()));
         }
         let about = match (task, body) {
-            (None, _) => About::Run,
+            (None, _) => EventTarget::Run,
             (Some(key), EventBody::TaskCreated { parent, .. } | EventBody::TaskAdopted { parent, .. }) => {
                 let parent = match parent {
                     Some(parent) => Some(self.parent(connection, key, *parent)?),
                     None => None,
                 };
-                About::New { number: self.keys.number_of(key), parent }
+                EventTarget::New { number: self.keys.number_of(key), parent }
             }
             (Some(key), _) => match self.number_of(connection, key)? {
-                Some(number) => About::Task(number),
+                Some(number) => EventTarget::Task(number),
                 None => return Ok(Err(format!("the task with row key {key} does not exist"))),
             },
         };
@@ -104,7 +104,7 @@ impl Audit {
             Err(why) => return Ok(Err(why)),
         };
         let count = born.end - born.start;
-        if matches!(body, EventBody::TaskCreated { fanout: Some(CreatedFanout::Sealed(_)), .. }) {
+        if matches!(body, EventBody::TaskCreated { fanout: Some(FanoutSize::Fixed(_)), .. }) {
             self.fanned_out.insert(born.start);
         }
         match (about, body) {
@@ -117,7 +117,7 @@ impl Audit {
                     None => self.keys.lose(born.start, count),
                 }
             }
-            (About::New { number: None, .. }, _) => {
+            (EventTarget::New { number: None, .. }, _) => {
                 self.keys.add(task.unwrap_or_default(), born.start, count);
             }
             _ => {}
@@ -125,7 +125,7 @@ impl Audit {
         Ok(Ok(()))
     }
 
-    fn number_of(&mut self, connection: &Connection, key: i64) -> Result<Option<u32>, Fault> {
+    fn number_of(&mut self, connection: &Connection, key: i64) -> Result<Option<u32>, StoreError> {
         if let Some(number) = self.keys.number_of(key) {
             return Ok(Some(number));
         }
@@ -146,7 +146,7 @@ impl Audit {
     }
 
     /// The number of a parent that the event of a child names by its id.
-    fn parent(&mut self, connection: &Connection, child: i64, id: TaskId) -> Result<u32, Fault> {
+    fn parent(&mut self, connection: &Connection, child: i64, id: TaskId) -> Result<u32, StoreError> {
         if let Some((_, number)) = self.parent.filter(|(known, _)| *known == id) {
             return Ok(number);
         }
@@ -168,7 +168,7 @@ impl Audit {
     }
 
     /// The id of the task with that number: from the events, or else from its row.
-    pub(super) fn task_id(&self, connection: &Connection, number: u32) -> Result<Option<TaskId>, Fault> {
+    pub(super) fn task_id(&self, connection: &Connection, number: u32) -> Result<Option<TaskId>, StoreError> {
         if let Some(id) = self.keys.id_of(number) {
             return Ok(Some(id));
         }
@@ -186,7 +186,7 @@ fn first_key(
     keys: &Keys,
     first_id: TaskId,
     count: u32,
-) -> Result<Option<i64>, Fault> {
+) -> Result<Option<i64>, StoreError> {
     let last_id = first_id.as_u128() + u128::from(count.saturating_sub(1));
     let ids = [id_blob(first_id.as_u128()), id_blob(last_id)];
     // What the row of one of them says.

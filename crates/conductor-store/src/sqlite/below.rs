@@ -8,7 +8,7 @@ use super::event_log::code_of;
 use super::explain::Explainer;
 use super::ledger::Place;
 use super::sql::{Sql, array};
-use crate::Fault;
+use crate::StoreError;
 use rusqlite::params;
 
 /// How many kinds that are ready anywhere are asked for in a run, and how many pairs of a kind and a priority are looked at
@@ -28,21 +28,21 @@ pub(super) struct Sought {
 
 impl Explainer<'_> {
     /// The oldest child that is open, of those that are found.
-    pub(super) fn open_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+    pub(super) fn open_child(&self, place: Place) -> Result<Option<i64>, StoreError> {
         self.child(place, &OPEN, |behind| self.open_in(place.run, behind))
     }
 
     /// A child that failed for good.
-    pub(super) fn failed_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+    pub(super) fn failed_child(&self, place: Place) -> Result<Option<i64>, StoreError> {
         let failed = |behind| self.connection.all(FAILED_IN, [place.run, behind], |row| row.get(0));
         self.child(place, &FAILED, failed)
     }
 
     /// A child that was cancelled: nothing in an index of tasks says which, but a person's cancel left an event.
-    pub(super) fn cancelled_child(&self, place: Place) -> Result<Option<i64>, Fault> {
+    pub(super) fn cancelled_child(&self, place: Place) -> Result<Option<i64>, StoreError> {
         self.child(place, &CANCELLED, |_| {
             let mut keys = Vec::new();
-            for name in ["task.cancelled", "task.marked"] {
+            for name in ["task.cancelled", "task.cancel_requested"] {
                 let last = params![place.run, code_of(name)];
                 keys.extend(self.connection.all(LAST_CANCELS, last, |row| row.get::<_, i64>(0))?);
             }
@@ -55,8 +55,8 @@ impl Explainer<'_> {
         &self,
         place: Place,
         sought: &Sought,
-        below: impl FnOnce(i64) -> Result<Vec<i64>, Fault>,
-    ) -> Result<Option<i64>, Fault> {
+        below: impl FnOnce(i64) -> Result<Vec<i64>, StoreError>,
+    ) -> Result<Option<i64>, StoreError> {
         let family = [place.run, place.parent];
         let first = self.connection.first(sought.first, family, |row| row.get(0))?;
         if first.is_some() {
@@ -75,7 +75,7 @@ impl Explainer<'_> {
     }
 
     /// What is open in a run behind a key: some of what runs, waits for its time, wants something of a step, or is ready.
-    fn open_in(&self, run: i64, behind: i64) -> Result<Vec<i64>, Fault> {
+    fn open_in(&self, run: i64, behind: i64) -> Result<Vec<i64>, StoreError> {
         let mut keys = Vec::new();
         for sql in [RUNNING_OUTSIDE, CLAIMED, DUE] {
             keys.extend(self.connection.all(sql, [run, behind], |row| row.get::<_, i64>(0))?);
@@ -90,7 +90,7 @@ impl Explainer<'_> {
     }
 
     /// Some of each kind and priority that is ready in a run.
-    fn ready_in(&self, run: i64, behind: i64, lanes: &Lanes, keys: &mut Vec<i64>) -> Result<(), Fault> {
+    fn ready_in(&self, run: i64, behind: i64, lanes: &Lanes, keys: &mut Vec<i64>) -> Result<(), StoreError> {
         let (mut kind, mut left) = (0, MOST_LANES);
         for _ in 0..MOST_KINDS {
             let Some(next) = self.connection.first(lanes.kind, [kind], |row| row.get(0))? else { break };

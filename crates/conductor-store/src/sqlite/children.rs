@@ -6,8 +6,8 @@ use super::ledger::Place;
 use super::rows::{self, bad_row};
 use super::sql::{Sql, fault, id_blob};
 use super::write::Write;
-use crate::Fault;
-use conductor_model::{EventBody, FanoutItem, IdBlock, Numbers, Shape, Subject, TaskId, TaskName};
+use crate::StoreError;
+use conductor_model::{ChildCounts, EventBody, FanoutItem, IdBlock, NodeStatus, NodeType, TaskId, TaskName};
 use rusqlite::{CachedStatement, Connection};
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -32,7 +32,7 @@ struct Child<'a> {
     /// Its input; `None` when it has its parent's.
     item: Option<&'a str>,
     /// `None` on a leaf.
-    numbers: Option<Numbers>,
+    numbers: Option<ChildCounts>,
 }
 
 impl Child<'_> {
@@ -50,7 +50,7 @@ impl Write<'_> {
         indices: RangeInclusive<u32>,
         ids: IdBlock,
         items: &[FanoutItem<'_>],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let (first, last) = (*indices.start(), *indices.end());
         let (tx, ledger, now) = self.parts();
         let children = children(family, indices, ids, items)?;
@@ -63,8 +63,8 @@ impl Write<'_> {
         }
         let place = Place::child(family.run, family.parent);
         for child in &children {
-            let shape = if child.is_leaf() { Shape::Leaf } else { Shape::Parent };
-            ledger.count(tx, place, now, None, Subject { shape, ..PENDING_LEAF })?;
+            let shape = if child.is_leaf() { NodeType::Leaf } else { NodeType::Parent };
+            ledger.count(tx, place, now, None, NodeStatus { node_type: shape, ..PENDING_LEAF })?;
         }
         let total = |child: &Child<'_>| Some((child.ordinal, child.numbers?.total?));
         let parents: Vec<(u32, u32)> = children.iter().filter_map(total).collect();
@@ -73,7 +73,7 @@ impl Write<'_> {
     }
 
     /// Reads what the children of a parent will have in common.
-    pub(super) fn family(&self, parent: i64) -> Result<Family, Fault> {
+    pub(super) fn family(&self, parent: i64) -> Result<Family, StoreError> {
         let family = self.tx().first(SELECT_FAMILY, [parent], |row| {
             Ok(Family {
                 parent,
@@ -95,17 +95,17 @@ fn children<'a>(
     indices: RangeInclusive<u32>,
     mut ids: IdBlock,
     items: &[FanoutItem<'a>],
-) -> Result<Vec<Child<'a>>, Fault> {
+) -> Result<Vec<Child<'a>>, StoreError> {
     let child = |(nth, ordinal): (usize, u32)| {
         let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "it got too few ids"))?;
         let item = items.get(nth).copied();
-        let numbers = item.and_then(|item| item.fanout).map(|fanout| Numbers::sealed(fanout.total()));
+        let numbers = item.and_then(|item| item.fanout).map(|fanout| ChildCounts::sealed(fanout.total()));
         Ok(Child { ordinal, id, item: item.map(|item| item.input), numbers })
     };
     indices.enumerate().map(child).collect()
 }
 
-fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) -> Result<(), Fault> {
+fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) -> Result<(), StoreError> {
     let name = family.name.child(child.ordinal);
     let columns = Columns {
         id: child.id,
@@ -138,7 +138,12 @@ struct Statements<'c> {
     inputs: CachedStatement<'c>,
 }
 
-fn insert_leaves(family: &Family, tx: &Connection, now: i64, mut leaves: &[Child<'_>]) -> Result<(), Fault> {
+fn insert_leaves(
+    family: &Family,
+    tx: &Connection,
+    now: i64,
+    mut leaves: &[Child<'_>],
+) -> Result<(), StoreError> {
     for count in LEAVES_PER_STATEMENT {
         if leaves.len() < count {
             continue;

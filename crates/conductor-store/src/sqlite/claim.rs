@@ -11,7 +11,7 @@ use super::task_row::TaskRow;
 use super::transit::{Brings, Lease};
 use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{Claim, Claimed, ClaimedTask, Fault, Fence, Turn, Want};
+use crate::{Claim, ClaimOutcome, ClaimedTask, Fence, KindQuota, RotationCursor, StoreError};
 use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 const RUNS_PER_KIND: usize = 64;
 
 impl SqliteStore {
-    pub(super) fn claim_tasks(&self, request: &Claim) -> Result<Claimed, Fault> {
+    pub(super) fn claim_tasks(&self, request: &Claim) -> Result<ClaimOutcome, StoreError> {
         if !self.probe(|connection| is_something_ready(connection, request))? {
             return Ok(nothing(request));
         }
@@ -29,18 +29,18 @@ impl SqliteStore {
 }
 
 /// What a claim finds where there is nothing.
-pub(super) fn nothing(request: &Claim) -> Claimed {
-    let turns = request.wants.iter().map(|want| want.turn).collect();
-    Claimed { turns, ..Claimed::default() }
+pub(super) fn nothing(request: &Claim) -> ClaimOutcome {
+    let turns = request.quotas.iter().map(|want| want.cursor).collect();
+    ClaimOutcome { cursors: turns, ..ClaimOutcome::default() }
 }
 
-fn is_something_ready(connection: &Connection, request: &Claim) -> Result<bool, Fault> {
-    for want in &request.wants {
+fn is_something_ready(connection: &Connection, request: &Claim) -> Result<bool, StoreError> {
+    for want in &request.quotas {
         let Some(kind) = kind_key(connection, want.kind.as_str())? else { continue };
         if want.limit > 0
             && request.limit > 0
             && (next_run(connection, kind, 0)?.is_some()
-                || request.alone && first_alone(connection, kind)?.is_some())
+                || request.allow_isolated && first_alone(connection, kind)?.is_some())
         {
             return Ok(true);
         }
@@ -56,9 +56,9 @@ struct Queue {
 }
 
 /// Claims ready leaves in the transaction that is open.
-pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<Claimed, Fault> {
+pub(super) fn claim(write: &mut Write<'_>, request: &Claim) -> Result<ClaimOutcome, StoreError> {
     let mut claiming = Claiming::new(write.tx(), request)?;
-    if request.alone {
+    if request.allow_isolated {
         claiming.claim_alone(write)?;
     }
     claiming.claim_in_turns(write)?;
@@ -75,20 +75,20 @@ struct Claiming<'r> {
     left: Vec<u32>,
     relatives: Relatives,
     marks: Marks,
-    claimed: Claimed,
+    claimed: ClaimOutcome,
 }
 
 impl<'r> Claiming<'r> {
-    fn new(tx: &Connection, request: &'r Claim) -> Result<Self, Fault> {
-        let key = |want: &Want| if want.limit > 0 { kind_key(tx, want.kind.as_str()) } else { Ok(None) };
+    fn new(tx: &Connection, request: &'r Claim) -> Result<Self, StoreError> {
+        let key = |want: &KindQuota| if want.limit > 0 { kind_key(tx, want.kind.as_str()) } else { Ok(None) };
         Ok(Self {
             request,
             lease: Lease {
-                holder: request.holder.0.cast_signed(),
+                holder: request.engine.0.cast_signed(),
                 until: request.now.plus_millis(request.lease_ms.min(MAX_LEASE_MS)),
             },
-            kinds: request.wants.iter().map(key).collect::<Result<_, _>>()?,
-            left: request.wants.iter().map(|want| want.limit.min(request.limit)).collect(),
+            kinds: request.quotas.iter().map(key).collect::<Result<_, _>>()?,
+            left: request.quotas.iter().map(|want| want.limit.min(request.limit)).collect(),
             relatives: Relatives::default(),
             marks: Marks::default(),
             claimed: nothing(request),
@@ -101,7 +101,7 @@ impl<'r> Claiming<'r> {
     }
 
     /// Claims the first task that is to be run alone.
-    fn claim_alone(&mut self, write: &mut Write<'_>) -> Result<(), Fault> {
+    fn claim_alone(&mut self, write: &mut Write<'_>) -> Result<(), StoreError> {
         for want in 0..self.kinds.len() {
             let Some(kind) = self.kinds[want].filter(|_| self.left[want] > 0) else { continue };
             if let Some(found) = first_alone(write.tx(), kind)? {
@@ -115,7 +115,7 @@ impl<'r> Claiming<'r> {
     }
 
     /// Claims an equal share of what is left from each queue that is left; what one does not need goes to the others.
-    fn claim_in_turns(&mut self, write: &mut Write<'_>) -> Result<(), Fault> {
+    fn claim_in_turns(&mut self, write: &mut Write<'_>) -> Result<(), StoreError> {
         let queues = self.queues(write.tx())?;
         for (nth, queue) in queues.iter().enumerate() {
             let room = self.room();
@@ -130,20 +130,20 @@ impl<'r> Claiming<'r> {
             let found =
                 write.tx().all(SELECT_READY, params![queue.kind, queue.run, share], Ready::try_read)?;
             self.claimed.more |= found.len() == share as usize;
-            self.claimed.turns[queue.want] = Turn(queue.run.cast_unsigned());
+            self.claimed.cursors[queue.want] = RotationCursor(queue.run.cast_unsigned());
             self.take(write, queue.want, found)?;
         }
         Ok(())
     }
 
     /// The queues to claim from, those of all kinds in turns, each kind's behind the run at which its last claim stopped.
-    fn queues(&mut self, tx: &Connection) -> Result<Vec<Queue>, Fault> {
+    fn queues(&mut self, tx: &Connection) -> Result<Vec<Queue>, StoreError> {
         let mut queues = Vec::new();
-        for (want, wanted) in self.request.wants.iter().enumerate() {
+        for (want, wanted) in self.request.quotas.iter().enumerate() {
             let Some(kind) = self.kinds[want].filter(|_| self.request.limit > 0) else { continue };
             let most = RUNS_PER_KIND.min(self.left[want] as usize);
             // One further, to know whether there is one.
-            let mut runs = runs_in_turn(wanted.turn, most + 1, |after| next_run(tx, kind, after))?;
+            let mut runs = runs_in_turn(wanted.cursor, most + 1, |after| next_run(tx, kind, after))?;
             self.claimed.more |= runs.len() > most;
             runs.truncate(most);
             queues.extend(runs.into_iter().enumerate().map(|(nth, run)| (nth, Queue { want, kind, run })));
@@ -158,19 +158,19 @@ impl<'r> Claiming<'r> {
         &mut self,
         write: &mut Write<'_>,
         found: Vec<Found>,
-    ) -> Result<(Vec<TaskRow>, Vec<Work>), Fault> {
+    ) -> Result<(Vec<TaskRow>, Vec<Work>), StoreError> {
         let mut sound = Vec::with_capacity(found.len());
         for found in found {
             match found {
                 Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
                     row.attempt = MAX_COUNT - 1;
                     write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
-                    self.claimed.failed += 1;
+                    self.claimed.rejected += 1;
                 }
                 Ok(ready) => sound.push(ready),
                 Err((key, why)) => {
                     write.set_aside(key, &why)?;
-                    self.claimed.failed += 1;
+                    self.claimed.rejected += 1;
                 }
             }
         }
@@ -180,7 +180,7 @@ impl<'r> Claiming<'r> {
             if self.marks.is_doomed(write, row.place)? {
                 let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
                 cancelled.map_err(|error| error.in_step(row.key))?;
-                self.claimed.failed += 1;
+                self.claimed.rejected += 1;
             } else {
                 rows.push(row);
                 works.push(work);
@@ -190,7 +190,7 @@ impl<'r> Claiming<'r> {
     }
 
     /// Starts what was found, and adds it to what was claimed.
-    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Found>) -> Result<(), Fault> {
+    fn take(&mut self, write: &mut Write<'_>, want: usize, found: Vec<Found>) -> Result<(), StoreError> {
         self.left[want] -= u32::try_from(found.len()).unwrap_or(u32::MAX);
         let (mut rows, works) = self.ready(write, found)?;
         write.transit_leaves(&mut rows, Signal::Start, Some(self.lease))?;
@@ -201,16 +201,16 @@ impl<'r> Claiming<'r> {
                     run,
                     parent,
                     index: row.ordinal,
-                    want,
+                    quota_index: want,
                     input,
                     retry_count: row.retry_count,
                     timeout_ms: work.timeout_ms,
-                    alone: row.runs_alone(),
+                    isolated: row.runs_alone(),
                 }),
                 // A row that another program made unreadable fails its task, and stops nobody.
-                Err(Fault::Unreadable { what, why }) => {
+                Err(StoreError::CorruptRow { row: what, reason: why }) => {
                     write.fail_damaged(&mut row, format!("{what}: {why}"))?;
-                    self.claimed.failed += 1;
+                    self.claimed.rejected += 1;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -222,11 +222,11 @@ impl<'r> Claiming<'r> {
 /// What a claim found: a ready leaf, or the key of a row that cannot be read and why.
 type Found = Result<Ready, (i64, String)>;
 
-fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, Fault> {
+fn next_run(tx: &Connection, kind: i64, after: i64) -> Result<Option<i64>, StoreError> {
     tx.first(NEXT_RUN, params![kind, after], |row| row.get(0))
 }
 
-fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Found>, Fault> {
+fn first_alone(tx: &Connection, kind: i64) -> Result<Option<Found>, StoreError> {
     tx.first(SELECT_ALONE, [kind], Ready::try_read)
 }
 
@@ -274,8 +274,8 @@ impl Relatives {
         tx: &Connection,
         place: Place,
         own: Result<Option<Json>, String>,
-    ) -> Result<(RunId, Option<TaskId>, Option<Json>), Fault> {
-        let changed = |why| Fault::Unreadable { what: "its input was changed".into(), why };
+    ) -> Result<(RunId, Option<TaskId>, Option<Json>), StoreError> {
+        let changed = |why| StoreError::CorruptRow { row: "its input was changed".into(), reason: why };
         let run = self.run(tx, place.run)?;
         let parent = self.parent(tx, place.parent)?;
         let input = match own.map_err(changed)? {
@@ -285,7 +285,7 @@ impl Relatives {
         Ok((run, parent, input))
     }
 
-    fn run(&mut self, tx: &Connection, key: i64) -> Result<RunId, Fault> {
+    fn run(&mut self, tx: &Connection, key: i64) -> Result<RunId, StoreError> {
         if let Some(known) = self.runs.get(&key) {
             return Ok(*known);
         }
@@ -295,7 +295,7 @@ impl Relatives {
         Ok(id)
     }
 
-    fn parent(&mut self, tx: &Connection, key: i64) -> Result<Option<TaskId>, Fault> {
+    fn parent(&mut self, tx: &Connection, key: i64) -> Result<Option<TaskId>, StoreError> {
         if key == 0 {
             return Ok(None);
         }
@@ -312,13 +312,13 @@ impl Relatives {
         &mut self,
         tx: &Connection,
         place: Place,
-    ) -> Result<Result<Option<Json>, String>, Fault> {
+    ) -> Result<Result<Option<Json>, String>, StoreError> {
         let whose = (place.parent, place.is_join);
         if let Some(known) = self.inputs.get(&whose) {
             return Ok(known.clone());
         }
         let input = match inputs::inherited(tx, place) {
-            Err(Fault::Unreadable { why, .. }) => Err(why),
+            Err(StoreError::CorruptRow { reason: why, .. }) => Err(why),
             read => read?.map_err(ToOwned::to_owned),
         };
         self.inputs.insert(whose, input.clone());

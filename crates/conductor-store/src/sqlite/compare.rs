@@ -3,12 +3,12 @@
 use super::audit::Audit;
 use super::rows::{self, joining_code, mark_code, policy_text, state_code};
 use super::sql::{Sql, id_blob};
-use crate::{Aspect, Fault};
-use conductor_model::{Joining, Numbers, Standing, State, TaskId, Timestamp, ToldTask};
+use crate::{DivergenceKind, StoreError};
+use conductor_model::{ChildCounts, JoinStatus, ParentStatus, RunReplayTask, State, TaskId, Timestamp};
 use rusqlite::{Connection, Row};
 
 /// A row that diverges: in what, what it says, and what follows from the events.
-pub(super) type Difference = (Aspect, String, String);
+pub(super) type Difference = (DivergenceKind, String, String);
 
 /// A task's row, as it is stored.
 #[derive(Clone, Debug)]
@@ -54,11 +54,12 @@ impl StoredHead {
     }
 
     /// What follows from the events; a leaf has no standing.
-    pub(super) fn of(standing: Option<Standing>) -> Result<Self, Fault> {
-        let Some(Standing { numbers, policy, mark, joining }) = standing else {
+    pub(super) fn of(standing: Option<ParentStatus>) -> Result<Self, StoreError> {
+        let Some(ParentStatus { counts: numbers, policy, cancel_cause: mark, join: joining }) = standing
+        else {
             return Ok(Self { sealed: None, numbers: [None; 5], policy: None, mark: None, joining: None });
         };
-        let Numbers { total, children, open, failed, cancelled } = numbers;
+        let ChildCounts { total, created: children, open, failed, cancelled } = numbers;
         let counted = [children, open, failed, cancelled].map(|number| Some(i64::from(number)));
         Ok(Self {
             sealed: Some(total.is_some()),
@@ -79,18 +80,18 @@ impl StoredHead {
             }
         };
         let numbers = |head: &Self| (head.sealed, head.numbers);
-        differ(Aspect::Numbers, numbers(self) != numbers(told), &|head| head.numbers_in_words());
-        differ(Aspect::Policy, self.policy != told.policy, &|head| {
+        differ(DivergenceKind::ChildCounts, numbers(self) != numbers(told), &|head| head.numbers_in_words());
+        differ(DivergenceKind::Policy, self.policy != told.policy, &|head| {
             head.policy.clone().unwrap_or_else(|| "the default".into())
         });
-        differ(Aspect::Mark, self.mark != told.mark, &|head| match head.mark {
+        differ(DivergenceKind::CancelCause, self.mark != told.mark, &|head| match head.mark {
             None => "no mark".into(),
             Some(code) => match rows::mark_of(code) {
                 Some(mark) => format!("{mark:?}"),
                 None => format!("mark {code}"),
             },
         });
-        differ(Aspect::Joining, self.joining != told.joining, &|head| match head.joining {
+        differ(DivergenceKind::JoinStatus, self.joining != told.joining, &|head| match head.joining {
             None => "no join".into(),
             Some(true) => "an open join".into(),
             Some(false) => "a join that is not open".into(),
@@ -137,13 +138,13 @@ impl Stored {
         &self,
         audit: &Audit,
         number: u32,
-        told: &ToldTask,
-    ) -> Result<Vec<Difference>, Fault> {
+        told: &RunReplayTask,
+    ) -> Result<Vec<Difference>, StoreError> {
         let mut found = Vec::new();
         let id = audit.keys.id_of(number);
         if self.id.is_none_or(|stored| id.is_some_and(|id| id != stored)) {
             let show = |id: Option<TaskId>, none: &str| id.map_or_else(|| none.into(), |id| id.to_string());
-            found.push((Aspect::Id, show(self.id, "no id"), show(id, "an id")));
+            found.push((DivergenceKind::Id, show(self.id, "no id"), show(id, "an id")));
         }
         let place = place(audit, told);
         if self.place != place {
@@ -151,33 +152,37 @@ impl Stored {
                 0 => format!("root task {ordinal}"),
                 parent => format!("child {ordinal} of the task with row key {parent}"),
             };
-            found.push((Aspect::Place, show(self.place), show(place)));
+            found.push((DivergenceKind::Position, show(self.place), show(place)));
         }
         if self.state != state_code(told.state) {
-            found.push((Aspect::State, state_in_words(self.state), told.state.to_string()));
+            found.push((DivergenceKind::State, state_in_words(self.state), told.state.to_string()));
         }
         if let Some((stored, computed)) = self.due_difference(told) {
-            found.push((Aspect::Due, stored, computed));
+            found.push((DivergenceKind::DueAt, stored, computed));
         }
         let mut count = |what, stored: i64, computed: u32| {
             if stored != i64::from(computed) {
                 found.push((what, stored.to_string(), computed.to_string()));
             }
         };
-        count(Aspect::RetryCount, self.retry_count, told.retry_count);
-        let is_running_leaf = told.standing.is_none() && told.state == State::Running;
-        if told.standing.is_none() {
-            count(Aspect::Attempt, self.attempt, told.attempt);
+        count(DivergenceKind::RetryCount, self.retry_count, told.retry_count);
+        let is_running_leaf = told.status.is_none() && told.state == State::Running;
+        if told.status.is_none() {
+            count(DivergenceKind::Attempt, self.attempt, told.attempt);
         }
         if !is_running_leaf && (self.lease_until.is_some() || self.holder.is_some()) {
-            found.push((Aspect::Lease, "a claim holds it".into(), format!("none, for it is {}", told.state)));
+            found.push((
+                DivergenceKind::Lease,
+                "a claim holds it".into(),
+                format!("none, for it is {}", told.state),
+            ));
         }
-        self.head.differences(&StoredHead::of(told.standing)?, &mut found);
+        self.head.differences(&StoredHead::of(told.status)?, &mut found);
         Ok(found)
     }
 
     /// When the row must be looked at again, and when the events say so, if these differ.
-    fn due_difference(&self, told: &ToldTask) -> Option<(String, String)> {
+    fn due_difference(&self, told: &RunReplayTask) -> Option<(String, String)> {
         let computed = told.due_at.map(Timestamp::as_millis);
         let agrees = match told.state {
             // A delayed start is no event.
@@ -199,12 +204,12 @@ impl Stored {
 
 /// Whether a task that is PENDING may have to wait for its time: a root task that was submitted so and never started. What
 /// comes into being by itself, below a parent or as a join, begins at once.
-pub(super) fn may_be_delayed(told: &ToldTask) -> bool {
+pub(super) fn may_be_delayed(told: &RunReplayTask) -> bool {
     told.attempt == 0 && told.retry_count == 0 && told.parent.is_none() && told.index > 0
 }
 
 /// Where a task stands: the key of its parent (0 for a root task, -1 if nobody knows it), and its ordinal.
-pub(super) fn place(audit: &Audit, told: &ToldTask) -> (i64, i64) {
+pub(super) fn place(audit: &Audit, told: &RunReplayTask) -> (i64, i64) {
     let parent = told.parent.map_or(0, |parent| audit.keys.key_of(parent).unwrap_or(-1));
     (parent, i64::from(told.index))
 }
@@ -218,7 +223,7 @@ fn state_in_words(code: i64) -> String {
 pub(super) fn run_differences(
     connection: &Connection,
     audit: &Audit,
-) -> Result<Option<Vec<Difference>>, Fault> {
+) -> Result<Option<Vec<Difference>>, StoreError> {
     let stored = connection.first(SELECT_RUN, [audit.run], |row| {
         let tally = [row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?];
         Ok((row.get::<_, i64>(0)?, StoredHead::read(row, 1)?, tally))
@@ -227,12 +232,12 @@ pub(super) fn run_differences(
     let Some((told_state, standing, told_tally)) = audit.told.run() else { return Ok(None) };
     let mut found = Vec::new();
     if state != state_code(told_state) {
-        found.push((Aspect::State, state_in_words(state), told_state.to_string()));
+        found.push((DivergenceKind::State, state_in_words(state), told_state.to_string()));
     }
     head.differences(&StoredHead::of(Some(standing))?, &mut found);
     let told_tally = State::ALL.map(|state| told_tally.of(state).cast_signed());
     if tally != told_tally {
-        found.push((Aspect::Tally, tally_in_words(tally), tally_in_words(told_tally)));
+        found.push((DivergenceKind::StateCounts, tally_in_words(tally), tally_in_words(told_tally)));
     }
     Ok(Some(found))
 }
@@ -244,18 +249,18 @@ fn tally_in_words(tally: [i64; 5]) -> String {
 }
 
 /// Whether a head has a join, so that a row says which.
-pub(super) fn is_joined(standing: Option<Standing>) -> bool {
-    standing.is_some_and(|standing| standing.joining != Joining::Nothing)
+pub(super) fn is_joined(standing: Option<ParentStatus>) -> bool {
+    standing.is_some_and(|standing| standing.join != JoinStatus::None)
 }
 
 /// The row of a task by its key, in whatever run; with that run and its kind.
-pub(super) fn stored(connection: &Connection, key: i64) -> Result<Option<(Stored, i64)>, Fault> {
+pub(super) fn stored(connection: &Connection, key: i64) -> Result<Option<(Stored, i64)>, StoreError> {
     let sql = format!("SELECT {}, run FROM conductor_tasks WHERE key = ?1", Stored::COLUMNS);
     connection.first(&sql, [key], |row| Ok((Stored::read(row)?.0, row.get(20)?)))
 }
 
 /// Whether another row has that id.
-pub(super) fn id_is_taken(connection: &Connection, id: TaskId) -> Result<bool, Fault> {
+pub(super) fn id_is_taken(connection: &Connection, id: TaskId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM conductor_tasks WHERE id = ?1";
     Ok(connection.first(sql, [id_blob(id.as_u128())], |_| Ok(()))?.is_some())
 }

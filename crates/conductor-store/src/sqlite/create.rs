@@ -5,14 +5,14 @@ use super::ledger::Place;
 use super::rows;
 use super::sql::{self, Sql, id_blob};
 use super::write::Write;
-use crate::Fault;
+use crate::StoreError;
 use conductor_model::{
-    Backoff, CreatedFanout, EventBody, Json, NewTask, Numbers, Shape, State, Subject, TaskId,
+    Backoff, ChildCounts, EventBody, FanoutSize, Json, NewTask, NodeStatus, NodeType, State, TaskId,
 };
 use rusqlite::{Connection, params};
 
-pub(super) const PENDING_LEAF: Subject =
-    Subject { shape: Shape::Leaf, state: State::Pending, retry_due: false };
+pub(super) const PENDING_LEAF: NodeStatus =
+    NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
 
 impl Write<'_> {
     /// Inserts one root task with its input and its event; `None` if its id is taken.
@@ -22,14 +22,14 @@ impl Write<'_> {
         index: u32,
         id: TaskId,
         task: &NewTask,
-    ) -> Result<Option<i64>, Fault> {
+    ) -> Result<Option<i64>, StoreError> {
         let (tx, ledger, now) = self.parts();
         let taken = tx.first(ID_TAKEN, [id_blob(id.as_u128())], |_| Ok(()))?;
         if taken.is_some() {
             return Ok(None);
         }
         let kind = kind_key(tx, task.kind().as_str())?;
-        let numbers = task.numbers();
+        let numbers = task.child_counts();
         let (backoff, policy) = (backoff_text(task.backoff())?, rows::policy_text(task.policy())?);
         let columns = Columns {
             id,
@@ -49,18 +49,18 @@ impl Write<'_> {
             joins: task.join().is_some(),
         };
         let key = columns.insert(tx, task.input().map(Json::as_str))?;
-        let fanout = numbers.map(|numbers| numbers.total.map_or(CreatedFanout::Open, CreatedFanout::Sealed));
+        let fanout = numbers.map(|numbers| numbers.total.map_or(FanoutSize::Open, FanoutSize::Fixed));
         let (policy, joins) = (task.policy(), task.join().is_some());
-        let body = EventBody::TaskCreated { index, parent: None, fanout, policy, joins };
+        let body = EventBody::TaskCreated { index, parent: None, fanout, policy, has_join: joins };
         event_log::record(tx, run, Some(key), now, &body)?;
-        let shape = if numbers.is_some() { Shape::Parent } else { Shape::Leaf };
-        ledger.count(tx, Place::child(run, 0), now, None, Subject { shape, ..PENDING_LEAF })?;
+        let shape = if numbers.is_some() { NodeType::Parent } else { NodeType::Leaf };
+        ledger.count(tx, Place::child(run, 0), now, None, NodeStatus { node_type: shape, ..PENDING_LEAF })?;
         Ok(Some(key))
     }
 }
 
 /// The key of a kind, which gets one at its first use.
-pub(super) fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
+pub(super) fn kind_key(tx: &Connection, kind: &str) -> Result<i64, StoreError> {
     if let Some(known) = sql::kind_key(tx, kind)? {
         return Ok(known);
     }
@@ -68,11 +68,11 @@ pub(super) fn kind_key(tx: &Connection, kind: &str) -> Result<i64, Fault> {
     Ok(tx.last_insert_rowid())
 }
 
-pub(super) fn backoff_text(backoff: Backoff) -> Result<Option<String>, Fault> {
+pub(super) fn backoff_text(backoff: Backoff) -> Result<Option<String>, StoreError> {
     if backoff == Backoff::NONE {
         return Ok(None);
     }
-    serde_json::to_string(&backoff).map(Some).map_err(|error| Fault::Backend(Box::new(error)))
+    serde_json::to_string(&backoff).map(Some).map_err(|error| StoreError::Backend(Box::new(error)))
 }
 
 /// The columns of a task that is inserted by itself.
@@ -87,7 +87,7 @@ pub(super) struct Columns<'a> {
     pub(super) due_at: Option<i64>,
     pub(super) max_retries: i64,
     pub(super) timeout_ms: Option<u32>,
-    pub(super) numbers: Option<Numbers>,
+    pub(super) numbers: Option<ChildCounts>,
     pub(super) name: Option<&'a str>,
     pub(super) backoff: Option<&'a str>,
     pub(super) policy: Option<&'a str>,
@@ -96,7 +96,7 @@ pub(super) struct Columns<'a> {
 
 impl Columns<'_> {
     /// Inserts the task with its input; its row key.
-    pub(super) fn insert(&self, tx: &Connection, input: Option<&str>) -> Result<i64, Fault> {
+    pub(super) fn insert(&self, tx: &Connection, input: Option<&str>) -> Result<i64, StoreError> {
         let zero = self.numbers.map(|_| 0);
         tx.run(
             INSERT_TASK,
@@ -110,7 +110,7 @@ impl Columns<'_> {
                 self.now,
                 self.due_at,
                 self.max_retries,
-                self.numbers.map(Numbers::is_sealed),
+                self.numbers.map(ChildCounts::is_sealed),
                 self.numbers.and_then(|numbers| numbers.total),
                 zero,
                 self.name,

@@ -9,8 +9,8 @@ use super::sql::Sql;
 use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
-use crate::Fault;
-use conductor_model::{AttemptFailure, Jitter, Shape, Signal, State};
+use crate::StoreError;
+use conductor_model::{AttemptFailure, Jitter, NodeType, Signal, State};
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,18 +27,26 @@ pub(super) struct Damaged {
 
 impl Damaged {
     /// A run's row as it was read.
-    pub(super) fn note_run<T>(&mut self, key: i64, row: Result<Option<T>, Fault>) -> Result<T, Fault> {
+    pub(super) fn note_run<T>(
+        &mut self,
+        key: i64,
+        row: Result<Option<T>, StoreError>,
+    ) -> Result<T, StoreError> {
         let row = found("run", key, row, "its row is missing");
-        if matches!(row, Err(Fault::Unreadable { .. })) {
+        if matches!(row, Err(StoreError::CorruptRow { .. })) {
             self.runs.insert(key);
         }
         row
     }
 
     /// A parent's row as it was read.
-    pub(super) fn note_parent<T>(&mut self, key: i64, row: Result<Option<T>, Fault>) -> Result<T, Fault> {
+    pub(super) fn note_parent<T>(
+        &mut self,
+        key: i64,
+        row: Result<Option<T>, StoreError>,
+    ) -> Result<T, StoreError> {
         let row = found("task", key, row, "it is no parent");
-        if let Err(Fault::Unreadable { why, .. }) = &row {
+        if let Err(StoreError::CorruptRow { reason: why, .. }) = &row {
             self.parents.insert(key, format!("its numbers were changed: {why}"));
         }
         row
@@ -53,41 +61,46 @@ impl Damaged {
     }
 }
 
-fn found<T>(what: &str, key: i64, row: Result<Option<T>, Fault>, missing: &str) -> Result<T, Fault> {
+fn found<T>(
+    what: &str,
+    key: i64,
+    row: Result<Option<T>, StoreError>,
+    missing: &str,
+) -> Result<T, StoreError> {
     match row {
         Ok(row) => row.ok_or_else(|| bad_row(what, key, missing)),
-        Err(Fault::Unreadable { why, .. }) => Err(bad_row(what, key, &why)),
+        Err(StoreError::CorruptRow { reason: why, .. }) => Err(bad_row(what, key, &why)),
         Err(fault) => Err(fault),
     }
 }
 
 /// What was read; nothing if it cannot be read.
-pub(super) fn readable<T>(read: Result<T, Fault>) -> Result<Option<T>, Fault> {
+pub(super) fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(Fault::Unreadable { .. }) => Ok(None),
+        Err(StoreError::CorruptRow { .. }) => Ok(None),
         Err(fault) => Err(fault),
     }
 }
 
 impl Write<'_> {
     /// A task that a step found; `None` if its own row cannot be read, and then it is found no more.
-    pub(super) fn found(&mut self, key: i64) -> Result<Option<TaskRow>, Fault> {
+    pub(super) fn found(&mut self, key: i64) -> Result<Option<TaskRow>, StoreError> {
         match TaskRow::by_key(self.tx(), key) {
             Ok(task) => Ok(Some(task)),
-            Err(Fault::Unreadable { why, .. }) => self.set_aside(key, &why).map(|()| None),
+            Err(StoreError::CorruptRow { reason: why, .. }) => self.set_aside(key, &why).map(|()| None),
             Err(fault) => Err(fault),
         }
     }
 
     /// Fails a task whose own row cannot be read: its state is written, and nothing else. Nobody knows what to count.
-    pub(super) fn set_aside(&mut self, key: i64, why: &str) -> Result<(), Fault> {
+    pub(super) fn set_aside(&mut self, key: i64, why: &str) -> Result<(), StoreError> {
         let why = format!("its row was changed: {why}");
         self.tx().run(SET_ASIDE, params![key, self.now.as_millis(), why]).map(drop)
     }
 
     /// Fails a task for good that cannot go on, by the way that the state machine knows.
-    pub(super) fn fail_damaged(&mut self, task: &mut TaskRow, why: String) -> Result<(), Fault> {
+    pub(super) fn fail_damaged(&mut self, task: &mut TaskRow, why: String) -> Result<(), StoreError> {
         let key = task.key;
         if task.state == State::Pending {
             let started = self.transit(task, Signal::Start, Brings::default());
@@ -98,7 +111,7 @@ impl Write<'_> {
     }
 
     /// Before the commit: fails the parents and runs that this transaction could not read, so that nobody waits for them.
-    pub(super) fn fail_what_is_damaged(&mut self) -> Result<(), Fault> {
+    pub(super) fn fail_what_is_damaged(&mut self) -> Result<(), StoreError> {
         // A parent that fails is counted in its own, which may be the next one.
         while let Some((key, why)) = self.ledger.damaged.parents.pop_first() {
             if let Some(mut parent) = readable(TaskRow::by_key(self.tx(), key))?
@@ -112,14 +125,14 @@ impl Write<'_> {
                 // The run itself can be read: it is something else that it needs and that is gone.
                 self.fail_run(key, state)?;
             } else if self.tx().run(FAIL_RUN, [key, self.now.as_millis()])? > 0 {
-                event_log::record_transition(self.tx(), key, None, self.now, (Shape::Run, Signal::Fail))?;
+                event_log::record_transition(self.tx(), key, None, self.now, (NodeType::Run, Signal::Fail))?;
             }
         }
         Ok(())
     }
 
     /// Fails a run by the way that the state machine knows, unless it has ended.
-    fn fail_run(&mut self, key: i64, state: State) -> Result<(), Fault> {
+    fn fail_run(&mut self, key: i64, state: State) -> Result<(), StoreError> {
         let (tx, ledger, now) = self.parts();
         if state == State::Pending {
             ledger.transit_run(tx, key, Signal::Start, now)?;

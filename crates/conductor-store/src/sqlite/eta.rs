@@ -4,8 +4,8 @@ use super::event_log::read_body;
 use super::rows;
 use super::sql::{ScopeKey, Sql, fault};
 use super::{monitor, query};
-use crate::Fault;
-use conductor_model::{Eta, EventBody, Recent, Timestamp};
+use crate::StoreError;
+use conductor_model::{Eta, EventBody, RecentEvent, Timestamp};
 use rusqlite::{Connection, params};
 
 /// From how many events the pace is told. An engine settles and claims up to some thousands of tasks in one transaction, and
@@ -14,7 +14,7 @@ const EVENTS: u32 = 10_000;
 /// How many parents are asked for the children that they wait for.
 const PARENTS: u32 = 10_000;
 
-pub(super) fn of_run(connection: &Connection, run: i64, now: Timestamp) -> Result<Eta, Fault> {
+pub(super) fn of_run(connection: &Connection, run: i64, now: Timestamp) -> Result<Eta, StoreError> {
     let tally = query::tally(connection, ScopeKey::Run(run))?;
     let retries = monitor::retries_due(connection, run)?;
     let missing: Option<i64> = connection.first(MISSING, params![run, PARENTS], |row| row.get(0))?;
@@ -24,8 +24,8 @@ pub(super) fn of_run(connection: &Connection, run: i64, now: Timestamp) -> Resul
 }
 
 /// The last events of the run, the newest first, up to the first that is too old.
-fn recent(connection: &Connection, run: i64, now: Timestamp) -> Result<Vec<Recent>, Fault> {
-    let since = now.minus_millis(Eta::RECENT_MS);
+fn recent(connection: &Connection, run: i64, now: Timestamp) -> Result<Vec<RecentEvent>, StoreError> {
+    let since = now.minus_millis(Eta::WINDOW_MS);
     let mut statement = connection.cached(RECENT)?;
     let mut rows = statement.query(params![run, EVENTS]).map_err(fault)?;
     let mut recent = Vec::new();
@@ -37,7 +37,7 @@ fn recent(connection: &Connection, run: i64, now: Timestamp) -> Result<Vec<Recen
         let payload = row.get_ref(2).map_err(fault)?.as_str_or_null().map_err(|error| fault(error.into()))?;
         // What cannot be read settled nothing that is known.
         let body = row.get(0).map(|code| read_body(code, payload)).map_err(fault)?;
-        recent.push(Recent { at, settled: body.as_ref().is_ok_and(EventBody::settles_a_task) });
+        recent.push(RecentEvent { at, settled: body.as_ref().is_ok_and(EventBody::settles_task) });
     }
     Ok(recent)
 }

@@ -2,8 +2,8 @@
 
 use super::rows::{self, bad_row};
 use super::sql::{Sql, array};
-use crate::Fault;
-use conductor_model::{Event, EventBody, RunId, Shape, Signal, TaskId, Timestamp, event_of};
+use crate::StoreError;
+use conductor_model::{Event, EventBody, NodeType, RunId, Signal, TaskId, Timestamp, transition_event};
 use rusqlite::{Connection, Row, params};
 
 /// The names of events, by the number that is stored. Append only: files with these numbers exist.
@@ -12,7 +12,7 @@ pub(super) const NAMES: [&str; 24] = [
     "run.sealed",
     "run.started",
     "run.aggregated",
-    "run.cancelled",
+    "run.cancel_requested",
     "run.reopened",
     "task.created",
     "task.fanned_out",
@@ -30,7 +30,7 @@ pub(super) const NAMES: [&str; 24] = [
     "task.adopted",
     "original",
     "run.swept",
-    "task.marked",
+    "task.cancel_requested",
     "task.swept",
 ];
 
@@ -52,7 +52,7 @@ pub(super) fn record(
     task: Option<i64>,
     at: Timestamp,
     body: &EventBody,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event without a number"))?;
     tx.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
     Ok(())
@@ -64,9 +64,9 @@ pub(super) fn record_transition(
     run: i64,
     task: Option<i64>,
     at: Timestamp,
-    (shape, signal): (Shape, Signal),
-) -> Result<(), Fault> {
-    match event_of(shape, signal) {
+    (shape, signal): (NodeType, Signal),
+) -> Result<(), StoreError> {
+    match transition_event(shape, signal) {
         Some(body) => record(tx, run, task, at, &body),
         None => Ok(()),
     }
@@ -79,19 +79,19 @@ pub(super) fn record_leaves(
     tasks: impl Iterator<Item = i64>,
     at: Timestamp,
     signal: Signal,
-) -> Result<(), Fault> {
-    let code = event_of(Shape::Leaf, signal).and_then(|body| code_of(body.name()));
+) -> Result<(), StoreError> {
+    let code = transition_event(NodeType::Leaf, signal).and_then(|body| code_of(body.name()));
     let code = code.ok_or_else(|| bad_row("run", run, "an event without a number"))?;
     tx.run(INSERT_LEAVES, params![array(tasks), run, code, at.as_millis()])?;
     Ok(())
 }
 
 /// What the event says beside its name, as JSON; most events say nothing more.
-fn payload(body: &EventBody) -> Result<Option<String>, Fault> {
+fn payload(body: &EventBody) -> Result<Option<String>, StoreError> {
     match body {
         EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
         other => {
-            let value = serde_json::to_value(other).map_err(|error| Fault::Backend(Box::new(error)))?;
+            let value = serde_json::to_value(other).map_err(|error| StoreError::Backend(Box::new(error)))?;
             let payload = value.get("payload").filter(|payload| *payload != &serde_json::json!({}));
             Ok(payload.map(ToString::to_string))
         }

@@ -4,14 +4,14 @@ use super::SqliteStore;
 use super::damage::readable;
 use super::ledger::Place;
 use super::sql::{ScopeKey, Sql};
-use crate::{Expired, Fault, Step};
-use conductor_model::{Decision, Mark};
+use crate::{Step, StepOutcome, StoreError};
+use conductor_model::{CancelCause, Decision};
 use rusqlite::{Connection, params};
 
 impl SqliteStore {
-    pub(super) fn expire_step(&self, step: &Step) -> Result<Expired, Fault> {
+    pub(super) fn expire_step(&self, step: &Step) -> Result<StepOutcome, StoreError> {
         if !self.probe(|connection| Ok(!over(connection, step, 1)?.is_empty()))? {
-            return Ok(Expired::default());
+            return Ok(StepOutcome::default());
         }
         let limit = step.limit.max(1);
         self.write(step.now, |write| {
@@ -26,17 +26,17 @@ impl SqliteStore {
                     // It made it in time, and only has to be told so.
                     entry.deadline = None;
                 } else {
-                    ledger.mark(tx, Place::child(run, 0), now, Mark::Deadline, None)?;
+                    ledger.mark(tx, Place::child(run, 0), now, CancelCause::Deadline, None)?;
                     expired += 1;
                 }
             }
-            Ok(Expired { runs: expired, more })
+            Ok(StepOutcome { changed: expired, more })
         })
     }
 }
 
 /// The runs whose deadline passed.
-fn over(connection: &Connection, step: &Step, limit: u32) -> Result<Vec<i64>, Fault> {
+fn over(connection: &Connection, step: &Step, limit: u32) -> Result<Vec<i64>, StoreError> {
     let (from, to) = ScopeKey::of(step.scope, connection)?.range();
     connection.all(EXPIRED, params![limit, step.now.as_millis(), from, to], |row| row.get(0))
 }

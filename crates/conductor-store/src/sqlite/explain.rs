@@ -1,14 +1,14 @@
 //! Why a run or a task is where it is: a few seeks, however many tasks there are.
 
 use super::SqliteStore;
-use super::enlist::Living;
+use super::engines::Living;
 use super::ledger::Place;
 use super::rows;
 use super::sql::{Sql, id_blob, run_key};
-use crate::{Fault, ParentId};
+use crate::{NodeId, StoreError};
 use conductor_model::{
-    Decision, EngineId, ErrorText, Explanation, Joining, Kind, Mark, Numbers, Reason, RunId, Shape, Standing,
-    State, Subject, Subjected, TaskId, TaskName, Timestamp,
+    CancelCause, ChildCounts, Decision, EngineId, ErrorText, ExplainTarget, Explanation, JoinStatus, Kind,
+    NodeStatus, NodeType, ParentStatus, RunId, State, StateReason, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 use std::cell::{OnceCell, RefCell};
@@ -20,17 +20,17 @@ pub(super) const LEVELS: u32 = 64;
 impl SqliteStore {
     pub(super) fn explain_subject(
         &self,
-        subject: ParentId,
+        subject: NodeId,
         now: Timestamp,
-    ) -> Result<Option<Explanation>, Fault> {
+    ) -> Result<Option<Explanation>, StoreError> {
         self.read(|connection| {
             let explainer = Explainer::of(self, connection, now);
             match subject {
-                ParentId::Run(id) => match run_key(connection, id)? {
+                NodeId::Run(id) => match run_key(connection, id)? {
                     Some(run) => explainer.run(run, LEVELS),
                     None => Ok(None),
                 },
-                ParentId::Task(id) => {
+                NodeId::Task(id) => {
                     // A run that is being removed is found by nobody.
                     let sql = "SELECT key FROM conductor_tasks t WHERE id = ?1 \
                         AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = t.run)";
@@ -58,7 +58,7 @@ pub(super) struct Explainer<'s> {
 struct Family {
     place: Place,
     state: State,
-    standing: Standing,
+    standing: ParentStatus,
     updated_at: Timestamp,
     due_at: Option<Timestamp>,
 }
@@ -83,7 +83,8 @@ pub(super) struct Leaf {
 
 impl Leaf {
     fn is_settled(&self) -> bool {
-        Subject { shape: Shape::Leaf, state: self.state, retry_due: self.due_at.is_some() }.is_settled()
+        NodeStatus { node_type: NodeType::Leaf, state: self.state, retry_due: self.due_at.is_some() }
+            .is_settled()
     }
 }
 
@@ -92,7 +93,7 @@ impl<'s> Explainer<'s> {
         Self { store, connection, marks: RefCell::default(), now, living: OnceCell::new() }
     }
 
-    fn living(&self) -> Result<&[Living], Fault> {
+    fn living(&self) -> Result<&[Living], StoreError> {
         if let Some(living) = self.living.get() {
             return Ok(living);
         }
@@ -101,16 +102,16 @@ impl<'s> Explainer<'s> {
     }
 
     /// How many engines work.
-    fn engines(&self) -> Result<u32, Fault> {
+    fn engines(&self) -> Result<u32, StoreError> {
         Ok(u32::try_from(self.living()?.len()).unwrap_or(u32::MAX))
     }
 
     /// The same, if a time has come.
-    fn engines_since(&self, at: Timestamp) -> Result<Option<u32>, Fault> {
+    fn engines_since(&self, at: Timestamp) -> Result<Option<u32>, StoreError> {
         (at <= self.now).then(|| self.engines()).transpose()
     }
 
-    pub(super) fn run(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
+    pub(super) fn run(&self, key: i64, depth: u32) -> Result<Option<Explanation>, StoreError> {
         let found = self.connection.first(SELECT_RUN, [key], |row| {
             let family = Family {
                 place: Place::child(key, 0),
@@ -123,15 +124,20 @@ impl<'s> Explainer<'s> {
         })?;
         let Some((id, family)) = found else { return Ok(None) };
         let (reason, because) = self.family(&family, depth)?;
-        Ok(Some(Explanation { subject: Subjected::Run(id), state: family.state, reason, because }))
+        Ok(Some(Explanation {
+            target: ExplainTarget::Run(id),
+            state: family.state,
+            reason,
+            caused_by: because,
+        }))
     }
 
-    pub(super) fn task(&self, key: i64, depth: u32) -> Result<Option<Explanation>, Fault> {
+    pub(super) fn task(&self, key: i64, depth: u32) -> Result<Option<Explanation>, StoreError> {
         let found = self.connection.first(SELECT_TASK, [key], |row| {
             let id = TaskId::from_u128(rows::id(row, 0)?);
             let name: Option<TaskName> = rows::text(row, 1)?;
             let name = name.ok_or(rusqlite::Error::InvalidQuery)?;
-            Ok((Subjected::Task { id, name }, read_task(row, key)?))
+            Ok((ExplainTarget::Task { id, name }, read_task(row, key)?))
         })?;
         let Some((subject, task)) = found else { return Ok(None) };
         let (state, reason, because) = match task {
@@ -141,43 +147,53 @@ impl<'s> Explainer<'s> {
             }
             Err(leaf) => (leaf.state, self.leaf(&leaf)?, None),
         };
-        Ok(Some(Explanation { subject, state, reason, because }))
+        Ok(Some(Explanation { target: subject, state, reason, caused_by: because }))
     }
 
     /// Why a parent or a run is where it is, and what below it makes it so.
-    fn family(&self, family: &Family, depth: u32) -> Result<(Reason, Option<Box<Explanation>>), Fault> {
+    fn family(
+        &self,
+        family: &Family,
+        depth: u32,
+    ) -> Result<(StateReason, Option<Box<Explanation>>), StoreError> {
         let Family { place, standing, updated_at: since, .. } = *family;
-        let Numbers { total, children, open, failed, .. } = standing.numbers;
-        let mark = match standing.mark {
-            None if !family.state.is_terminal() && self.is_below_a_mark(place)? => Some(Mark::Above),
+        let ChildCounts { total, created: children, open, failed, .. } = standing.counts;
+        let mark = match standing.cancel_cause {
+            None if !family.state.is_terminal() && self.is_below_a_mark(place)? => {
+                Some(CancelCause::Ancestor)
+            }
             mark => mark,
         };
         let reason = match (family.state, mark, family.due_at) {
-            (State::Succeeded, ..) => Reason::Succeeded,
+            (State::Succeeded, ..) => StateReason::Succeeded,
             (State::Failed, ..) => match self.error_of(place)? {
                 // Without its join it would not have come to this.
-                None if standing.mark.is_none() && standing.policy.tolerates(standing.numbers) => {
-                    Reason::JoinFailed
+                None if standing.cancel_cause.is_none() && standing.policy.tolerates(standing.counts) => {
+                    StateReason::JoinFailed
                 }
-                error => Reason::Failed { error, failed_children: failed },
+                error => StateReason::Failed { error, failed_children: failed },
             },
-            (State::Cancelled, by, _) => Reason::Cancelled { by, reason: self.words_of(place, by)? },
+            (State::Cancelled, by, _) => {
+                StateReason::Cancelled { cause: by, reason: self.words_of(place, by)? }
+            }
             (_, Some(by), _) => {
                 let reason = self.words_of(place, Some(by))?;
-                Reason::BeingCancelled { by, reason, open, engines: self.engines()? }
+                StateReason::BeingCancelled { cause: by, reason, open, engines: self.engines()? }
             }
-            (_, None, Some(until)) => Reason::Delayed { until, engines: self.engines_since(until)? },
-            (_, None, None) => match (standing.decide(), standing.joining, total) {
-                (Decision::Wait, Joining::Open, _) => Reason::Join,
+            (_, None, Some(until)) => StateReason::Delayed { until, engines: self.engines_since(until)? },
+            (_, None, None) => match (standing.decide(), standing.join, total) {
+                (Decision::Wait, JoinStatus::Open, _) => StateReason::WaitingForJoin,
                 // What fails fast was revived beside an older failure, and goes on like any other.
-                (Decision::Wait | Decision::Mark(_), _, Some(total)) if children < total => {
-                    Reason::Creating { children, total, since, engines: self.engines()? }
+                (Decision::Wait | Decision::CancelOpenChildren(_), _, Some(total)) if children < total => {
+                    StateReason::CreatingChildren { children, total, since, engines: self.engines()? }
                 }
-                (Decision::Wait | Decision::Mark(_), _, None) if open == 0 => {
-                    Reason::NoAppend { children, since }
+                (Decision::Wait | Decision::CancelOpenChildren(_), _, None) if open == 0 => {
+                    StateReason::WaitingForAppend { children, since }
                 }
-                (Decision::Wait | Decision::Mark(_), ..) => Reason::Children { open, children },
-                _ => Reason::ToBeDecided { since, engines: self.engines()? },
+                (Decision::Wait | Decision::CancelOpenChildren(_), ..) => {
+                    StateReason::WaitingForChildren { open, children }
+                }
+                _ => StateReason::ReadyToAggregate { since, engines: self.engines()? },
             },
         };
         let below = if depth == 0 { None } else { self.below(family, &reason)? };
@@ -186,60 +202,66 @@ impl<'s> Explainer<'s> {
     }
 
     /// With what the explanation of a parent or a run goes on.
-    fn below(&self, family: &Family, reason: &Reason) -> Result<Option<i64>, Fault> {
+    fn below(&self, family: &Family, reason: &StateReason) -> Result<Option<i64>, StoreError> {
         let Family { place, standing, .. } = *family;
         match reason {
-            Reason::Failed { error: None, .. } => self.failed_child(place),
-            Reason::JoinFailed => self.join_that(place, State::Failed),
+            StateReason::Failed { error: None, .. } => self.failed_child(place),
+            StateReason::JoinFailed => self.join_that(place, State::Failed),
             // No mark: what was cancelled below it made it so, and before its join was run.
-            Reason::Cancelled { by: None, .. } if standing.numbers.cancelled > 0 => {
+            StateReason::Cancelled { cause: None, .. } if standing.counts.cancelled > 0 => {
                 self.cancelled_child(place)
             }
-            Reason::Cancelled { by: None, .. } => self.join_that(place, State::Cancelled),
-            Reason::Join | Reason::BeingCancelled { open: 0, .. } if standing.joining == Joining::Open => {
+            StateReason::Cancelled { cause: None, .. } => self.join_that(place, State::Cancelled),
+            StateReason::WaitingForJoin | StateReason::BeingCancelled { open: 0, .. }
+                if standing.join == JoinStatus::Open =>
+            {
                 self.connection.first(SELECT_JOIN, [place.run, place.parent], |row| row.get(0))
             }
-            Reason::Children { .. } | Reason::BeingCancelled { .. } => self.open_child(place),
+            StateReason::WaitingForChildren { .. } | StateReason::BeingCancelled { .. } => {
+                self.open_child(place)
+            }
             _ => Ok(None),
         }
     }
 
-    fn leaf(&self, leaf: &Leaf) -> Result<Reason, Fault> {
-        let (since, by) = (leaf.updated_at, Mark::Above);
+    fn leaf(&self, leaf: &Leaf) -> Result<StateReason, StoreError> {
+        let (since, by) = (leaf.updated_at, CancelCause::Ancestor);
         if !leaf.is_settled() && self.is_below_a_mark(leaf.place)? {
             let reason = self.words_of(leaf.place, Some(by))?;
-            return Ok(Reason::BeingCancelled { by, reason, open: 0, engines: self.engines()? });
+            return Ok(StateReason::BeingCancelled { cause: by, reason, open: 0, engines: self.engines()? });
         }
         Ok(match (leaf.state, leaf.due_at, leaf.lease_until) {
-            (State::Succeeded, ..) => Reason::Succeeded,
-            (State::Failed, Some(at), _) => Reason::RetryDue {
+            (State::Succeeded, ..) => StateReason::Succeeded,
+            (State::Failed, Some(at), _) => StateReason::RetryDue {
                 at,
                 retry_count: leaf.retry_count,
                 max_retries: leaf.max_retries,
                 error: leaf.last_error.clone(),
                 engines: self.engines_since(at)?,
             },
-            (State::Failed, None, _) => Reason::Failed { error: leaf.last_error.clone(), failed_children: 0 },
+            (State::Failed, None, _) => {
+                StateReason::Failed { error: leaf.last_error.clone(), failed_children: 0 }
+            }
             (State::Cancelled, ..) => self.cancelled(leaf)?,
             (State::Running, _, Some(until)) => self.held(leaf, until)?,
-            (State::Running, _, None) => Reason::HeldFromOutside { since },
+            (State::Running, _, None) => StateReason::RunningExternally { since },
             (State::Pending, Some(until), _) => {
-                Reason::Delayed { until, engines: self.engines_since(until)? }
+                StateReason::Delayed { until, engines: self.engines_since(until)? }
             }
             (State::Pending, None, _) => self.ready(leaf)?,
         })
     }
 
     /// Who holds a leaf, and whether somebody takes it back.
-    fn held(&self, leaf: &Leaf, until: Timestamp) -> Result<Reason, Fault> {
+    fn held(&self, leaf: &Leaf, until: Timestamp) -> Result<StateReason, StoreError> {
         let lives = self.living()?.iter().any(|engine| Some(engine.id) == leaf.holder);
         let engines = if lives { self.engines_since(until)? } else { Some(self.engines()?) };
         let (by, attempt, heartbeat) = (leaf.holder, leaf.attempt, leaf.updated_at);
-        Ok(Reason::Held { by, lives, attempt, until, heartbeat, engines })
+        Ok(StateReason::Claimed { engine: by, engine_alive: lives, attempt, until, heartbeat, engines })
     }
 
     /// Why a leaf that is ready has not been claimed: what the engines that live say of its kind.
-    fn ready(&self, leaf: &Leaf) -> Result<Reason, Fault> {
+    fn ready(&self, leaf: &Leaf) -> Result<StateReason, StoreError> {
         let (kind, since) = (leaf.kind_name.clone(), leaf.updated_at);
         let (mut engines, mut limits) = (0_u32, Some(0_u32));
         for engine in self.living()? {
@@ -250,21 +272,21 @@ impl<'s> Explainer<'s> {
             limits = limits.filter(|_| running >= limit).map(|sum| sum.saturating_add(limit));
         }
         Ok(match limits {
-            _ if engines == 0 => Reason::NoEngine { kind, since },
-            Some(limit) => Reason::AtLimit { kind, limit, since },
-            None => Reason::Ready { since, engines, alone: leaf.alone },
+            _ if engines == 0 => StateReason::NoEngineForKind { kind, since },
+            Some(limit) => StateReason::AtConcurrencyLimit { kind, limit, since },
+            None => StateReason::Ready { since, engines, isolated: leaf.alone },
         })
     }
 
     /// Why a parent failed by itself and not by its children, such as an input that was changed.
-    fn error_of(&self, place: Place) -> Result<Option<ErrorText>, Fault> {
+    fn error_of(&self, place: Place) -> Result<Option<ErrorText>, StoreError> {
         let sql = "SELECT last_error FROM conductor_tasks WHERE key = ?1";
         let error: Option<Option<String>> = self.connection.first(sql, [place.parent], |row| row.get(0))?;
         Ok(error.flatten().map(ErrorText::from))
     }
 
     /// The join that came to this end, if it did.
-    fn join_that(&self, place: Place, end: State) -> Result<Option<i64>, Fault> {
+    fn join_that(&self, place: Place, end: State) -> Result<Option<i64>, StoreError> {
         let params = params![place.run, place.parent, rows::state_code(end)];
         self.connection.first(SELECT_ENDED_JOIN, params, |row| row.get(0))
     }
@@ -292,7 +314,7 @@ fn read_task(row: &Row<'_>, key: i64) -> rusqlite::Result<Result<Family, Leaf>> 
         last_error: row.get::<_, Option<String>>(21)?.map(ErrorText::from),
         lease_until: rows::readable_due_at(row, 22)?,
         holder: row.get::<_, Option<[u8; 16]>>(23)?.map(u128::from_be_bytes).map(EngineId::from_u128),
-        alone: rows::lost(row, 24)? == Some(conductor_model::Lost::RunsAlone),
+        alone: rows::lost(row, 24)? == Some(conductor_model::LeaseLosses::Isolate),
     }))
 }
 

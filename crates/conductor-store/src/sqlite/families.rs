@@ -4,27 +4,28 @@ use super::audit::Audit;
 use super::compare::is_joined;
 use super::sql::Sql;
 use super::verify::{Cure, Inspected};
-use crate::{Aspect, Fault};
-use conductor_model::{Decision, Joining, Standing, State, TaskId};
+use crate::{DivergenceKind, StoreError};
+use conductor_model::{Decision, JoinStatus, ParentStatus, State, TaskId};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 impl Inspected {
     /// Whether no leaf is open that the sweep of a marked family passed.
-    pub(super) fn compare_sweeps(&mut self, connection: &Connection) -> Result<(), Fault> {
+    pub(super) fn compare_sweeps(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let told = &self.audit.told;
-        let is_swept = |state: State, standing: Standing| standing.mark.is_some() && !state.is_terminal();
+        let is_swept =
+            |state: State, standing: ParentStatus| standing.cancel_cause.is_some() && !state.is_terminal();
         let run_is_swept = told.run().is_some_and(|(state, standing, _)| is_swept(state, standing));
         let parent_is_swept = |number| {
             told.task(number)
-                .is_some_and(|task| task.standing.is_some_and(|standing| is_swept(task.state, standing)))
+                .is_some_and(|task| task.status.is_some_and(|standing| is_swept(task.state, standing)))
         };
         // By parent: the first leaf that is open.
         let mut open: BTreeMap<Option<u32>, u32> = BTreeMap::new();
         for task in (0..told.len()).filter_map(|number| told.task(number)) {
             let is_open = !task.state.is_terminal() || task.retry_due;
             if is_open
-                && task.standing.is_none()
+                && task.status.is_none()
                 && task.index > 0
                 && task.parent.map_or(run_is_swept, parent_is_swept)
             {
@@ -43,7 +44,7 @@ impl Inspected {
                 let task = self.head_id(connection, parent)?;
                 let cure = Cure::Sweep(if parent.is_some() { key } else { 0 });
                 let said = format!("its children are swept up to {swept}");
-                self.note(task, cure, (Aspect::Mark, said, format!("an open child {first}")));
+                self.note(task, cure, (DivergenceKind::CancelCause, said, format!("an open child {first}")));
             }
         }
         Ok(())
@@ -54,7 +55,7 @@ impl Inspected {
         &mut self,
         connection: &Connection,
         kinds: &HashSet<i64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let noted = "SELECT task, kind FROM conductor_joins WHERE run = ?1";
         let noted: Vec<(i64, i64)> =
             connection.all(noted, [self.audit.run], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -68,11 +69,11 @@ impl Inspected {
             let (why, said) = match key.and_then(|key| noted.remove(&key)) {
                 Some(kind) if kinds.contains(&kind) => continue,
                 Some(kind) => {
-                    let said = (Aspect::Kind, format!("kind {kind} of its join"), "a kind".into());
+                    let said = (DivergenceKind::Kind, format!("kind {kind} of its join"), "a kind".into());
                     ("what the kind of its join was is noted nowhere else", said)
                 }
                 None => {
-                    let said = (Aspect::Join, "nothing is noted of it".into(), "a join".into());
+                    let said = (DivergenceKind::JoinPlan, "nothing is noted of it".into(), "a join".into());
                     ("what was to be run is noted nowhere else", said)
                 }
             };
@@ -81,7 +82,7 @@ impl Inspected {
         }
         for key in noted.into_keys() {
             let said = format!("one is noted for the task with row key {key}");
-            self.note(None, Cure::Join(key), (Aspect::Join, said, "no join".into()));
+            self.note(None, Cure::Join(key), (DivergenceKind::JoinPlan, said, "no join".into()));
         }
         Ok(())
     }
@@ -92,16 +93,17 @@ impl Inspected {
     }
 
     /// The id of a parent; none for the run.
-    fn head_id(&self, connection: &Connection, family: Option<u32>) -> Result<Option<TaskId>, Fault> {
+    fn head_id(&self, connection: &Connection, family: Option<u32>) -> Result<Option<TaskId>, StoreError> {
         Ok(family.map(|parent| self.audit.task_id(connection, parent)).transpose()?.flatten())
     }
 
     /// Whether each family has ended whose join has: the end of a join decides its family in the same transaction.
-    pub(super) fn compare_decisions(&mut self, connection: &Connection) -> Result<(), Fault> {
+    pub(super) fn compare_decisions(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for family in self.families() {
             let Some((_, end)) = undecided(&self.audit, family) else { continue };
             let task = self.head_id(connection, family)?;
-            let said = (Aspect::Events, "no decision, though its join has ended".into(), end.to_string());
+            let said =
+                (DivergenceKind::Events, "no decision, though its join has ended".into(), end.to_string());
             self.note(task, Cure::Decide(family), said);
         }
         Ok(())
@@ -109,23 +111,23 @@ impl Inspected {
 }
 
 /// How the join stands of a parent, or of the run, that its join should have decided, and the state in which that ends.
-pub(super) fn undecided(audit: &Audit, family: Option<u32>) -> Option<(Joining, State)> {
+pub(super) fn undecided(audit: &Audit, family: Option<u32>) -> Option<(JoinStatus, State)> {
     let (state, standing) = head(audit, family)?;
     match standing.decide() {
-        Decision::Settle(end) if matches!(standing.joining, Joining::Ended(_)) && !state.is_terminal() => {
-            Some((standing.joining, end))
+        Decision::Settle(end) if matches!(standing.join, JoinStatus::Settled(_)) && !state.is_terminal() => {
+            Some((standing.join, end))
         }
         _ => None,
     }
 }
 
 /// The state of a parent, or of the run, and what its decision depends on.
-fn head(audit: &Audit, family: Option<u32>) -> Option<(State, Standing)> {
+fn head(audit: &Audit, family: Option<u32>) -> Option<(State, ParentStatus)> {
     let Some(parent) = family else {
         return audit.told.run().map(|(state, standing, _)| (state, standing));
     };
     let parent = audit.told.task(parent)?;
-    Some((parent.state, parent.standing?))
+    Some((parent.state, parent.status?))
 }
 
 const SWEPT_OF_RUN: &str = "SELECT swept FROM conductor_runs WHERE key = ?1";

@@ -10,8 +10,8 @@ use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{FanOut, FannedOut, Fault, Turn};
-use conductor_model::{Fanout, FanoutItem, IdBlock, Json, Mark, Numbers, Signal, State};
+use crate::{FanOut, FanOutOutcome, RotationCursor, StoreError};
+use conductor_model::{CancelCause, ChildCounts, Fanout, FanoutItem, IdBlock, Json, Signal, State};
 use rusqlite::{Connection, params};
 use std::ops::RangeInclusive;
 
@@ -30,8 +30,8 @@ const PARENTS_WEIGHT: u32 = 2;
 const BYTES_PER_STEP: usize = 8 << 20;
 
 impl SqliteStore {
-    pub(super) fn fan_out_step(&self, step: &FanOut) -> Result<FannedOut, Fault> {
-        let nothing = FannedOut { turn: step.turn, ..FannedOut::default() };
+    pub(super) fn fan_out_step(&self, step: &FanOut) -> Result<FanOutOutcome, StoreError> {
+        let nothing = FanOutOutcome { cursor: step.cursor, ..FanOutOutcome::default() };
         if step.ids.is_empty() {
             return Ok(nothing);
         }
@@ -45,17 +45,21 @@ impl SqliteStore {
 }
 
 /// The next run behind one that has parents whose children are missing.
-fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, Fault> {
+fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, StoreError> {
     let (from, to) = scope.range();
     connection.first(NEXT_RUN, params![from.max(after.saturating_add(1)), to], |row| row.get(0))
 }
 
 /// Gives each run an equal share of the ids.
-fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<FannedOut, Fault> {
+fn fan_out(
+    write: &mut Write<'_>,
+    step: &FanOut,
+    mut done: FanOutOutcome,
+) -> Result<FanOutOutcome, StoreError> {
     let scope = ScopeKey::of(step.scope, write.tx())?;
     let most = RUNS_PER_STEP.min(step.ids.len() as usize);
     // One further, to know whether there is one.
-    let mut runs = runs_in_turn(step.turn, most + 1, |after| next_run(write.tx(), scope, after))?;
+    let mut runs = runs_in_turn(step.cursor, most + 1, |after| next_run(write.tx(), scope, after))?;
     done.more = runs.len() > most;
     runs.truncate(most);
     let ids = step.ids;
@@ -73,7 +77,7 @@ fn fan_out(write: &mut Write<'_>, step: &FanOut, mut done: FannedOut) -> Result<
             parents: share(left.parents, runs_left),
         };
         fan_out_run(write, &mut marks, *run, share, &mut left, &mut done)?;
-        done.turn = Turn(run.cast_unsigned());
+        done.cursor = RotationCursor(run.cast_unsigned());
     }
     Ok(done)
 }
@@ -110,8 +114,8 @@ fn fan_out_run(
     run: i64,
     mut share: Share,
     left: &mut Left,
-    done: &mut FannedOut,
-) -> Result<(), Fault> {
+    done: &mut FanOutOutcome,
+) -> Result<(), StoreError> {
     let parents: Vec<i64> = write.tx().all(TO_FAN_OUT, params![run, share.parents], |row| row.get(0))?;
     done.more |= parents.len() == share.parents as usize;
     for parent in parents {
@@ -152,12 +156,12 @@ fn create_missing(
     parent: i64,
     ids: &mut IdBlock,
     share: Share,
-) -> Result<Created, Fault> {
+) -> Result<Created, StoreError> {
     let Some(mut task) = write.found(parent)? else { return Ok(Created::default()) };
     if marks.is_doomed(write, task.place)? {
         // The sweep would come to it as well, but until then every step would find it again.
         let (tx, ledger, now) = write.parts();
-        if let Err(fault) = ledger.mark(tx, task.below(), now, Mark::Above, None) {
+        if let Err(fault) = ledger.mark(tx, task.below(), now, CancelCause::Ancestor, None) {
             // One that cannot be read fails before the commit.
             readable::<()>(Err(fault))?;
         }
@@ -170,7 +174,7 @@ fn create_missing(
     let (tx, ledger, _) = write.parts();
     // One that cannot be read fails before the commit.
     let Some(head) = readable(ledger.parent(tx, parent))? else { return Ok(Created::default()) };
-    let numbers = head.standing.numbers;
+    let numbers = head.standing.counts;
     let input = parents_input(tx, parent);
     let Some(input) = unless_damaged(write, &mut task, input)? else { return Ok(Created::default()) };
     let next = next_children(write, &task, numbers, share, &input);
@@ -189,11 +193,11 @@ fn create_missing(
 fn unless_damaged<T>(
     write: &mut Write<'_>,
     parent: &mut TaskRow,
-    read: Result<T, Fault>,
-) -> Result<Option<T>, Fault> {
+    read: Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(Fault::Unreadable { why, .. }) => write.fail_damaged(parent, why).map(|()| None),
+        Err(StoreError::CorruptRow { reason: why, .. }) => write.fail_damaged(parent, why).map(|()| None),
         Err(fault) => Err(fault),
     }
 }
@@ -215,10 +219,10 @@ struct Next<'a> {
 fn next_children<'a>(
     write: &mut Write<'_>,
     parent: &TaskRow,
-    numbers: Numbers,
+    numbers: ChildCounts,
     share: Share,
     input: &'a Json,
-) -> Result<Option<Next<'a>>, Fault> {
+) -> Result<Option<Next<'a>>, StoreError> {
     let (tx, ledger, _) = write.parts();
     if readable(ledger.run(tx, parent.place.run))?.is_none() {
         return Err(rows::bad_row("task", parent.key, "its run cannot be read"));
@@ -230,11 +234,11 @@ fn next_children<'a>(
     let (limit, items) = match fanout {
         Fanout::Count(_) => (share.weight, items),
         Fanout::Items(_) => {
-            let missing = items.get(numbers.children as usize..).unwrap_or_default();
+            let missing = items.get(numbers.created as usize..).unwrap_or_default();
             take_first(missing, share.weight.max(share.items))
         }
     };
-    let Some(indices) = numbers.missing(limit) else { return Ok(None) };
+    let Some(indices) = numbers.next_indices(limit) else { return Ok(None) };
     places_are_free(tx, parent, &indices)?;
     Ok(Some(Next { indices, items, family: write.family(parent.key)? }))
 }
@@ -253,7 +257,11 @@ fn take_first<'a>(items: &[FanoutItem<'a>], most: u32) -> (u32, Vec<FanoutItem<'
 }
 
 /// Whether no child has one of these indices: the parent's number of children says so, unless another program changed it.
-fn places_are_free(tx: &Connection, parent: &TaskRow, indices: &RangeInclusive<u32>) -> Result<(), Fault> {
+fn places_are_free(
+    tx: &Connection,
+    parent: &TaskRow,
+    indices: &RangeInclusive<u32>,
+) -> Result<(), StoreError> {
     let params = params![parent.place.run, parent.key, indices.start(), indices.end()];
     match tx.first(TAKEN, params, |row| row.get::<_, i64>(0))? {
         Some(index) => {
@@ -264,15 +272,15 @@ fn places_are_free(tx: &Connection, parent: &TaskRow, indices: &RangeInclusive<u
     }
 }
 
-fn parents_input(tx: &Connection, parent: i64) -> Result<Json, Fault> {
+fn parents_input(tx: &Connection, parent: i64) -> Result<Json, StoreError> {
     match rows::read_input(tx, parent) {
         Ok(input) => input.ok_or_else(|| changed(parent, "it is missing")),
-        Err(Fault::Unreadable { why, .. }) => Err(changed(parent, &why)),
+        Err(StoreError::CorruptRow { reason: why, .. }) => Err(changed(parent, &why)),
         Err(fault) => Err(fault),
     }
 }
 
-fn changed(parent: i64, why: &str) -> Fault {
+fn changed(parent: i64, why: &str) -> StoreError {
     rows::bad_row("task", parent, &format!("its input was changed: {why}"))
 }
 

@@ -1,8 +1,8 @@
 //! The rows that fences name, as far as the fences hold.
 
 use super::task_row::TaskRow;
-use crate::{Fault, Fence};
-use conductor_model::{Shape, fence_holds};
+use crate::{Fence, StoreError};
+use conductor_model::{NodeType, fence_is_valid};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 pub(super) struct Fences(HashMap<i64, TaskRow>);
 
 impl Fences {
-    pub(super) fn read(tx: &Connection, fences: &[Fence]) -> Result<Self, Fault> {
+    pub(super) fn read(tx: &Connection, fences: &[Fence]) -> Result<Self, StoreError> {
         let rows = TaskRow::by_keys(tx, fences.iter().map(|fence| fence.key.cast_signed()))?;
         Ok(Self(rows.into_iter().map(|row| (row.key, row)).collect()))
     }
@@ -21,8 +21,8 @@ impl Fences {
         let task = self.0.get(&key)?;
         // The id guards against a number from another database.
         let holds = task.id == fence.task
-            && task.shape == Shape::Leaf
-            && fence_holds(task.state, task.lease_until.is_some(), task.attempt, fence.attempt);
+            && task.shape == NodeType::Leaf
+            && fence_is_valid(task.state, task.lease_until.is_some(), task.attempt, fence.attempt);
         if holds { self.0.remove(&key) } else { None }
     }
 }

@@ -5,29 +5,32 @@ use super::explain::{Explainer, Leaf};
 use super::ledger::Place;
 use super::rows;
 use super::sql::Sql;
-use crate::Fault;
-use conductor_model::{ErrorText, Mark, Reason, Timestamp};
+use crate::StoreError;
+use conductor_model::{CancelCause, ErrorText, StateReason, Timestamp};
 use rusqlite::{Row, params};
 
 impl Explainer<'_> {
     /// Why a leaf is CANCELLED.
-    pub(super) fn cancelled(&self, leaf: &Leaf) -> Result<Reason, Fault> {
+    pub(super) fn cancelled(&self, leaf: &Leaf) -> Result<StateReason, StoreError> {
         if let Some(reason) = self.told_of(leaf)? {
-            return Ok(Reason::Cancelled { by: Some(Mark::Cancelled), reason: Some(reason) });
+            return Ok(StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some(reason) });
         }
         // It went with something above it, if that was given up by then.
         if self.is_below_a_mark(leaf.place)? {
-            let (at, reason) = self.told_of_mark(leaf.place, Mark::Above)?.unzip();
+            let (at, reason) = self.told_of_mark(leaf.place, CancelCause::Ancestor)?.unzip();
             if at.is_none_or(|at| at <= leaf.updated_at) {
-                return Ok(Reason::Cancelled { by: Some(Mark::Above), reason: reason.flatten() });
+                return Ok(StateReason::Cancelled {
+                    cause: Some(CancelCause::Ancestor),
+                    reason: reason.flatten(),
+                });
             }
         }
-        Ok(Reason::Cancelled { by: None, reason: None })
+        Ok(StateReason::Cancelled { cause: None, reason: None })
     }
 
     /// What was said of a leaf when it was cancelled: among the last cancels of its run, or at their time. An event of an
     /// earlier life, before it was revived, has another time.
-    fn told_of(&self, leaf: &Leaf) -> Result<Option<ErrorText>, Fault> {
+    fn told_of(&self, leaf: &Leaf) -> Result<Option<ErrorText>, StoreError> {
         let (run, name) = (leaf.place.run, code_of("task.cancelled"));
         let own = params![run, name, leaf.key, leaf.updated_at.as_millis()];
         let reason = |row: &Row<'_>| Ok(reason_in(row.get::<_, Option<String>>(0)?.as_deref()));
@@ -40,7 +43,7 @@ impl Explainer<'_> {
     }
 
     /// Where the events of a name begin that are not older than a moment. Where a clock went back it may be elsewhere.
-    fn first_event(&self, run: i64, name: Option<i64>, since: Timestamp) -> Result<i64, Fault> {
+    fn first_event(&self, run: i64, name: Option<i64>, since: Timestamp) -> Result<i64, StoreError> {
         let last = self.connection.first("SELECT max(seq) FROM conductor_events", [], |row| row.get(0))?;
         let (mut from, mut to): (i64, i64) = (0, last.flatten().unwrap_or(0));
         while from < to {
@@ -57,7 +60,7 @@ impl Explainer<'_> {
     }
 
     /// Whether a parent or run, or anything above it, is marked.
-    pub(super) fn is_below_a_mark(&self, place: Place) -> Result<bool, Fault> {
+    pub(super) fn is_below_a_mark(&self, place: Place) -> Result<bool, StoreError> {
         let (mut parent, mut climbed) = (place.parent, Vec::new());
         let is_doomed = loop {
             let known = self.marks.borrow().get(&(place.run, parent)).copied();
@@ -83,21 +86,29 @@ impl Explainer<'_> {
     }
 
     /// Why something was marked, in the words of whoever marked it, or what is above it.
-    pub(super) fn words_of(&self, place: Place, by: Option<Mark>) -> Result<Option<ErrorText>, Fault> {
+    pub(super) fn words_of(
+        &self,
+        place: Place,
+        by: Option<CancelCause>,
+    ) -> Result<Option<ErrorText>, StoreError> {
         let told = by.map(|by| self.told_of_mark(place, by)).transpose()?;
         Ok(told.flatten().and_then(|(_, reason)| reason))
     }
 
     /// When that was, and what was said.
-    fn told_of_mark(&self, place: Place, by: Mark) -> Result<Option<(Timestamp, Option<ErrorText>)>, Fault> {
+    fn told_of_mark(
+        &self,
+        place: Place,
+        by: CancelCause,
+    ) -> Result<Option<(Timestamp, Option<ErrorText>)>, StoreError> {
         let (mut parent, mut by) = (place.parent, by);
         // What was marked with something above it has no words of its own.
-        while by == Mark::Above && parent != 0 {
+        while by == CancelCause::Ancestor && parent != 0 {
             let above = self
                 .connection
                 .first(SELECT_MARK, [parent], |row| Ok((row.get::<_, i64>(0)?, rows::mark(row, 1)?)))?;
             match above {
-                Some((_, Some(mark))) if mark != Mark::Above => by = mark,
+                Some((_, Some(mark))) if mark != CancelCause::Ancestor => by = mark,
                 Some((above, _)) => parent = above,
                 None => return Ok(None),
             }
@@ -107,10 +118,10 @@ impl Explainer<'_> {
             Ok((rows::timestamp(row, 0)?, reason_in(payload.as_deref())))
         };
         if parent == 0 {
-            let params = params![place.run, code_of("run.cancelled")];
+            let params = params![place.run, code_of("run.cancel_requested")];
             self.connection.first(SELECT_LAST_EVENT, params, read)
         } else {
-            let params = params![place.run, code_of("task.marked"), parent];
+            let params = params![place.run, code_of("task.cancel_requested"), parent];
             self.connection.first(SELECT_LAST_MARK, params, read)
         }
     }

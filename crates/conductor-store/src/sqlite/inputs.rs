@@ -6,7 +6,7 @@ use super::event_log;
 use super::ledger::Place;
 use super::rows;
 use super::sql::Sql;
-use crate::Fault;
+use crate::StoreError;
 use conductor_model::{Fanout, Json};
 use rusqlite::{Connection, params};
 
@@ -17,7 +17,7 @@ use rusqlite::{Connection, params};
 pub(super) fn inherited(
     connection: &Connection,
     place: Place,
-) -> Result<Result<Option<Json>, &'static str>, Fault> {
+) -> Result<Result<Option<Json>, &'static str>, StoreError> {
     let input = rows::read_input(connection, place.parent)?;
     let may_be_missing = place.is_join || !heirs_have_their_own(connection, place.run, input.as_ref())?;
     let inherited = || input.map(|input| input.without_fanout());
@@ -29,7 +29,7 @@ pub(super) fn heirs_have_their_own(
     connection: &Connection,
     run: i64,
     input: Option<&Json>,
-) -> Result<bool, Fault> {
+) -> Result<bool, StoreError> {
     match input {
         Some(input) if is_counted(input) => Ok(false),
         Some(input) if input.as_str() != NOTHING => Ok(true),
@@ -46,18 +46,18 @@ pub(super) fn is_counted(input: &Json) -> bool {
 }
 
 /// Whether a run came from the original.
-fn is_adopted(connection: &Connection, run: i64) -> Result<bool, Fault> {
+fn is_adopted(connection: &Connection, run: i64) -> Result<bool, StoreError> {
     let adopted = params![run, event_log::code_of("run.adopted")];
     Ok(connection.first(ADOPTED, adopted, |_| Ok(()))?.is_some())
 }
 
 /// Whether a task has an input of its own.
-pub(super) fn is_there(connection: &Connection, task: i64) -> Result<bool, Fault> {
+pub(super) fn is_there(connection: &Connection, task: i64) -> Result<bool, StoreError> {
     Ok(connection.first(OWN, [task], |_| Ok(()))?.is_some())
 }
 
 /// The input of a task as far as anything tells it: its own, or else its item of its parent's.
-pub(super) fn known(connection: &Connection, audit: &Audit, number: u32) -> Result<Option<Json>, Fault> {
+pub(super) fn known(connection: &Connection, audit: &Audit, number: u32) -> Result<Option<Json>, StoreError> {
     let own = audit.keys.key_of(number).map(|key| rows::read_input(connection, key)).transpose();
     if let Some(own) = readable(own)?.flatten().flatten() {
         return Ok(Some(own));

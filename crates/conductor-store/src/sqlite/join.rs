@@ -10,13 +10,13 @@ use super::sql::{Sql, id_blob};
 use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::write::Write;
-use crate::Fault;
-use conductor_model::{EventBody, Joining, NewJoin, Policy, Shape, Signal, State, Subject, TaskId};
+use crate::StoreError;
+use conductor_model::{EventBody, JoinStatus, NewJoin, NodeStatus, NodeType, Policy, Signal, State, TaskId};
 use rusqlite::{Connection, params};
 
 impl Write<'_> {
     /// Notes the join that a run (`parent` 0) or a parent will have.
-    pub(super) fn plan_join(&self, place: Place, id: TaskId, join: &NewJoin) -> Result<(), Fault> {
+    pub(super) fn plan_join(&self, place: Place, id: TaskId, join: &NewJoin) -> Result<(), StoreError> {
         let kind = super::create::kind_key(self.tx(), join.kind.as_str())?;
         let backoff = super::create::backoff_text(join.backoff)?;
         let id = id_blob(id.as_u128());
@@ -27,11 +27,11 @@ impl Write<'_> {
     }
 
     /// Makes the join of a family ready: its children are settled, and its policy is satisfied.
-    pub(super) fn begin_join(&mut self, family: Place, parent: Option<TaskId>) -> Result<(), Fault> {
+    pub(super) fn begin_join(&mut self, family: Place, parent: Option<TaskId>) -> Result<(), StoreError> {
         let earlier = match TaskRow::join_of(self.tx(), family) {
             Ok(earlier) => earlier,
             // The family fails before the commit.
-            Err(Fault::Unreadable { why, .. }) => {
+            Err(StoreError::CorruptRow { reason: why, .. }) => {
                 self.ledger.damaged.note_join(family.run, family.parent, &why);
                 return Ok(());
             }
@@ -45,31 +45,31 @@ impl Write<'_> {
         let key = match insert(tx, family, now.as_millis()) {
             Ok(key) => key,
             // The family fails before the commit.
-            Err(Fault::Unreadable { why, .. }) => {
+            Err(StoreError::CorruptRow { reason: why, .. }) => {
                 ledger.damaged.note_join(family.run, family.parent, &why);
                 return Ok(());
             }
             Err(fault) => return Err(fault),
         };
         let body =
-            EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, joins: false };
+            EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, has_join: false };
         event_log::record(tx, family.run, Some(key), now, &body)?;
-        let pending = Subject { shape: Shape::Leaf, state: State::Pending, retry_due: false };
+        let pending = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
         ledger.count_many(tx, place, now, Moved { before: None, after: pending, count: 1 })
     }
 
     /// Goes on with a join that came into being before: one that ended in an earlier life of its family is run again. All
     /// else is damage, for a family whose join is open waits, and one whose join succeeded has succeeded with it.
-    fn take_up_join(&mut self, family: Place, mut join: TaskRow) -> Result<(), Fault> {
-        if join.shape == Shape::Parent {
+    fn take_up_join(&mut self, family: Place, mut join: TaskRow) -> Result<(), StoreError> {
+        if join.shape == NodeType::Parent {
             self.ledger.damaged.note_join(family.run, family.parent, "it was made a parent");
             return Ok(());
         }
         if !join.subject().is_settled() {
-            return self.note_joining(family, Joining::Open);
+            return self.note_joining(family, JoinStatus::Open);
         }
         if join.state == State::Succeeded {
-            self.note_joining(family, Joining::Ended(State::Succeeded))?;
+            self.note_joining(family, JoinStatus::Settled(State::Succeeded))?;
             return self.join_ended(family);
         }
         let key = join.key;
@@ -77,16 +77,16 @@ impl Write<'_> {
     }
 
     /// Notes how the join of a family stands, as its own row says.
-    pub(super) fn note_joining(&mut self, family: Place, joining: Joining) -> Result<(), Fault> {
+    pub(super) fn note_joining(&mut self, family: Place, joining: JoinStatus) -> Result<(), StoreError> {
         let (tx, ledger, _) = self.parts();
         if let Some(head) = readable(ledger.head(tx, family))? {
-            head.standing.joining = joining;
+            head.standing.join = joining;
         }
         Ok(())
     }
 
     /// The join at this place is settled, which decides its family, unless that was made to end before.
-    pub(super) fn join_ended(&mut self, place: Place) -> Result<(), Fault> {
+    pub(super) fn join_ended(&mut self, place: Place) -> Result<(), StoreError> {
         let (tx, ledger, _) = self.parts();
         if readable(ledger.head(tx, place))?.is_none_or(|head| head.state.is_terminal()) {
             return Ok(());
@@ -97,7 +97,7 @@ impl Write<'_> {
 }
 
 /// Inserts the task of the join of a family; its row key.
-fn insert(tx: &Connection, family: Place, now: i64) -> Result<i64, Fault> {
+fn insert(tx: &Connection, family: Place, now: i64) -> Result<i64, StoreError> {
     let planned = tx.first(SELECT_PLANNED, params![family.run, family.parent], |row| {
         let id = TaskId::from_u128(super::rows::id(row, 0)?);
         let backoff: Option<String> = row.get(3)?;

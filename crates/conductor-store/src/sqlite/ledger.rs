@@ -4,10 +4,10 @@ use super::damage::{Damaged, readable};
 use super::event_log;
 use super::rows::{self, bad_row};
 use super::sql::Sql;
-use crate::Fault;
+use crate::StoreError;
 use conductor_model::{
-    Decision, ErrorText, EventBody, Joining, Mark, Numbers, Shape, Signal, Standing, State, Subject, Tally,
-    Timestamp, transition,
+    CancelCause, ChildCounts, Decision, ErrorText, EventBody, JoinStatus, NodeStatus, NodeType, ParentStatus,
+    Signal, State, StateCounts, Timestamp, transition,
 };
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
@@ -34,8 +34,8 @@ impl Place {
 /// Siblings that come into being (`before` is `None`) or move from one standing to another, all in the same way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
-    pub(super) before: Option<Subject>,
-    pub(super) after: Subject,
+    pub(super) before: Option<NodeStatus>,
+    pub(super) after: NodeStatus,
     pub(super) count: usize,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Moved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) state: State,
-    pub(super) standing: Standing,
+    pub(super) standing: ParentStatus,
     /// Up to which ordinal its children were swept.
     pub(super) swept: u32,
 }
@@ -59,7 +59,7 @@ struct ParentEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunEntry {
     pub(super) head: Head,
-    pub(super) tally: Tally,
+    pub(super) tally: StateCounts,
     pub(super) deadline: Option<i64>,
 }
 
@@ -96,7 +96,7 @@ impl<T: Copy + PartialEq> Entered<T> {
 
 impl Ledger {
     /// A run's row, read at first touch.
-    pub(super) fn run(&mut self, tx: &Connection, key: i64) -> Result<&mut RunEntry, Fault> {
+    pub(super) fn run(&mut self, tx: &Connection, key: i64) -> Result<&mut RunEntry, StoreError> {
         match self.runs.entry(key) {
             Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
@@ -123,11 +123,11 @@ impl Ledger {
     }
 
     /// A parent's row, read at first touch.
-    pub(super) fn parent(&mut self, tx: &Connection, key: i64) -> Result<&mut Head, Fault> {
+    pub(super) fn parent(&mut self, tx: &Connection, key: i64) -> Result<&mut Head, StoreError> {
         Ok(&mut self.parent_entry(tx, key)?.head)
     }
 
-    fn parent_entry(&mut self, tx: &Connection, key: i64) -> Result<&mut ParentEntry, Fault> {
+    fn parent_entry(&mut self, tx: &Connection, key: i64) -> Result<&mut ParentEntry, StoreError> {
         match self.parents.entry(key) {
             Entry::Occupied(known) => Ok(&mut known.into_mut().row),
             Entry::Vacant(unknown) => {
@@ -147,7 +147,7 @@ impl Ledger {
     }
 
     /// The head of the family that a task at this place belongs to: its parent, or its run.
-    pub(super) fn head(&mut self, tx: &Connection, place: Place) -> Result<&mut Head, Fault> {
+    pub(super) fn head(&mut self, tx: &Connection, place: Place) -> Result<&mut Head, StoreError> {
         if place.parent == 0 { Ok(&mut self.run(tx, place.run)?.head) } else { self.parent(tx, place.parent) }
     }
 
@@ -160,7 +160,7 @@ impl Ledger {
 
     /// Whether a parent is marked, if this transaction knows it.
     pub(super) fn is_marked(&self, key: i64) -> Option<bool> {
-        self.parents.get(&key).map(|entered| entered.row.head.standing.mark.is_some())
+        self.parents.get(&key).map(|entered| entered.row.head.standing.cancel_cause.is_some())
     }
 
     /// Marks the head of the family at this place.
@@ -169,18 +169,24 @@ impl Ledger {
         tx: &Connection,
         place: Place,
         now: Timestamp,
-        by: Mark,
+        by: CancelCause,
         reason: Option<&ErrorText>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let head = self.head(tx, place)?;
-        head.standing.mark = Some(by);
+        head.standing.cancel_cause = Some(by);
         head.swept = 0;
         self.marks += 1;
         let reason = reason.cloned();
         if place.parent == 0 {
-            event_log::record(tx, place.run, None, now, &EventBody::RunCancelled { by, reason })
+            event_log::record(tx, place.run, None, now, &EventBody::RunCancelRequested { cause: by, reason })
         } else {
-            event_log::record(tx, place.run, Some(place.parent), now, &EventBody::TaskMarked { by, reason })
+            event_log::record(
+                tx,
+                place.run,
+                Some(place.parent),
+                now,
+                &EventBody::TaskCancelRequested { cause: by, reason },
+            )
         }
     }
 
@@ -190,9 +196,9 @@ impl Ledger {
         tx: &Connection,
         place: Place,
         now: Timestamp,
-        before: Option<Subject>,
-        after: Subject,
-    ) -> Result<(), Fault> {
+        before: Option<NodeStatus>,
+        after: NodeStatus,
+    ) -> Result<(), StoreError> {
         self.count_many(tx, place, now, Moved { before, after, count: 1 })
     }
 
@@ -205,12 +211,12 @@ impl Ledger {
         place: Place,
         now: Timestamp,
         Moved { before, after, count }: Moved,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         if let Some(run) = readable(self.run(tx, place.run))?
             && !place.is_join
         {
             for _ in 0..count {
-                run.tally.count(before.map(|subject| subject.state), after.state);
+                run.tally.apply(before.map(|subject| subject.state), after.state);
             }
             if after.state == State::Running && run.head.state == State::Pending {
                 run.head.state = State::Running;
@@ -220,17 +226,17 @@ impl Ledger {
         // What cannot be read counts nothing, and stops nobody.
         let Some(head) = readable(self.head(tx, place))? else { return Ok(()) };
         if place.is_join {
-            head.standing.joining =
-                if after.is_settled() { Joining::Ended(after.state) } else { Joining::Open };
+            head.standing.join =
+                if after.is_settled() { JoinStatus::Settled(after.state) } else { JoinStatus::Open };
             return Ok(());
         }
         for _ in 0..count {
-            head.standing.numbers.count(before, after);
+            head.standing.counts.apply(before, after);
         }
         // Only a new failure: nobody is given up because of one that was there before a sibling was revived.
         let is_failure = after.state == State::Failed && after.is_settled();
         match head.standing.decide() {
-            Decision::Mark(by) if is_failure && !head.state.is_terminal() => {
+            Decision::CancelOpenChildren(by) if is_failure && !head.state.is_terminal() => {
                 self.mark(tx, place, now, by, None)
             }
             _ => Ok(()),
@@ -249,16 +255,16 @@ impl Ledger {
         key: i64,
         signal: Signal,
         now: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let run = self.run(tx, key)?;
-        let subject = Subject { shape: Shape::Run, state: run.head.state, retry_due: false };
+        let subject = NodeStatus { node_type: NodeType::Run, state: run.head.state, retry_due: false };
         run.head.state =
             transition(subject, signal).map_err(|illegal| bad_row("run", key, &illegal.to_string()))?;
-        event_log::record_transition(tx, key, None, now, (Shape::Run, signal))
+        event_log::record_transition(tx, key, None, now, (NodeType::Run, signal))
     }
 
     /// Writes each run and parent that changed, once.
-    pub(super) fn flush(self, tx: &Connection, now: Timestamp) -> Result<(), Fault> {
+    pub(super) fn flush(self, tx: &Connection, now: Timestamp) -> Result<(), StoreError> {
         let mut parents: Vec<_> = self.parents.into_iter().collect();
         parents.sort_unstable_by_key(|(key, _)| *key);
         for (key, parent) in parents {
@@ -277,9 +283,9 @@ impl Ledger {
     }
 }
 
-fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result<(), Fault> {
+fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result<(), StoreError> {
     let RunEntry { head: Head { state, standing, swept }, tally, deadline } = run;
-    let Numbers { total, children, open, failed, cancelled } = standing.numbers;
+    let ChildCounts { total, created: children, open, failed, cancelled } = standing.counts;
     tx.run(
         UPDATE_RUN,
         params![
@@ -297,18 +303,18 @@ fn write_run(tx: &Connection, key: i64, run: RunEntry, now: Timestamp) -> Result
             tally.succeeded.cast_signed(),
             tally.failed.cast_signed(),
             tally.cancelled.cast_signed(),
-            standing.mark.map(rows::mark_code),
-            standing.mark.map(|_| swept),
-            rows::joining_code(standing.joining),
+            standing.cancel_cause.map(rows::mark_code),
+            standing.cancel_cause.map(|_| swept),
+            rows::joining_code(standing.join),
             deadline,
         ],
     )?;
     Ok(())
 }
 
-fn write_parent(tx: &Connection, key: i64, head: Head, now: Timestamp) -> Result<(), Fault> {
+fn write_parent(tx: &Connection, key: i64, head: Head, now: Timestamp) -> Result<(), StoreError> {
     let Head { standing, swept, .. } = head;
-    let Numbers { total, children, open, failed, cancelled } = standing.numbers;
+    let ChildCounts { total, created: children, open, failed, cancelled } = standing.counts;
     tx.run(
         UPDATE_PARENT,
         params![
@@ -320,9 +326,9 @@ fn write_parent(tx: &Connection, key: i64, head: Head, now: Timestamp) -> Result
             open,
             failed,
             cancelled,
-            standing.mark.map(rows::mark_code),
-            standing.mark.map(|_| swept),
-            rows::joining_code(standing.joining),
+            standing.cancel_cause.map(rows::mark_code),
+            standing.cancel_cause.map(|_| swept),
+            rows::joining_code(standing.join),
         ],
     )?;
     Ok(())

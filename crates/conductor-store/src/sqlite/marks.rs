@@ -4,7 +4,7 @@ use super::damage::readable;
 use super::ledger::Place;
 use super::sql::Sql;
 use super::write::Write;
-use crate::Fault;
+use crate::StoreError;
 use std::collections::HashMap;
 
 /// What is known of the marks of parents and runs: each is read once.
@@ -18,7 +18,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Whether something above this place is marked.
-    pub(super) fn is_doomed(&mut self, write: &mut Write<'_>, place: Place) -> Result<bool, Fault> {
+    pub(super) fn is_doomed(&mut self, write: &mut Write<'_>, place: Place) -> Result<bool, StoreError> {
         let (tx, ledger, _) = write.parts();
         if ledger.marks != self.set {
             // What was below no mark may be below one now.
@@ -30,7 +30,7 @@ impl Marks {
             if parent == 0 {
                 // What cannot be read is not marked.
                 let run = readable(ledger.run(tx, place.run))?;
-                break run.is_some_and(|run| run.head.standing.mark.is_some());
+                break run.is_some_and(|run| run.head.standing.cancel_cause.is_some());
             }
             if let Some(known) = self.parents.get(&parent) {
                 break *known;

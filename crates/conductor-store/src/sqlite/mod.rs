@@ -15,7 +15,7 @@ mod claim;
 mod compare;
 mod create;
 mod damage;
-mod enlist;
+mod engines;
 mod eta;
 mod event_log;
 mod expire;
@@ -29,8 +29,6 @@ mod join;
 mod keys;
 mod lease;
 mod ledger;
-#[cfg(target_os = "linux")]
-mod lookout;
 mod marks;
 mod monitor;
 mod open;
@@ -62,6 +60,8 @@ mod turns;
 mod verify;
 mod waits;
 mod write;
+#[cfg(target_os = "linux")]
+mod write_notifier;
 
 pub use open::{OpenError, SqliteOptions, Synchronous, install_into};
 /// The SQLite library of this store: a program that calls [`install_into`] and [`submit_in`] needs the same one.
@@ -69,10 +69,11 @@ pub use rusqlite;
 pub use submit_in::submit_in;
 
 use crate::{
-    Admin, Aggregated, Append, AppendError, Appended, Cancel, CancelError, Cancelled, Claim, Claimed, Enlist,
-    Expired, FanOut, FannedOut, Fault, Fenced, Presence, Progressed, Promoted, Prune, Pruned, Release, Renew,
-    Repair, Repaired, Reported, Reports, Rescue, Rescued, Retried, Revive, ReviveError, Revived, Seal,
-    SealError, Settle, Settled, Step, Store, Submit, SubmitError, Submitted, Swept, Verified, Verify,
+    Admin, AggregateOutcome, Append, AppendError, AppendOutcome, Cancel, CancelError, CancelOutcome, Claim,
+    ClaimOutcome, EngineRegistration, FanOut, FanOutOutcome, FenceOutcome, Prune, PruneOutcome,
+    RecordProgress, RegisterEngine, Release, Renew, Repair, RepairReport, ReportBatch, ReportOutcome, Rescue,
+    Revive, ReviveError, ReviveOutcome, Seal, SealError, Settle, SettleOutcome, Step, StepOutcome, Store,
+    StoreError, Submit, SubmitError, SubmitOutcome, SweepOutcome, Verify, VerifyReport,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ pub struct SqliteStore {
     /// How many since the write-ahead log was last emptied while nobody waited.
     commits: AtomicU32,
     /// Who lives, for a database in memory.
-    alive: enlist::Alive,
+    alive: engines::Alive,
 }
 
 impl SqliteStore {
@@ -135,8 +136,8 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]: among others [`OpenError::NotInstalled`] and [`OpenError::NotInWalMode`]; a file that is refused
     /// keeps its bytes.
-    pub fn open_installed(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with(path, SqliteOptions::default().installed(true))
+    pub fn open_embedded(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, SqliteOptions::default().embedded(true))
     }
 
     /// Opens a database in memory, which goes with the store: for tests.
@@ -149,7 +150,7 @@ impl SqliteStore {
     }
 
     fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {
-        let (readers, alive) = (Mutex::default(), enlist::Alive::default());
+        let (readers, alive) = (Mutex::default(), engines::Alive::default());
         let commits = AtomicU32::new(0);
         let (turn, writer) = (Mutex::default(), Mutex::new(Some(writer)));
         Self { path, options, readers, turn, writer, commits, alive }
@@ -164,7 +165,7 @@ impl SqliteStore {
     }
 
     /// Runs a question against a connection that reads; all its statements see one state of the database.
-    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let Some(path) = &self.path else {
             let writer = self.lock_writer();
             return question(writer.as_ref().ok_or_else(sql::no_connection)?);
@@ -204,15 +205,19 @@ impl std::fmt::Debug for SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn submit(&self, request: &Submit) -> Result<Submitted, SubmitError> {
+    fn submit(&self, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
         self.submit_run(request)
     }
 
-    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+    fn submit_and_claim(
+        &self,
+        request: &Submit,
+        claim: &Claim,
+    ) -> Result<(SubmitOutcome, ClaimOutcome), SubmitError> {
         self.submit_run_and_claim(request, claim)
     }
 
-    fn append(&self, request: &Append) -> Result<Appended, AppendError> {
+    fn append(&self, request: &Append) -> Result<AppendOutcome, AppendError> {
         self.append_children(request)
     }
 
@@ -220,85 +225,85 @@ impl Store for SqliteStore {
         self.seal_parent(request)
     }
 
-    fn report(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+    fn report(&self, request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError> {
         self.take_reports(request)
     }
 
-    fn fan_out(&self, step: &FanOut) -> Result<FannedOut, Fault> {
+    fn fan_out(&self, step: &FanOut) -> Result<FanOutOutcome, StoreError> {
         self.fan_out_step(step)
     }
 
-    fn aggregate(&self, step: &Step) -> Result<Aggregated, Fault> {
+    fn aggregate(&self, step: &Step) -> Result<AggregateOutcome, StoreError> {
         self.aggregate_step(step)
     }
 
-    fn retry(&self, step: &Step) -> Result<Retried, Fault> {
+    fn retry(&self, step: &Step) -> Result<StepOutcome, StoreError> {
         self.retry_step(step)
     }
 
-    fn promote(&self, step: &Step) -> Result<Promoted, Fault> {
+    fn promote(&self, step: &Step) -> Result<StepOutcome, StoreError> {
         self.promote_step(step)
     }
 
-    fn sweep(&self, step: &Step) -> Result<Swept, Fault> {
+    fn sweep(&self, step: &Step) -> Result<SweepOutcome, StoreError> {
         self.sweep_step(step)
     }
 
-    fn expire(&self, step: &Step) -> Result<Expired, Fault> {
+    fn expire(&self, step: &Step) -> Result<StepOutcome, StoreError> {
         self.expire_step(step)
     }
 
-    fn enlist(&self, request: &Enlist) -> Result<Presence, Fault> {
+    fn register_engine(&self, request: &RegisterEngine) -> Result<EngineRegistration, StoreError> {
         self.enlist_engine(request)
     }
 
-    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+    fn claim(&self, request: &Claim) -> Result<ClaimOutcome, StoreError> {
         self.claim_tasks(request)
     }
 
-    fn rest(&self) {
+    fn on_idle(&self) {
         self.checkpoint_if_worthwhile();
     }
 
-    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+    fn renew(&self, request: &Renew) -> Result<Vec<FenceOutcome>, StoreError> {
         self.renew_leases(request)
     }
 
-    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+    fn settle(&self, request: &Settle) -> Result<SettleOutcome, StoreError> {
         self.settle_tasks(request)
     }
 
-    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+    fn release(&self, request: &Release) -> Result<Vec<FenceOutcome>, StoreError> {
         self.release_claims(request)
     }
 
-    fn progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+    fn record_progress(&self, request: &RecordProgress) -> Result<Vec<FenceOutcome>, StoreError> {
         self.write_progress(request)
     }
 
-    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+    fn rescue(&self, request: &Rescue) -> Result<StepOutcome, StoreError> {
         self.rescue_claims(request)
     }
 }
 
 impl Admin for SqliteStore {
-    fn cancel(&self, request: &Cancel) -> Result<Cancelled, CancelError> {
+    fn cancel(&self, request: &Cancel) -> Result<CancelOutcome, CancelError> {
         self.cancel_target(request)
     }
 
-    fn revive(&self, request: &Revive) -> Result<Revived, ReviveError> {
+    fn revive(&self, request: &Revive) -> Result<ReviveOutcome, ReviveError> {
         self.revive_tasks(request)
     }
 
-    fn prune(&self, request: &Prune) -> Result<Pruned, Fault> {
+    fn prune(&self, request: &Prune) -> Result<PruneOutcome, StoreError> {
         self.prune_runs(request)
     }
 
-    fn verify(&self, request: &Verify) -> Result<Verified, Fault> {
+    fn verify(&self, request: &Verify) -> Result<VerifyReport, StoreError> {
         self.verify_runs(request)
     }
 
-    fn repair(&self, request: &Repair) -> Result<Repaired, Fault> {
+    fn repair(&self, request: &Repair) -> Result<RepairReport, StoreError> {
         self.repair_runs(request)
     }
 }

@@ -7,22 +7,22 @@ use super::explain::{Explainer, LEVELS};
 use super::query::tally;
 use super::rows::{self, state};
 use super::sql::{ScopeKey, Sql, run_key};
-use crate::{Fault, Monitor, Scope, Watch};
+use crate::{Monitor, Scope, StoreError, StuckThreshold};
 use conductor_model::{
-    Eta, HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, Stuck, TaskId, Timestamp,
+    Eta, HealthCounts, HealthReport, RetryMetrics, RunId, RunSummary, StuckItem, TaskId, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 
 impl Monitor for SqliteStore {
-    fn health(&self, scope: Scope, watch: Watch) -> Result<HealthReport, Fault> {
+    fn health(&self, scope: Scope, watch: StuckThreshold) -> Result<HealthReport, StoreError> {
         self.read(|connection| {
             let scope = ScopeKey::of(scope, connection)?;
             let retried = retried(connection, scope)?;
             Ok(HealthReport::of(HealthCounts {
-                tally: tally(connection, scope)?,
+                state_counts: tally(connection, scope)?,
                 retries_due: count(connection, RETRIES_DUE, scope)?,
                 failed_leaves: count(connection, FAILED_LEAVES, scope)?,
-                exhausted: count(connection, EXHAUSTED, scope)?,
+                retries_exhausted: count(connection, EXHAUSTED, scope)?,
                 retried_tasks: retried.tasks,
                 total_retries: retried.retries,
                 stuck: count_stuck(connection, scope, watch)?,
@@ -30,18 +30,18 @@ impl Monitor for SqliteStore {
         })
     }
 
-    fn stuck(&self, scope: Scope, watch: Watch, limit: u32) -> Result<Vec<Stuck>, Fault> {
+    fn stuck(&self, scope: Scope, watch: StuckThreshold, limit: u32) -> Result<Vec<StuckItem>, StoreError> {
         self.read(|connection| {
             let run = ScopeKey::of(scope, connection)?.run();
-            let params = params![watch.silent_before().as_millis(), run, super::page_limit(limit)];
+            let params = params![watch.cutoff().as_millis(), run, super::page_limit(limit)];
             let found = connection.all(&stuck_sql(), params, Found::read)?;
             let explainer = Explainer::of(self, connection, watch.now);
             let stuck = found.into_iter().map(|found| found.explained(&explainer));
-            Ok(stuck.collect::<Result<Vec<_>, Fault>>()?.into_iter().flatten().collect())
+            Ok(stuck.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect())
         })
     }
 
-    fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, Fault> {
+    fn retry_metrics(&self, scope: Scope) -> Result<RetryMetrics, StoreError> {
         self.read(|connection| {
             let scope = ScopeKey::of(scope, connection)?;
             let retried = retried(connection, scope)?;
@@ -50,14 +50,14 @@ impl Monitor for SqliteStore {
         })
     }
 
-    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, Fault> {
+    fn eta(&self, run: RunId, now: Timestamp) -> Result<Option<Eta>, StoreError> {
         self.read(|connection| {
             let run = run_key(connection, run)?;
             run.map(|run| eta::of_run(connection, run, now)).transpose()
         })
     }
 
-    fn summary(&self, run: RunId, watch: Watch) -> Result<Option<RunSummary>, Fault> {
+    fn summary(&self, run: RunId, watch: StuckThreshold) -> Result<Option<RunSummary>, StoreError> {
         self.read(|connection| {
             let Some(key) = run_key(connection, run)? else { return Ok(None) };
             let events = count_events(connection, key)?;
@@ -71,7 +71,7 @@ impl Monitor for SqliteStore {
                     run,
                     state,
                     duration_ms,
-                    tally,
+                    state_counts: tally,
                     events: events.all,
                     fan_outs: events.fan_outs,
                     aggregates: events.aggregates,
@@ -90,7 +90,7 @@ const EXHAUSTED: &str = "state = 3 AND due_at IS NULL AND sealed IS NULL AND ret
 const NOT_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = conductor_tasks.run)";
 
 /// How many FAILED tasks satisfy a condition.
-fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u64, Fault> {
+fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u64, StoreError> {
     let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
     let sql = format!(
         "SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE {condition} AND {of_run} \
@@ -101,7 +101,7 @@ fn count(connection: &Connection, condition: &str, scope: ScopeKey) -> Result<u6
 }
 
 /// How many FAILED tasks of a run wait for their retry.
-pub(super) fn retries_due(connection: &Connection, run: i64) -> Result<u64, Fault> {
+pub(super) fn retries_due(connection: &Connection, run: i64) -> Result<u64, StoreError> {
     count(connection, RETRIES_DUE, ScopeKey::Run(run))
 }
 
@@ -111,7 +111,7 @@ struct RetriedTasks {
     succeeded: u64,
 }
 
-fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Fault> {
+fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, StoreError> {
     let of_run = if scope.run().is_some() { "run = ?1" } else { "?1 IS NULL" };
     let sql = format!(
         "SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(state = 2), 0) FROM conductor_tasks \
@@ -201,8 +201,8 @@ pub(super) fn count_stuck_sql() -> String {
     format!("SELECT count(*) FROM ({STUCK}) WHERE ?2 IS NULL OR run = ?2")
 }
 
-fn count_stuck(connection: &Connection, scope: ScopeKey, watch: Watch) -> Result<u64, Fault> {
-    let params = params![watch.silent_before().as_millis(), scope.run()];
+fn count_stuck(connection: &Connection, scope: ScopeKey, watch: StuckThreshold) -> Result<u64, StoreError> {
+    let params = params![watch.cutoff().as_millis(), scope.run()];
     let count: Option<i64> = connection.first(&count_stuck_sql(), params, |row| row.get(0))?;
     Ok(count.unwrap_or(0).cast_unsigned())
 }
@@ -224,15 +224,15 @@ impl Found {
         })
     }
 
-    fn explained(self, explainer: &Explainer<'_>) -> Result<Option<Stuck>, Fault> {
+    fn explained(self, explainer: &Explainer<'_>) -> Result<Option<StuckItem>, StoreError> {
         let why = match self.task {
             Some((key, _)) => explainer.task(key, LEVELS)?,
             None => explainer.run(self.run.0, LEVELS)?,
         };
-        Ok(why.map(|why| Stuck {
+        Ok(why.map(|why| StuckItem {
             run: self.run.1,
             task: self.task.map(|(_, id)| id),
-            reason: why.cause().clone(),
+            reason: why.root_cause().clone(),
             since: self.since,
         }))
     }
@@ -245,7 +245,7 @@ struct EventCounts {
     retries: u64,
 }
 
-fn count_events(connection: &Connection, run: i64) -> Result<EventCounts, Fault> {
+fn count_events(connection: &Connection, run: i64) -> Result<EventCounts, StoreError> {
     let params = params![
         run,
         code_of("task.fanned_out"),

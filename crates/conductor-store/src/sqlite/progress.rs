@@ -5,12 +5,12 @@ use super::fence::Fences;
 use super::lease::bounded;
 use super::rows;
 use super::sql::Sql;
-use crate::{Fault, Fence, Fenced, Progressed};
+use crate::{Fence, FenceOutcome, RecordProgress, StoreError};
 use conductor_model::{Progress, ProgressMessage, TaskId, TaskProgress};
 use rusqlite::{Connection, Row, params};
 
 impl SqliteStore {
-    pub(super) fn write_progress(&self, request: &Progressed) -> Result<Vec<Fenced>, Fault> {
+    pub(super) fn write_progress(&self, request: &RecordProgress) -> Result<Vec<FenceOutcome>, StoreError> {
         let fences: Vec<Fence> = request.items.iter().map(|(fence, _)| *fence).collect();
         bounded(&fences)?;
         if fences.is_empty() {
@@ -21,7 +21,7 @@ impl SqliteStore {
             let mut answers = Vec::with_capacity(fences.len());
             for (fence, progress) in &request.items {
                 let Some(task) = held.take(*fence) else {
-                    answers.push(Fenced::Stale);
+                    answers.push(FenceOutcome::Stale);
                     continue;
                 };
                 let Progress { done, total, message } = progress;
@@ -37,7 +37,7 @@ impl SqliteStore {
                         request.now.as_millis()
                     ],
                 )?;
-                answers.push(Fenced::Applied);
+                answers.push(FenceOutcome::Applied);
             }
             write.tx().run(FORGET, [])?;
             Ok(answers)
@@ -59,7 +59,7 @@ const WRITE: &str = "INSERT INTO conductor_progress (run, task, attempt, done, t
 const FORGET: &str = "DELETE FROM conductor_progress AS reported WHERE NOT EXISTS ( \
     SELECT 1 FROM conductor_tasks t WHERE t.key = reported.task AND t.state = 1 AND t.attempt = reported.attempt)";
 
-pub(super) fn of_task(connection: &Connection, task: [u8; 16]) -> Result<Option<TaskProgress>, Fault> {
+pub(super) fn of_task(connection: &Connection, task: [u8; 16]) -> Result<Option<TaskProgress>, StoreError> {
     connection.first(OF_TASK, [task], progress_record)
 }
 
@@ -69,7 +69,7 @@ pub(super) fn of_run(
     run: i64,
     after: i64,
     limit: u32,
-) -> Result<Vec<TaskProgress>, Fault> {
+) -> Result<Vec<TaskProgress>, StoreError> {
     connection.all(OF_RUN, params![run, after, limit], progress_record)
 }
 

@@ -3,17 +3,17 @@
 use super::SqliteStore;
 use super::retry::seek;
 use super::sql::{ScopeKey, Sql};
-use crate::{Fault, Promoted, Step};
+use crate::{Step, StepOutcome, StoreError};
 use rusqlite::params;
 
 impl SqliteStore {
-    pub(super) fn promote_step(&self, step: &Step) -> Result<Promoted, Fault> {
+    pub(super) fn promote_step(&self, step: &Step) -> Result<StepOutcome, StoreError> {
         let something = self.probe(|connection| {
             let scope = ScopeKey::of(step.scope, connection)?;
             Ok(!seek(connection, START_DUE, scope, step.now, 1)?.is_empty())
         })?;
         if !something {
-            return Ok(Promoted::default());
+            return Ok(StepOutcome::default());
         }
         let limit = step.limit.max(1);
         self.write(step.now, |write| {
@@ -21,7 +21,7 @@ impl SqliteStore {
             // PENDING they were and PENDING they are: no transition, no event.
             let promoted = write.tx().run(PROMOTE, params![limit, step.now.as_millis(), from, to])?;
             let tasks = u32::try_from(promoted).unwrap_or(u32::MAX);
-            Ok(Promoted { tasks, more: tasks == limit })
+            Ok(StepOutcome { changed: tasks, more: tasks == limit })
         })
     }
 }

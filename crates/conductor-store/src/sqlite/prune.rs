@@ -3,7 +3,7 @@
 use super::SqliteStore;
 use super::sql::{Sql, array, fault};
 use super::write::Write;
-use crate::{Fault, Prune, Pruned};
+use crate::{Prune, PruneOutcome, StoreError};
 use rusqlite::{Connection, Params, params};
 
 /// How many bytes of wide JSON one transaction removes, about: their pages are read to be freed.
@@ -12,20 +12,20 @@ const BYTES_PER_STEP: i64 = 4 << 20;
 const PAGES_PER_STEP: u64 = 500;
 
 impl SqliteStore {
-    pub(super) fn prune_runs(&self, request: &Prune) -> Result<Pruned, Fault> {
+    pub(super) fn prune_runs(&self, request: &Prune) -> Result<PruneOutcome, StoreError> {
         let limit = request.limit.max(1);
         if self.probe(|connection| Ok(next_run(connection, request)?.is_some()))? {
             return self.write(request.settled_before, |write| prune(write, request, limit));
         }
         if self.options.installed || !self.probe(|connection| Ok(free_pages(connection)? > 0))? {
-            return Ok(Pruned::default());
+            return Ok(PruneOutcome::default());
         }
         self.write(request.settled_before, |write| give_back(write.tx()))
     }
 }
 
 /// A run to prune: one that an earlier transaction took, or else the one that ended first.
-fn next_run(connection: &Connection, request: &Prune) -> Result<Option<(i64, bool)>, Fault> {
+fn next_run(connection: &Connection, request: &Prune) -> Result<Option<(i64, bool)>, StoreError> {
     let taken = connection.first(TAKEN, [], |row| Ok((row.get(0)?, true)))?;
     if taken.is_some() {
         return Ok(taken);
@@ -34,8 +34,8 @@ fn next_run(connection: &Connection, request: &Prune) -> Result<Option<(i64, boo
     connection.first(ENDED, ended, |row| Ok((row.get(0)?, false)))
 }
 
-fn prune(write: &mut Write<'_>, request: &Prune, limit: u32) -> Result<Pruned, Fault> {
-    let mut pruned = Pruned { more: true, ..Pruned::default() };
+fn prune(write: &mut Write<'_>, request: &Prune, limit: u32) -> Result<PruneOutcome, StoreError> {
+    let mut pruned = PruneOutcome { more: true, ..PruneOutcome::default() };
     let mut room = Room { rows: limit, bytes: BYTES_PER_STEP };
     while !room.is_used_up() {
         // What was freed is given back next.
@@ -54,7 +54,7 @@ fn prune(write: &mut Write<'_>, request: &Prune, limit: u32) -> Result<Pruned, F
 }
 
 /// From here on nobody finds the run.
-fn take(tx: &Connection, run: i64) -> Result<(), Fault> {
+fn take(tx: &Connection, run: i64) -> Result<(), StoreError> {
     tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [run])?;
     tx.run("DELETE FROM conductor_submissions WHERE run = ?1", [run])?;
     tx.run("DELETE FROM conductor_runs WHERE key = ?1", [run])?;
@@ -73,7 +73,12 @@ impl Room {
     }
 
     /// The keys of the next rows that a statement names, as far as there is room, and whether these are all.
-    fn take(&mut self, tx: &Connection, sql: &str, params: impl Params) -> Result<(Vec<i64>, bool), Fault> {
+    fn take(
+        &mut self,
+        tx: &Connection,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<(Vec<i64>, bool), StoreError> {
         let mut statement = tx.cached(sql)?;
         let mut rows = statement.query(params).map_err(fault)?;
         let mut keys = Vec::new();
@@ -90,7 +95,7 @@ impl Room {
 }
 
 /// Removes rows of a run that was taken; whether nothing of it is left.
-fn remove(tx: &Connection, run: i64, room: &mut Room, pruned: &mut Pruned) -> Result<bool, Fault> {
+fn remove(tx: &Connection, run: i64, room: &mut Room, pruned: &mut PruneOutcome) -> Result<bool, StoreError> {
     let (tasks, all_tasks) = room.take(tx, TASKS, params![run])?;
     pruned.tasks += count(&tasks);
     if !tasks.is_empty() {
@@ -117,19 +122,19 @@ fn count(keys: &[i64]) -> u32 {
 
 /// How many pages of the file hold nothing and can be given back. In a database of the caller's, or in one without
 /// incremental vacuum, they are for SQLite to use again.
-fn free_pages(connection: &Connection) -> Result<u64, Fault> {
+fn free_pages(connection: &Connection) -> Result<u64, StoreError> {
     if pragma(connection, "PRAGMA auto_vacuum")? != 2 {
         return Ok(0);
     }
     pragma(connection, "PRAGMA freelist_count")
 }
 
-fn pragma(connection: &Connection, sql: &str) -> Result<u64, Fault> {
+fn pragma(connection: &Connection, sql: &str) -> Result<u64, StoreError> {
     let number = connection.first(sql, [], |row| row.get::<_, u32>(0))?;
     Ok(number.map_or(0, u64::from))
 }
 
-fn give_back(tx: &Connection) -> Result<Pruned, Fault> {
+fn give_back(tx: &Connection) -> Result<PruneOutcome, StoreError> {
     let before = free_pages(tx)?;
     // The statement returns no rows, and gives back a page with each step.
     let sql = format!("PRAGMA incremental_vacuum({PAGES_PER_STEP})");
@@ -138,7 +143,7 @@ fn give_back(tx: &Connection) -> Result<Pruned, Fault> {
     while steps.next().map_err(fault)?.is_some() {}
     let after = free_pages(tx)?;
     let bytes = before.saturating_sub(after) * pragma(tx, "PRAGMA page_size")?;
-    Ok(Pruned { bytes, more: bytes > 0 && after > 0, ..Pruned::default() })
+    Ok(PruneOutcome { bytes, more: bytes > 0 && after > 0, ..PruneOutcome::default() })
 }
 
 pub(super) const TAKEN: &str = "SELECT run FROM conductor_pruned LIMIT 1";

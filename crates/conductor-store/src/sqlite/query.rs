@@ -6,22 +6,22 @@ use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
 use super::{SqliteStore, page_limit, progress, results, waits};
 use crate::{
-    ChildFailure, ChildOutput, EventFilter, Fault, Fence, Holder, Page, ParentId, Query, Scope, TaskFilter,
-    Waits,
+    ChildFailure, ChildOutput, EngineKey, EventFilter, Fence, NodeId, Page, Query, RunBlockers, Scope,
+    StoreError, TaskFilter,
 };
 use conductor_model::{
-    Event, Explanation, Json, Kind, Run, RunId, Tally, Task, TaskId, TaskProgress, Timestamp,
+    Event, Explanation, Json, Kind, Run, RunId, StateCounts, Task, TaskId, TaskProgress, Timestamp,
 };
 use rusqlite::{Connection, Params, Row, params};
 use std::collections::HashSet;
 
 impl Query for SqliteStore {
-    fn run(&self, id: RunId) -> Result<Option<Run>, Fault> {
+    fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
         let sql = format!("{SELECT_RUNS} WHERE r.id = ?1");
         self.read(|connection| connection.first(&sql, [id_blob(id.as_u128())], rows::run_record))
     }
 
-    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault> {
+    fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, StoreError> {
         let limit = page_limit(limit);
         let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key LIMIT ?2");
         self.read(|connection| {
@@ -31,7 +31,7 @@ impl Query for SqliteStore {
         })
     }
 
-    fn task(&self, id: TaskId) -> Result<Option<Task>, Fault> {
+    fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         let sql = format!("{SELECT_TASKS} WHERE t.id = ?1");
         self.read(|connection| Ok(read_tasks(connection, &sql, [id_blob(id.as_u128())], 1)?.0.pop()))
     }
@@ -42,7 +42,7 @@ impl Query for SqliteStore {
         filter: TaskFilter,
         after: Option<TaskId>,
         limit: u32,
-    ) -> Result<Page<Task, TaskId>, Fault> {
+    ) -> Result<Page<Task, TaskId>, StoreError> {
         let limit = page_limit(limit);
         let state = filter.state.map(rows::state_code);
         self.read(|connection| {
@@ -60,7 +60,7 @@ impl Query for SqliteStore {
         })
     }
 
-    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault> {
+    fn children(&self, parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, StoreError> {
         let limit = page_limit(limit);
         self.read(|connection| {
             let Some((run, parent)) = run_and_key_of(connection, parent)? else {
@@ -72,15 +72,30 @@ impl Query for SqliteStore {
         })
     }
 
-    fn outputs(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault> {
+    fn child_outputs(
+        &self,
+        of: NodeId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page<ChildOutput, u32>, StoreError> {
         self.read(|connection| results::outputs(connection, of, after, page_limit(limit)))
     }
 
-    fn failures(&self, of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault> {
+    fn child_failures(
+        &self,
+        of: NodeId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page<ChildFailure, u32>, StoreError> {
         self.read(|connection| results::failures(connection, of, after, page_limit(limit)))
     }
 
-    fn events(&self, filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault> {
+    fn events(
+        &self,
+        filter: EventFilter<'_>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Page<Event, u64>, StoreError> {
         let limit = page_limit(limit);
         let nothing = Ok(Page { items: Vec::new(), next: None });
         let name = match filter.name.map(event_log::code_of) {
@@ -109,16 +124,16 @@ impl Query for SqliteStore {
         })
     }
 
-    fn progress_of(&self, task: TaskId) -> Result<Option<TaskProgress>, Fault> {
+    fn task_progress(&self, task: TaskId) -> Result<Option<TaskProgress>, StoreError> {
         self.read(|connection| progress::of_task(connection, id_blob(task.as_u128())))
     }
 
-    fn progress_in(
+    fn run_progress(
         &self,
         run: RunId,
         after: Option<TaskId>,
         limit: u32,
-    ) -> Result<Page<TaskProgress, TaskId>, Fault> {
+    ) -> Result<Page<TaskProgress, TaskId>, StoreError> {
         let limit = page_limit(limit);
         self.read(|connection| {
             let Some(run) = run_key(connection, run)? else {
@@ -127,7 +142,7 @@ impl Query for SqliteStore {
             let after = match after {
                 Some(id) => {
                     let place = run_and_key_of(connection, id)?.filter(|(its_run, _)| *its_run == run);
-                    place.ok_or(Fault::UnknownTask(id))?.1
+                    place.ok_or(StoreError::TaskNotFound(id))?.1
                 }
                 None => 0,
             };
@@ -136,23 +151,23 @@ impl Query for SqliteStore {
         })
     }
 
-    fn pulse(&self) -> Result<u64, Fault> {
-        let mut pulse = 0;
+    fn change_token(&self) -> Result<u64, StoreError> {
+        let mut change_token = 0;
         self.probe(|connection| {
             // What others wrote changes the one, what this connection wrote the other.
             let theirs = connection.first("PRAGMA data_version", [], |row| row.get::<_, u32>(0))?;
-            pulse = u64::from(theirs.unwrap_or(0)) << 40 ^ connection.total_changes();
+            change_token = u64::from(theirs.unwrap_or(0)) << 40 ^ connection.total_changes();
             Ok(true)
         })?;
-        Ok(pulse)
+        Ok(change_token)
     }
 
     #[cfg(target_os = "linux")]
-    fn lookout(&self) -> Option<Box<dyn crate::Lookout>> {
-        super::lookout::of(self.path.as_deref()?)
+    fn write_notifier(&self) -> Option<Box<dyn crate::WriteNotifier>> {
+        super::write_notifier::of(self.path.as_deref()?)
     }
 
-    fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
+    fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut next = None;
         self.probe(|connection| {
             next = connection.first(NEXT_DUE, [], |row| rows::readable_due_at(row, 0))?.flatten();
@@ -161,37 +176,43 @@ impl Query for SqliteStore {
         Ok(next)
     }
 
-    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, Fault> {
+    fn ready_kinds(&self, limit: u32) -> Result<Vec<Kind>, StoreError> {
         self.read(|connection| waits::ready_kinds(connection, ScopeKey::All, page_limit(limit)))
     }
 
-    fn explain(&self, subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault> {
+    fn explain(&self, subject: NodeId, now: Timestamp) -> Result<Option<Explanation>, StoreError> {
         self.explain_subject(subject, now)
     }
 
-    fn lost(&self, fences: &[Fence]) -> Result<Vec<Fence>, Fault> {
+    fn stale_claims(&self, fences: &[Fence]) -> Result<Vec<Fence>, StoreError> {
         self.read(|connection| {
             let mut held = Fences::read(connection, fences)?;
             Ok(fences.iter().copied().filter(|fence| held.take(*fence).is_none()).collect())
         })
     }
 
-    fn held(&self, holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault> {
+    fn unknown_claims(
+        &self,
+        holder: EngineKey,
+        known: &[Fence],
+        limit: u32,
+    ) -> Result<Vec<Fence>, StoreError> {
         let known: HashSet<&Fence> = known.iter().collect();
         let limit = page_limit(limit) as usize;
         self.read(|connection| {
             let mut statement = connection.cached(HELD)?;
-            let held = statement.query_map([holder.0.cast_signed()], fence).map_err(fault)?;
-            let unknown = held.filter(|fence| fence.as_ref().map_or(true, |fence| !known.contains(fence)));
+            let unknown_claims = statement.query_map([holder.0.cast_signed()], fence).map_err(fault)?;
+            let unknown =
+                unknown_claims.filter(|fence| fence.as_ref().map_or(true, |fence| !known.contains(fence)));
             unknown.take(limit).collect::<rusqlite::Result<_>>().map_err(fault)
         })
     }
 
-    fn waits(&self, run: RunId, limit: u32) -> Result<Waits, Fault> {
+    fn run_blockers(&self, run: RunId, limit: u32) -> Result<RunBlockers, StoreError> {
         self.read(|connection| waits::of_run(connection, known_run_key(connection, run)?, page_limit(limit)))
     }
 
-    fn tally(&self, scope: Scope) -> Result<Tally, Fault> {
+    fn state_counts(&self, scope: Scope) -> Result<StateCounts, StoreError> {
         self.read(|connection| tally(connection, ScopeKey::of(scope, connection)?))
     }
 }
@@ -220,7 +241,7 @@ pub(super) fn events_sql(of_run: bool) -> String {
     )
 }
 
-pub(super) fn tally(connection: &Connection, scope: ScopeKey) -> Result<Tally, Fault> {
+pub(super) fn tally(connection: &Connection, scope: ScopeKey) -> Result<StateCounts, StoreError> {
     let tally = match scope.run() {
         Some(run) => connection.first(TALLY_OF_RUN, [run], |row| rows::tally(row, 0))?,
         None => connection.first(TALLY, [], |row| rows::tally(row, 0))?,
@@ -242,7 +263,7 @@ fn read_tasks(
     sql: &str,
     params: impl Params,
     limit: u32,
-) -> Result<(Vec<Task>, bool), Fault> {
+) -> Result<(Vec<Task>, bool), StoreError> {
     let mut reader = Tasks::on(connection);
     let mut statement = connection.cached(sql)?;
     let mut rows = statement.query(params).map_err(fault)?;
@@ -266,7 +287,7 @@ fn read_events(
     sql: &str,
     params: impl Params,
     limit: u32,
-) -> Result<(Vec<Event>, bool), Fault> {
+) -> Result<(Vec<Event>, bool), StoreError> {
     let mut statement = connection.cached(sql)?;
     let mut rows = statement.query(params).map_err(fault)?;
     let mut events = Vec::new();
@@ -276,24 +297,27 @@ fn read_events(
         }
         match event_record(row).map_err(fault) {
             Ok(event) => events.push(event),
-            Err(Fault::Unreadable { .. }) if !events.is_empty() => return Ok((events, true)),
+            Err(StoreError::CorruptRow { .. }) if !events.is_empty() => return Ok((events, true)),
             Err(fault) => return Err(fault),
         }
     }
     Ok((events, false))
 }
 
-pub(super) fn run_and_key_of(connection: &Connection, task: TaskId) -> Result<Option<(i64, i64)>, Fault> {
+pub(super) fn run_and_key_of(
+    connection: &Connection,
+    task: TaskId,
+) -> Result<Option<(i64, i64)>, StoreError> {
     let sql = "SELECT run, key FROM conductor_tasks WHERE id = ?1";
     connection.first(sql, [id_blob(task.as_u128())], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Where a page of a run's tasks ended.
-fn place_of(connection: &Connection, run: i64, task: TaskId) -> Result<(i64, u32), Fault> {
+fn place_of(connection: &Connection, run: i64, task: TaskId) -> Result<(i64, u32), StoreError> {
     let sql = "SELECT parent, ordinal FROM conductor_tasks WHERE id = ?1 AND run = ?2";
     let id = id_blob(task.as_u128());
     let place = connection.first(sql, params![id, run], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    place.ok_or(Fault::UnknownTask(task))
+    place.ok_or(StoreError::TaskNotFound(task))
 }
 
 /// A page from one row more than fits on it: that row says that there is a next page.

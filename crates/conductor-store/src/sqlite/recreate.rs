@@ -6,8 +6,8 @@ use super::inputs;
 use super::repair::{Outcome, clear, due_at};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
-use crate::Fault;
-use conductor_model::{State, TaskId, Timestamp, ToldTask};
+use crate::StoreError;
+use conductor_model::{RunReplayTask, State, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 /// The id of a task, if something else than its row says it.
@@ -15,9 +15,9 @@ pub(super) fn known_id(
     tx: &Connection,
     audit: &Audit,
     number: u32,
-    told: &ToldTask,
+    told: &RunReplayTask,
     parent: i64,
-) -> Result<Option<TaskId>, Fault> {
+) -> Result<Option<TaskId>, StoreError> {
     if told.index > 0 {
         return Ok(audit.keys.id_of(number));
     }
@@ -31,9 +31,9 @@ pub(super) fn take_back(
     tx: &Connection,
     audit: &Audit,
     number: u32,
-    told: &ToldTask,
+    told: &RunReplayTask,
     key: i64,
-) -> Result<Option<(Stored, i64)>, Fault> {
+) -> Result<Option<(Stored, i64)>, StoreError> {
     let (parent, ordinal) = compare::place(audit, told);
     let stray: Option<i64> = match known_id(tx, audit, number, told, parent)? {
         Some(id) => tx.first(STRAY_BY_ID, params![audit.run, id_blob(id.as_u128())], |row| row.get(0))?,
@@ -52,10 +52,10 @@ pub(super) fn create(
     tx: &Connection,
     audit: &mut Audit,
     number: u32,
-    told: &ToldTask,
+    told: &RunReplayTask,
     parent: i64,
     now: Timestamp,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, StoreError> {
     let known = audit.keys.key_of(number);
     let run = audit.run;
     if parent == 0 && told.index > 0 {
@@ -72,8 +72,8 @@ pub(super) fn create(
     }
     clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
     // Nobody knows who works on it: it is taken back as if its lease had run out.
-    let is_running_leaf = told.standing.is_none() && told.state == State::Running;
-    let head = StoredHead::of(told.standing)?;
+    let is_running_leaf = told.status.is_none() && told.state == State::Running;
+    let head = StoredHead::of(told.status)?;
     let sql = if told.index == 0 { INSERT_JOIN } else { INSERT_CHILD };
     let inserted = tx.run(
         sql,
@@ -115,12 +115,12 @@ pub(super) fn create(
 }
 
 /// Gives a child that was created again its input, as far as it is known; whether it has one.
-pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, Fault> {
+pub(super) fn give_input(tx: &Connection, key: i64, parent: i64, index: u32) -> Result<bool, StoreError> {
     if inputs::is_there(tx, key)? {
         return Ok(true);
     }
     let input = match rows::read_input(tx, parent) {
-        Err(Fault::Unreadable { .. }) => None,
+        Err(StoreError::CorruptRow { .. }) => None,
         other => other?,
     };
     let Some(input) = input else { return Ok(false) };

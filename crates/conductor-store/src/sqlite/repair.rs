@@ -11,8 +11,8 @@ use super::rows::state_code;
 use super::sql::{Sql, id_blob};
 use super::verify::{Cure, Finding, Inspected, run_row, stray_input};
 use super::write::Write;
-use crate::{Fault, Mended, Repair, Repaired, Scope, Unmended};
-use conductor_model::{State, TaskId, Timestamp, ToldTask};
+use crate::{Repair, RepairReport, RepairedItem, Scope, StoreError, UnrepairableItem};
+use conductor_model::{RunReplayTask, State, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 /// How many divergences of a run are mended before it is looked at again.
@@ -40,12 +40,12 @@ impl Outcome {
 }
 
 impl SqliteStore {
-    pub(super) fn repair_runs(&self, request: &Repair) -> Result<Repaired, Fault> {
-        let mut done = Repaired::default();
-        let mut after = i64::try_from(request.after).unwrap_or(i64::MAX);
+    pub(super) fn repair_runs(&self, request: &Repair) -> Result<RepairReport, StoreError> {
+        let mut done = RepairReport::default();
+        let mut after = i64::try_from(request.cursor).unwrap_or(i64::MAX);
         let mut events = 0;
         while let Some(run) = self.next_run(request.scope, after)? {
-            let before = done.mended.len();
+            let before = done.repaired.len();
             let mut is_whole = true;
             if let Some(inspected) = self.inspect(run, FINDINGS_PER_CALL)? {
                 done.runs += 1;
@@ -54,7 +54,7 @@ impl SqliteStore {
                 self.mend_run(inspected, request, &mut done)?;
             }
             // With more divergences than were looked at, the same run comes again.
-            let stays = !is_whole && done.mended.len() > before;
+            let stays = !is_whole && done.repaired.len() > before;
             after = if stays { run - 1 } else { run };
             if stays || (request.scope == Scope::All && events >= request.limit) {
                 done.next = Some(after.cast_unsigned());
@@ -70,7 +70,7 @@ impl SqliteStore {
         Ok(done)
     }
 
-    fn mend_run(&self, run: Inspected, request: &Repair, done: &mut Repaired) -> Result<(), Fault> {
+    fn mend_run(&self, run: Inspected, request: &Repair, done: &mut RepairReport) -> Result<(), StoreError> {
         let Inspected { mut audit, mut findings, .. } = run;
         // Parents before their children, and the run at last.
         findings.sort_by_key(|finding| finding.cure);
@@ -82,7 +82,7 @@ impl SqliteStore {
                 let mend = |(group, owner): (&&[Finding], &Option<i64>)| {
                     mend(write, &mut audit, group[0].cure, *owner)
                 };
-                batch.iter().zip(&owners).map(mend).collect::<Result<Vec<_>, Fault>>()
+                batch.iter().zip(&owners).map(mend).collect::<Result<Vec<_>, StoreError>>()
             })?;
             for (group, outcome) in batch.iter().zip(outcomes) {
                 for finding in *group {
@@ -94,7 +94,7 @@ impl SqliteStore {
     }
 
     /// For each row that is to be removed: the other run that it belongs to, if there is one.
-    fn owners(&self, audit: &Audit, batch: &[&[Finding]]) -> Result<Vec<Option<i64>>, Fault> {
+    fn owners(&self, audit: &Audit, batch: &[&[Finding]]) -> Result<Vec<Option<i64>>, StoreError> {
         let owner = |group: &&[Finding]| match group[0].cure {
             Cure::Remove(key) => self.read(|connection| {
                 let params = params![key, audit.run];
@@ -110,33 +110,38 @@ impl SqliteStore {
         batch.iter().map(owner).collect()
     }
 
-    fn remove_stray_inputs(&self, request: &Repair, done: &mut Repaired) -> Result<(), Fault> {
+    fn remove_stray_inputs(&self, request: &Repair, done: &mut RepairReport) -> Result<(), StoreError> {
         let mut stray = Vec::new();
         self.inspect_inputs(|task| stray.push(task))?;
         for batch in stray.chunks(request.rows.max(1) as usize) {
             let removed: Vec<bool> = self.write(request.now, |write| {
                 let remove = |task: &i64| Ok(write.tx().run(DELETE_STRAY_INPUT, [task])? > 0);
-                batch.iter().map(remove).collect::<Result<_, Fault>>()
+                batch.iter().map(remove).collect::<Result<_, StoreError>>()
             })?;
             for (task, _) in batch.iter().zip(removed).filter(|(_, removed)| *removed) {
-                done.mended.push(Mended { divergence: stray_input(*task), done: "removed".into() });
+                done.repaired.push(RepairedItem { divergence: stray_input(*task), action: "removed".into() });
             }
         }
         Ok(())
     }
 }
 
-fn note(done: &mut Repaired, finding: &Finding, outcome: &Outcome) {
+fn note(done: &mut RepairReport, finding: &Finding, outcome: &Outcome) {
     let divergence = finding.divergence.clone();
     match outcome {
-        Outcome::Done(what) => done.mended.push(Mended { divergence, done: what.clone() }),
+        Outcome::Done(what) => done.repaired.push(RepairedItem { divergence, action: what.clone() }),
         Outcome::InOrder => {}
-        Outcome::Not(why) => done.unmended.push(Unmended { divergence, why: why.clone() }),
+        Outcome::Not(why) => done.unrepairable.push(UnrepairableItem { divergence, reason: why.clone() }),
     }
 }
 
 /// Looks again, and mends what still diverges.
-fn mend(write: &mut Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>) -> Result<Outcome, Fault> {
+fn mend(
+    write: &mut Write<'_>,
+    audit: &mut Audit,
+    cure: Cure,
+    owner: Option<i64>,
+) -> Result<Outcome, StoreError> {
     let (tx, _, now) = write.parts();
     if let Cure::None(why) = cure {
         return Ok(Outcome::not(why));
@@ -170,7 +175,7 @@ fn mend(write: &mut Write<'_>, audit: &mut Audit, cure: Cure, owner: Option<i64>
     }
 }
 
-fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) -> Result<Outcome, Fault> {
+fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) -> Result<Outcome, StoreError> {
     let Some(told) = audit.told.task(number) else { return Ok(Outcome::InOrder) };
     let place = compare::place(audit, &told);
     if place.0 < 0 {
@@ -200,7 +205,7 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     if stored.id != Some(id) && compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
     }
-    let is_lost = told.standing.is_none()
+    let is_lost = told.status.is_none()
         && told.state == State::Running
         && stored.state != state_code(State::Running)
         && stored.lease_until.is_none();
@@ -214,7 +219,7 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     Ok(Outcome::Done(done.join(", ")))
 }
 
-fn mend_input(tx: &Connection, audit: &Audit, number: u32) -> Result<Outcome, Fault> {
+fn mend_input(tx: &Connection, audit: &Audit, number: u32) -> Result<Outcome, StoreError> {
     let (key, told) = (audit.keys.key_of(number), audit.told.task(number));
     let Some((key, told)) = key.zip(told) else { return Ok(Outcome::InOrder) };
     if inputs::is_there(tx, key)? || compare::stored(tx, key)?.is_none() {
@@ -228,7 +233,12 @@ fn mend_input(tx: &Connection, audit: &Audit, number: u32) -> Result<Outcome, Fa
 }
 
 /// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.
-pub(super) fn clear(tx: &Connection, run: i64, (parent, ordinal): (i64, i64), key: i64) -> Result<(), Fault> {
+pub(super) fn clear(
+    tx: &Connection,
+    run: i64,
+    (parent, ordinal): (i64, i64),
+    key: i64,
+) -> Result<(), StoreError> {
     tx.run(CLEAR, params![run, parent, ordinal, key])?;
     Ok(())
 }
@@ -240,14 +250,14 @@ fn write_task(
     (parent, ordinal): (i64, i64),
     id: TaskId,
     stored: &Stored,
-    told: &ToldTask,
+    told: &RunReplayTask,
     now: Timestamp,
     is_lost: bool,
-) -> Result<(), Fault> {
-    let is_leaf = told.standing.is_none();
+) -> Result<(), StoreError> {
+    let is_leaf = told.status.is_none();
     let keeps_lease = is_leaf && told.state == State::Running;
     let lease = if is_lost { Some(now.as_millis()) } else { stored.lease_until.filter(|_| keeps_lease) };
-    let head = StoredHead::of(told.standing)?;
+    let head = StoredHead::of(told.status)?;
     tx.run(
         UPDATE_TASK,
         params![
@@ -278,7 +288,7 @@ fn write_task(
 }
 
 /// When a task must be looked at again.
-pub(super) fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -> Option<i64> {
+pub(super) fn due_at(stored: Option<&Stored>, told: &RunReplayTask, now: Timestamp) -> Option<i64> {
     let stored = |state| stored.filter(|stored| stored.state == state_code(state)).and_then(|row| row.due_at);
     match told.state {
         State::Pending if compare::may_be_delayed(told) => stored(State::Pending),
@@ -290,7 +300,7 @@ pub(super) fn due_at(stored: Option<&Stored>, told: &ToldTask, now: Timestamp) -
     }
 }
 
-fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcome, Fault> {
+fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcome, StoreError> {
     let Some((state, standing, tally)) = audit.told.run() else { return Ok(Outcome::InOrder) };
     let differences = run_differences(tx, audit)?.unwrap_or_default();
     if differences.is_empty() {
@@ -324,7 +334,7 @@ fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcom
 }
 
 /// Decides a parent, or the run, as its join ended. Its rows are in order by now, or else it is not decided.
-fn decide(write: &mut Write<'_>, audit: &Audit, family: Option<u32>) -> Result<Outcome, Fault> {
+fn decide(write: &mut Write<'_>, audit: &Audit, family: Option<u32>) -> Result<Outcome, StoreError> {
     let Some((joining, end)) = undecided(audit, family) else { return Ok(Outcome::InOrder) };
     let Some(place) = place_in_order(write.tx(), audit, family)? else {
         return Ok(Outcome::not("its row could not be mended"));
@@ -335,7 +345,7 @@ fn decide(write: &mut Write<'_>, audit: &Audit, family: Option<u32>) -> Result<O
 }
 
 /// The place of the children of a parent, or of the run, if its own row is as the events say.
-fn place_in_order(tx: &Connection, audit: &Audit, family: Option<u32>) -> Result<Option<Place>, Fault> {
+fn place_in_order(tx: &Connection, audit: &Audit, family: Option<u32>) -> Result<Option<Place>, StoreError> {
     let Some(number) = family else {
         let is_in_order = run_differences(tx, audit)?.is_some_and(|differences| differences.is_empty());
         return Ok(is_in_order.then_some(Place::child(audit.run, 0)));
@@ -348,12 +358,12 @@ fn place_in_order(tx: &Connection, audit: &Audit, family: Option<u32>) -> Result
 }
 
 /// Whether a row in this run is none of its tasks, and there.
-fn is_stray(tx: &Connection, audit: &Audit, key: i64) -> Result<bool, Fault> {
+fn is_stray(tx: &Connection, audit: &Audit, key: i64) -> Result<bool, StoreError> {
     let is_told = audit.keys.number_of(key).is_some_and(|number| audit.told.task(number).is_some());
     Ok(!is_told && compare::stored(tx, key)?.is_some_and(|(_, run)| run == audit.run))
 }
 
-fn remove_task(tx: &Connection, audit: &Audit, key: i64) -> Result<Outcome, Fault> {
+fn remove_task(tx: &Connection, audit: &Audit, key: i64) -> Result<Outcome, StoreError> {
     if !is_stray(tx, audit, key)? {
         return Ok(Outcome::InOrder);
     }
@@ -362,7 +372,7 @@ fn remove_task(tx: &Connection, audit: &Audit, key: i64) -> Result<Outcome, Faul
     Ok(Outcome::done("removed, for no event tells of it"))
 }
 
-fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Outcome, Fault> {
+fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Outcome, StoreError> {
     if !is_stray(tx, audit, key)? {
         return Ok(Outcome::InOrder);
     }

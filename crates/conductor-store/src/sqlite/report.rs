@@ -6,15 +6,15 @@ use super::sql::Sql;
 use super::task_row::TaskRow;
 use super::transit::{Brings, TransitError};
 use super::write::Write;
-use crate::{Fault, Outcome, Refused, Report, Reported, Reports};
-use conductor_model::{AttemptFailure, Jitter, Json, MAX_TASKS, Shape, Signal, State};
+use crate::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError};
+use conductor_model::{AttemptFailure, Jitter, Json, MAX_TASKS, NodeType, Signal, State};
 use rusqlite::params;
 
 impl SqliteStore {
-    pub(super) fn take_reports(&self, request: &Reports) -> Result<Vec<Reported>, Fault> {
+    pub(super) fn take_reports(&self, request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError> {
         let given = request.reports.len();
         if given > MAX_TASKS {
-            return Err(Fault::TooMany { given, most: MAX_TASKS });
+            return Err(StoreError::BatchTooLarge { len: given, max: MAX_TASKS });
         }
         self.write(request.now, |write| {
             request.reports.iter().map(|report| take(write, report, request.jitter)).collect()
@@ -22,38 +22,38 @@ impl SqliteStore {
     }
 }
 
-fn take(write: &mut Write<'_>, report: &Report, jitter: Jitter) -> Result<Reported, Fault> {
+fn take(write: &mut Write<'_>, report: &Report, jitter: Jitter) -> Result<ReportOutcome, StoreError> {
     let Some(mut task) = TaskRow::by_id(write.tx(), report.task)? else {
-        return Ok(Reported::Refused(Refused::Unknown(report.task)));
+        return Ok(ReportOutcome::Rejected(ReportRejection::NotFound(report.task)));
     };
-    if task.shape == Shape::Parent {
-        return Ok(Reported::Refused(Refused::Parent(task.id)));
+    if task.shape == NodeType::Parent {
+        return Ok(ReportOutcome::Rejected(ReportRejection::Parent(task.id)));
     }
     if task.lease_until.is_some() {
-        return Ok(Reported::Refused(Refused::Held(task.id)));
+        return Ok(ReportOutcome::Rejected(ReportRejection::Claimed(task.id)));
     }
     let present = if task.state == State::Pending { task.attempt + 1 } else { task.attempt };
     if report.attempt.is_some_and(|attempt| attempt != present) {
-        return Ok(Reported::Stale { attempt: task.attempt });
+        return Ok(ReportOutcome::Stale { attempt: task.attempt });
     }
-    if is_known(write, &task, &report.outcome)? {
-        return Ok(Reported::Unchanged);
+    if is_known(write, &task, &report.result)? {
+        return Ok(ReportOutcome::Unchanged);
     }
     // What happened is recorded as it happened; but nothing begins below something that is given up.
-    if report.outcome == Outcome::Started && Marks::default().is_doomed(write, task.place)? {
-        return Ok(Reported::Refused(Refused::Cancelled(task.id)));
+    if report.result == ReportedResult::Started && Marks::default().is_doomed(write, task.place)? {
+        return Ok(ReportOutcome::Rejected(ReportRejection::CancelInProgress(task.id)));
     }
-    match apply(write, &mut task, &report.outcome, jitter) {
-        Ok(()) => Ok(Reported::Applied),
+    match apply(write, &mut task, &report.result, jitter) {
+        Ok(()) => Ok(ReportOutcome::Applied),
         Err(TransitError::Illegal(illegal)) => {
-            Ok(Reported::Refused(Refused::Illegal { id: task.id, illegal }))
+            Ok(ReportOutcome::Rejected(ReportRejection::Illegal { id: task.id, illegal }))
         }
-        Err(TransitError::Fault(fault)) => Err(fault),
+        Err(TransitError::StoreError(fault)) => Err(fault),
     }
 }
 
 /// Whether the same was reported before. A repeated start is a sign of life.
-fn is_known(write: &Write<'_>, task: &TaskRow, outcome: &Outcome) -> Result<bool, Fault> {
+fn is_known(write: &Write<'_>, task: &TaskRow, outcome: &ReportedResult) -> Result<bool, StoreError> {
     let told = |column: &str, value: Option<&str>| {
         let sql = match column {
             "output" => "SELECT output IS ?2 FROM conductor_tasks WHERE key = ?1",
@@ -62,17 +62,17 @@ fn is_known(write: &Write<'_>, task: &TaskRow, outcome: &Outcome) -> Result<bool
         write.tx().first(sql, params![task.key, value], |row| row.get(0))
     };
     match (task.state, outcome) {
-        (State::Running, Outcome::Started) => {
+        (State::Running, ReportedResult::Started) => {
             write.tx().run(TOUCH, params![task.key, write.now.as_millis()])?;
             Ok(true)
         }
-        (State::Succeeded, Outcome::Succeeded { output }) => {
+        (State::Succeeded, ReportedResult::Succeeded { output }) => {
             Ok(told("output", output.as_ref().map(Json::as_str))?.unwrap_or(false))
         }
-        (State::Failed, Outcome::Failed { error, .. }) => {
+        (State::Failed, ReportedResult::Failed { error, .. }) => {
             Ok(told("last_error", Some(error.as_str()))?.unwrap_or(false))
         }
-        (State::Cancelled, Outcome::Cancelled) => Ok(true),
+        (State::Cancelled, ReportedResult::Cancelled) => Ok(true),
         _ => Ok(false),
     }
 }
@@ -80,17 +80,17 @@ fn is_known(write: &Write<'_>, task: &TaskRow, outcome: &Outcome) -> Result<bool
 fn apply(
     write: &mut Write<'_>,
     task: &mut TaskRow,
-    outcome: &Outcome,
+    outcome: &ReportedResult,
     jitter: Jitter,
 ) -> Result<(), TransitError> {
     match outcome {
-        Outcome::Started => write.transit(task, Signal::Start, Brings::default()),
-        Outcome::Cancelled => write.transit(task, Signal::Cancel, Brings::default()),
-        Outcome::Succeeded { output } => {
+        ReportedResult::Started => write.transit(task, Signal::Start, Brings::default()),
+        ReportedResult::Cancelled => write.transit(task, Signal::Cancel, Brings::default()),
+        ReportedResult::Succeeded { output } => {
             walk_through_running(write, task)?;
             write.transit(task, Signal::Succeed, Brings { output: output.as_ref(), ..Brings::default() })
         }
-        Outcome::Failed { error, retryable, retry_after_ms } => {
+        ReportedResult::Failed { error, retryable, retry_after_ms } => {
             walk_through_running(write, task)?;
             let (retryable, retry_after_ms) = (*retryable, *retry_after_ms);
             let failed = AttemptFailure::Error { error: error.clone(), retryable, retry_after_ms };

@@ -3,15 +3,15 @@
 use super::SqliteStore;
 use super::sql::{Sql, array};
 use super::write::Write;
-use crate::{Fault, Rescue, Rescued};
+use crate::{Rescue, StepOutcome, StoreError};
 use conductor_model::{AttemptFailure, Jitter, Timestamp};
 use rusqlite::{Connection, params};
 
 impl SqliteStore {
-    pub(super) fn rescue_claims(&self, request: &Rescue) -> Result<Rescued, Fault> {
+    pub(super) fn rescue_claims(&self, request: &Rescue) -> Result<StepOutcome, StoreError> {
         let gone = self.engines_gone()?;
         if gone.is_empty() && !self.probe(|connection| Ok(!over(connection, request.now, 1)?.is_empty()))? {
-            return Ok(Rescued::default());
+            return Ok(StepOutcome::default());
         }
         let rescued = self.write(request.now, |write| {
             let limit = request.limit.max(1);
@@ -23,7 +23,7 @@ impl SqliteStore {
             if !more {
                 bury(write, &gone)?;
             }
-            Ok(Rescued { tasks, more })
+            Ok(StepOutcome { changed: tasks, more })
         })?;
         if !rescued.more {
             self.forget_engines(&gone);
@@ -33,7 +33,7 @@ impl SqliteStore {
 }
 
 /// Fails the attempts at these tasks; how many.
-fn take_back(write: &mut Write<'_>, keys: Vec<i64>, jitter: Jitter) -> Result<u32, Fault> {
+fn take_back(write: &mut Write<'_>, keys: Vec<i64>, jitter: Jitter) -> Result<u32, StoreError> {
     let tasks = u32::try_from(keys.len()).unwrap_or(u32::MAX);
     for key in keys {
         if let Some(mut task) = write.found(key)? {
@@ -43,8 +43,8 @@ fn take_back(write: &mut Write<'_>, keys: Vec<i64>, jitter: Jitter) -> Result<u3
     Ok(tasks)
 }
 
-/// The keys of tasks whose lease is over: the rule is [`conductor_model::lease_is_over`].
-fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>, Fault> {
+/// The keys of tasks whose lease is over: the rule is [`conductor_model::lease_expired`].
+fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>, StoreError> {
     let mut keys = connection.all(LEASE_OVER, params![limit, now.as_millis()], |row| row.get(0))?;
     let rest = limit.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
     if rest > 0 {
@@ -56,7 +56,7 @@ fn over(connection: &Connection, now: Timestamp, limit: u32) -> Result<Vec<i64>,
 }
 
 /// The keys of tasks that these engines hold.
-fn held_by(connection: &Connection, engines: &[Gone], limit: u32) -> Result<Vec<i64>, Fault> {
+fn held_by(connection: &Connection, engines: &[Gone], limit: u32) -> Result<Vec<i64>, StoreError> {
     if engines.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -64,7 +64,7 @@ fn held_by(connection: &Connection, engines: &[Gone], limit: u32) -> Result<Vec<
     connection.all(HELD_BY, params![limit, holders], |row| row.get(0))
 }
 
-fn bury(write: &Write<'_>, gone: &[Gone]) -> Result<(), Fault> {
+fn bury(write: &Write<'_>, gone: &[Gone]) -> Result<(), StoreError> {
     let keys = array(gone.iter().map(|engine| engine.key));
     write.tx().run("DELETE FROM conductor_engines WHERE key IN rarray(?1)", [keys]).map(|_| ())
 }

@@ -3,7 +3,7 @@
 use super::query::{BYTES_PER_PAGE, run_and_key_of};
 use super::rows;
 use super::sql::{Sql, fault, run_key};
-use crate::{ChildFailure, ChildOutput, Fault, Page, ParentId};
+use crate::{ChildFailure, ChildOutput, NodeId, Page, StoreError};
 use conductor_model::{ErrorText, TaskId};
 use rusqlite::{Connection, Row, params};
 
@@ -12,10 +12,10 @@ const LOOKED_AT: u32 = 20_000;
 
 pub(super) fn outputs(
     connection: &Connection,
-    of: ParentId,
+    of: NodeId,
     after: u32,
     limit: u32,
-) -> Result<Page<ChildOutput, u32>, Fault> {
+) -> Result<Page<ChildOutput, u32>, StoreError> {
     let read = |row: &Row<'_>| {
         let output: Option<String> = row.get(1)?;
         let bytes = output.as_ref().map_or(0, String::len);
@@ -26,10 +26,10 @@ pub(super) fn outputs(
 
 pub(super) fn failures(
     connection: &Connection,
-    of: ParentId,
+    of: NodeId,
     after: u32,
     limit: u32,
-) -> Result<Page<ChildFailure, u32>, Fault> {
+) -> Result<Page<ChildFailure, u32>, StoreError> {
     let read = |row: &Row<'_>| {
         let error: Option<String> = row.get(3)?;
         let bytes = error.as_ref().map_or(0, String::len);
@@ -46,12 +46,12 @@ pub(super) fn failures(
 fn page<T>(
     connection: &Connection,
     sql: &str,
-    of: ParentId,
+    of: NodeId,
     after: u32,
     limit: u32,
     read: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
     index: impl Fn(&T) -> u32,
-) -> Result<Page<T, u32>, Fault> {
+) -> Result<Page<T, u32>, StoreError> {
     let mut items = Vec::new();
     let Some((run, parent, children)) = family(connection, of)? else {
         return Ok(Page { items, next: None });
@@ -73,13 +73,13 @@ fn page<T>(
 }
 
 /// The row keys of a run and a parent (0 for root tasks), and how many children there are.
-fn family(connection: &Connection, of: ParentId) -> Result<Option<(i64, i64, u32)>, Fault> {
+fn family(connection: &Connection, of: NodeId) -> Result<Option<(i64, i64, u32)>, StoreError> {
     let (keys, sql) = match of {
-        ParentId::Run(id) => {
+        NodeId::Run(id) => {
             let run = run_key(connection, id)?;
             (run.map(|run| (run, 0)), "SELECT children FROM conductor_runs WHERE key = ?1")
         }
-        ParentId::Task(id) => {
+        NodeId::Task(id) => {
             let task = run_and_key_of(connection, id)?;
             (task, "SELECT coalesce(children, 0) FROM conductor_tasks WHERE key = ?1")
         }

@@ -7,53 +7,53 @@ use super::sql::{Sql, run_key};
 use super::task_row::{self, TaskRow};
 use super::transit::Brings;
 use super::write::Write;
-use crate::{Fault, ParentId, Revivable, Revive, ReviveError, Revived};
-use conductor_model::{Decision, Joining, RunId, Shape, Signal, State, TaskId};
+use crate::{NodeId, Revive, ReviveError, ReviveFilter, ReviveOutcome, StoreError};
+use conductor_model::{Decision, JoinStatus, NodeType, RunId, Signal, State, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 
 impl SqliteStore {
-    pub(super) fn revive_tasks(&self, request: &Revive) -> Result<Revived, ReviveError> {
+    pub(super) fn revive_tasks(&self, request: &Revive) -> Result<ReviveOutcome, ReviveError> {
         match *request {
             Revive::Leaf { task, now } => self.write(now, |write| revive_leaf(write, task)),
-            Revive::All { below, which, after, limit, now } => {
+            Revive::All { below, which, cursor: after, limit, now } => {
                 self.write(now, |write| revive_all(write, below, which, after, limit.max(1)))
             }
         }
     }
 }
 
-fn revive_leaf(write: &mut Write<'_>, id: TaskId) -> Result<Revived, ReviveError> {
-    let unknown = ReviveError::Unknown(ParentId::Task(id));
+fn revive_leaf(write: &mut Write<'_>, id: TaskId) -> Result<ReviveOutcome, ReviveError> {
+    let unknown = ReviveError::NotFound(NodeId::Task(id));
     let task = TaskRow::by_id(write.tx(), id)?.ok_or(unknown)?;
-    if task.shape == Shape::Parent {
+    if task.shape == NodeType::Parent {
         return Err(ReviveError::Parent(id));
     }
     if !task.subject().is_settled() || task.state == State::Succeeded {
         return Err(ReviveError::NotSettled { task: id, state: task.state });
     }
-    let mut revived = Revived::default();
+    let mut revived = ReviveOutcome::default();
     revive(write, task, &mut revived)?;
     Ok(revived)
 }
 
 /// Revives a settled leaf, or lets a parent that was cancelled go on, below ancestors that reopen.
-fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut Revived) -> Result<(), ReviveError> {
+fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut ReviveOutcome) -> Result<(), ReviveError> {
     let ancestors = ancestors(write, task.place)?;
     let (tx, ledger, _) = write.parts();
     let run = ledger.run(tx, task.place.run)?.head;
-    may_reopen(run, || run_id(tx, task.place.run).map(ParentId::Run))?;
+    may_reopen(run, || run_id(tx, task.place.run).map(NodeId::Run))?;
     for ancestor in &ancestors {
-        may_reopen(*ledger.parent(tx, ancestor.key)?, || Ok(ParentId::Task(ancestor.id)))?;
+        may_reopen(*ledger.parent(tx, ancestor.key)?, || Ok(NodeId::Task(ancestor.id)))?;
     }
     if task.place.is_join && !joins_now(write, task.place)? {
-        return Err(ReviveError::BeforeItsTime(task.id));
+        return Err(ReviveError::JoinNotReady(task.id));
     }
     reopen_run(write, task.place.run, revived)?;
     for mut ancestor in ancestors.into_iter().rev() {
         reopen_parent(write, &mut ancestor, revived)?;
     }
-    if task.shape == Shape::Parent {
+    if task.shape == NodeType::Parent {
         reopen_parent(write, &mut task, revived)?;
     } else {
         let key = task.key;
@@ -65,7 +65,7 @@ fn revive(write: &mut Write<'_>, mut task: TaskRow, revived: &mut Revived) -> Re
 }
 
 /// The parents above a place, the nearest first.
-fn ancestors(write: &Write<'_>, place: Place) -> Result<Vec<TaskRow>, Fault> {
+fn ancestors(write: &Write<'_>, place: Place) -> Result<Vec<TaskRow>, StoreError> {
     let mut ancestors = Vec::new();
     let mut parent = place.parent;
     while parent != 0 {
@@ -77,32 +77,32 @@ fn ancestors(write: &Write<'_>, place: Place) -> Result<Vec<TaskRow>, Fault> {
 }
 
 /// Whether what is above a leaf can take it back.
-fn may_reopen(head: Head, name: impl FnOnce() -> Result<ParentId, Fault>) -> Result<(), ReviveError> {
-    match (head.state, head.standing.joining) {
-        (State::Succeeded, _) => Err(ReviveError::Tolerated(name()?)),
-        (_, Joining::Open) => Err(ReviveError::Joining(name()?)),
-        _ if is_being_cancelled(head) => Err(ReviveError::BeingCancelled(name()?)),
+fn may_reopen(head: Head, name: impl FnOnce() -> Result<NodeId, StoreError>) -> Result<(), ReviveError> {
+    match (head.state, head.standing.join) {
+        (State::Succeeded, _) => Err(ReviveError::AncestorSucceeded(name()?)),
+        (_, JoinStatus::Open) => Err(ReviveError::JoinRunning(name()?)),
+        _ if is_being_cancelled(head) => Err(ReviveError::CancelInProgress(name()?)),
         _ => Ok(()),
     }
 }
 
 fn is_being_cancelled(head: Head) -> bool {
-    !head.state.is_terminal() && head.standing.mark.is_some()
+    !head.state.is_terminal() && head.standing.cancel_cause.is_some()
 }
 
 /// Whether the join of a family could run as its children are.
-fn joins_now(write: &mut Write<'_>, family: Place) -> Result<bool, Fault> {
+fn joins_now(write: &mut Write<'_>, family: Place) -> Result<bool, StoreError> {
     let (tx, ledger, _) = write.parts();
-    Ok(ledger.head(tx, family)?.standing.reopened().decide() == Decision::Join)
+    Ok(ledger.head(tx, family)?.standing.reopened().decide() == Decision::StartJoin)
 }
 
-fn run_id(tx: &Connection, key: i64) -> Result<RunId, Fault> {
+fn run_id(tx: &Connection, key: i64) -> Result<RunId, StoreError> {
     let id = tx.first("SELECT id FROM conductor_runs WHERE key = ?1", [key], |row| rows::id(row, 0))?;
     Ok(RunId::from_u128(id.unwrap_or_default()))
 }
 
 /// Reopens a run, if it has ended.
-fn reopen_run(write: &mut Write<'_>, run: i64, revived: &mut Revived) -> Result<(), Fault> {
+fn reopen_run(write: &mut Write<'_>, run: i64, revived: &mut ReviveOutcome) -> Result<(), StoreError> {
     let (tx, ledger, now) = write.parts();
     if !ledger.run(tx, run)?.head.state.is_terminal() {
         return Ok(());
@@ -117,7 +117,11 @@ fn reopen_run(write: &mut Write<'_>, run: i64, revived: &mut Revived) -> Result<
 }
 
 /// Reopens a parent, if it has ended.
-fn reopen_parent(write: &mut Write<'_>, parent: &mut TaskRow, revived: &mut Revived) -> Result<(), Fault> {
+fn reopen_parent(
+    write: &mut Write<'_>,
+    parent: &mut TaskRow,
+    revived: &mut ReviveOutcome,
+) -> Result<(), StoreError> {
     if !parent.state.is_terminal() {
         return Ok(());
     }
@@ -132,16 +136,16 @@ fn reopen_parent(write: &mut Write<'_>, parent: &mut TaskRow, revived: &mut Revi
 
 fn revive_all(
     write: &mut Write<'_>,
-    below: ParentId,
-    which: Revivable,
+    below: NodeId,
+    which: ReviveFilter,
     after: Option<TaskId>,
     limit: u32,
-) -> Result<Revived, ReviveError> {
-    let mut subtree = Subtree::of(write.tx(), below)?.ok_or(ReviveError::Unknown(below))?;
-    let mut revived = Revived::default();
+) -> Result<ReviveOutcome, ReviveError> {
+    let mut subtree = Subtree::of(write.tx(), below)?.ok_or(ReviveError::NotFound(below))?;
+    let mut revived = ReviveOutcome::default();
     let mut place = if let Some(id) = after {
         let task = TaskRow::by_id(write.tx(), id)?.filter(|task| task.place.run == subtree.run);
-        let task = task.ok_or(ReviveError::Unknown(ParentId::Task(id)))?;
+        let task = task.ok_or(ReviveError::NotFound(NodeId::Task(id)))?;
         (task.place.parent, i64::from(task.ordinal))
     } else {
         revive_head(write, &subtree, which, &mut revived)?;
@@ -166,9 +170,13 @@ fn revive_all(
     Ok(revived)
 }
 
-fn revive_or_skip(write: &mut Write<'_>, task: TaskRow, revived: &mut Revived) -> Result<(), ReviveError> {
+fn revive_or_skip(
+    write: &mut Write<'_>,
+    task: TaskRow,
+    revived: &mut ReviveOutcome,
+) -> Result<(), ReviveError> {
     match revive(write, task, revived) {
-        Err(ReviveError::Fault(fault)) => Err(fault.into()),
+        Err(ReviveError::Store(fault)) => Err(fault.into()),
         Err(_) => {
             revived.skipped += 1;
             Ok(())
@@ -181,12 +189,12 @@ fn revive_or_skip(write: &mut Write<'_>, task: TaskRow, revived: &mut Revived) -
 fn revive_head(
     write: &mut Write<'_>,
     subtree: &Subtree,
-    which: Revivable,
-    revived: &mut Revived,
+    which: ReviveFilter,
+    revived: &mut ReviveOutcome,
 ) -> Result<(), ReviveError> {
     if subtree.root != 0 {
         let task = TaskRow::by_key(write.tx(), subtree.root)?;
-        if task.shape == Shape::Parent && skips_head(write, task.below(), which, revived)? {
+        if task.shape == NodeType::Parent && skips_head(write, task.below(), which, revived)? {
             return Ok(());
         }
         return if is_wanted(write, &task, which)? { revive_or_skip(write, task, revived) } else { Ok(()) };
@@ -205,9 +213,9 @@ fn revive_head(
 fn skips_head(
     write: &mut Write<'_>,
     below: Place,
-    which: Revivable,
-    revived: &mut Revived,
-) -> Result<bool, Fault> {
+    which: ReviveFilter,
+    revived: &mut ReviveOutcome,
+) -> Result<bool, StoreError> {
     let (tx, ledger, _) = write.parts();
     let skips = which.includes(State::Cancelled) && is_being_cancelled(*ledger.head(tx, below)?);
     revived.skipped += u32::from(skips);
@@ -215,9 +223,9 @@ fn skips_head(
 }
 
 /// Whether a task is to be revived for its own sake.
-fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<bool, Fault> {
+fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: ReviveFilter) -> Result<bool, StoreError> {
     let (tx, ledger, _) = write.parts();
-    if task.shape == Shape::Parent {
+    if task.shape == NodeType::Parent {
         return Ok(goes_on(*ledger.parent(tx, task.key)?, which));
     }
     if !task.subject().is_settled() || !which.includes(task.state) {
@@ -232,15 +240,15 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: Revivable) -> Result<
     // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
     // revived here, for while it is open nothing below its head could be.
     let (tx, ledger, _) = write.parts();
-    let has_failed = ledger.head(tx, task.place)?.standing.numbers.failed > 0;
+    let has_failed = ledger.head(tx, task.place)?.standing.counts.failed > 0;
     Ok(!(has_failed && which.includes(State::Failed)))
 }
 
 /// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below
 /// it is there to be revived.
-fn goes_on(head: Head, which: Revivable) -> bool {
-    let numbers = head.standing.numbers;
-    let is_incomplete = numbers.total != Some(numbers.children);
+fn goes_on(head: Head, which: ReviveFilter) -> bool {
+    let numbers = head.standing.counts;
+    let is_incomplete = numbers.total != Some(numbers.created);
     head.state == State::Cancelled
         && which.includes(State::Cancelled)
         && (is_incomplete || (numbers.failed == 0 && numbers.cancelled == 0))
@@ -256,10 +264,10 @@ struct Subtree {
 }
 
 impl Subtree {
-    fn of(tx: &Connection, head: ParentId) -> Result<Option<Self>, Fault> {
+    fn of(tx: &Connection, head: NodeId) -> Result<Option<Self>, StoreError> {
         let (run, root) = match head {
-            ParentId::Run(id) => (run_key(tx, id)?, 0),
-            ParentId::Task(id) => {
+            NodeId::Run(id) => (run_key(tx, id)?, 0),
+            NodeId::Task(id) => {
                 let task = TaskRow::by_id(tx, id)?;
                 (task.as_ref().map(|task| task.place.run), task.map_or(0, |task| task.key))
             }
@@ -268,7 +276,7 @@ impl Subtree {
     }
 
     /// Whether what has this parent is in it.
-    fn contains(&mut self, tx: &Connection, parent: i64) -> Result<bool, Fault> {
+    fn contains(&mut self, tx: &Connection, parent: i64) -> Result<bool, StoreError> {
         if self.root == 0 {
             return Ok(true);
         }

@@ -1,10 +1,11 @@
 //! The one place that maps rows to records.
 
 use super::sql::Sql;
-use crate::Fault;
+use crate::StoreError;
 use conductor_model::{
-    Backoff, ErrorText, IdempotencyKey, Join, Joining, Json, Kind, Lost, MAX_FANOUT, Mark, MaxRetries,
-    Numbers, Policy, Run, RunId, Standing, State, Tally, Task, TaskId, TaskName, Timestamp,
+    Backoff, CancelCause, ChildCounts, ErrorText, IdempotencyKey, Join, JoinStatus, Json, Kind, LeaseLosses,
+    MAX_FANOUT, MaxRetries, ParentStatus, Policy, Run, RunId, State, StateCounts, Task, TaskId, TaskName,
+    Timestamp,
 };
 use rusqlite::{Connection, Row, types::Type};
 use std::collections::HashMap;
@@ -109,27 +110,27 @@ pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxR
 }
 
 /// What is known of lost leases; a number that nobody writes is the greatest.
-pub(super) fn lost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Lost>> {
+pub(super) fn lost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<LeaseLosses>> {
     let lost: Option<i64> = row.get(column)?;
-    Ok(lost.map(|lost| if lost == 1 { Lost::One } else { Lost::RunsAlone }))
+    Ok(lost.map(|lost| if lost == 1 { LeaseLosses::Once } else { LeaseLosses::Isolate }))
 }
 
 /// The number that stands for it.
-pub(super) fn lost_code(lost: Lost) -> i64 {
+pub(super) fn lost_code(lost: LeaseLosses) -> i64 {
     match lost {
-        Lost::One => 1,
-        Lost::RunsAlone => 2,
+        LeaseLosses::Once => 1,
+        LeaseLosses::Isolate => 2,
     }
 }
 
 /// The six columns sealed, fanout, children, open, failed, cancelled of a task; `None` on a leaf.
-pub(super) fn numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Numbers>> {
+pub(super) fn numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ChildCounts>> {
     let sealed: Option<bool> = row.get(column)?;
     sealed.map(|_| run_numbers(row, column)).transpose()
 }
 
 /// The same six columns of a run.
-pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numbers> {
+pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<ChildCounts> {
     let count = |offset: usize| {
         let number: u32 = row.get(column + offset)?;
         if number > MAX_FANOUT {
@@ -139,10 +140,10 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numb
     };
     let total: Option<u32> = row.get(column + 1)?;
     let numbers =
-        Numbers { total, children: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
+        ChildCounts { total, created: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
     match total {
-        Some(total) if total < numbers.children => {
-            Err(unreadable(column + 2, format_args!("of {total} children there are {}", numbers.children)))
+        Some(total) if total < numbers.created => {
+            Err(unreadable(column + 2, format_args!("of {total} children there are {}", numbers.created)))
         }
         _ => Ok(numbers),
     }
@@ -150,14 +151,14 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Numb
 
 /// The columns policy, mark, joining of a parent or a run with these numbers. For steps, which a row that another program
 /// changed never stops: a policy that cannot be read is the default.
-pub(super) fn standing(row: &Row<'_>, numbers: Numbers, column: usize) -> rusqlite::Result<Standing> {
+pub(super) fn standing(row: &Row<'_>, numbers: ChildCounts, column: usize) -> rusqlite::Result<ParentStatus> {
     let joining = match row.get::<_, Option<i64>>(column + 2)? {
-        None => Joining::Nothing,
-        Some(1) => Joining::Open,
-        Some(_) => Joining::Awaited,
+        None => JoinStatus::None,
+        Some(1) => JoinStatus::Open,
+        Some(_) => JoinStatus::NotStarted,
     };
     let policy = policy(row, column).unwrap_or_default();
-    Ok(Standing { numbers, policy, mark: mark(row, column + 1)?, joining })
+    Ok(ParentStatus { counts: numbers, policy, cancel_cause: mark(row, column + 1)?, join: joining })
 }
 
 pub(super) fn policy(row: &Row<'_>, column: usize) -> rusqlite::Result<Policy> {
@@ -167,38 +168,38 @@ pub(super) fn policy(row: &Row<'_>, column: usize) -> rusqlite::Result<Policy> {
 }
 
 /// The text of a policy; nothing for the default.
-pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, Fault> {
+pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> {
     let text = (policy != Policy::default()).then(|| serde_json::to_string(&policy)).transpose();
-    text.map_err(|error| Fault::Backend(Box::new(error)))
+    text.map_err(|error| StoreError::Backend(Box::new(error)))
 }
 
 /// Why something was marked; a number that nobody writes is a person's cancel.
-pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Mark>> {
+pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CancelCause>> {
     let code: Option<i64> = row.get(column)?;
-    Ok(code.map(|code| mark_of(code).unwrap_or(Mark::Cancelled)))
+    Ok(code.map(|code| mark_of(code).unwrap_or(CancelCause::Requested)))
 }
 
 /// What a number stands for.
-pub(super) fn mark_of(code: i64) -> Option<Mark> {
-    Mark::ALL.into_iter().find(|mark| mark_code(*mark) == code)
+pub(super) fn mark_of(code: i64) -> Option<CancelCause> {
+    CancelCause::ALL.into_iter().find(|mark| mark_code(*mark) == code)
 }
 
 /// The number that stands for it.
-pub(super) fn mark_code(mark: Mark) -> i64 {
+pub(super) fn mark_code(mark: CancelCause) -> i64 {
     match mark {
-        Mark::Cancelled => 1,
-        Mark::Deadline => 2,
-        Mark::FailFast => 3,
-        Mark::Above => 4,
+        CancelCause::Requested => 1,
+        CancelCause::Deadline => 2,
+        CancelCause::FailFast => 3,
+        CancelCause::Ancestor => 4,
     }
 }
 
 /// What stands for how a join stands; how it ended stands in its own row.
-pub(super) fn joining_code(joining: Joining) -> Option<bool> {
+pub(super) fn joining_code(joining: JoinStatus) -> Option<bool> {
     match joining {
-        Joining::Nothing => None,
-        Joining::Open => Some(true),
-        Joining::Awaited | Joining::Ended(_) => Some(false),
+        JoinStatus::None => None,
+        JoinStatus::Open => Some(true),
+        JoinStatus::NotStarted | JoinStatus::Settled(_) => Some(false),
     }
 }
 
@@ -218,7 +219,7 @@ fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
 const MOST_TASKS: u64 = 1 << 62;
 
 /// Five columns: pending, running, succeeded, failed, cancelled.
-pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
+pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<StateCounts> {
     let count = |offset: usize| {
         let number: i64 = row.get(column + offset)?;
         u64::try_from(number)
@@ -226,7 +227,7 @@ pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<Tally> {
             .filter(|number| *number <= MOST_TASKS)
             .ok_or_else(|| unreadable(column + offset, format_args!("{number} is no number of tasks")))
     };
-    Ok(Tally {
+    Ok(StateCounts {
         pending: count(0)?,
         running: count(1)?,
         succeeded: count(2)?,
@@ -240,14 +241,14 @@ pub(super) fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
         id: RunId::from_u128(id(row, 0)?),
         state: state(row, 1)?,
-        numbers: run_numbers(row, 2)?,
-        tally: tally(row, 8)?,
+        child_counts: run_numbers(row, 2)?,
+        state_counts: tally(row, 8)?,
         created_at: timestamp(row, 13)?,
         updated_at: timestamp(row, 14)?,
         meta: text::<Json>(row, 15)?,
         idempotency_key: text::<IdempotencyKey>(row, 16)?,
         policy: policy(row, 18)?,
-        mark: mark(row, 19)?,
+        cancel_cause: mark(row, 19)?,
         deadline: due_at(row, 20)?,
         join: join(row, 21)?,
     })
@@ -293,9 +294,9 @@ impl<'c> Tasks<'c> {
             attempt: row.get(16)?,
             lease_until: due_at(row, 27)?,
             last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
-            numbers: numbers(row, 18)?,
+            child_counts: numbers(row, 18)?,
             policy: policy(row, 29)?,
-            mark: mark(row, 30)?,
+            cancel_cause: mark(row, 30)?,
             join: join(row, 31)?,
         })
     }
@@ -312,13 +313,13 @@ impl<'c> Tasks<'c> {
 }
 
 /// The input that is stored for a task itself.
-pub(super) fn read_input(connection: &Connection, task: i64) -> Result<Option<Json>, Fault> {
+pub(super) fn read_input(connection: &Connection, task: i64) -> Result<Option<Json>, StoreError> {
     let input = connection
         .first("SELECT input FROM conductor_inputs WHERE task = ?1", [task], |row| text::<Json>(row, 0))?;
     Ok(input.flatten())
 }
 
 /// A row that contradicts the others.
-pub(super) fn bad_row(what: &str, key: i64, why: &str) -> Fault {
-    Fault::Unreadable { what: format!("the {what} with row key {key}"), why: why.into() }
+pub(super) fn bad_row(what: &str, key: i64, why: &str) -> StoreError {
+    StoreError::CorruptRow { row: format!("the {what} with row key {key}"), reason: why.into() }
 }

@@ -1,48 +1,48 @@
 //! Short ways to talk to SQLite: cached statements, sorted errors, scopes in row keys.
 
-use crate::{Fault, Scope};
+use crate::{Scope, StoreError};
 use conductor_model::RunId;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
 use std::rc::Rc;
 
 /// Everything that SQLite says, sorted into what a caller can do about it.
-pub(super) fn fault(error: rusqlite::Error) -> Fault {
+pub(super) fn fault(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         // A lock protocol error is a race of several connections on the WAL, and goes like busy.
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-            Fault::Busy(Box::new(error))
+            StoreError::Busy(Box::new(error))
         }
         Some(
             ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::ReadOnly,
-        ) => Fault::Io(Box::new(error)),
+        ) => StoreError::Io(Box::new(error)),
         // The tables refuse what follows from a row, which no store of ours wrote.
         Some(ErrorCode::ConstraintViolation) => {
-            Fault::Unreadable { what: "a row of the database".into(), why: error.to_string() }
+            StoreError::CorruptRow { row: "a row of the database".into(), reason: error.to_string() }
         }
         _ => match error {
             rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
-                Fault::Unreadable { what: "a row of the database".into(), why: why.to_string() }
+                StoreError::CorruptRow { row: "a row of the database".into(), reason: why.to_string() }
             }
             rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) => {
-                Fault::Unreadable { what: "a row of the database".into(), why: error.to_string() }
+                StoreError::CorruptRow { row: "a row of the database".into(), reason: error.to_string() }
             }
-            other => Fault::Backend(Box::new(other)),
+            other => StoreError::Backend(Box::new(other)),
         },
     }
 }
 
-pub(super) fn no_connection() -> Fault {
-    Fault::Io("a database in memory is gone after an error".into())
+pub(super) fn no_connection() -> StoreError {
+    StoreError::Io("a database in memory is gone after an error".into())
 }
 
 /// Short ways to run cached statements, with the store's errors.
 pub(super) trait Sql {
     /// A statement that is prepared once per connection.
-    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault>;
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError>;
 
     /// Runs a statement that returns nothing; the number of rows that it changed.
-    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault>;
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError>;
 
     /// The first row, if there is one.
     fn first<T>(
@@ -50,7 +50,7 @@ pub(super) trait Sql {
         sql: &str,
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, Fault>;
+    ) -> Result<Option<T>, StoreError>;
 
     /// All rows of a statement that has a LIMIT of its own.
     fn all<T>(
@@ -58,18 +58,18 @@ pub(super) trait Sql {
         sql: &str,
         params: impl Params,
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, Fault>;
+    ) -> Result<Vec<T>, StoreError>;
 }
 
 impl Sql for Connection {
-    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, Fault> {
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
         // The one door through which statements go: the tests look at the plan of each that they have seen here.
         #[cfg(test)]
         super::tests::seen(sql);
         self.prepare_cached(sql).map_err(fault)
     }
 
-    fn run(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         self.cached(sql)?.execute(params).map_err(fault)
     }
 
@@ -78,7 +78,7 @@ impl Sql for Connection {
         sql: &str,
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, StoreError> {
         self.cached(sql)?.query_row(params, map).optional().map_err(fault)
     }
 
@@ -87,7 +87,7 @@ impl Sql for Connection {
         sql: &str,
         params: impl Params,
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, Fault> {
+    ) -> Result<Vec<T>, StoreError> {
         let mut statement = self.cached(sql)?;
         let rows = statement.query_map(params, map).map_err(fault)?;
         rows.collect::<rusqlite::Result<_>>().map_err(fault)
@@ -102,7 +102,7 @@ pub(super) enum ScopeKey {
 }
 
 impl ScopeKey {
-    pub(super) fn of(scope: Scope, connection: &Connection) -> Result<Self, Fault> {
+    pub(super) fn of(scope: Scope, connection: &Connection) -> Result<Self, StoreError> {
         match scope {
             Scope::All => Ok(Self::All),
             Scope::Run(id) => Ok(Self::Run(known_run_key(connection, id)?)),
@@ -125,18 +125,18 @@ impl ScopeKey {
 }
 
 /// The row key of a run that must be there.
-pub(super) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64, Fault> {
-    run_key(connection, id)?.ok_or(Fault::UnknownRun(id))
+pub(super) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64, StoreError> {
+    run_key(connection, id)?.ok_or(StoreError::RunNotFound(id))
 }
 
 /// The row key of a run.
-pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>, Fault> {
+pub(super) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>, StoreError> {
     connection
         .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
 }
 
 /// The row key of a kind; `None` if no task ever had it.
-pub(super) fn kind_key(connection: &Connection, kind: &str) -> Result<Option<i64>, Fault> {
+pub(super) fn kind_key(connection: &Connection, kind: &str) -> Result<Option<i64>, StoreError> {
     connection.first("SELECT key FROM conductor_kinds WHERE name = ?1", [kind], |row| row.get(0))
 }
 

@@ -7,15 +7,15 @@ use super::ledger::{Head, Place, RunEntry};
 use super::rows::{self, state_code};
 use super::sql::{Sql, id_blob};
 use super::write::Write;
-use crate::{Claim, Claimed, Fault, Submit, SubmitError, Submitted};
+use crate::{Claim, ClaimOutcome, StoreError, Submit, SubmitError, SubmitOutcome};
 use conductor_model::{
-    EventBody, IdBlock, IdempotencyKey, Joining, Json, NewRun, Numbers, PAYLOAD_HASH_VERSION, RunId,
-    Standing, State, Tally,
+    ChildCounts, EventBody, IdBlock, IdempotencyKey, JoinStatus, Json, NewRun, PAYLOAD_HASH_VERSION,
+    ParentStatus, RunId, State, StateCounts,
 };
 use rusqlite::params;
 
 impl SqliteStore {
-    pub(super) fn submit_run(&self, request: &Submit) -> Result<Submitted, SubmitError> {
+    pub(super) fn submit_run(&self, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
         self.write(request.now, |write| submit(write, &request.run, request.ids))
     }
 
@@ -23,7 +23,7 @@ impl SqliteStore {
         &self,
         request: &Submit,
         next: &Claim,
-    ) -> Result<(Submitted, Claimed), SubmitError> {
+    ) -> Result<(SubmitOutcome, ClaimOutcome), SubmitError> {
         self.write(request.now, |write| {
             let submitted = submit(write, &request.run, request.ids)?;
             let claimed = if submitted.created { claim(write, next)? } else { nothing(next) };
@@ -36,11 +36,11 @@ pub(super) fn submit(
     write: &mut Write<'_>,
     run: &NewRun,
     mut ids: IdBlock,
-) -> Result<Submitted, SubmitError> {
+) -> Result<SubmitOutcome, SubmitError> {
     if let Some(key) = run.idempotency_key()
         && let Some(earlier) = submitted_under(write, key, run)?
     {
-        return Ok(Submitted { run: earlier, created: false });
+        return Ok(SubmitOutcome { run: earlier, created: false });
     }
     let given = ids.len();
     let too_few = || SubmitError::TooFewIds(given);
@@ -63,7 +63,7 @@ pub(super) fn submit(
             write.plan_join(Place::child(key, root), ids.take_task().ok_or_else(too_few)?, join)?;
         }
     }
-    Ok(Submitted { run: id, created: true })
+    Ok(SubmitOutcome { run: id, created: true })
 }
 
 /// The run that was submitted under this key with the same payload.
@@ -90,7 +90,7 @@ fn insert_run(write: &mut Write<'_>, id: RunId, run: &NewRun) -> Result<i64, Sub
         return Err(SubmitError::RunIdTaken(id));
     }
     let total = u32::try_from(run.tasks().len()).unwrap_or(u32::MAX);
-    let numbers = if run.is_open() { Numbers::open() } else { Numbers::sealed(total) };
+    let numbers = if run.is_open() { ChildCounts::open() } else { ChildCounts::sealed(total) };
     let deadline = run.deadline_ms().map(|ms| now.plus_millis(ms).as_millis());
     tx.run(
         INSERT_RUN,
@@ -108,18 +108,18 @@ fn insert_run(write: &mut Write<'_>, id: RunId, run: &NewRun) -> Result<i64, Sub
     let key = tx.last_insert_rowid();
     insert_submission(tx, key, run)?;
     let (policy, joins) = (run.policy(), run.join().is_some());
-    let joining = if joins { Joining::Awaited } else { Joining::Nothing };
-    let standing = Standing { numbers, policy, mark: None, joining };
+    let joining = if joins { JoinStatus::NotStarted } else { JoinStatus::None };
+    let standing = ParentStatus { counts: numbers, policy, cancel_cause: None, join: joining };
     let head = Head { state: State::Pending, standing, swept: 0 };
-    ledger.insert_run(key, RunEntry { head, tally: Tally::default(), deadline });
-    event_log::record(tx, key, None, now, &EventBody::RunCreated { policy, joins })?;
+    ledger.insert_run(key, RunEntry { head, tally: StateCounts::default(), deadline });
+    event_log::record(tx, key, None, now, &EventBody::RunCreated { policy, has_join: joins })?;
     if let Some(total) = numbers.total {
         event_log::record(tx, key, None, now, &EventBody::RunSealed { total })?;
     }
     Ok(key)
 }
 
-fn insert_submission(tx: &rusqlite::Connection, key: i64, run: &NewRun) -> Result<(), Fault> {
+fn insert_submission(tx: &rusqlite::Connection, key: i64, run: &NewRun) -> Result<(), StoreError> {
     if run.meta().is_none() && run.idempotency_key().is_none() {
         return Ok(());
     }

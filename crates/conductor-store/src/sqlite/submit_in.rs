@@ -4,7 +4,7 @@ use super::open::{history, listed, temporary};
 use super::sql::{Sql, fault};
 use super::submit::submit;
 use super::write::carry_out;
-use crate::{Fault, Submit, SubmitError, Submitted};
+use crate::{StoreError, Submit, SubmitError, SubmitOutcome};
 use rusqlite::{Connection, Transaction};
 
 /// Submits a run inside a transaction of the caller's: what else that transaction writes and the run appear together,
@@ -21,18 +21,18 @@ use rusqlite::{Connection, Transaction};
 /// ```
 /// use conductor_model::{RunDraft, TaskDraft};
 /// use conductor_store::sqlite::{install_into, rusqlite, submit_in};
-/// use conductor_store::{Source, Submit};
+/// use conductor_store::{Environment, Submit};
 /// use rusqlite::{Connection, TransactionBehavior};
 ///
 /// let mut connection = Connection::open_in_memory()?;
 /// connection.execute_batch("CREATE TABLE orders (item TEXT NOT NULL)")?;
 /// install_into(&mut connection)?;
 ///
-/// let source = Source::system();
+/// let env = Environment::system();
 /// let run = RunDraft::new().task(TaskDraft::new("send").input("tea")).check()?;
 /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
 /// tx.execute("INSERT INTO orders (item) VALUES ('tea')", [])?;
-/// let submitted = submit_in(&tx, &Submit::new(run, &source))?;
+/// let submitted = submit_in(&tx, &Submit::new(run, &env))?;
 /// assert!(submitted.created);
 /// tx.commit()?; // the order and its run, or neither
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -41,7 +41,7 @@ use rusqlite::{Connection, Transaction};
 /// # Errors
 /// [`SubmitError`]; nothing of the run was written, and the caller's transaction is as it was, unless SQLite rolled all of
 /// it back, as it does when the disk is full.
-pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<Submitted, SubmitError> {
+pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
     tx.execute_batch("SAVEPOINT conductor_submit").map_err(fault)?;
     let submitted = take_the_write_lock(tx)
         .and_then(|()| check_tables(tx))
@@ -88,13 +88,13 @@ fn check_tables(tx: &Connection) -> Result<(), SubmitError> {
     Ok(())
 }
 
-fn schema_version(tx: &Connection) -> Result<i64, Fault> {
+fn schema_version(tx: &Connection) -> Result<i64, StoreError> {
     let newest = tx.first(SELECT_VERSION, [], |row| row.get::<_, Option<i64>>(0))?;
     Ok(newest.flatten().unwrap_or(0))
 }
 
 fn unfit(why: &str) -> SubmitError {
-    SubmitError::UnfitConnection { why: why.into() }
+    SubmitError::UnsupportedConnection { why: why.into() }
 }
 
 const SELECT_VERSION: &str = "SELECT max(version) FROM main.conductor_migrations";

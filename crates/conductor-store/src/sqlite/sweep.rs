@@ -9,42 +9,42 @@ use super::task_row::TaskRow;
 use super::transit::Brings;
 use super::turns::{runs_in_turn, share};
 use super::write::Write;
-use crate::{Fault, Step, Swept, Turn};
-use conductor_model::{EventBody, Joining, Mark, Shape, Signal};
+use crate::{RotationCursor, Step, StoreError, SweepOutcome};
+use conductor_model::{CancelCause, EventBody, JoinStatus, NodeType, Signal};
 use rusqlite::{Connection, params};
 
 /// How many runs one step visits at most: each costs a few seeks.
 const RUNS_PER_STEP: u32 = 256;
 
 impl SqliteStore {
-    pub(super) fn sweep_step(&self, step: &Step) -> Result<Swept, Fault> {
+    pub(super) fn sweep_step(&self, step: &Step) -> Result<SweepOutcome, StoreError> {
         if !self.probe(|connection| {
             Ok(next_run(connection, ScopeKey::of(step.scope, connection)?, 0)?.is_some())
         })? {
-            return Ok(Swept::default());
+            return Ok(SweepOutcome::default());
         }
         self.write(step.now, |write| sweep(write, step))
     }
 }
 
 /// The next run behind one in which something wants to be swept.
-fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, Fault> {
+fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, StoreError> {
     let (from, to) = scope.range();
     let params = params![from.max(after.saturating_add(1)), to];
     Ok(connection.first(NEXT_RUN, params, |row| row.get(0))?.flatten())
 }
 
 /// The families of a run whose heads want to be swept.
-fn families(connection: &Connection, run: i64, limit: u32) -> Result<Vec<Place>, Fault> {
+fn families(connection: &Connection, run: i64, limit: u32) -> Result<Vec<Place>, StoreError> {
     connection.all(FAMILIES_TO_SWEEP, params![run, limit], |row| Ok(Place::child(run, row.get(0)?)))
 }
 
 /// Gives each run an equal share of the limit.
-fn sweep(write: &mut Write<'_>, step: &Step) -> Result<Swept, Fault> {
-    let (mut room, mut done) = (step.limit.max(1), Swept::default());
+fn sweep(write: &mut Write<'_>, step: &Step) -> Result<SweepOutcome, StoreError> {
+    let (mut room, mut done) = (step.limit.max(1), SweepOutcome::default());
     let scope = ScopeKey::of(step.scope, write.tx())?;
     let most = RUNS_PER_STEP.min(room) as usize;
-    let runs = runs_in_turn(Turn::default(), most, |after| next_run(write.tx(), scope, after))?;
+    let runs = runs_in_turn(RotationCursor::default(), most, |after| next_run(write.tx(), scope, after))?;
     done.more = !runs.is_empty();
     for (nth, run) in runs.iter().enumerate() {
         let mut left = share(room, runs.len() - nth);
@@ -61,7 +61,12 @@ fn sweep(write: &mut Write<'_>, step: &Step) -> Result<Swept, Fault> {
 }
 
 /// Sweeps the next children of one family, at most so many; how many it looked at.
-fn sweep_family(write: &mut Write<'_>, family: Place, limit: u32, done: &mut Swept) -> Result<u32, Fault> {
+fn sweep_family(
+    write: &mut Write<'_>,
+    family: Place,
+    limit: u32,
+    done: &mut SweepOutcome,
+) -> Result<u32, StoreError> {
     let (tx, ledger, _) = write.parts();
     // One that cannot be read fails before the commit.
     let Some(head) = readable(ledger.head(tx, family))?.copied() else { return Ok(0) };
@@ -73,8 +78,8 @@ fn sweep_family(write: &mut Write<'_>, family: Place, limit: u32, done: &mut Swe
         }
         _ => u32::MAX,
     };
-    let join = match head.standing.joining {
-        Joining::Open => readable(TaskRow::join_of(tx, family))?.flatten(),
+    let join = match head.standing.join {
+        JoinStatus::Open => readable(TaskRow::join_of(tx, family))?.flatten(),
         _ => None,
     };
     let mut children = Vec::with_capacity(found.len());
@@ -102,17 +107,17 @@ fn sweep_family(write: &mut Write<'_>, family: Place, limit: u32, done: &mut Swe
 }
 
 /// Takes the parents out of these children, and marks them; their ordinals.
-fn mark_parents(write: &mut Write<'_>, children: &mut Vec<TaskRow>) -> Result<Vec<u32>, Fault> {
+fn mark_parents(write: &mut Write<'_>, children: &mut Vec<TaskRow>) -> Result<Vec<u32>, StoreError> {
     let mut marked = Vec::new();
     let (tx, ledger, _) = write.parts();
-    for parent in children.iter().filter(|child| child.shape == Shape::Parent) {
+    for parent in children.iter().filter(|child| child.shape == NodeType::Parent) {
         let Some(head) = readable(ledger.parent(tx, parent.key))? else { continue };
-        if head.standing.mark.is_none() {
-            (head.standing.mark, head.swept) = (Some(Mark::Above), 0);
+        if head.standing.cancel_cause.is_none() {
+            (head.standing.cancel_cause, head.swept) = (Some(CancelCause::Ancestor), 0);
             marked.push(parent.ordinal);
         }
     }
-    children.retain(|child| child.shape == Shape::Leaf);
+    children.retain(|child| child.shape == NodeType::Leaf);
     Ok(marked)
 }
 
@@ -122,7 +127,7 @@ fn cancel_leaves(
     family: Place,
     mut leaves: Vec<TaskRow>,
     ordinals: Vec<u32>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     if ordinals.is_empty() {
         return Ok(());
     }

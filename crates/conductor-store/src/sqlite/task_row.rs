@@ -3,8 +3,8 @@
 use super::ledger::Place;
 use super::rows;
 use super::sql::{Sql, array, id_blob};
-use crate::Fault;
-use conductor_model::{Backoff, Lost, MaxRetries, Shape, State, Subject, TaskId, Timestamp};
+use crate::StoreError;
+use conductor_model::{Backoff, LeaseLosses, MaxRetries, NodeStatus, NodeType, State, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 /// A task inside a transaction.
@@ -14,7 +14,7 @@ pub(super) struct TaskRow {
     pub(super) id: TaskId,
     pub(super) ordinal: u32,
     pub(super) place: Place,
-    pub(super) shape: Shape,
+    pub(super) shape: NodeType,
     pub(super) state: State,
     pub(super) due_at: Option<Timestamp>,
     pub(super) attempt: u32,
@@ -23,7 +23,7 @@ pub(super) struct TaskRow {
     pub(super) backoff: Backoff,
     pub(super) lease_until: Option<i64>,
     /// What is known of leases that were lost over it in a row.
-    pub(super) lost: Option<Lost>,
+    pub(super) lost: Option<LeaseLosses>,
 }
 
 macro_rules! select {
@@ -49,7 +49,7 @@ pub(super) const SELECT_CHILDREN: &str =
     select!("run = ?1 AND parent = ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT ?4");
 
 /// What is known of a task whose row cannot be read.
-pub(super) struct Unreadable {
+pub(super) struct CorruptRow {
     pub(super) ordinal: u32,
     pub(super) key: i64,
     pub(super) why: String,
@@ -68,7 +68,7 @@ impl TaskRow {
             // An ordinal that is none is not a join's: that is always 0.
             ordinal: row.get::<_, i64>(13)?.try_into().unwrap_or(u32::MAX),
             place: Place { run: row.get(2)?, parent: row.get(3)?, is_join: row.get::<_, i64>(13)? == 0 },
-            shape: if sealed.is_some() { Shape::Parent } else { Shape::Leaf },
+            shape: if sealed.is_some() { NodeType::Parent } else { NodeType::Leaf },
             state: rows::state(row, 5)?,
             due_at: rows::readable_due_at(row, 6)?,
             attempt: row.get(7)?,
@@ -80,11 +80,11 @@ impl TaskRow {
         })
     }
 
-    pub(super) fn by_id(connection: &Connection, id: TaskId) -> Result<Option<Self>, Fault> {
+    pub(super) fn by_id(connection: &Connection, id: TaskId) -> Result<Option<Self>, StoreError> {
         connection.first(SELECT_BY_ID, [id_blob(id.as_u128())], Self::read)
     }
 
-    pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Self, Fault> {
+    pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Self, StoreError> {
         let row = connection.first(SELECT_BY_KEY, [key], Self::read)?;
         row.ok_or_else(|| rows::bad_row("task", key, "its row is missing"))
     }
@@ -93,13 +93,13 @@ impl TaskRow {
     pub(super) fn by_keys(
         connection: &Connection,
         keys: impl IntoIterator<Item = i64>,
-    ) -> Result<Vec<Self>, Fault> {
+    ) -> Result<Vec<Self>, StoreError> {
         let rows = connection.all(SELECT_BY_KEYS, [array(keys)], |row| Ok(Self::read(row)))?;
         Ok(rows.into_iter().flatten().collect())
     }
 
     /// The join of the family at this place, if it came into being.
-    pub(super) fn join_of(connection: &Connection, place: Place) -> Result<Option<Self>, Fault> {
+    pub(super) fn join_of(connection: &Connection, place: Place) -> Result<Option<Self>, StoreError> {
         connection.first(SELECT_JOIN, [place.run, place.parent], Self::read)
     }
 
@@ -109,11 +109,11 @@ impl TaskRow {
         place: Place,
         after: u32,
         limit: u32,
-    ) -> Result<Vec<Result<Self, Unreadable>>, Fault> {
+    ) -> Result<Vec<Result<Self, CorruptRow>>, StoreError> {
         let params = params![place.run, place.parent, after, limit];
         connection.all(SELECT_CHILDREN, params, |row| {
             let (key, ordinal) = (row.get(0)?, row.get(13)?);
-            Ok(Self::read(row).map_err(|error| Unreadable { ordinal, key, why: error.to_string() }))
+            Ok(Self::read(row).map_err(|error| CorruptRow { ordinal, key, why: error.to_string() }))
         })
     }
 
@@ -124,11 +124,11 @@ impl TaskRow {
 
     /// Whether it is run when no other such task runs in the same engine.
     pub(super) fn runs_alone(&self) -> bool {
-        self.lost == Some(Lost::RunsAlone)
+        self.lost == Some(LeaseLosses::Isolate)
     }
 
-    pub(super) fn subject(&self) -> Subject {
+    pub(super) fn subject(&self) -> NodeStatus {
         let retry_due = self.state == State::Failed && self.due_at.is_some();
-        Subject { shape: self.shape, state: self.state, retry_due }
+        NodeStatus { node_type: self.shape, state: self.state, retry_due }
     }
 }

@@ -6,10 +6,10 @@ use super::rows::{bad_row, lost_code, state_code};
 use super::sql::{Sql, array};
 use super::task_row::TaskRow;
 use super::write::Write;
-use crate::Fault;
+use crate::StoreError;
 use conductor_model::{
-    AfterFailure, AttemptFailure, ErrorText, EventBody, Failure, IllegalTransition, Jitter, Json, Shape,
-    Signal, Subject, Timestamp, after_failure, lost_after, transition,
+    AttemptFailure, ErrorText, EventBody, FailedAttempt, IllegalTransition, Jitter, Json, NodeStatus,
+    NodeType, RetryDecision, Signal, Timestamp, decide_retry, lease_losses_after, transition,
 };
 use rusqlite::params;
 
@@ -19,7 +19,7 @@ pub(super) struct Brings<'a> {
     /// What came out of the task.
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
-    pub(super) failure: Option<(&'a AttemptFailure, AfterFailure)>,
+    pub(super) failure: Option<(&'a AttemptFailure, RetryDecision)>,
     /// Why a leaf was cancelled, in the words of whoever did it.
     pub(super) reason: Option<&'a ErrorText>,
 }
@@ -36,12 +36,12 @@ pub(super) struct Lease {
 #[derive(Debug)]
 pub(super) enum TransitError {
     Illegal(IllegalTransition),
-    Fault(Fault),
+    StoreError(StoreError),
 }
 
-impl From<Fault> for TransitError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<StoreError> for TransitError {
+    fn from(fault: StoreError) -> Self {
+        Self::StoreError(fault)
     }
 }
 
@@ -60,13 +60,14 @@ impl Write<'_> {
         task.due_at = brings.failure.and_then(|(_, after)| after.due_at());
         task.lease_until = None;
         match signal {
-            Signal::Start if task.shape == Shape::Leaf => task.attempt += 1,
+            Signal::Start if task.shape == NodeType::Leaf => task.attempt += 1,
             Signal::Retry => task.retry_count += 1,
             Signal::Revive => task.retry_count = 0,
             _ => {}
         }
         let retries_left = task.max_retries.get().saturating_sub(task.retry_count);
-        task.lost = lost_after(task.lost, signal, brings.failure.map(|(failure, _)| failure), retries_left);
+        task.lost =
+            lease_losses_after(task.lost, signal, brings.failure.map(|(failure, _)| failure), retries_left);
         let (tx, ledger, now) = self.parts();
         tx.run(
             UPDATE,
@@ -94,7 +95,7 @@ impl Write<'_> {
             }
             (None, None) => event_log::record_transition(tx, run, key, now, (task.shape, signal))?,
         }
-        if task.shape == Shape::Parent {
+        if task.shape == NodeType::Parent {
             ledger.parent_moved(task.key, task.state);
         }
         ledger.count(tx, task.place, now, Some(before), task.subject())?;
@@ -111,13 +112,13 @@ impl Write<'_> {
         failed: &AttemptFailure,
         jitter: Jitter,
     ) -> Result<(), TransitError> {
-        let failure = Failure {
+        let failure = FailedAttempt {
             retry_count: task.retry_count,
             max_retries: task.max_retries,
             backoff: task.backoff,
             failed,
         };
-        let after = after_failure(failure, self.now, jitter.chance(task.id));
+        let after = decide_retry(failure, self.now, jitter.fraction(task.id));
         self.transit(task, Signal::Fail, Brings { failure: Some((failed, after)), ..Brings::default() })
     }
 
@@ -127,7 +128,7 @@ impl Write<'_> {
         task: &mut TaskRow,
         failed: &AttemptFailure,
         jitter: Jitter,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let key = task.key;
         self.fail(task, failed, jitter).map_err(|error| error.in_step(key))
     }
@@ -139,7 +140,7 @@ impl Write<'_> {
         tasks: &mut [TaskRow],
         signal: Signal,
         lease: Option<Lease>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let Some(before) = tasks.first().map(TaskRow::subject) else { return Ok(()) };
         self.write_leaves(tasks, signal, lease)?;
         for of_one_run in tasks.chunk_by(|one, next| one.place.run == next.place.run) {
@@ -155,7 +156,7 @@ impl Write<'_> {
         tasks: &mut [TaskRow],
         signal: Signal,
         lease: Option<Lease>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let Some(first) = tasks.first() else { return Ok(()) };
         let state = transition(first.subject(), signal)
             .map_err(|illegal| bad_row("task", first.key, &illegal.to_string()))?;
@@ -165,7 +166,7 @@ impl Write<'_> {
             task.attempt += u32::from(signal == Signal::Start);
             task.retry_count += u32::from(signal == Signal::Retry);
             task.lease_until = lease.map(|lease| lease.until.as_millis());
-            task.lost = lost_after(task.lost, signal, None, 0);
+            task.lost = lease_losses_after(task.lost, signal, None, 0);
         }
         // The same signal keeps what is known of all of them, or of none.
         let keeps_lost = tasks.iter().any(|task| task.lost.is_some());
@@ -187,7 +188,7 @@ impl Write<'_> {
     }
 
     /// Counts leaves that went the same way, and decides the families of those that are joins.
-    pub(super) fn count_leaves(&mut self, tasks: &[TaskRow], before: Subject) -> Result<(), Fault> {
+    pub(super) fn count_leaves(&mut self, tasks: &[TaskRow], before: NodeStatus) -> Result<(), StoreError> {
         let (tx, ledger, now) = self.parts();
         for siblings in tasks.chunk_by(|one, next| one.place == next.place) {
             let moved = Moved { before: Some(before), after: siblings[0].subject(), count: siblings.len() };
@@ -203,10 +204,10 @@ impl Write<'_> {
 impl TransitError {
     /// For a step, whose statement chose the task by its state: an illegal transition is a row that contradicts
     /// itself.
-    pub(super) fn in_step(self, task: i64) -> Fault {
+    pub(super) fn in_step(self, task: i64) -> StoreError {
         match self {
             Self::Illegal(illegal) => bad_row("task", task, &illegal.to_string()),
-            Self::Fault(fault) => fault,
+            Self::StoreError(fault) => fault,
         }
     }
 }

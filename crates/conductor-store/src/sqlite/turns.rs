@@ -1,14 +1,14 @@
 //! Runs take turns, so that one with much to do never holds back the others.
 
-use crate::{Fault, Turn};
+use crate::{RotationCursor, StoreError};
 
 /// At most so many runs that want something: those behind `turn` first, then the others. `next` finds the first one behind
 /// a run.
 pub(super) fn runs_in_turn(
-    turn: Turn,
+    turn: RotationCursor,
     most: usize,
-    next: impl Fn(i64) -> Result<Option<i64>, Fault>,
-) -> Result<Vec<i64>, Fault> {
+    next: impl Fn(i64) -> Result<Option<i64>, StoreError>,
+) -> Result<Vec<i64>, StoreError> {
     let turn = turn.0.cast_signed();
     let mut runs: Vec<i64> = Vec::new();
     let (mut after, mut wrapped) = (turn, turn == 0);

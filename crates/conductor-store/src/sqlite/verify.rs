@@ -9,8 +9,8 @@ use super::compare::{self, Stored, run_differences};
 use super::inputs;
 use super::rows;
 use super::sql::{Sql, fault, known_run_key};
-use crate::{Aspect, Divergence, Fault, Scope, Verified, Verify};
-use conductor_model::{RunId, TaskId, ToldTask};
+use crate::{Divergence, DivergenceKind, Scope, StoreError, Verify, VerifyReport};
+use conductor_model::{RunId, RunReplayTask, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -59,10 +59,11 @@ pub(super) struct Inspected {
 }
 
 impl SqliteStore {
-    pub(super) fn verify_runs(&self, request: &Verify) -> Result<Verified, Fault> {
-        let mut done = Verified::default();
-        let most = |done: &Verified| (request.most as usize).saturating_sub(done.divergences.len());
-        let mut after = i64::try_from(request.after).unwrap_or(i64::MAX);
+    pub(super) fn verify_runs(&self, request: &Verify) -> Result<VerifyReport, StoreError> {
+        let mut done = VerifyReport::default();
+        let most =
+            |done: &VerifyReport| (request.max_divergences as usize).saturating_sub(done.divergences.len());
+        let mut after = i64::try_from(request.cursor).unwrap_or(i64::MAX);
         while let Some(run) = self.next_run(request.scope, after)? {
             after = run;
             if let Some(inspected) = self.inspect(run, most(&done))? {
@@ -83,7 +84,7 @@ impl SqliteStore {
         if request.scope == Scope::All {
             let mut note = |divergence| {
                 done.found += 1;
-                if done.divergences.len() < request.most as usize {
+                if done.divergences.len() < request.max_divergences as usize {
                     done.divergences.push(divergence);
                 }
             };
@@ -96,7 +97,7 @@ impl SqliteStore {
     }
 
     /// The run with the next key, also one that has no row but something that names it.
-    pub(super) fn next_run(&self, scope: Scope, after: i64) -> Result<Option<i64>, Fault> {
+    pub(super) fn next_run(&self, scope: Scope, after: i64) -> Result<Option<i64>, StoreError> {
         self.read(|connection| match scope {
             Scope::Run(id) => {
                 let key = known_run_key(connection, id)?;
@@ -107,17 +108,18 @@ impl SqliteStore {
     }
 
     /// Looks at a run; `None` if it is being pruned.
-    pub(super) fn inspect(&self, run: i64, most: usize) -> Result<Option<Inspected>, Fault> {
+    pub(super) fn inspect(&self, run: i64, most: usize) -> Result<Option<Inspected>, StoreError> {
         let id = match self.read(|connection| run_row(connection, run))? {
             RunRow::Here(id) => Ok(id),
             RunRow::Nameless => Err((
                 Cure::None("what its id was is noted nowhere else"),
-                (Aspect::Id, format!("no id in the row with key {run}"), "an id".into()),
+                (DivergenceKind::Id, format!("no id in the row with key {run}"), "an id".into()),
             )),
-            RunRow::Missing => {
-                Err((Cure::Prune, (Aspect::Row, "no row of the run".into(), "a row, or nothing".into())))
-            }
-            RunRow::Pruned => return Ok(None),
+            RunRow::Missing => Err((
+                Cure::Prune,
+                (DivergenceKind::Row, "no row of the run".into(), "a row, or nothing".into()),
+            )),
+            RunRow::PruneOutcome => return Ok(None),
         };
         let audit = Audit::of(run, id.as_ref().ok().copied());
         let mut inspected = Inspected { audit, tasks: 0, findings: Vec::new(), found: 0, most };
@@ -144,7 +146,7 @@ impl SqliteStore {
     }
 
     /// Names the keys of tasks that do not exist and have an input.
-    pub(super) fn inspect_inputs(&self, mut stray: impl FnMut(i64)) -> Result<(), Fault> {
+    pub(super) fn inspect_inputs(&self, mut stray: impl FnMut(i64)) -> Result<(), StoreError> {
         let mut after = i64::MIN;
         loop {
             let page: Vec<(i64, bool)> = self.read(|connection| {
@@ -159,7 +161,7 @@ impl SqliteStore {
     }
 
     /// What SQLite says of the file.
-    fn examine(&self) -> Result<Vec<Divergence>, Fault> {
+    fn examine(&self) -> Result<Vec<Divergence>, StoreError> {
         let said: Vec<String> =
             self.read(|connection| connection.all("PRAGMA integrity_check(100)", [], |row| row.get(0)))?;
         let wrong = said.into_iter().filter(|line| line != "ok");
@@ -168,7 +170,7 @@ impl SqliteStore {
             .map(|stored| Divergence {
                 run: None,
                 task: None,
-                what: Aspect::File,
+                kind: DivergenceKind::Integrity,
                 stored,
                 computed: computed(),
             })
@@ -179,7 +181,7 @@ impl SqliteStore {
 /// An input that belongs to nothing.
 pub(super) fn stray_input(task: i64) -> Divergence {
     let stored = format!("one of the task with row key {task}, which does not exist");
-    Divergence { run: None, task: None, what: Aspect::Input, stored, computed: "none".into() }
+    Divergence { run: None, task: None, kind: DivergenceKind::Input, stored, computed: "none".into() }
 }
 
 /// Whether a run has a row.
@@ -191,7 +193,7 @@ pub(super) enum RunRow {
     /// It has none, though something names it.
     Missing,
     /// It is being pruned, or gone.
-    Pruned,
+    PruneOutcome,
 }
 
 impl RunRow {
@@ -200,18 +202,18 @@ impl RunRow {
         match self {
             Self::Here(id) => audit.id == Some(id),
             Self::Missing => audit.id.is_none(),
-            Self::Nameless | Self::Pruned => false,
+            Self::Nameless | Self::PruneOutcome => false,
         }
     }
 }
 
-pub(super) fn run_row(connection: &Connection, run: i64) -> Result<RunRow, Fault> {
+pub(super) fn run_row(connection: &Connection, run: i64) -> Result<RunRow, StoreError> {
     let sql = "SELECT id FROM conductor_runs WHERE key = ?1";
     if let Some(id) = connection.first(sql, [run], |row| Ok(rows::id(row, 0).ok()))? {
         return Ok(id.map_or(RunRow::Nameless, |id| RunRow::Here(RunId::from_u128(id))));
     }
     let is_named: Option<bool> = connection.first(IS_NAMED, [run], |row| row.get(0))?;
-    Ok(if is_named == Some(true) { RunRow::Missing } else { RunRow::Pruned })
+    Ok(if is_named == Some(true) { RunRow::Missing } else { RunRow::PruneOutcome })
 }
 
 /// How far the rows were compared.
@@ -241,16 +243,16 @@ impl Inspected {
         self.found += 1;
         if self.findings.len() < self.most {
             let run = self.audit.id;
-            let divergence = Divergence { run, task, what, stored, computed };
+            let divergence = Divergence { run, task, kind: what, stored, computed };
             self.findings.push(Finding { divergence, cure });
         }
     }
 
     /// Compares the next rows with the events, which are those of the same moment; breaks after the last row.
-    fn compare(&mut self, connection: &Connection, rows: &mut Rows) -> Result<ControlFlow<bool>, Fault> {
+    fn compare(&mut self, connection: &Connection, rows: &mut Rows) -> Result<ControlFlow<bool>, StoreError> {
         if let Some(why) = self.audit.contradiction.clone() {
             let cure = Cure::None("events are never changed, and what follows from these is not known");
-            self.note(None, cure, (Aspect::Events, why, "a possible history".into()));
+            self.note(None, cure, (DivergenceKind::Events, why, "a possible history".into()));
             return Ok(ControlFlow::Break(true));
         }
         if self.audit.told.run().is_none() {
@@ -259,7 +261,7 @@ impl Inspected {
             self.note(
                 None,
                 cure,
-                (Aspect::Events, "a run".into(), "no event tells of it, and so nothing".into()),
+                (DivergenceKind::Events, "a run".into(), "no event tells of it, and so nothing".into()),
             );
             return Ok(ControlFlow::Break(true));
         }
@@ -281,7 +283,7 @@ impl Inspected {
     }
 
     /// Compares the next page of rows; whether there are more.
-    fn compare_page(&mut self, connection: &Connection, rows: &mut Rows) -> Result<bool, Fault> {
+    fn compare_page(&mut self, connection: &Connection, rows: &mut Rows) -> Result<bool, StoreError> {
         let mut statement = connection.cached(&tasks_sql())?;
         let params = params![self.audit.run, rows.after.0, rows.after.1, ROWS_PER_READ];
         let mut page = statement.query(params).map_err(fault)?;
@@ -300,11 +302,11 @@ impl Inspected {
         stored: &Stored,
         kind: i64,
         rows: &mut Rows,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let number = self.audit.keys.number_of(stored.key);
         let Some((number, told)) = number.and_then(|number| Some((number, self.audit.told.task(number)?)))
         else {
-            let said = (Aspect::Row, format!("row key {}", stored.key), "no such task".into());
+            let said = (DivergenceKind::Row, format!("row key {}", stored.key), "no such task".into());
             self.note(stored.id, Cure::Remove(stored.key), said);
             return Ok(());
         };
@@ -317,7 +319,7 @@ impl Inspected {
         self.compare_task(connection, stored, (number, &told), rows)?;
         if rows.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind)) {
             let why = Cure::None("what its kind was is noted nowhere else");
-            self.note(stored.id, why, (Aspect::Kind, format!("kind {kind}"), "a kind".into()));
+            self.note(stored.id, why, (DivergenceKind::Kind, format!("kind {kind}"), "a kind".into()));
         }
         Ok(())
     }
@@ -327,9 +329,9 @@ impl Inspected {
         &mut self,
         connection: &Connection,
         stored: &Stored,
-        (number, told): (u32, &ToldTask),
+        (number, told): (u32, &RunReplayTask),
         rows: &mut Rows,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         for difference in stored.differences(&self.audit, number, told)? {
             self.note(stored.id, Cure::Task(number), difference);
         }
@@ -345,14 +347,14 @@ impl Inspected {
             _ => self.audit.fanned_out.contains(&number),
         };
         if has_its_own && !inputs::is_there(connection, stored.key)? {
-            let said = (Aspect::Input, "it is missing".into(), "one of its own".into());
+            let said = (DivergenceKind::Input, "it is missing".into(), "one of its own".into());
             self.note(stored.id, Cure::Input(number), said);
         }
         Ok(())
     }
 
     /// Whether each child of a parent has an input of its own; not where it is the parent's that is missing.
-    fn heirs_have_their_own(&self, connection: &Connection, parent: u32) -> Result<bool, Fault> {
+    fn heirs_have_their_own(&self, connection: &Connection, parent: u32) -> Result<bool, StoreError> {
         let input = inputs::known(connection, &self.audit, parent)?;
         if input.is_none() && self.audit.fanned_out.contains(&parent) {
             return Ok(false);
@@ -361,7 +363,7 @@ impl Inspected {
     }
 
     /// Looks for the rows that no page had: they came into being meanwhile, or are missing.
-    fn compare_unseen(&mut self, connection: &Connection, rows: &mut Rows) -> Result<(), Fault> {
+    fn compare_unseen(&mut self, connection: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
         rows.seen.resize(self.audit.told.len() as usize, false);
         for number in 0..self.audit.told.len() {
             if rows.seen[number as usize] {
@@ -389,7 +391,7 @@ impl Inspected {
                     self.note(
                         id,
                         Cure::Task(number),
-                        (Aspect::Row, stored, format!("{place}, {}", told.state)),
+                        (DivergenceKind::Row, stored, format!("{place}, {}", told.state)),
                     );
                 }
             }

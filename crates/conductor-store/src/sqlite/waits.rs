@@ -2,26 +2,30 @@
 
 use super::rows;
 use super::sql::{ScopeKey, Sql};
-use crate::{Fault, Waits};
+use crate::{RunBlockers, StoreError};
 use conductor_model::{Kind, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 
-pub(super) fn of_run(connection: &Connection, run: i64, limit: u32) -> Result<Waits, Fault> {
+pub(super) fn of_run(connection: &Connection, run: i64, limit: u32) -> Result<RunBlockers, StoreError> {
     let outside = connection.all(HELD_FROM_OUTSIDE, params![run, limit], |row| rows::id(row, 0))?;
     let others = connection.first(OTHERS, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let (claimed, open, others) = others.unwrap_or_default();
-    Ok(Waits {
+    Ok(RunBlockers {
         ready: ready_kinds(connection, ScopeKey::Run(run), limit)?,
-        outside: outside.into_iter().map(TaskId::from_u128).collect(),
+        external_tasks: outside.into_iter().map(TaskId::from_u128).collect(),
         claimed,
         open,
-        others,
+        other_work: others,
     })
 }
 
 /// The kinds of leaves that are ready: a seek for each, and one more for each kind that is ready in other runs only.
-pub(super) fn ready_kinds(connection: &Connection, scope: ScopeKey, limit: u32) -> Result<Vec<Kind>, Fault> {
+pub(super) fn ready_kinds(
+    connection: &Connection,
+    scope: ScopeKey,
+    limit: u32,
+) -> Result<Vec<Kind>, StoreError> {
     let (from, to) = scope.range();
     let mut keys = BTreeSet::new();
     for (next, in_scope) in [(NEXT_READY, READY_IN), (NEXT_ALONE, ALONE_IN)] {

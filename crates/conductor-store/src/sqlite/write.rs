@@ -4,7 +4,7 @@ use super::ledger::Ledger;
 use super::patiently::patiently;
 use super::sql::{fault, no_connection};
 use super::{OpenError, SqliteStore, open};
-use crate::{AppendError, CancelError, Fault, ReviveError, SealError, SubmitError};
+use crate::{AppendError, CancelError, ReviveError, SealError, StoreError, SubmitError};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::atomic::Ordering;
@@ -34,7 +34,10 @@ impl SqliteStore {
 
     /// Asks on the writer's connection, outside any transaction, whether a step has something to do: an idle
     /// step takes no write lock and writes nothing.
-    pub(super) fn probe(&self, ask: impl FnOnce(&Connection) -> Result<bool, Fault>) -> Result<bool, Fault> {
+    pub(super) fn probe(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
         self.with_writer(|connection| ask(connection))
     }
 
@@ -48,7 +51,7 @@ impl SqliteStore {
         };
         let result = work(connection);
         if let Err(error) = &result
-            && error.fault().is_some_and(Fault::loses_the_connection)
+            && error.fault().is_some_and(StoreError::invalidates_connection)
         {
             *writer = None;
             self.forget_readers();
@@ -56,11 +59,11 @@ impl SqliteStore {
         result
     }
 
-    fn reopen(&self) -> Result<Connection, Fault> {
+    fn reopen(&self) -> Result<Connection, StoreError> {
         let path = self.path.as_deref().ok_or_else(no_connection)?;
         open::file_again(path, &self.options).map_err(|error| match error {
-            OpenError::Busy { .. } | OpenError::Locked { .. } => Fault::Busy(Box::new(error)),
-            other => Fault::Io(Box::new(other)),
+            OpenError::Busy { .. } | OpenError::SetupInProgress { .. } => StoreError::Busy(Box::new(error)),
+            other => StoreError::Io(Box::new(other)),
         })
     }
 }
@@ -76,8 +79,8 @@ fn transact<T, E: MaybeFault>(
     let value = carry_out(&tx, now, intent)?;
     tx.commit().map_err(|error| match fault(error) {
         // Nothing was written yet when SQLite could not get its lock.
-        busy @ Fault::Busy(_) => busy,
-        other => Fault::CommitUnknown(Box::new(other)),
+        busy @ StoreError::Busy(_) => busy,
+        other => StoreError::CommitOutcomeUnknown(Box::new(other)),
     })?;
     Ok(value)
 }
@@ -107,13 +110,13 @@ pub(super) fn carry_out<T, E: MaybeFault>(
 }
 
 /// An error of an intent, which may be the store's own.
-pub(super) trait MaybeFault: From<Fault> {
+pub(super) trait MaybeFault: From<StoreError> {
     /// The fault, if it is one.
-    fn fault(&self) -> Option<&Fault>;
+    fn fault(&self) -> Option<&StoreError>;
 }
 
-impl MaybeFault for Fault {
-    fn fault(&self) -> Option<&Fault> {
+impl MaybeFault for StoreError {
+    fn fault(&self) -> Option<&StoreError> {
         Some(self)
     }
 }
@@ -121,8 +124,8 @@ impl MaybeFault for Fault {
 macro_rules! maybe_fault {
     ($($error:ident),*) => {$(
         impl MaybeFault for $error {
-            fn fault(&self) -> Option<&Fault> {
-                if let Self::Fault(fault) = self { Some(fault) } else { None }
+            fn fault(&self) -> Option<&StoreError> {
+                if let Self::Store(fault) = self { Some(fault) } else { None }
             }
         }
     )*};

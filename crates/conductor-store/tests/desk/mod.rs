@@ -2,7 +2,8 @@
 
 use conductor_model::{Json, NewRun, NewTask, RunDraft, RunId, TaskDraft, TaskId, Timestamp};
 use conductor_store::{
-    Append, FanOut, Refused, Report, Reported, Reports, Scope, Source, SqliteStore, Step, Store, Submit, Turn,
+    Append, Environment, FanOut, Report, ReportBatch, ReportOutcome, ReportRejection, RotationCursor, Scope,
+    SqliteStore, Step, Store, Submit,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -28,7 +29,7 @@ pub(crate) const UNKNOWN: u128 = 9;
 
 pub(crate) struct Desk {
     pub(crate) store: SqliteStore,
-    pub(crate) source: Source,
+    pub(crate) env: Environment,
     /// Sees what is in the file, not what the store says of it.
     pub(crate) look: Connection,
     _folder: tempfile::TempDir,
@@ -47,7 +48,7 @@ pub(crate) fn json(text: &str) -> Json {
 }
 
 pub(crate) fn new_task(name: &str) -> NewTask {
-    TaskDraft::new(name).check().unwrap()
+    TaskDraft::new(name).validate().unwrap()
 }
 
 /// The words of an error.
@@ -62,7 +63,7 @@ impl Desk {
         let store = SqliteStore::open(&path).unwrap();
         let look = Connection::open(&path).unwrap();
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-        let desk = Self { store, source: Source::seeded(now, 7), look, _folder: folder };
+        let desk = Self { store, env: Environment::seeded(now, 7), look, _folder: folder };
         desk.lay();
         desk
     }
@@ -76,11 +77,11 @@ impl Desk {
         self.submit(sealed.tasks(leaves).tasks(parents));
         self.submit(RunDraft::new().id(run(ENDED_RUN)));
         let items = vec![json("1"), json("2")];
-        self.store.append(&Append::items(task(OPEN_PARENT), 1, items, &self.source)).unwrap();
-        let (scope, now) = (Scope::All, self.source.now());
+        self.store.append(&Append::items(task(OPEN_PARENT), 1, items, &self.env)).unwrap();
+        let (scope, now) = (Scope::All, self.env.now());
         assert_eq!(
             self.store
-                .fan_out(&FanOut { scope, now, ids: self.source.ids(9), turn: Turn::default() })
+                .fan_out(&FanOut { scope, now, ids: self.env.ids(9), cursor: RotationCursor::default() })
                 .unwrap()
                 .children,
             2
@@ -93,34 +94,35 @@ impl Desk {
         let reports = [
             Report::started(task(RUNNING)),
             Report::succeeded_with(task(SUCCEEDED), json("1")),
-            Report::failed_for_good(task(FAILED), "it is broken"),
+            Report::failed_permanently(task(FAILED), "it is broken"),
             Report::failed(task(RETRY_DUE), "it broke"),
             Report::cancelled(task(CANCELLED)),
         ];
-        for answer in self.store.report(&Reports::new(reports, &self.source)).unwrap() {
-            assert_eq!(answer, Reported::Applied);
+        for answer in self.store.report(&ReportBatch::new(reports, &self.env)).unwrap() {
+            assert_eq!(answer, ReportOutcome::Applied);
         }
     }
 
     pub(crate) fn submit(&self, draft: RunDraft) -> RunId {
-        let run = draft.check().unwrap();
+        let run = draft.validate().unwrap();
         drop(draft);
-        self.store.submit(&Submit::new(run, &self.source)).unwrap().run
+        self.store.submit(&Submit::new(run, &self.env)).unwrap().run
     }
 
     /// Submits what stands in a JSON text, as a server would.
     pub(crate) fn submit_json(&self, text: &str) -> Result<(), String> {
-        let run: NewRun = text.parse().map_err(|invalid: conductor_model::Invalid| invalid.to_string())?;
-        words(self.store.submit(&Submit::new(run, &self.source)))
+        let run: NewRun =
+            text.parse().map_err(|invalid: conductor_model::ValidationError| invalid.to_string())?;
+        words(self.store.submit(&Submit::new(run, &self.env)))
     }
 
     /// Makes one report; refused and stale ones are errors here.
     pub(crate) fn report(&self, report: Report) -> Result<(), String> {
-        match self.store.report(&Reports::new([report], &self.source)).unwrap().pop().unwrap() {
-            Reported::Applied | Reported::Unchanged => Ok(()),
-            Reported::Stale { attempt } => Err(format!("stale: the attempt is {attempt}")),
-            Reported::Refused(refused @ Refused::Held(_)) => panic!("{refused}"),
-            Reported::Refused(refused) => Err(refused.to_string()),
+        match self.store.report(&ReportBatch::new([report], &self.env)).unwrap().pop().unwrap() {
+            ReportOutcome::Applied | ReportOutcome::Unchanged => Ok(()),
+            ReportOutcome::Stale { attempt } => Err(format!("stale: the attempt is {attempt}")),
+            ReportOutcome::Rejected(refused @ ReportRejection::Claimed(_)) => panic!("{refused}"),
+            ReportOutcome::Rejected(refused) => Err(refused.to_string()),
         }
     }
 

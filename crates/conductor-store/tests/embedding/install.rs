@@ -147,7 +147,7 @@ fn opening_an_older_installation_waits_for_a_writer_as_long_as_for_a_set_up() {
     let other = shop.connect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let short = Duration::from_millis(1);
-    let options = SqliteOptions::default().installed(true).busy_timeout(short);
+    let options = SqliteOptions::default().embedded(true).busy_timeout(short);
     let error = SqliteStore::open_with(shop.path(), options.clone().setup_timeout(short)).unwrap_err();
     assert!(matches!(error, OpenError::Busy { .. }), "{error:?}");
     let other = thread::spawn(move || {
@@ -164,10 +164,10 @@ fn a_name_that_a_newer_version_needs_and_the_user_took_is_refused() {
     // Names that nobody needs are let be once we are there.
     shop.run("CREATE TABLE conductor_tips (sum INTEGER); CREATE VIEW Conductor_Engines AS SELECT 1");
     let before = shop.bytes();
-    for refused in [install_into(&mut shop.connect()), SqliteStore::open_installed(shop.path()).map(drop)] {
+    for refused in [install_into(&mut shop.connect()), SqliteStore::open_embedded(shop.path()).map(drop)] {
         let error = refused.unwrap_err();
         assert!(
-            matches!(&error, OpenError::Taken { found, .. } if found == &["Conductor_Engines"]),
+            matches!(&error, OpenError::NamesInUse { found, .. } if found == &["Conductor_Engines"]),
             "{error:?}"
         );
     }

@@ -3,12 +3,12 @@
 use crate::shop::{Shop, begin, delivery, migrate};
 use conductor_conformance::assert_replays;
 use conductor_store::sqlite::{install_into, submit_in};
-use conductor_store::{FanOut, OpenError, Query, Scope, Source, SqliteOptions, SqliteStore, Store};
+use conductor_store::{Environment, FanOut, OpenError, Query, Scope, SqliteOptions, SqliteStore, Store};
 
 #[track_caller]
 fn refused(shop: &Shop) -> OpenError {
     let before = shop.bytes();
-    let error = SqliteStore::open_installed(shop.path()).expect_err("it should be refused");
+    let error = SqliteStore::open_embedded(shop.path()).expect_err("it should be refused");
     assert!(shop.bytes() == before, "the bytes changed");
     assert_eq!(shop.names(), ["shop.db"]);
     error
@@ -19,9 +19,9 @@ fn a_store_works_in_a_database_of_the_users_and_makes_no_views() {
     let shop = Shop::open();
     let store = shop.store();
     let run = store.submit(&delivery("tea")).unwrap().run;
-    let source = Source::system();
-    let _ = store.fan_out(&FanOut::new(Scope::All, 10, &source)).unwrap();
-    assert_eq!(store.tally(Scope::Run(run)).unwrap().total(), 4);
+    let env = Environment::system();
+    let _ = store.fan_out(&FanOut::new(Scope::All, 10, &env)).unwrap();
+    assert_eq!(store.state_counts(Scope::Run(run)).unwrap().total(), 4);
     assert_replays(&store);
     drop(store);
     assert_eq!(
@@ -45,8 +45,11 @@ fn a_store_that_is_opened_again_writes_nothing() {
 #[test]
 fn options_go_along() {
     let shop = Shop::open();
-    let options = SqliteOptions::default().readers(1).installed(true);
-    assert_eq!(SqliteStore::open_with(shop.path(), options).unwrap().tally(Scope::All).unwrap().total(), 0);
+    let options = SqliteOptions::default().readers(1).embedded(true);
+    assert_eq!(
+        SqliteStore::open_with(shop.path(), options).unwrap().state_counts(Scope::All).unwrap().total(),
+        0
+    );
 }
 
 #[test]
@@ -54,15 +57,15 @@ fn a_database_without_our_tables_is_refused() {
     let shop = Shop::closed();
     migrate(&mut shop.connect(), 1);
     let error = refused(&shop);
-    assert!(matches!(error, OpenError::NotInstalled { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NotEmbedded { .. }), "{error:?}");
     assert!(error.to_string().contains("install_into"), "{error}");
 }
 
 #[test]
 fn a_missing_database_is_not_made() {
     let shop = Shop::closed();
-    let error = SqliteStore::open_installed(shop.path()).unwrap_err();
-    assert!(matches!(error, OpenError::NotInstalled { .. }), "{error:?}");
+    let error = SqliteStore::open_embedded(shop.path()).unwrap_err();
+    assert!(matches!(error, OpenError::NotEmbedded { .. }), "{error:?}");
     assert!(shop.names().is_empty());
 }
 
@@ -82,18 +85,18 @@ fn a_newer_schema_is_refused() {
     let shop = Shop::open();
     shop.run("INSERT INTO conductor_migrations VALUES (99, 'later', '2026-03-01T12:00:00Z', '1')");
     let error = refused(&shop);
-    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaTooNew { found: 99, .. }), "{error:?}");
 }
 
 #[test]
 fn a_file_of_our_own_and_a_database_of_the_users_are_not_mistaken_for_each_other() {
     let (shop, own) = (Shop::open(), Shop::closed());
     drop(SqliteStore::open(own.path()).unwrap());
-    let error = SqliteStore::open_installed(own.path()).unwrap_err();
-    assert!(matches!(error, OpenError::OwnFile { .. }), "{error:?}");
+    let error = SqliteStore::open_embedded(own.path()).unwrap_err();
+    assert!(matches!(error, OpenError::StandaloneDatabase { .. }), "{error:?}");
     let before = shop.bytes();
     let error = SqliteStore::open(shop.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Installed { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::EmbeddedDatabase { .. }), "{error:?}");
     assert!(error.to_string().contains("open_installed"), "{error}");
     assert_eq!(shop.bytes(), before);
     assert_eq!(shop.names(), ["shop.db"]);

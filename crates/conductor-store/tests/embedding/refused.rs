@@ -39,7 +39,7 @@ fn names_of_ours_that_are_taken_are_refused() {
         migrate(&mut shop.connect(), 1);
         shop.run(taken);
         let error = refused(&shop, |_| ());
-        assert!(matches!(&error, OpenError::Taken { found, .. } if found == &[name]), "{error:?}");
+        assert!(matches!(&error, OpenError::NamesInUse { found, .. } if found == &[name]), "{error:?}");
         assert!(error.to_string().contains(name), "{error}");
     }
 }
@@ -53,18 +53,18 @@ fn a_newer_or_another_schema_is_refused() {
         refused(&shop, |_| ())
     };
     let error = change("INSERT INTO conductor_migrations VALUES (99, 'later', '2026-03-01T12:00:00Z', '1')");
-    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaTooNew { found: 99, .. }), "{error:?}");
     let error = change("UPDATE conductor_migrations SET checksum = '1'");
-    assert!(matches!(error, OpenError::Divergent { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::MigrationMismatch { .. }), "{error:?}");
     let error = change("DROP INDEX conductor_tasks_id");
     assert!(
-        matches!(&error, OpenError::Damaged { what, .. } if what.contains("conductor_tasks_id")),
+        matches!(&error, OpenError::Corrupt { what, .. } if what.contains("conductor_tasks_id")),
         "{error:?}"
     );
     for lost in ["DELETE FROM conductor_migrations", "DROP TABLE conductor_migrations"] {
         let error = change(lost);
         assert!(
-            matches!(&error, OpenError::Damaged { what, .. } if what.contains("conductor_migrations")),
+            matches!(&error, OpenError::Corrupt { what, .. } if what.contains("conductor_migrations")),
             "{error:?}"
         );
     }
@@ -76,7 +76,7 @@ fn a_file_of_our_own_is_refused() {
     drop(SqliteStore::open(shop.path()).unwrap());
     let before = shop.bytes();
     let error = install_into(&mut shop.connect()).unwrap_err();
-    assert!(matches!(error, OpenError::OwnFile { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::StandaloneDatabase { .. }), "{error:?}");
     assert_eq!(shop.bytes(), before);
 }
 
@@ -115,7 +115,7 @@ fn temporary_tables_and_views_before_ours_are_refused() {
         let shop = Shop::closed();
         migrate(&mut shop.connect(), 1);
         let error = refused(&shop, |connection| connection.execute_batch(sql).unwrap());
-        assert!(matches!(&error, OpenError::Shadowed { found, .. } if found == &[name]), "{error:?}");
+        assert!(matches!(&error, OpenError::ShadowedByTemp { found, .. } if found == &[name]), "{error:?}");
     }
 }
 

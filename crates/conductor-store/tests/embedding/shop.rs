@@ -2,7 +2,7 @@
 
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::sqlite::install_into;
-use conductor_store::{Source, SqliteStore, Submit};
+use conductor_store::{Environment, SqliteStore, Submit};
 use refinery::{Migration, Runner};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -48,7 +48,7 @@ impl Shop {
     }
 
     pub(crate) fn store(&self) -> SqliteStore {
-        SqliteStore::open_installed(self.path()).unwrap()
+        SqliteStore::open_embedded(self.path()).unwrap()
     }
 
     pub(crate) fn run(&self, sql: &str) {
@@ -107,5 +107,5 @@ pub(crate) fn delivery(item: &str) -> Submit {
     let pack = TaskDraft::new("pack").kind(format!("pack {item}")).input(item);
     let send = TaskDraft::new("send").fan_out([item, item]);
     let run = RunDraft::new().idempotency_key(item).meta(1).tasks([pack, send]);
-    Submit::new(run.check().unwrap(), &Source::system())
+    Submit::new(run.validate().unwrap(), &Environment::system())
 }

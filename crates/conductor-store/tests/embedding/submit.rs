@@ -4,7 +4,7 @@ use crate::shop::{Shop, ask, begin, delivery, migrate, order};
 use conductor_conformance::assert_replays;
 use conductor_model::{RunDraft, TaskDraft, TaskId};
 use conductor_store::sqlite::{install_into, rusqlite, submit_in};
-use conductor_store::{Fault, Query, Source, SqliteStore, Store, Submit, SubmitError, TaskFilter};
+use conductor_store::{Environment, Query, SqliteStore, Store, StoreError, Submit, SubmitError, TaskFilter};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use std::thread;
@@ -27,11 +27,14 @@ fn a_commit_leaves_both_the_order_and_its_run() {
     let run = other.submit(&delivery("tea")).unwrap().run;
     let names = |store: &SqliteStore, run| {
         let tasks = store.tasks(run, TaskFilter::default(), None, 10).unwrap().items;
-        tasks.into_iter().map(|task| (task.name, task.kind, task.numbers, task.state)).collect::<Vec<_>>()
+        tasks
+            .into_iter()
+            .map(|task| (task.name, task.kind, task.child_counts, task.state))
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(&store, submitted.run), names(&other, run));
     let run = store.run(submitted.run).unwrap().unwrap();
-    assert_eq!((run.numbers.total, run.numbers.open, run.tally.pending), (Some(2), 2, 2));
+    assert_eq!((run.child_counts.total, run.child_counts.open, run.state_counts.pending), (Some(2), 2, 2));
     assert_replays(&store);
 }
 
@@ -69,7 +72,8 @@ fn an_idempotency_key_means_the_same_as_everywhere() {
     assert_eq!(shop.store().submit(&delivery("tea")).unwrap(), again);
     let other = RunDraft::new().idempotency_key("tea").task(TaskDraft::new("pour"));
     let tx = begin(&mut connection);
-    let conflict = submit_in(&tx, &Submit::new(other.check().unwrap(), &Source::system())).unwrap_err();
+    let conflict =
+        submit_in(&tx, &Submit::new(other.validate().unwrap(), &Environment::system())).unwrap_err();
     assert!(matches!(conflict, SubmitError::IdempotencyConflict { run } if run == first.run), "{conflict:?}");
 }
 
@@ -79,7 +83,7 @@ fn a_refused_submission_leaves_the_transaction_as_it_was() {
     let mut connection = shop.connect();
     let taken = TaskId::from_u128(7);
     let with_id = |run: RunDraft| run.task(TaskDraft::new("pack").id(taken));
-    let with_id = |run| Submit::new(with_id(run).check().unwrap(), &Source::system());
+    let with_id = |run| Submit::new(with_id(run).validate().unwrap(), &Environment::system());
     let tx = begin(&mut connection);
     let run = submit_in(&tx, &with_id(RunDraft::new())).unwrap().run;
     order(&tx, "tea");
@@ -105,8 +109,8 @@ fn a_full_disk_leaves_neither() {
     let tx = begin(&mut connection);
     order(&tx, "tea");
     let big = RunDraft::new().task(TaskDraft::new("pack").input("x".repeat(100_000)));
-    let error = submit_in(&tx, &Submit::new(big.check().unwrap(), &Source::system())).unwrap_err();
-    assert!(matches!(error, SubmitError::Fault(Fault::Io(_))), "{error:?}");
+    let error = submit_in(&tx, &Submit::new(big.validate().unwrap(), &Environment::system())).unwrap_err();
+    assert!(matches!(error, SubmitError::Store(StoreError::Io(_))), "{error:?}");
     // Whether SQLite undid the statement or all of the transaction, the run is not there.
     let _ = tx.commit();
     assert_eq!(shop.orders_and_runs().1, 0);
@@ -223,7 +227,7 @@ fn a_transaction_that_read_before_somebody_else_wrote_is_told_to_begin_again() {
     assert_eq!(ask::<i64>(&tx, "SELECT count(*) FROM orders"), 0);
     shop.run("INSERT INTO orders (item) VALUES ('milk')");
     let error = submit_in(&tx, &delivery("tea")).unwrap_err();
-    assert!(matches!(&error, SubmitError::Fault(fault) if fault.is_retryable()), "{error:?}");
+    assert!(matches!(&error, SubmitError::Store(fault) if fault.is_retryable()), "{error:?}");
     tx.rollback().unwrap();
     let tx = begin(&mut connection);
     submit_in(&tx, &delivery("tea")).unwrap();
@@ -234,7 +238,7 @@ fn a_transaction_that_read_before_somebody_else_wrote_is_told_to_begin_again() {
 fn unfit(connection: &mut Connection, words: &str) {
     let tx = begin(connection);
     let error = submit_in(&tx, &delivery("tea")).unwrap_err();
-    assert!(matches!(error, SubmitError::UnfitConnection { .. }), "{error:?}");
+    assert!(matches!(error, SubmitError::UnsupportedConnection { .. }), "{error:?}");
     assert!(error.to_string().contains(words), "{error}");
     tx.commit().unwrap();
 }

@@ -2,10 +2,10 @@
 
 use crate::folder::Folder;
 use crate::seed::{self, THEN, task};
-use conductor_model::{EventBody, Numbers, Replay, RunId, State, Task, TaskId};
+use conductor_model::{ChildCounts, EventBody, Replay, RunId, State, Task, TaskId};
 use conductor_store::{
-    Claim, Enlist, EventFilter, FanOut, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store,
-    TaskFilter, Want,
+    Claim, Environment, EventFilter, FanOut, KindQuota, Query, RegisterEngine, Report, ReportBatch, Scope,
+    SqliteStore, Step, Store, TaskFilter,
 };
 use std::time::Instant;
 
@@ -37,8 +37,8 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
     for run in store.runs(None, 1000).unwrap().items {
         let told = replay.run(run.id).unwrap();
         assert_eq!(
-            (told.state, told.standing.numbers, told.tally),
-            (run.state, run.numbers, run.tally),
+            (told.state, told.status.counts, told.state_counts),
+            (run.state, run.child_counts, run.state_counts),
             "{run:?}"
         );
         let mut after = None;
@@ -48,9 +48,9 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
                 let told = replay.task(task.id).unwrap();
                 assert_eq!(told.run, task.run);
                 assert_eq!((told.parent, told.index), (task.parent, task.index), "{task:?}");
-                assert_eq!((told.state, told.numbers()), (task.state, task.numbers), "{task:?}");
+                assert_eq!((told.state, told.child_counts()), (task.state, task.child_counts), "{task:?}");
                 assert_eq!((told.attempt, told.retry_count), (task.attempt, task.retry_count), "{task:?}");
-                assert_eq!(told.retry_due, task.subject().retry_due, "{task:?}");
+                assert_eq!(told.retry_due, task.status().retry_due, "{task:?}");
             }
             tasks += page.items.len();
             after = page.next;
@@ -65,18 +65,18 @@ pub(crate) fn events_tell_the_tables(store: &SqliteStore) {
 
 /// Does what the workers do until nothing is left; every leaf that waits or runs succeeds.
 pub(crate) fn finish(store: &SqliteStore) {
-    let source = Source::system();
+    let env = Environment::system();
     loop {
-        let step = Step { scope: Scope::All, now: source.now(), limit: 500 };
-        let mut busy = store.fan_out(&FanOut::new(Scope::All, 500, &source)).unwrap().more;
-        busy |= store.retry(&step).unwrap().tasks > 0;
+        let step = Step { scope: Scope::All, now: env.now(), limit: 500 };
+        let mut busy = store.fan_out(&FanOut::new(Scope::All, 500, &env)).unwrap().more;
+        busy |= store.retry(&step).unwrap().changed > 0;
         for run in store.runs(None, 1000).unwrap().items {
             for state in [State::Pending, State::Running] {
                 let page = store.tasks(run.id, TaskFilter { state: Some(state) }, None, 1000).unwrap();
-                let leaves = page.items.iter().filter(|task| task.numbers.is_none());
+                let leaves = page.items.iter().filter(|task| task.child_counts.is_none());
                 let reports: Vec<_> = leaves.map(|task| Report::succeeded(task.id)).collect();
                 busy |= !reports.is_empty();
-                store.report(&Reports::new(reports, &source)).unwrap();
+                store.report(&ReportBatch::new(reports, &env)).unwrap();
             }
         }
         busy |= store.aggregate(&step).unwrap().more;
@@ -107,11 +107,22 @@ fn every_row_is_carried_over_as_it_was() {
         (State::Running, THEN.into(), THEN.into())
     );
     assert_eq!(it.meta.unwrap().as_str(), r#"{"by": "original"}"#);
-    assert_eq!(it.numbers, Numbers { total: Some(2), children: 2, open: 2, failed: 0, cancelled: 0 });
-    assert_eq!((it.tally.pending, it.tally.running, it.tally.succeeded, it.tally.total()), (1, 2, 1, 4));
+    assert_eq!(it.child_counts, ChildCounts { total: Some(2), created: 2, open: 2, failed: 0, cancelled: 0 });
+    assert_eq!(
+        (
+            it.state_counts.pending,
+            it.state_counts.running,
+            it.state_counts.succeeded,
+            it.state_counts.total()
+        ),
+        (1, 2, 1, 4)
+    );
 
     let it = task_of(&store, parent);
-    assert_eq!(it.numbers, Some(Numbers { total: Some(3), children: 2, open: 1, failed: 0, cancelled: 0 }));
+    assert_eq!(
+        it.child_counts,
+        Some(ChildCounts { total: Some(3), created: 2, open: 1, failed: 0, cancelled: 0 })
+    );
     assert_eq!((it.index, it.name.as_str(), it.kind.as_str()), (1, "PARENT", "PARENT"));
     let it = task_of(&store, first);
     assert_eq!((it.index, it.name.as_str(), it.kind.as_str(), it.attempt), (1, "PARENT#1", "PARENT", 1));
@@ -128,9 +139,9 @@ fn every_row_is_carried_over_as_it_was() {
     let (name, payload) = ("TASK_STATE".into(), Some(r#"{"to": "SUCCEEDED"}"#.into()));
     assert_eq!(
         bodies[0],
-        (None, &EventBody::Original { id: created.clone(), name: "RUN_CREATED".into(), payload: None })
+        (None, &EventBody::Legacy { id: created.clone(), name: "RUN_CREATED".into(), payload: None })
     );
-    assert_eq!(bodies[1], (Some(first), &EventBody::Original { id: moved.clone(), name, payload }));
+    assert_eq!(bodies[1], (Some(first), &EventBody::Legacy { id: moved.clone(), name, payload }));
     assert_eq!(events[1].at.to_string(), THEN);
     let names: Vec<_> = events[2..].iter().map(|event| event.body.name()).collect();
     assert_eq!(names, ["run.adopted", "task.adopted", "task.adopted", "task.adopted", "task.adopted"]);
@@ -263,7 +274,7 @@ fn what_is_open_below_a_cancelled_ancestor_is_cancelled_and_below_a_succeeded_on
     let store = SqliteStore::open(folder.db()).unwrap();
     let [(cancelled, below_cancelled), (succeeded, below_succeeded)] = trees[..] else { panic!() };
     assert!(below_cancelled.iter().all(|task| state(&store, *task).0 == State::Cancelled));
-    assert_eq!(task_of(&store, cancelled).numbers.unwrap().cancelled, 3);
+    assert_eq!(task_of(&store, cancelled).child_counts.unwrap().cancelled, 3);
     assert_eq!(
         below_succeeded.map(|task| state(&store, task).0),
         [State::Pending, State::Running, State::Pending]
@@ -300,7 +311,7 @@ fn a_fan_out_that_was_interrupted_goes_on() {
     assert_eq!(names, ["P#1", "P#2", "P#3", "P#4", "P#5"]);
     assert_eq!(children[4].input.as_ref().unwrap().as_str(), r#"{"a":1}"#);
     assert_eq!(run_state(&store, run), State::Succeeded);
-    assert_eq!(store.run(run).unwrap().unwrap().tally.total(), 3 + 5 + 2 + 2);
+    assert_eq!(store.run(run).unwrap().unwrap().state_counts.total(), 3 + 5 + 2 + 2);
     events_tell_the_tables(&store);
 }
 
@@ -321,7 +332,7 @@ fn children_of_a_parent_without_a_fan_out_keep_their_names_and_fill_the_free_ind
     }
     assert_eq!((task_of(&store, below).index, task_of(&store, below).kind.as_str()), (1, "P"));
     assert_eq!((task_of(&store, root).name.as_str(), task_of(&store, root).index), ("R#1", 2));
-    assert_eq!(task_of(&store, parent).numbers.unwrap().total, Some(6));
+    assert_eq!(task_of(&store, parent).child_counts.unwrap().total, Some(6));
     finish(&store);
     assert_eq!(run_state(&store, run), State::Succeeded);
     events_tell_the_tables(&store);
@@ -338,11 +349,11 @@ fn children_that_the_original_gave_no_input_are_claimed_without_one() {
     let below_bare = seed.task(run, &task("Q#1", "PENDING").below(bare));
     let folder = seed.close();
     let store = SqliteStore::open(folder.db()).unwrap();
-    let source = Source::system();
-    let presence = store.enlist(&Enlist::new(&source)).unwrap();
-    let wants = ["P", "Q"].map(|kind| Want::new(kind.parse().unwrap(), 10));
-    let claimed = store.claim(&Claim::new(presence.holder(), wants.into(), 1000, &source)).unwrap();
-    assert_eq!(claimed.failed, 0);
+    let env = Environment::system();
+    let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
+    let wants = ["P", "Q"].map(|kind| KindQuota::new(kind.parse().unwrap(), 10));
+    let claimed = store.claim(&Claim::new(registration.key(), wants.into(), 1000, &env)).unwrap();
+    assert_eq!(claimed.rejected, 0);
     for id in [below, below_bare] {
         let claim = claimed.tasks.iter().find(|claim| claim.fence.task == id).unwrap();
         assert!(claim.input.as_ref().is_none_or(|input| input.as_str() == "null"));
@@ -390,7 +401,7 @@ fn a_run_without_tasks_is_sealed_and_succeeds() {
     let run = seed.run("RUNNING");
     let folder = seed.close();
     let store = SqliteStore::open(folder.db()).unwrap();
-    assert_eq!(store.run(run).unwrap().unwrap().numbers, Numbers::sealed(0));
+    assert_eq!(store.run(run).unwrap().unwrap().child_counts, ChildCounts::sealed(0));
     finish(&store);
     assert_eq!(run_state(&store, run), State::Succeeded);
 }
@@ -439,7 +450,7 @@ fn ten_thousand_tasks_are_adopted_quickly_and_finished() {
     let took = began.elapsed();
     println!("adopted in {took:?}");
     assert!(took.as_secs() < 20, "{took:?}");
-    assert_eq!(store.tally(Scope::All).unwrap().total(), 20 * 501);
+    assert_eq!(store.state_counts(Scope::All).unwrap().total(), 20 * 501);
     assert_eq!(folder.ask::<i64>("PRAGMA freelist_count"), 0, "the pages of the old tables went back");
     events_tell_the_tables(&store);
     finish(&store);

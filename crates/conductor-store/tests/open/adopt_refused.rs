@@ -19,7 +19,7 @@ fn problems(spoil: &str) -> Vec<String> {
     let before = folder.content();
     let error = SqliteStore::open(folder.db()).unwrap_err();
     assert_eq!(folder.content(), before, "{error}");
-    let OpenError::NotAdoptable { problems, more: 0, .. } = &error else { panic!("{spoil}: {error:?}") };
+    let OpenError::LegacyDataInvalid { problems, more: 0, .. } = &error else { panic!("{spoil}: {error:?}") };
     for problem in problems {
         assert!(error.to_string().contains(problem), "{error}");
     }
@@ -140,7 +140,7 @@ fn a_file_with_more_than_the_original_made_is_foreign() {
         let folder = seed.close();
         let before = folder.content();
         let error = SqliteStore::open(folder.db()).unwrap_err();
-        assert!(matches!(error, OpenError::Foreign { .. }), "{sql}: {error:?}");
+        assert!(matches!(error, OpenError::ForeignDatabase { .. }), "{sql}: {error:?}");
         assert_eq!(folder.content(), before);
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::folder::Folder;
 use conductor_model::{RunDraft, TaskDraft};
-use conductor_store::{OpenError, Query, Source, SqliteOptions, SqliteStore, Store, Submit};
+use conductor_store::{Environment, OpenError, Query, SqliteOptions, SqliteStore, Store, Submit};
 use std::fs;
 use std::time::Duration;
 
 fn submit(store: &SqliteStore) -> conductor_model::RunId {
-    let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
-    store.submit(&Submit::new(run, &Source::system())).unwrap().run
+    let run = RunDraft::new().task(TaskDraft::new("A")).validate().unwrap();
+    store.submit(&Submit::new(run, &Environment::system())).unwrap().run
 }
 
 #[cfg(unix)]

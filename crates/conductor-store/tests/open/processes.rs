@@ -3,7 +3,7 @@
 use crate::adopt::{events_tell_the_tables, large};
 use crate::folder::Folder;
 use conductor_model::{RunDraft, TaskDraft};
-use conductor_store::{OpenError, Query, Source, SqliteOptions, SqliteStore, Store, Submit};
+use conductor_store::{Environment, OpenError, Query, SqliteOptions, SqliteStore, Store, Submit};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,8 +27,8 @@ fn child_opens_and_submits() {
         std::thread::yield_now();
     }
     let store = SqliteStore::open(path).unwrap();
-    let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
-    store.submit(&Submit::new(run, &Source::system())).unwrap();
+    let run = RunDraft::new().task(TaskDraft::new("A")).validate().unwrap();
+    store.submit(&Submit::new(run, &Environment::system())).unwrap();
 }
 
 fn start(folder: &Folder) {
@@ -152,8 +152,8 @@ fn threads_of_one_process_make_one_file_together() {
         for _ in 0..8 {
             scope.spawn(|| {
                 let store = SqliteStore::open(folder.db()).unwrap();
-                let run = RunDraft::new().task(TaskDraft::new("A")).check().unwrap();
-                store.submit(&Submit::new(run, &Source::system())).unwrap();
+                let run = RunDraft::new().task(TaskDraft::new("A")).validate().unwrap();
+                store.submit(&Submit::new(run, &Environment::system())).unwrap();
             });
         }
     });
@@ -192,7 +192,7 @@ fn a_set_up_by_another_process_that_does_not_end_is_named_and_left_alone() {
         let began = Instant::now();
         let error = SqliteStore::open_with(folder.db(), options).unwrap_err();
         assert!(began.elapsed() >= Duration::from_millis(30));
-        let OpenError::Locked { lock: named, .. } = &error else { panic!("{error:?}") };
+        let OpenError::SetupInProgress { lock: named, .. } = &error else { panic!("{error:?}") };
         assert!(named.ends_with("conductor.db-conductor.lock"), "{error}");
         assert_eq!(folder.names(), before);
         drop(lock);

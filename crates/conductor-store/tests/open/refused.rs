@@ -94,7 +94,7 @@ fn a_database_that_was_cut_off() {
     for length in [20, 100, 512, 4096, whole.len() / 2, whole.len() - 4096] {
         let error = refused(&with(&whole[..length]));
         assert!(
-            matches!(error, OpenError::Damaged { .. } | OpenError::NotADatabase { .. }),
+            matches!(error, OpenError::Corrupt { .. } | OpenError::NotADatabase { .. }),
             "{length}: {error:?}"
         );
     }
@@ -117,7 +117,7 @@ fn a_database_of_another_program() {
         folder.run(sql);
         let error = refused(&folder);
         assert!(
-            matches!(&error, OpenError::Foreign { found, .. } if found.contains(&name.to_owned())),
+            matches!(&error, OpenError::ForeignDatabase { found, .. } if found.contains(&name.to_owned())),
             "{error:?}"
         );
         assert!(error.to_string().contains(name), "{error}");
@@ -136,7 +136,7 @@ fn a_database_of_another_program_that_was_killed() {
     }
     let before = copy.content();
     let error = SqliteStore::open(copy.db()).unwrap_err();
-    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::ForeignDatabase { .. }), "{error:?}");
     // Its log is still there and was not moved into the file; SQLite's own index of the log may be new.
     let mut after = copy.content();
     after.remove("conductor.db-shm");
@@ -147,7 +147,7 @@ fn a_database_of_another_program_that_was_killed() {
 fn a_newer_schema() {
     let sql = "INSERT INTO conductor_migrations VALUES (99, 'later', '2026-03-01T12:00:00Z', '1')";
     let error = refused(&ours_after(sql));
-    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaTooNew { found: 99, .. }), "{error:?}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_history_that_is_not_ours() {
         "DROP TABLE conductor_migrations; CREATE TABLE conductor_migrations (version)",
     ] {
         let error = refused(&ours_after(sql));
-        assert!(matches!(error, OpenError::Divergent { .. }), "{sql}: {error:?}");
+        assert!(matches!(error, OpenError::MigrationMismatch { .. }), "{sql}: {error:?}");
     }
 }
 
@@ -176,11 +176,11 @@ fn a_database_of_ours_that_lacks_something() {
         ("DROP VIEW tasks; CREATE TABLE tasks (id)", "tasks"),
     ] {
         let error = refused(&ours_after(sql));
-        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains(lost)), "{sql}: {error:?}");
+        assert!(matches!(&error, OpenError::Corrupt { what, .. } if what.contains(lost)), "{sql}: {error:?}");
     }
     // Without a history that says what was applied, everything would be applied again.
     let error = SqliteStore::open(ours_after("DELETE FROM conductor_migrations").db()).unwrap_err();
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
 }
 
 #[cfg(target_os = "linux")]

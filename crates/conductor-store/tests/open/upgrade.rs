@@ -4,8 +4,9 @@ use crate::folder::Folder;
 use conductor_conformance::assert_replays;
 use conductor_model::{Event, Run, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Append, Claim, Ending, Enlist, EventFilter, FanOut, Fenced, ParentId, Query, Report, Reports, Scope,
-    Seal, Settle, Source, SqliteStore, Step, Store, Submit, TaskFilter, Turn, Want,
+    Append, AttemptResult, Claim, Environment, EventFilter, FanOut, FenceOutcome, KindQuota, NodeId, Query,
+    RegisterEngine, Report, ReportBatch, RotationCursor, Scope, Seal, Settle, SqliteStore, Step, Store,
+    Submit, TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -13,14 +14,14 @@ use serde_json::json;
 /// The first version of the tables, as it was released.
 const V1: &str = include_str!("../../migrations/V1__tables.sql");
 
-fn source() -> Source {
-    Source::seeded("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap(), 7)
+fn env() -> Environment {
+    Environment::seeded("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap(), 7)
 }
 
 /// Tasks in every state and parents of every kind, by nothing but what the first version could do.
 fn fill(store: &SqliteStore) {
-    let (source, scope) = (source(), Scope::All);
-    let now = source.now();
+    let (env, scope) = (env(), Scope::All);
+    let now = env.now();
     let leaf = || TaskDraft::new("A").max_retries(1);
     let parent = TaskDraft::new("P").kind("A").input(json!({"fanout": [1, {"fanout": 2}], "width": 8}));
     let delayed = leaf().due_at(now.plus_millis(1000));
@@ -30,21 +31,21 @@ fn fill(store: &SqliteStore) {
         .idempotency_key("k")
         .tasks(roots)
         .task(TaskDraft::new("O").kind("A").open());
-    let run = store.submit(&Submit::new(run.check().unwrap(), &source)).unwrap().run;
-    while store.fan_out(&FanOut::new(scope, 100, &source)).unwrap().more {}
+    let run = store.submit(&Submit::new(run.validate().unwrap(), &env)).unwrap().run;
+    while store.fan_out(&FanOut::new(scope, 100, &env)).unwrap().more {}
     let roots = store.tasks(run, TaskFilter::default(), None, 9).unwrap().items;
     let open = roots[8].id;
-    store.append(&Append::items(open, 1, vec!["7".parse().unwrap()], &source)).unwrap();
-    store.seal(&Seal { parent: ParentId::Task(open), children: 1, now }).unwrap();
+    store.append(&Append::items(open, 1, vec!["7".parse().unwrap()], &env)).unwrap();
+    store.seal(&Seal { parent: NodeId::Task(open), children: 1, now }).unwrap();
     let reports = [
         Report::started(roots[1].id),
         Report::succeeded_with(roots[2].id, "[1]".parse().unwrap()),
         Report::failed(roots[3].id, "it broke"),
-        Report::failed_for_good(roots[4].id, "it is broken"),
+        Report::failed_permanently(roots[4].id, "it is broken"),
         Report::cancelled(roots[5].id),
     ];
-    store.report(&Reports::new(reports, &source)).unwrap();
-    store.submit(&Submit::new(RunDraft::new().check().unwrap(), &source)).unwrap();
+    store.report(&ReportBatch::new(reports, &env)).unwrap();
+    store.submit(&Submit::new(RunDraft::new().validate().unwrap(), &env)).unwrap();
     assert_eq!(store.aggregate(&Step { scope, now, limit: 10 }).unwrap().runs, 1);
 }
 
@@ -81,23 +82,26 @@ fn everything(store: &SqliteStore) -> (Vec<Run>, Vec<Task>, Vec<Event>) {
 
 /// Works on everything until nothing is left, by claims.
 fn finish(store: &SqliteStore, seed: u64) {
-    let source = Source::seeded(source().now().plus_millis(1000), seed);
-    let (scope, now) = (Scope::All, source.now());
-    let presence = store.enlist(&Enlist::new(&source)).unwrap();
+    let env = Environment::seeded(env().now().plus_millis(1000), seed);
+    let (scope, now) = (Scope::All, env.now());
+    let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
     let step = Step { scope, now, limit: 100 };
     loop {
         while store.promote(&step).unwrap().more || store.retry(&step).unwrap().more {}
-        let wants = vec![Want { kind: "A".parse().unwrap(), limit: 10, turn: Turn::default() }];
-        let holder = presence.holder();
-        let claim = Claim { holder, wants, limit: 10, lease_ms: 1000, alone: true, now };
+        let wants =
+            vec![KindQuota { kind: "A".parse().unwrap(), limit: 10, cursor: RotationCursor::default() }];
+        let holder = registration.key();
+        let claim =
+            Claim { engine: holder, quotas: wants, limit: 10, lease_ms: 1000, allow_isolated: true, now };
         let claimed = store.claim(&claim).unwrap().tasks;
         let endings: Vec<_> =
-            claimed.iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
+            claimed.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
         if endings.is_empty() {
             break;
         }
-        let settled = store.settle(&Settle { endings, claim: None, now, jitter: source.jitter() }).unwrap();
-        assert!(settled.endings.iter().all(|answer| *answer == Fenced::Applied));
+        let settled =
+            store.settle(&Settle { results: endings, claim: None, now, jitter: env.jitter() }).unwrap();
+        assert!(settled.results.iter().all(|answer| *answer == FenceOutcome::Applied));
     }
     while store.aggregate(&step).unwrap().more {}
 }
@@ -123,8 +127,8 @@ fn a_file_of_the_first_version_keeps_its_rows_and_goes_on() {
     let (runs, tasks, _) = everything(&store);
     let held: Vec<_> = tasks.iter().filter(|task| task.state == State::Running).collect();
     // What was reported as started is still held from outside, and its run waits for it.
-    assert_eq!((held.len(), held[0].numbers, held[0].lease_until), (1, None, None));
-    store.report(&Reports::new([Report::succeeded(held[0].id)], &source())).unwrap();
+    assert_eq!((held.len(), held[0].child_counts, held[0].lease_until), (1, None, None));
+    store.report(&ReportBatch::new([Report::succeeded(held[0].id)], &env())).unwrap();
     finish(&store, 9);
     let states: Vec<_> = everything(&store).0.iter().map(|run| run.state).collect();
     assert_eq!((runs.len(), states), (2, vec![State::Failed, State::Succeeded]));

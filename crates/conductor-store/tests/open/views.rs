@@ -3,8 +3,8 @@
 use crate::folder::Folder;
 use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
-    Append, EventFilter, FanOut, Query, Report, Reports, Scope, Source, SqliteStore, Step, Store, Submit,
-    TaskFilter,
+    Append, Environment, EventFilter, FanOut, Query, Report, ReportBatch, Scope, SqliteStore, Step, Store,
+    Submit, TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// A run with two levels of children, an open fan-out, a delayed task, and tasks in every state.
 fn tree(store: &SqliteStore) -> RunId {
     let now: Timestamp = "2026-03-01T12:00:00.007Z".parse().unwrap();
-    let source = Source::seeded(now, 7);
+    let env = Environment::seeded(now, 7);
     let later: Timestamp = "2026-03-02T00:00:00Z".parse().unwrap();
     let nested = json!({"fanout": ["a", {"fanout": 2, "width": 1.50, "x": null}, 0, false, ""], "meta": 1});
     let run = RunDraft::new()
@@ -26,27 +26,27 @@ fn tree(store: &SqliteStore) -> RunId {
         .task(TaskDraft::new("OPEN").input(json!({"kept": true})).open())
         .task(TaskDraft::new("LATER").due_at(later))
         .task(TaskDraft::new("PLAIN").input(json!("text")))
-        .check()
+        .validate()
         .unwrap();
-    let run = store.submit(&Submit::new(run, &source)).unwrap().run;
+    let run = store.submit(&Submit::new(run, &env)).unwrap().run;
     let scope = Scope::Run(run);
     let tasks = all_tasks(store, run);
     let open = tasks.iter().find(|task| task.name.as_str() == "OPEN").unwrap().id;
     let items = ["[1]", r#"{"fanout": 9}"#].map(|text| text.parse::<Json>().unwrap()).to_vec();
-    store.append(&Append::items(open, 1, items, &source)).unwrap();
-    while store.fan_out(&FanOut::new(scope, 3, &source)).unwrap().more {}
+    store.append(&Append::items(open, 1, items, &env)).unwrap();
+    while store.fan_out(&FanOut::new(scope, 3, &env)).unwrap().more {}
     let counted = tasks.iter().find(|task| task.name.as_str() == "COUNTED").unwrap().id;
     let children = store.children(counted, 0, 10).unwrap().items;
     let reports = [
         Report::started(children[0].id),
         Report::succeeded_with(children[1].id, "0".parse().unwrap()),
         Report::failed(children[2].id, "it's \"over\""),
-        Report::failed_for_good(children[3].id, "over"),
+        Report::failed_permanently(children[3].id, "over"),
         Report::cancelled(children[4].id),
     ];
-    store.report(&Reports::new(reports, &source)).unwrap();
+    store.report(&ReportBatch::new(reports, &env)).unwrap();
     let step = Step { scope, now, limit: 100 };
-    assert_eq!(store.retry(&step).unwrap().tasks, 1);
+    assert_eq!(store.retry(&step).unwrap().changed, 1);
     assert!(!store.aggregate(&step).unwrap().more);
     run
 }

@@ -3,7 +3,7 @@
 mod people;
 
 use conductor_model::{AttemptFailure, ErrorText, Json, Policy};
-use conductor_store::{Ending, Outcome, Revivable};
+use conductor_store::{AttemptResult, ReportedResult, ReviveFilter};
 use proptest::prelude::*;
 
 /// A root task of a random program.
@@ -38,7 +38,7 @@ pub(crate) enum Among {
     OpenParents,
     OpenJoins,
     /// Parents whose joins are open.
-    Joining,
+    JoinStatus,
 }
 
 /// What a parent or a run is given.
@@ -86,7 +86,7 @@ pub(crate) enum Op {
     /// Several in one transaction; each on the task that lies so far behind the first one's.
     Report {
         task: usize,
-        reports: Vec<(usize, Outcome, Option<u32>)>,
+        reports: Vec<(usize, ReportedResult, Option<u32>)>,
     },
     Retry {
         run: Option<usize>,
@@ -103,13 +103,13 @@ pub(crate) enum Op {
     Claim(ClaimOp),
     /// Each names the claim that lies so far back, and perhaps another attempt of it.
     Settle {
-        endings: Vec<(Named, Ending)>,
+        endings: Vec<(Named, AttemptResult)>,
         next: Option<ClaimOp>,
     },
     /// Each is one that holds, from the oldest onwards.
     SettleHeld {
         first: usize,
-        endings: Vec<Ending>,
+        endings: Vec<AttemptResult>,
     },
     Renew {
         named: Vec<Named>,
@@ -154,7 +154,7 @@ pub(crate) enum Op {
     ReviveAll {
         head: usize,
         among_all: bool,
-        which: Revivable,
+        which: ReviveFilter,
         limit: u32,
     },
     Wait {
@@ -232,9 +232,9 @@ fn people_op() -> impl Strategy<Value = Op> {
         1 => Just(Among::Open),
         3 => Just(Among::OpenParents),
         1 => Just(Among::OpenJoins),
-        6 => Just(Among::Joining),
+        6 => Just(Among::JoinStatus),
     ];
-    let which = || proptest::sample::select(&[Revivable::Failed, Revivable::FailedAndCancelled][..]);
+    let which = || proptest::sample::select(&[ReviveFilter::Failed, ReviveFilter::FailedAndCancelled][..]);
     prop_oneof![
         4 => (0..99_usize, among, any::<bool>())
             .prop_map(|(task, among, swept)| Op::CancelTask { task, among, swept }),
@@ -249,23 +249,23 @@ fn people_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = ReportedResult> {
     let json = |n: u8| Some(["0", "false", "\"\"", "null"][n as usize].parse::<Json>().unwrap());
-    let failed = |(n, retryable, retry_after_ms): (u8, bool, Option<u64>)| Outcome::Failed {
+    let failed = |(n, retryable, retry_after_ms): (u8, bool, Option<u64>)| ReportedResult::Failed {
         error: ErrorText::from(["timeout", ""][n as usize]),
         retryable,
         retry_after_ms,
     };
     prop_oneof![
-        2 => Just(Outcome::Started),
-        6 => (0..5_u8).prop_map(move |n| Outcome::Succeeded { output: if n == 4 { None } else { json(n) } }),
+        2 => Just(ReportedResult::Started),
+        6 => (0..5_u8).prop_map(move |n| ReportedResult::Succeeded { output: if n == 4 { None } else { json(n) } }),
         5 => (0..2_u8, proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
-        1 => Just(Outcome::Cancelled),
+        1 => Just(ReportedResult::Cancelled),
     ]
 }
 
 /// One to four reports, of which some are on one task.
-fn reports() -> impl Strategy<Value = Vec<(usize, Outcome, Option<u32>)>> {
+fn reports() -> impl Strategy<Value = Vec<(usize, ReportedResult, Option<u32>)>> {
     let report = (0..3_usize, outcome(), proptest::option::weighted(0.3, 0..4_u32));
     proptest::collection::vec(report, 1..=4)
 }
@@ -281,15 +281,15 @@ fn named() -> impl Strategy<Value = Named> {
     (prop_oneof![8 => 0..6_usize, 1 => 0..99_usize], prop_oneof![12 => Just(0), 1 => Just(1)])
 }
 
-fn ending() -> impl Strategy<Value = Ending> {
+fn ending() -> impl Strategy<Value = AttemptResult> {
     let failed = |(retryable, retry_after_ms)| {
-        Ending::Failed(AttemptFailure::Error { error: "it broke".into(), retryable, retry_after_ms })
+        AttemptResult::Failed(AttemptFailure::Error { error: "it broke".into(), retryable, retry_after_ms })
     };
     prop_oneof![
-        3 => Just(Ending::Succeeded { output: None }),
-        3 => Just(Ending::Succeeded { output: Some("[1]".parse().unwrap()) }),
+        3 => Just(AttemptResult::Succeeded { output: None }),
+        3 => Just(AttemptResult::Succeeded { output: Some("[1]".parse().unwrap()) }),
         2 => (proptest::bool::weighted(0.8), proptest::option::weighted(0.3, 0..3_000_u64)).prop_map(failed),
-        1 => Just(Ending::Failed(AttemptFailure::TimedOut)),
+        1 => Just(AttemptResult::Failed(AttemptFailure::TimedOut)),
     ]
 }
 
@@ -384,9 +384,9 @@ fn op_among_people() -> impl Strategy<Value = Op> {
         Op::Claim(ClaimOp { engine, limits: [limit; 2], limit, lease_ms: 4_000, alone })
     });
     let ended = prop_oneof![
-        4 => Just(Ending::Succeeded { output: None }),
-        1 => Just(Ending::Succeeded { output: Some("[1]".parse().unwrap()) }),
-        2 => Just(Ending::Failed(AttemptFailure::fatal("it never works"))),
+        4 => Just(AttemptResult::Succeeded { output: None }),
+        1 => Just(AttemptResult::Succeeded { output: Some("[1]".parse().unwrap()) }),
+        2 => Just(AttemptResult::Failed(AttemptFailure::fatal("it never works"))),
         1 => ending(),
     ];
     let settlement = (0..9_usize, proptest::collection::vec(ended, 1..9));

@@ -4,7 +4,7 @@ use super::{Among, Op};
 use crate::reference::{Cancelling, Head, Refusing, Reviving};
 use crate::{World, pick, to_the_end};
 use conductor_model::{State, Task, TaskId};
-use conductor_store::{Admin, Cancel, ParentId, Revivable, Revive, Store};
+use conductor_store::{Admin, Cancel, NodeId, Revive, ReviveFilter, Store};
 
 impl World {
     /// What people do, and what their doing leaves to the steps.
@@ -21,7 +21,7 @@ impl World {
             Op::Expire { run, limit } => {
                 let (step, only) = self.step(*run, *limit);
                 let done =
-                    to_the_end(|| self.store.expire(&step).map(|done| (done.runs, done.more)).unwrap());
+                    to_the_end(|| self.store.expire(&step).map(|done| (done.changed, done.more)).unwrap());
                 assert_eq!(done, self.reference.expire(only, self.now));
             }
             Op::ReviveLeaf { task, among_all } => self.revive_leaf(*task, *among_all),
@@ -36,25 +36,25 @@ impl World {
         let joining: Vec<TaskId> = self
             .tasks
             .iter()
-            .filter(|task| task.index == 0 && !task.subject().is_settled())
+            .filter(|task| task.index == 0 && !task.status().is_settled())
             .filter_map(|join| join.parent)
             .collect();
         let is_among = |task: &Task| match among {
             Among::All => true,
-            Among::Open => !task.subject().is_settled(),
-            Among::OpenParents => !task.state.is_terminal() && task.numbers.is_some(),
-            Among::Joining => joining.contains(&task.id),
-            Among::OpenJoins => !task.subject().is_settled() && task.index == 0,
+            Among::Open => !task.status().is_settled(),
+            Among::OpenParents => !task.state.is_terminal() && task.child_counts.is_some(),
+            Among::JoinStatus => joining.contains(&task.id),
+            Among::OpenJoins => !task.status().is_settled() && task.index == 0,
         };
         let Some(number) = self.pick_task(task, is_among) else { return };
         let cancelled = self.store.cancel(&Cancel::task(self.tasks[number].id, self.now));
         assert_eq!(Cancelling::from(cancelled), self.reference.cancel_task(number, self.now));
-        self.count("a parent is cancelled", self.tasks[number].numbers.is_some());
+        self.count("a parent is cancelled", self.tasks[number].child_counts.is_some());
     }
 
     fn cancel_run(&mut self, run: usize) {
         let Some(number) = pick(run, self.runs.len()) else { return };
-        let cancelled = self.store.cancel(&Cancel::run(self.runs[number], self.now).because("not now"));
+        let cancelled = self.store.cancel(&Cancel::run(self.runs[number], self.now).reason("not now"));
         assert_eq!(Cancelling::from(cancelled), self.reference.cancel_head(Head::Run(number)));
     }
 
@@ -80,7 +80,7 @@ impl World {
     }
 
     fn revive_leaf(&mut self, task: usize, among_all: bool) {
-        let is_leaf = |task: &Task| task.numbers.is_none() && ended_badly(task.state);
+        let is_leaf = |task: &Task| task.child_counts.is_none() && ended_badly(task.state);
         let Some(number) = self.pick_task(task, |task| among_all || is_leaf(task)) else { return };
         let against = self.reference.against_reviving(number);
         match self.store.revive(&Revive::leaf(self.tasks[number].id, self.now)) {
@@ -104,17 +104,17 @@ impl World {
         }
     }
 
-    fn revive_all(&mut self, head: usize, among_all: bool, which: Revivable, limit: u32) {
+    fn revive_all(&mut self, head: usize, among_all: bool, which: ReviveFilter, limit: u32) {
         let mut heads = self.reference.heads();
         heads.retain(|head| among_all || ended_badly(self.reference.state_of(*head)));
         let Some(head) = pick(head, heads.len()).map(|nth| heads[nth]) else { return };
         let below = match head {
-            Head::Run(run) => ParentId::Run(self.runs[run]),
-            Head::Parent(parent) => ParentId::Task(self.tasks[parent].id),
+            Head::Run(run) => NodeId::Run(self.runs[run]),
+            Head::Parent(parent) => NodeId::Task(self.tasks[parent].id),
         };
         let (mut all, mut after, mut steps) = (Reviving::default(), None, 0);
         loop {
-            let request = Revive::All { below, which, after, limit, now: self.now };
+            let request = Revive::All { below, which, cursor: after, limit, now: self.now };
             let revived = self.store.revive(&request).unwrap();
             let Reviving { tasks, reopened, skipped } = of(revived);
             assert!(tasks + skipped <= limit + 1, "a transaction is bounded");
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-fn of(revived: conductor_store::Revived) -> Reviving {
+fn of(revived: conductor_store::ReviveOutcome) -> Reviving {
     Reviving { tasks: revived.tasks, reopened: revived.reopened, skipped: revived.skipped }
 }
 

@@ -2,8 +2,10 @@
 //! that are checked here.
 
 use super::Reference;
-use conductor_model::{AttemptFailure, Lost, State, Timestamp, after_loss, fence_holds, lease_is_over};
-use conductor_store::{Ending, Outcome};
+use conductor_model::{
+    AttemptFailure, LeaseLosses, State, Timestamp, fence_is_valid, lease_expired, next_lease_losses,
+};
+use conductor_store::{AttemptResult, ReportedResult};
 
 /// A claim that holds a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +29,7 @@ impl Reference {
         for (number, task) in self.tasks.iter().enumerate() {
             let is_ready = task.state == State::Pending && task.due_at.is_none() && task.plan.is_none();
             if is_ready && !self.is_doomed(number) && task.kind == kind && task.run == run {
-                let alone = task.lost == Some(Lost::RunsAlone);
+                let alone = task.lost == Some(LeaseLosses::Isolate);
                 if alone { &mut ready.alone } else { &mut ready.tasks }.push(number);
             }
         }
@@ -42,7 +44,7 @@ impl Reference {
 
     pub(crate) fn holds(&self, task: usize, attempt: u32) -> bool {
         let task = &self.tasks[task];
-        fence_holds(task.state, task.lease.is_some(), task.attempt, attempt)
+        fence_is_valid(task.state, task.lease.is_some(), task.attempt, attempt)
     }
 
     pub(crate) fn renew(&mut self, task: usize, since: Timestamp, until: Timestamp) {
@@ -55,16 +57,18 @@ impl Reference {
         (task.state, task.lease) = (State::Pending, None);
     }
 
-    pub(crate) fn settle(&mut self, task: usize, ending: &Ending, now: Timestamp) {
+    pub(crate) fn settle(&mut self, task: usize, ending: &AttemptResult, now: Timestamp) {
         let outcome = match ending {
-            Ending::Succeeded { output } => Outcome::Succeeded { output: output.clone() },
-            Ending::Failed(AttemptFailure::Error { error, retryable, retry_after_ms }) => Outcome::Failed {
-                error: error.clone(),
-                retryable: *retryable,
-                retry_after_ms: *retry_after_ms,
-            },
-            Ending::Failed(other) => {
-                Outcome::Failed { error: other.text(), retryable: true, retry_after_ms: None }
+            AttemptResult::Succeeded { output } => ReportedResult::Succeeded { output: output.clone() },
+            AttemptResult::Failed(AttemptFailure::Error { error, retryable, retry_after_ms }) => {
+                ReportedResult::Failed {
+                    error: error.clone(),
+                    retryable: *retryable,
+                    retry_after_ms: *retry_after_ms,
+                }
+            }
+            AttemptResult::Failed(other) => {
+                ReportedResult::Failed { error: other.text(), retryable: true, retry_after_ms: None }
             }
         };
         self.end(task, &outcome, now);
@@ -76,11 +80,11 @@ impl Reference {
         for task in 0..self.tasks.len() {
             let row = &self.tasks[task];
             let Some(lease) = row.lease else { continue };
-            if lives(lease.engine) && !lease_is_over(lease.until, lease.since, now) {
+            if lives(lease.engine) && !lease_expired(lease.until, lease.since, now) {
                 continue;
             }
-            let lost = after_loss(row.lost, row.max_retries - row.retry_count);
-            self.settle(task, &Ending::Failed(AttemptFailure::LeaseExpired), now);
+            let lost = next_lease_losses(row.lost, row.max_retries - row.retry_count);
+            self.settle(task, &AttemptResult::Failed(AttemptFailure::LeaseExpired), now);
             self.tasks[task].lost = Some(lost);
             rescued += 1;
         }

@@ -1,7 +1,7 @@
 //! Parents and runs alike: what follows for them from those right below, and what happens then.
 
 use super::{Plan, RefTask, Reference};
-use conductor_model::{Decision, Joining, Mark, NewJoin, Numbers, Policy, Standing, State};
+use conductor_model::{CancelCause, ChildCounts, Decision, JoinStatus, NewJoin, ParentStatus, Policy, State};
 
 /// A parent or a run, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) enum Head {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heading {
     pub(crate) policy: Policy,
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<CancelCause>,
     pub(crate) join: Option<JoinPlan>,
 }
 
@@ -128,7 +128,7 @@ impl Reference {
             return Follows::End(State::Succeeded);
         }
         if let Some(mark) = self.heading(head).mark {
-            return Follows::End(mark.end());
+            return Follows::End(mark.final_state());
         }
         if self.total_of(head).is_none_or(|total| total as usize != below.len()) {
             return Follows::Nothing;
@@ -266,7 +266,7 @@ impl Reference {
         let is_complete = self.total_of(head).is_some_and(|total| total as usize == below.len())
             && below.iter().all(|child| child.is_settled());
         if fails_fast && heading.mark.is_none() && !is_complete && !self.state_of(head).is_terminal() {
-            self.heading_mut(head).mark = Some(Mark::FailFast);
+            self.heading_mut(head).mark = Some(CancelCause::FailFast);
         }
     }
 }
@@ -274,24 +274,24 @@ impl Reference {
 /// What holds after whatever happens.
 impl Reference {
     /// The head as its own row and those right below say, to be decided by the model.
-    fn standing(&self, head: Head) -> Standing {
+    fn standing(&self, head: Head) -> ParentStatus {
         let Heading { policy, mark, join } = self.heading(head);
         let numbers = self.numbers_of(head);
         let joining = match (join, self.join_of(head)) {
-            (None, _) => Joining::Nothing,
-            (Some(_), Some(join)) if !self.tasks[join].is_settled() => Joining::Open,
+            (None, _) => JoinStatus::None,
+            (Some(_), Some(join)) if !self.tasks[join].is_settled() => JoinStatus::Open,
             (Some(_), Some(join)) if self.state_of(head).is_terminal() => {
-                Joining::Ended(self.tasks[join].state)
+                JoinStatus::Settled(self.tasks[join].state)
             }
-            (Some(_), _) => Joining::Awaited,
+            (Some(_), _) => JoinStatus::NotStarted,
         };
-        Standing { numbers, policy: *policy, mark: *mark, joining }
+        ParentStatus { counts: numbers, policy: *policy, cancel_cause: *mark, join: joining }
     }
 
-    pub(crate) fn numbers_of(&self, head: Head) -> Numbers {
-        let mut numbers = Numbers { total: self.total_of(head), ..Numbers::default() };
+    pub(crate) fn numbers_of(&self, head: Head) -> ChildCounts {
+        let mut numbers = ChildCounts { total: self.total_of(head), ..ChildCounts::default() };
         for child in self.below(head) {
-            numbers.children += 1;
+            numbers.created += 1;
             numbers.open += u32::from(!child.is_settled());
             numbers.failed += u32::from(child.is_settled() && child.state == State::Failed);
             numbers.cancelled += u32::from(child.state == State::Cancelled);
@@ -311,7 +311,7 @@ impl Reference {
             if state.is_terminal() {
                 assert_eq!(standing.decide(), Decision::Settle(state), "{head:?}: {standing:?}");
             }
-            if standing.joining == Joining::Open {
+            if standing.join == JoinStatus::Open {
                 assert!(self.is_satisfied(head), "the join of {head:?} begins when its children ended");
                 assert!(!state.is_terminal(), "{head:?} has not ended while its join is open");
             }

@@ -2,8 +2,8 @@
 
 use super::heads::Follows;
 use super::{Head, Reference};
-use conductor_model::{Mark, State, Task, Timestamp};
-use conductor_store::{CancelError, Cancelled, Outcome};
+use conductor_model::{CancelCause, State, Task, Timestamp};
+use conductor_store::{CancelError, CancelOutcome, ReportedResult};
 
 /// What a cancel comes to, without the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub(crate) enum Cancelling {
     Ended(State),
 }
 
-impl From<Result<Cancelled, CancelError>> for Cancelling {
-    fn from(cancelled: Result<Cancelled, CancelError>) -> Self {
+impl From<Result<CancelOutcome, CancelError>> for Cancelling {
+    fn from(cancelled: Result<CancelOutcome, CancelError>) -> Self {
         match cancelled {
-            Ok(Cancelled::Done) => Self::Done,
-            Ok(Cancelled::Marked) => Self::Marked,
-            Ok(Cancelled::Unchanged) => Self::Unchanged,
-            Ok(Cancelled::Decided(state)) => Self::Decided(state),
-            Err(CancelError::Ended { state, .. }) => Self::Ended(state),
+            Ok(CancelOutcome::Cancelled) => Self::Done,
+            Ok(CancelOutcome::Requested) => Self::Marked,
+            Ok(CancelOutcome::Unchanged) => Self::Unchanged,
+            Ok(CancelOutcome::AlreadySettled(state)) => Self::Decided(state),
+            Err(CancelError::AlreadySettled { state, .. }) => Self::Ended(state),
             Err(other) => panic!("no program asks for this: {other}"),
         }
     }
@@ -32,12 +32,12 @@ impl From<Result<Cancelled, CancelError>> for Cancelling {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     state: State,
-    mark: Option<Mark>,
+    mark: Option<CancelCause>,
 }
 
 impl From<&Task> for Seen {
     fn from(task: &Task) -> Self {
-        Self { state: task.state, mark: task.mark }
+        Self { state: task.state, mark: task.cancel_cause }
     }
 }
 
@@ -61,11 +61,11 @@ impl Reference {
     }
 
     pub(crate) fn mark_above(&mut self, parent: usize) {
-        self.tasks[parent].heading.mark = Some(Mark::Above);
+        self.tasks[parent].heading.mark = Some(CancelCause::Ancestor);
     }
 
     fn cancel_leaf(&mut self, task: usize, now: Timestamp) {
-        self.end(task, &Outcome::Cancelled, now);
+        self.end(task, &ReportedResult::Cancelled, now);
     }
 
     pub(crate) fn cancel_task(&mut self, task: usize, now: Timestamp) -> Cancelling {
@@ -93,7 +93,7 @@ impl Reference {
             self.decide(head);
             return Cancelling::Decided(state);
         }
-        self.heading_mut(head).mark = Some(Mark::Cancelled);
+        self.heading_mut(head).mark = Some(CancelCause::Requested);
         self.decide(head);
         Cancelling::Marked
     }
@@ -111,7 +111,7 @@ impl Reference {
                 // It made it in time.
                 self.runs[number].deadline = None;
             } else {
-                self.runs[number].heading.mark = Some(Mark::Deadline);
+                self.runs[number].heading.mark = Some(CancelCause::Deadline);
                 expired += 1;
             }
         }
@@ -129,7 +129,7 @@ impl Reference {
             (0..seen.len()).filter(may).partition(|task| self.tasks[*task].plan.is_some());
         let mut swept = Swept::default();
         for parent in parents {
-            if self.tasks[parent].heading.mark.is_none() && seen[parent].mark == Some(Mark::Above) {
+            if self.tasks[parent].heading.mark.is_none() && seen[parent].mark == Some(CancelCause::Ancestor) {
                 self.mark_above(parent);
                 swept.parents += 1;
             }

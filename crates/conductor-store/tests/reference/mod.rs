@@ -11,8 +11,8 @@ pub(crate) use heads::{Head, Heading};
 pub(crate) use marks::{Cancelling, Seen};
 pub(crate) use revive::{Refusing, Reviving};
 
-use conductor_model::{Lost, NewRun, NewTask, State, Timestamp};
-use conductor_store::{AppendError, Outcome, Refused, Reported, SealError};
+use conductor_model::{LeaseLosses, NewRun, NewTask, State, Timestamp};
+use conductor_store::{AppendError, ReportOutcome, ReportRejection, ReportedResult, SealError};
 use std::collections::BTreeMap;
 
 /// What a parent of the reference was told.
@@ -40,7 +40,7 @@ pub(crate) struct RefTask {
     pub(crate) last_error: Option<String>,
     pub(crate) plan: Option<Plan>,
     pub(crate) lease: Option<Lease>,
-    pub(crate) lost: Option<Lost>,
+    pub(crate) lost: Option<LeaseLosses>,
     /// What it is as a head of those below it; means nothing on a leaf.
     pub(crate) heading: Heading,
 }
@@ -90,17 +90,17 @@ pub(crate) enum Verdict {
     Illegal,
 }
 
-impl From<&Reported> for Verdict {
-    fn from(reported: &Reported) -> Self {
+impl From<&ReportOutcome> for Verdict {
+    fn from(reported: &ReportOutcome) -> Self {
         match reported {
-            Reported::Applied => Self::Applied,
-            Reported::Unchanged => Self::Unchanged,
-            Reported::Stale { attempt } => Self::Stale(*attempt),
-            Reported::Refused(Refused::Parent(_)) => Self::Parent,
-            Reported::Refused(Refused::Held(_)) => Self::Held,
-            Reported::Refused(Refused::Cancelled(_)) => Self::Doomed,
-            Reported::Refused(Refused::Illegal { .. }) => Self::Illegal,
-            Reported::Refused(refused) => panic!("no program asks for this: {refused}"),
+            ReportOutcome::Applied => Self::Applied,
+            ReportOutcome::Unchanged => Self::Unchanged,
+            ReportOutcome::Stale { attempt } => Self::Stale(*attempt),
+            ReportOutcome::Rejected(ReportRejection::Parent(_)) => Self::Parent,
+            ReportOutcome::Rejected(ReportRejection::Claimed(_)) => Self::Held,
+            ReportOutcome::Rejected(ReportRejection::CancelInProgress(_)) => Self::Doomed,
+            ReportOutcome::Rejected(ReportRejection::Illegal { .. }) => Self::Illegal,
+            ReportOutcome::Rejected(refused) => panic!("no program asks for this: {refused}"),
         }
     }
 }
@@ -126,11 +126,11 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::IndexZero => Self::IndexZero,
-            AppendError::Gap { expected, .. } => Self::Gap(expected),
+            AppendError::IndexGap { expected, .. } => Self::Gap(expected),
             AppendError::NotAParent(_) => Self::NotAParent,
             AppendError::Sealed(_) => Self::Sealed,
-            AppendError::Ended(_) => Self::Ended,
-            AppendError::Cancelled(_) => Self::Doomed,
+            AppendError::AlreadySettled(_) => Self::Ended,
+            AppendError::CancelInProgress(_) => Self::Doomed,
             other => panic!("no program asks for this: {other:?}"),
         }
     }
@@ -140,10 +140,10 @@ impl From<SealError> for Refusal {
     fn from(error: SealError) -> Self {
         match error {
             SealError::NotAParent(_) => Self::NotAParent,
-            SealError::SealedOtherwise { sealed, .. } => Self::SealedOtherwise(sealed),
-            SealError::WrongCount { exist, .. } => Self::WrongCount(exist),
-            SealError::Ended(_) => Self::Ended,
-            SealError::Cancelled(_) => Self::Doomed,
+            SealError::AlreadySealed { sealed, .. } => Self::SealedOtherwise(sealed),
+            SealError::CountMismatch { exist, .. } => Self::WrongCount(exist),
+            SealError::AlreadySettled(_) => Self::Ended,
+            SealError::CancelInProgress(_) => Self::Doomed,
             other => panic!("no program asks for this: {other:?}"),
         }
     }
@@ -375,7 +375,7 @@ impl Reference {
         &mut self,
         task: usize,
         attempt: Option<u32>,
-        outcome: &Outcome,
+        outcome: &ReportedResult,
         now: Timestamp,
     ) -> Verdict {
         let row = self.tasks[task].clone();
@@ -390,11 +390,11 @@ impl Reference {
             return Verdict::Stale(row.attempt);
         }
         let same = match (row.state, outcome) {
-            (State::Running, Outcome::Started) | (State::Cancelled, Outcome::Cancelled) => true,
-            (State::Succeeded, Outcome::Succeeded { output }) => {
+            (State::Running, ReportedResult::Started) | (State::Cancelled, ReportedResult::Cancelled) => true,
+            (State::Succeeded, ReportedResult::Succeeded { output }) => {
                 row.output.as_deref() == output.as_ref().map(conductor_model::Json::as_str)
             }
-            (State::Failed, Outcome::Failed { error, .. }) => {
+            (State::Failed, ReportedResult::Failed { error, .. }) => {
                 row.last_error.as_deref() == Some(error.as_str())
             }
             _ => false,
@@ -402,41 +402,41 @@ impl Reference {
         if same {
             return Verdict::Unchanged;
         }
-        if *outcome == Outcome::Started && self.is_doomed(task) {
+        if *outcome == ReportedResult::Started && self.is_doomed(task) {
             return Verdict::Doomed;
         }
         let waits = row.state == State::Failed && row.due_at.is_some();
         let legal = matches!(row.state, State::Pending)
-            || (row.state == State::Running && *outcome != Outcome::Started)
-            || (waits && *outcome == Outcome::Cancelled);
+            || (row.state == State::Running && *outcome != ReportedResult::Started)
+            || (waits && *outcome == ReportedResult::Cancelled);
         if !legal {
             return Verdict::Illegal;
         }
-        if row.state == State::Pending && *outcome != Outcome::Cancelled {
+        if row.state == State::Pending && *outcome != ReportedResult::Cancelled {
             self.start(task);
         }
         self.end(task, outcome, now);
         Verdict::Applied
     }
 
-    fn end(&mut self, number: usize, outcome: &Outcome, now: Timestamp) {
+    fn end(&mut self, number: usize, outcome: &ReportedResult, now: Timestamp) {
         let task = &mut self.tasks[number];
-        if *outcome != Outcome::Started {
+        if *outcome != ReportedResult::Started {
             (task.lease, task.lost) = (None, None);
         }
         match outcome {
-            Outcome::Started => {}
-            Outcome::Succeeded { output } => {
+            ReportedResult::Started => {}
+            ReportedResult::Succeeded { output } => {
                 task.state = State::Succeeded;
                 task.output = output.as_ref().map(ToString::to_string);
             }
-            Outcome::Failed { error, retryable, retry_after_ms } => {
+            ReportedResult::Failed { error, retryable, retry_after_ms } => {
                 task.state = State::Failed;
                 task.last_error = Some(error.to_string());
                 let again = *retryable && task.retry_count < task.max_retries;
                 task.due_at = again.then(|| now.plus_millis(retry_after_ms.unwrap_or(0)));
             }
-            Outcome::Cancelled => {
+            ReportedResult::Cancelled => {
                 task.state = State::Cancelled;
                 task.due_at = None;
             }

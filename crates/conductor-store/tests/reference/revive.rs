@@ -2,7 +2,7 @@
 
 use super::{Head, Reference};
 use conductor_model::{State, Timestamp};
-use conductor_store::{Revivable, ReviveError};
+use conductor_store::{ReviveError, ReviveFilter};
 
 /// Why a revive is refused, without the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum Refusing {
     NotSettled,
     Tolerated,
     BeingCancelled,
-    Joining,
+    JoinStatus,
     /// The join's time has not come.
     BeforeItsTime,
 }
@@ -21,10 +21,10 @@ impl From<&ReviveError> for Refusing {
         match error {
             ReviveError::Parent(_) => Self::Parent,
             ReviveError::NotSettled { .. } => Self::NotSettled,
-            ReviveError::Tolerated(_) => Self::Tolerated,
-            ReviveError::BeingCancelled(_) => Self::BeingCancelled,
-            ReviveError::Joining(_) => Self::Joining,
-            ReviveError::BeforeItsTime(_) => Self::BeforeItsTime,
+            ReviveError::AncestorSucceeded(_) => Self::Tolerated,
+            ReviveError::CancelInProgress(_) => Self::BeingCancelled,
+            ReviveError::JoinRunning(_) => Self::JoinStatus,
+            ReviveError::JoinNotReady(_) => Self::BeforeItsTime,
             other => panic!("no program asks for this: {other}"),
         }
     }
@@ -64,7 +64,7 @@ impl Reference {
             let being_cancelled = !state.is_terminal() && self.heading(head).mark.is_some();
             [
                 (state == State::Succeeded).then_some(Refusing::Tolerated),
-                joins.then_some(Refusing::Joining),
+                joins.then_some(Refusing::JoinStatus),
                 being_cancelled.then_some(Refusing::BeingCancelled),
             ]
         });
@@ -107,7 +107,7 @@ impl Reference {
     }
 
     /// All leaves below a head that ended so, from the top down.
-    pub(crate) fn revive_all(&mut self, below: Head, which: Revivable, now: Timestamp) -> Reviving {
+    pub(crate) fn revive_all(&mut self, below: Head, which: ReviveFilter, now: Timestamp) -> Reviving {
         let mut revived = Reviving::default();
         let being_cancelled = !self.state_of(below).is_terminal() && self.heading(below).mark.is_some();
         match below {
@@ -127,7 +127,7 @@ impl Reference {
         revived
     }
 
-    fn revive_or_skip(&mut self, task: usize, which: Revivable, now: Timestamp, revived: &mut Reviving) {
+    fn revive_or_skip(&mut self, task: usize, which: ReviveFilter, now: Timestamp, revived: &mut Reviving) {
         let is_parent = self.tasks[task].plan.is_some();
         let is_wanted =
             if is_parent { self.goes_on(Head::Parent(task), which) } else { self.is_wanted(task, which) };
@@ -148,7 +148,7 @@ impl Reference {
     }
 
     /// A leaf that ended so; a join only when nothing else has to be tried again before it.
-    fn is_wanted(&self, task: usize, which: Revivable) -> bool {
+    fn is_wanted(&self, task: usize, which: ReviveFilter) -> bool {
         let row = &self.tasks[task];
         if !row.is_settled() || !which.includes(row.state) {
             return false;
@@ -159,7 +159,7 @@ impl Reference {
     }
 
     /// Whether a head that was cancelled goes on for its own sake: children are missing, or all of them ended well.
-    fn goes_on(&self, head: Head, which: Revivable) -> bool {
+    fn goes_on(&self, head: Head, which: ReviveFilter) -> bool {
         let below = self.below(head);
         let is_incomplete = self.total_of(head).is_none_or(|total| total as usize != below.len());
         let ended_well = below.iter().all(|child| child.state == State::Succeeded);

@@ -7,7 +7,7 @@ use super::{Engine, Parts};
 use crate::handler::{Call, Handler};
 use crate::store::EngineStore;
 use conductor_model::{DEFAULT_LEASE_MS, Kind, MAX_LEASE_MS};
-use conductor_store::Source;
+use conductor_store::Environment;
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::num::NonZero;
@@ -26,7 +26,7 @@ const MIN_KEEP: Duration = Duration::from_secs(1);
 /// Describes an [`Engine`]: its handlers, and how many of them run at once.
 pub struct EngineBuilder {
     store: Arc<dyn EngineStore>,
-    source: Arc<Source>,
+    env: Arc<Environment>,
     handlers: Vec<(String, Call)>,
     limits: HashMap<String, u32>,
     workers: u32,
@@ -45,7 +45,7 @@ impl EngineBuilder {
         let workers = u32::try_from(workers).unwrap_or(MAX_WORKERS);
         Self {
             store,
-            source: Arc::new(Source::system()),
+            env: Arc::new(Environment::system()),
             handlers: Vec::new(),
             limits: HashMap::new(),
             workers,
@@ -67,7 +67,7 @@ impl EngineBuilder {
 
     /// At most so many tasks of a kind at once; as many as there are workers by default. A plain handler that goes on after
     /// its time was over no longer counts: the limit is no lock.
-    pub fn limit(mut self, kind: impl Into<String>, most: u32) -> Self {
+    pub fn kind_limit(mut self, kind: impl Into<String>, most: u32) -> Self {
         self.limits.insert(kind.into(), most);
         self
     }
@@ -94,7 +94,7 @@ impl EngineBuilder {
 
     /// Removes runs that ended so long ago, at least a second, with all that belongs to them: whoever works on the store
     /// shares in it. It goes at a low pace beside the work. For ever by default; see [`prune`](crate::prune).
-    pub fn keep_settled_for(mut self, time: Duration) -> Self {
+    pub fn retention(mut self, time: Duration) -> Self {
         self.keep = Some(time);
         self
     }
@@ -102,7 +102,7 @@ impl EngineBuilder {
     /// [`Engine::run_until_settled`] goes on waiting when only tasks of kinds without a handler here, or tasks that are
     /// held from outside, are left. Engines that divide the kinds of a run among them need this: what another one handles
     /// is ready for a moment before it is claimed.
-    pub fn wait_for_others(mut self) -> Self {
+    pub fn wait_for_external_work(mut self) -> Self {
         self.waits_for_others = true;
         self
     }
@@ -115,8 +115,8 @@ impl EngineBuilder {
     }
 
     /// Where time, ids and chance come from; the machine by default.
-    pub fn source(mut self, source: Source) -> Self {
-        self.source = Arc::new(source);
+    pub fn environment(mut self, env: Environment) -> Self {
+        self.env = Arc::new(env);
         self
     }
 
@@ -140,9 +140,9 @@ impl EngineBuilder {
         let (mut kinds, mut handlers) = (Vec::new(), Vec::new());
         for (name, call) in self.handlers {
             let kind = Kind::from_str(&name)
-                .map_err(|issue| BuildError::Kind { kind: name.clone(), why: issue.to_string() })?;
+                .map_err(|issue| BuildError::InvalidKind { kind: name.clone(), why: issue.to_string() })?;
             if kinds.iter().any(|(known, _)| *known == kind) {
-                return Err(BuildError::TwoHandlers(kind));
+                return Err(BuildError::DuplicateHandler(kind));
             }
             kinds.push((kind, limits.remove(&name)));
             handlers.push(call);
@@ -160,7 +160,7 @@ impl EngineBuilder {
         settings.check()?;
         Ok(Engine::of(Parts {
             store: self.store,
-            source: self.source,
+            env: self.env,
             settings,
             handlers,
             spare_threads: self.spare_threads,

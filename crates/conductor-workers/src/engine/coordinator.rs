@@ -11,9 +11,9 @@ use super::watcher::Watcher;
 use super::writer::ProgressWriter;
 use crate::clock::Monotonic;
 use crate::store::EngineStore;
-use crate::{POLL, trace};
+use crate::{POLL_INTERVAL, trace};
 use conductor_model::Timestamp;
-use conductor_store::{Fault, Source};
+use conductor_store::{Environment, StoreError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// How often a busy engine looks for kinds without a handler.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How soon an engine looks again that was told of something; then ever later, up to [`POLL`], also past what others write that
+/// How soon an engine looks again that was told of something; then ever later, up to [`POLL_INTERVAL`], also past what others write that
 /// does not concern it. Whoever sees a write often sees it before it is committed.
 pub(crate) const FIRST_NAP: Duration = Duration::from_millis(1);
 
@@ -36,7 +36,7 @@ pub(crate) struct Coordinator {
     pub(crate) bell: Arc<Bell>,
     pub(crate) writer: ProgressWriter,
     pub(crate) store: Arc<dyn EngineStore>,
-    pub(crate) source: Arc<Source>,
+    pub(crate) env: Arc<Environment>,
     pub(crate) clock: Arc<dyn Monotonic>,
     pub(crate) warnings: Warnings,
     /// When a busy engine looks for kinds without a handler next; an idle one does so besides.
@@ -54,7 +54,7 @@ impl Coordinator {
     pub(crate) fn run(mut self) {
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
-            Ok(Ok(())) if self.crew.core().runtime_is_gone() => End::RuntimeGone,
+            Ok(Ok(())) if self.crew.core().runtime_is_gone() => End::RuntimeShutDown,
             Ok(Ok(())) => End::Stopped,
             Ok(Err(fault)) => End::Failed(Arc::new(fault)),
             Err(_) => End::Panicked,
@@ -67,7 +67,7 @@ impl Coordinator {
         trace::over(&end);
     }
 
-    fn work(&mut self) -> Result<(), Fault> {
+    fn work(&mut self) -> Result<(), StoreError> {
         let crew = Arc::clone(&self.crew);
         trace::started(crew.core().settings());
         let mut patience = Patience::default();
@@ -79,7 +79,7 @@ impl Coordinator {
             let (damage, runtime_is_gone) = (core.take_damage(), core.runtime_is_gone());
             drop(core);
             for damage in damage {
-                self.warnings.say(&Warning::Unreadable(damage.to_string()));
+                self.warnings.say(&Warning::CorruptRow(damage.to_string()));
             }
             if runtime_is_gone && self.mailbox.stop_wish().is_none() {
                 // Nothing that is claimed for it could be run.
@@ -89,30 +89,30 @@ impl Coordinator {
             let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
                 Ok(After::More) => Ok(()),
-                Ok(After::Idle { pulse }) => {
+                Ok(After::Idle { change_token }) => {
                     thread::sleep(pause);
-                    self.idle(pulse, stop)
+                    self.idle(change_token, stop)
                 }
                 Err(fault) => Err(fault),
             };
             match went_on {
                 Ok(()) => patience = Patience::default(),
-                Err(fault @ Fault::Unreadable { .. }) => {
-                    self.warnings.say(&Warning::Unreadable(fault.to_string()));
-                    self.mailbox.wait(POLL, stop);
+                Err(fault @ StoreError::CorruptRow { .. }) => {
+                    self.warnings.say(&Warning::CorruptRow(fault.to_string()));
+                    self.mailbox.wait(POLL_INTERVAL, stop);
                 }
                 Err(fault) if patience.is_left(&fault, self.clock.elapsed(), stop) => {
                     trace::waits_for_store(&fault);
-                    self.mailbox.wait(POLL, stop);
+                    self.mailbox.wait(POLL_INTERVAL, stop);
                 }
                 // What could not be handed back, the next engine takes.
-                Err(Fault::Busy(_)) if stop == Some(Stop::AtOnce) => return Ok(()),
+                Err(StoreError::Busy(_)) if stop == Some(Stop::AtOnce) => return Ok(()),
                 Err(fault) => return Err(fault),
             }
         }
     }
 
-    fn turn(&mut self, core: &mut Core, stop: &mut Option<Stop>) -> Result<After, Fault> {
+    fn turn(&mut self, core: &mut Core, stop: &mut Option<Stop>) -> Result<After, StoreError> {
         let mut mail = self.mailbox.take();
         if mail.stop != *stop {
             *stop = mail.stop;
@@ -125,11 +125,12 @@ impl Coordinator {
             }
         }
         // Before anything is read: what is written from here on changes it again.
-        let pulse = self.store.pulse();
+        let change_token = self.store.change_token();
         let now = self.clock.elapsed();
-        self.turn_began = self.source.now();
+        self.turn_began = self.env.now();
         let exchanged = core.exchange(now, mail.finished, self.crew.pool.lost_workers());
-        let looked = pulse.as_ref().map_or(Ok(()), |pulse| core.look_for_cancelled(now, *pulse));
+        let looked =
+            change_token.as_ref().map_or(Ok(()), |change_token| core.look_for_cancelled(now, *change_token));
         for attempt in core.take_given_up() {
             self.crew.pool.give_up(&attempt);
         }
@@ -143,7 +144,7 @@ impl Coordinator {
         if stepped.runs_decided {
             self.progress.something_settled();
         }
-        self.writer.write(core, &self.source, now);
+        self.writer.write(core, &self.env, now);
         if now >= self.looks_at {
             self.looks_at = now + LOOK_EVERY;
             self.warnings.look_for_unhandled_kinds(&*self.store)?;
@@ -151,11 +152,11 @@ impl Coordinator {
         if stop.is_some() && core.is_empty() {
             return Ok(After::Stopped);
         }
-        Ok(if stepped.more { After::More } else { After::Idle { pulse: pulse? } })
+        Ok(if stepped.more { After::More } else { After::Idle { change_token: change_token? } })
     }
 
     /// Waits until there is something to do. It only reads, and next to nothing.
-    fn idle(&mut self, pulse: u64, stop: Option<Stop>) -> Result<(), Fault> {
+    fn idle(&mut self, change_token: u64, stop: Option<Stop>) -> Result<(), StoreError> {
         // An attempt ends within microseconds as often as not: ask for no more than is needed.
         if self.mailbox.wait(Duration::ZERO, stop) {
             self.nap = FIRST_NAP;
@@ -168,7 +169,7 @@ impl Coordinator {
             let now = self.clock.elapsed();
             let wake_at = self.wake_at(now);
             let until_due =
-                due.map_or(POLL, |due| Duration::from_millis(due.millis_since(self.source.now())));
+                due.map_or(POLL_INTERVAL, |due| Duration::from_millis(due.millis_since(self.env.now())));
             let patience =
                 self.nap.min(wake_at.saturating_sub(now)).min(until_due).max(Duration::from_millis(1));
             if self.mailbox.wait(patience, stop) {
@@ -176,20 +177,20 @@ impl Coordinator {
                 return Ok(());
             }
             if self.nap == REST_AFTER {
-                self.store.rest();
+                self.store.on_idle();
             }
-            self.nap = self.nap.saturating_mul(2).min(POLL);
-            if self.store.pulse()? != pulse {
+            self.nap = self.nap.saturating_mul(2).min(POLL_INTERVAL);
+            if self.store.change_token()? != change_token {
                 self.progress.something_settled();
                 return Ok(());
             }
             // In a file that others write all the time a lookout would see nothing but that.
-            if self.nap == POLL
+            if self.nap == POLL_INTERVAL
                 && let Some(watcher) = &self.watcher
             {
                 watcher.look_out();
             }
-            if due.is_some_and(|due| due <= self.source.now()) || self.clock.elapsed() >= wake_at {
+            if due.is_some_and(|due| due <= self.env.now()) || self.clock.elapsed() >= wake_at {
                 return Ok(());
             }
             if !looked {
@@ -213,7 +214,7 @@ enum After {
     More,
     /// Nothing is to be done until something changes, in the store above all: this was its pulse.
     Idle {
-        pulse: u64,
+        change_token: u64,
     },
     Stopped,
 }

@@ -19,8 +19,8 @@ use crate::store::EngineStore;
 use crate::trace;
 use conductor_model::{AttemptFailure, Kind, NewTask};
 use conductor_store::{
-    Claim, Claimed, Ending, Enlist, Fault, Fence, Handles, Presence, Settle, Source, Submit, SubmitError,
-    Submitted, Turn, Want,
+    AttemptResult, Claim, ClaimOutcome, EngineCapabilities, EngineRegistration, Environment, Fence,
+    KindQuota, RegisterEngine, RotationCursor, Settle, StoreError, Submit, SubmitError, SubmitOutcome,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 pub(crate) struct Finished {
     pub(crate) attempt: Arc<Attempt>,
     /// How it ended; `None` when the runtime that it ran on was shut down under it.
-    pub(crate) ending: Option<Ending>,
+    pub(crate) ending: Option<AttemptResult>,
 }
 
 /// The moment up to which the claims of this engine can be trusted, in milliseconds of its monotonic clock.
@@ -67,16 +67,16 @@ impl Trust {
 
 pub(crate) struct Core {
     store: Arc<dyn EngineStore>,
-    source: Arc<Source>,
+    env: Arc<Environment>,
     settings: Settings,
-    presence: Option<Presence>,
+    registration: Option<EngineRegistration>,
     kinds: Vec<KindState>,
     /// The kind that comes first in the next claim.
     first_kind: usize,
     /// By the store's number, so that whatever is done to all of them is done in the same order again.
     held: BTreeMap<u64, Arc<Attempt>>,
     /// Endings that the store has not taken yet.
-    endings: Vec<(Fence, Ending)>,
+    endings: Vec<(Fence, AttemptResult)>,
     /// Claims that are handed back and that the store has not taken yet.
     releases: Vec<Fence>,
     ahead: Ahead,
@@ -84,7 +84,7 @@ pub(crate) struct Core {
     heartbeat_at: Duration,
     rescue_at: Duration,
     /// Where the last fan-out stopped.
-    fan_out_turn: Turn,
+    fan_out_turn: RotationCursor,
     /// When it prunes next.
     prune_at: Duration,
     /// Attempts that began and whose handlers were told to give up, for whoever runs them.
@@ -97,7 +97,7 @@ pub(crate) struct Core {
     /// Why nothing is claimed any more.
     closing: Option<Closing>,
     /// The store's pulse at the last turn.
-    pulse: Option<u64>,
+    change_token: Option<u64>,
     /// Something was written since it was last asked whether what runs is still to run.
     is_news: bool,
     /// Before when that is not asked again.
@@ -109,27 +109,28 @@ enum Closing {
     /// It was asked to end.
     Asked,
     /// Asynchronous handlers have nowhere to run.
-    RuntimeGone,
+    RuntimeShutDown,
 }
 
 struct KindState {
     held: u32,
-    turn: Turn,
+    turn: RotationCursor,
 }
 
 impl Core {
     pub(crate) fn new(
         store: Arc<dyn EngineStore>,
-        source: Arc<Source>,
+        env: Arc<Environment>,
         settings: Settings,
         ahead: Ahead,
     ) -> Self {
-        let kinds = settings.kinds.iter().map(|_| KindState { held: 0, turn: Turn::default() }).collect();
+        let kinds =
+            settings.kinds.iter().map(|_| KindState { held: 0, turn: RotationCursor::default() }).collect();
         Self {
             store,
-            source,
+            env,
             settings,
-            presence: None,
+            registration: None,
             kinds,
             first_kind: 0,
             held: BTreeMap::new(),
@@ -139,14 +140,14 @@ impl Core {
             trust: Trust::default(),
             heartbeat_at: Duration::ZERO,
             rescue_at: Duration::ZERO,
-            fan_out_turn: Turn::default(),
+            fan_out_turn: RotationCursor::default(),
             prune_at: Duration::ZERO,
             given_up: Vec::new(),
             left_some: false,
             in_doubt: false,
             damage: Damage::default(),
             closing: None,
-            pulse: None,
+            change_token: None,
             is_news: false,
             looks_at: Duration::ZERO,
         }
@@ -176,11 +177,11 @@ impl Core {
 
     /// Whether it ends because asynchronous handlers have nowhere to run any longer.
     pub(crate) fn runtime_is_gone(&self) -> bool {
-        self.closing == Some(Closing::RuntimeGone)
+        self.closing == Some(Closing::RuntimeShutDown)
     }
 
     /// What could not be read since the last call.
-    pub(crate) fn take_damage(&mut self) -> Vec<Fault> {
+    pub(crate) fn take_damage(&mut self) -> Vec<StoreError> {
         self.damage.take()
     }
 
@@ -195,16 +196,18 @@ impl Core {
             }
             if let Some(ending) = ending {
                 match &ending {
-                    Ending::Failed(AttemptFailure::TimedOut) => {
+                    AttemptResult::Failed(AttemptFailure::TimedOut) => {
                         trace::timed_out(&attempt, self.kind_of(&attempt));
                     }
-                    Ending::Failed(failure) => trace::failed(&attempt, self.kind_of(&attempt), failure),
-                    Ending::Succeeded { .. } => {}
+                    AttemptResult::Failed(failure) => {
+                        trace::failed(&attempt, self.kind_of(&attempt), failure);
+                    }
+                    AttemptResult::Succeeded { .. } => {}
                 }
                 self.endings.push((attempt.fence, ending));
             } else {
                 self.releases.push(attempt.fence);
-                self.closing.get_or_insert(Closing::RuntimeGone);
+                self.closing.get_or_insert(Closing::RuntimeShutDown);
             }
         }
     }
@@ -218,7 +221,7 @@ impl Core {
         now: Duration,
         finished: Vec<Finished>,
         lost_workers: u32,
-    ) -> Result<Vec<Arc<Attempt>>, Fault> {
+    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
         self.take_in(finished);
         self.end_what_takes_too_long(now);
         // First of all: what is held must not be lost because something else fails.
@@ -227,12 +230,12 @@ impl Core {
         self.hand_back()?;
         let endings = settlement::take_first(&mut self.endings, self.settings.most_settled);
         self.ahead.measure(now, endings.len());
-        let mut request = Settle::new(endings, &self.source);
+        let mut request = Settle::new(endings, &self.env);
         match self.hand_back_surplus(now, lost_workers).and_then(|()| self.next_claim(lost_workers)) {
-            Ok(None) if request.endings.is_empty() => return Ok(Vec::new()),
+            Ok(None) if request.results.is_empty() => return Ok(Vec::new()),
             Ok(claim) => request.claim = claim,
             Err(fault) => {
-                self.put_back(request.endings);
+                self.put_back(request.results);
                 return Err(fault);
             }
         }
@@ -243,12 +246,13 @@ impl Core {
                 Ok(self.take_on(now, request.claim.as_ref(), settled.claimed))
             }
             Err(fault) => {
-                self.in_doubt |= request.claim.is_some() && matches!(fault, Fault::CommitUnknown(_));
-                if !matches!(fault, Fault::Unreadable { .. }) {
-                    self.put_back(request.endings);
+                self.in_doubt |=
+                    request.claim.is_some() && matches!(fault, StoreError::CommitOutcomeUnknown(_));
+                if !matches!(fault, StoreError::CorruptRow { .. }) {
+                    self.put_back(request.results);
                     return Err(fault);
                 }
-                self.settle_apart(now, request.endings, request.claim)
+                self.settle_apart(now, request.results, request.claim)
             }
         }
     }
@@ -260,7 +264,7 @@ impl Core {
     }
 
     /// These endings come first in the next settlement.
-    fn put_back(&mut self, mut endings: Vec<(Fence, Ending)>) {
+    fn put_back(&mut self, mut endings: Vec<(Fence, AttemptResult)>) {
         endings.append(&mut self.endings);
         self.endings = endings;
     }
@@ -270,11 +274,11 @@ impl Core {
     fn settle_apart(
         &mut self,
         now: Duration,
-        endings: Vec<(Fence, Ending)>,
+        endings: Vec<(Fence, AttemptResult)>,
         claim: Option<Claim>,
-    ) -> Result<Vec<Arc<Attempt>>, Fault> {
-        let (store, source) = (&*self.store, &*self.source);
-        let settle = &mut |endings: &[_]| Ok(store.settle(&Settle::new(endings.to_vec(), source))?.endings);
+    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
+        let (store, env) = (&*self.store, &*self.env);
+        let settle = &mut |endings: &[_]| Ok(store.settle(&Settle::new(endings.to_vec(), env))?.results);
         if !endings.is_empty()
             && let Err(fault) = self.damage.in_halves(&endings, settle)
         {
@@ -283,7 +287,7 @@ impl Core {
         }
         let Some(claim) = claim else { return Ok(Vec::new()) };
         let claimed = store.claim(&claim);
-        self.in_doubt |= matches!(claimed, Err(Fault::CommitUnknown(_)));
+        self.in_doubt |= matches!(claimed, Err(StoreError::CommitOutcomeUnknown(_)));
         let claimed = self.damage.past(claimed)?;
         Ok(self.take_on(now, Some(&claim), claimed))
     }
@@ -297,21 +301,21 @@ impl Core {
         request: &Submit,
         lost_workers: u32,
         begin: impl FnOnce(Vec<Arc<Attempt>>),
-    ) -> Result<Option<Submitted>, SubmitError> {
+    ) -> Result<Option<SubmitOutcome>, SubmitError> {
         let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
         let free = self.settings.workers.saturating_sub(lost_workers).saturating_sub(held);
-        if free == 0 || self.presence.is_none() {
+        if free == 0 || self.registration.is_none() {
             return Ok(None);
         }
-        let is_ready = |task: &NewTask| task.numbers().is_none() && task.due_at().is_none();
+        let is_ready = |task: &NewTask| task.child_counts().is_none() && task.due_at().is_none();
         let ready: HashSet<_> =
             request.run.tasks().iter().filter(|task| is_ready(task)).map(NewTask::kind).collect();
         let Some(mut claim) = self.next_claim(lost_workers)? else { return Ok(None) };
         claim.limit = claim.limit.min(free);
-        for want in claim.wants.iter_mut().filter(|want| !ready.contains(&want.kind)) {
+        for want in claim.quotas.iter_mut().filter(|want| !ready.contains(&want.kind)) {
             want.limit = 0;
         }
-        if claim.wants.iter().all(|want| want.limit == 0) {
+        if claim.quotas.iter().all(|want| want.limit == 0) {
             return Ok(None);
         }
         match self.store.submit_and_claim(request, &claim) {
@@ -321,9 +325,9 @@ impl Core {
                 begin(attempts);
                 Ok(Some(submitted))
             }
-            Err(SubmitError::Fault(Fault::Unreadable { .. })) => Ok(None),
+            Err(SubmitError::Store(StoreError::CorruptRow { .. })) => Ok(None),
             Err(error) => {
-                self.in_doubt |= matches!(error, SubmitError::Fault(Fault::CommitUnknown(_)));
+                self.in_doubt |= matches!(error, SubmitError::Store(StoreError::CommitOutcomeUnknown(_)));
                 Err(error)
             }
         }
@@ -362,7 +366,7 @@ impl Core {
         self.heartbeat_at = now + self.settings.lease / 3;
     }
 
-    fn next_claim(&mut self, lost_workers: u32) -> Result<Option<Claim>, Fault> {
+    fn next_claim(&mut self, lost_workers: u32) -> Result<Option<Claim>, StoreError> {
         let workers = self.settings.workers.saturating_sub(lost_workers);
         let most = if workers == 0 { 0 } else { workers + self.ahead.most() };
         // What waits to be settled has its place until it is.
@@ -371,13 +375,14 @@ impl Core {
         if self.closing.is_some() || limit == 0 || self.kinds.is_empty() || self.is_full() {
             return Ok(None);
         }
-        let holder = if let Some(presence) = &self.presence {
-            presence.holder()
+        let holder = if let Some(registration) = &self.registration {
+            registration.key()
         } else {
             let Settings { kinds, workers, .. } = &self.settings;
-            let handles = Handles { workers: *workers, kinds: kinds.iter().cloned().collect() };
-            let presence = self.store.enlist(&Enlist::new(&self.source).handling(handles))?;
-            self.presence.insert(presence).holder()
+            let handles = EngineCapabilities { workers: *workers, kinds: kinds.iter().cloned().collect() };
+            let registration =
+                self.store.register_engine(&RegisterEngine::new(&self.env).capabilities(handles))?;
+            self.registration.insert(registration).key()
         };
         // Each kind comes first in its turn.
         self.first_kind = (self.first_kind + 1) % self.kinds.len();
@@ -386,11 +391,11 @@ impl Core {
             let (name, most) = &self.settings.kinds[kind];
             let state = &self.kinds[kind];
             let limit = most.map_or(limit, |most| most.saturating_sub(state.held));
-            Want::new(name.clone(), limit).after(state.turn)
+            KindQuota::new(name.clone(), limit).after(state.turn)
         };
         let wants = (0..self.kinds.len()).map(want).collect();
-        let claim = Claim::new(holder, wants, millis(self.settings.lease), &self.source).at_most(limit);
-        Ok(Some(claim.alone(!self.held.values().any(|attempt| attempt.alone))))
+        let claim = Claim::new(holder, wants, millis(self.settings.lease), &self.env).at_most(limit);
+        Ok(Some(claim.allow_isolated(!self.held.values().any(|attempt| attempt.alone))))
     }
 
     /// The kind that stands at that place of the present claim.
@@ -398,11 +403,11 @@ impl Core {
         (self.first_kind + nth) % self.kinds.len()
     }
 
-    fn take_on(&mut self, now: Duration, claim: Option<&Claim>, claimed: Claimed) -> Vec<Arc<Attempt>> {
-        let found = claimed.tasks.len() + claimed.failed as usize;
+    fn take_on(&mut self, now: Duration, claim: Option<&Claim>, claimed: ClaimOutcome) -> Vec<Arc<Attempt>> {
+        let found = claimed.tasks.len() + claimed.rejected as usize;
         let has_room = claim.is_some_and(|claim| claimed.tasks.len() < claim.limit as usize);
         self.left_some = claimed.more && found > 0 && has_room;
-        for (nth, turn) in claimed.turns.iter().enumerate() {
+        for (nth, turn) in claimed.cursors.iter().enumerate() {
             let kind = self.kind_at(nth);
             self.kinds[kind].turn = *turn;
         }
@@ -412,7 +417,7 @@ impl Core {
         let mut attempts = Vec::with_capacity(claimed.tasks.len());
         let mut bytes = 0;
         for task in claimed.tasks {
-            let kind = self.kind_at(task.want);
+            let kind = self.kind_at(task.quota_index);
             bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
             let attempt = Arc::new(Attempt::new(task, kind));
             // Its last claim was lost while this engine stood still, and nobody has told it yet.

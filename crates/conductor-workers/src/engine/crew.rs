@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::pool::Pool;
-use conductor_store::{Submit, SubmitError, Submitted};
+use conductor_store::{Submit, SubmitError, SubmitOutcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The core has one user at a time. The coordinator has it for each of its turns, and leaves it while it waits.
@@ -23,7 +23,7 @@ impl Crew {
     /// Submits a run, and begins what can begin: one transaction, and one thread to wake. The coordinator, which is to be
     /// nudged, would need another of each. `None`, and nothing was submitted, unless it waits for something to do and a worker
     /// is free.
-    pub(crate) fn submit(&self, request: &Submit) -> Result<Option<Submitted>, SubmitError> {
+    pub(crate) fn submit(&self, request: &Submit) -> Result<Option<SubmitOutcome>, SubmitError> {
         // Once it was nudged it comes first: otherwise it could wait for ever while others submit.
         if !self.pool.mailbox.is_awaited() {
             return Ok(None);

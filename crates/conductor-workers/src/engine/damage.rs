@@ -1,15 +1,15 @@
 //! What the engine does about rows that a store cannot read: it goes on with all the others, and says so.
 
-use conductor_store::Fault;
+use conductor_store::StoreError;
 
 /// What could not be read, for whoever runs the engine.
 #[derive(Debug, Default)]
-pub(crate) struct Damage(Vec<Fault>);
+pub(crate) struct Damage(Vec<StoreError>);
 
 impl Damage {
     /// Notes a row that cannot be read; any other fault goes on its way.
-    pub(crate) fn note(&mut self, fault: Fault) -> Result<(), Fault> {
-        if !matches!(fault, Fault::Unreadable { .. }) {
+    pub(crate) fn note(&mut self, fault: StoreError) -> Result<(), StoreError> {
+        if !matches!(fault, StoreError::CorruptRow { .. }) {
             return Err(fault);
         }
         self.0.push(fault);
@@ -17,7 +17,7 @@ impl Damage {
     }
 
     /// The answer, or as much as nothing if a row cannot be read.
-    pub(crate) fn past<T: Default>(&mut self, answer: Result<T, Fault>) -> Result<T, Fault> {
+    pub(crate) fn past<T: Default>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         answer.or_else(|fault| self.note(fault).map(|()| T::default()))
     }
 
@@ -26,11 +26,11 @@ impl Damage {
     pub(crate) fn in_halves<T, A>(
         &mut self,
         items: &[T],
-        ask: &mut impl FnMut(&[T]) -> Result<Vec<A>, Fault>,
-    ) -> Result<Vec<Option<A>>, Fault> {
+        ask: &mut impl FnMut(&[T]) -> Result<Vec<A>, StoreError>,
+    ) -> Result<Vec<Option<A>>, StoreError> {
         match ask(items) {
             Ok(answers) => Ok(answers.into_iter().map(Some).collect()),
-            Err(Fault::Unreadable { .. }) if items.len() > 1 => {
+            Err(StoreError::CorruptRow { .. }) if items.len() > 1 => {
                 let (one, other) = items.split_at(items.len() / 2);
                 let mut answers = self.in_halves(one, ask)?;
                 answers.extend(self.in_halves(other, ask)?);
@@ -41,7 +41,7 @@ impl Damage {
     }
 
     /// What was noted since the last call.
-    pub(crate) fn take(&mut self) -> Vec<Fault> {
+    pub(crate) fn take(&mut self) -> Vec<StoreError> {
         std::mem::take(&mut self.0)
     }
 }
@@ -50,8 +50,8 @@ impl Damage {
 mod tests {
     use super::*;
 
-    fn unreadable() -> Fault {
-        Fault::Unreadable { what: "task 5".into(), why: "somebody wrote into it".into() }
+    fn unreadable() -> StoreError {
+        StoreError::CorruptRow { row: "task 5".into(), reason: "somebody wrote into it".into() }
     }
 
     #[test]
@@ -74,11 +74,11 @@ mod tests {
     fn any_other_fault_is_one_of_the_whole() {
         let mut damage = Damage::default();
         let mut requests = 0;
-        let answers = damage.in_halves(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, Fault> {
+        let answers = damage.in_halves(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, StoreError> {
             requests += 1;
-            Err(if items.len() > 2 { unreadable() } else { Fault::Busy("somebody else writes".into()) })
+            Err(if items.len() > 2 { unreadable() } else { StoreError::Busy("somebody else writes".into()) })
         });
-        assert!(matches!(answers, Err(Fault::Busy(_))));
+        assert!(matches!(answers, Err(StoreError::Busy(_))));
         assert_eq!(requests, 2);
         assert!(damage.take().is_empty());
     }

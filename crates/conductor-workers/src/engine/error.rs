@@ -1,7 +1,7 @@
 //! What can go wrong with an engine.
 
-use conductor_model::{Invalid, Kind, RunId, TaskId};
-use conductor_store::{Fault, SubmitError};
+use conductor_model::{Kind, RunId, TaskId};
+use conductor_store::StoreError;
 
 /// The engine cannot be built as it was described.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +9,7 @@ use conductor_store::{Fault, SubmitError};
 pub enum BuildError {
     /// A kind that no task can have.
     #[error("handler for {kind:?}: {why}")]
-    Kind {
+    InvalidKind {
         /// The kind as it was given.
         kind: String,
         /// What is wrong with it.
@@ -17,7 +17,7 @@ pub enum BuildError {
     },
     /// Two handlers for one kind.
     #[error("there are two handlers for kind {0}; choose one")]
-    TwoHandlers(Kind),
+    DuplicateHandler(Kind),
     /// A limit for a kind without a handler.
     #[error("there is a limit for kind {0:?}, but no handler")]
     LimitWithoutHandler(String),
@@ -31,18 +31,6 @@ pub enum BuildError {
     },
 }
 
-/// A run was not submitted. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotSubmitted {
-    /// The draft has issues.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// The store refused it.
-    #[error(transparent)]
-    Refused(#[from] SubmitError),
-}
-
 /// The engine ended before the run was settled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,26 +40,26 @@ pub enum RunError {
     Stopped,
     /// The store could not go on.
     #[error("the store failed: {}", in_full(.0))]
-    Store(#[source] std::sync::Arc<Fault>),
+    Store(#[source] std::sync::Arc<StoreError>),
     /// The Tokio runtime that asynchronous handlers ran on was shut down. What ran on it was handed back.
     #[error("the Tokio runtime of the engine was shut down; what ran on it was handed back")]
-    RuntimeGone,
+    RuntimeShutDown,
     /// The engine's own thread panicked: in the listener for warnings, in a store of the caller's, or by a mistake of ours.
     #[error("the engine panicked")]
     Panicked,
     /// There is no such run.
     #[error("there is no run {0}")]
-    UnknownRun(RunId),
+    RunNotFound(RunId),
     /// What is left of the run waits for others: see [`Blocked`].
     #[error(transparent)]
     Blocked(Blocked),
     /// The run is not settled, and nothing is left of it that anybody could do: another program changed or deleted rows.
     #[error("nothing is left to do of run {0}, and it is not settled: another program changed its rows")]
-    Damaged(RunId),
+    Inconsistent(RunId),
 }
 
 /// An error with what caused it: a full disk stands behind a failed commit.
-fn in_full(fault: &Fault) -> String {
+fn in_full(fault: &StoreError) -> String {
     let mut text = fault.to_string();
     let mut source = std::error::Error::source(fault);
     while let Some(cause) = source {
@@ -88,13 +76,13 @@ pub struct Blocked {
     /// The run.
     pub run: RunId,
     /// Kinds of ready tasks without a handler in this engine.
-    pub unhandled: Vec<Kind>,
+    pub unhandled_kinds: Vec<Kind>,
     /// Tasks that are held from outside, the first few of them.
-    pub outside: Vec<TaskId>,
+    pub external_tasks: Vec<TaskId>,
     /// Whether a fan-out or the run is open, for an append or its seal: only a simulation says so, an engine waits for it.
-    pub open: bool,
+    pub is_open: bool,
     /// Tasks that hang in a simulation and have no timeout, the first few of them.
-    pub hanging: Vec<TaskId>,
+    pub stalled_tasks: Vec<TaskId>,
 }
 
 impl std::error::Error for Blocked {}
@@ -103,18 +91,18 @@ impl std::fmt::Display for Blocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |tasks: &[TaskId]| tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut reasons = Vec::new();
-        if !self.unhandled.is_empty() {
-            let kinds: Vec<&str> = self.unhandled.iter().map(Kind::as_str).collect();
+        if !self.unhandled_kinds.is_empty() {
+            let kinds: Vec<&str> = self.unhandled_kinds.iter().map(Kind::as_str).collect();
             reasons.push(format!("this engine has no handler for {}", kinds.join(", ")));
         }
-        if !self.outside.is_empty() {
-            reasons.push(format!("held from outside: {}", list(&self.outside)));
+        if !self.external_tasks.is_empty() {
+            reasons.push(format!("held from outside: {}", list(&self.external_tasks)));
         }
-        if self.open {
+        if self.is_open {
             reasons.push("a fan-out is open, for an append or its seal".into());
         }
-        if !self.hanging.is_empty() {
-            reasons.push(format!("hanging without a timeout: {}", list(&self.hanging)));
+        if !self.stalled_tasks.is_empty() {
+            reasons.push(format!("hanging without a timeout: {}", list(&self.stalled_tasks)));
         }
         write!(f, "run {} waits for others: {}", self.run, reasons.join("; "))
     }

@@ -15,7 +15,7 @@ pub(crate) struct Mailbox {
 pub(crate) struct Mail {
     pub(crate) finished: Vec<Finished>,
     /// Somebody wrote something.
-    pub(crate) nudged: bool,
+    pub(crate) woken: bool,
     pub(crate) stop: Option<Stop>,
     /// Its reader waits for it.
     awaited: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Mail {
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        self.finished.is_empty() && !self.nudged
+        self.finished.is_empty() && !self.woken
     }
 }
 
@@ -48,8 +48,8 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn nudge(&self) {
-        self.lock().nudged = true;
+    pub(crate) fn wake(&self) {
+        self.lock().woken = true;
         self.arrived.notify_one();
     }
 
@@ -61,7 +61,7 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    pub(crate) fn stop_at_once(&self) {
+    pub(crate) fn stop_now(&self) {
         self.lock().stop = Some(Stop::AtOnce);
         self.arrived.notify_one();
     }
@@ -129,18 +129,18 @@ mod tests {
 
     #[test]
     fn a_nudge_wakes_whoever_waits() {
-        wakes(Mailbox::nudge);
+        wakes(Mailbox::wake);
     }
 
     #[test]
     fn a_wish_to_stop_wakes_whoever_waits() {
         wakes(Mailbox::stop);
-        wakes(Mailbox::stop_at_once);
+        wakes(Mailbox::stop_now);
     }
 
     #[test]
     fn a_reader_that_was_told_of_something_waits_no_longer() {
-        for tell in [Mailbox::nudge, Mailbox::stop, Mailbox::stop_at_once] {
+        for tell in [Mailbox::wake, Mailbox::stop, Mailbox::stop_now] {
             let mailbox = Mailbox::default();
             assert!(!mailbox.is_awaited());
             // It is told before it is awake again.
@@ -154,9 +154,9 @@ mod tests {
     #[test]
     fn nothing_is_waited_for_until_it_is_taken() {
         let mailbox = Mailbox::default();
-        mailbox.nudge();
+        mailbox.wake();
         assert!(mailbox.wait(LONG, None));
-        assert!(mailbox.take().nudged);
+        assert!(mailbox.take().woken);
         assert!(!mailbox.wait(Duration::ZERO, None));
         mailbox.stop();
         assert!(mailbox.wait(LONG, None));

@@ -16,12 +16,13 @@ mod mailbox;
 mod patience;
 pub(crate) mod pool;
 pub(crate) mod progress;
+mod requests;
 mod warning;
 mod watcher;
 mod writer;
 
 pub use builder::{EngineBuilder, MAX_WORKERS};
-pub use error::{Blocked, BuildError, NotSubmitted, RunError};
+pub use error::{Blocked, BuildError, RunError};
 pub use warning::Warning;
 
 use crate::clock::{MachineClock, Monotonic};
@@ -31,13 +32,8 @@ use crate::store::EngineStore;
 use crate::subscription::Subscription;
 use ahead::Ahead;
 use bell::Bell;
-use conductor_model::{
-    ErrorText, Explanation, Kind, Reason, Run, RunDraft, RunId, Subjected, TaskId, Timestamp,
-};
-use conductor_store::{
-    Cancel, CancelError, Cancelled, Fault, MAX_PAGE, ParentId, Revivable, Revive, ReviveError, Revived,
-    Source, Submit,
-};
+use conductor_model::{Kind, Run, RunDraft, RunId, Timestamp};
+use conductor_store::{Environment, MAX_PAGE, StoreError, Submit, SubmitError};
 use coordinator::Coordinator;
 use core::{Core, Settings};
 use crew::Crew;
@@ -64,7 +60,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Runs tasks, in this process, out of a store that other engines may share.
 pub struct Engine {
     store: Arc<dyn EngineStore>,
-    source: Arc<Source>,
+    env: Arc<Environment>,
     kinds: HashSet<Kind>,
     waits_for_others: bool,
     mailbox: Arc<Mailbox>,
@@ -80,7 +76,7 @@ pub struct Engine {
 /// What an engine is made of.
 pub(crate) struct Parts {
     store: Arc<dyn EngineStore>,
-    source: Arc<Source>,
+    env: Arc<Environment>,
     settings: Settings,
     handlers: Vec<Call>,
     spare_threads: u32,
@@ -99,7 +95,7 @@ impl Engine {
     fn of(parts: Parts) -> Self {
         Self {
             store: Arc::clone(&parts.store),
-            source: Arc::clone(&parts.source),
+            env: Arc::clone(&parts.env),
             kinds: parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
             waits_for_others: parts.waits_for_others,
             mailbox: Arc::default(),
@@ -117,92 +113,21 @@ impl Engine {
     }
 
     /// Time, ids and chance as this engine sees them: for requests to its store, such as an append. Say
-    /// [`Engine::nudge`] after one.
-    pub fn source(&self) -> &Source {
-        &self.source
-    }
-
-    /// Cancels a task with all below it, or a run, and says why. What runs is told so through its [`Context`](crate::Context)
-    /// and recorded as CANCELLED.
-    ///
-    /// # Errors
-    /// [`CancelError`]; nothing was written.
-    pub fn cancel(
-        &self,
-        target: impl Into<ParentId>,
-        reason: impl Into<ErrorText>,
-    ) -> Result<Cancelled, CancelError> {
-        let (target, reason) = (target.into(), Some(reason.into()));
-        let cancelled = self.store.cancel(&Cancel { target, reason, now: self.source.now() })?;
-        self.mailbox.nudge();
-        Ok(cancelled)
-    }
-
-    /// Tries one leaf again that failed for good or was cancelled. Exactly what is above it goes on.
-    ///
-    /// # Errors
-    /// [`ReviveError`]; nothing was written.
-    pub fn revive(&self, leaf: TaskId) -> Result<Revived, ReviveError> {
-        let revived = self.store.revive(&Revive::leaf(leaf, self.source.now()))?;
-        self.mailbox.nudge();
-        Ok(revived)
-    }
-
-    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
-    ///
-    /// # Errors
-    /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
-    pub fn revive_all(&self, below: impl Into<ParentId>, which: Revivable) -> Result<Revived, ReviveError> {
-        let revived = crate::revive_all(&*self.store, below, which, &self.source);
-        self.mailbox.nudge();
-        revived
-    }
-
-    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task. The store says
-    /// all that anybody can know; this engine adds which of its own handlers ignore that their time is over.
-    ///
-    /// ```
-    /// # use conductor_model::{RunDraft, TaskDraft};
-    /// # use conductor_store::SqliteStore;
-    /// # use conductor_workers::Engine;
-    /// let engine = Engine::builder(SqliteStore::open_in_memory()?).build()?;
-    /// let run = engine.submit(RunDraft::new().task(TaskDraft::new("resize")))?;
-    /// let why = engine.explain(run)?.unwrap().to_string();
-    /// assert!(why.contains("waits for 1 of 1 children"), "{why}");
-    /// assert!(why.ends_with("but no engine handles kind resize"), "{why}");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Fault`]
-    pub fn explain(&self, subject: impl Into<ParentId>) -> Result<Option<Explanation>, Fault> {
-        let mut explanation = self.store.explain(subject.into(), self.source.now())?;
-        let crew = self.crew();
-        let mut deepest = explanation.as_mut();
-        while let Some(one) = deepest {
-            if let (Subjected::Task { id, .. }, None, Some(crew)) = (&one.subject, &one.because, &crew)
-                && crew.pool.is_deaf(*id)
-            {
-                let (subject, state) = (one.subject.clone(), one.state);
-                let reason = Reason::HandlerIgnoresTimeout;
-                one.because = Some(Box::new(Explanation { subject, state, reason, because: None }));
-                break;
-            }
-            deepest = one.because.as_deref_mut();
-        }
-        Ok(explanation)
+    /// [`Engine::wake`] after one.
+    pub fn environment(&self) -> &Environment {
+        &self.env
     }
 
     /// Submits a run, and wakes the engine. If it was idle, what it can begin is claimed in the same transaction.
     ///
     /// # Errors
-    /// [`NotSubmitted`]; nothing was written.
-    pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
-        let request = Submit::new(run.borrow().check()?, &self.source);
+    /// [`SubmitError`]; nothing was written.
+    pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, SubmitError> {
+        let request = Submit::new(run.borrow().validate()?, &self.env);
         let begun = self.crew().map_or(Ok(None), |crew| crew.submit(&request));
         let submitted = begun.and_then(|begun| begun.map_or_else(|| self.store.submit(&request), Ok));
         // Also after an error: a commit of unknown fate may have left something to do.
-        self.nudge();
+        self.wake();
         Ok(submitted?.run)
     }
 
@@ -212,8 +137,8 @@ impl Engine {
     }
 
     /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
-    pub fn nudge(&self) {
-        self.mailbox.nudge();
+    pub fn wake(&self) {
+        self.mailbox.wake();
         self.bell.ring();
     }
 
@@ -234,12 +159,8 @@ impl Engine {
         let clock: Arc<dyn Monotonic> = Arc::new(MachineClock::start());
         let kinds: Vec<Kind> = parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect();
         let workers = parts.settings.workers;
-        let core = Core::new(
-            Arc::clone(&parts.store),
-            Arc::clone(&parts.source),
-            parts.settings,
-            Ahead::at_least(0),
-        );
+        let core =
+            Core::new(Arc::clone(&parts.store), Arc::clone(&parts.env), parts.settings, Ahead::at_least(0));
         let shared = Arc::new(Shared {
             store: Arc::clone(&parts.store),
             clock: Arc::clone(&clock),
@@ -262,16 +183,17 @@ impl Engine {
         let crew = Arc::new(Crew::of(core, Arc::new(pool)));
         // A new cell is empty: this is called once.
         let _ = self.crew.set(Arc::downgrade(&crew));
-        let lookout = parts.store.lookout();
+        let write_notifier = parts.store.write_notifier();
         Coordinator {
-            watcher: lookout.and_then(|lookout| Watcher::start(lookout, Arc::clone(&self.mailbox))),
+            watcher: write_notifier
+                .and_then(|write_notifier| Watcher::start(write_notifier, Arc::clone(&self.mailbox))),
             crew,
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
             bell: Arc::clone(&self.bell),
             writer: ProgressWriter::new(shared),
             store: parts.store,
-            source: parts.source,
+            env: parts.env,
             clock,
             warnings: Warnings::new(kinds, parts.listener),
             looks_at: Duration::from_secs(1),
@@ -312,7 +234,7 @@ impl Engine {
 
     /// The run, if it is settled, and why it will not be by this engine. `end` is how the engine ended before this look.
     fn look(&self, run: RunId, end: Option<End>, asks: bool) -> Result<Option<Run>, RunError> {
-        let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
+        let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
         if found.state.is_terminal() {
             return Ok(Some(found));
         }
@@ -327,26 +249,36 @@ impl Engine {
     /// An error if nothing is left of a run but what this engine cannot move; the run, if it is settled by now.
     fn blocked(&self, run: RunId) -> Result<Option<Run>, RunError> {
         // All of them, not the first few: the one that this engine handles may come last.
-        let mut waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
+        let mut waits = self.store.run_blockers(run, MAX_PAGE).map_err(failed)?;
         if waits.is_nothing() {
             // Settled since it was looked at, or never.
-            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
-            return if found.state.is_terminal() { Ok(Some(found)) } else { Err(RunError::Damaged(run)) };
+            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
+            return if found.state.is_terminal() {
+                Ok(Some(found))
+            } else {
+                Err(RunError::Inconsistent(run))
+            };
         }
         let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
-        if waits.claimed || waits.open || waits.others || is_handled {
+        if waits.claimed || waits.open || waits.other_work || is_handled {
             return Ok(None);
         }
         waits.ready.truncate(NAMED);
-        waits.outside.truncate(NAMED);
-        let (unhandled, outside) = (waits.ready, waits.outside);
-        Err(RunError::Blocked(Blocked { run, unhandled, outside, open: false, hanging: Vec::new() }))
+        waits.external_tasks.truncate(NAMED);
+        let (unhandled, outside) = (waits.ready, waits.external_tasks);
+        Err(RunError::Blocked(Blocked {
+            run,
+            unhandled_kinds: unhandled,
+            external_tasks: outside,
+            is_open: false,
+            stalled_tasks: Vec::new(),
+        }))
     }
 
     /// Works until it is stopped.
     ///
     /// # Errors
-    /// [`RunError::Store`] when the store cannot go on, [`RunError::RuntimeGone`] and [`RunError::Panicked`].
+    /// [`RunError::Store`] when the store cannot go on, [`RunError::RuntimeShutDown`] and [`RunError::Panicked`].
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
         self.progress.wait_for_the_end().without_a_stop()
@@ -360,8 +292,8 @@ impl Engine {
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.
-    pub fn stopper(&self) -> Stopper {
-        Stopper { mailbox: Arc::clone(&self.mailbox) }
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 }
 
@@ -398,11 +330,11 @@ impl std::fmt::Debug for Engine {
 
 /// Stops an engine.
 #[derive(Clone, Debug)]
-pub struct Stopper {
+pub struct StopHandle {
     mailbox: Arc<Mailbox>,
 }
 
-impl Stopper {
+impl StopHandle {
     /// Asks the engine to stop. It claims nothing more, hands back what has not begun, and ends when what runs has
     /// finished. Asked a second time it stops at once: what runs is handed back too, and done again by whoever claims it
     /// next.
@@ -411,11 +343,11 @@ impl Stopper {
     }
 
     /// Asks the engine to stop at once.
-    pub fn stop_at_once(&self) {
-        self.mailbox.stop_at_once();
+    pub fn stop_now(&self) {
+        self.mailbox.stop_now();
     }
 }
 
-fn failed(fault: Fault) -> RunError {
+fn failed(fault: StoreError) -> RunError {
     RunError::Store(Arc::new(fault))
 }

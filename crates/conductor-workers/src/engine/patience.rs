@@ -1,7 +1,7 @@
 //! How long a store that fails is asked again.
 
 use super::mailbox::Stop;
-use conductor_store::Fault;
+use conductor_store::StoreError;
 use std::time::Duration;
 
 /// For how long nothing may go well.
@@ -18,8 +18,8 @@ pub(crate) struct Patience {
 impl Patience {
     /// Whether to ask again after this fault. A store that is busy is waited for without end: whoever holds it, a backup or a
     /// process that was stopped inside a commit, will let it go or die. Whoever stops the engine has no time for that.
-    pub(crate) fn is_left(&mut self, fault: &Fault, now: Duration, stop: Option<Stop>) -> bool {
-        let is_busy = matches!(fault, Fault::Busy(_));
+    pub(crate) fn is_left(&mut self, fault: &StoreError, now: Duration, stop: Option<Stop>) -> bool {
+        let is_busy = matches!(fault, StoreError::Busy(_));
         if is_busy && stop.is_none() {
             return true;
         }
@@ -30,6 +30,6 @@ impl Patience {
 }
 
 /// Whether the store may do tomorrow what it could not do today.
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault, Fault::CommitUnknown(_) | Fault::Io(_))
+fn may_pass(fault: &StoreError) -> bool {
+    matches!(fault, StoreError::CommitOutcomeUnknown(_) | StoreError::Io(_))
 }

@@ -12,7 +12,7 @@ use crate::context::{Context, Shared};
 use crate::handler::{Call, panicked};
 use crate::trace;
 use conductor_model::{AttemptFailure, TaskId};
-use conductor_store::Ending;
+use conductor_store::AttemptResult;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -206,9 +206,9 @@ impl Pool {
 
     /// A handler returned, or was dropped: then there is no ending. One that came back after its time has failed, also when
     /// the engine has not looked at it since.
-    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, mut ending: Option<Ending>) {
+    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, mut ending: Option<AttemptResult>) {
         if ending.is_some() && attempt.is_late(self.shared.clock.elapsed()) {
-            ending = Some(Ending::Failed(AttemptFailure::TimedOut));
+            ending = Some(AttemptResult::Failed(AttemptFailure::TimedOut));
         }
         let mut queue = self.lock();
         if attempt.end() {

@@ -1,7 +1,7 @@
 //! What those who wait for an engine are told.
 
 use super::error::RunError;
-use conductor_store::Fault;
+use conductor_store::StoreError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ pub(crate) enum End {
     /// It was asked to.
     Stopped,
     /// The store could not go on.
-    Failed(Arc<Fault>),
+    Failed(Arc<StoreError>),
     /// The runtime of its asynchronous handlers was shut down.
-    RuntimeGone,
+    RuntimeShutDown,
     /// Its own thread panicked.
     Panicked,
 }
@@ -37,7 +37,7 @@ impl End {
         match self {
             Self::Stopped => Ok(()),
             Self::Failed(fault) => Err(RunError::Store(fault)),
-            Self::RuntimeGone => Err(RunError::RuntimeGone),
+            Self::RuntimeShutDown => Err(RunError::RuntimeShutDown),
             Self::Panicked => Err(RunError::Panicked),
         }
     }

@@ -3,7 +3,7 @@
 use crate::store::EngineStore;
 use crate::trace;
 use conductor_model::Kind;
-use conductor_store::{Fault, MAX_PAGE};
+use conductor_store::{MAX_PAGE, StoreError};
 use std::collections::HashSet;
 use std::fmt;
 
@@ -18,19 +18,19 @@ const MOST: usize = 10_000;
 #[non_exhaustive]
 pub enum Warning {
     /// Tasks of this kind are ready, and this engine has no handler for them. Said once per kind.
-    NoHandler(Kind),
+    UnhandledKind(Kind),
     /// The store met a row that it cannot read, because another program changed it: the engine goes on with all the
     /// others. It holds what the store said, and is said once for each such text.
-    Unreadable(String),
+    CorruptRow(String),
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHandler(kind) => {
+            Self::UnhandledKind(kind) => {
                 write!(f, "tasks of kind {kind} are ready, and this engine has no handler for them")
             }
-            Self::Unreadable(what) => write!(f, "{what}; the engine goes on without it"),
+            Self::CorruptRow(what) => write!(f, "{what}; the engine goes on without it"),
         }
     }
 }
@@ -49,10 +49,10 @@ impl Warnings {
         Self { handled: handled.into_iter().collect(), said: HashSet::new(), listener }
     }
 
-    pub(crate) fn look_for_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), Fault> {
+    pub(crate) fn look_for_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), StoreError> {
         for kind in store.ready_kinds(KINDS_AT_ONCE)? {
             if !self.handled.contains(&kind) {
-                self.say(&Warning::NoHandler(kind));
+                self.say(&Warning::UnhandledKind(kind));
             }
         }
         Ok(())

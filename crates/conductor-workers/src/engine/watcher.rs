@@ -1,7 +1,7 @@
 //! A thread that sees other processes write, and wakes the coordinator.
 
 use super::mailbox::Mailbox;
-use conductor_store::Lookout;
+use conductor_store::WriteNotifier;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -12,7 +12,7 @@ pub(super) struct Watcher {
 }
 
 struct Shared {
-    lookout: Box<dyn Lookout>,
+    write_notifier: Box<dyn WriteNotifier>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -26,8 +26,8 @@ enum State {
 
 impl Watcher {
     /// One that rests; `None` if the system has no thread for it, and then there are only polls.
-    pub(super) fn start(lookout: Box<dyn Lookout>, mailbox: Arc<Mailbox>) -> Option<Self> {
-        let shared = Shared { lookout, state: Mutex::new(State::Resting), changed: Condvar::new() };
+    pub(super) fn start(write_notifier: Box<dyn WriteNotifier>, mailbox: Arc<Mailbox>) -> Option<Self> {
+        let shared = Shared { write_notifier, state: Mutex::new(State::Resting), changed: Condvar::new() };
         let shared = Arc::new(shared);
         let looking = Arc::clone(&shared);
         let thread = thread::Builder::new().name("conductor-lookout".into());
@@ -49,7 +49,8 @@ impl Shared {
     fn run(&self, mailbox: &Mailbox) {
         loop {
             let resting = self.changed.wait_while(self.lock(), |state| *state == State::Resting);
-            if *resting.unwrap_or_else(PoisonError::into_inner) == State::Over || !self.lookout.wait() {
+            if *resting.unwrap_or_else(PoisonError::into_inner) == State::Over || !self.write_notifier.wait()
+            {
                 return;
             }
             let mut state = self.lock();
@@ -57,7 +58,7 @@ impl Shared {
                 *state = State::Resting;
             }
             drop(state);
-            mailbox.nudge();
+            mailbox.wake();
         }
     }
 
@@ -70,7 +71,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         *self.shared.lock() = State::Over;
         self.shared.changed.notify_one();
-        self.shared.lookout.end();
+        self.shared.write_notifier.close();
         if let Some(thread) = self.thread.take() {
             // It has nothing to say, not even of a panic.
             let _ = thread.join();

@@ -3,7 +3,7 @@
 use super::core::Core;
 use crate::context::Shared;
 use crate::trace;
-use conductor_store::{Progressed, Source};
+use conductor_store::{Environment, RecordProgress};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl ProgressWriter {
     }
 
     /// Writes what was reported since the last time, of the attempts that still go on.
-    pub(crate) fn write(&mut self, core: &Core, source: &Source, now: Duration) {
+    pub(crate) fn write(&mut self, core: &Core, env: &Environment, now: Duration) {
         if now < self.next_at || !self.shared.reported.swap(false, Ordering::AcqRel) {
             return;
         }
@@ -41,9 +41,9 @@ impl ProgressWriter {
         if items.is_empty() {
             return;
         }
-        let request = Progressed { items, now: source.now() };
+        let request = RecordProgress { items, now: env.now() };
         // Nobody's work waits for this: what cannot be written now is written later, or never.
-        if let Err(fault) = self.shared.store.progress(&request) {
+        if let Err(fault) = self.shared.store.record_progress(&request) {
             trace::progress_not_written(&fault);
             for (attempt, (_, progress)) in attempts.into_iter().zip(request.items) {
                 attempt.put_report_back(progress);

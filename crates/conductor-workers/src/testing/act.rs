@@ -2,20 +2,20 @@
 
 use crate::TaskError;
 use conductor_model::{AttemptFailure, Json};
-use conductor_store::Ending;
+use conductor_store::AttemptResult;
 use serde::Serialize;
 use std::time::Duration;
 
 /// What a scripted handler does: how long it takes, and how it ends.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Act {
+pub struct Behavior {
     pub(super) takes: Duration,
     pub(super) end: End,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
-    Returns(Ending),
+    Returns(AttemptResult),
     /// The engine's process dies.
     Crashes,
     /// The engine's process stands still for so long, and then this ends well.
@@ -24,27 +24,27 @@ pub(super) enum End {
     Hangs,
 }
 
-impl Act {
-    fn returning(ending: Ending) -> Self {
+impl Behavior {
+    fn returning(ending: AttemptResult) -> Self {
         Self { takes: Duration::ZERO, end: End::Returns(ending) }
     }
 
     /// It ends well, without an output.
     pub fn succeed() -> Self {
-        Self::returning(Ending::Succeeded { output: None })
+        Self::returning(AttemptResult::Succeeded { output: None })
     }
 
     /// It ends well, and this comes out of it.
     pub fn succeed_with(output: impl Serialize) -> Self {
         Self::returning(match Json::of(&output) {
-            Ok(output) => Ending::Succeeded { output: Some(output) },
-            Err(issue) => Ending::Failed(AttemptFailure::fatal(issue.to_string())),
+            Ok(output) => AttemptResult::Succeeded { output: Some(output) },
+            Err(issue) => AttemptResult::Failed(AttemptFailure::fatal(issue.to_string())),
         })
     }
 
     /// It fails.
     pub fn fail(error: TaskError) -> Self {
-        Self::returning(Ending::Failed(error.into_failure()))
+        Self::returning(AttemptResult::Failed(error.into_failure()))
     }
 
     /// The process of its engine dies, and another engine starts a second later.

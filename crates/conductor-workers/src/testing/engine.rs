@@ -1,13 +1,13 @@
 //! One engine of a simulation: the core of a real one, without threads.
 
-use super::act::{Act, End};
+use super::act::{Behavior, End};
 use super::clock::VirtualClock;
 use crate::attempt::Attempt;
 use crate::context::{Context, Shared};
 use crate::engine::core::{Core, Finished, Trust};
 use crate::handler::Call;
 use conductor_model::TaskId;
-use conductor_store::{Ending, Fault, Submit, SubmitError, Submitted};
+use conductor_store::{AttemptResult, StoreError, Submit, SubmitError, SubmitOutcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) enum SimHandler {
     /// A function of the user's, called when its attempt begins.
     Real(Call),
-    Script(Box<dyn Fn(&Context) -> Act>),
+    Script(Box<dyn Fn(&Context) -> Behavior>),
 }
 
 pub(super) struct SimEngine {
@@ -30,9 +30,9 @@ pub(super) struct SimEngine {
     /// Its process does not run before.
     stands_still_until: Duration,
     /// Something happened that it is told at once.
-    pub(super) nudged: bool,
+    pub(super) woken: bool,
     /// The pulse of the store before its last turn.
-    pulse: u64,
+    change_token: u64,
     /// When it will notice that others wrote.
     notices_at: Option<Duration>,
 }
@@ -41,7 +41,7 @@ struct Running {
     attempt: Arc<Attempt>,
     ends_at: Duration,
     /// `None` when it stalls its process at the end, or never ends.
-    ending: Option<Ending>,
+    ending: Option<AttemptResult>,
     stalls: Option<Duration>,
     /// The engine does not wait for it any longer.
     lost: bool,
@@ -72,8 +72,8 @@ impl SimEngine {
             queue: VecDeque::new(),
             running: Vec::new(),
             stands_still_until: Duration::ZERO,
-            nudged: true,
-            pulse: 0,
+            woken: true,
+            change_token: 0,
             notices_at: None,
         }
     }
@@ -83,22 +83,27 @@ impl SimEngine {
     }
 
     /// When it runs next, if nothing happens before. `due` is when time alone gives somebody something to do.
-    pub(super) fn wakes_at(&mut self, now: Duration, pulse: u64, due: Option<Duration>) -> Option<Duration> {
-        if pulse != self.pulse && self.notices_at.is_none() {
-            self.notices_at = Some(now + crate::POLL);
+    pub(super) fn wakes_at(
+        &mut self,
+        now: Duration,
+        change_token: u64,
+        due: Option<Duration>,
+    ) -> Option<Duration> {
+        if change_token != self.change_token && self.notices_at.is_none() {
+            self.notices_at = Some(now + crate::POLL_INTERVAL);
         }
         // What was due at its last turn already waits for the next rescue.
         let due = due.map(|due| if due <= now { self.core.rescues_at().max(due) } else { due });
         let ends = self.running.iter().map(|running| running.ends_at).min();
-        let nudged = self.nudged.then_some(now);
+        let woken = self.woken.then_some(now);
         let first =
-            [nudged, self.notices_at, due, ends, self.core.wanted_at(now)].into_iter().flatten().min()?;
+            [woken, self.notices_at, due, ends, self.core.wanted_at(now)].into_iter().flatten().min()?;
         (first < Duration::MAX).then_some(first.max(self.stands_still_until))
     }
 
     /// Whether everything that runs hangs, and has no timeout that could end it.
     pub(super) fn only_hangs(&self) -> bool {
-        !self.nudged && self.running.iter().all(|running| running.lost || running.hangs())
+        !self.woken && self.running.iter().all(|running| running.lost || running.hangs())
     }
 
     /// The tasks whose handlers hang and have no timeout.
@@ -117,13 +122,13 @@ impl SimEngine {
         &mut self,
         now: Duration,
         request: &Submit,
-    ) -> Result<Option<Submitted>, SubmitError> {
+    ) -> Result<Option<SubmitOutcome>, SubmitError> {
         if self.stands_still_until > now {
             return Ok(None);
         }
         let queue = &mut self.queue;
         let submitted = self.core.submit(now, request, 0, |attempts| queue.extend(attempts))?;
-        self.nudged |= submitted.is_some();
+        self.woken |= submitted.is_some();
         Ok(submitted)
     }
 
@@ -133,9 +138,9 @@ impl SimEngine {
         clock: &VirtualClock,
         shared: &Arc<Shared>,
         handlers: &[SimHandler],
-    ) -> Result<Turned, Fault> {
+    ) -> Result<Turned, StoreError> {
         let now = clock.now();
-        self.nudged = false;
+        self.woken = false;
         self.notices_at = None;
         let (over, running) =
             std::mem::take(&mut self.running).into_iter().partition(|one| one.ends_at <= now);
@@ -147,7 +152,7 @@ impl SimEngine {
                 (Some(ending), _) => finished.push(Finished { attempt, ending: Some(ending) }),
                 (None, Some(time)) => {
                     self.stand_still(now + time);
-                    let ending = Some(Ending::Succeeded { output: None });
+                    let ending = Some(AttemptResult::Succeeded { output: None });
                     let ends_at = now + time;
                     self.running.push(Running { attempt, ends_at, ending, stalls: None, lost: false });
                 }
@@ -165,9 +170,9 @@ impl SimEngine {
             }));
             return Ok(Turned::default());
         }
-        self.pulse = shared.store.pulse()?;
+        self.change_token = shared.store.change_token()?;
         let started = self.core.exchange(now, finished, 0);
-        let looked = self.core.look_for_cancelled(now, self.pulse);
+        let looked = self.core.look_for_cancelled(now, self.change_token);
         for attempt in self.core.take_given_up() {
             let running = self.running.iter_mut().find(|running| Arc::ptr_eq(&running.attempt, &attempt));
             if let Some(running) = running {
@@ -177,7 +182,7 @@ impl SimEngine {
         self.queue.extend(started?);
         looked?;
         self.begin(now, clock, shared, handlers);
-        self.nudged |= self.core.step(now)?.more;
+        self.woken |= self.core.step(now)?.more;
         Ok(Turned::default())
     }
 
@@ -198,10 +203,10 @@ impl SimEngine {
                 SimHandler::Script(script) => script(&context),
                 SimHandler::Real(Call::Plain(handler)) => {
                     let end = End::Returns(handler(context));
-                    Act { takes: clock.take_ahead(), end }
+                    Behavior { takes: clock.take_ahead(), end }
                 }
                 #[cfg(feature = "tokio")]
-                SimHandler::Real(Call::Asynchronous(_)) => Act::hang(),
+                SimHandler::Real(Call::Asynchronous(_)) => Behavior::hang(),
             };
             let ends_at = if act.end == End::Hangs { Duration::MAX } else { now.saturating_add(act.takes) };
             let (ending, stalls) = match act.end {

@@ -7,7 +7,7 @@
 //! ```
 //! use conductor_model::{Backoff, RunDraft, State, TaskDraft};
 //! use conductor_store::SqliteStore;
-//! use conductor_workers::testing::{Act, Simulation};
+//! use conductor_workers::testing::{Behavior, Simulation};
 //! use conductor_workers::{Context, TaskError};
 //! use std::time::Duration;
 //!
@@ -20,7 +20,7 @@
 //!
 //! let mut simulation = Simulation::new(SqliteStore::open_in_memory()?, 1)
 //!     .handler("flaky", flaky)
-//!     .script("fragile", |context| if context.attempt() == 1 { Act::crash() } else { Act::succeed() });
+//!     .script("fragile", |context| if context.attempt() == 1 { Behavior::crash() } else { Behavior::succeed() });
 //!
 //! let backoff = Backoff::exponential(60_000, 3_600_000)?;
 //! let flaky = TaskDraft::new("flaky").input("example.org").backoff(backoff);
@@ -37,18 +37,18 @@ mod act;
 mod clock;
 mod engine;
 
-pub use act::Act;
+pub use act::Behavior;
 
 use crate::clock::Monotonic;
 use crate::context::{Context, Shared};
 use crate::engine::ahead::Ahead;
 use crate::engine::core::{Core, MOST_SETTLED, Settings};
-use crate::handler::{Blocking, Handler};
+use crate::handler::{Handler, SyncHandler};
 use crate::store::EngineStore;
-use crate::{Blocked, BuildError, NotSubmitted, RunError};
+use crate::{Blocked, BuildError, RunError};
 use clock::VirtualClock;
 use conductor_model::{DEFAULT_LEASE_MS, Kind, Run, RunDraft, RunId, TaskId, Timestamp};
-use conductor_store::{Clock, Fault, MAX_PAGE, Source, Submit};
+use conductor_store::{Clock, Environment, MAX_PAGE, StoreError, Submit, SubmitError};
 use engine::{SimEngine, SimHandler};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -63,7 +63,7 @@ const TURNS_WITHOUT_TIME: u32 = 100_000;
 pub struct Simulation {
     store: Arc<dyn EngineStore>,
     clock: Arc<VirtualClock>,
-    source: Arc<Source>,
+    env: Arc<Environment>,
     kinds: Vec<(Kind, Option<u32>)>,
     handlers: Vec<SimHandler>,
     workers: u32,
@@ -85,11 +85,11 @@ impl Simulation {
     /// A simulation with one engine of four workers, in which everything happens again for the same seed.
     pub fn new(store: impl EngineStore + 'static, seed: u64) -> Self {
         let clock = Arc::new(VirtualClock::default());
-        let source = Arc::new(Source::seeded(Wall(Arc::clone(&clock)), seed));
+        let env = Arc::new(Environment::seeded(Wall(Arc::clone(&clock)), seed));
         Self {
             store: Arc::new(store),
             clock,
-            source,
+            env,
             kinds: Vec::new(),
             handlers: Vec::new(),
             workers: 4,
@@ -110,7 +110,7 @@ impl Simulation {
     fn with(mut self, kind: &str, handler: SimHandler) -> Self {
         let kind: Kind = kind.parse().unwrap_or_else(|issue| panic!("kind {kind:?}: {issue}"));
         let is_new = self.kinds.iter().all(|(known, _)| *known != kind);
-        assert!(is_new, "{}", BuildError::TwoHandlers(kind));
+        assert!(is_new, "{}", BuildError::DuplicateHandler(kind));
         self.kinds.push((kind, None));
         self.handlers.push(handler);
         self
@@ -122,7 +122,7 @@ impl Simulation {
     /// # Panics
     /// When no task can have that kind, or it has a handler already.
     #[track_caller]
-    pub fn handler<M: Blocking>(self, kind: &str, handler: impl Handler<M>) -> Self {
+    pub fn handler<M: SyncHandler>(self, kind: &str, handler: impl Handler<M>) -> Self {
         self.with(kind, SimHandler::Real(handler.erased().0))
     }
 
@@ -131,12 +131,12 @@ impl Simulation {
     /// # Panics
     /// When no task can have that kind, or it has a handler already.
     #[track_caller]
-    pub fn script(self, kind: &str, script: impl Fn(&Context) -> Act + 'static) -> Self {
+    pub fn script(self, kind: &str, script: impl Fn(&Context) -> Behavior + 'static) -> Self {
         self.with(kind, SimHandler::Script(Box::new(script)))
     }
 
     /// At most so many tasks of the kind that was named last at once, per engine.
-    pub fn limit(mut self, most: u32) -> Self {
+    pub fn kind_limit(mut self, most: u32) -> Self {
         if let Some((_, limit)) = self.kinds.last_mut() {
             *limit = Some(most);
         }
@@ -156,7 +156,7 @@ impl Simulation {
     }
 
     /// How many more each engine claims ahead; a real one decides that by the time that attempts take.
-    pub fn ahead(mut self, ahead: u32) -> Self {
+    pub fn prefetch(mut self, ahead: u32) -> Self {
         self.ahead = ahead;
         self
     }
@@ -168,7 +168,7 @@ impl Simulation {
     }
 
     /// How many bytes of outputs and errors one settlement writes, about; one ending at least.
-    pub fn settle_at_most(mut self, bytes: usize) -> Self {
+    pub fn max_settle_bytes(mut self, bytes: usize) -> Self {
         self.most_settled = bytes;
         self
     }
@@ -180,13 +180,13 @@ impl Simulation {
     }
 
     /// Time, ids and chance, as the engines see them.
-    pub fn source(&self) -> &Source {
-        &self.source
+    pub fn environment(&self) -> &Environment {
+        &self.env
     }
 
     /// The present moment, by the clock on the wall.
     pub fn now(&self) -> Timestamp {
-        self.source.now()
+        self.env.now()
     }
 
     /// How much time has passed.
@@ -195,36 +195,36 @@ impl Simulation {
     }
 
     /// Lets time pass in which no engine does anything.
-    pub fn pass(&self, time: Duration) {
+    pub fn advance(&self, time: Duration) {
         self.clock.move_to(self.elapsed().saturating_add(time));
     }
 
     /// The clock on the wall jumps: from now on it is wrong by so many milliseconds.
-    pub fn set_clock_wrong_by(&mut self, millis: i64) {
+    pub fn set_clock_offset_ms(&mut self, millis: i64) {
         self.clock.set_wrong_by(millis);
         // Engines look again four times a second, whatever the clock says.
-        self.engines.iter_mut().for_each(|engine| engine.nudged = true);
+        self.engines.iter_mut().for_each(|engine| engine.woken = true);
     }
 
     /// Submits a run: through one of the engines, as chance has it, or through none of them.
     ///
     /// # Errors
-    /// [`NotSubmitted`]; nothing was written.
-    pub fn submit(&mut self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, NotSubmitted> {
-        let request = Submit::new(run.borrow().check()?, &self.source);
+    /// [`SubmitError`]; nothing was written.
+    pub fn submit(&mut self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, SubmitError> {
+        let request = Submit::new(run.borrow().validate()?, &self.env);
         let now = self.elapsed();
-        let chance = self.source.jitter().0 % (self.engines.len() as u64 + 1);
+        let chance = self.env.jitter().0 % (self.engines.len() as u64 + 1);
         let engine = usize::try_from(chance).ok().and_then(|place| self.engines.get_mut(place));
         let begun = engine.map_or(Ok(None), |engine| engine.submit(now, &request))?;
         let submitted = begun.map_or_else(|| self.store.submit(&request), Ok)?;
-        self.nudge();
+        self.wake();
         Ok(submitted.run)
     }
 
     /// Tells the engines that something was written.
-    pub fn nudge(&mut self) {
+    pub fn wake(&mut self) {
         if !self.wake_ups_are_lost {
-            self.engines.iter_mut().for_each(|engine| engine.nudged = true);
+            self.engines.iter_mut().for_each(|engine| engine.woken = true);
         }
     }
 
@@ -255,7 +255,7 @@ impl Simulation {
     ///
     /// # Panics
     /// When the engines go round in a circle without time passing.
-    pub fn step(&mut self) -> Result<bool, Fault> {
+    pub fn step(&mut self) -> Result<bool, StoreError> {
         self.start_engines();
         let now = self.elapsed();
         let Some(Next { at, places }) = self.next(now)? else { return Ok(false) };
@@ -266,11 +266,11 @@ impl Simulation {
         }
         self.turns_without_time += 1;
         if self.turns_without_time == TURNS_WITHOUT_TIME {
-            let pulse = Some(self.store.pulse()?);
-            assert!(pulse != self.written_before, "no time passes: the engines go round in a circle");
-            (self.written_before, self.turns_without_time) = (pulse, 0);
+            let change_token = Some(self.store.change_token()?);
+            assert!(change_token != self.written_before, "no time passes: the engines go round in a circle");
+            (self.written_before, self.turns_without_time) = (change_token, 0);
         }
-        let chance = usize::try_from(self.source.jitter().0 % places.len() as u64).unwrap_or(0);
+        let chance = usize::try_from(self.env.jitter().0 % places.len() as u64).unwrap_or(0);
         let Some(place) = places.get(chance).copied().flatten() else { return Ok(true) };
         let shared = self.shared();
         let turned = self.engines[place].turn(&self.clock, &shared, &self.handlers)?;
@@ -280,15 +280,15 @@ impl Simulation {
         Ok(true)
     }
 
-    fn next(&mut self, now: Duration) -> Result<Option<Next>, Fault> {
-        let pulse = self.store.pulse()?;
+    fn next(&mut self, now: Duration) -> Result<Option<Next>, StoreError> {
+        let change_token = self.store.change_token()?;
         let due = self.store.next_due()?;
-        let due = due.map(|due| now + Duration::from_millis(due.millis_since(self.source.now())));
+        let due = due.map(|due| now + Duration::from_millis(due.millis_since(self.env.now())));
         let wakes = self
             .engines
             .iter_mut()
             .enumerate()
-            .filter_map(|(place, engine)| Some((engine.wakes_at(now, pulse, due)?, Some(place))));
+            .filter_map(|(place, engine)| Some((engine.wakes_at(now, change_token, due)?, Some(place))));
         let all: Vec<_> = wakes.chain(self.successors.iter().map(|at| (*at, None))).collect();
         let Some(at) = all.iter().map(|(at, _)| (*at).max(now)).min() else { return Ok(None) };
         let then = all.into_iter().filter(|(one, _)| (*one).max(now) == at).map(|(_, place)| place);
@@ -311,8 +311,8 @@ impl Simulation {
                 most_settled: self.most_settled,
             };
             settings.check().unwrap_or_else(|error| panic!("{error}"));
-            let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
-            let engine = Core::new(store, source, settings, Ahead::at_least(self.ahead));
+            let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+            let engine = Core::new(store, env, settings, Ahead::at_least(self.ahead));
             self.engines.push(SimEngine::new(self.started, engine, self.workers));
             self.started += 1;
         }
@@ -331,11 +331,11 @@ impl Simulation {
     ///
     /// # Errors
     /// [`RunError::Blocked`] when nothing will ever happen again by itself, with what the run waits for: above all an
-    /// [`Act::hang`] without a timeout. [`RunError::Store`], [`RunError::UnknownRun`], [`RunError::Damaged`].
+    /// [`Behavior::hang`] without a timeout. [`RunError::Store`], [`RunError::RunNotFound`], [`RunError::Damaged`].
     pub fn run_until_settled(&mut self, run: RunId) -> Result<Run, RunError> {
         let mut hangs_since = None;
         loop {
-            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::UnknownRun(run))?;
+            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
             if found.state.is_terminal() {
                 return Ok(found);
             }
@@ -360,10 +360,10 @@ impl Simulation {
         if !all_hang || !self.successors.is_empty() || self.hanging().is_empty() {
             return Ok(false);
         }
-        let waits = self.store.waits(run, MAX_PAGE).map_err(failed)?;
+        let waits = self.store.run_blockers(run, MAX_PAGE).map_err(failed)?;
         let is_handled = waits.ready.iter().any(|kind| self.handles(kind));
         let is_idle = self.engines.iter().any(SimEngine::has_room);
-        Ok(!(waits.others || is_handled && is_idle))
+        Ok(!(waits.other_work || is_handled && is_idle))
     }
 
     /// The tasks whose handlers hang and have no timeout.
@@ -377,25 +377,26 @@ impl Simulation {
 
     /// Why nothing will happen to a run any more.
     fn blocked(&self, run: RunId) -> RunError {
-        let mut waits = match self.store.waits(run, MAX_PAGE) {
+        let mut waits = match self.store.run_blockers(run, MAX_PAGE) {
             Ok(waits) => waits,
             Err(fault) => return failed(fault),
         };
         waits.ready.retain(|kind| !self.handles(kind));
         let blocked = Blocked {
             run,
-            unhandled: waits.ready,
-            outside: waits.outside,
-            open: waits.open,
-            hanging: self.hanging(),
+            unhandled_kinds: waits.ready,
+            external_tasks: waits.external_tasks,
+            is_open: waits.open,
+            stalled_tasks: self.hanging(),
         };
-        let is_empty =
-            blocked.unhandled.is_empty() && blocked.outside.is_empty() && blocked.hanging.is_empty();
-        if is_empty && !blocked.open { RunError::Damaged(run) } else { RunError::Blocked(blocked) }
+        let is_empty = blocked.unhandled_kinds.is_empty()
+            && blocked.external_tasks.is_empty()
+            && blocked.stalled_tasks.is_empty();
+        if is_empty && !blocked.is_open { RunError::Inconsistent(run) } else { RunError::Blocked(blocked) }
     }
 }
 
-fn failed(fault: Fault) -> RunError {
+fn failed(fault: StoreError) -> RunError {
     RunError::Store(Arc::new(fault))
 }
 

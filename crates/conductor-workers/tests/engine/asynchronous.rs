@@ -157,7 +157,7 @@ fn a_future_is_dropped_when_the_engine_stops_at_once() {
     let run = desk.submit(TaskDraft::new("stuck"));
     engine.start();
     until("it runs", || desk.first(run).state == State::Running);
-    engine.stopper().stop_at_once();
+    engine.stop_handle().stop_now();
     engine.run_forever().unwrap();
     assert_eq!(desk.first(run).state, State::Pending);
     // Whether it had begun or not: what was made is dropped.
@@ -282,13 +282,13 @@ fn what_ran_on_a_runtime_that_is_shut_down_is_handed_back_and_the_engine_ends() 
     let run = desk.submit_all((0..9).map(stuck));
     let plain = desk.submit(TaskDraft::new("plain"));
     engine.start();
-    until("both run", || desk.run(run).tally.running > 1 && desk.first(plain).state == State::Running);
+    until("both run", || desk.run(run).state_counts.running > 1 && desk.first(plain).state == State::Running);
     runtime.shutdown_background();
-    until("it is handed back", || desk.run(run).tally.pending == 9);
+    until("it is handed back", || desk.run(run).state_counts.pending == 9);
     // What runs elsewhere ends as it does.
     gate.open();
-    assert!(matches!(engine.run_forever(), Err(RunError::RuntimeGone)));
-    assert!(matches!(engine.run_until_settled(run), Err(RunError::RuntimeGone)));
+    assert!(matches!(engine.run_forever(), Err(RunError::RuntimeShutDown)));
+    assert!(matches!(engine.run_until_settled(run), Err(RunError::RuntimeShutDown)));
     assert_eq!(desk.first(plain).state, State::Succeeded);
     assert!(failures(&desk.events(run)).is_empty());
     let attempts: u32 = desk.tasks(run).iter().map(|task| task.attempt).sum();

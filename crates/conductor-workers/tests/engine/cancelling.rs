@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, LONG, settle, until};
 use conductor_model::{Policy, RunDraft, State, TaskDraft};
-use conductor_store::Revivable;
+use conductor_store::ReviveFilter;
 use conductor_workers::{Context, TaskError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,13 +28,13 @@ fn a_handler_learns_that_its_run_was_cancelled() {
     let engine = desk.engine().workers(2).handler("wait", patient(&gave_up)).build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("wait").fan_out([1, 2, 3, 4]))).unwrap();
     engine.start();
-    until("two run", || desk.run(run).tally.running >= 3);
+    until("two run", || desk.run(run).state_counts.running >= 3);
     let began = Instant::now();
     let _ = engine.cancel(run, "no longer needed").unwrap();
     assert_eq!(settle(&engine, run).state, State::Cancelled);
     until("both gave up", || gave_up.load(Ordering::Relaxed) == 2);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    assert_eq!(desk.run(run).tally.cancelled, 5);
+    assert_eq!(desk.run(run).state_counts.cancelled, 5);
     let why = engine.explain(run).unwrap().unwrap().to_string();
     assert!(why.contains("cancelled by a person: no longer needed"), "{why}");
     desk.assert_whole(run);
@@ -47,10 +47,10 @@ fn a_handler_learns_of_a_cancel_by_another_process() {
     let engine = desk.engine().handler("wait", patient(&gave_up)).build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("wait").input(1))).unwrap();
     engine.start();
-    until("it runs", || desk.run(run).tally.running == 1);
+    until("it runs", || desk.run(run).state_counts.running == 1);
     let other = desk.open_again();
     let task = desk.first(run).id;
-    let cancel = conductor_store::Cancel::task(task, desk.source.now());
+    let cancel = conductor_store::Cancel::task(task, desk.env.now());
     let _ = conductor_store::Admin::cancel(&*other, &cancel).unwrap();
     until("it gave up", || gave_up.load(Ordering::Relaxed) == 1);
     assert_eq!(settle(&engine, run).state, State::Cancelled);
@@ -96,7 +96,11 @@ fn a_policy_that_fails_fast_stops_the_siblings() {
     let run = engine.submit(RunDraft::new().task(task)).unwrap();
     let settled = settle(&engine, run);
     assert_eq!(settled.state, State::Failed);
-    assert_eq!((settled.tally.failed, settled.tally.cancelled), (2, 99), "one child, and its parent");
+    assert_eq!(
+        (settled.state_counts.failed, settled.state_counts.cancelled),
+        (2, 99),
+        "one child, and its parent"
+    );
     until("a sibling gave up", || gave_up.load(Ordering::Relaxed) >= 1);
     desk.assert_whole(run);
 }
@@ -117,7 +121,7 @@ fn one_failed_child_is_tried_again_without_its_siblings() {
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("work").fan_out(0..1000_u64))).unwrap();
     assert_eq!(settle(&engine, run).state, State::Failed);
     broken.store(false, Ordering::Relaxed);
-    let revived = engine.revive_all(run, Revivable::Failed).unwrap();
+    let revived = engine.revive_all(run, ReviveFilter::Failed).unwrap();
     assert_eq!((revived.tasks, revived.reopened, revived.skipped), (1, 2, 0));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     assert_eq!(calls.load(Ordering::Relaxed), 1001);

@@ -76,7 +76,7 @@ fn what_waits_in_vain_behind_slow_tasks_goes_back_to_where_others_can_take_it() 
     let engine = desk.engine().workers(2).handler("work", handler).build().unwrap();
     let run = desk.submit(TaskDraft::new("work").input(serde_json::json!({"fanout": QUICK + 3000})));
     engine.start();
-    let tally = || desk.run(run).tally;
+    let tally = || desk.run(run).state_counts;
     let _patience = Patience::of("tasks to go back");
     while tally().succeeded < u64::from(QUICK) || tally().running > 20 {
         std::thread::sleep(Duration::from_millis(20));
@@ -110,10 +110,10 @@ fn whoever_comes_later_runs_beside_those_who_wait_for_it() {
     engine.start();
     for _ in 0..50 {
         let one = desk.submit(TaskDraft::new("first"));
-        engine.nudge();
+        engine.wake();
         next(&began);
         let other = desk.submit(TaskDraft::new("second"));
-        engine.nudge();
+        engine.wake();
         assert_eq!(settle(&engine, other).state, State::Succeeded);
         assert_eq!(settle(&engine, one).state, State::Succeeded);
     }
@@ -138,7 +138,7 @@ fn a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile() {
         .engine()
         .workers(6)
         .handler("limited", limited)
-        .limit("limited", 2)
+        .kind_limit("limited", 2)
         .handler("free", |(): (), _| Ok(()))
         .build()
         .unwrap();
@@ -160,8 +160,13 @@ fn a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile() {
 #[test]
 fn a_kind_may_have_a_limit_above_the_number_of_workers() {
     let desk = Desk::new();
-    let engine =
-        desk.engine().workers(2).limit("work", 1000).handler("work", |(): (), _| Ok(())).build().unwrap();
+    let engine = desk
+        .engine()
+        .workers(2)
+        .kind_limit("work", 1000)
+        .handler("work", |(): (), _| Ok(()))
+        .build()
+        .unwrap();
     let run = desk.submit_all((0..20).map(|nth| draft("work", nth)));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
 }
@@ -180,14 +185,14 @@ fn an_engine_that_cannot_be_is_not_built() {
     assert_eq!(out_of_range(refused(desk.engine().spare_threads(MAX_WORKERS + 1))), "spare_threads");
     assert_eq!(out_of_range(refused(desk.engine().lease(Duration::from_millis(99)))), "lease");
     assert_eq!(out_of_range(refused(desk.engine().lease(Duration::from_secs(86_401)))), "lease");
-    let limit = desk.engine().handler("a", handler).limit("a", 0);
+    let limit = desk.engine().handler("a", handler).kind_limit("a", 0);
     assert_eq!(out_of_range(refused(limit)), "the limit of a kind");
-    let error = refused(desk.engine().handler("a", handler).limit("b", 3));
+    let error = refused(desk.engine().handler("a", handler).kind_limit("b", 3));
     assert_eq!(error, BuildError::LimitWithoutHandler("b".into()));
     let error = refused(desk.engine().handler("a", handler).handler("a", handler));
-    assert!(matches!(&error, BuildError::TwoHandlers(kind) if kind.as_str() == "a"), "{error}");
+    assert!(matches!(&error, BuildError::DuplicateHandler(kind) if kind.as_str() == "a"), "{error}");
     let error = refused(desk.engine().handler("", handler));
-    assert!(matches!(&error, BuildError::Kind { kind, .. } if kind.is_empty()), "{error}");
+    assert!(matches!(&error, BuildError::InvalidKind { kind, .. } if kind.is_empty()), "{error}");
     assert!(desk.engine().workers(MAX_WORKERS).handler("a", handler).build().is_ok());
 }
 

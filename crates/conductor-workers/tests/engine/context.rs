@@ -139,7 +139,7 @@ fn a_context_is_good_in_any_thread() {
     desk.submit(TaskDraft::new("share"));
     engine.start();
     next(&has_begun);
-    engine.stopper().stop_at_once();
+    engine.stop_handle().stop_now();
     assert!(next(&told), "the other thread was told to give up");
     hold.open();
 }

@@ -3,7 +3,8 @@
 use conductor_conformance::assert_replays;
 use conductor_model::{Event, EventBody, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    EventFilter, Outcome, Query, Report, Reported, Reports, Source, SqliteStore, Store, Submit, TaskFilter,
+    Environment, EventFilter, Query, Report, ReportBatch, ReportOutcome, ReportedResult, SqliteStore, Store,
+    Submit, TaskFilter,
 };
 use conductor_workers::{Context, Engine, EngineBuilder, RunError, TaskError};
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ pub(crate) const LONG: Duration = Duration::from_mins(1);
 /// A store, and a way to put runs into it without any engine.
 pub(crate) struct Desk {
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) source: Source,
+    pub(crate) env: Environment,
     folder: Option<TempDir>,
 }
 
@@ -27,14 +28,14 @@ impl Desk {
     /// In memory.
     pub(crate) fn new() -> Self {
         let store = Arc::new(SqliteStore::open_in_memory().unwrap());
-        Self { store, source: Source::system(), folder: None }
+        Self { store, env: Environment::system(), folder: None }
     }
 
     /// In a file, for those who open it more than once.
     pub(crate) fn on_disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path().join("desk.db")).unwrap());
-        Self { store, source: Source::system(), folder: Some(folder) }
+        Self { store, env: Environment::system(), folder: Some(folder) }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -55,8 +56,8 @@ impl Desk {
     }
 
     pub(crate) fn submit_all(&self, tasks: impl IntoIterator<Item = TaskDraft>) -> RunId {
-        let run = RunDraft::new().tasks(tasks).check().unwrap();
-        self.store.submit(&Submit::new(run, &self.source)).unwrap().run
+        let run = RunDraft::new().tasks(tasks).validate().unwrap();
+        self.store.submit(&Submit::new(run, &self.env)).unwrap().run
     }
 
     pub(crate) fn run(&self, run: RunId) -> Run {
@@ -115,14 +116,14 @@ impl Desk {
     }
 
     pub(crate) fn report(&self, report: Report) {
-        let answer = self.store.report(&Reports::new([report], &self.source)).unwrap();
-        assert_eq!(answer, [Reported::Applied]);
+        let answer = self.store.report(&ReportBatch::new([report], &self.env)).unwrap();
+        assert_eq!(answer, [ReportOutcome::Applied]);
     }
 
     /// Each success is recorded once, whatever was attempted, and the events alone tell every state.
     pub(crate) fn assert_whole(&self, run: RunId) {
         let successes = self.count(run, "task.succeeded");
-        let leaves = self.tasks(run).into_iter().filter(|task| task.numbers.is_none());
+        let leaves = self.tasks(run).into_iter().filter(|task| task.child_counts.is_none());
         assert_eq!(successes, leaves.filter(|task| task.state == State::Succeeded).count());
         assert_replays(&*self.store);
     }
@@ -213,7 +214,7 @@ impl Waiting {
 
 /// Whether a report says that a task ended well: for those who look at outcomes.
 pub(crate) fn succeeded(task: TaskId) -> Report {
-    Report { task, attempt: None, outcome: Outcome::Succeeded { output: None } }
+    Report { task, attempt: None, result: ReportedResult::Succeeded { output: None } }
 }
 
 /// How many tasks there are for a handler that pauses.
@@ -252,7 +253,7 @@ impl Pauses {
             let mut running: Vec<Context> = (0..self.workers).map(|_| next(&self.told)).collect();
             running.sort_by_key(Context::index);
             thread::sleep(Duration::from_millis(20));
-            if desk.run(run).tally.running > u64::from(self.workers) {
+            if desk.run(run).state_counts.running > u64::from(self.workers) {
                 return (running, self.gate);
             }
             (0..self.workers).for_each(|_| self.gate.let_through());

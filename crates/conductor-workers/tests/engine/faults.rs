@@ -3,8 +3,8 @@
 use crate::desk::{Desk, failures, gate, next, settle, try_to_settle, until};
 use crate::meddler::{Meddler, Meddling, busy, commit_unknown, unreadable};
 use conductor_model::{RunDraft, RunId, State, TaskDraft};
-use conductor_store::{Fault, SubmitError};
-use conductor_workers::{Context, Engine, NotSubmitted, RunError, TaskError, Warning};
+use conductor_store::{StoreError, SubmitError};
+use conductor_workers::{Context, Engine, RunError, TaskError, Warning};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -130,7 +130,7 @@ fn submit_to_idle(
     engine: &Engine,
     store: &Meddler,
     draft: impl Fn() -> RunDraft,
-) -> Result<RunId, NotSubmitted> {
+) -> Result<RunId, SubmitError> {
     engine.start();
     for _ in 0..100 {
         thread::sleep(Duration::from_millis(60));
@@ -159,7 +159,7 @@ fn a_submission_of_unknown_fate_loses_none_of_its_claims() {
         RunDraft::new().id(last.get()).task(TaskDraft::new("work").max_retries(0))
     };
     let told = submit_to_idle(&engine, &store, draft).unwrap_err();
-    assert!(matches!(told, NotSubmitted::Refused(SubmitError::Fault(Fault::CommitUnknown(_)))), "{told:?}");
+    assert!(matches!(told, SubmitError::Store(StoreError::CommitOutcomeUnknown(_))), "{told:?}");
     let run = last.get();
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     assert_eq!(desk.first(run).attempt, 2, "handed back, and claimed again");
@@ -190,16 +190,16 @@ fn an_engine_that_stops_hands_back_what_it_does_not_know_of() {
     let run = desk.submit_all((0..50).map(|n| TaskDraft::new(format!("t {n}")).kind("work").max_retries(0)));
     engine.start();
     until("it claims", || store.calls("settle") > 0);
-    engine.stopper().stop();
+    engine.stop_handle().stop();
     engine.run_forever().unwrap();
-    assert_eq!(desk.run(run).tally.pending, 50);
+    assert_eq!(desk.run(run).state_counts.pending, 50);
     assert!(failures(&desk.events(run)).is_empty());
 }
 
 /// Hears warnings about what cannot be read.
 fn hearing(warnings: mpsc::Sender<String>) -> impl Fn(&Warning) + Send + Sync + 'static {
     move |warning| {
-        if let Warning::Unreadable(text) = warning {
+        if let Warning::CorruptRow(text) = warning {
             warnings.send(text.clone()).unwrap();
         }
     }
@@ -225,7 +225,7 @@ fn a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work() {
         let wide = desk.submit(TaskDraft::new("wide").kind("leaf").fan_out([(), (), ()]));
         engine.start();
         if method != "fan_out" {
-            until("children are done", || desk.run(wide).tally.succeeded >= 3);
+            until("children are done", || desk.run(wide).state_counts.succeeded >= 3);
         }
         if method != "aggregate" {
             assert_eq!(settle(&engine, leaf).state, State::Succeeded, "{method}");
@@ -290,13 +290,13 @@ fn an_engine_goes_on_whatever_was_deleted_under_its_runs() {
         let hurt = TaskDraft::new("hurt").kind("work").input(json!({"fanout": 20})).max_retries(0);
         let hurt = desk.submit_all([hurt, TaskDraft::new("other")]);
         engine.start();
-        until("some run", || desk.run(hurt).tally.running > 3);
+        until("some run", || desk.run(hurt).state_counts.running > 3);
         rusqlite::Connection::open(desk.path()).unwrap().execute_batch(damage).unwrap();
         gate.open();
         let well = engine.submit(RunDraft::new().task(TaskDraft::new("well").kind("work")));
         let well = well.unwrap();
         assert_eq!(settle(&engine, well).state, State::Succeeded, "{damage}");
-        engine.stopper().stop();
+        engine.stop_handle().stop();
         engine.run_forever().unwrap();
     }
 }
@@ -308,7 +308,7 @@ fn whoever_waits_for_a_run_that_lost_its_rows_is_told() {
     let run = tree(&desk);
     rusqlite::Connection::open(desk.path()).unwrap().execute_batch("DELETE FROM conductor_tasks").unwrap();
     let error = try_to_settle(&engine, run).unwrap_err();
-    assert!(matches!(error, RunError::Damaged(damaged) if damaged == run), "{error}");
+    assert!(matches!(error, RunError::Inconsistent(damaged) if damaged == run), "{error}");
 }
 
 #[test]
@@ -358,11 +358,11 @@ fn whoever_stops_an_engine_waits_for_a_busy_store_only_for_a_while() {
     let _run = desk.submit(TaskDraft::new("work"));
     engine.start();
     next(&told);
-    engine.stopper().stop();
+    engine.stop_handle().stop();
     let began = Instant::now();
     let end = engine.run_forever();
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    assert!(matches!(&end, Err(RunError::Store(fault)) if matches!(**fault, Fault::Busy(_))), "{end:?}");
+    assert!(matches!(&end, Err(RunError::Store(fault)) if matches!(**fault, StoreError::Busy(_))), "{end:?}");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
         let broken = Arc::clone(&broken);
         Meddler::new(&desk.store, move |_| {
             if broken.load(Ordering::SeqCst) {
-                Meddling::Fail(Fault::Backend("the table is gone".into()))
+                Meddling::Fail(StoreError::Backend("the table is gone".into()))
             } else {
                 Meddling::Pass
             }
@@ -388,7 +388,7 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
     let engine = Engine::builder(store).handler("work", handler).build().unwrap();
     let run = desk.submit(TaskDraft::new("work"));
     let error = try_to_settle(&engine, run).unwrap_err();
-    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, Fault::Backend(_))), "{error}");
+    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, StoreError::Backend(_))), "{error}");
     // Nobody waits for the handler any longer, and it is told.
     assert!(next(&heard));
     assert!(matches!(engine.run_forever(), Err(RunError::Store(_))));
@@ -400,12 +400,12 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
 #[test]
 fn patience_with_a_store_that_goes_on_failing_has_an_end() {
     let desk = Desk::new();
-    let store = Meddler::new(&desk.store, |_| Meddling::Fail(Fault::Io("the disk is full".into())));
+    let store = Meddler::new(&desk.store, |_| Meddling::Fail(StoreError::Io("the disk is full".into())));
     let engine = Engine::builder(store).handler("work", work).build().unwrap();
     let run = desk.submit(TaskDraft::new("work"));
     let began = Instant::now();
     let error = try_to_settle(&engine, run).unwrap_err();
-    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, Fault::Io(_))), "{error}");
+    assert!(matches!(&error, RunError::Store(fault) if matches!(**fault, StoreError::Io(_))), "{error}");
     assert!(error.to_string().ends_with("the disk is full"), "{error}");
     assert!(began.elapsed() >= Duration::from_secs(9));
     assert!(matches!(engine.run_forever(), Err(RunError::Store(_))));

@@ -61,7 +61,7 @@ fn the_children_of_a_mere_number_have_nothing_to_read() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _: Context| Ok(())).build().unwrap();
     let run = desk.submit(TaskDraft::new("work").input(json!({"fanout": 3})));
-    assert_eq!(settle(&engine, run).tally.succeeded, 4);
+    assert_eq!(settle(&engine, run).state_counts.succeeded, 4);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use conductor_conformance::assert_replays;
 use conductor_model::{RunDraft, RunId, State, TaskDraft};
 use conductor_store::sqlite::rusqlite::{Connection, TransactionBehavior};
 use conductor_store::sqlite::{install_into, submit_in};
-use conductor_store::{Query, Scope, Source, SqliteStore, Submit};
+use conductor_store::{Environment, Query, Scope, SqliteStore, Submit};
 use conductor_workers::{Context, Engine, TaskError};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -37,7 +37,7 @@ impl Shop {
     }
 
     fn store(&self) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::open_installed(self.path()).unwrap())
+        Arc::new(SqliteStore::open_embedded(self.path()).unwrap())
     }
 
     /// Writes an order and submits what sends it, in one transaction.
@@ -45,8 +45,8 @@ impl Shop {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
         tx.execute("INSERT INTO orders (item) VALUES (?1)", [item]).unwrap();
         let send = TaskDraft::new("send").fan_out([item, item, item]);
-        let run = RunDraft::new().task(send).check().unwrap();
-        let run = submit_in(&tx, &Submit::new(run, &Source::system())).unwrap().run;
+        let run = RunDraft::new().task(send).validate().unwrap();
+        let run = submit_in(&tx, &Submit::new(run, &Environment::system())).unwrap().run;
         if commits { tx.commit() } else { tx.rollback() }.unwrap();
         run
     }
@@ -80,7 +80,7 @@ fn what_was_submitted_in_a_users_transaction_is_carried_out_by_every_engine_on_t
     let runs: Vec<_> = (0..10).map(|nth| shop.order(&format!("item {nth}"), true)).collect();
     for run in runs {
         let settled = settle(&engines[0], run);
-        assert_eq!((settled.state, settled.tally.succeeded), (State::Succeeded, 4));
+        assert_eq!((settled.state, settled.state_counts.succeeded), (State::Succeeded, 4));
     }
     drop(engines);
     assert_eq!(shop.count("SELECT count(*) FROM orders WHERE sent"), 10);
@@ -110,7 +110,7 @@ fn an_engine_notices_a_commit_of_the_users_and_nothing_of_what_was_rolled_back()
     settle(&engine, run);
     drop(engine);
     assert!(told.try_recv().is_err());
-    assert_eq!(shop.store().tally(Scope::All).unwrap().total(), 4);
+    assert_eq!(shop.store().state_counts(Scope::All).unwrap().total(), 4);
 }
 
 #[test]

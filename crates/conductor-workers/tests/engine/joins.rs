@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, settle};
 use conductor_model::{JoinDraft, Policy, RunDraft, State, TaskDraft};
-use conductor_store::{ParentId, Seal, Store};
+use conductor_store::{NodeId, Seal, Store};
 use conductor_workers::{Children, Context, TaskError};
 use serde_json::json;
 use std::sync::Arc;
@@ -26,7 +26,9 @@ fn sum(numbers: Children<u64>, _: Context) -> Result<u64, TaskError> {
 #[test]
 fn a_join_gets_the_outputs_in_the_order_of_their_indices() {
     let desk = Desk::new();
-    let list = |numbers: Children<u64>, _: Context| numbers.indexed().collect::<Result<Vec<_>, TaskError>>();
+    let list = |numbers: Children<u64>, _: Context| {
+        numbers.outputs_with_index().collect::<Result<Vec<_>, TaskError>>()
+    };
     let engine = desk.engine().workers(4).handler("double", double).handler("list", list).build().unwrap();
     // More than a page of them.
     let numbers = TaskDraft::new("double").fan_out(0..2500_u64).join("list");
@@ -61,8 +63,8 @@ fn a_join_of_nothing_runs_once_too() {
     let engine = desk.engine().handler("sum", sum).build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("none").open().join("sum"))).unwrap();
     let parent = desk.first(run).id;
-    desk.store.seal(&Seal::new(ParentId::Task(parent), 0, &desk.source)).unwrap();
-    engine.nudge();
+    desk.store.seal(&Seal::new(NodeId::Task(parent), 0, &desk.env)).unwrap();
+    engine.wake();
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     assert_eq!(desk.task(parent).output.unwrap().to::<u64>().unwrap(), 0);
 }

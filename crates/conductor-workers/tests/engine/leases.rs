@@ -3,7 +3,7 @@
 use crate::desk::{ALL, Desk, failures, gate, next, pausing, settle, until};
 use crate::meddler::{Meddler, Meddling, busy};
 use conductor_model::{State, TaskDraft};
-use conductor_store::{Rescue, Source, Store};
+use conductor_store::{Environment, Rescue, Store};
 use conductor_workers::{Context, Engine};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -37,12 +37,12 @@ fn results_that_wait_to_be_settled_keep_their_leases() {
     const LEASE: Duration = Duration::from_secs(1);
     let desk = Desk::new();
     // All settlements together take two leases, and another engine takes what is not renewed.
-    let (other, source) = (Arc::clone(&desk.store), Source::system());
+    let (other, env) = (Arc::clone(&desk.store), Environment::system());
     let store = Meddler::new(&desk.store, move |method| {
         if method == "settle" {
             thread::sleep(LEASE / 4);
             // What it takes is run again.
-            let _ = other.rescue(&Rescue::new(RESULTS, &source)).unwrap();
+            let _ = other.rescue(&Rescue::new(RESULTS, &env)).unwrap();
         }
         Meddling::Pass
     });
@@ -171,7 +171,7 @@ fn a_claim_that_others_took_back_is_given_up_at_the_next_heartbeat() {
     engine.start();
     until("a heartbeat is stuck", || store.calls("renew") > 0);
     // Meanwhile the lease ends, and somebody takes the task back.
-    until("the lease is over", || desk.store.rescue(&Rescue::new(10, &desk.source)).unwrap().tasks > 0);
+    until("the lease is over", || desk.store.rescue(&Rescue::new(10, &desk.env)).unwrap().changed > 0);
     hold.open();
     assert!(next(&heard), "the handler was told to give up");
     assert_eq!(settle(&engine, run).state, State::Succeeded);

@@ -15,7 +15,7 @@ fn progress(done: u64, total: Option<u64>, message: &str) -> Progress {
 }
 
 fn shown(desk: &Desk, task: TaskId) -> Option<Progress> {
-    desk.store.progress_of(task).unwrap().map(|shown| shown.progress)
+    desk.store.task_progress(task).unwrap().map(|shown| shown.progress)
 }
 
 /// A handler that reports when it is told to, until nobody tells it any longer.
@@ -45,8 +45,8 @@ fn the_newest_word_of_a_handler_is_shown_while_it_works() {
         tell.send(progress(done, Some(3), message)).unwrap();
         until("the newest word is shown", || shown(&desk, task) == Some(progress(done, Some(3), message)));
     }
-    let listed = desk.store.progress_in(run, None, 10).unwrap().items;
-    assert_eq!(listed, [desk.store.progress_of(task).unwrap().unwrap()]);
+    let listed = desk.store.run_progress(run, None, 10).unwrap().items;
+    assert_eq!(listed, [desk.store.task_progress(task).unwrap().unwrap()]);
     let events = desk.events(run).len();
     drop(tell);
     assert_eq!(settle(&engine, run).state, State::Succeeded);
@@ -105,9 +105,9 @@ fn an_engine_whose_handlers_report_nothing_writes_nothing() {
     until("it is shown", || shown(&desk, task).is_some());
     let other = desk.open_again();
     thread::sleep(Duration::from_millis(300));
-    let (pulse, calls) = (other.pulse().unwrap(), store.calls("progress"));
+    let (change_token, calls) = (other.change_token().unwrap(), store.calls("progress"));
     thread::sleep(Duration::from_millis(1200));
-    assert_eq!((other.pulse().unwrap(), store.calls("progress")), (pulse, calls));
+    assert_eq!((other.change_token().unwrap(), store.calls("progress")), (change_token, calls));
     drop(tell);
 }
 
@@ -169,6 +169,6 @@ fn a_handler_that_nobody_waits_for_reports_to_nobody() {
     assert_ne!(shown(&desk, task), Some(progress(99, None, "too late")));
     // And it keeps the engine from nothing, its rest included.
     assert!(store.all_calls() - calls < 150, "{} calls", store.all_calls() - calls);
-    engine.stopper().stop_at_once();
+    engine.stop_handle().stop_now();
     hold.open();
 }

@@ -13,19 +13,19 @@ use std::time::Duration;
 fn what_ended_is_removed_after_its_time_and_not_before() {
     let desk = Desk::on_disk();
     let keep = Duration::from_secs(1);
-    let engine = desk.engine().handler("work", |n: u32, _| Ok(n)).keep_settled_for(keep).build().unwrap();
+    let engine = desk.engine().handler("work", |n: u32, _| Ok(n)).retention(keep).build().unwrap();
     engine.start();
     let run = desk.submit(TaskDraft::new("work").fan_out(0..5000));
     let ended = settle(&engine, run);
-    assert_eq!((ended.state, ended.tally.succeeded), (State::Succeeded, 5001));
+    assert_eq!((ended.state, ended.state_counts.succeeded), (State::Succeeded, 5001));
     let waits = desk.submit(TaskDraft::new("nobody"));
     until("the run is gone", || desk.store.run(run).unwrap().is_none());
-    let now = desk.source.now();
+    let now = desk.env.now();
     assert!(now.millis_since(ended.updated_at) >= 1000, "{now}, after an end at {}", ended.updated_at);
     // The engine works on while what is left of it goes.
     let again = desk.submit(TaskDraft::new("work").fan_out([1]));
     assert_eq!(settle(&engine, again).state, State::Succeeded);
-    until("all of it is gone", || desk.store.tally(Scope::All).unwrap().total() == 1);
+    until("all of it is gone", || desk.store.state_counts(Scope::All).unwrap().total() == 1);
     assert!(desk.store.run(waits).unwrap().is_some());
     assert_verified(&*desk.store);
 }
@@ -43,6 +43,6 @@ fn an_engine_that_is_not_told_so_removes_nothing() {
 #[test]
 fn less_than_a_second_is_refused() {
     let desk = Desk::new();
-    let refused = desk.engine().keep_settled_for(Duration::from_millis(999)).build().unwrap_err();
+    let refused = desk.engine().retention(Duration::from_millis(999)).build().unwrap_err();
     assert!(matches!(refused, BuildError::OutOfRange { what: "keep_settled_for", .. }), "{refused}");
 }

@@ -2,8 +2,8 @@
 
 use crate::desk::{Desk, gate, settle, succeeded, try_to_settle, until};
 use conductor_model::{Backoff, Json, RunDraft, State, TaskDraft};
-use conductor_store::{Append, ParentId, Seal, Store};
-use conductor_workers::{Blocked, Context, Engine, NotSubmitted, RunError, TaskError};
+use conductor_store::{Append, NodeId, Seal, Store, SubmitError};
+use conductor_workers::{Blocked, Context, Engine, RunError, TaskError};
 use serde_json::json;
 use std::thread;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn it_ends_when_only_kinds_without_a_handler_are_left_and_names_them() {
     let engine = quiet(&desk).build().unwrap();
     let run = desk.submit_all(["work", "paint", "print"].map(TaskDraft::new));
     let blocked = blocked(try_to_settle(&engine, run).unwrap_err());
-    let kinds: Vec<_> = blocked.unhandled.iter().map(conductor_model::Kind::as_str).collect();
+    let kinds: Vec<_> = blocked.unhandled_kinds.iter().map(conductor_model::Kind::as_str).collect();
     assert_eq!((blocked.run, kinds.as_slice()), (run, ["paint", "print"].as_slice()));
     assert_eq!(
         blocked.to_string(),
@@ -50,7 +50,7 @@ fn it_ends_when_only_tasks_held_from_outside_are_left_and_names_them() {
     let held = desk.first(run).id;
     desk.hold(held);
     let blocked = blocked(try_to_settle(&engine, run).unwrap_err());
-    assert_eq!((blocked.outside.as_slice(), blocked.unhandled.len()), ([held].as_slice(), 0));
+    assert_eq!((blocked.external_tasks.as_slice(), blocked.unhandled_kinds.len()), ([held].as_slice(), 0));
     assert!(blocked.to_string().ends_with(&format!("held from outside: {held}")), "{blocked}");
     desk.report(succeeded(held));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
@@ -82,7 +82,7 @@ fn it_names_a_few_of_many_and_overlooks_none_that_it_handles() {
         thread::sleep(Duration::from_millis(500));
         assert!(!waiting.is_finished(), "the one that is handled was overlooked");
         hold.open();
-        assert_eq!(blocked(waiting.join().unwrap().unwrap_err()).unhandled.len(), 10);
+        assert_eq!(blocked(waiting.join().unwrap().unwrap_err()).unhandled_kinds.len(), 10);
     });
     assert_eq!(desk.tasks(run).pop().unwrap().state, State::Succeeded);
 }
@@ -90,7 +90,7 @@ fn it_names_a_few_of_many_and_overlooks_none_that_it_handles() {
 #[test]
 fn it_waits_for_others_when_it_is_told_to() {
     let desk = Desk::on_disk();
-    let engine = quiet(&desk).wait_for_others().build().unwrap();
+    let engine = quiet(&desk).wait_for_external_work().build().unwrap();
     let run = desk.submit_all(["work", "held", "paint"].map(TaskDraft::new));
     let held = desk.tasks(run)[1].id;
     desk.hold(held);
@@ -137,7 +137,7 @@ fn it_waits_while_a_retry_or_a_start_is_due_later() {
         _ => Ok(()),
     };
     let engine = quiet(&desk).handler("fail", fail_once).build().unwrap();
-    let later = desk.source.now().plus_millis(700);
+    let later = desk.env.now().plus_millis(700);
     let run = desk.submit_all([
         TaskDraft::new("fail").backoff(Backoff::fixed(600).unwrap()),
         TaskDraft::new("later").kind("work").due_at(later),
@@ -155,7 +155,7 @@ fn it_waits_while_a_fan_out_or_the_run_itself_is_open() {
         let waiting = scope.spawn(|| settle(&engine, run));
         for first in [1, 3, 5] {
             let items = vec![Json::of(&1).unwrap(), Json::of(&2).unwrap()];
-            desk.store.append(&Append::items(parent, first, items, &desk.source)).unwrap();
+            desk.store.append(&Append::items(parent, first, items, &desk.env)).unwrap();
             until("what was appended is done", || {
                 desk.tasks(run).iter().filter(|task| task.state == State::Succeeded).count()
                     == first as usize + 1
@@ -163,8 +163,8 @@ fn it_waits_while_a_fan_out_or_the_run_itself_is_open() {
             thread::sleep(Duration::from_millis(250));
             assert!(!waiting.is_finished(), "more may come");
         }
-        let now = desk.source.now();
-        desk.store.seal(&Seal { parent: ParentId::Task(parent), children: 6, now }).unwrap();
+        let now = desk.env.now();
+        desk.store.seal(&Seal { parent: NodeId::Task(parent), children: 6, now }).unwrap();
         assert_eq!(waiting.join().unwrap().state, State::Succeeded);
     });
     desk.assert_whole(run);
@@ -174,8 +174,8 @@ fn it_waits_while_a_fan_out_or_the_run_itself_is_open() {
         until("its task is done", || desk.first(run).state == State::Succeeded);
         thread::sleep(Duration::from_millis(250));
         assert!(!waiting.is_finished(), "more may come");
-        let now = desk.source.now();
-        desk.store.seal(&Seal { parent: ParentId::Run(run), children: 1, now }).unwrap();
+        let now = desk.env.now();
+        desk.store.seal(&Seal { parent: NodeId::Run(run), children: 1, now }).unwrap();
         assert_eq!(waiting.join().unwrap().state, State::Succeeded);
     });
 }
@@ -212,9 +212,9 @@ fn a_bad_draft_is_refused_and_nothing_is_written() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     let draft = RunDraft::new().task(TaskDraft::new("work").input(json!({"fanout": 0})));
-    assert!(matches!(engine.submit(draft), Err(NotSubmitted::Invalid(_))));
+    assert!(matches!(engine.submit(draft), Err(SubmitError::Invalid(_))));
     let keyed = |name: &str| RunDraft::new().idempotency_key("once").task(TaskDraft::new(name));
     let run = engine.submit(keyed("work")).unwrap();
     assert_eq!(engine.submit(keyed("work")).unwrap(), run);
-    assert!(matches!(engine.submit(keyed("other")), Err(NotSubmitted::Refused(_))));
+    assert!(matches!(engine.submit(keyed("other")), Err(SubmitError::IdempotencyConflict { .. })));
 }

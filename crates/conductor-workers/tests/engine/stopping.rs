@@ -35,7 +35,7 @@ fn busy_engine_on(desk: &Desk, store: impl EngineStore + 'static) -> (Engine, Ru
 fn a_graceful_stop_finishes_what_runs_and_hands_back_what_has_not_begun() {
     let desk = Desk::new();
     let (engine, run, hold, running) = busy_engine(&desk);
-    engine.stopper().stop();
+    engine.stop_handle().stop();
     until("what has not begun is handed back", || of_state(&desk, run, State::Running).len() <= 2);
     hold.open();
     let _patience = Patience::of("a graceful stop");
@@ -65,9 +65,9 @@ fn a_second_request_waits_for_nobody_who_has_the_store() {
     let (engine, _, _hold, running) = busy_engine(&desk);
     let other = rusqlite::Connection::open(desk.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let stopper = engine.stopper();
-    stopper.stop();
-    stopper.stop();
+    let stop_handle = engine.stop_handle();
+    stop_handle.stop();
+    stop_handle.stop();
     let began = std::time::Instant::now();
     engine.run_forever().unwrap();
     // SQLite itself waits for the one who has it, five seconds at a time.
@@ -79,11 +79,11 @@ fn a_second_request_waits_for_nobody_who_has_the_store() {
 fn a_second_request_stops_at_once_and_hands_back_what_runs() {
     let desk = Desk::new();
     let (engine, run, hold, running) = busy_engine(&desk);
-    let stopper = engine.stopper();
-    stopper.stop();
+    let stop_handle = engine.stop_handle();
+    stop_handle.stop();
     until("what has not begun is handed back", || of_state(&desk, run, State::Running).len() <= 2);
     assert!(running.iter().all(|context| !context.is_cancelled()));
-    stopper.stop();
+    stop_handle.stop();
     let _patience = Patience::of("a stop at once");
     engine.run_forever().unwrap();
     // It did not wait for the handlers, and told them.
@@ -177,13 +177,13 @@ fn an_engine_that_never_began_is_dropped_at_once() {
 fn run_forever_returns_when_the_engine_is_stopped() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
-    let stopper = engine.stopper();
+    let stop_handle = engine.stop_handle();
     let run = many(&desk, 10);
     let (done, told) = mpsc::channel();
     let forever = thread::spawn(move || done.send(engine.run_forever().is_ok()));
     until("the work is done", || desk.run(run).state == State::Succeeded);
     assert!(told.try_recv().is_err(), "it went on");
-    stopper.stop();
+    stop_handle.stop();
     assert!(next(&told));
     forever.join().unwrap().unwrap();
 }
@@ -195,9 +195,9 @@ fn an_engine_may_be_stopped_before_it_begins() {
         let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
         let run = many(&desk, 3);
         if at_once {
-            engine.stopper().stop_at_once();
+            engine.stop_handle().stop_now();
         } else {
-            engine.stopper().stop();
+            engine.stop_handle().stop();
         }
         let _patience = Patience::of("an engine that was stopped before");
         engine.run_forever().unwrap();
@@ -219,7 +219,7 @@ fn whoever_waits_for_a_run_learns_that_the_engine_was_stopped() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| try_to_settle(&engine, run));
         until("one runs", || !of_state(&desk, run, State::Running).is_empty());
-        engine.stopper().stop();
+        engine.stop_handle().stop();
         hold.open();
         assert!(matches!(waiting.join().unwrap(), Err(RunError::Stopped)));
     });
@@ -234,7 +234,7 @@ fn a_run_that_is_not_there_is_an_error() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let elsewhere = many(&Desk::new(), 1);
-    assert!(matches!(try_to_settle(&engine, elsewhere), Err(RunError::UnknownRun(run)) if run == elsewhere));
+    assert!(matches!(try_to_settle(&engine, elsewhere), Err(RunError::RunNotFound(run)) if run == elsewhere));
 }
 
 #[test]
@@ -259,9 +259,9 @@ fn what_finished_is_recorded_also_when_the_store_is_busy_as_the_stop_comes() {
         failures.store(6, Ordering::SeqCst);
         hold.let_through();
         if at_once {
-            engine.stopper().stop_at_once();
+            engine.stop_handle().stop_now();
         } else {
-            engine.stopper().stop();
+            engine.stop_handle().stop();
         }
         hold.open();
         let _patience = Patience::of("a stop with a busy store");

@@ -3,7 +3,7 @@
 use crate::desk::{Desk, LONG, Patience, gate, settle, until};
 use crate::meddler::{Meddler, Meddling};
 use conductor_model::{Event, EventBody, RunDraft, RunId, State, TaskDraft};
-use conductor_store::{EventFilter, Fault, Query, Source, SqliteStore, Store, Submit};
+use conductor_store::{Environment, EventFilter, Query, SqliteStore, Store, StoreError, Submit};
 use conductor_workers::{Context, Engine, EngineBuilder, Subscription, TaskError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ fn all_events(store: &SqliteStore) -> Vec<Event> {
 fn follow(events: &mut Subscription, runs: usize) -> Vec<Event> {
     let (mut seen, mut ended) = (Vec::new(), 0);
     while ended < runs {
-        let event = events.next_within(LONG).unwrap().expect("the runs end");
+        let event = events.next_timeout(LONG).unwrap().expect("the runs end");
         ended += usize::from(matches!(event.body, EventBody::RunAggregated { .. }));
         seen.push(event);
     }
@@ -74,7 +74,7 @@ fn every_event_comes_once_in_its_order_while_engines_work() {
             assert_eq!(seen.len(), all.len());
             assert!(seen == all, "the same in the same order");
             assert_eq!(events.position(), all.last().unwrap().seq);
-            assert_eq!(events.next_within(Duration::from_millis(120)).unwrap(), None);
+            assert_eq!(events.next_timeout(Duration::from_millis(120)).unwrap(), None);
         }
     });
 }
@@ -85,11 +85,11 @@ fn a_reader_that_comes_late_or_is_slow_gets_all_and_holds_nobody_up() {
     let engine = unlucky(desk.engine());
     let mut slow = engine.subscribe(0);
     let run = engine.submit(RunDraft::new().task(many(2000))).unwrap();
-    let first = slow.next_within(LONG).unwrap().expect("the submission");
+    let first = slow.next_timeout(LONG).unwrap().expect("the submission");
     // Nobody reads until everything is over.
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     let all = all_events(&desk.store);
-    let rest: Vec<Event> = slow.while_within(Duration::ZERO).map(Result::unwrap).collect();
+    let rest: Vec<Event> = slow.iter_timeout(Duration::ZERO).map(Result::unwrap).collect();
     assert!(first == all[0] && rest == all[1..]);
     let mut late = engine.subscribe(0);
     assert!(follow(&mut late, 1) == all);
@@ -106,7 +106,7 @@ fn a_reader_goes_on_where_it_was() {
         // A new one for each few events: it remembers nothing but its position.
         let mut events = Subscription::new(Arc::clone(&desk.store), position);
         assert_eq!(events.position(), position);
-        seen.extend(events.while_within(Duration::ZERO).take(7).map(Result::unwrap));
+        seen.extend(events.iter_timeout(Duration::ZERO).take(7).map(Result::unwrap));
         if events.position() == position {
             break;
         }
@@ -121,15 +121,15 @@ fn the_events_of_one_run_come_alone() {
     let engine = unlucky(desk.engine());
     let run = desk.submit(many(50));
     let before = desk.submit(many(50));
-    let mut events = engine.subscribe(0).of_run(run);
+    let mut events = engine.subscribe(0).for_run(run);
     for run in [before, run] {
         assert_eq!(settle(&engine, run).state, State::Succeeded);
     }
     assert!(follow(&mut events, 1) == desk.events(run));
     assert_eq!(settle(&engine, desk.submit(many(1))).state, State::Succeeded);
-    assert_eq!(events.next_within(Duration::from_millis(60)).unwrap(), None);
-    let mut nothing = engine.subscribe(0).of_run(RunId::from_u128(1));
-    assert_eq!(nothing.next_within(Duration::ZERO).unwrap(), None);
+    assert_eq!(events.next_timeout(Duration::from_millis(60)).unwrap(), None);
+    let mut nothing = engine.subscribe(0).for_run(RunId::from_u128(1));
+    assert_eq!(nothing.next_timeout(Duration::ZERO).unwrap(), None);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn what_its_engine_does_is_noticed_at_once() {
     let mut events = engine.subscribe(0);
     let mut wait = || {
         engine.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
-        while events.next_within(LONG).unwrap().expect("the start").body != EventBody::TaskStarted {}
+        while events.next_timeout(LONG).unwrap().expect("the start").body != EventBody::TaskStarted {}
         gate.let_through();
         let let_through = Instant::now();
         follow(&mut events, 1);
@@ -175,7 +175,7 @@ fn what_others_write_is_noticed_soon() {
                 Instant::now()
             });
             for _ in 0..3 {
-                assert!(events.next_within(LONG).unwrap().is_some());
+                assert!(events.next_timeout(LONG).unwrap().is_some());
             }
             writing.join().unwrap()
         });
@@ -188,32 +188,32 @@ fn what_is_written_between_two_looks_is_not_overlooked() {
     let desk = Desk::new();
     let armed = AtomicBool::new(true);
     let store = {
-        let (inner, source) = (Arc::clone(&desk.store), Source::system());
+        let (inner, env) = (Arc::clone(&desk.store), Environment::system());
         Meddler::new(&desk.store, move |method| {
             // It has looked for events, found none, and is about to wait.
             if method == "pulse" && armed.swap(false, Ordering::SeqCst) {
-                let run = RunDraft::new().task(TaskDraft::new("T")).check().unwrap();
-                let _ = inner.submit(&Submit::new(run, &source)).unwrap();
+                let run = RunDraft::new().task(TaskDraft::new("T")).validate().unwrap();
+                let _ = inner.submit(&Submit::new(run, &env)).unwrap();
             }
             Meddling::Pass
         })
     };
     let mut events = Subscription::new(store, 0);
-    assert!(events.next_within(Duration::from_secs(5)).unwrap().is_some());
+    assert!(events.next_timeout(Duration::from_secs(5)).unwrap().is_some());
 }
 
 #[test]
 fn a_wait_ends_after_its_time_and_only_reads() {
     let desk = Desk::on_disk();
     let other = desk.open_again();
-    let before = other.pulse().unwrap();
+    let before = other.change_token().unwrap();
     let mut events = Subscription::new(Arc::clone(&desk.store), 0);
     for patience in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(130)] {
         let began = Instant::now();
-        assert_eq!(events.next_within(patience).unwrap(), None);
+        assert_eq!(events.next_timeout(patience).unwrap(), None);
         assert!(began.elapsed() >= patience);
     }
-    assert_eq!(other.pulse().unwrap(), before, "somebody wrote");
+    assert_eq!(other.change_token().unwrap(), before, "somebody wrote");
 }
 
 #[test]
@@ -222,17 +222,17 @@ fn an_event_is_seen_when_it_is_committed_and_not_before() {
     let mut events = Subscription::new(desk.open_again(), 0);
     let writer = rusqlite::Connection::open(desk.path()).unwrap();
     desk.submit(TaskDraft::new("held"));
-    while events.next_within(Duration::ZERO).unwrap().is_some() {}
+    while events.next_timeout(Duration::ZERO).unwrap().is_some() {}
     let insert = "BEGIN IMMEDIATE; INSERT INTO conductor_events (run, name, at) SELECT 1, 2, 0";
     // What is rolled back was never there, and its number is used by whoever comes next.
     writer.execute_batch(insert).unwrap();
-    assert_eq!(events.next_within(Duration::from_millis(60)).unwrap(), None);
+    assert_eq!(events.next_timeout(Duration::from_millis(60)).unwrap(), None);
     writer.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(events.next_within(Duration::from_millis(60)).unwrap(), None);
+    assert_eq!(events.next_timeout(Duration::from_millis(60)).unwrap(), None);
     let position = events.position();
     writer.execute_batch(insert).unwrap();
     writer.execute_batch("COMMIT").unwrap();
-    let event = events.next_within(LONG).unwrap().expect("the event");
+    let event = events.next_timeout(LONG).unwrap().expect("the event");
     assert_eq!((event.seq, event.body), (position + 1, EventBody::RunStarted));
 }
 
@@ -244,15 +244,15 @@ fn an_event_that_cannot_be_read_is_not_left_out_in_silence() {
     assert_eq!(other.execute("UPDATE conductor_events SET name = 99 WHERE seq = 6", []).unwrap(), 1);
     let mut events = Subscription::new(desk.open_again(), 0);
     let before: Vec<u64> =
-        events.while_within(Duration::ZERO).map_while(Result::ok).map(|event| event.seq).collect();
+        events.iter_timeout(Duration::ZERO).map_while(Result::ok).map(|event| event.seq).collect();
     assert_eq!(before, [1, 2, 3, 4, 5]);
     for _ in 0..2 {
-        let fault = events.next_within(Duration::ZERO).unwrap_err();
-        assert!(matches!(fault, Fault::Unreadable { .. }), "{fault}");
+        let fault = events.next_timeout(Duration::ZERO).unwrap_err();
+        assert!(matches!(fault, StoreError::CorruptRow { .. }), "{fault}");
         assert_eq!(events.position(), 5);
     }
     let mut rest = Subscription::new(desk.open_again(), 6);
-    assert_eq!(rest.next_within(Duration::ZERO).unwrap().map(|event| event.seq), Some(7));
+    assert_eq!(rest.next_timeout(Duration::ZERO).unwrap().map(|event| event.seq), Some(7));
 }
 
 #[test]
@@ -265,10 +265,10 @@ fn a_reader_that_stands_still_keeps_no_engine_from_its_end() {
     let reader = thread::spawn({
         let (seen, read) = (Arc::clone(&seen), Arc::clone(&read));
         move || {
-            assert!(events.next_within(LONG).unwrap().is_some());
+            assert!(events.next_timeout(LONG).unwrap().is_some());
             seen.store(true, Ordering::SeqCst);
             wait.pass();
-            let rest = events.while_within(Duration::ZERO).map(Result::unwrap).count();
+            let rest = events.iter_timeout(Duration::ZERO).map(Result::unwrap).count();
             read.store(true, Ordering::SeqCst);
             rest
         }
@@ -292,15 +292,15 @@ fn what_several_write_in_turn_has_numbers_without_a_gap() {
     thread::scope(|scope| {
         for writer in writers {
             scope.spawn(move || {
-                let source = Source::system();
+                let env = Environment::system();
                 for _ in 0..100 {
-                    let run = RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("T"))).check().unwrap();
-                    let _ = writer.submit(&Submit::new(run, &source)).unwrap();
+                    let run = RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("T"))).validate().unwrap();
+                    let _ = writer.submit(&Submit::new(run, &env)).unwrap();
                 }
             });
         }
         // run.created, three times task.created, run.sealed.
-        let seen: Vec<u64> = events.while_within(LONG).take(1000).map(|event| event.unwrap().seq).collect();
+        let seen: Vec<u64> = events.iter_timeout(LONG).take(1000).map(|event| event.unwrap().seq).collect();
         assert_eq!(seen, (1..=1000).collect::<Vec<u64>>());
     });
 }

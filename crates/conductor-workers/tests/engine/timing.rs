@@ -31,7 +31,7 @@ fn a_delayed_task_starts_when_it_is_due_and_not_before() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     engine.start();
-    let due = desk.source.now().plus_millis(300);
+    let due = desk.env.now().plus_millis(300);
     let run = desk.submit(TaskDraft::new("work").due_at(due));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     let started = times(&desk.events(run), "task.started")[0];
@@ -143,7 +143,7 @@ fn without_a_spare_thread_nothing_is_claimed_until_one_comes_back() {
     let deaf = desk.submit(TaskDraft::new("deaf").timeout_ms(20).max_retries(0));
     assert_eq!(settle(&engine, deaf).state, State::Failed);
     let run = desk.submit(TaskDraft::new("work"));
-    engine.nudge();
+    engine.wake();
     std::thread::sleep(Duration::from_millis(150));
     // Left for others, who have threads.
     assert_eq!(desk.first(run).state, State::Pending);

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, settle, until};
 use conductor_model::{Backoff, Json, RunDraft, State, TaskDraft};
-use conductor_store::{Append, ParentId, Seal, Store};
+use conductor_store::{Append, NodeId, Seal, Store};
 use conductor_workers::{Context, TaskError};
 use serde_json::{Value, json};
 use std::thread;
@@ -68,11 +68,11 @@ fn children_are_appended_while_the_engine_runs() {
         let other = desk.open_again();
         for page in 0..20 {
             let items = (0..25).map(|n| Json::of(&(page * 25 + n)).unwrap()).collect();
-            let appended = other.append(&Append::items(parent, page * 25 + 1, items, &desk.source)).unwrap();
+            let appended = other.append(&Append::items(parent, page * 25 + 1, items, &desk.env)).unwrap();
             assert_eq!(appended.created, 25);
         }
-        let now = desk.source.now();
-        other.seal(&Seal { parent: ParentId::Task(parent), children: 500, now }).unwrap();
+        let now = desk.env.now();
+        other.seal(&Seal { parent: NodeId::Task(parent), children: 500, now }).unwrap();
         assert_eq!(waiting.join().unwrap().state, State::Succeeded);
     });
     for (nth, child) in desk.tasks(run)[1..].iter().enumerate() {
@@ -87,7 +87,7 @@ fn a_fan_out_of_nothing_succeeds() {
     let engine = desk.engine().build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("nothing").open())).unwrap();
     engine.start();
-    let (parent, now) = (ParentId::Task(desk.first(run).id), desk.source.now());
+    let (parent, now) = (NodeId::Task(desk.first(run).id), desk.env.now());
     desk.store.seal(&Seal { parent, children: 0, now }).unwrap();
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     desk.assert_whole(run);
@@ -128,9 +128,9 @@ fn what_is_submitted_from_inside_a_handler_is_done_too() {
     let desk = Desk::new();
     let store = std::sync::Arc::clone(&desk.store);
     let outer = move |(): (), _: Context| {
-        let source = conductor_store::Source::system();
-        let inner = RunDraft::new().task(TaskDraft::new("inner").input(1)).check()?;
-        Ok(store.submit(&conductor_store::Submit::new(inner, &source))?.run.to_string())
+        let env = conductor_store::Environment::system();
+        let inner = RunDraft::new().task(TaskDraft::new("inner").input(1)).validate()?;
+        Ok(store.submit(&conductor_store::Submit::new(inner, &env))?.run.to_string())
     };
     let engine = desk.engine().handler("outer", outer).handler("inner", |_: u32, _| Ok(())).build().unwrap();
     let task = desk.carry_out(&engine, TaskDraft::new("outer"));

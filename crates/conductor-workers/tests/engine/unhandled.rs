@@ -55,7 +55,8 @@ fn a_kind_without_a_handler_is_said_once() {
 #[test]
 fn a_listener_that_panics_ends_the_engine_and_leaves_nobody_waiting() {
     let desk = Desk::new();
-    let engine = desk.engine().wait_for_others().on_warning(|_| panic!("the listener")).build().unwrap();
+    let engine =
+        desk.engine().wait_for_external_work().on_warning(|_| panic!("the listener")).build().unwrap();
     let run = desk.submit(TaskDraft::new("strange"));
     let error = crate::desk::try_to_settle(&engine, run).unwrap_err();
     assert_eq!(error.to_string(), "the engine panicked");

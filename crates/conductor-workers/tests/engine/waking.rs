@@ -3,7 +3,7 @@
 use crate::desk::{Desk, gate, next, settle, until};
 use crate::meddler::{Meddler, Meddling};
 use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{Query, Source, Store, Submit};
+use conductor_store::{Environment, Query, Store, Submit};
 use conductor_workers::{Context, Engine};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -110,7 +110,7 @@ fn submissions_to_an_idle_engine_begin_no_more_than_there_are_places_for() {
         }
     };
     let engine = desk.engine().workers(3).handler("work", counting(&[&all]));
-    let engine = engine.handler("few", counting(&[&all, &few])).limit("few", 1).build().unwrap();
+    let engine = engine.handler("few", counting(&[&all, &few])).kind_limit("few", 1).build().unwrap();
     engine.start();
     let draft =
         |nth: u32| RunDraft::new().task(TaskDraft::new(if nth.is_multiple_of(3) { "few" } else { "work" }));
@@ -132,9 +132,9 @@ fn what_another_handle_of_the_file_writes_is_noticed_soon() {
     let desk = Desk::on_disk();
     let (handler, began) = telling();
     let engine = desk.engine().handler("work", handler).build().unwrap();
-    let (other, source) = (desk.open_again(), Source::system());
+    let (other, env) = (desk.open_again(), Environment::system());
     let wait = median_wait(&engine, &began, || {
-        let _ = other.submit(&Submit::new(work().check().unwrap(), &source)).unwrap();
+        let _ = other.submit(&Submit::new(work().validate().unwrap(), &env)).unwrap();
     });
     assert!(wait < Duration::from_millis(200), "{wait:?}");
 }
@@ -156,13 +156,13 @@ fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
     let (armed, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let noticed = Arc::new(Mutex::new(None));
     let store = {
-        let (inner, source) = (Arc::clone(&desk.store), Source::system());
+        let (inner, env) = (Arc::clone(&desk.store), Environment::system());
         let (armed, looks, noticed) = (Arc::clone(&armed), Arc::clone(&looks), Arc::clone(&noticed));
         Meddler::new(&desk.store, move |method| {
             match method {
                 // The last step of a turn has nothing to do with a leaf that is ready.
                 "aggregate" if armed.swap(false, Ordering::SeqCst) => {
-                    inner.submit(&Submit::new(work().check().unwrap(), &source)).unwrap();
+                    inner.submit(&Submit::new(work().validate().unwrap(), &env)).unwrap();
                     looks.store(0, Ordering::SeqCst);
                     *noticed.lock().unwrap() = None;
                 }
@@ -222,7 +222,7 @@ fn an_idle_engine_writes_nothing() {
     let run = engine.submit(work()).unwrap();
     settle(&engine, run);
     // Things that wait, too: for somebody with a handler, for their time, and for whoever holds them.
-    let later = desk.source.now().plus_millis(3_600_000);
+    let later = desk.env.now().plus_millis(3_600_000);
     let waiting = desk.submit_all([
         TaskDraft::new("strange"),
         TaskDraft::new("work").due_at(later),
@@ -231,9 +231,9 @@ fn an_idle_engine_writes_nothing() {
     desk.hold(desk.tasks(waiting)[2].id);
     let other = desk.open_again();
     thread::sleep(Duration::from_millis(300));
-    let before = other.pulse().unwrap();
+    let before = other.change_token().unwrap();
     thread::sleep(Duration::from_millis(1500));
-    assert_eq!(other.pulse().unwrap(), before, "somebody wrote");
+    assert_eq!(other.change_token().unwrap(), before, "somebody wrote");
     assert_eq!(desk.tasks(waiting)[0].state, State::Pending);
 }
 
@@ -285,7 +285,7 @@ fn an_engine_that_ends_leaves_its_work_to_the_other() {
     let run = desk.submit_all((0..3).map(|n| TaskDraft::new(format!("t {n}")).kind("work").max_retries(0)));
     one.start();
     until("all are claimed", || desk.tasks(run).iter().all(|task| task.state == State::Running));
-    one.stopper().stop_at_once();
+    one.stop_handle().stop_now();
     assert_eq!(settle(&other, run).state, State::Succeeded);
     assert!(desk.tasks(run).iter().all(|task| task.attempt == 2));
     hold.open();

@@ -2,7 +2,7 @@
 
 use conductor_model::{RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::{Query, SqliteStore, TaskFilter};
-use conductor_workers::testing::{Act, Simulation};
+use conductor_workers::testing::{Behavior, Simulation};
 use conductor_workers::{Blocked, RunError};
 use serde_json::json;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
         let store = store();
         let mut simulation = Simulation::new(Arc::clone(&store), 1)
             .engines(engines)
-            .script("hangs", |_| Act::hang())
-            .script("works", |_| Act::succeed().after(Duration::from_mins(10)));
+            .script("hangs", |_| Behavior::hang())
+            .script("works", |_| Behavior::succeed().after(Duration::from_mins(10)));
         let tasks = [("hangs", 0), ("works", 0), ("works", 1)].map(|(kind, hours)| {
             let due = simulation.now().plus_millis(hours * 3_600_000);
             TaskDraft::new(kind).due_at(due)
@@ -39,13 +39,13 @@ fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
         let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
         let blocked = blocked(&mut simulation, run);
         let tasks = root_tasks(&store, run);
-        assert_eq!(blocked.hanging, tasks[..1]);
+        assert_eq!(blocked.stalled_tasks, tasks[..1]);
         assert!(
             blocked.to_string().ends_with(&format!("hanging without a timeout: {}", tasks[0])),
             "{blocked}"
         );
         // What could be done was done, also what was due hours later.
-        assert_eq!(store.run(run).expect("an answer").expect("the run").tally.succeeded, 2);
+        assert_eq!(store.run(run).expect("an answer").expect("the run").state_counts.succeeded, 2);
     }
 }
 
@@ -54,21 +54,24 @@ fn tasks_behind_handlers_that_hang_are_not_said_to_lack_a_handler() {
     let store = store();
     let mut simulation = Simulation::new(Arc::clone(&store), 1)
         .workers(2)
-        .script("hangs", |_| Act::hang().after(Duration::ZERO));
+        .script("hangs", |_| Behavior::hang().after(Duration::ZERO));
     let tasks = (0..5).map(|n| TaskDraft::new(format!("t {n}")).kind("hangs"));
     let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
     let blocked = blocked(&mut simulation, run);
-    assert_eq!((blocked.hanging.len(), blocked.unhandled.len()), (2, 0));
+    assert_eq!((blocked.stalled_tasks.len(), blocked.unhandled_kinds.len()), (2, 0));
 }
 
 #[test]
 fn a_handler_that_hangs_is_waited_for_when_its_process_will_die() {
     for seed in 0..10 {
         let mut simulation = Simulation::new(store(), seed)
-            .script("hangs", |context| if context.attempt() == 1 { Act::hang() } else { Act::succeed() })
+            .script(
+                "hangs",
+                |context| if context.attempt() == 1 { Behavior::hang() } else { Behavior::succeed() },
+            )
             .script("kills", |context| match context.attempt() {
-                1 => Act::crash().after(Duration::from_mins(10)),
-                _ => Act::succeed(),
+                1 => Behavior::crash().after(Duration::from_mins(10)),
+                _ => Behavior::succeed(),
             });
         let run = simulation.submit(RunDraft::new().tasks(["hangs", "kills"].map(TaskDraft::new)));
         let run = run.expect("a submission");
@@ -82,7 +85,10 @@ fn a_fan_out_that_nobody_goes_on_with_is_what_a_run_waits_for() {
     for draft in [RunDraft::new().open(), RunDraft::new().task(TaskDraft::new("P").open())] {
         let run = simulation.submit(draft).expect("a submission");
         let blocked = blocked(&mut simulation, run);
-        assert!(blocked.open && blocked.unhandled.is_empty() && blocked.outside.is_empty(), "{blocked:?}");
+        assert!(
+            blocked.is_open && blocked.unhandled_kinds.is_empty() && blocked.external_tasks.is_empty(),
+            "{blocked:?}"
+        );
         assert!(blocked.to_string().ends_with("a fan-out is open, for an append or its seal"), "{blocked}");
     }
 }
@@ -92,7 +98,7 @@ fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("damaged.db");
     let mut simulation = Simulation::new(SqliteStore::open(&path).expect("a store"), 1)
-        .script("work", |_| Act::succeed().after(Duration::from_secs(9)));
+        .script("work", |_| Behavior::succeed().after(Duration::from_secs(9)));
     let task = TaskDraft::new("P").kind("work").input(json!({"fanout": 9}));
     let run = simulation.submit(RunDraft::new().task(task)).expect("a submission");
     while simulation.elapsed() < Duration::from_secs(5) {
@@ -100,15 +106,15 @@ fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
     }
     let damage = rusqlite::Connection::open(&path).expect("the file");
     damage.execute_batch("DELETE FROM conductor_tasks WHERE key = 1").expect("a deletion");
-    simulation.nudge();
+    simulation.wake();
     let error = simulation.run_until_settled(run).expect_err("it never ends");
-    assert!(matches!(error, RunError::Damaged(damaged) if damaged == run), "{error}");
+    assert!(matches!(error, RunError::Inconsistent(damaged) if damaged == run), "{error}");
 }
 
 #[test]
 #[should_panic(expected = "workers must be in 1..=10000")]
 fn what_an_engine_refuses_is_refused() {
-    let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Act::succeed());
+    let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Behavior::succeed());
     let run = simulation.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
     let _ = simulation.run_until_settled(run);
 }
@@ -117,6 +123,6 @@ fn what_an_engine_refuses_is_refused() {
 #[should_panic(expected = "there are two handlers for kind work; choose one")]
 fn two_handlers_for_one_kind_are_refused() {
     let _ = Simulation::new(store(), 1)
-        .script("work", |_| Act::succeed())
+        .script("work", |_| Behavior::succeed())
         .handler("work", |(): (), _: conductor_workers::Context| Ok(()));
 }

@@ -9,10 +9,10 @@ mod witness;
 use conductor_conformance::assert_replays;
 use conductor_model::{Backoff, Jitter, JoinDraft, Policy, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    Admin, Cancel, CancelError, EventFilter, Fault, Prune, Query, Revivable, Revive, ReviveError,
-    SqliteStore, TaskFilter, Verify,
+    Admin, Cancel, CancelError, EventFilter, Prune, Query, Revive, ReviveError, ReviveFilter, SqliteStore,
+    StoreError, TaskFilter, Verify,
 };
-use conductor_workers::testing::{Act, Simulation};
+use conductor_workers::testing::{Behavior, Simulation};
 use conductor_workers::{Context, TaskError};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -78,7 +78,7 @@ fn work_that_is_ready_waits_for_nothing() {
         let store = SqliteStore::open_in_memory().expect("a store");
         let mut simulation = Simulation::new(store, seed).script("task", |context| {
             let is_unlucky = context.attempt() == 1 && context.index() == 1;
-            if is_unlucky { Act::fail(TaskError::retry("no luck")) } else { Act::succeed() }
+            if is_unlucky { Behavior::fail(TaskError::retry("no luck")) } else { Behavior::succeed() }
         });
         let task = || TaskDraft::new("T").kind("task");
         let nested = json!({"fanout": [{"fanout": [{"fanout": 3}]}]});
@@ -98,7 +98,7 @@ fn a_store_that_is_busy_for_moments_loses_nothing() {
         let witness = Witness::new();
         witness.is_busy_every(3 + seed % 3);
         let mut simulation = Simulation::new(witness.clone(), seed)
-            .script("task", |context| Act::succeed().after(Duration::from_secs(context.index().into())));
+            .script("task", |context| Behavior::succeed().after(Duration::from_secs(context.index().into())));
         // Whoever loses one lease fails.
         let tasks = (0..12).map(|_| TaskDraft::new("T").kind("task").max_retries(0));
         let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
@@ -108,8 +108,8 @@ fn a_store_that_is_busy_for_moments_loses_nothing() {
                 Ok(false) => break,
                 // A real engine tries again soon, too.
                 Err(fault) => {
-                    assert!(matches!(fault, Fault::Busy(_)), "{fault}");
-                    simulation.nudge();
+                    assert!(matches!(fault, StoreError::Busy(_)), "{fault}");
+                    simulation.wake();
                 }
             }
             witness.look();
@@ -125,8 +125,8 @@ fn an_attempt_whose_time_is_over_gives_its_place_up() {
         let store = SqliteStore::open_in_memory().expect("a store");
         let mut simulation = Simulation::new(store, seed)
             .workers(1)
-            .script("hangs", |_| Act::hang())
-            .script("works", |_| Act::succeed().after(Duration::from_secs(1)));
+            .script("hangs", |_| Behavior::hang())
+            .script("works", |_| Behavior::succeed().after(Duration::from_secs(1)));
         let tasks = ["works", "hangs", "works", "hangs", "works"]
             .map(|kind| TaskDraft::new(kind).timeout_ms(5000).max_retries(0));
         let run = simulation.submit(RunDraft::new().tasks(tasks)).expect("a submission");
@@ -137,7 +137,7 @@ fn an_attempt_whose_time_is_over_gives_its_place_up() {
         }
         // Nothing was lost but the time that was given.
         assert_eq!(simulation.elapsed(), Duration::from_secs(3 + 2 * 5), "seed {seed}");
-        assert_eq!(simulation.run_until_settled(run).expect("an end").tally.succeeded, 3);
+        assert_eq!(simulation.run_until_settled(run).expect("an end").state_counts.succeeded, 3);
     }
 }
 
@@ -149,15 +149,15 @@ fn a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it() {
             "work",
             // Nobody ends before the process dies, unless the culprit is not there.
             move |context| match context.index() {
-                index if index == culprit => Act::crash().after(Duration::from_secs(1)),
-                _ => Act::succeed().after(Duration::from_secs(10)),
+                index if index == culprit => Behavior::crash().after(Duration::from_secs(1)),
+                _ => Behavior::succeed().after(Duration::from_secs(10)),
             },
         );
         let task = TaskDraft::new("work").input(json!({"fanout": 6})).max_retries(3);
         let run = simulation.submit(RunDraft::new().task(task)).expect("a submission");
         let settled = simulation.run_until_settled(run).expect("an end");
         assert_eq!(
-            (settled.tally.succeeded, settled.tally.failed),
+            (settled.state_counts.succeeded, settled.state_counts.failed),
             (5, 2),
             "the culprit and its parent fail"
         );
@@ -204,13 +204,13 @@ impl Program {
         let mut simulation = Simulation::new(witness.clone(), seed)
             .engines(random.random_range(1..=3))
             .workers(random.random_range(1..=4))
-            .ahead([0, 0, 3][random.random_range(0..3)])
-            .settle_at_most([1, 20, usize::MAX][random.random_range(0..3)]);
+            .prefetch([0, 0, 3][random.random_range(0..3)])
+            .max_settle_bytes([1, 20, usize::MAX][random.random_range(0..3)]);
         for kind in KINDS.into_iter().chain([JOINS]) {
             simulation = simulation.script(kind, move |context| act(seed, context));
         }
         if random.random_bool(0.3) {
-            simulation = simulation.limit(random.random_range(1..=2));
+            simulation = simulation.kind_limit(random.random_range(1..=2));
         }
         if random.random_bool(0.3) {
             simulation = simulation.lose_wake_ups();
@@ -225,7 +225,7 @@ impl Program {
             self.step();
         }
         // Clocks agree again, and nothing else goes wrong but what the handlers do.
-        self.simulation.set_clock_wrong_by(0);
+        self.simulation.set_clock_offset_ms(0);
         let mut steps = 0;
         while self.step() {
             steps += 1;
@@ -291,11 +291,11 @@ impl Program {
             }
             4..6 => {
                 let wrong_by = [0, 3, -3, 3_600_000, -3_600_000, TEN_YEARS, -TEN_YEARS];
-                self.simulation.set_clock_wrong_by(wrong_by[random.random_range(0..wrong_by.len())]);
+                self.simulation.set_clock_offset_ms(wrong_by[random.random_range(0..wrong_by.len())]);
             }
-            6..8 => self.simulation.pass(Duration::from_millis(random.random_range(0..40_000))),
+            6..8 => self.simulation.advance(Duration::from_millis(random.random_range(0..40_000))),
             8..10 if self.runs.len() < 4 => {
-                self.simulation.set_clock_wrong_by(0);
+                self.simulation.set_clock_offset_ms(0);
                 self.submit();
             }
             10..16 if self.runs.is_empty() => {}
@@ -316,11 +316,11 @@ impl Program {
             _ => Cancel::task(tasks[self.random.random_range(0..tasks.len())].id, now),
         };
         match self.witness.cancel(&cancel) {
-            Ok(_) | Err(CancelError::Ended { .. }) => {}
+            Ok(_) | Err(CancelError::AlreadySettled { .. }) => {}
             Err(error) => panic!("{error}"),
         }
         self.witness.look();
-        self.simulation.nudge();
+        self.simulation.wake();
     }
 
     /// Some of what has ended is removed, whatever else goes on.
@@ -347,10 +347,10 @@ impl Program {
             return;
         }
         let (task, now) = (tasks[self.random.random_range(0..tasks.len())].clone(), self.simulation.now());
-        let which = [Revivable::Failed, Revivable::FailedAndCancelled][self.random.random_range(0..2)];
+        let which = [ReviveFilter::Failed, ReviveFilter::FailedAndCancelled][self.random.random_range(0..2)];
         let mut request = match self.random.random_range(0..4) {
             0 => Revive::run(run, which, now),
-            _ if task.numbers.is_some() => Revive::below(task.id, which, now),
+            _ if task.child_counts.is_some() => Revive::below(task.id, which, now),
             _ => Revive::leaf(task.id, now),
         };
         loop {
@@ -363,7 +363,7 @@ impl Program {
                 Ok(revived) if revived.next.is_some() => {
                     request = revived.next.map_or(request, |next| request.after(next));
                 }
-                Err(ReviveError::Unknown(_) | ReviveError::Fault(_)) => panic!("{revived:?}"),
+                Err(ReviveError::NotFound(_) | ReviveError::Store(_)) => panic!("{revived:?}"),
                 // It is done, or something speaks against it: what is above it, or a retry that is due.
                 Ok(_) | Err(_) => break,
             }
@@ -372,7 +372,7 @@ impl Program {
                 self.step();
             }
         }
-        self.simulation.nudge();
+        self.simulation.wake();
     }
 
     fn any_run(&mut self) -> RunId {
@@ -387,7 +387,7 @@ impl Program {
         for run in &self.runs {
             let found = self.witness.run(*run).expect("an answer").expect("the run");
             let tasks = self.tasks(*run);
-            let open: Vec<_> = tasks.iter().filter(|task| !task.subject().is_settled()).collect();
+            let open: Vec<_> = tasks.iter().filter(|task| !task.status().is_settled()).collect();
             assert!(found.state.is_terminal(), "run {run} is {}: {open:#?}", found.state);
             assert!(open.is_empty(), "{open:#?}");
         }
@@ -403,7 +403,7 @@ impl Program {
     fn leaves(&self, run: RunId) -> usize {
         let filter = TaskFilter { state: Some(State::Succeeded) };
         let tasks = self.witness.tasks(run, filter, None, 1000).expect("tasks").items;
-        tasks.iter().filter(|task| task.numbers.is_none()).count()
+        tasks.iter().filter(|task| task.child_counts.is_none()).count()
     }
 }
 
@@ -434,25 +434,25 @@ fn items(random: &mut StdRng, depth: u32) -> Vec<Value> {
 }
 
 /// What an attempt does follows from the seed, the task and the attempt alone.
-fn act(seed: u64, context: &Context) -> Act {
+fn act(seed: u64, context: &Context) -> Behavior {
     let task: TaskId = context.id();
     let mut random =
-        StdRng::seed_from_u64(Jitter(seed ^ u64::from(context.attempt())).chance(task).to_bits());
+        StdRng::seed_from_u64(Jitter(seed ^ u64::from(context.attempt())).fraction(task).to_bits());
     let slowness = if context.kind().as_str() == "short" { 300 } else { 40_000 };
     let time = Duration::from_millis(u64::from(random.next_u32()) % slowness);
     let wild = context.kind().as_str() == "wild";
     let act = match random.random_range(0..100) {
-        0..10 => Act::fail(TaskError::retry("no luck")),
+        0..10 => Behavior::fail(TaskError::retry("no luck")),
         10..14 => {
             let wait = Duration::from_millis(random.random_range(0..100_000));
-            Act::fail(TaskError::retry_after(wait, "later"))
+            Behavior::fail(TaskError::retry_after(wait, "later"))
         }
-        14..18 => Act::fail(TaskError::fatal("never")),
-        18..24 if wild => Act::crash(),
-        24..30 if wild => Act::stall(Duration::from_millis(random.random_range(20_000..90_000))),
-        30..34 if context.remaining().is_some() => return Act::hang(),
-        34..60 => Act::succeed_with(context.attempt()),
-        _ => Act::succeed(),
+        14..18 => Behavior::fail(TaskError::fatal("never")),
+        18..24 if wild => Behavior::crash(),
+        24..30 if wild => Behavior::stall(Duration::from_millis(random.random_range(20_000..90_000))),
+        30..34 if context.remaining().is_some() => return Behavior::hang(),
+        34..60 => Behavior::succeed_with(context.attempt()),
+        _ => Behavior::succeed(),
     };
     act.after(time)
 }

@@ -1,8 +1,9 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    Decision, Event, EventBody, Explanation, FailureReason, Json, Kind, Mark, Replay, ReplayedTask, Run,
-    RunId, State, Tally, Task, TaskId, TaskProgress, Timestamp,
+    CancelCause, Decision, Eta, Event, EventBody, Explanation, FailureReason, HealthReport, Json, Kind,
+    Replay, ReplayedTask, RetryMetrics, Run, RunId, RunSummary, State, StateCounts, StuckItem, Task, TaskId,
+    TaskProgress, Timestamp,
 };
 use conductor_store::*;
 use std::collections::{HashMap, HashSet};
@@ -145,11 +146,11 @@ impl Witness {
         let mut known = self.known();
         let state = known.replay.run(run).expect("a run that was there").state;
         assert!(state.is_terminal(), "a run that is {state} was pruned");
-        let of_run: HashMap<TaskId, ReplayedTask> =
+        let for_run: HashMap<TaskId, ReplayedTask> =
             known.replay.tasks().filter(|(_, task)| task.run == run).collect();
         let is_settled = |task: &ReplayedTask| task.state.is_terminal() && !task.retry_due;
-        assert!(of_run.values().all(is_settled), "what is open was pruned: {of_run:#?}");
-        known.acknowledged.retain(|task, _| !of_run.contains_key(task));
+        assert!(for_run.values().all(is_settled), "what is open was pruned: {for_run:#?}");
+        known.acknowledged.retain(|task, _| !for_run.contains_key(task));
         known.met.pruned += 1;
     }
 
@@ -162,11 +163,11 @@ impl Witness {
     }
 
     /// A claim ends: only the one that holds may do so.
-    fn ended(&self, fence: Fence, fenced: Fenced) -> bool {
+    fn ended(&self, fence: Fence, fenced: FenceOutcome) -> bool {
         let mut known = self.known();
         let holds = known.claims.get(&fence.task) == Some(&fence.attempt);
         assert_eq!(
-            fenced == Fenced::Applied,
+            fenced == FenceOutcome::Applied,
             holds,
             "a stale fence never wins, and a good one does: {fence:?}"
         );
@@ -178,7 +179,7 @@ impl Witness {
         holds
     }
 
-    fn claimed(&self, claimed: &Claimed) {
+    fn claimed(&self, claimed: &ClaimOutcome) {
         let mut known = self.known();
         for task in &claimed.tasks {
             let Fence { task: id, attempt, .. } = task.fence;
@@ -224,10 +225,11 @@ impl Known {
                     "nothing is created below a mark: {event:?}"
                 );
             }
-            EventBody::TaskMarked { by, .. } | EventBody::RunCancelled { by, .. } => {
-                self.met.failed_fast += u32::from(*by == Mark::FailFast);
-                self.met.deadlines += u32::from(*by == Mark::Deadline);
-                self.met.cancels += u32::from(*by == Mark::Cancelled);
+            EventBody::TaskCancelRequested { cause: by, .. }
+            | EventBody::RunCancelRequested { cause: by, .. } => {
+                self.met.failed_fast += u32::from(*by == CancelCause::FailFast);
+                self.met.deadlines += u32::from(*by == CancelCause::Deadline);
+                self.met.cancels += u32::from(*by == CancelCause::Requested);
             }
             _ => {}
         }
@@ -239,9 +241,13 @@ impl Known {
         assert!(self.joined.insert(head), "the join of {head:?} begins once");
         assert!(!self.is_marked(head), "no join begins below a mark: {head:?}");
         let (run, parent) = head;
-        let of_parent = parent.and_then(|parent| self.replay.task(parent)).and_then(|parent| parent.standing);
-        let standing = of_parent.unwrap_or_else(|| self.replay.run(run).expect("a run").standing);
-        assert_eq!(standing.decide(), Decision::Join, "the join of {head:?} begins when its time has come");
+        let of_parent = parent.and_then(|parent| self.replay.task(parent)).and_then(|parent| parent.status);
+        let standing = of_parent.unwrap_or_else(|| self.replay.run(run).expect("a run").status);
+        assert_eq!(
+            standing.decide(),
+            Decision::StartJoin,
+            "the join of {head:?} begins when its time has come"
+        );
         let is_open = |(_, task): (TaskId, ReplayedTask)| {
             let is_settled = task.state.is_terminal() && !task.retry_due;
             (task.run, task.parent) == head && !task.is_join() && !is_settled
@@ -253,12 +259,12 @@ impl Known {
     fn is_marked(&self, (run, mut parent): Head) -> bool {
         while let Some(task) = parent {
             let task = self.replay.task(task).expect("a parent");
-            if task.standing.is_some_and(|standing| standing.mark.is_some()) {
+            if task.status.is_some_and(|standing| standing.cancel_cause.is_some()) {
                 return true;
             }
             parent = task.parent;
         }
-        self.replay.run(run).expect("a run").standing.mark.is_some()
+        self.replay.run(run).expect("a run").status.cancel_cause.is_some()
     }
 
     /// Whoever held what was cancelled holds it no longer, and hears so when it renews or settles.
@@ -283,68 +289,72 @@ macro_rules! pass_on {
 
 impl Store for Witness {
     pass_on! {
-        submit(request: &Submit) -> Result<Submitted, SubmitError>;
-        append(request: &Append) -> Result<Appended, AppendError>;
+        submit(request: &Submit) -> Result<SubmitOutcome, SubmitError>;
+        append(request: &Append) -> Result<AppendOutcome, AppendError>;
         seal(request: &Seal) -> Result<(), SealError>;
-        report(request: &Reports) -> Result<Vec<Reported>, Fault>;
-        fan_out(step: &FanOut) -> Result<FannedOut, Fault>;
-        aggregate(step: &Step) -> Result<Aggregated, Fault>;
-        retry(step: &Step) -> Result<Retried, Fault>;
-        promote(step: &Step) -> Result<Promoted, Fault>;
-        sweep(step: &Step) -> Result<Swept, Fault>;
-        expire(step: &Step) -> Result<Expired, Fault>;
-        enlist(request: &Enlist) -> Result<Presence, Fault>;
-        progress(request: &Progressed) -> Result<Vec<Fenced>, Fault>;
+        report(request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError>;
+        fan_out(step: &FanOut) -> Result<FanOutOutcome, StoreError>;
+        aggregate(step: &Step) -> Result<AggregateOutcome, StoreError>;
+        retry(step: &Step) -> Result<StepOutcome, StoreError>;
+        promote(step: &Step) -> Result<StepOutcome, StoreError>;
+        sweep(step: &Step) -> Result<SweepOutcome, StoreError>;
+        expire(step: &Step) -> Result<StepOutcome, StoreError>;
+        register_engine(request: &RegisterEngine) -> Result<EngineRegistration, StoreError>;
+        record_progress(request: &RecordProgress) -> Result<Vec<FenceOutcome>, StoreError>;
     }
 
-    fn rescue(&self, request: &Rescue) -> Result<Rescued, Fault> {
+    fn rescue(&self, request: &Rescue) -> Result<StepOutcome, StoreError> {
         self.look();
         let before = self.known().claims.len();
         let rescued = self.store.rescue(request)?;
         self.look();
         assert_eq!(
             before - self.known().claims.len(),
-            rescued.tasks as usize,
+            rescued.changed as usize,
             "each rescue leaves its event"
         );
         Ok(rescued)
     }
 
-    fn submit_and_claim(&self, request: &Submit, claim: &Claim) -> Result<(Submitted, Claimed), SubmitError> {
+    fn submit_and_claim(
+        &self,
+        request: &Submit,
+        claim: &Claim,
+    ) -> Result<(SubmitOutcome, ClaimOutcome), SubmitError> {
         self.look();
         let (submitted, claimed) = self.store.submit_and_claim(request, claim)?;
         self.claimed(&claimed);
         Ok((submitted, claimed))
     }
 
-    fn claim(&self, request: &Claim) -> Result<Claimed, Fault> {
+    fn claim(&self, request: &Claim) -> Result<ClaimOutcome, StoreError> {
         self.look();
         let claimed = self.store.claim(request)?;
         self.claimed(&claimed);
         Ok(claimed)
     }
 
-    fn renew(&self, request: &Renew) -> Result<Vec<Fenced>, Fault> {
+    fn renew(&self, request: &Renew) -> Result<Vec<FenceOutcome>, StoreError> {
         self.look();
         let answers = self.store.renew(request)?;
         for (fence, fenced) in request.fences.iter().zip(&answers) {
             let holds = self.known().claims.get(&fence.task) == Some(&fence.attempt);
-            assert_eq!(*fenced == Fenced::Applied, holds, "what is renewed is held: {fence:?}");
+            assert_eq!(*fenced == FenceOutcome::Applied, holds, "what is renewed is held: {fence:?}");
         }
         Ok(answers)
     }
 
-    fn settle(&self, request: &Settle) -> Result<Settled, Fault> {
+    fn settle(&self, request: &Settle) -> Result<SettleOutcome, StoreError> {
         let nth = self.settlements.fetch_add(1, Ordering::Relaxed) + 1;
         // No number but 0 is a multiple of 0.
         if nth.is_multiple_of(self.busy_every.load(Ordering::Relaxed)) {
-            return Err(Fault::Busy("somebody else writes".into()));
+            return Err(StoreError::Busy("somebody else writes".into()));
         }
         self.look();
         let settled = self.store.settle(request)?;
-        for ((fence, ending), fenced) in request.endings.iter().zip(&settled.endings) {
+        for ((fence, ending), fenced) in request.results.iter().zip(&settled.results) {
             if self.ended(*fence, *fenced)
-                && let Ending::Succeeded { output } = ending
+                && let AttemptResult::Succeeded { output } = ending
             {
                 let again = self.known().acknowledged.insert(fence.task, output.clone());
                 assert_eq!(again, None, "a success is recorded once");
@@ -354,7 +364,7 @@ impl Store for Witness {
         Ok(settled)
     }
 
-    fn release(&self, request: &Release) -> Result<Vec<Fenced>, Fault> {
+    fn release(&self, request: &Release) -> Result<Vec<FenceOutcome>, StoreError> {
         self.look();
         let answers = self.store.release(request)?;
         for (fence, fenced) in request.fences.iter().zip(&answers) {
@@ -366,33 +376,43 @@ impl Store for Witness {
 
 impl Admin for Witness {
     pass_on! {
-        cancel(request: &Cancel) -> Result<Cancelled, CancelError>;
-        revive(request: &Revive) -> Result<Revived, ReviveError>;
-        prune(request: &Prune) -> Result<Pruned, Fault>;
-        verify(request: &Verify) -> Result<Verified, Fault>;
-        repair(request: &Repair) -> Result<Repaired, Fault>;
+        cancel(request: &Cancel) -> Result<CancelOutcome, CancelError>;
+        revive(request: &Revive) -> Result<ReviveOutcome, ReviveError>;
+        prune(request: &Prune) -> Result<PruneOutcome, StoreError>;
+        verify(request: &Verify) -> Result<VerifyReport, StoreError>;
+        repair(request: &Repair) -> Result<RepairReport, StoreError>;
+    }
+}
+
+impl Monitor for Witness {
+    pass_on! {
+        health(scope: Scope, threshold: StuckThreshold) -> Result<HealthReport, StoreError>;
+        stuck(scope: Scope, threshold: StuckThreshold, limit: u32) -> Result<Vec<StuckItem>, StoreError>;
+        retry_metrics(scope: Scope) -> Result<RetryMetrics, StoreError>;
+        eta(run: RunId, now: Timestamp) -> Result<Option<Eta>, StoreError>;
+        summary(run: RunId, threshold: StuckThreshold) -> Result<Option<RunSummary>, StoreError>;
     }
 }
 
 impl Query for Witness {
     pass_on! {
-        run(id: RunId) -> Result<Option<Run>, Fault>;
-        runs(after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, Fault>;
-        task(id: TaskId) -> Result<Option<Task>, Fault>;
-        tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, Fault>;
-        children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, Fault>;
-        outputs(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, Fault>;
-        failures(of: ParentId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, Fault>;
-        events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, Fault>;
-        progress_of(task: TaskId) -> Result<Option<TaskProgress>, Fault>;
-        progress_in(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, Fault>;
-        tally(scope: Scope) -> Result<Tally, Fault>;
-        pulse() -> Result<u64, Fault>;
-        next_due() -> Result<Option<Timestamp>, Fault>;
-        ready_kinds(limit: u32) -> Result<Vec<Kind>, Fault>;
-        explain(subject: ParentId, now: Timestamp) -> Result<Option<Explanation>, Fault>;
-        lost(fences: &[Fence]) -> Result<Vec<Fence>, Fault>;
-        held(holder: Holder, known: &[Fence], limit: u32) -> Result<Vec<Fence>, Fault>;
-        waits(run: RunId, limit: u32) -> Result<Waits, Fault>;
+        run(id: RunId) -> Result<Option<Run>, StoreError>;
+        runs(after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, StoreError>;
+        task(id: TaskId) -> Result<Option<Task>, StoreError>;
+        tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, StoreError>;
+        children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, StoreError>;
+        child_outputs(of: NodeId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, StoreError>;
+        child_failures(of: NodeId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, StoreError>;
+        events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, StoreError>;
+        task_progress(task: TaskId) -> Result<Option<TaskProgress>, StoreError>;
+        run_progress(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, StoreError>;
+        state_counts(scope: Scope) -> Result<StateCounts, StoreError>;
+        change_token() -> Result<u64, StoreError>;
+        next_due() -> Result<Option<Timestamp>, StoreError>;
+        ready_kinds(limit: u32) -> Result<Vec<Kind>, StoreError>;
+        explain(subject: NodeId, now: Timestamp) -> Result<Option<Explanation>, StoreError>;
+        stale_claims(fences: &[Fence]) -> Result<Vec<Fence>, StoreError>;
+        unknown_claims(holder: EngineKey, known: &[Fence], limit: u32) -> Result<Vec<Fence>, StoreError>;
+        run_blockers(run: RunId, limit: u32) -> Result<RunBlockers, StoreError>;
     }
 }

@@ -61,6 +61,6 @@ fn let_it_work(
 
 /// How many children were created, and how many settled, together.
 fn done(store: &SqliteStore, run: RunId) -> Result<u32, Failure> {
-    let numbers = look::root(store, run)?.numbers.unwrap_or_default();
-    Ok(numbers.children + numbers.succeeded())
+    let numbers = look::root(store, run)?.child_counts.unwrap_or_default();
+    Ok(numbers.created + numbers.succeeded())
 }

@@ -60,17 +60,17 @@ fn play(stage: &Stage) -> Result<(), Failure> {
 
 /// An attempt that dies with its process is a failed one: there must be a retry for each kill.
 fn submit(stage: &Stage) -> Result<RunId, Failure> {
-    let (store, source) = stage.open()?;
+    let (store, env) = stage.open()?;
     let parent = TaskDraft::new("MANY").kind(worker::KIND).input(json!({"fanout": CHILDREN}));
-    let run = RunDraft::new().task(parent.max_retries(KILLS.into())).check()?;
-    Ok(store.submit(&Submit::new(run, &source))?.run)
+    let run = RunDraft::new().task(parent.max_retries(KILLS.into())).validate()?;
+    Ok(store.submit(&Submit::new(run, &env))?.run)
 }
 
 fn say_how_far(stage: &Stage, store: &SqliteStore, run: RunId, kill: u32) -> Result<(), Failure> {
-    let numbers = look::root(store, run)?.numbers.unwrap_or_default();
-    let (created, settled) = (grouped(numbers.children), grouped(numbers.succeeded()));
+    let numbers = look::root(store, run)?.child_counts.unwrap_or_default();
+    let (created, settled) = (grouped(numbers.created), grouped(numbers.succeeded()));
     // The parent is RUNNING too, from its first child on.
-    let in_hand = grouped(store.tally(Scope::Run(run))?.running.saturating_sub(1));
+    let in_hand = grouped(store.state_counts(Scope::Run(run))?.running.saturating_sub(1));
     stage.say(format_args!(
         "kill {kill}: {created:>6} children exist, {settled:>6} have succeeded, {in_hand:>5} were in hand"
     ));

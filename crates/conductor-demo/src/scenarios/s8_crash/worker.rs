@@ -38,11 +38,11 @@ pub(crate) fn crash_worker(database: &Path) -> Result<(), Failure> {
     ctrlc::set_handler(|| {})?;
     let (store, _) = stage::open(database)?;
     let engine = engine(store)?;
-    let stopper = engine.stopper();
+    let stop_handle = engine.stop_handle();
     thread::spawn(move || {
         // The line is silent until whoever started this process is gone.
         let _ = io::stdin().read_line(&mut String::new());
-        stopper.stop();
+        stop_handle.stop();
     });
     Ok(engine.run_forever()?)
 }

@@ -3,7 +3,7 @@
 use super::files;
 use crate::{failure::Failure, look, stage::Stage};
 use conductor_model::{Json, TaskId};
-use conductor_store::{Append, ParentId, Seal, Source};
+use conductor_store::{Append, Environment, NodeId, Seal};
 use conductor_workers::Engine;
 use std::path::PathBuf;
 
@@ -13,43 +13,43 @@ const PAGE: usize = 500;
 /// Appends one child per file, whose input is its path, and seals the fan-out. However many files there are, one page of
 /// them is held. What an earlier process has appended is not appended again.
 pub(super) fn all_files(stage: &Stage, engine: &Engine, parent: TaskId) -> Result<(), Failure> {
-    let source = Source::system();
+    let env = Environment::system();
     let task = look::task(engine.store(), parent)?;
-    let numbers = task.numbers.unwrap_or_default();
+    let numbers = task.child_counts.unwrap_or_default();
     if numbers.is_sealed() {
         return Ok(());
     }
     let folder: PathBuf = look::input(&task)?;
-    let mut next_index = numbers.children + 1;
+    let mut next_index = numbers.created + 1;
     let mut page = Vec::new();
-    for file in files::under(&folder, last_file(engine, parent, numbers.children)?) {
+    for file in files::under(&folder, last_file(engine, parent, numbers.created)?) {
         match file {
             Ok(path) => page.push(Json::of(&path)?),
             Err(failure) => stage.say(failure),
         }
         if page.len() == PAGE {
             stage.interrupt.check()?;
-            next_index = append(engine, &source, parent, next_index, std::mem::take(&mut page))?;
+            next_index = append(engine, &env, parent, next_index, std::mem::take(&mut page))?;
         }
     }
-    next_index = append(engine, &source, parent, next_index, page)?;
-    let seal = Seal::new(ParentId::Task(parent), next_index - 1, &source);
+    next_index = append(engine, &env, parent, next_index, page)?;
+    let seal = Seal::new(NodeId::Task(parent), next_index - 1, &env);
     engine.store().seal(&seal)?;
-    engine.nudge();
+    engine.wake();
     Ok(())
 }
 
 /// Appends a page, and wakes the engine; the index that the next page begins with.
 fn append(
     engine: &Engine,
-    source: &Source,
+    env: &Environment,
     parent: TaskId,
     first_index: u32,
     page: Vec<Json>,
 ) -> Result<u32, Failure> {
-    let append = Append::items(parent, first_index, page, source);
+    let append = Append::items(parent, first_index, page, env);
     let next_index = engine.store().append(&append)?.next_index;
-    engine.nudge();
+    engine.wake();
     Ok(next_index)
 }
 

@@ -94,8 +94,8 @@ fn say_what(stage: &Stage, parent: &Task) -> Result<(), Failure> {
     let folder: PathBuf = look::input(parent)?;
     stage.say(format_args!("The folder: {}", folder.display()));
     if stage.resume {
-        let numbers = parent.numbers.unwrap_or_default();
-        let (found, done) = (grouped(numbers.children), grouped(numbers.children - numbers.open));
+        let numbers = parent.child_counts.unwrap_or_default();
+        let (found, done) = (grouped(numbers.created), grouped(numbers.created - numbers.open));
         stage.say(format_args!("Going on: {found} files were found so far, and {done} are done"));
     }
     Ok(())
@@ -103,9 +103,9 @@ fn say_what(stage: &Stage, parent: &Task) -> Result<(), Failure> {
 
 /// The engine did not wait for the end of the walk.
 fn say_how_far(stage: &Stage, engine: &Engine, parent: TaskId) -> Result<(), Failure> {
-    let numbers = look::task(engine.store(), parent)?.numbers.unwrap_or_default();
-    let files = counted(numbers.children, "file", "files");
-    match numbers.children - numbers.open {
+    let numbers = look::task(engine.store(), parent)?.child_counts.unwrap_or_default();
+    let files = counted(numbers.created, "file", "files");
+    match numbers.created - numbers.open {
         0 => stage.say(format_args!("{files} found\n")),
         done => stage.say(format_args!("{files} found, and {} done before the last was\n", grouped(done))),
     }
@@ -114,10 +114,10 @@ fn say_how_far(stage: &Stage, engine: &Engine, parent: TaskId) -> Result<(), Fai
 
 /// The table is worth what the run says: every file is in it once, and no failure was given up too early.
 fn everything_adds_up(store: &(impl Query + ?Sized), run: &Run, totals: &Totals) -> Result<(), Failure> {
-    let numbers = look::root(store, run.id)?.numbers.unwrap_or_default();
+    let numbers = look::root(store, run.id)?.child_counts.unwrap_or_default();
     check("the number of counted files", totals.files(), numbers.succeeded().into())?;
     check("the number of failed files", totals.failures(), numbers.failed.into())?;
-    check("the number of all files", totals.files() + totals.failures(), numbers.children.into())?;
+    check("the number of all files", totals.files() + totals.failures(), numbers.created.into())?;
 
     let failed = EventFilter { run: Some(run.id), name: Some("task.failed"), ..EventFilter::default() };
     let mut attempts = 0;

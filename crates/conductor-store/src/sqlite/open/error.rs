@@ -1,6 +1,6 @@
 //! Why a database was not opened, or not installed into.
 
-use crate::Fault;
+use crate::StoreError;
 use rusqlite::ErrorCode;
 use std::error::Error;
 use std::io;
@@ -65,7 +65,7 @@ pub enum OpenError {
     },
     /// The file is an SQLite database of another program.
     #[error("{path} is a database of another program: it holds {}; name another file", listed(found))]
-    Foreign {
+    ForeignDatabase {
         /// The path.
         path: PathBuf,
         /// What it holds that is neither ours nor the original's.
@@ -75,7 +75,7 @@ pub enum OpenError {
     #[error(
         "{path} is a database of somebody's own, into which Origin Conductor was installed; open it with `SqliteStore::open_installed`"
     )]
-    Installed {
+    EmbeddedDatabase {
         /// The path.
         path: PathBuf,
     },
@@ -83,7 +83,7 @@ pub enum OpenError {
     #[error(
         "{path} is no database into which Origin Conductor was installed; call `install_into` with a connection to it first"
     )]
-    NotInstalled {
+    NotEmbedded {
         /// The path.
         path: PathBuf,
     },
@@ -91,7 +91,7 @@ pub enum OpenError {
     #[error(
         "{path} is a file of Origin Conductor's own; open it with `SqliteStore::open`, nothing is to be installed into it"
     )]
-    OwnFile {
+    StandaloneDatabase {
         /// The path.
         path: PathBuf,
     },
@@ -100,7 +100,7 @@ pub enum OpenError {
         "{path} holds something else under names that are kept for Origin Conductor: {}; rename it, or install into another database",
         listed(found)
     )]
-    Taken {
+    NamesInUse {
         /// The path.
         path: PathBuf,
         /// These names.
@@ -111,7 +111,7 @@ pub enum OpenError {
         "the connection to {path} has something temporary under names that are kept for Origin Conductor: {}; drop it, or use another connection",
         listed(found)
     )]
-    Shadowed {
+    ShadowedByTemp {
         /// The path.
         path: PathBuf,
         /// These names.
@@ -139,7 +139,7 @@ pub enum OpenError {
     #[error(
         "{path} has schema version {found}, but this program knows only versions up to {known}; use a newer version of it"
     )]
-    Newer {
+    SchemaTooNew {
         /// The path.
         path: PathBuf,
         /// The version of its schema.
@@ -151,7 +151,7 @@ pub enum OpenError {
     #[error(
         "{path} was made with other migrations than this program has: {what}; use the program that made it, or restore a backup"
     )]
-    Divergent {
+    MigrationMismatch {
         /// The path.
         path: PathBuf,
         /// What differs.
@@ -159,7 +159,7 @@ pub enum OpenError {
     },
     /// The file is a database of ours, but not whole.
     #[error("{path} is damaged: {what}; restore a backup")]
-    Damaged {
+    Corrupt {
         /// The path.
         path: PathBuf,
         /// What is wrong.
@@ -167,7 +167,7 @@ pub enum OpenError {
     },
     /// The file was made by the original, but holds rows that cannot be carried over.
     #[error("{path} was made by the original and cannot be adopted before this is mended: {}", problems.join("; ") + &and_more(*more))]
-    NotAdoptable {
+    LegacyDataInvalid {
         /// The path.
         path: PathBuf,
         /// What is wrong, row by row: the first of it.
@@ -188,7 +188,7 @@ pub enum OpenError {
     #[error(
         "{path} is being opened or set up by another process, which has held the lock on {lock} for longer than {waited:?}; try again when it is done, or find that process and end it, but leave the lock file where it is"
     )]
-    Locked {
+    SetupInProgress {
         /// The path.
         path: PathBuf,
         /// The file that the other process holds a lock on.
@@ -200,7 +200,7 @@ pub enum OpenError {
     #[error(
         "{path} is in a place where SQLite cannot share a write-ahead log between processes (its journal mode stays `{mode}`), a network file system perhaps; put it on a disk of this machine, and open it there"
     )]
-    NoWriteAheadLog {
+    WalUnsupported {
         /// The path.
         path: PathBuf,
         /// The journal mode that it has instead.
@@ -210,7 +210,7 @@ pub enum OpenError {
     #[error(
         "the SQLite library has version {found}, which can corrupt a database in WAL mode; link 3.51.3 or newer"
     )]
-    OldSqlite {
+    SqliteTooOld {
         /// Its version.
         found: String,
     },
@@ -240,7 +240,7 @@ impl OpenError {
         let path = path.to_path_buf();
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, what: error.to_string() },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, what: error.to_string() },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, source: Some(error.into()) },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Self::Busy { path, source: error.into() }
@@ -253,11 +253,11 @@ impl OpenError {
     }
 
     /// What an error of the store's own statements says about the file.
-    pub(super) fn of_fault(path: &Path, fault: Fault) -> Self {
+    pub(super) fn of_fault(path: &Path, fault: StoreError) -> Self {
         let path = path.to_path_buf();
         match fault {
-            Fault::Busy(source) => Self::Busy { path, source },
-            Fault::Io(source) => Self::Unreachable { path, source },
+            StoreError::Busy(source) => Self::Busy { path, source },
+            StoreError::Io(source) => Self::Unreachable { path, source },
             fault => Self::Backend { path, source: fault.into() },
         }
     }

@@ -76,7 +76,7 @@ pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, O
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let schema = Schema::read(snapshot).map_err(sqlite)?;
     if install::is_guest(&schema) {
-        return Err(OpenError::Installed { path: path.into() });
+        return Err(OpenError::EmbeddedDatabase { path: path.into() });
     }
     if schema.is(history::TABLE, "table") {
         return ours(path, snapshot, &schema);
@@ -89,20 +89,20 @@ pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, O
     }
     if schema.is("conductor_runs", "table") {
         let what = format!("its table `{}` is missing", history::TABLE);
-        return Err(OpenError::Damaged { path: path.into(), what });
+        return Err(OpenError::Corrupt { path: path.into(), what });
     }
     match schema.besides(&[]) {
         nothing if nothing.is_empty() => {
             laid_out(snapshot).map_err(sqlite).map(|yes| after(yes, Next::Migrate))
         }
-        found => Err(OpenError::Foreign { path: path.into(), found }),
+        found => Err(OpenError::ForeignDatabase { path: path.into(), found }),
     }
 }
 
 /// A file whose history says that it is ours.
 fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
-    let damaged = |what| Err(OpenError::Damaged { path: path.into(), what });
+    let damaged = |what| Err(OpenError::Corrupt { path: path.into(), what });
     let applied = applied(path, connection, schema)?;
     let views = views::all();
     if let Some(taken) = views.iter().find(|view| schema.is(view.name, "table")) {
@@ -125,13 +125,13 @@ fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, O
 /// How many migrations a file has seen whose history says that it is ours; what they made must be there.
 pub(super) fn applied(path: &Path, connection: &Connection, schema: &Schema) -> Result<usize, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
-    let damaged = |what| Err(OpenError::Damaged { path: path.into(), what });
+    let damaged = |what| Err(OpenError::Corrupt { path: path.into(), what });
     let applied = match history::read(connection).map_err(sqlite)? {
         History::Applied(applied) => applied,
         History::Newer { found, known } => {
-            return Err(OpenError::Newer { path: path.into(), found, known });
+            return Err(OpenError::SchemaTooNew { path: path.into(), found, known });
         }
-        History::Divergent(what) => return Err(OpenError::Divergent { path: path.into(), what }),
+        History::Divergent(what) => return Err(OpenError::MigrationMismatch { path: path.into(), what }),
     };
     if applied == 0 && schema.is("conductor_runs", "table") {
         return damaged(format!("its table `{}` is empty", history::TABLE));
@@ -150,7 +150,7 @@ fn unfinished(path: &Path, connection: &Connection, schema: &Schema) -> Result<N
     if !found.is_empty() || !schema.has_tables(adopt::RENAMED) {
         let what =
             format!("its adoption was interrupted, and since then somebody changed its tables ({found:?})");
-        return Err(OpenError::Damaged { path: path.into(), what });
+        return Err(OpenError::Corrupt { path: path.into(), what });
     }
     let laid_out = laid_out(connection).map_err(|error| OpenError::of_sqlite(path, error))?;
     Ok(after(laid_out, Next::Migrate))
@@ -162,7 +162,11 @@ fn originals(path: &Path, connection: &Connection, schema: &Schema) -> Result<Ne
     let mut found = schema.besides(&known);
     let columns = adopt::foreign_columns(connection).map_err(|error| OpenError::of_sqlite(path, error))?;
     found.extend(columns);
-    if found.is_empty() { Ok(Next::Rename) } else { Err(OpenError::Foreign { path: path.into(), found }) }
+    if found.is_empty() {
+        Ok(Next::Rename)
+    } else {
+        Err(OpenError::ForeignDatabase { path: path.into(), found })
+    }
 }
 
 fn after(laid_out: bool, next: Next) -> Next {

@@ -26,7 +26,7 @@ const PREFIX: &str = "conductor_";
 /// processes may do this at once, each at every start.
 ///
 /// A run is then submitted in the caller's transaction by [`submit_in`](crate::sqlite::submit_in), and carried out on a
-/// store that [`SqliteStore::open_installed`](crate::SqliteStore::open_installed) opens. That needs WAL mode, which the
+/// store that [`SqliteStore::open_embedded`](crate::SqliteStore::open_embedded) opens. That needs WAL mode, which the
 /// caller turns on, once; installing needs no setting and changes none.
 ///
 /// ```
@@ -40,7 +40,7 @@ const PREFIX: &str = "conductor_";
 /// connection.execute_batch("CREATE TABLE events (what TEXT)")?;
 /// install_into(&mut connection)?;
 ///
-/// let store = SqliteStore::open_installed(&path)?;
+/// let store = SqliteStore::open_embedded(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -65,11 +65,11 @@ pub fn install_into(connection: &mut Connection) -> Result<(), OpenError> {
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     if !place::has_content(path)? {
-        return Err(OpenError::NotInstalled { path: path.into() });
+        return Err(OpenError::NotEmbedded { path: path.into() });
     }
     let mut connection = connect(path, options)?;
     if look(path, &connection.transaction().map_err(sqlite)?)? == Guest::Absent {
-        return Err(OpenError::NotInstalled { path: path.into() });
+        return Err(OpenError::NotEmbedded { path: path.into() });
     }
     let mode = inspect::journal_mode(&connection).map_err(sqlite)?;
     if mode != inspect::WAL {
@@ -119,14 +119,14 @@ fn look(path: &Path, snapshot: &Transaction<'_>) -> Result<Guest, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let found = temporary(snapshot).map_err(sqlite)?;
     if !found.is_empty() {
-        return Err(OpenError::Shadowed { path: path.into(), found });
+        return Err(OpenError::ShadowedByTemp { path: path.into(), found });
     }
     let schema = Schema::read(snapshot).map_err(sqlite)?;
     if !is_guest(&schema) {
         refuse_ours(path, snapshot, &schema)?;
         if schema.is(MARK, "table") && schema.is("conductor_runs", "table") {
             let what = format!("its table `{}` is missing", history::TABLE);
-            return Err(OpenError::Damaged { path: path.into(), what });
+            return Err(OpenError::Corrupt { path: path.into(), what });
         }
         return free(path, &schema, is_ours).map(|()| Guest::Absent);
     }
@@ -154,8 +154,8 @@ fn refuse_ours(path: &Path, snapshot: &Connection, schema: &Schema) -> Result<()
         return Ok(());
     }
     match history::read(snapshot).map_err(|error| OpenError::of_sqlite(path, error))? {
-        History::Applied(1..) => Err(OpenError::OwnFile { path: path.into() }),
-        History::Newer { found, known } => Err(OpenError::Newer { path: path.into(), found, known }),
+        History::Applied(1..) => Err(OpenError::StandaloneDatabase { path: path.into() }),
+        History::Newer { found, known } => Err(OpenError::SchemaTooNew { path: path.into(), found, known }),
         // Somebody else's table of that name.
         History::Applied(0) | History::Divergent(_) => Ok(()),
     }
@@ -165,7 +165,7 @@ fn refuse_ours(path: &Path, snapshot: &Connection, schema: &Schema) -> Result<()
 fn free(path: &Path, schema: &Schema, needed: impl Fn(&str) -> bool) -> Result<(), OpenError> {
     let mut found: Vec<_> = schema.names().filter(|name| needed(name)).map(String::from).collect();
     found.sort();
-    if found.is_empty() { Ok(()) } else { Err(OpenError::Taken { path: path.into(), found }) }
+    if found.is_empty() { Ok(()) } else { Err(OpenError::NamesInUse { path: path.into(), found }) }
 }
 
 /// The temporary tables and views of a connection that would be taken for ours: SQLite looks for a name there first.

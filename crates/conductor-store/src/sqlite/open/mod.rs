@@ -21,7 +21,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use super::patiently::patiently;
 use super::sql::fault;
-use crate::Fault;
+use crate::StoreError;
 use inspect::{Next, inspect};
 use place::Lock;
 use rusqlite::config::DbConfig;
@@ -57,7 +57,7 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
         }
         if given.as_ref() == Some(&next) {
             let what = format!("it was given {next:?} and needs it again");
-            return Err(OpenError::Damaged { path: path.into(), what });
+            return Err(OpenError::Corrupt { path: path.into(), what });
         }
         advance(path, &mut connection, options, &next)?;
         given = Some(next);
@@ -85,7 +85,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
 }
 
 /// A connection that reads from a file that is open for writing already.
-pub(super) fn reader(path: &Path, options: &SqliteOptions) -> Result<Connection, Fault> {
+pub(super) fn reader(path: &Path, options: &SqliteOptions) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
     connection.busy_timeout(options.patience()).map_err(fault)?;
@@ -98,7 +98,7 @@ fn check_library(version: i32) -> Result<(), OpenError> {
         return Ok(());
     }
     let found = format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000);
-    Err(OpenError::OldSqlite { found })
+    Err(OpenError::SqliteTooOld { found })
 }
 
 /// The connection to a file that needs nothing; `None` if there is something to do. A file that is refused is
@@ -176,7 +176,7 @@ fn lay_out(path: &Path, connection: &Connection, patience: Duration) -> Result<(
         .and_then(|()| log_ahead(connection, patience))
         .map_err(|error| OpenError::of_sqlite(path, error))?;
     let mode = inspect::journal_mode(connection).map_err(|error| OpenError::of_sqlite(path, error))?;
-    if mode == inspect::WAL { Ok(()) } else { Err(OpenError::NoWriteAheadLog { path: path.into(), mode }) }
+    if mode == inspect::WAL { Ok(()) } else { Err(OpenError::WalUnsupported { path: path.into(), mode }) }
 }
 
 fn vacuum_by_increments(connection: &Connection) -> rusqlite::Result<()> {

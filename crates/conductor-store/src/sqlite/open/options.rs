@@ -66,8 +66,8 @@ impl SqliteOptions {
     }
 
     /// The same options for a database of the caller's own, into which we were installed: see
-    /// [`SqliteStore::open_installed`](crate::SqliteStore::open_installed).
-    pub fn installed(self, installed: bool) -> Self {
+    /// [`SqliteStore::open_embedded`](crate::SqliteStore::open_embedded).
+    pub fn embedded(self, installed: bool) -> Self {
         Self { installed, ..self }
     }
 

@@ -117,7 +117,7 @@ fn wait(
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked { path: path.into(), lock, waited: patience });
+                return Err(OpenError::SetupInProgress { path: path.into(), lock, waited: patience });
             }
             Err(TryLockError::Error(error)) => return Err(OpenError::of_system(&lock, error)),
         }

@@ -40,7 +40,7 @@ fn a_first_open_that_stops_anywhere_is_finished_by_the_next() {
         let path = folder.path().join("conductor.db");
         assert_eq!(open_for(&path, steps), all[..steps]);
         let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(store.tally(Scope::All).unwrap().total(), 0);
+        assert_eq!(store.state_counts(Scope::All).unwrap().total(), 0);
         assert!(open_for(&path, 9).is_empty());
     }
 }
@@ -54,7 +54,7 @@ fn an_adoption_that_stops_anywhere_is_finished_by_the_next_open() {
         Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
         assert_eq!(open_for(&path, steps), all[..steps]);
         let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(store.tally(Scope::All).unwrap().failed, 1, "after {steps} steps");
+        assert_eq!(store.state_counts(Scope::All).unwrap().failed, 1, "after {steps} steps");
         assert_eq!(store.events(crate::EventFilter::default(), 0, 9).unwrap().items.len(), 3);
         assert!(open_for(&path, 9).is_empty());
     }
@@ -82,7 +82,7 @@ fn an_original_that_wrote_again_into_an_interrupted_adoption_is_not_overlooked()
         Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
         let before = fs::read(&path).unwrap();
         let error = SqliteStore::open(&path).unwrap_err();
-        assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), before);
     }
 }
@@ -121,7 +121,7 @@ fn a_place_without_a_write_ahead_log_is_refused_in_clear_words() {
         Connection::open_in_memory().unwrap()
     };
     let error = lay_out(&path, &connection, Duration::from_mins(10)).unwrap_err();
-    assert!(matches!(error, OpenError::NoWriteAheadLog { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::WalUnsupported { .. }), "{error:?}");
     assert!(error.to_string().contains("network file system"), "{error}");
 }
 

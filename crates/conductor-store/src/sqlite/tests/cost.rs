@@ -3,8 +3,8 @@
 use super::{SEEN, claim_of};
 use crate::sqlite::SqliteStore;
 use crate::{
-    ClaimedTask, Ending, Enlist, FanOut, Monitor, ParentId, Presence, Query, Release, Renew, Rescue, Scope,
-    Settle, Source, Store, Submit,
+    AttemptResult, ClaimedTask, EngineRegistration, Environment, FanOut, Monitor, NodeId, Query,
+    RegisterEngine, Release, Renew, Rescue, Scope, Settle, Store, Submit,
 };
 use conductor_model::{Jitter, RunDraft, RunId, TaskDraft, Timestamp};
 use rusqlite::StatementStatus;
@@ -15,17 +15,17 @@ pub(super) const MANY: u32 = 20_000;
 
 pub(super) struct Bench {
     pub(super) store: SqliteStore,
-    pub(super) source: Source,
-    presence: Presence,
+    pub(super) env: Environment,
+    registration: EngineRegistration,
 }
 
 impl Bench {
     /// An empty store.
     pub(super) fn empty() -> Self {
         let store = SqliteStore::open_in_memory().unwrap();
-        let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-        let presence = store.enlist(&Enlist::new(&source)).unwrap();
-        Self { store, source, presence }
+        let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+        let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
+        Self { store, env, registration }
     }
 
     /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
@@ -34,7 +34,7 @@ impl Bench {
         let bench = Self::empty();
         bench.submit([parent("A", 100)]);
         bench.submit([parent("A", many)]);
-        let due = bench.source.now().plus_millis(1000);
+        let due = bench.env.now().plus_millis(1000);
         bench.submit((0..many).map(|_| TaskDraft::new("A").due_at(due)));
         bench.submit((0..many).map(|_| TaskDraft::new("D").due_at(due)));
         bench.submit([parent("B", many)]);
@@ -51,9 +51,9 @@ impl Bench {
     }
 
     pub(super) fn submit_run(&self, draft: &RunDraft) -> RunId {
-        let run = draft.check().unwrap();
-        let run = self.store.submit(&Submit::new(run, &self.source)).unwrap().run;
-        let step = || FanOut::new(Scope::All, 10_000, &self.source);
+        let run = draft.validate().unwrap();
+        let run = self.store.submit(&Submit::new(run, &self.env)).unwrap().run;
+        let step = || FanOut::new(Scope::All, 10_000, &self.env);
         while self.store.fan_out(&step()).unwrap().more {}
         run
     }
@@ -73,21 +73,24 @@ impl Bench {
     }
 
     fn claim(&self, kind: &str, limit: u32) -> Vec<ClaimedTask> {
-        let claim = claim_of(self.presence.holder(), kind, limit, self.source.now());
+        let claim = claim_of(self.registration.key(), kind, limit, self.env.now());
         self.store.claim(&claim).unwrap().tasks
     }
 
     /// What each of the acts of an engine costs.
     fn costs(&self) -> Vec<(&'static str, i32)> {
-        let now = self.source.now();
+        let now = self.env.now();
         let (claimed, of_claim) = self.cost(|bench| bench.claim("A", 20));
         assert_eq!(claimed.len(), 20);
         let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
         let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
         let release = Release { fences: fences[..5].to_vec(), now };
         let settle = Settle {
-            endings: fences[5..].iter().map(|fence| (*fence, Ending::Succeeded { output: None })).collect(),
-            claim: Some(claim_of(self.presence.holder(), "A", 15, now)),
+            results: fences[5..]
+                .iter()
+                .map(|fence| (*fence, AttemptResult::Succeeded { output: None }))
+                .collect(),
+            claim: Some(claim_of(self.registration.key(), "A", 15, now)),
             now,
             jitter: Jitter(0),
         };
@@ -134,9 +137,9 @@ fn an_explanation_costs_the_same_however_many_tasks_there_are() {
     let explain = |many| {
         let bench = Bench::new(many);
         let run = bench.store.runs(None, 2).unwrap().items[1].id;
-        let now = bench.source.now();
-        let (explained, steps) = bench.cost(|bench| bench.store.explain(ParentId::Run(run), now).unwrap());
-        assert!(explained.is_some_and(|explained| explained.because.is_some()));
+        let now = bench.env.now();
+        let (explained, steps) = bench.cost(|bench| bench.store.explain(NodeId::Run(run), now).unwrap());
+        assert!(explained.is_some_and(|explained| explained.caused_by.is_some()));
         steps
     };
     let (many, more) = (explain(MANY / 2), explain(MANY));

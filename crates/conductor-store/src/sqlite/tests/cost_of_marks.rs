@@ -1,7 +1,7 @@
 //! What cancels, sweeps, deadlines and revivals cost, by the same measure as claims.
 
 use super::cost::{Bench, MANY, parent};
-use crate::{Admin, Cancel, Cancelled, Query, Report, Reports, Revive, Scope, Step, Store};
+use crate::{Admin, Cancel, CancelOutcome, Query, Report, ReportBatch, Revive, Scope, Step, Store};
 use conductor_model::{RunDraft, RunId, State, TaskId};
 
 /// A run of one parent with so many children, which may take an hour.
@@ -23,7 +23,7 @@ fn end_children(bench: &Bench, but: u32, state: State) {
 }
 
 fn step(bench: &Bench, limit: u32) -> Step {
-    Step { scope: Scope::All, now: bench.source.now(), limit }
+    Step { scope: Scope::All, now: bench.env.now(), limit }
 }
 
 /// What something costs in a run of a few tasks, and of many: the same, within a twentieth.
@@ -38,8 +38,8 @@ fn a_cancel_of_a_run_costs_a_mark_however_much_is_below_it() {
         let bench = Bench::empty();
         let (run, _) = family(&bench, children);
         let (cancelled, cost) =
-            bench.cost(|bench| bench.store.cancel(&Cancel::run(run, bench.source.now())).unwrap());
-        assert_eq!(cancelled, Cancelled::Marked);
+            bench.cost(|bench| bench.store.cancel(&Cancel::run(run, bench.env.now())).unwrap());
+        assert_eq!(cancelled, CancelOutcome::Requested);
         cost
     });
 }
@@ -51,11 +51,11 @@ fn a_revival_of_one_child_costs_the_same_among_few_and_among_many() {
         let (_, parent) = family(&bench, children);
         end_children(&bench, 1, State::Succeeded);
         let child = bench.store.children(parent, 0, 1).unwrap().items.remove(0).id;
-        let failed = Reports::new([Report::failed_for_good(child, "no")], &bench.source);
+        let failed = ReportBatch::new([Report::failed_permanently(child, "no")], &bench.env);
         bench.store.report(&failed).unwrap();
         while bench.store.aggregate(&step(&bench, 10)).unwrap().more {}
         let (revived, cost) =
-            bench.cost(|bench| bench.store.revive(&Revive::leaf(child, bench.source.now())).unwrap());
+            bench.cost(|bench| bench.store.revive(&Revive::leaf(child, bench.env.now())).unwrap());
         assert_eq!((revived.tasks, revived.reopened), (1, 2));
         cost
     });
@@ -66,7 +66,7 @@ fn a_sweep_costs_its_limit_however_much_is_left() {
     let sweep = |children, limit| {
         let bench = Bench::empty();
         let (_, parent) = family(&bench, children);
-        let _ = bench.store.cancel(&Cancel::task(parent, bench.source.now())).unwrap();
+        let _ = bench.store.cancel(&Cancel::task(parent, bench.env.now())).unwrap();
         // The first step finds the beginning, and the second one its place.
         let first = bench.store.sweep(&step(&bench, limit)).unwrap();
         let (second, cost) = bench.cost(|bench| bench.store.sweep(&step(bench, limit)).unwrap());
@@ -83,7 +83,7 @@ fn what_is_settled_and_swept_costs_a_sweep_nothing() {
     assert_costs_the_same("an idle sweep", |children| {
         let bench = Bench::empty();
         let (_, parent) = family(&bench, children);
-        let _ = bench.store.cancel(&Cancel::task(parent, bench.source.now())).unwrap();
+        let _ = bench.store.cancel(&Cancel::task(parent, bench.env.now())).unwrap();
         while bench.store.sweep(&step(&bench, 1000)).unwrap().more {}
         let (swept, cost) = bench.cost(|bench| bench.store.sweep(&step(bench, 1000)).unwrap());
         assert_eq!((swept.tasks, swept.parents), (0, 0));
@@ -102,9 +102,9 @@ fn an_idle_sweep_and_an_idle_expiry_cost_a_seek_and_write_nothing() {
             for _ in 0..20 {
                 family(&bench, children / 20);
             }
-            let before = bench.store.pulse().unwrap();
+            let before = bench.store.change_token().unwrap();
             let (more, cost) = bench.cost(act);
-            assert_eq!((more, bench.store.pulse().unwrap()), (false, before));
+            assert_eq!((more, bench.store.change_token().unwrap()), (false, before));
             cost
         };
         assert_costs_the_same(what, cost);

@@ -2,7 +2,10 @@
 
 use super::claim_of;
 use crate::sqlite::SqliteStore;
-use crate::{ClaimedTask, Ending, Enlist, Fenced, Progressed, Settle, Source, Store, Submit};
+use crate::{
+    AttemptResult, ClaimedTask, Environment, FenceOutcome, RecordProgress, RegisterEngine, Settle, Store,
+    Submit,
+};
 use conductor_model::{Jitter, Progress, RunDraft, TaskDraft, Timestamp};
 
 fn rows(store: &SqliteStore) -> u32 {
@@ -14,22 +17,23 @@ fn rows(store: &SqliteStore) -> u32 {
 #[test]
 fn what_attempts_reported_that_are_over_goes_with_the_next_report() {
     let store = SqliteStore::open_in_memory().unwrap();
-    let source = Source::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
-    let run = RunDraft::new().tasks((0..20).map(|_| TaskDraft::new("A"))).check().unwrap();
-    store.submit(&Submit::new(run, &source)).unwrap();
-    let presence = store.enlist(&Enlist::new(&source)).unwrap();
-    let now = source.now();
-    let claim = || store.claim(&claim_of(presence.holder(), "A", 10, now)).unwrap().tasks;
+    let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
+    let run = RunDraft::new().tasks((0..20).map(|_| TaskDraft::new("A"))).validate().unwrap();
+    store.submit(&Submit::new(run, &env)).unwrap();
+    let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
+    let now = env.now();
+    let claim = || store.claim(&claim_of(registration.key(), "A", 10, now)).unwrap().tasks;
     let report = |tasks: &[ClaimedTask]| {
         let items: Vec<_> = tasks.iter().map(|task| (task.fence, Progress::default())).collect();
-        let answers = store.progress(&Progressed { items, now }).unwrap();
-        assert!(answers.iter().all(|answer| *answer == Fenced::Applied));
+        let answers = store.record_progress(&RecordProgress { items, now }).unwrap();
+        assert!(answers.iter().all(|answer| *answer == FenceOutcome::Applied));
     };
     let first = claim();
     report(&first);
     assert_eq!(rows(&store), 10);
-    let endings = first[2..].iter().map(|task| (task.fence, Ending::Succeeded { output: None })).collect();
-    let _ = store.settle(&Settle { endings, claim: None, now, jitter: Jitter(0) }).unwrap();
+    let endings =
+        first[2..].iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
+    let _ = store.settle(&Settle { results: endings, claim: None, now, jitter: Jitter(0) }).unwrap();
     assert_eq!(rows(&store), 10, "a settlement costs nothing for it");
     report(&claim()[..1]);
     assert_eq!(rows(&store), 3, "two that go on, and the new one");

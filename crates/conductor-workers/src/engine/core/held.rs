@@ -4,7 +4,7 @@ use super::{Closing, Core, millis};
 use crate::attempt::Attempt;
 use crate::trace;
 use conductor_model::AttemptFailure;
-use conductor_store::{Ending, Fault, Fence, Fenced, MAX_PAGE, Release, Renew};
+use conductor_store::{AttemptResult, Fence, FenceOutcome, MAX_PAGE, Release, Renew, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Core {
     /// After a claim whose fate is unknown: hands back what was claimed by it, if it was.
-    pub(super) fn look_for_lost_claims(&mut self) -> Result<(), Fault> {
-        let Some(presence) = self.presence.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };
+    pub(super) fn look_for_lost_claims(&mut self) -> Result<(), StoreError> {
+        let Some(registration) = self.registration.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };
         let held = self.held.values().map(|attempt| attempt.fence);
         let ended = self.endings.iter().map(|(fence, _)| *fence);
         let known: Vec<Fence> = held.chain(ended).chain(self.releases.iter().copied()).collect();
-        let lost = self.store.held(presence.holder(), &known, MAX_PAGE);
+        let lost = self.store.unknown_claims(registration.key(), &known, MAX_PAGE);
         let lost = self.damage.past(lost)?;
         // A full page may not be the last one.
         self.in_doubt = lost.len() == MAX_PAGE as usize;
@@ -29,8 +29,8 @@ impl Core {
 
     /// After something was written: tells handlers that their tasks were cancelled, or that somebody else has them. Asked four
     /// times a second at most, and about those only that have begun: the others find it out when they are settled.
-    pub(crate) fn look_for_cancelled(&mut self, now: Duration, pulse: u64) -> Result<(), Fault> {
-        self.is_news |= self.pulse.replace(pulse) != Some(pulse);
+    pub(crate) fn look_for_cancelled(&mut self, now: Duration, change_token: u64) -> Result<(), StoreError> {
+        self.is_news |= self.change_token.replace(change_token) != Some(change_token);
         if !self.is_news || now < self.looks_at {
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Core {
         if running.is_empty() {
             return Ok(());
         }
-        for fence in self.damage.past(self.store.lost(&running))? {
+        for fence in self.damage.past(self.store.stale_claims(&running))? {
             if let Some(attempt) = self.held.get(&fence.key).cloned() {
                 trace::lease_lost(&attempt, self.kind_of(&attempt));
                 self.give_up(attempt);
@@ -54,13 +54,13 @@ impl Core {
     }
 
     /// From now on nothing is claimed, and what has not begun is handed back: after an error, by the next exchange.
-    pub(crate) fn drain(&mut self) -> Result<(), Fault> {
+    pub(crate) fn drain(&mut self) -> Result<(), StoreError> {
         self.closing.get_or_insert(Closing::Asked);
         self.release(Attempt::take_back)
     }
 
     /// Hands everything back, also what has begun: its results will be stale, and its handlers are told.
-    pub(crate) fn abandon(&mut self) -> Result<(), Fault> {
+    pub(crate) fn abandon(&mut self) -> Result<(), StoreError> {
         self.closing.get_or_insert(Closing::Asked);
         self.release(|attempt| {
             attempt.take_back();
@@ -69,7 +69,7 @@ impl Core {
         })
     }
 
-    fn release(&mut self, which: impl Fn(&Attempt) -> bool) -> Result<(), Fault> {
+    fn release(&mut self, which: impl Fn(&Attempt) -> bool) -> Result<(), StoreError> {
         let given_up: Vec<_> = self.held.values().filter(|attempt| which(attempt)).cloned().collect();
         for attempt in &given_up {
             self.forget(attempt);
@@ -79,7 +79,7 @@ impl Core {
     }
 
     /// Hands back what waits in vain, the last first.
-    pub(super) fn hand_back_surplus(&mut self, now: Duration, lost_workers: u32) -> Result<(), Fault> {
+    pub(super) fn hand_back_surplus(&mut self, now: Duration, lost_workers: u32) -> Result<(), StoreError> {
         let waits = |attempt: &&Arc<Attempt>| attempt.began().is_none();
         let waiting = self.held.values().filter(waits).count();
         let workers = self.settings.workers.saturating_sub(lost_workers);
@@ -92,12 +92,12 @@ impl Core {
         self.release(|attempt| last.contains(&attempt.fence.key) && attempt.take_back())
     }
 
-    pub(super) fn hand_back(&mut self) -> Result<(), Fault> {
+    pub(super) fn hand_back(&mut self) -> Result<(), StoreError> {
         if self.releases.is_empty() {
             return Ok(());
         }
-        let (store, source) = (&*self.store, &*self.source);
-        let release = &mut |fences: &[Fence]| store.release(&Release::new(fences.to_vec(), source));
+        let (store, env) = (&*self.store, &*self.env);
+        let release = &mut |fences: &[Fence]| store.release(&Release::new(fences.to_vec(), env));
         // A claim that is no longer there is somebody else's by now.
         self.damage.in_halves(&self.releases, release)?;
         // Not before: otherwise these would be rescued when this engine is gone, and each pay with a retry.
@@ -138,22 +138,22 @@ impl Core {
         let over: Vec<_> = self.held.values().filter(|attempt| attempt.is_late(now)).cloned().collect();
         for attempt in over {
             trace::timed_out(&attempt, self.kind_of(&attempt));
-            self.endings.push((attempt.fence, Ending::Failed(AttemptFailure::TimedOut)));
+            self.endings.push((attempt.fence, AttemptResult::Failed(AttemptFailure::TimedOut)));
             self.give_up(attempt);
         }
     }
 
     /// The heartbeat: renews all leases with one request, also of what waits to be settled. A claim that is no longer there is
     /// given up.
-    pub(super) fn renew(&mut self, now: Duration) -> Result<(), Fault> {
+    pub(super) fn renew(&mut self, now: Duration) -> Result<(), StoreError> {
         if self.held.is_empty() && self.endings.is_empty() || now < self.heartbeat_at {
             return Ok(());
         }
         let held: Vec<_> = self.held.values().cloned().collect();
         let ended = self.endings.iter().map(|(fence, _)| *fence);
         let fences: Vec<Fence> = held.iter().map(|attempt| attempt.fence).chain(ended).collect();
-        let (store, source, lease) = (&*self.store, &*self.source, millis(self.settings.lease));
-        let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, source));
+        let (store, env, lease) = (&*self.store, &*self.env, millis(self.settings.lease));
+        let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, env));
         let renewed = match self.damage.in_halves(&fences, renew) {
             Ok(renewed) => renewed,
             Err(fault) => {
@@ -168,7 +168,7 @@ impl Core {
             }
         };
         for (attempt, fenced) in held.iter().zip(renewed) {
-            if fenced != Some(Fenced::Applied) {
+            if fenced != Some(FenceOutcome::Applied) {
                 trace::lease_lost(attempt, self.kind_of(attempt));
                 self.give_up(Arc::clone(attempt));
             }

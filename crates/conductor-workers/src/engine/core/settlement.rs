@@ -1,6 +1,6 @@
 //! How much one settlement carries.
 
-use conductor_store::{Ending, Fence};
+use conductor_store::{AttemptResult, Fence};
 
 /// What an engine's settlements carry at most, in bytes.
 pub(crate) const MOST_SETTLED: usize = 4 << 20;
@@ -10,17 +10,20 @@ pub(crate) const MOST_SETTLED: usize = 4 << 20;
 pub(super) const MOST_WAITING: usize = 32 << 20;
 
 /// How many bytes an ending brings.
-pub(super) fn weight(ending: &Ending) -> usize {
+pub(super) fn weight(ending: &AttemptResult) -> usize {
     match ending {
-        Ending::Succeeded { output } => output.as_ref().map_or(0, |output| output.as_str().len()),
-        Ending::Failed(failure) => failure.text().as_str().len(),
+        AttemptResult::Succeeded { output } => output.as_ref().map_or(0, |output| output.as_str().len()),
+        AttemptResult::Failed(failure) => failure.text().as_str().len(),
     }
 }
 
 /// Takes the first endings, as many as one settlement may carry that is to have so many bytes; one at least.
-pub(super) fn take_first(endings: &mut Vec<(Fence, Ending)>, most: usize) -> Vec<(Fence, Ending)> {
+pub(super) fn take_first(
+    endings: &mut Vec<(Fence, AttemptResult)>,
+    most: usize,
+) -> Vec<(Fence, AttemptResult)> {
     let mut bytes = 0;
-    let fits = |(_, ending): &&(Fence, Ending)| {
+    let fits = |(_, ending): &&(Fence, AttemptResult)| {
         let fits = bytes < most;
         bytes += weight(ending);
         fits
@@ -35,11 +38,11 @@ mod tests {
     use super::*;
     use conductor_model::{Json, TaskId};
 
-    fn endings(sizes: &[usize]) -> Vec<(Fence, Ending)> {
+    fn endings(sizes: &[usize]) -> Vec<(Fence, AttemptResult)> {
         let ending = |(key, size): (u64, &usize)| {
             let output = Json::of(&"x".repeat(*size)).unwrap();
             let fence = Fence { task: TaskId::from_u128(1), key, attempt: 1 };
-            (fence, Ending::Succeeded { output: Some(output) })
+            (fence, AttemptResult::Succeeded { output: Some(output) })
         };
         (0..).zip(sizes).map(ending).collect()
     }

@@ -5,8 +5,8 @@ use super::{Plan, RENAMED};
 use crate::sqlite::event_log;
 use crate::sqlite::rows::{bad_row, state_code};
 use crate::sqlite::sql::{Sql, fault, id_blob};
-use crate::{Clock, Fault, SystemClock};
-use conductor_model::{ErrorText, EventBody, Json, Numbers, RunId, State, TaskId, Timestamp};
+use crate::{Clock, StoreError, SystemClock};
+use conductor_model::{ChildCounts, ErrorText, EventBody, Json, RunId, State, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// Writes everything: the rows, the original's events in their order, and the event that each row begins with.
 ///
 /// Our tables are empty, so that a row's key is its place in the plan, from 1.
-pub(super) fn carry(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
+pub(super) fn carry(tx: &Connection, plan: &Plan) -> Result<(), StoreError> {
     let now = SystemClock.now();
     carry_runs(tx, plan, now)?;
     let kinds = carry_kinds(tx, plan)?;
@@ -27,10 +27,10 @@ fn key(place: usize) -> i64 {
     i64::try_from(place + 1).unwrap_or(i64::MAX)
 }
 
-fn carry_runs(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), Fault> {
+fn carry_runs(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
     for (place, (run, fate)) in plan.old.runs.iter().zip(&plan.fates.runs).enumerate() {
         let updated_at = if fate.state == run.state { run.updated_at } else { now };
-        let Numbers { total, children, open, failed, cancelled } = fate.numbers;
+        let ChildCounts { total, created: children, open, failed, cancelled } = fate.numbers;
         let tally = State::ALL.map(|state| fate.tally.of(state).cast_signed());
         let [pending, running, succeeded, in_failed, in_cancelled] = tally;
         tx.run(
@@ -57,7 +57,7 @@ fn carry_runs(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), Fault>
     carry_meta(tx, plan)
 }
 
-fn carry_meta(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
+fn carry_meta(tx: &Connection, plan: &Plan) -> Result<(), StoreError> {
     let sql = format!("SELECT id, meta FROM {} WHERE meta IS NOT NULL", RENAMED[0]);
     let mut statement = tx.prepare(&sql).map_err(fault)?;
     let mut rows = statement.query([]).map_err(fault)?;
@@ -73,7 +73,7 @@ fn carry_meta(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// A task's kind is the name of the root task above it: by task, the kind's key.
-fn carry_kinds(tx: &Connection, plan: &Plan) -> Result<Vec<i64>, Fault> {
+fn carry_kinds(tx: &Connection, plan: &Plan) -> Result<Vec<i64>, StoreError> {
     let mut keys: HashMap<&str, i64> = HashMap::new();
     let mut kinds = vec![0; plan.old.tasks.len()];
     for &task in &plan.tree.order {
@@ -91,7 +91,7 @@ fn carry_kinds(tx: &Connection, plan: &Plan) -> Result<Vec<i64>, Fault> {
     Ok(kinds)
 }
 
-fn carry_tasks(tx: &Connection, plan: &Plan, kinds: &[i64], now: Timestamp) -> Result<(), Fault> {
+fn carry_tasks(tx: &Connection, plan: &Plan, kinds: &[i64], now: Timestamp) -> Result<(), StoreError> {
     let mut statement = tx.prepare(&tasks_sql(tx, RENAMED[1]).map_err(fault)?).map_err(fault)?;
     let mut rows = statement.query([]).map_err(fault)?;
     while let Some(row) = rows.next().map_err(fault)? {
@@ -111,7 +111,7 @@ fn carry_task(
     kind: i64,
     row: &Row<'_>,
     now: Timestamp,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let (task, fate) = (&plan.old.tasks[place], plan.fates.tasks[place]);
     let changed = fate.due || fate.state != task.state;
     let updated_at = if changed { now } else { task.updated_at };
@@ -135,7 +135,7 @@ fn carry_task(
             task.max_retries.get(),
             fate.numbers.map(|_| 1),
             fate.numbers.and_then(|numbers| numbers.total),
-            fate.numbers.map(|numbers| numbers.children),
+            fate.numbers.map(|numbers| numbers.created),
             fate.numbers.map(|numbers| numbers.open),
             fate.numbers.map(|numbers| numbers.failed),
             fate.numbers.map(|numbers| numbers.cancelled),
@@ -148,7 +148,7 @@ fn carry_task(
 }
 
 /// Each retry followed a start, and what runs or has ended started once more; the original counted neither.
-fn attempt(task: &OldTask, state: State, numbers: Option<Numbers>) -> u32 {
+fn attempt(task: &OldTask, state: State, numbers: Option<ChildCounts>) -> u32 {
     if numbers.is_some() {
         return 0;
     }
@@ -173,7 +173,7 @@ fn own_input<'a>(plan: &Plan, place: usize, input: Option<&'a Json>) -> Option<&
     input.map(Json::as_str).or(would_inherit.then_some("null"))
 }
 
-fn carry_events(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
+fn carry_events(tx: &Connection, plan: &Plan) -> Result<(), StoreError> {
     // The order in which they were inserted; ids of the same millisecond have none.
     let sql = format!("SELECT id, run_id, task_id, name, at, payload FROM {} ORDER BY rowid", RENAMED[2]);
     let mut statement = tx.prepare(&sql).map_err(fault)?;
@@ -182,7 +182,7 @@ fn carry_events(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
         let run = place_of(&plan.old.run_of, &parsed::<RunId>(row, "run_id")?)?;
         let task = maybe::<TaskId>(row, "task_id")?;
         let task = task.map(|task| place_of(&plan.old.task_of, &task)).transpose()?;
-        let body = EventBody::Original {
+        let body = EventBody::Legacy {
             id: parsed(row, "id")?,
             name: parsed(row, "name")?,
             payload: maybe(row, "payload")?,
@@ -193,9 +193,10 @@ fn carry_events(tx: &Connection, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// One event per row, from which everything can be computed again.
-fn record_adoption(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), Fault> {
+fn record_adoption(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
     for (place, fate) in plan.fates.runs.iter().enumerate() {
-        let body = EventBody::RunAdopted { state: fate.state, numbers: fate.numbers, tally: fate.tally };
+        let body =
+            EventBody::RunAdopted { state: fate.state, child_counts: fate.numbers, state_counts: fate.tally };
         event_log::record(tx, key(place), None, now, &body)?;
     }
     for (place, (task, fate)) in plan.old.tasks.iter().zip(&plan.fates.tasks).enumerate() {
@@ -206,29 +207,29 @@ fn record_adoption(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), F
             retry_due: fate.due,
             retry_count: task.retry_count,
             attempt: attempt(task, fate.state, fate.numbers),
-            numbers: fate.numbers,
+            child_counts: fate.numbers,
         };
         event_log::record(tx, key(task.run), Some(key(place)), now, &body)?;
     }
     Ok(())
 }
 
-fn maybe<T: FromStr<Err: ToString>>(row: &Row<'_>, column: &str) -> Result<Option<T>, Fault> {
+fn maybe<T: FromStr<Err: ToString>>(row: &Row<'_>, column: &str) -> Result<Option<T>, StoreError> {
     let text = row.get_ref(column).map_err(fault)?.as_str_or_null();
     let text = text.map_err(|error| changed(&error.to_string()))?;
     text.map(str::parse).transpose().map_err(|error: T::Err| changed(&error.to_string()))
 }
 
-fn parsed<T: FromStr<Err: ToString>>(row: &Row<'_>, column: &str) -> Result<T, Fault> {
+fn parsed<T: FromStr<Err: ToString>>(row: &Row<'_>, column: &str) -> Result<T, StoreError> {
     maybe(row, column)?.ok_or_else(|| changed("a value is missing"))
 }
 
-fn place_of<Id: std::hash::Hash + Eq>(places: &HashMap<Id, usize>, id: &Id) -> Result<usize, Fault> {
+fn place_of<Id: std::hash::Hash + Eq>(places: &HashMap<Id, usize>, id: &Id) -> Result<usize, StoreError> {
     places.get(id).copied().ok_or_else(|| changed("an id is unknown"))
 }
 
 /// What was checked a moment ago, in the same transaction, cannot be otherwise now.
-fn changed(why: &str) -> Fault {
+fn changed(why: &str) -> StoreError {
     bad_row("original's row", 0, why)
 }
 

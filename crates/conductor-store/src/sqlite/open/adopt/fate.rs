@@ -7,7 +7,7 @@
 use super::Problems;
 use super::survey::{Old, OldTask};
 use super::tree::Tree;
-use conductor_model::{Numbers, Shape, State, Subject, Tally};
+use conductor_model::{ChildCounts, NodeStatus, NodeType, State, StateCounts};
 
 /// What becomes of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +16,15 @@ pub(super) struct TaskFate {
     /// Whether a retry is due on it.
     pub(super) due: bool,
     /// `None` on a leaf.
-    pub(super) numbers: Option<Numbers>,
+    pub(super) numbers: Option<ChildCounts>,
 }
 
 /// What becomes of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunFate {
     pub(super) state: State,
-    pub(super) numbers: Numbers,
-    pub(super) tally: Tally,
+    pub(super) numbers: ChildCounts,
+    pub(super) tally: StateCounts,
 }
 
 /// What becomes of everything.
@@ -66,7 +66,7 @@ impl Fates {
         }
         let placeholder = TaskFate { state: State::Pending, due: false, numbers: None };
         let mut tasks = vec![placeholder; old.tasks.len()];
-        let mut tallies = vec![Tally::default(); old.runs.len()];
+        let mut tallies = vec![StateCounts::default(); old.runs.len()];
         for &task in tree.order.iter().rev() {
             let its = &old.tasks[task];
             let children = &tree.children[task];
@@ -76,7 +76,7 @@ impl Fates {
                 let total = its.fanout.unwrap_or(0).max(count(children));
                 parent(its, above[task], numbers(total, children, &tasks))
             };
-            tallies[its.run].count(None, tasks[task].state);
+            tallies[its.run].apply(None, tasks[task].state);
             if all_in_place {
                 note_gap(old, tree, (task, tasks[task]), problems);
             }
@@ -100,20 +100,20 @@ fn leaf(its: &OldTask, above: Above) -> TaskFate {
     TaskFate { state, due, numbers: None }
 }
 
-fn parent(its: &OldTask, above: Above, numbers: Numbers) -> TaskFate {
+fn parent(its: &OldTask, above: Above, numbers: ChildCounts) -> TaskFate {
     let state = match (its.state, above) {
         (State::Pending | State::Running, Above::Cancelled) => State::Cancelled,
         // The retry of a parent that failed before it had children is that it fans out.
-        (State::Failed, Above::Nothing) if numbers.children == 0 && may_be_retried(its) => State::Pending,
+        (State::Failed, Above::Nothing) if numbers.created == 0 && may_be_retried(its) => State::Pending,
         (State::Failed, Above::Nothing) if numbers.open > 0 => State::Running,
         // With its first child a parent is RUNNING; the original left that out.
-        (State::Pending, _) if numbers.children > 0 => State::Running,
+        (State::Pending, _) if numbers.created > 0 => State::Running,
         (state, _) => state,
     };
     TaskFate { state, due: false, numbers: Some(numbers) }
 }
 
-fn run_state(state: State, numbers: Numbers, tally: Tally) -> State {
+fn run_state(state: State, numbers: ChildCounts, tally: StateCounts) -> State {
     match state {
         State::Failed if numbers.open > 0 => State::Running,
         State::Pending if tally.running + tally.succeeded + tally.failed > 0 => State::Running,
@@ -125,13 +125,13 @@ fn may_be_retried(its: &OldTask) -> bool {
     its.retry_count < its.max_retries.get()
 }
 
-fn numbers(total: u32, children: &[usize], tasks: &[TaskFate]) -> Numbers {
-    let mut numbers = Numbers { total: Some(total), children: count(children), ..Numbers::default() };
+fn numbers(total: u32, children: &[usize], tasks: &[TaskFate]) -> ChildCounts {
+    let mut numbers = ChildCounts { total: Some(total), created: count(children), ..ChildCounts::default() };
     for &child in children {
         let TaskFate { state, due, numbers: its } = tasks[child];
-        let shape = if its.is_some() { Shape::Parent } else { Shape::Leaf };
-        let mut counted = Numbers::default();
-        counted.count(None, Subject { shape, state, retry_due: due });
+        let shape = if its.is_some() { NodeType::Parent } else { NodeType::Leaf };
+        let mut counted = ChildCounts::default();
+        counted.apply(None, NodeStatus { node_type: shape, state, retry_due: due });
         numbers.open += counted.open;
         numbers.failed += counted.failed;
         numbers.cancelled += counted.cancelled;
@@ -148,9 +148,9 @@ fn count(tasks: &[usize]) -> u32 {
 /// took one from between the others.
 fn note_gap(old: &Old, tree: &Tree, (task, fate): (usize, TaskFate), problems: &mut Problems) {
     let Some(numbers) = fate.numbers else { return };
-    let goes_on = !fate.state.is_terminal() && numbers.total > Some(numbers.children);
+    let goes_on = !fate.state.is_terminal() && numbers.total > Some(numbers.created);
     let last = tree.children[task].iter().map(|&child| tree.index[child]).max().unwrap_or(0);
-    if goes_on && last > numbers.children {
+    if goes_on && last > numbers.created {
         let its = &old.tasks[task];
         problems.add(format!(
             "task {} ({}): it has a child {last}, but children before that are missing",

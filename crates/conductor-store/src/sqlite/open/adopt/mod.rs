@@ -56,7 +56,7 @@ impl Problems {
         if self.are_none() {
             return Ok(());
         }
-        Err(OpenError::NotAdoptable { path: path.into(), problems: self.shown, more: self.more })
+        Err(OpenError::LegacyDataInvalid { path: path.into(), problems: self.shown, more: self.more })
     }
 }
 

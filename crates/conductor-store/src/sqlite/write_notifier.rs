@@ -1,7 +1,7 @@
 //! Sees commits of other processes: whoever commits appends to the write-ahead log, and the system tells of it.
 
 use super::open::place;
-use crate::Lookout;
+use crate::WriteNotifier;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io;
@@ -17,7 +17,7 @@ struct WalLookout {
 }
 
 /// A lookout for the database at this path, if the system gives one.
-pub(super) fn of(database: &Path) -> Option<Box<dyn Lookout>> {
+pub(super) fn of(database: &Path) -> Option<Box<dyn WriteNotifier>> {
     let told = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
     let over = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
     Some(Box::new(WalLookout { wal: place::beside(database, "-wal"), told, over }))
@@ -46,12 +46,12 @@ impl WalLookout {
     }
 }
 
-impl Lookout for WalLookout {
+impl WriteNotifier for WalLookout {
     fn wait(&self) -> bool {
         self.wait_for_write().unwrap_or(false)
     }
 
-    fn end(&self) {
+    fn close(&self) {
         // A counter that is full is readable as well.
         let _ = io::write(&self.over, &1_u64.to_ne_bytes());
     }

@@ -35,7 +35,7 @@ impl Clock for Timestamp {
 ///
 /// A process makes one and hands it to whoever writes. Tests make one from a clock and a seed of their own,
 /// and everything that they do happens again in the same way.
-pub struct Source {
+pub struct Environment {
     clock: Box<dyn Clock>,
     ids: Mutex<Ids>,
 }
@@ -46,7 +46,7 @@ struct Ids {
     last: u128,
 }
 
-impl Source {
+impl Environment {
     /// The machine's clock, and chance from the operating system.
     pub fn system() -> Self {
         let seed = rand::make_rng::<StdRng>();
@@ -91,7 +91,7 @@ impl Source {
     }
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Source").field("now", &self.now()).finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use super::open::place;
 use super::rescue::Gone;
 use super::rows;
 use super::sql::{Sql, id_blob};
-use crate::{Enlist, Fault, Handles, Holder, Presence};
+use crate::{EngineCapabilities, EngineKey, EngineRegistration, RegisterEngine, StoreError};
 use conductor_model::EngineId;
 use rusqlite::Connection;
 use std::collections::HashSet;
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) type Alive = Arc<Mutex<HashSet<EngineId>>>;
 
 impl SqliteStore {
-    pub(super) fn enlist_engine(&self, request: &Enlist) -> Result<Presence, Fault> {
+    pub(super) fn enlist_engine(&self, request: &RegisterEngine) -> Result<EngineRegistration, StoreError> {
         // In one transaction: whoever looks for files that belong to no engine does so in one too.
         self.write(request.now, |write| {
             let sign = if let Some(path) = &self.path {
@@ -33,15 +33,15 @@ impl SqliteStore {
                 Sign::Memory(request.engine, Arc::clone(&self.alive))
             };
             let id = id_blob(request.engine.as_u128());
-            let handles = serde_json::to_string(&request.handles);
-            let handles = handles.map_err(|error| Fault::Backend(Box::new(error)))?;
+            let handles = serde_json::to_string(&request.capabilities);
+            let handles = handles.map_err(|error| StoreError::Backend(Box::new(error)))?;
             write.tx().run(INSERT_ENGINE, rusqlite::params![id, request.now.as_millis(), handles])?;
-            Ok(Presence::new(Holder(write.tx().last_insert_rowid().cast_unsigned()), sign))
+            Ok(EngineRegistration::new(EngineKey(write.tx().last_insert_rowid().cast_unsigned()), sign))
         })
     }
 
     /// The engines that are known and do not live.
-    pub(super) fn engines_gone(&self) -> Result<Vec<Gone>, Fault> {
+    pub(super) fn engines_gone(&self) -> Result<Vec<Gone>, StoreError> {
         let mut known = Vec::new();
         self.probe(|connection| {
             known = connection.all(SELECT_ENGINES, [], |row| {
@@ -55,7 +55,7 @@ impl SqliteStore {
 
     /// The engines that live, and what they handle; what one of another version said of itself, and cannot be read, is
     /// nothing.
-    pub(super) fn engines_that_live(&self, connection: &Connection) -> Result<Vec<Living>, Fault> {
+    pub(super) fn engines_that_live(&self, connection: &Connection) -> Result<Vec<Living>, StoreError> {
         let mut engines = connection.all(SELECT_HANDLES, [], |row| {
             let handles: Option<String> = row.get(2)?;
             let handles = handles.and_then(|handles| serde_json::from_str(&handles).ok()).unwrap_or_default();
@@ -86,7 +86,7 @@ impl SqliteStore {
 pub(super) struct Living {
     pub(super) key: i64,
     pub(super) id: EngineId,
-    pub(super) handles: Handles,
+    pub(super) handles: EngineCapabilities,
 }
 
 /// What shows that an engine lives, until it is dropped.
@@ -115,14 +115,14 @@ struct LockedFile {
 }
 
 impl LockedFile {
-    fn make(path: PathBuf) -> Result<Self, Fault> {
+    fn make(path: PathBuf) -> Result<Self, StoreError> {
         let io = |error: std::io::Error| {
             let said = format!(
                 "{} cannot be made and locked ({error}): an engine keeps such a file beside the database while it lives; let it \
                  write there",
                 path.display()
             );
-            Fault::Io(Box::new(std::io::Error::new(error.kind(), said)))
+            StoreError::Io(Box::new(std::io::Error::new(error.kind(), said)))
         };
         let file = place::private().write(true).create_new(true).open(&path).map_err(io)?;
         file.try_lock().map_err(|error| io(error.into()))?;
@@ -147,7 +147,7 @@ fn is_locked(path: &Path) -> bool {
 
 /// Removes the files of engines that are not known: their process ended between making the file and the commit, or
 /// between the commit of a rescue and the removal.
-fn remove_strays(tx: &Connection, database: &Path) -> Result<(), Fault> {
+fn remove_strays(tx: &Connection, database: &Path) -> Result<(), StoreError> {
     let known = tx.all(SELECT_ENGINES, [], |row| rows::id(row, 1))?;
     let known: HashSet<PathBuf> =
         known.into_iter().map(|id| file_of(database, EngineId::from_u128(id))).collect();

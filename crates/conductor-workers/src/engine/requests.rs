@@ -1,0 +1,251 @@
+//! The requests of a program to the store of its engine. Each one wakes the engine.
+
+use super::Engine;
+use crate::outputs::{self, OutputError};
+use conductor_model::{
+    ErrorText, ExplainTarget, Explanation, HealthReport, Json, Run, RunId, StateReason, Task, TaskDraft,
+    TaskId, ValidationError,
+};
+use conductor_store::{
+    Append, AppendError, AppendOutcome, Cancel, CancelError, CancelOutcome, MAX_PAGE, NodeId, Report,
+    ReportBatch, ReportOutcome, Revive, ReviveError, ReviveFilter, ReviveOutcome, Scope, Seal, SealError,
+    StoreError, StuckThreshold, TaskFilter,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+impl Engine {
+    /// Appends items to a task that was submitted as [`open`](TaskDraft::open): one child for each item, in one
+    /// transaction.
+    ///
+    /// `first_index` is the index of the first item among the children, from 1. Appends are idempotent: repeating one
+    /// changes nothing. If it is unknown whether an append took effect, repeat it.
+    ///
+    /// ```
+    /// # use conductor_model::{RunDraft, State, TaskDraft};
+    /// # use conductor_store::SqliteStore;
+    /// # use conductor_workers::{Context, Engine, TaskError};
+    /// let engine = Engine::builder(SqliteStore::open_in_memory()?)
+    ///     .handler("square", |number: u64, _: Context| Ok::<_, TaskError>(number * number))
+    ///     .build()?;
+    /// let run = engine.submit(RunDraft::new().task(TaskDraft::new("square").open()))?;
+    /// let parent = engine.root_tasks(run)?[0].id;
+    /// let appended = engine.append(parent, 1, [1, 2])?;
+    /// engine.append(parent, appended.next_index, [3])?;
+    /// engine.seal(parent, 3)?;
+    /// assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
+    /// assert_eq!(engine.outputs::<u64>(parent)?.collect::<Result<Vec<_>, _>>()?, [(1, 1), (2, 4), (3, 9)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was written. A gap is [`AppendError::IndexGap`] with the expected index.
+    pub fn append<T: Serialize>(
+        &self,
+        parent: TaskId,
+        first_index: u32,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<AppendOutcome, AppendError> {
+        let item = |(i, item): (usize, T)| {
+            Json::of(&item).map_err(|issue| ValidationError::from(issue.at(&format!("items[{i}]"))))
+        };
+        let items = items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
+        self.append_request(&Append::items(parent, first_index, items, &self.env))
+    }
+
+    /// Appends root tasks to a run that was submitted as [`open`](conductor_model::RunDraft::open), in one transaction.
+    ///
+    /// `first_index` is the index of the first task among the root tasks, from 1. Repeating an append changes nothing.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was written.
+    pub fn append_tasks(
+        &self,
+        run: RunId,
+        first_index: u32,
+        tasks: impl IntoIterator<Item = TaskDraft>,
+    ) -> Result<AppendOutcome, AppendError> {
+        let task =
+            |(i, task): (usize, TaskDraft)| task.validate().map_err(|error| error.at(&format!("tasks[{i}]")));
+        let tasks = tasks.into_iter().enumerate().map(task).collect::<Result<_, _>>()?;
+        self.append_request(&Append::tasks(run, first_index, tasks, &self.env))
+    }
+
+    fn append_request(&self, request: &Append) -> Result<AppendOutcome, AppendError> {
+        let appended = self.store.append(request);
+        self.wake();
+        appended
+    }
+
+    /// Seals an open task or run: `children` is its final number of children or root tasks. Sealing again with the same
+    /// number changes nothing.
+    ///
+    /// # Errors
+    /// [`SealError`]; nothing was written.
+    pub fn seal(&self, parent: impl Into<NodeId>, children: u32) -> Result<(), SealError> {
+        let sealed = self.store.seal(&Seal::new(parent.into(), children, &self.env));
+        self.wake();
+        sealed
+    }
+
+    /// Reports results of leaves that no engine has claimed, in one transaction; returns one answer for each report, in
+    /// their order.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written.
+    pub fn report(
+        &self,
+        reports: impl IntoIterator<Item = Report>,
+    ) -> Result<Vec<ReportOutcome>, StoreError> {
+        let reported = self.store.report(&ReportBatch::new(reports, &self.env));
+        self.wake();
+        reported
+    }
+
+    /// Returns a run; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        self.store.run(id)
+    }
+
+    /// Returns a task; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.store.task(id)
+    }
+
+    /// Returns all root tasks of a run, in the order of their indices. It reads all of them; for a run with very many,
+    /// page with [`Query::tasks`](conductor_store::Query::tasks).
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::RunNotFound`] for an unknown run.
+    pub fn root_tasks(&self, run: RunId) -> Result<Vec<Task>, StoreError> {
+        let (mut roots, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.store.tasks(run, TaskFilter::default(), cursor, MAX_PAGE)?;
+            let found = page.items.len();
+            // Root tasks come first; the join of the run has index 0.
+            roots.extend(
+                page.items.into_iter().take_while(|task| task.parent.is_none()).filter(|task| task.index > 0),
+            );
+            cursor = page.next;
+            if cursor.is_none() || roots.len() < found {
+                return Ok(roots);
+            }
+        }
+    }
+
+    /// Returns the output of a task; `None` while it has none.
+    ///
+    /// # Errors
+    /// [`OutputError`]
+    pub fn output<T: DeserializeOwned>(&self, task: TaskId) -> Result<Option<T>, OutputError> {
+        outputs::of_task(&*self.store, task)
+    }
+
+    /// Returns the outputs of the children of a task, or of the root tasks of a run, that SUCCEEDED: each with its index,
+    /// in the order of the indices. The iterator reads them in pages.
+    ///
+    /// # Errors
+    /// [`StoreError`]; each item may be an [`OutputError`].
+    pub fn outputs<T: DeserializeOwned, N: Into<NodeId>>(
+        &self,
+        of: N,
+    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>> + use<'_, T, N>, StoreError> {
+        let of = of.into();
+        let counts = match of {
+            NodeId::Run(run) => Some(self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?.child_counts),
+            NodeId::Task(task) => self.store.task(task)?.ok_or(StoreError::TaskNotFound(task))?.child_counts,
+        };
+        let count = counts.map_or(0, |counts| counts.created);
+        Ok(outputs::of_children(&*self.store, of, count))
+    }
+
+    /// Returns the health of one run or of all runs: counters, rates and warnings.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn health(&self, scope: Scope) -> Result<HealthReport, StoreError> {
+        self.store.health(scope, StuckThreshold::at(self.env.now()))
+    }
+
+    /// Cancels a task with all below it, or a run, and says why. What runs is told so through its [`Context`](crate::Context)
+    /// and recorded as CANCELLED.
+    ///
+    /// # Errors
+    /// [`CancelError`]; nothing was written.
+    pub fn cancel(
+        &self,
+        target: impl Into<NodeId>,
+        reason: impl Into<ErrorText>,
+    ) -> Result<CancelOutcome, CancelError> {
+        let (target, reason) = (target.into(), Some(reason.into()));
+        let cancelled = self.store.cancel(&Cancel { target, reason, now: self.env.now() })?;
+        self.mailbox.wake();
+        Ok(cancelled)
+    }
+
+    /// Tries one leaf again that failed for good or was cancelled. Exactly what is above it goes on.
+    ///
+    /// # Errors
+    /// [`ReviveError`]; nothing was written.
+    pub fn revive(&self, leaf: TaskId) -> Result<ReviveOutcome, ReviveError> {
+        let revived = self.store.revive(&Revive::leaf(leaf, self.env.now()))?;
+        self.mailbox.wake();
+        Ok(revived)
+    }
+
+    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
+    ///
+    /// # Errors
+    /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
+    pub fn revive_all(
+        &self,
+        below: impl Into<NodeId>,
+        which: ReviveFilter,
+    ) -> Result<ReviveOutcome, ReviveError> {
+        let revived = crate::revive_all(&*self.store, below, which, &self.env);
+        self.mailbox.wake();
+        revived
+    }
+
+    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task. The store says
+    /// all that anybody can know; this engine adds which of its own handlers ignore that their time is over.
+    ///
+    /// ```
+    /// # use conductor_model::{RunDraft, TaskDraft};
+    /// # use conductor_store::SqliteStore;
+    /// # use conductor_workers::Engine;
+    /// let engine = Engine::builder(SqliteStore::open_in_memory()?).build()?;
+    /// let run = engine.submit(RunDraft::new().task(TaskDraft::new("resize")))?;
+    /// let why = engine.explain(run)?.unwrap().to_string();
+    /// assert!(why.contains("waits for 1 of 1 children"), "{why}");
+    /// assert!(why.ends_with("but no engine handles kind resize"), "{why}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn explain(&self, subject: impl Into<NodeId>) -> Result<Option<Explanation>, StoreError> {
+        let mut explanation = self.store.explain(subject.into(), self.env.now())?;
+        let crew = self.crew();
+        let mut deepest = explanation.as_mut();
+        while let Some(one) = deepest {
+            if let (ExplainTarget::Task { id, .. }, None, Some(crew)) = (&one.target, &one.caused_by, &crew)
+                && crew.pool.is_deaf(*id)
+            {
+                let (subject, state) = (one.target.clone(), one.state);
+                let reason = StateReason::HandlerOverran;
+                one.caused_by =
+                    Some(Box::new(Explanation { target: subject, state, reason, caused_by: None }));
+                break;
+            }
+            deepest = one.caused_by.as_deref_mut();
+        }
+        Ok(explanation)
+    }
+}
