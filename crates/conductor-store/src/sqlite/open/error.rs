@@ -97,7 +97,7 @@ pub enum OpenError {
     },
     /// Other tables or views of the database have names that are reserved for Origin Conductor.
     #[error(
-        "other tables or views in {path} have names that are reserved for Origin Conductor: {}; rename them, or install into another database",
+        "{path} has other tables or views with names that are reserved for Origin Conductor: {}; rename them, or install into another database",
         listed(found)
     )]
     NamesInUse {
