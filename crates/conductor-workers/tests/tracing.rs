@@ -281,7 +281,7 @@ fn a_store_that_is_waited_for_is_told() {
     let run = place.submit(TaskDraft::new("W").kind("work"));
     let other = place.begin_to_write();
     engine.start();
-    told(Level::WARN, "the store failed, and is asked again", &[]);
+    told(Level::WARN, "the store failed; retrying", &[]);
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(settle(&engine, run).state, State::Succeeded);
 }
@@ -292,7 +292,7 @@ fn warnings_are_told() {
     let engine = place.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     place.submit(TaskDraft::new("a strange one"));
     engine.start();
-    let warning = "tasks of kind a strange one are ready, and this engine has no handler for them";
+    let warning = "tasks of kind a strange one are ready, but this engine has no handler for them";
     told(Level::WARN, "warning", &[("warning", warning)]);
 }
 

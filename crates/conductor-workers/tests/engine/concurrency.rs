@@ -177,7 +177,7 @@ fn an_engine_that_cannot_be_is_not_built() {
     let handler = |(): (), _: Context| Ok::<_, TaskError>(());
     let refused = |builder: conductor_workers::EngineBuilder| builder.build().unwrap_err();
     let out_of_range = |error: BuildError| match error {
-        BuildError::OutOfRange { what, .. } => what,
+        BuildError::OutOfRange { setting, .. } => setting,
         other => panic!("{other}"),
     };
     assert_eq!(out_of_range(refused(desk.engine().workers(0))), "workers");
@@ -186,7 +186,7 @@ fn an_engine_that_cannot_be_is_not_built() {
     assert_eq!(out_of_range(refused(desk.engine().lease(Duration::from_millis(99)))), "lease");
     assert_eq!(out_of_range(refused(desk.engine().lease(Duration::from_secs(86_401)))), "lease");
     let limit = desk.engine().handler("a", handler).kind_limit("a", 0);
-    assert_eq!(out_of_range(refused(limit)), "the limit of a kind");
+    assert_eq!(out_of_range(refused(limit)), "kind_limit");
     let error = refused(desk.engine().handler("a", handler).kind_limit("b", 3));
     assert_eq!(error, BuildError::LimitWithoutHandler("b".into()));
     let error = refused(desk.engine().handler("a", handler).handler("a", handler));

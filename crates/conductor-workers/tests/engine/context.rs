@@ -80,7 +80,9 @@ fn a_parents_input_that_is_not_there_or_does_not_fit_is_fatal() {
     assert_eq!(settle(&engine, run).state, State::Failed);
     let child = desk.tasks(run).remove(1);
     assert_eq!(child.attempt, 1);
-    assert!(child.last_error.unwrap().as_str().starts_with("the parent's input: "));
+    assert!(
+        child.last_error.unwrap().as_str().starts_with("the parent's input does not have the wanted type: ")
+    );
 }
 
 #[test]

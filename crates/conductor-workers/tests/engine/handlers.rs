@@ -121,7 +121,7 @@ fn an_output_that_cannot_be_kept_fails_for_good() {
     for (kind, why) in [("formless", "has no JSON form"), ("large", "1048576")] {
         let task = desk.carry_out(&engine, TaskDraft::new(kind));
         assert_eq!((task.state, task.retry_count, output(&task)), (State::Failed, 0, None), "{kind}");
-        assert!(error(&task).starts_with("the output cannot be kept: "), "{}", error(&task));
+        assert!(error(&task).starts_with("the output cannot be stored: "), "{}", error(&task));
         assert!(error(&task).contains(why), "{}", error(&task));
     }
 }

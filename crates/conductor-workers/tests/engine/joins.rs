@@ -147,5 +147,8 @@ fn a_joins_handler_refuses_what_is_no_join() {
     let engine = desk.engine().handler("sum", sum).build().unwrap();
     let task = desk.carry_out(&engine, TaskDraft::new("sum"));
     assert_eq!(task.state, State::Failed);
-    assert_eq!(task.last_error.unwrap().as_str(), "the handler of sum is for joins, and this task is none");
+    assert_eq!(
+        task.last_error.unwrap().as_str(),
+        "the handler of kind sum takes the children of a join, but this task is not a join"
+    );
 }

@@ -44,5 +44,5 @@ fn an_engine_that_is_not_told_so_removes_nothing() {
 fn less_than_a_second_is_refused() {
     let desk = Desk::new();
     let refused = desk.engine().retention(Duration::from_millis(999)).build().unwrap_err();
-    assert!(matches!(refused, BuildError::OutOfRange { what: "keep_settled_for", .. }), "{refused}");
+    assert!(matches!(refused, BuildError::OutOfRange { setting: "retention", .. }), "{refused}");
 }

@@ -29,7 +29,7 @@ fn it_ends_when_only_kinds_without_a_handler_are_left_and_names_them() {
     assert_eq!((blocked.run, kinds.as_slice()), (run, ["paint", "print"].as_slice()));
     assert_eq!(
         blocked.to_string(),
-        format!("run {run} waits for others: this engine has no handler for paint, print")
+        format!("run {run} is blocked: this engine has no handler for paint, print")
     );
     assert_eq!(desk.first(run).state, State::Succeeded);
 }
@@ -51,7 +51,7 @@ fn it_ends_when_only_tasks_held_from_outside_are_left_and_names_them() {
     desk.hold(held);
     let blocked = blocked(try_to_settle(&engine, run).unwrap_err());
     assert_eq!((blocked.external_tasks.as_slice(), blocked.unhandled_kinds.len()), ([held].as_slice(), 0));
-    assert!(blocked.to_string().ends_with(&format!("held from outside: {held}")), "{blocked}");
+    assert!(blocked.to_string().ends_with(&format!("another program runs {held}")), "{blocked}");
     desk.report(succeeded(held));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
 }

@@ -39,7 +39,7 @@ fn a_kind_without_a_handler_is_said_once() {
     engine.start();
     desk.submit_all((0..10).map(|nth| TaskDraft::new(format!("t {nth}")).kind("strange")));
     let words =
-        |kind: &str| format!("tasks of kind {kind} are ready, and this engine has no handler for them");
+        |kind: &str| format!("tasks of kind {kind} are ready, but this engine has no handler for them");
     until("it is said", || !said.lock().unwrap().is_empty());
     // More of the same kind, a pause after each, and another kind at last.
     for _ in 0..3 {
@@ -59,6 +59,12 @@ fn a_listener_that_panics_ends_the_engine_and_leaves_nobody_waiting() {
         desk.engine().wait_for_external_work().on_warning(|_| panic!("the listener")).build().unwrap();
     let run = desk.submit(TaskDraft::new("strange"));
     let error = crate::desk::try_to_settle(&engine, run).unwrap_err();
-    assert_eq!(error.to_string(), "the engine panicked");
-    assert_eq!(engine.run_forever().unwrap_err().to_string(), "the engine panicked");
+    assert_eq!(
+        error.to_string(),
+        "the engine's own thread panicked; see the message of the panic on standard error"
+    );
+    assert_eq!(
+        engine.run_forever().unwrap_err().to_string(),
+        "the engine's own thread panicked; see the message of the panic on standard error"
+    );
 }

@@ -41,7 +41,7 @@ fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
         let tasks = root_tasks(&store, run);
         assert_eq!(blocked.stalled_tasks, tasks[..1]);
         assert!(
-            blocked.to_string().ends_with(&format!("hanging without a timeout: {}", tasks[0])),
+            blocked.to_string().ends_with(&format!("handlers hang without a timeout: {}", tasks[0])),
             "{blocked}"
         );
         // What could be done was done, also what was due hours later.
@@ -112,7 +112,7 @@ fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
 }
 
 #[test]
-#[should_panic(expected = "workers must be in 1..=10000")]
+#[should_panic(expected = "must be between 1 and 10000")]
 fn what_an_engine_refuses_is_refused() {
     let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Behavior::succeed());
     let run = simulation.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
@@ -120,7 +120,7 @@ fn what_an_engine_refuses_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "there are two handlers for kind work; choose one")]
+#[should_panic(expected = "kind work has two handlers; remove one of them")]
 fn two_handlers_for_one_kind_are_refused() {
     let _ = Simulation::new(store(), 1)
         .script("work", |_| Behavior::succeed())

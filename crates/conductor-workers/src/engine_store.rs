@@ -1,4 +1,4 @@
-//! What an engine needs from a store.
+//! The traits that an engine needs of a store.
 
 use conductor_store::{Admin, Monitor, Query, Store};
 
