@@ -20,6 +20,7 @@ fn double(number: u32, _: Context) -> Result<u32, TaskError> {
     number.checked_mul(2).ok_or_else(|| TaskError::fatal("overflow"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a handler's form")]
 fn sum(numbers: Children<u32>, _: Context) -> Result<u32, TaskError> {
     numbers.outputs().sum()
 }
@@ -105,13 +106,14 @@ fn blocked_run_names_its_external_task() -> Outcome<()> {
     Ok(())
 }
 
+fn needs_store<S: Store + Admin>(_: &S) {}
+
 #[test]
 fn modules_reach_lower_crates_and_rusqlite() -> Outcome<()> {
     let store = Arc::new(SqliteStore::open_in_memory()?);
-    fn is_a_store<S: Store + Admin>(_: &S) {}
-    is_a_store(&*store);
+    needs_store(&*store);
     assert!(transition_table().contains("SUCCEEDED"));
-    let _replay: Option<RunReplay> = None;
+    assert_eq!(RunReplay::default().len(), 0);
     let issues: ValidationError = RunDraft::new().task(TaskDraft::new("a#b")).validate().unwrap_err();
     assert_eq!(issues.issues()[0].path, "tasks[0].name");
     let one: i64 = Connection::open_in_memory()?.query_row("SELECT 1", [], |row| row.get(0))?;
