@@ -162,7 +162,7 @@ fn all_bugs_are_tried_and_each_test_passes_once() {
 
 #[test]
 fn bugs_are_chosen_by_name_in_the_order_of_the_list() {
-    let bugs = bugs::all();
+    let bugs = all();
     let all = choose(&bugs, &[]).expect("all");
     assert_eq!(all.len(), bugs.len());
     let names = [bugs[1].name.to_owned(), bugs[0].name.to_owned()];
@@ -174,7 +174,7 @@ fn bugs_are_chosen_by_name_in_the_order_of_the_list() {
 
 #[test]
 fn every_bug_of_the_list_applies_to_the_tree_as_it_is() {
-    let bugs = bugs::all();
+    let bugs = all();
     let mut names: Vec<&str> = bugs.iter().map(|bug| bug.name).collect();
     names.sort_unstable();
     names.dedup();

@@ -14,7 +14,10 @@ use serde_json::Value;
 
 use crate::{
     cargo,
-    planted::{Field, Ran, Test, UNIT_TESTS},
+    mutants::{
+        Field, Ran,
+        bug::{Test, UNIT_TESTS},
+    },
 };
 
 /// How often a test is asked whether it has ended.
@@ -37,7 +40,7 @@ pub(super) struct Copy {
 impl Copy {
     /// Copies what git tracks, as it is in the working tree.
     pub(super) fn make() -> Result<Self, String> {
-        let place = cargo::root().join("target/planted");
+        let place = cargo::root().join("target/mutants");
         let (tree, build, logs) = (place.join("tree"), place.join("build"), place.join("logs"));
         for folder in [&tree, &logs] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -1,9 +1,9 @@
-//! The planted bugs of the engine, and of what it leans on.
+//! The bugs in the engine and in the code below it.
 
 use std::time::Duration;
 
-use crate::planted::bugs::{WRITE, store, workers};
-use crate::planted::{Bug, UNIT_TESTS};
+use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
+use crate::mutants::list_store::WRITE;
 
 const CORE: &str = "crates/conductor-workers/src/engine/core.rs";
 const STEPS: &str = "crates/conductor-workers/src/engine/core/steps.rs";
@@ -141,7 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "look-before-the-change_token-only",
+        name: "look-before-the-token-only",
         harm: "an event that is written between two looks of a reader waits for the next one",
         file: "crates/conductor-workers/src/subscription.rs",
         from: "            if self.read()? {\n                return Ok(true);\n            }\n            loop {\n",

@@ -1,65 +1,28 @@
 //! Planted bugs: proof that the tests catch the mistakes that matter.
 //!
-//! The tree is copied. In the copy each mistake of [`bugs`] is made, one at a time, and the test that stands beside it
+//! The tree is copied. In the copy each mistake of the lists is made, one at a time, and the test that stands beside it
 //! must fail. Before that the same test must pass without it, for a test that is red anyway proves nothing. The product
 //! itself knows nothing of this: a bug is one text that takes the place of another.
 //!
-//! [`field`] has the files and the processes; what is here judges, and is tested without either.
+//! [`sandbox`] has the files and the processes; what is here judges, and is tested without either.
 
-mod bugs;
-mod bugs_of_workers;
-mod field;
+mod bug;
+mod list_store;
+mod list_workers;
+mod sandbox;
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use crate::{
+    cargo::Failure,
+    mutants::{
+        bug::{Bug, Test},
+        sandbox::Copy,
+    },
 };
-
-use crate::{cargo::Failure, planted::field::Copy};
 
 /// A test that takes longer has stopped: the slowest of them takes seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A mistake that somebody could really make.
-#[derive(Debug)]
-struct Bug {
-    /// What it is called on the command line.
-    name: &'static str,
-    /// What it would do to a user.
-    harm: &'static str,
-    /// The file, from the root of the repository.
-    file: &'static str,
-    /// What stands in the file, exactly once.
-    from: &'static str,
-    /// What stands there instead.
-    to: &'static str,
-    /// The test that fails.
-    test: Test,
-    /// If the test never ends instead of failing: how long it is waited for, which is far longer than it takes.
-    hangs_for: Option<Duration>,
-}
-
-/// The tests inside a crate, which are compiled by `cargo test --lib`.
-const UNIT_TESTS: &str = "lib";
-
-/// One test of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Test {
-    /// For `cargo test --package`.
-    package: &'static str,
-    /// For `cargo test --test`; [`UNIT_TESTS`] for those inside the crate.
-    target: &'static str,
-    /// Its whole name, for `--exact`.
-    name: &'static str,
-    /// Environment variables that it reads.
-    env: &'static [(&'static str, &'static str)],
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.package, self.target, self.name)
-    }
-}
 
 /// How a test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +54,14 @@ trait Field {
 
 /// Plants the bugs of these names, or all of them.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
-    let chosen = choose(&bugs::all(), names).map_err(Failure::Say)?;
+    let chosen = choose(&all(), names).map_err(Failure::Say)?;
     let mut copy = Copy::make().map_err(Failure::Say)?;
     judge(&mut copy, &chosen, &mut |line| println!("{line}")).map_err(Failure::Say)
+}
+
+/// Every bug of the lists, in an order in which cargo rebuilds little.
+fn all() -> Vec<&'static Bug> {
+    list_store::BUGS.iter().chain(list_workers::BUGS).collect()
 }
 
 fn choose(bugs: &[&'static Bug], names: &[String]) -> Result<Vec<&'static Bug>, String> {

@@ -1,19 +1,7 @@
-//! The list of planted bugs. Its order is that of building: the crate that all others need first, and bugs of one file
+//! The bugs in the model and in the store. They stand in the order of building: the model first, and bugs of one file
 //! together.
 
-use crate::planted::{Bug, Test, bugs_of_workers};
-
-const fn model(target: &'static str, name: &'static str) -> Test {
-    Test { package: "conductor-model", target, name, env: &[] }
-}
-
-pub(super) const fn store(target: &'static str, name: &'static str) -> Test {
-    Test { package: "conductor-store", target, name, env: &[] }
-}
-
-pub(super) const fn workers(target: &'static str, name: &'static str) -> Test {
-    Test { package: "conductor-workers", target, name, env: &[] }
-}
+use crate::mutants::bug::{Bug, Test, model, store, workers};
 
 /// Whole engines under all that can go wrong. A few hundred seeds take seconds.
 const SIMULATION: Test = Test {
@@ -26,12 +14,7 @@ const CLAIM: &str = "crates/conductor-store/src/sqlite/claim.rs";
 pub(super) const WRITE: &str = "crates/conductor-store/src/sqlite/write.rs";
 const LEASE: &str = "crates/conductor-store/src/sqlite/lease.rs";
 
-/// All of them.
-pub(super) fn all() -> Vec<&'static Bug> {
-    BUGS.iter().chain(bugs_of_workers::BUGS).collect()
-}
-
-const BUGS: &[Bug] = &[
+pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "aggregate-before-settled",
         harm: "a parent is decided while its children still run",
