@@ -58,18 +58,18 @@ fn everything_settles_on_a_store_that_is_busy_now_and_then() {
 #[test]
 fn each_single_method_may_be_busy_for_a_while() {
     for method in [
-        "enlist",
+        "register_engine",
         "settle",
         "rescue",
         "retry",
         "promote",
         "fan_out",
         "aggregate",
-        "pulse",
+        "change_token",
         "next_due",
         "ready_kinds",
         "run",
-        "waits",
+        "run_blockers",
     ] {
         let desk = Desk::new();
         let left = AtomicU64::new(3);
@@ -120,7 +120,7 @@ fn what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once() {
         // Another attempt, but none of them failed.
         assert_eq!(desk.first(run).attempt, if done { 2 } else { 1 });
         assert!(failures(&desk.events(run)).is_empty());
-        assert_eq!(store.calls("held"), 1, "asked once");
+        assert_eq!(store.calls("unknown_claims"), 1, "asked once");
         desk.assert_whole(run);
     }
 }
@@ -332,7 +332,7 @@ fn a_store_that_is_busy_is_waited_for_without_end() {
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     free.join().unwrap();
     // A look every 50 ms, by the engine and by whoever waits for the run, is no busy loop.
-    assert!(store.calls("pulse") + store.calls("run") < 3000);
+    assert!(store.calls("change_token") + store.calls("run") < 3000);
     desk.assert_whole(run);
 }
 

@@ -89,7 +89,7 @@ fn a_handler_that_reports_all_the_time_is_written_twice_a_second() {
     let run = desk.submit(TaskDraft::new("P").kind("report").fan_out([(), ()]));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     // Both tasks at once, and however late they came to their end.
-    let writes = store.calls("progress");
+    let writes = store.calls("record_progress");
     assert!((2..=10).contains(&writes), "{writes} writes");
 }
 
@@ -105,9 +105,9 @@ fn an_engine_whose_handlers_report_nothing_writes_nothing() {
     until("it is shown", || shown(&desk, task).is_some());
     let other = desk.open_again();
     thread::sleep(Duration::from_millis(300));
-    let (change_token, calls) = (other.change_token().unwrap(), store.calls("progress"));
+    let (change_token, calls) = (other.change_token().unwrap(), store.calls("record_progress"));
     thread::sleep(Duration::from_millis(1200));
-    assert_eq!((other.change_token().unwrap(), store.calls("progress")), (change_token, calls));
+    assert_eq!((other.change_token().unwrap(), store.calls("record_progress")), (change_token, calls));
     drop(tell);
 }
 
@@ -118,7 +118,7 @@ fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
     let store = {
         let fails = Arc::clone(&fails);
         Meddler::new(&desk.store, move |method| match method {
-            "progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
+            "record_progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
             _ => Meddling::Pass,
         })
     };
@@ -130,7 +130,7 @@ fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
     let task = desk.first(desk.submit(TaskDraft::new("tell"))).id;
     engine.start();
     tell.send(progress(1, None, "patience")).unwrap();
-    until("it was tried twice", || store.calls("progress") >= 2);
+    until("it was tried twice", || store.calls("record_progress") >= 2);
     assert_eq!(settle(&engine, desk.submit(TaskDraft::new("work"))).state, State::Succeeded);
     assert_eq!(shown(&desk, task), None);
     fails.store(false, Ordering::SeqCst);
