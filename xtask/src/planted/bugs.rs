@@ -47,7 +47,7 @@ const BUGS: &[Bug] = &[
         file: "crates/conductor-model/src/policy.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
         to: "",
-        test: store("conformance", "in_memory::join_marks::a_join_that_succeeded_is_never_needed_again"),
+        test: store("conformance", "in_memory::join_cancel::a_join_that_succeeded_is_never_needed_again"),
         hangs_for: None,
     },
     Bug {
@@ -122,7 +122,7 @@ const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/aggregate.rs",
         from: "if standing.decide() == Decision::StartJoin && Marks",
         to: "if standing.decide() == Decision::Wait && Marks",
-        test: store("conformance", "in_memory::join_marks::no_join_begins_below_a_mark"),
+        test: store("conformance", "in_memory::join_cancel::no_join_begins_below_a_mark"),
         hangs_for: None,
     },
     Bug {
@@ -143,7 +143,7 @@ const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/revive.rs",
         from: "if task.place.is_join && !joins_now(write, task.place)? {",
         to: "if false && !joins_now(write, task.place)? {",
-        test: store("conformance", "in_memory::join_marks::a_join_is_not_revived_before_its_time"),
+        test: store("conformance", "in_memory::join_cancel::a_join_is_not_revived_before_its_time"),
         hangs_for: None,
     },
     Bug {

@@ -1,0 +1,158 @@
+//! The tests of `cancellation`: policies, cancels, deadlines, joins and revivals.
+
+/// Generates the tests of `cancellation`. A part of [`suite`](crate::suite!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cancellation_tests {
+    () => {
+        $crate::__conformance_tests! { cancellation:
+            policy {
+                the_table_holds_for_no_children
+                the_table_holds_for_one_child
+                the_table_holds_for_many_children
+                the_table_holds_for_nested_parents
+                the_table_holds_for_cancelled_children
+                a_policy_comes_back_as_it_was_submitted
+                a_policy_is_not_inherited
+                a_failure_with_a_retry_left_is_not_counted
+                a_share_is_of_all_children_and_rounded_down
+                failures_that_are_tolerated_wait_for_all
+                fail_fast_gives_up_at_the_first_final_failure
+                a_settlement_that_gives_up_claims_nothing_below
+                fail_fast_creates_no_children_that_are_missing
+                fail_fast_of_an_open_fan_out_takes_no_more
+                fail_fast_of_a_run_gives_up_its_root_tasks
+                fail_fast_is_carried_up_level_by_level
+                a_failure_that_is_the_last_child_needs_no_mark
+                a_cancelled_child_is_no_failure
+                a_cancel_outweighs_every_policy
+                what_gave_up_first_says_why
+                many_failures_in_one_settlement_give_up_once
+            }
+            cancel {
+                an_open_leaf_is_cancelled_at_once
+                a_settled_leaf_is_not_cancelled
+                what_is_unknown_is_not_cancelled
+                the_settlement_of_a_cancelled_claim_is_stale_and_its_neighbours_is_not
+                a_cancelled_leaf_leaves_its_siblings_alone
+                a_parent_is_marked_and_ends_when_nothing_below_it_is_open
+                a_run_is_marked_and_ends_when_nothing_of_it_is_open
+                nested_parents_are_cancelled_level_by_level
+                nothing_is_created_below_a_mark
+                nothing_is_created_three_levels_below_a_mark
+                a_claim_cancels_what_is_below_a_mark_and_starts_nothing
+                a_claim_that_met_only_what_is_doomed_says_that_there_may_be_more
+                a_claim_that_met_a_doomed_task_that_is_run_alone_says_that_there_may_be_more
+                below_a_mark_no_start_is_taken_and_results_are_recorded_as_they_happened
+                a_claim_that_is_settled_before_the_sweep_counts_as_it_ended
+                nothing_is_appended_below_a_mark
+                nothing_is_sealed_below_a_mark
+                a_cancel_that_is_repeated_changes_nothing
+                what_has_ended_is_not_cancelled
+                what_can_be_decided_is_decided_instead
+                a_cancel_before_the_last_result_and_one_after_it
+                a_delayed_parent_is_cancelled_at_once
+                a_delayed_parent_of_a_cancelled_run_ends_with_it
+                an_open_fan_out_is_cancelled_with_the_children_that_it_has
+                an_empty_open_run_is_cancelled_at_once
+                a_reason_is_in_the_event
+                a_retry_that_is_due_below_a_mark_starts_nothing
+                a_claim_that_is_lost_below_a_mark_is_not_tried_again
+                a_leaf_below_a_mark_can_be_cancelled_by_itself
+                a_parent_below_a_mark_can_be_cancelled_by_itself
+            }
+            sweep {
+                a_step_sweeps_at_most_as_many_as_its_limit
+                a_bounded_sweep_comes_to_every_level
+                a_large_cancel_never_holds_back_a_small_one
+                a_sweep_with_nothing_to_do_writes_nothing
+                a_family_that_is_settled_is_not_visited_again
+                settled_siblings_are_never_touched
+                a_swept_claim_is_gone
+                a_scope_of_one_run_leaves_the_others_alone
+                an_unknown_run_is_refused_by_a_sweep_and_an_expiry
+                one_event_tells_which_children_a_step_swept
+                one_step_sweeps_several_families
+                a_wide_family_is_swept_whole
+            }
+            expire {
+                a_deadline_counts_from_the_submission
+                a_run_is_marked_at_its_deadline_and_not_before
+                a_deadline_that_passed_is_met_once
+                the_next_due_time_is_that_of_the_first_deadline
+                a_run_that_was_decided_before_is_left_alone
+                a_run_that_only_has_to_be_decided_made_it_in_time
+                a_run_whose_retry_is_due_later_is_cancelled
+                an_open_run_is_cancelled_at_its_deadline
+                a_run_whose_join_is_open_at_its_deadline_is_cancelled_with_it
+                a_run_that_a_person_cancelled_keeps_that_reason
+                other_runs_are_left_alone
+                a_step_marks_at_most_as_many_runs_as_its_limit
+            }
+            join {
+                a_join_runs_once_when_all_children_are_settled
+                a_join_waits_for_missing_children_and_for_the_seal
+                a_join_waits_for_a_retry
+                no_join_runs_when_the_policy_is_not_satisfied_or_a_child_was_cancelled
+                a_join_runs_on_failures_that_are_tolerated
+                a_join_runs_after_no_children_at_all
+                the_join_of_a_run_decides_it
+                the_output_of_a_join_is_its_parents
+                the_failure_of_a_join_fails_its_parent_when_its_retries_are_used_up
+                a_join_has_a_timeout_of_its_own
+                a_join_is_claimed_like_any_leaf
+                a_join_is_in_no_number_and_no_tally_and_no_child
+                the_join_of_a_run_has_any_name_that_a_kind_has
+                a_nested_join_comes_before_that_of_its_run
+                the_failure_of_a_join_counts_for_the_policy_above
+                a_join_that_is_lost_is_rescued_and_tried_again
+                a_released_join_is_ready_again
+                many_joins_end_in_one_settlement
+                reports_on_a_join_are_those_on_any_leaf
+                the_id_of_a_join_to_come_is_taken
+            }
+            join_cancel {
+                a_parent_is_cancelled_while_its_join_is_open
+                a_join_whose_retry_is_due_is_cancelled_with_its_parent
+                a_run_is_cancelled_while_a_join_is_open
+                a_claim_meets_a_join_below_a_mark_and_cancels_it
+                a_join_that_ends_before_the_sweep_decides_as_it_ended
+                a_join_that_succeeded_is_never_needed_again
+                no_join_begins_below_a_mark
+                a_join_is_cancelled_by_itself
+                a_failed_join_is_revived_and_its_head_with_it
+                nothing_below_an_open_join_is_revived
+                after_a_childs_revival_the_join_runs_again_with_the_same_id
+                a_join_is_not_revived_before_its_time
+            }
+            revive {
+                exactly_the_ancestors_of_a_leaf_reopen
+                a_revived_leaf_has_all_its_retries_and_goes_on_counting_attempts
+                a_revived_leaf_is_claimed_with_a_new_fence
+                a_leaf_of_a_run_that_goes_on_is_revived_alone
+                a_leaf_is_revived_between_its_end_and_the_decision
+                only_what_failed_for_good_or_was_cancelled_is_revived
+                a_parent_and_something_unknown_are_not_revived
+                a_failure_that_was_tolerated_is_final
+                nothing_is_revived_while_a_sweep_is_unfinished
+                marks_are_cleared_by_a_revival
+                what_was_revived_can_be_cancelled_again
+                a_deadline_that_passed_is_cleared
+                a_cancelled_parent_goes_on_creating_its_children
+                a_parent_that_was_cancelled_before_its_first_child_begins_again
+                an_open_fan_out_that_was_cancelled_is_open_again
+                a_run_that_was_cancelled_although_its_tasks_succeeded_is_decided_again
+                a_run_that_was_cancelled_before_its_join_runs_it
+                all_that_failed_in_a_run_is_revived_in_bounded_transactions
+                each_leaf_is_revived_once_even_if_it_fails_again_meanwhile
+                below_one_parent_only_its_descendants_are_revived
+                what_is_cancelled_is_revived_only_when_it_is_asked_for
+                a_revived_leaf_is_not_given_up_for_a_sibling_that_failed_before
+                a_revival_is_told_of_by_events
+                nothing_to_revive_writes_nothing
+                a_place_to_go_on_from_must_be_in_that_run
+                a_claim_that_comes_in_between_is_left_alone
+            }
+        }
+    };
+}

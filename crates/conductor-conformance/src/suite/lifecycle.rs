@@ -1,0 +1,164 @@
+//! The tests of `lifecycle`: from the submission of a run to its settled state.
+
+/// Generates the tests of `lifecycle`. A part of [`suite`](crate::suite!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lifecycle_tests {
+    () => {
+        $crate::__conformance_tests! { lifecycle:
+            submit {
+                a_run_comes_back_as_it_was_submitted
+                a_task_comes_back_as_it_was_submitted
+                what_a_task_does_not_say_has_its_default
+                root_tasks_keep_their_order
+                two_root_tasks_may_have_one_name
+                ids_of_the_caller_are_kept
+                other_ids_come_from_the_block
+                a_taken_run_id_is_refused
+                a_taken_task_id_is_refused_and_its_siblings_with_it
+                too_few_ids_are_refused
+                the_same_payload_under_a_key_gives_the_same_run
+                a_key_holds_beyond_the_end_of_its_run
+                the_order_of_keys_is_no_part_of_a_payload
+                another_payload_under_a_key_is_a_conflict
+                without_a_key_every_submission_is_a_new_run
+                a_run_without_tasks_succeeds
+                an_open_run_without_tasks_waits
+                a_submitted_run_is_seen_at_once
+            }
+            fan_out {
+                children_are_named_after_their_parent_and_their_index
+                a_counted_child_gets_its_parents_input_without_the_key_fanout
+                an_item_is_the_input_of_its_child
+                an_item_with_a_fanout_is_a_parent_itself
+                a_step_that_creates_a_parent_says_that_there_is_more
+                children_inherit_kind_retries_backoff_timeout_and_priority
+                a_step_creates_as_many_children_as_it_has_ids
+                a_step_goes_on_where_the_last_one_stopped
+                a_step_without_ids_creates_nothing
+                fanning_out_again_creates_nothing
+                fanning_out_again_after_the_end_creates_nothing
+                one_step_serves_several_parents
+                a_large_fan_out_never_holds_back_a_small_one
+                whoever_has_items_gets_half_of_a_step_before_they_are_read_again
+                a_child_that_is_a_parent_itself_counts_twice
+                a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped
+                ids_follow_the_indices
+                a_parent_and_its_run_are_running_with_the_first_child
+                children_have_the_moment_of_their_step
+                a_delayed_parent_does_not_fan_out_before_it_is_due
+                a_scope_of_one_run_leaves_the_others_alone
+                an_unknown_run_is_refused_by_every_step
+                a_leaf_never_fans_out
+                a_wide_fan_out_is_whole
+                a_long_list_gives_each_child_its_own_item
+            }
+            append {
+                appended_items_are_the_inputs_of_children
+                a_long_append_gives_each_child_its_own_item
+                a_fanout_in_an_appended_item_means_nothing
+                the_first_append_starts_the_parent_and_its_run
+                children_run_while_more_arrive
+                a_gap_is_refused_with_the_index_that_is_expected
+                an_append_that_is_repeated_adds_nothing
+                an_append_that_overlaps_adds_the_rest
+                an_append_of_nothing_says_where_to_go_on
+                an_append_to_a_sealed_parent_is_refused
+                a_repeated_append_is_answered_after_the_seal_and_after_the_end
+                an_append_to_a_parent_that_ended_is_refused
+                an_append_to_a_counted_fan_out_is_refused
+                an_append_to_a_leaf_is_refused
+                an_append_to_something_unknown_is_refused
+                an_append_from_index_0_is_refused
+                an_append_with_too_few_ids_is_refused
+                more_at_once_than_a_transaction_takes_are_refused
+                root_tasks_are_appended_to_an_open_run
+                root_tasks_are_appended_once_each
+                root_tasks_for_a_sealed_run_are_refused
+                an_appended_task_with_a_taken_id_is_refused_and_its_siblings_with_it
+            }
+            seal {
+                a_wrong_count_is_refused
+                sealing_again_with_the_same_number_changes_nothing
+                sealing_again_with_another_number_is_refused
+                a_counted_fan_out_is_sealed_from_the_beginning
+                a_parent_sealed_with_no_children_succeeds
+                a_run_sealed_with_no_tasks_succeeds
+                a_run_is_decided_only_after_its_seal
+                a_wrong_count_of_root_tasks_is_refused
+                a_leaf_cannot_be_sealed
+                something_unknown_cannot_be_sealed
+            }
+            report {
+                a_result_of_a_pending_task_walks_through_running
+                a_started_task_is_running
+                a_start_reported_again_is_a_sign_of_life
+                a_success_keeps_its_output
+                the_same_success_again_changes_nothing
+                a_success_is_never_taken_back
+                a_failure_keeps_its_error
+                the_same_failure_again_changes_nothing
+                a_final_failure_takes_no_other_report
+                a_failure_whose_retry_is_due_takes_no_result_before_the_retry
+                a_failure_whose_retry_is_due_can_be_cancelled
+                a_pending_and_a_running_task_can_be_cancelled
+                a_cancelled_task_takes_no_other_report
+                every_start_is_an_attempt
+                a_report_of_another_attempt_is_stale
+                a_report_on_a_parent_is_refused
+                more_reports_than_a_transaction_takes_are_refused_together
+                a_report_on_an_unknown_task_is_refused
+                a_refused_report_does_not_harm_its_neighbours
+                reports_on_one_task_are_applied_in_their_order
+                no_reports_get_no_answers
+                a_report_on_a_delayed_task_says_that_it_ran
+                a_leaf_below_a_parent_is_reported_like_any_other
+                a_report_on_a_claimed_task_is_refused
+            }
+            aggregate {
+                a_parent_and_a_run_succeed_when_all_succeeded
+                a_parent_and_a_run_fail_when_any_failed
+                a_parent_and_a_run_are_cancelled_when_any_is_and_none_failed
+                a_failure_outweighs_a_cancel
+                nothing_is_decided_before_all_children_exist
+                a_failure_with_a_retry_left_decides_nothing
+                no_retry_is_ever_due_on_a_parent
+                states_are_carried_up_level_by_level
+                a_parents_output_is_the_tally_of_its_children
+                a_parent_counts_its_children
+                a_run_counts_its_root_tasks_and_tallies_all
+                a_run_is_running_when_the_first_of_its_tasks_starts
+                a_run_whose_tasks_never_started_is_cancelled_without_running
+                aggregating_again_changes_nothing
+                a_step_decides_at_most_as_many_as_its_limit
+                a_scope_of_one_run_leaves_the_others_alone
+                a_decided_parent_has_the_moment_of_its_decision
+            }
+            retry {
+                a_retry_makes_the_task_pending_and_counts
+                without_a_backoff_a_retry_is_due_at_once
+                a_retry_waits_for_its_time
+                an_exponential_backoff_doubles_up_to_its_cap
+                jitter_takes_its_share_off_by_the_chance_that_was_given
+                a_wait_that_the_failure_asks_for_replaces_the_backoff
+                no_wait_is_longer_than_seven_days
+                a_failure_that_a_retry_cannot_help_is_final
+                a_task_is_retried_as_often_as_it_may_be
+                a_task_without_retries_fails_at_once
+                a_retry_far_ahead_was_written_by_a_clock_that_jumped
+                a_retry_seven_days_ahead_is_no_jump
+                a_step_retries_at_most_as_many_as_its_limit
+                a_scope_of_one_run_leaves_the_others_alone
+                siblings_are_retried_each_by_itself
+            }
+            promote {
+                a_delayed_task_is_not_ready_before_its_time
+                a_task_whose_time_is_past_is_promoted_at_once
+                a_failure_whose_retry_is_due_is_not_promoted
+                a_delayed_task_is_not_retried
+                a_step_promotes_at_most_as_many_as_its_limit
+                a_scope_of_one_run_leaves_the_others_alone
+            }
+        }
+    };
+}

@@ -1,0 +1,127 @@
+//! The tests of `read`: queries, events, explanations and monitoring.
+
+/// Generates the tests of `read`. A part of [`suite`](crate::suite!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __read_tests {
+    () => {
+        $crate::__conformance_tests! { read:
+            query {
+                every_run_is_on_one_page_in_the_order_of_submission
+                every_task_is_on_one_page_with_the_root_tasks_first
+                every_child_is_on_one_page_by_index
+                grandchildren_are_no_children
+                every_event_is_on_one_page_in_commit_order
+                a_reader_that_follows_sees_what_was_added
+                no_page_is_longer_than_1000
+                tasks_are_read_by_state
+                events_are_read_by_run_task_name_and_time
+                filters_that_exclude_each_other_give_nothing
+                what_is_unknown_is_none_or_empty
+                a_page_goes_on_only_after_something_that_is_there
+                a_page_of_large_tasks_is_a_short_one
+                a_leaf_has_no_children
+                an_empty_store_is_empty
+                the_tally_of_all_is_the_sum_of_the_runs
+                reading_writes_nothing
+                the_pulse_changes_with_everything_that_is_written
+                the_pulse_stays_while_nothing_is_written
+                the_next_due_time_is_the_earliest_of_all_that_wait
+                what_a_run_waits_for_is_told
+            }
+            explain {
+                what_is_unknown_is_not_explained
+                an_explanation_says_what_it_is_about
+                a_retry_that_is_due_says_when_and_why
+                a_delayed_task_says_until_when
+                what_is_ready_says_that_no_engine_handles_its_kind
+                what_is_ready_waits_for_its_turn_or_is_at_its_limit
+                a_claim_names_its_engine_its_lease_and_its_heartbeat
+                a_claim_of_an_engine_that_is_gone_says_so
+                a_lease_that_is_over_is_taken_back_by_an_engine
+                what_is_held_from_outside_says_since_when
+                a_parent_leads_to_the_oldest_of_its_open_children
+                a_parent_of_parents_leads_down_to_a_leaf
+                what_is_being_created_says_how_much_is_there
+                an_open_fan_out_says_since_when_nothing_came
+                what_only_has_to_be_decided_says_so
+                an_open_join_is_what_its_parent_waits_for
+                a_cancel_says_by_whom_and_why
+                what_is_below_a_mark_is_being_cancelled
+                a_deadline_that_passed_is_the_reason
+                a_failure_leads_to_the_leaf_that_failed
+                a_cancel_of_a_child_leads_to_the_leaf_that_was_cancelled
+                a_cancelled_join_is_what_cancelled_its_parent
+                what_failed_fast_says_what_failed
+                what_succeeded_needs_no_reason
+                a_failed_join_is_what_failed_its_parent
+                what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it
+                what_was_cancelled_before_something_above_it_did_not_go_with_that
+                what_was_revived_beside_an_older_failure_waits_for_it
+            }
+            monitor {
+                an_empty_store_is_healthy
+                a_run_that_goes_on_or_went_well_is_healthy
+                a_cancelled_task_is_no_alarm
+                a_failure_whose_retry_is_due_is_a_warning
+                something_stuck_is_a_warning
+                a_final_failure_is_critical
+                health_counts_tasks_and_retries
+                health_is_asked_of_one_run_or_of_all
+                a_running_leaf_that_is_silent_is_stuck
+                a_run_with_ready_work_in_which_nothing_started_is_stuck
+                a_run_whose_parent_nobody_fans_out_is_stuck
+                a_run_whose_delayed_work_is_overdue_is_stuck
+                overdue_work_of_a_run_that_goes_on_is_stuck
+                a_parent_that_wants_children_since_long_is_stuck
+                an_open_parent_without_an_append_is_stuck
+                an_open_run_without_an_append_is_stuck
+                a_parent_that_nobody_decides_is_stuck
+                a_run_that_nobody_decides_is_stuck
+                a_task_that_waits_for_its_time_is_never_stuck
+                a_task_that_waits_for_its_turn_is_never_stuck
+                a_parent_that_waits_for_its_children_is_never_stuck
+                a_run_whose_work_became_ready_just_now_is_not_stuck
+                what_is_stuck_is_listed_the_longest_first_up_to_the_limit
+                the_threshold_is_the_callers
+                retry_metrics_tell_what_retries_came_to
+                a_summary_shows_a_run_at_a_glance
+                an_unknown_run_has_no_summary
+                an_eta_counts_what_is_left
+                an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due
+                an_eta_follows_from_what_was_settled_lately
+                an_eta_forgets_what_is_long_ago
+                the_pace_of_a_run_is_its_own
+                nothing_is_left_of_a_settled_run
+                an_unknown_run_has_no_eta
+            }
+            events {
+                a_submission_tells_of_the_run_and_its_root_tasks
+                an_open_run_is_sealed_later
+                a_fan_out_leaves_one_event_per_transaction
+                a_task_that_starts_starts_its_run_before_anything_else_happens
+                an_append_leaves_one_event
+                a_failure_tells_why_and_whether_it_is_final
+                a_whole_life_is_told_in_order
+                an_end_is_told_with_its_state
+                an_event_has_the_moment_of_its_step
+                a_step_that_did_nothing_writes_nothing
+                a_clock_that_steps_back_does_not_disturb_the_order
+            }
+            edge_values {
+                any_json_survives_as_meta_input_and_output
+                null_is_another_thing_than_nothing
+                any_json_survives_as_an_item
+                a_counted_childs_input_keeps_its_digits
+                any_text_survives_as_a_name_a_kind_and_a_key
+                kinds_and_keys_differ_in_every_letter
+                any_error_survives
+                an_overlong_error_is_cut_and_a_nul_is_replaced
+                the_largest_json_is_kept_whole
+                the_greatest_numbers_are_kept
+                the_first_and_the_last_moment_are_kept
+                names_grow_down_to_the_deepest_child
+            }
+        }
+    };
+}
