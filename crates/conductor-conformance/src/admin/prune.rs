@@ -37,7 +37,7 @@ fn settled_family(world: &World<'_>, children: u32) -> (RunId, TaskId, Vec<TaskI
     (run, parent, children)
 }
 
-pub fn a_settled_run_goes_with_all_that_belongs_to_it(world: &World<'_>) {
+pub fn settled_run_is_removed_whole(world: &World<'_>) {
     let (run, parent, children) = settled_family(world, 3);
     let events = world.events().len();
     assert_eq!(prune(world), (1, 4, u32::try_from(events).expect("a few events")));
@@ -53,7 +53,7 @@ pub fn a_settled_run_goes_with_all_that_belongs_to_it(world: &World<'_>) {
     );
 }
 
-pub fn what_is_not_settled_stays(world: &World<'_>) {
+pub fn unsettled_runs_are_kept(world: &World<'_>) {
     let (pending, _) = world.leaf();
     let (running, leaf) = world.leaf();
     world.start(leaf);
@@ -70,7 +70,7 @@ pub fn what_is_not_settled_stays(world: &World<'_>) {
     }
 }
 
-pub fn what_ended_since_then_stays(world: &World<'_>) {
+pub fn runs_settled_after_cutoff_are_kept(world: &World<'_>) {
     let (old, ..) = settled_family(world, 1);
     world.pass_ms(1000);
     let then = world.now();
@@ -88,7 +88,7 @@ pub fn what_ended_since_then_stays(world: &World<'_>) {
     world.run(new);
 }
 
-pub fn failed_and_cancelled_runs_go_too(world: &World<'_>) {
+pub fn failed_and_cancelled_runs_are_removed(world: &World<'_>) {
     let (_, leaf) = world.leaf();
     world.fail_for_good(leaf);
     let (_, leaf) = world.leaf();
@@ -98,7 +98,7 @@ pub fn failed_and_cancelled_runs_go_too(world: &World<'_>) {
     assert_eq!(prune(world).0, 3);
 }
 
-pub fn a_transaction_removes_at_most_as_many_rows_as_its_limit(world: &World<'_>) {
+pub fn transaction_removes_at_most_its_limit(world: &World<'_>) {
     settled_family(world, 20);
     let events = u32::try_from(world.events().len()).expect("a few events");
     let (mut tasks, mut gone) = (0, 0);
@@ -115,7 +115,7 @@ pub fn a_transaction_removes_at_most_as_many_rows_as_its_limit(world: &World<'_>
     assert_eq!(step(world, 7), PruneOutcome::default(), "nothing is left to do");
 }
 
-pub fn a_run_that_is_half_gone_is_found_by_nobody(world: &World<'_>) {
+pub fn half_removed_run_is_invisible(world: &World<'_>) {
     let (run, parent, children) = settled_family(world, 20);
     let (other, ..) = world.family(1);
     assert!(step(world, 3).more);
@@ -134,7 +134,7 @@ pub fn a_run_that_is_half_gone_is_found_by_nobody(world: &World<'_>) {
     assert_eq!(prune(world).0, 1);
 }
 
-pub fn nothing_brings_a_run_back_that_is_half_gone(world: &World<'_>) {
+pub fn half_removed_run_cannot_be_revived(world: &World<'_>) {
     let (run, _, children) = world.family(20);
     for child in &children {
         world.fail_for_good(*child);
@@ -157,7 +157,7 @@ pub fn nothing_brings_a_run_back_that_is_half_gone(world: &World<'_>) {
     assert_eq!(prune(world).0, 1);
 }
 
-pub fn an_idempotency_key_and_an_id_are_free_again(world: &World<'_>) {
+pub fn idempotency_key_and_id_are_free_again(world: &World<'_>) {
     let id = world.env().ids(1).take_run().expect("an id");
     let draft = |n: u32| RunDraft::new().idempotency_key("daily").id(id).meta(json!(n));
     let first = world.submit(&draft(1));
@@ -168,7 +168,7 @@ pub fn an_idempotency_key_and_an_id_are_free_again(world: &World<'_>) {
     assert_eq!(world.submit(&draft(2)), first);
 }
 
-pub fn a_reader_that_follows_goes_on_after_a_prune(world: &World<'_>) {
+pub fn following_reader_continues_after_prune(world: &World<'_>) {
     settled_family(world, 2);
     let last = world.events().last().expect("an event").seq;
     prune(world);
@@ -177,7 +177,7 @@ pub fn a_reader_that_follows_goes_on_after_a_prune(world: &World<'_>) {
     assert!(!page.is_empty() && page.iter().all(|event| event.run == run && event.seq > last));
 }
 
-pub fn an_idle_prune_writes_nothing(world: &World<'_>) {
+pub fn idle_prune_writes_nothing(world: &World<'_>) {
     world.leaf();
     prune(world);
     let change_token = world.store().change_token().expect("a pulse");
@@ -185,7 +185,7 @@ pub fn an_idle_prune_writes_nothing(world: &World<'_>) {
     assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
-pub fn joins_and_wide_inputs_go_with_their_run(world: &World<'_>) {
+pub fn joins_and_wide_inputs_are_removed(world: &World<'_>) {
     let wide = "x".repeat(100_000);
     let tasks = (0..3).map(|n| TaskDraft::new(format!("T{n}")).input(json!({ "wide": wide })));
     let draft =

@@ -5,11 +5,11 @@ use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{Repair, RepairReport, StoreError, Verify, VerifyReport};
 use serde_json::json;
 
-pub fn an_empty_store_is_in_order(world: &World<'_>) {
+pub fn empty_store_has_no_divergences(world: &World<'_>) {
     assert_eq!(world.store().verify(&Verify::all()).expect("a verification"), VerifyReport::default());
 }
 
-pub fn everything_is_counted_and_nothing_diverges(world: &World<'_>) {
+pub fn all_rows_are_counted_without_divergences(world: &World<'_>) {
     let (_, _, children) = world.family(3);
     world.start(children[0]);
     world.fail(children[1]);
@@ -28,7 +28,7 @@ pub fn one_run_can_be_verified(world: &World<'_>) {
     assert_eq!((found.runs, found.tasks, found.next), (1, 4, None));
 }
 
-pub fn an_unknown_run_is_refused(world: &World<'_>) {
+pub fn unknown_run_is_rejected(world: &World<'_>) {
     let unknown = world.env().ids(1).take_run().expect("an id");
     let refused = world.store().verify(&Verify::run(unknown)).expect_err("a refusal");
     assert!(matches!(refused, StoreError::RunNotFound(run) if run == unknown), "{refused}");
@@ -36,7 +36,7 @@ pub fn an_unknown_run_is_refused(world: &World<'_>) {
     assert!(matches!(refused, StoreError::RunNotFound(run) if run == unknown), "{refused}");
 }
 
-pub fn a_verification_goes_on_where_the_last_call_stopped(world: &World<'_>) {
+pub fn verification_continues_at_cursor(world: &World<'_>) {
     for n in 0..5 {
         world.submit(&RunDraft::new().task(TaskDraft::new(format!("T{n}"))));
     }
@@ -52,7 +52,7 @@ pub fn a_verification_goes_on_where_the_last_call_stopped(world: &World<'_>) {
     assert_eq!((calls, runs), (6, 5), "the last call finds that there is no further run");
 }
 
-pub fn a_verification_writes_nothing(world: &World<'_>) {
+pub fn verification_writes_nothing(world: &World<'_>) {
     world.family(3);
     let change_token = world.store().change_token().expect("a pulse");
     let found = world.writes_nothing(|| world.store().verify(&Verify::all()).expect("a verification"));
@@ -60,7 +60,7 @@ pub fn a_verification_writes_nothing(world: &World<'_>) {
     assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
-pub fn a_repair_of_what_is_in_order_writes_nothing(world: &World<'_>) {
+pub fn repair_of_intact_store_writes_nothing(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 3})));
     world.fan_out();
     let change_token = world.store().change_token().expect("a pulse");

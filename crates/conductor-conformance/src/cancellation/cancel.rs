@@ -20,7 +20,7 @@ fn deepest(world: &World<'_>, run: RunId) -> TaskId {
     tasks.iter().find(|task| task.name.as_str() == "P#1#1#2").expect("a leaf").id
 }
 
-pub fn an_open_leaf_is_cancelled_at_once(world: &World<'_>) {
+pub fn open_leaf_is_cancelled_at_once(world: &World<'_>) {
     let due = world.now().plus_millis(5000);
     let drafts = ["A", "B", "C"].map(TaskDraft::new).into_iter().chain([TaskDraft::new("D").due_at(due)]);
     let (run, roots) = world.run_of(drafts);
@@ -37,7 +37,7 @@ pub fn an_open_leaf_is_cancelled_at_once(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_settled_leaf_is_not_cancelled(world: &World<'_>) {
+pub fn settled_leaf_is_not_cancelled(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B", "C"].map(TaskDraft::new));
     for (leaf, state) in roots.iter().zip([State::Succeeded, State::Failed]) {
         world.end(*leaf, state);
@@ -47,7 +47,7 @@ pub fn a_settled_leaf_is_not_cancelled(world: &World<'_>) {
     world.writes_nothing(|| assert_eq!(world.cancel_task(roots[2]), CancelOutcome::Unchanged));
 }
 
-pub fn what_is_unknown_is_not_cancelled(world: &World<'_>) {
+pub fn unknown_id_is_rejected(world: &World<'_>) {
     world.leaf();
     for target in [NodeId::Task(TaskId::from_u128(1)), NodeId::Run(RunId::from_u128(1))] {
         let refused = world.writes_nothing(|| world.try_cancel(target));
@@ -55,7 +55,7 @@ pub fn what_is_unknown_is_not_cancelled(world: &World<'_>) {
     }
 }
 
-pub fn the_settlement_of_a_cancelled_claim_is_stale_and_its_neighbours_is_not(world: &World<'_>) {
+pub fn cancelled_claim_is_stale_and_others_settle(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
     let claimed = hands.claim("A", 2);
@@ -67,7 +67,7 @@ pub fn the_settlement_of_a_cancelled_claim_is_stale_and_its_neighbours_is_not(wo
     assert_eq!(world.states(&roots), [State::Cancelled, State::Succeeded]);
 }
 
-pub fn a_cancelled_leaf_leaves_its_siblings_alone(world: &World<'_>) {
+pub fn cancelled_leaf_does_not_affect_siblings(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     let _ = world.cancel_task(children[1]);
     assert_eq!((world.task(parent).cancel_cause, world.run(run).cancel_cause), (None, None));
@@ -77,7 +77,7 @@ pub fn a_cancelled_leaf_leaves_its_siblings_alone(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Cancelled, State::Cancelled));
 }
 
-pub fn a_parent_is_marked_and_ends_when_nothing_below_it_is_open(world: &World<'_>) {
+pub fn parent_is_cancelled_after_its_open_descendants(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.succeed(children[1]);
     let seen = world.events().len();
@@ -93,7 +93,7 @@ pub fn a_parent_is_marked_and_ends_when_nothing_below_it_is_open(world: &World<'
     assert_eq!((world.state(parent), world.run_state(run)), (State::Cancelled, State::Cancelled));
 }
 
-pub fn a_run_is_marked_and_ends_when_nothing_of_it_is_open(world: &World<'_>) {
+pub fn run_is_cancelled_after_its_open_tasks(world: &World<'_>) {
     let (run, roots) = world.run_of([tree(), TaskDraft::new("A")]);
     world.fan_out();
     assert_eq!(world.cancel_run(run), CancelOutcome::Requested);
@@ -123,7 +123,7 @@ pub fn nested_parents_are_cancelled_level_by_level(world: &World<'_>) {
     assert_eq!((world.state(root), world.run_state(run)), (State::Cancelled, State::Cancelled));
 }
 
-pub fn nothing_is_created_below_a_mark(world: &World<'_>) {
+pub fn nothing_is_created_below_cancelled_node(world: &World<'_>) {
     let draft = || TaskDraft::new("P").input(json!({"fanout": 5}));
     let (begun, alone) = world.one(draft());
     let (run, below) = world.one(draft());
@@ -138,7 +138,7 @@ pub fn nothing_is_created_below_a_mark(world: &World<'_>) {
     assert_eq!(world.numbers(alone).total, Some(5), "what it was to have stays");
 }
 
-pub fn nothing_is_created_three_levels_below_a_mark(world: &World<'_>) {
+pub fn nothing_is_created_three_levels_below_cancel(world: &World<'_>) {
     let (run, root) = world.one(tree());
     let _ = world.fan_out_step(Scope::All, 4);
     let before = world.tasks(run).len();
@@ -149,7 +149,7 @@ pub fn nothing_is_created_three_levels_below_a_mark(world: &World<'_>) {
     assert!(world.tasks(run).iter().all(|task| task.state == State::Cancelled));
 }
 
-pub fn a_claim_cancels_what_is_below_a_mark_and_starts_nothing(world: &World<'_>) {
+pub fn claim_below_cancelled_node_cancels_tasks(world: &World<'_>) {
     let hands = world.hands();
     let (run, root) = world.one(tree());
     world.fan_out();
@@ -169,7 +169,7 @@ pub fn a_claim_cancels_what_is_below_a_mark_and_starts_nothing(world: &World<'_>
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_claim_that_met_only_what_is_doomed_says_that_there_may_be_more(world: &World<'_>) {
+pub fn claim_meeting_only_cancelled_tasks_reports_more(world: &World<'_>) {
     let hands = world.hands();
     let (doomed, _, _) = world.family_of(TaskDraft::new("P").kind("A").input(json!({"fanout": 10})));
     let (_, other) = world.leaf();
@@ -187,7 +187,7 @@ pub fn a_claim_that_met_only_what_is_doomed_says_that_there_may_be_more(world: &
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [other]);
 }
 
-pub fn a_claim_that_met_a_doomed_task_that_is_run_alone_says_that_there_may_be_more(world: &World<'_>) {
+pub fn claim_meeting_cancelled_isolated_task_reports_more(world: &World<'_>) {
     let hands = world.hands();
     let (doomed, other) = (lonely(world, &hands), lonely(world, &hands));
     let _ = world.cancel_run(world.task(doomed).run);
@@ -197,7 +197,7 @@ pub fn a_claim_that_met_a_doomed_task_that_is_run_alone_says_that_there_may_be_m
     assert_eq!(hands.ask(&claim).tasks[0].fence.task, other);
 }
 
-pub fn below_a_mark_no_start_is_taken_and_results_are_recorded_as_they_happened(world: &World<'_>) {
+pub fn starts_are_rejected_and_results_are_recorded(world: &World<'_>) {
     let (run, parent, children) = world.family(5);
     world.start(children[0]);
     let _ = world.cancel_run(run);
@@ -221,7 +221,7 @@ pub fn below_a_mark_no_start_is_taken_and_results_are_recorded_as_they_happened(
     assert_eq!(output, json!({"succeeded": 2, "failed": 1, "cancelled": 2}));
 }
 
-pub fn a_claim_that_is_settled_before_the_sweep_counts_as_it_ended(world: &World<'_>) {
+pub fn claim_settled_before_sweep_counts(world: &World<'_>) {
     let hands = world.hands();
     let (run, _) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
     let claimed = hands.claim("A", 2);
@@ -234,7 +234,7 @@ pub fn a_claim_that_is_settled_before_the_sweep_counts_as_it_ended(world: &World
     assert_eq!((world.run_state(run), world.run(run).state_counts.succeeded), (State::Cancelled, 1));
 }
 
-pub fn nothing_is_appended_below_a_mark(world: &World<'_>) {
+pub fn nothing_is_appended_below_cancelled_node(world: &World<'_>) {
     let open = || world.submit(&RunDraft::new().open().task(TaskDraft::new("P").open()));
     for cancel_run in [false, true] {
         let run = open();
@@ -264,7 +264,7 @@ pub fn nothing_is_appended_below_a_mark(world: &World<'_>) {
     }
 }
 
-pub fn nothing_is_sealed_below_a_mark(world: &World<'_>) {
+pub fn nothing_is_sealed_below_cancelled_node(world: &World<'_>) {
     for cancel_run in [false, true] {
         let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("P").open()));
         let parent = world.roots(run)[0].id;
@@ -290,7 +290,7 @@ pub fn nothing_is_sealed_below_a_mark(world: &World<'_>) {
     }
 }
 
-pub fn a_cancel_that_is_repeated_changes_nothing(world: &World<'_>) {
+pub fn repeated_cancel_changes_nothing(world: &World<'_>) {
     let (run, parent, _) = world.family(2);
     for target in [NodeId::Task(parent), NodeId::Run(run)] {
         assert_eq!(world.try_cancel(target).expect("a cancel"), CancelOutcome::Requested);
@@ -307,7 +307,7 @@ pub fn a_cancel_that_is_repeated_changes_nothing(world: &World<'_>) {
     }
 }
 
-pub fn what_has_ended_is_not_cancelled(world: &World<'_>) {
+pub fn settled_parent_and_run_are_not_cancelled(world: &World<'_>) {
     for state in [State::Succeeded, State::Failed] {
         let (run, parent, children) = world.family(1);
         world.end(children[0], state);
@@ -317,7 +317,7 @@ pub fn what_has_ended_is_not_cancelled(world: &World<'_>) {
     }
 }
 
-pub fn what_can_be_decided_is_decided_instead(world: &World<'_>) {
+pub fn decidable_parent_is_decided_instead(world: &World<'_>) {
     for state in [State::Succeeded, State::Failed] {
         let (run, parent, children) = world.family(2);
         world.succeed(children[0]);
@@ -332,7 +332,7 @@ pub fn what_can_be_decided_is_decided_instead(world: &World<'_>) {
     world.writes_nothing(|| assert_eq!(world.aggregate(), (0, 0)));
 }
 
-pub fn a_cancel_before_the_last_result_and_one_after_it(world: &World<'_>) {
+pub fn last_result_before_cancel_wins(world: &World<'_>) {
     let (late, _, children) = world.family(2);
     let (early, _, others) = world.family(2);
     for child in &children {
@@ -348,7 +348,7 @@ pub fn a_cancel_before_the_last_result_and_one_after_it(world: &World<'_>) {
     assert_eq!(world.run_state(early), State::Cancelled, "a mark holds, whatever comes in after it");
 }
 
-pub fn a_delayed_parent_is_cancelled_at_once(world: &World<'_>) {
+pub fn delayed_parent_is_cancelled_at_once(world: &World<'_>) {
     let due = world.now().plus_millis(60_000);
     let (run, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 3})).due_at(due));
     let _ = world.cancel_task(parent);
@@ -359,7 +359,7 @@ pub fn a_delayed_parent_is_cancelled_at_once(world: &World<'_>) {
     assert_eq!((world.tasks(run).len(), world.run_state(run)), (1, State::Cancelled));
 }
 
-pub fn a_delayed_parent_of_a_cancelled_run_ends_with_it(world: &World<'_>) {
+pub fn delayed_parent_is_cancelled_with_run(world: &World<'_>) {
     let due = world.now().plus_millis(60_000);
     let drafts =
         [TaskDraft::new("P").input(json!({"fanout": 3})).due_at(due), TaskDraft::new("A").due_at(due)];
@@ -370,7 +370,7 @@ pub fn a_delayed_parent_of_a_cancelled_run_ends_with_it(world: &World<'_>) {
     assert_eq!((world.run_state(run), world.store().next_due().expect("a time")), (State::Cancelled, None));
 }
 
-pub fn an_open_fan_out_is_cancelled_with_the_children_that_it_has(world: &World<'_>) {
+pub fn open_fan_out_is_cancelled_with_its_children(world: &World<'_>) {
     for items in [&[][..], &["1", "2"]] {
         let (run, parent) = world.open_parent();
         world.append(parent, 1, items).expect("an append");
@@ -383,7 +383,7 @@ pub fn an_open_fan_out_is_cancelled_with_the_children_that_it_has(world: &World<
     }
 }
 
-pub fn an_empty_open_run_is_cancelled_at_once(world: &World<'_>) {
+pub fn empty_open_run_is_cancelled_at_once(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let _ = world.cancel_run(run);
     assert_eq!(
@@ -393,7 +393,7 @@ pub fn an_empty_open_run_is_cancelled_at_once(world: &World<'_>) {
     assert!(world.append_tasks(run, 1, [TaskDraft::new("A")]).is_err());
 }
 
-pub fn a_reason_is_in_the_event(world: &World<'_>) {
+pub fn reason_is_stored_in_event(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
     let (task, whole) = (|id| Cancel::task(id, world.now()), Cancel::run(run, world.now()));
     for cancel in [task(children[0]), task(parent), whole] {
@@ -409,7 +409,7 @@ pub fn a_reason_is_in_the_event(world: &World<'_>) {
     }
 }
 
-pub fn a_retry_that_is_due_below_a_mark_starts_nothing(world: &World<'_>) {
+pub fn due_retry_below_cancelled_node_starts_nothing(world: &World<'_>) {
     let hands = world.hands();
     let (run, leaf) = world.leaf();
     let (other, claimed) = world.leaf();
@@ -420,7 +420,7 @@ pub fn a_retry_that_is_due_below_a_mark_starts_nothing(world: &World<'_>) {
     assert_eq!((world.state(leaf), world.run_state(other)), (State::Cancelled, State::Running));
 }
 
-pub fn a_claim_that_is_lost_below_a_mark_is_not_tried_again(world: &World<'_>) {
+pub fn lost_claim_below_cancelled_node_is_not_retried(world: &World<'_>) {
     let hands = world.hands();
     let (run, leaf) = world.leaf();
     let _ = hands.claim_one();
@@ -433,7 +433,7 @@ pub fn a_claim_that_is_lost_below_a_mark_is_not_tried_again(world: &World<'_>) {
     world.assert_nothing_to_claim(&hands.request([want("A", 1)], 1));
 }
 
-pub fn a_leaf_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
+pub fn leaf_below_cancelled_node_can_be_cancelled(world: &World<'_>) {
     let (run, _, children) = world.family(2);
     let _ = world.cancel_run(run);
     assert_eq!(world.cancel_task(children[0]), CancelOutcome::Cancelled);
@@ -442,7 +442,7 @@ pub fn a_leaf_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_parent_below_a_mark_can_be_cancelled_by_itself(world: &World<'_>) {
+pub fn parent_below_cancelled_node_can_be_cancelled(world: &World<'_>) {
     let (run, parent, _) = world.family(2);
     let _ = world.cancel_run(run);
     assert_eq!(world.cancel_task(parent), CancelOutcome::Requested);

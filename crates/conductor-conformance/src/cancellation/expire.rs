@@ -11,7 +11,7 @@ fn limited(world: &World<'_>, ms: u64) -> (RunId, TaskId) {
     (run, world.roots(run)[0].id)
 }
 
-pub fn a_deadline_counts_from_the_submission(world: &World<'_>) {
+pub fn deadline_counts_from_submission(world: &World<'_>) {
     world.pass_ms(250);
     let (run, _) = limited(world, 1000);
     assert_eq!(world.run(run).deadline, Some(world.now().plus_millis(1000)));
@@ -19,7 +19,7 @@ pub fn a_deadline_counts_from_the_submission(world: &World<'_>) {
     assert_eq!(world.run(other).deadline, None);
 }
 
-pub fn a_run_is_marked_at_its_deadline_and_not_before(world: &World<'_>) {
+pub fn run_is_cancelled_exactly_at_deadline(world: &World<'_>) {
     let (run, leaf) = limited(world, 1000);
     world.pass_ms(999);
     world.writes_nothing(|| assert_eq!(world.expire(), 0));
@@ -38,14 +38,14 @@ pub fn a_run_is_marked_at_its_deadline_and_not_before(world: &World<'_>) {
     world.writes_nothing(|| assert_eq!(world.expire(), 0));
 }
 
-pub fn a_deadline_that_passed_is_met_once(world: &World<'_>) {
+pub fn passed_deadline_is_handled_once(world: &World<'_>) {
     let (run, _) = limited(world, 10);
     world.pass_ms(500);
     assert_eq!(world.expire(), 1);
     world.writes_nothing(|| assert_eq!(world.expire(), 0, "the mark of {run} is there already"));
 }
 
-pub fn the_next_due_time_is_that_of_the_first_deadline(world: &World<'_>) {
+pub fn next_due_is_earliest_deadline(world: &World<'_>) {
     let next = || world.store().next_due().expect("an answer");
     let (first, _) = limited(world, 1000);
     let (second, leaf) = limited(world, 2000);
@@ -57,7 +57,7 @@ pub fn the_next_due_time_is_that_of_the_first_deadline(world: &World<'_>) {
     assert_eq!(next(), None, "nor does what has ended");
 }
 
-pub fn a_run_that_was_decided_before_is_left_alone(world: &World<'_>) {
+pub fn settled_run_is_not_expired(world: &World<'_>) {
     for state in [State::Succeeded, State::Failed, State::Cancelled] {
         let (run, leaf) = limited(world, 1000);
         world.end(leaf, state);
@@ -68,7 +68,7 @@ pub fn a_run_that_was_decided_before_is_left_alone(world: &World<'_>) {
     }
 }
 
-pub fn a_run_that_only_has_to_be_decided_made_it_in_time(world: &World<'_>) {
+pub fn decidable_run_at_deadline_is_in_time(world: &World<'_>) {
     let (run, leaf) = limited(world, 1000);
     world.succeed(leaf);
     world.pass_ms(1000);
@@ -78,7 +78,7 @@ pub fn a_run_that_only_has_to_be_decided_made_it_in_time(world: &World<'_>) {
     assert_eq!((world.run_state(run), world.run(run).cancel_cause), (State::Succeeded, None));
 }
 
-pub fn a_run_whose_retry_is_due_later_is_cancelled(world: &World<'_>) {
+pub fn run_awaiting_later_retry_is_cancelled(world: &World<'_>) {
     let (run, leaf) = limited(world, 1000);
     world.fail(leaf);
     world.pass_ms(1000);
@@ -88,7 +88,7 @@ pub fn a_run_whose_retry_is_due_later_is_cancelled(world: &World<'_>) {
     assert_eq!((world.run_state(run), world.state(leaf)), (State::Cancelled, State::Cancelled));
 }
 
-pub fn an_open_run_is_cancelled_at_its_deadline(world: &World<'_>) {
+pub fn open_run_is_cancelled_at_deadline(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().deadline_ms(10));
     world.pass_ms(10);
     assert_eq!(world.expire(), 1);
@@ -97,7 +97,7 @@ pub fn an_open_run_is_cancelled_at_its_deadline(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_run_whose_join_is_open_at_its_deadline_is_cancelled_with_it(world: &World<'_>) {
+pub fn open_join_is_cancelled_with_its_run(world: &World<'_>) {
     let draft = || RunDraft::new().deadline_ms(1000).join("J").task(TaskDraft::new("A"));
     let (begun, awaited) = (world.submit(&draft()), world.submit(&draft()));
     for run in [begun, awaited] {
@@ -114,7 +114,7 @@ pub fn a_run_whose_join_is_open_at_its_deadline_is_cancelled_with_it(world: &Wor
     assert_eq!(world.join(NodeId::Run(awaited)), None, "it never began");
 }
 
-pub fn a_run_that_a_person_cancelled_keeps_that_reason(world: &World<'_>) {
+pub fn requested_cancel_keeps_its_cause(world: &World<'_>) {
     let (run, _) = limited(world, 1000);
     let _ = world.cancel_run(run);
     world.pass_ms(1000);
@@ -122,7 +122,7 @@ pub fn a_run_that_a_person_cancelled_keeps_that_reason(world: &World<'_>) {
     assert_eq!(world.run(run).cancel_cause, Some(CancelCause::Requested));
 }
 
-pub fn other_runs_are_left_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let (run, _) = limited(world, 1000);
     let (later, _) = limited(world, 1001);
     let (endless, _, _) = world.family_of(TaskDraft::new("P").input(json!({"fanout": 2})));
@@ -134,7 +134,7 @@ pub fn other_runs_are_left_alone(world: &World<'_>) {
     assert_eq!((world.run(later).cancel_cause, world.run(endless).cancel_cause), (None, None));
 }
 
-pub fn a_step_marks_at_most_as_many_runs_as_its_limit(world: &World<'_>) {
+pub fn step_expires_at_most_its_limit(world: &World<'_>) {
     let runs: Vec<RunId> = (0..5).map(|_| limited(world, 1000).0).collect();
     world.pass_ms(1000);
     let mut marked = Vec::new();

@@ -43,7 +43,7 @@ pub(crate) fn claim_join<'w>(world: &'w World<'w>) -> (Hands<'w>, conductor_stor
     (hands, join)
 }
 
-pub fn a_join_runs_once_when_all_children_are_settled(world: &World<'_>) {
+pub fn join_runs_once_after_all_children(world: &World<'_>) {
     let (run, parent, children) = world.family_of(joined(3));
     let head = NodeId::Task(parent);
     let planned = world.task(parent).join.expect("a join is planned");
@@ -68,7 +68,7 @@ pub fn a_join_runs_once_when_all_children_are_settled(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_join_waits_for_missing_children_and_for_the_seal(world: &World<'_>) {
+pub fn join_waits_for_missing_children_and_seal(world: &World<'_>) {
     let (_, counted) = world.one(joined(3));
     let _ = world.fan_out_step(Scope::All, 2);
     let (_, open) = world.one(TaskDraft::new("Q").open().join("J"));
@@ -87,7 +87,7 @@ pub fn a_join_waits_for_missing_children_and_for_the_seal(world: &World<'_>) {
     assert_eq!(world.aggregate(), (1, 0));
 }
 
-pub fn a_join_waits_for_a_retry(world: &World<'_>) {
+pub fn join_waits_for_retry(world: &World<'_>) {
     let (_, parent, children) = world.family_of(joined(2));
     world.succeed(children[0]);
     world.fail(children[1]);
@@ -98,7 +98,7 @@ pub fn a_join_waits_for_a_retry(world: &World<'_>) {
     assert!(world.join(NodeId::Task(parent)).is_some());
 }
 
-pub fn no_join_runs_when_the_policy_is_not_satisfied_or_a_child_was_cancelled(world: &World<'_>) {
+pub fn unsatisfied_policy_or_cancel_prevents_join(world: &World<'_>) {
     for state in [State::Failed, State::Cancelled] {
         let (run, parent, children) = world.family_of(joined(2));
         let whole = world.submit(&RunDraft::new().join("J").tasks(["A", "B"].map(TaskDraft::new)));
@@ -116,7 +116,7 @@ pub fn no_join_runs_when_the_policy_is_not_satisfied_or_a_child_was_cancelled(wo
     }
 }
 
-pub fn a_join_runs_on_failures_that_are_tolerated(world: &World<'_>) {
+pub fn join_runs_after_tolerated_failures(world: &World<'_>) {
     let (_, parent, children) = world.family_of(joined(2).policy(Policy::Tolerate(1)));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -125,7 +125,7 @@ pub fn a_join_runs_on_failures_that_are_tolerated(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
-pub fn a_join_runs_after_no_children_at_all(world: &World<'_>) {
+pub fn join_runs_without_children(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").open().join("J"));
     world.seal(parent, 0).expect("a seal");
     let whole = world.submit(&RunDraft::new().join("J"));
@@ -139,7 +139,7 @@ pub fn a_join_runs_after_no_children_at_all(world: &World<'_>) {
     }
 }
 
-pub fn the_join_of_a_run_decides_it(world: &World<'_>) {
+pub fn join_of_run_decides_run(world: &World<'_>) {
     for state in [State::Succeeded, State::Failed, State::Cancelled] {
         let (run, join) = open_join_of_a_run(world);
         let row = world.task(join);
@@ -151,7 +151,7 @@ pub fn the_join_of_a_run_decides_it(world: &World<'_>) {
     world.writes_nothing(|| assert_eq!(world.aggregate(), (0, 0)));
 }
 
-pub fn the_output_of_a_join_is_its_parents(world: &World<'_>) {
+pub fn join_output_becomes_parent_output(world: &World<'_>) {
     let output = |task| world.task(task).output.map(|output| output.to_string());
     let (_, parent, _, join) = open_join(world, joined(2));
     world.apply(Report::succeeded_with(join, json_of("{\"sum\":3}")));
@@ -164,7 +164,7 @@ pub fn the_output_of_a_join_is_its_parents(world: &World<'_>) {
     assert_eq!(output(parent).as_deref(), Some(r#"{"cancelled":0,"failed":0,"succeeded":2}"#));
 }
 
-pub fn the_failure_of_a_join_fails_its_parent_when_its_retries_are_used_up(world: &World<'_>) {
+pub fn failed_join_without_retries_fails_parent(world: &World<'_>) {
     let join = JoinDraft::new("J").max_retries(2).backoff(Backoff::fixed(500).expect("a backoff"));
     let draft = TaskDraft::new("P").input(json!({"fanout": 1})).max_retries(0).join(join).timeout_ms(9);
     let (run, parent, _, join) = open_join(world, draft);
@@ -184,14 +184,14 @@ pub fn the_failure_of_a_join_fails_its_parent_when_its_retries_are_used_up(world
     assert_eq!(world.run_state(run), State::Failed);
 }
 
-pub fn a_join_has_a_timeout_of_its_own(world: &World<'_>) {
+pub fn join_has_its_own_timeout(world: &World<'_>) {
     let join = JoinDraft::new("J").timeout_ms(1234);
     let (..) = open_join(world, TaskDraft::new("P").input(json!({"fanout": 1})).timeout_ms(9).join(join));
     let (_, claimed) = claim_join(world);
     assert_eq!(claimed.timeout_ms, Some(1234));
 }
 
-pub fn a_join_is_claimed_like_any_leaf(world: &World<'_>) {
+pub fn join_is_claimed_like_leaf(world: &World<'_>) {
     let draft = TaskDraft::new("P").input(json!({"fanout": 2, "to": "zip"})).priority(7).join("J");
     let (run, parent, _, join) = open_join(world, draft);
     let (hands, claimed) = claim_join(world);
@@ -207,7 +207,7 @@ pub fn a_join_is_claimed_like_any_leaf(world: &World<'_>) {
     hands.assert_stale(claimed.fence);
 }
 
-pub fn a_join_is_in_no_number_and_no_tally_and_no_child(world: &World<'_>) {
+pub fn join_is_not_counted_as_child(world: &World<'_>) {
     let (run, parent, children, join) = open_join(world, joined(2));
     let numbers = ChildCounts { created: 2, ..ChildCounts::sealed(2) };
     let is_the_same = |tally: StateCounts| {
@@ -229,7 +229,7 @@ pub fn a_join_is_in_no_number_and_no_tally_and_no_child(world: &World<'_>) {
     assert_eq!(world.tasks(run)[0].id, join, "the join of a run comes first");
 }
 
-pub fn the_join_of_a_run_has_any_name_that_a_kind_has(world: &World<'_>) {
+pub fn join_of_run_accepts_any_kind_name(world: &World<'_>) {
     for kind in ["a#b", "#", &"x".repeat(255)] {
         let run = world.submit(&RunDraft::new().join(kind));
         world.aggregate();
@@ -239,7 +239,7 @@ pub fn the_join_of_a_run_has_any_name_that_a_kind_has(world: &World<'_>) {
     }
 }
 
-pub fn a_nested_join_comes_before_that_of_its_run(world: &World<'_>) {
+pub fn nested_join_precedes_join_of_run(world: &World<'_>) {
     let draft = RunDraft::new().join("R").tasks([joined(2), TaskDraft::new("A")]);
     let run = world.submit(&draft);
     world.fan_out();
@@ -256,7 +256,7 @@ pub fn a_nested_join_comes_before_that_of_its_run(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn the_failure_of_a_join_counts_for_the_policy_above(world: &World<'_>) {
+pub fn failed_join_counts_for_ancestor_policy(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().policy(Policy::FailFast).tasks([joined(1), TaskDraft::new("A")]));
     world.fan_out();
     let roots = world.roots(run);
@@ -267,7 +267,7 @@ pub fn the_failure_of_a_join_counts_for_the_policy_above(world: &World<'_>) {
     assert_eq!((world.state(roots[1].id), world.run_state(run)), (State::Cancelled, State::Failed));
 }
 
-pub fn a_join_that_is_lost_is_rescued_and_tried_again(world: &World<'_>) {
+pub fn lost_join_is_rescued_and_retried(world: &World<'_>) {
     let (_, parent, _, join) = open_join(world, joined(2));
     let (hands, first) = claim_join(world);
     world.pass_ms(i64::try_from(DEFAULT_LEASE_MS).expect("short") + 1);
@@ -283,7 +283,7 @@ pub fn a_join_that_is_lost_is_rescued_and_tried_again(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
-pub fn a_released_join_is_ready_again(world: &World<'_>) {
+pub fn released_join_is_ready_again(world: &World<'_>) {
     let (_, parent, _, join) = open_join(world, joined(2));
     let (hands, claimed) = claim_join(world);
     let _ = hands.release(&[claimed.fence]);
@@ -293,7 +293,7 @@ pub fn a_released_join_is_ready_again(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
-pub fn many_joins_end_in_one_settlement(world: &World<'_>) {
+pub fn many_joins_settle_at_once(world: &World<'_>) {
     let hands = world.hands();
     let run = world.submit(&RunDraft::new().tasks((0..20).map(|_| joined(1))));
     world.fan_out();
@@ -310,7 +310,7 @@ pub fn many_joins_end_in_one_settlement(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn reports_on_a_join_are_those_on_any_leaf(world: &World<'_>) {
+pub fn join_is_reported_like_leaf(world: &World<'_>) {
     let (_, parent, _, join) = open_join(world, joined(2));
     world.apply(Report::started(join).for_attempt(1));
     world.apply(Report::succeeded_with(join, json_of("1")));
@@ -323,7 +323,7 @@ pub fn reports_on_a_join_are_those_on_any_leaf(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
-pub fn the_id_of_a_join_to_come_is_taken(world: &World<'_>) {
+pub fn planned_join_id_is_taken(world: &World<'_>) {
     let (_, parent, children) = world.family_of(joined(1));
     let planned = world.task(parent).join.expect("a join is planned").id;
     let refused = world.try_submit(&RunDraft::new().task(TaskDraft::new("A").id(planned)));

@@ -6,7 +6,7 @@ use crate::harness::json_of;
 use conductor_model::{Policy, State};
 use conductor_store::{CancelError, CancelOutcome, NodeId, Report, ReviveError, ReviveFilter};
 
-pub fn a_parent_is_cancelled_while_its_join_is_open(world: &World<'_>) {
+pub fn parent_is_cancelled_while_join_is_open(world: &World<'_>) {
     let (run, parent, children, join) = open_join(world, joined(2));
     let (hands, claimed) = claim_join(world);
     assert_eq!(world.cancel_task(parent), CancelOutcome::Requested);
@@ -19,7 +19,7 @@ pub fn a_parent_is_cancelled_while_its_join_is_open(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_join_whose_retry_is_due_is_cancelled_with_its_parent(world: &World<'_>) {
+pub fn join_awaiting_retry_is_cancelled_with_parent(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
     world.fail(join);
     let _ = world.cancel_run(run);
@@ -29,7 +29,7 @@ pub fn a_join_whose_retry_is_due_is_cancelled_with_its_parent(world: &World<'_>)
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_run_is_cancelled_while_a_join_is_open(world: &World<'_>) {
+pub fn run_is_cancelled_while_join_is_open(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
     let (whole, last) = open_join_of_a_run(world);
     for target in [run, whole] {
@@ -41,7 +41,7 @@ pub fn a_run_is_cancelled_while_a_join_is_open(world: &World<'_>) {
     assert_eq!((world.run_state(run), world.run_state(whole)), (State::Cancelled, State::Cancelled));
 }
 
-pub fn a_claim_meets_a_join_below_a_mark_and_cancels_it(world: &World<'_>) {
+pub fn claim_below_cancelled_node_cancels_join(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
     let (whole, last) = open_join_of_a_run(world);
     for target in [run, whole] {
@@ -55,7 +55,7 @@ pub fn a_claim_meets_a_join_below_a_mark_and_cancels_it(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_join_that_ends_before_the_sweep_decides_as_it_ended(world: &World<'_>) {
+pub fn join_settled_before_sweep_decides_parent(world: &World<'_>) {
     for (state, expected) in [
         (State::Succeeded, State::Succeeded),
         (State::Failed, State::Cancelled),
@@ -69,7 +69,7 @@ pub fn a_join_that_ends_before_the_sweep_decides_as_it_ended(world: &World<'_>) 
     }
 }
 
-pub fn a_join_that_succeeded_is_never_needed_again(world: &World<'_>) {
+pub fn successful_join_is_final(world: &World<'_>) {
     let (run, parent, children) = world.family_of(joined(2).policy(Policy::Ignore));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -87,7 +87,7 @@ pub fn a_join_that_succeeded_is_never_needed_again(world: &World<'_>) {
     assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1));
 }
 
-pub fn no_join_begins_below_a_mark(world: &World<'_>) {
+pub fn no_join_starts_below_cancelled_node(world: &World<'_>) {
     let (run, parent, children) = world.family_of(joined(2));
     let (_, alone, others) = world.family_of(joined(2));
     for child in children.iter().chain(&others) {
@@ -104,7 +104,7 @@ pub fn no_join_begins_below_a_mark(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_join_is_cancelled_by_itself(world: &World<'_>) {
+pub fn cancelled_join_cancels_its_parent(world: &World<'_>) {
     let (run, parent, _, join) = open_join(world, joined(2));
     assert_eq!(world.cancel_task(join), CancelOutcome::Cancelled);
     assert_eq!((world.state(join), world.state(parent)), (State::Cancelled, State::Cancelled));
@@ -120,7 +120,7 @@ pub fn a_join_is_cancelled_by_itself(world: &World<'_>) {
     );
 }
 
-pub fn a_failed_join_is_revived_and_its_head_with_it(world: &World<'_>) {
+pub fn failed_join_is_revived_with_its_ancestors(world: &World<'_>) {
     let (run, parent, children, join) = open_join(world, joined(2));
     world.fail_for_good(join);
     world.aggregate();
@@ -140,7 +140,7 @@ pub fn a_failed_join_is_revived_and_its_head_with_it(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn nothing_below_an_open_join_is_revived(world: &World<'_>) {
+pub fn nothing_below_open_join_is_revived(world: &World<'_>) {
     let (_, parent, children) = world.family_of(joined(2).policy(Policy::Ignore));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -154,7 +154,7 @@ pub fn nothing_below_an_open_join_is_revived(world: &World<'_>) {
     assert_eq!((all.tasks, all.skipped), (0, 1), "in bulk it is skipped and counted");
 }
 
-pub fn after_a_childs_revival_the_join_runs_again_with_the_same_id(world: &World<'_>) {
+pub fn join_reruns_with_same_id_after_revival(world: &World<'_>) {
     let (run, parent, children) = world.family_of(joined(2).policy(Policy::Ignore));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -173,7 +173,7 @@ pub fn after_a_childs_revival_the_join_runs_again_with_the_same_id(world: &World
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn a_join_is_not_revived_before_its_time(world: &World<'_>) {
+pub fn join_is_not_revived_before_ready(world: &World<'_>) {
     let (_, parent, children) = world.family_of(joined(2).policy(Policy::Ignore));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);

@@ -90,23 +90,23 @@ fn assert_join(world: &World<'_>, head: NodeId, end: State, join_ends: State, wh
     assert_eq!(world.head_state(head), join_ends, "{what}: its join's end");
 }
 
-pub fn the_table_holds_for_no_children(world: &World<'_>) {
+pub fn table_holds_for_no_children(world: &World<'_>) {
     assert_rows(world, PolicyTopic::Zero);
 }
 
-pub fn the_table_holds_for_one_child(world: &World<'_>) {
+pub fn table_holds_for_one_child(world: &World<'_>) {
     assert_rows(world, PolicyTopic::One);
 }
 
-pub fn the_table_holds_for_many_children(world: &World<'_>) {
+pub fn table_holds_for_many_children(world: &World<'_>) {
     assert_rows(world, PolicyTopic::Many);
 }
 
-pub fn the_table_holds_for_nested_parents(world: &World<'_>) {
+pub fn table_holds_for_nested_parents(world: &World<'_>) {
     assert_rows(world, PolicyTopic::Nested);
 }
 
-pub fn the_table_holds_for_cancelled_children(world: &World<'_>) {
+pub fn table_holds_for_cancelled_children(world: &World<'_>) {
     assert_rows(world, PolicyTopic::Cancelled);
 }
 
@@ -114,7 +114,7 @@ fn fast(children: u32) -> TaskDraft {
     TaskDraft::new("P").kind("A").input(json!({ "fanout": children })).policy(Policy::FailFast).max_retries(1)
 }
 
-pub fn a_policy_comes_back_as_it_was_submitted(world: &World<'_>) {
+pub fn policy_is_stored_as_submitted(world: &World<'_>) {
     for (policy, _) in POLICY_COLUMNS {
         let run =
             world.submit(&RunDraft::new().policy(policy).task(TaskDraft::new("P").open().policy(policy)));
@@ -122,7 +122,7 @@ pub fn a_policy_comes_back_as_it_was_submitted(world: &World<'_>) {
     }
 }
 
-pub fn a_policy_is_not_inherited(world: &World<'_>) {
+pub fn policy_is_not_inherited(world: &World<'_>) {
     let nested = json!({"fanout": [{"fanout": 1}]});
     let (run, parent, children) = world.family_of(TaskDraft::new("P").input(nested).policy(Policy::Ignore));
     world.fail_for_good(world.child_ids(children[0])[0]);
@@ -132,7 +132,7 @@ pub fn a_policy_is_not_inherited(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_failure_with_a_retry_left_is_not_counted(world: &World<'_>) {
+pub fn failure_with_retry_left_is_not_counted(world: &World<'_>) {
     for policy in [Policy::Fail, Policy::FailFast, Policy::Tolerate(0)] {
         let (_, parent, children) = world.family_of(fast(2).policy(policy));
         world.fail(children[0]);
@@ -147,7 +147,7 @@ pub fn a_failure_with_a_retry_left_is_not_counted(world: &World<'_>) {
     }
 }
 
-pub fn a_share_is_of_all_children_and_rounded_down(world: &World<'_>) {
+pub fn percentage_is_of_all_children_rounded_down(world: &World<'_>) {
     let cases = [(3, 33, 1, false), (3, 34, 1, true), (7, 29, 2, true), (7, 28, 2, false), (1, 99, 1, false)];
     let always =
         [(2, 100, 2, true), (2, 0, 1, false), (2, 0, 0, true), (200, 1, 2, true), (200, 1, 3, false)];
@@ -164,7 +164,7 @@ pub fn a_share_is_of_all_children_and_rounded_down(world: &World<'_>) {
     }
 }
 
-pub fn failures_that_are_tolerated_wait_for_all(world: &World<'_>) {
+pub fn tolerated_failures_wait_for_all_children(world: &World<'_>) {
     for policy in [Policy::Fail, Policy::Tolerate(1), Policy::Ignore] {
         let (_, parent, children) = world.family_of(fast(3).policy(policy));
         world.fail_for_good(children[0]);
@@ -175,7 +175,7 @@ pub fn failures_that_are_tolerated_wait_for_all(world: &World<'_>) {
     }
 }
 
-pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
+pub fn fail_fast_cancels_at_first_final_failure(world: &World<'_>) {
     let hands = world.hands();
     let (run, parent, children) = world.family_of(fast(4));
     let claimed = hands.claim("A", 1);
@@ -200,7 +200,7 @@ pub fn fail_fast_gives_up_at_the_first_final_failure(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Failed, State::Failed));
 }
 
-pub fn a_settlement_that_gives_up_claims_nothing_below(world: &World<'_>) {
+pub fn fail_fast_settlement_claims_no_siblings(world: &World<'_>) {
     let hands = world.hands();
     let (_, parent, children) = world.family_of(fast(3).max_retries(0));
     let (_, other) = world.leaf();
@@ -213,7 +213,7 @@ pub fn a_settlement_that_gives_up_claims_nothing_below(world: &World<'_>) {
     assert_eq!(world.states(&children), [State::Failed, State::Cancelled, State::Cancelled]);
 }
 
-pub fn fail_fast_creates_no_children_that_are_missing(world: &World<'_>) {
+pub fn fail_fast_creates_no_missing_children(world: &World<'_>) {
     let (run, parent) = world.one(fast(5));
     let _ = world.fan_out_step(Scope::All, 2);
     world.fail_for_good(world.child_ids(parent)[0]);
@@ -224,7 +224,7 @@ pub fn fail_fast_creates_no_children_that_are_missing(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Failed);
 }
 
-pub fn fail_fast_of_an_open_fan_out_takes_no_more(world: &World<'_>) {
+pub fn fail_fast_open_fan_out_rejects_appends(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").open().policy(Policy::FailFast));
     world.append(parent, 1, &["1", "2"]).expect("an append");
     world.fail_for_good(world.child_ids(parent)[1]);
@@ -233,7 +233,7 @@ pub fn fail_fast_of_an_open_fan_out_takes_no_more(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Failed, State::Failed));
 }
 
-pub fn fail_fast_of_a_run_gives_up_its_root_tasks(world: &World<'_>) {
+pub fn fail_fast_run_cancels_its_root_tasks(world: &World<'_>) {
     let nested = TaskDraft::new("P").input(json!({"fanout": 3}));
     let draft = RunDraft::new().open().policy(Policy::FailFast).tasks([TaskDraft::new("A"), nested]);
     let run = world.submit(&draft);
@@ -247,7 +247,7 @@ pub fn fail_fast_of_a_run_gives_up_its_root_tasks(world: &World<'_>) {
     assert_eq!((world.state(roots[1].id), world.run_state(run)), (State::Cancelled, State::Failed));
 }
 
-pub fn fail_fast_is_carried_up_level_by_level(world: &World<'_>) {
+pub fn fail_fast_propagates_level_by_level(world: &World<'_>) {
     let inner = json!({"fanout": [{"fanout": 2}, 0]});
     let draft = RunDraft::new().policy(Policy::FailFast);
     let run = world.submit(
@@ -273,7 +273,7 @@ pub fn fail_fast_is_carried_up_level_by_level(world: &World<'_>) {
     );
 }
 
-pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
+pub fn failure_of_last_child_needs_no_cancel(world: &World<'_>) {
     let (_, parent, children) = world.family_of(fast(2));
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -282,7 +282,7 @@ pub fn a_failure_that_is_the_last_child_needs_no_mark(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Failed);
 }
 
-pub fn a_cancelled_child_is_no_failure(world: &World<'_>) {
+pub fn cancelled_child_is_not_failure(world: &World<'_>) {
     let (_, parent, children) = world.family_of(fast(2));
     world.cancel(children[0]);
     assert_eq!(world.task(parent).cancel_cause, None);
@@ -291,7 +291,7 @@ pub fn a_cancelled_child_is_no_failure(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Cancelled);
 }
 
-pub fn a_cancel_outweighs_every_policy(world: &World<'_>) {
+pub fn cancel_outweighs_every_policy(world: &World<'_>) {
     for (policy, name) in POLICY_COLUMNS {
         let (run, parent, children) = world.family_of(fast(3).policy(policy));
         let _ = world.cancel_task(parent);
@@ -305,7 +305,7 @@ pub fn a_cancel_outweighs_every_policy(world: &World<'_>) {
     }
 }
 
-pub fn what_gave_up_first_says_why(world: &World<'_>) {
+pub fn first_cancel_cause_is_kept(world: &World<'_>) {
     let (run, parent, children) = world.family_of(fast(3));
     world.fail_for_good(children[0]);
     let _ = world.cancel_run(run);
@@ -317,7 +317,7 @@ pub fn what_gave_up_first_says_why(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn many_failures_in_one_settlement_give_up_once(world: &World<'_>) {
+pub fn many_failures_in_settlement_cancel_once(world: &World<'_>) {
     let hands = world.hands();
     let run: RunId = world.one(fast(10).max_retries(0)).0;
     world.fan_out();

@@ -27,7 +27,7 @@ fn settled_tree(world: &World<'_>, state: State) -> (RunId, Vec<Task>, TaskId) {
     (run, tasks, leaf)
 }
 
-pub fn exactly_the_ancestors_of_a_leaf_reopen(world: &World<'_>) {
+pub fn only_ancestors_of_leaf_reopen(world: &World<'_>) {
     for state in [State::Failed, State::Cancelled] {
         let (run, before, leaf) = settled_tree(world, state);
         world.pass_ms(1000);
@@ -47,7 +47,7 @@ pub fn exactly_the_ancestors_of_a_leaf_reopen(world: &World<'_>) {
     }
 }
 
-pub fn a_revived_leaf_has_all_its_retries_and_goes_on_counting_attempts(world: &World<'_>) {
+pub fn revived_leaf_has_all_retries_and_keeps_attempts(world: &World<'_>) {
     let (_, leaf) = world.one(TaskDraft::new("A").max_retries(1));
     world.fail(leaf);
     world.retry();
@@ -62,7 +62,7 @@ pub fn a_revived_leaf_has_all_its_retries_and_goes_on_counting_attempts(world: &
     assert_eq!((world.retry(), world.task(leaf).attempt), (1, 3));
 }
 
-pub fn a_revived_leaf_is_claimed_with_a_new_fence(world: &World<'_>) {
+pub fn revived_leaf_is_claimed_with_new_fence(world: &World<'_>) {
     let hands = world.hands();
     let (_, leaf) = world.leaf();
     let first = hands.claim_one();
@@ -75,7 +75,7 @@ pub fn a_revived_leaf_is_claimed_with_a_new_fence(world: &World<'_>) {
     hands.end(&second, success());
 }
 
-pub fn a_leaf_of_a_run_that_goes_on_is_revived_alone(world: &World<'_>) {
+pub fn leaf_of_running_run_reopens_no_ancestor(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.fail_for_good(children[0]);
     assert_eq!(world.revive(children[0]), 0, "nothing had ended yet");
@@ -83,7 +83,7 @@ pub fn a_leaf_of_a_run_that_goes_on_is_revived_alone(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Running);
 }
 
-pub fn a_leaf_is_revived_between_its_end_and_the_decision(world: &World<'_>) {
+pub fn leaf_is_revived_before_parent_is_decided(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -99,7 +99,7 @@ pub fn a_leaf_is_revived_between_its_end_and_the_decision(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn only_what_failed_for_good_or_was_cancelled_is_revived(world: &World<'_>) {
+pub fn only_final_failures_and_cancels_are_revived(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B", "C", "D"].map(TaskDraft::new));
     world.start(roots[1]);
     world.succeed(roots[2]);
@@ -114,7 +114,7 @@ pub fn only_what_failed_for_good_or_was_cancelled_is_revived(world: &World<'_>) 
     }
 }
 
-pub fn a_parent_and_something_unknown_are_not_revived(world: &World<'_>) {
+pub fn parent_and_unknown_id_are_rejected(world: &World<'_>) {
     let (_, parent, children) = world.family(1);
     world.fail_for_good(children[0]);
     world.aggregate();
@@ -131,7 +131,7 @@ pub fn a_parent_and_something_unknown_are_not_revived(world: &World<'_>) {
     }
 }
 
-pub fn a_failure_that_was_tolerated_is_final(world: &World<'_>) {
+pub fn tolerated_failure_is_final(world: &World<'_>) {
     let (run, parent, children) = world
         .family_of(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}, 0]})).policy(Policy::Ignore));
     let leaf = world.child_ids(children[0])[0];
@@ -150,7 +150,7 @@ pub fn a_failure_that_was_tolerated_is_final(world: &World<'_>) {
     assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1), "in bulk it is skipped and counted");
 }
 
-pub fn nothing_is_revived_while_a_sweep_is_unfinished(world: &World<'_>) {
+pub fn revival_during_unfinished_sweep_is_rejected(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.fail_for_good(children[0]);
     let _ = world.cancel_task(parent);
@@ -171,7 +171,7 @@ pub fn nothing_is_revived_while_a_sweep_is_unfinished(world: &World<'_>) {
     assert_eq!(world.revive(children[1]), 2);
 }
 
-pub fn marks_are_cleared_by_a_revival(world: &World<'_>) {
+pub fn revival_clears_cancel_causes(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
     world.succeed(children[0]);
     let _ = world.cancel_run(run);
@@ -188,7 +188,7 @@ pub fn marks_are_cleared_by_a_revival(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn what_was_revived_can_be_cancelled_again(world: &World<'_>) {
+pub fn revived_leaf_can_be_cancelled_again(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     for _ in 0..3 {
         let _ = world.cancel_run(run);
@@ -206,7 +206,7 @@ pub fn what_was_revived_can_be_cancelled_again(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_deadline_that_passed_is_cleared(world: &World<'_>) {
+pub fn passed_deadline_is_cleared(world: &World<'_>) {
     let draft = |ms| RunDraft::new().deadline_ms(ms).task(TaskDraft::new("A"));
     let (short, long) = (world.submit(&draft(1000)), world.submit(&draft(5000)));
     let (over, failed) = (world.roots(short)[0].id, world.roots(long)[0].id);
@@ -226,7 +226,7 @@ pub fn a_deadline_that_passed_is_cleared(world: &World<'_>) {
     assert_eq!((world.run_state(short), world.run_state(long)), (State::Succeeded, State::Cancelled));
 }
 
-pub fn a_cancelled_parent_goes_on_creating_its_children(world: &World<'_>) {
+pub fn cancelled_parent_resumes_fan_out(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 5})));
     let _ = world.fan_out_step(Scope::All, 2);
     world.succeed(world.child_ids(parent)[0]);
@@ -242,7 +242,7 @@ pub fn a_cancelled_parent_goes_on_creating_its_children(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn a_parent_that_was_cancelled_before_its_first_child_begins_again(world: &World<'_>) {
+pub fn parent_cancelled_before_first_child_starts_again(world: &World<'_>) {
     let due = world.now().plus_millis(60_000);
     let drafts =
         [TaskDraft::new("P").input(json!({"fanout": 2})), TaskDraft::new("Q").input(json!({"fanout": 1}))];
@@ -261,7 +261,7 @@ pub fn a_parent_that_was_cancelled_before_its_first_child_begins_again(world: &W
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn an_open_fan_out_that_was_cancelled_is_open_again(world: &World<'_>) {
+pub fn cancelled_open_fan_out_reopens(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("P").open()));
     let parent = world.roots(run)[0].id;
     world.append(parent, 1, &["1"]).expect("an append");
@@ -280,7 +280,7 @@ pub fn an_open_fan_out_that_was_cancelled_is_open_again(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_run_that_was_cancelled_although_its_tasks_succeeded_is_decided_again(world: &World<'_>) {
+pub fn cancelled_run_with_successful_tasks_is_redecided(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("A")));
     world.succeed(world.roots(run)[0].id);
     let _ = world.cancel_run(run);
@@ -294,7 +294,7 @@ pub fn a_run_that_was_cancelled_although_its_tasks_succeeded_is_decided_again(wo
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_run_that_was_cancelled_before_its_join_runs_it(world: &World<'_>) {
+pub fn run_cancelled_before_join_runs_join(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().join("J").task(TaskDraft::new("A")));
     world.succeed(world.roots(run)[0].id);
     let _ = world.cancel_run(run);
@@ -306,7 +306,7 @@ pub fn a_run_that_was_cancelled_before_its_join_runs_it(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn all_that_failed_in_a_run_is_revived_in_bounded_transactions(world: &World<'_>) {
+pub fn bulk_revival_is_bounded_per_transaction(world: &World<'_>) {
     for limit in [0, 1, 2, 3, 7, 1000] {
         let tree = json!({"fanout": [{"fanout": 3}, {"fanout": [{"fanout": 2}, 0]}, 0]});
         let (run, roots) = world.run_of([TaskDraft::new("P").input(tree), TaskDraft::new("A")]);
@@ -339,7 +339,7 @@ pub fn all_that_failed_in_a_run_is_revived_in_bounded_transactions(world: &World
     }
 }
 
-pub fn each_leaf_is_revived_once_even_if_it_fails_again_meanwhile(world: &World<'_>) {
+pub fn refailed_leaf_is_revived_once(world: &World<'_>) {
     let (run, roots) = world.run_of((0..6).map(|_| TaskDraft::new("A")));
     for root in &roots {
         world.fail_for_good(*root);
@@ -368,7 +368,7 @@ pub fn each_leaf_is_revived_once_even_if_it_fails_again_meanwhile(world: &World<
     assert_eq!(roots.iter().map(|root| world.task(*root).attempt).sum::<u32>(), 12);
 }
 
-pub fn below_one_parent_only_its_descendants_are_revived(world: &World<'_>) {
+pub fn only_descendants_of_given_parent_are_revived(world: &World<'_>) {
     for limit in [1, 2, 1000] {
         let tree = || json!({"fanout": [{"fanout": 2}, 0]});
         let names = ["P", "Q", "R"].map(|name| TaskDraft::new(name).input(tree()));
@@ -387,7 +387,7 @@ pub fn below_one_parent_only_its_descendants_are_revived(world: &World<'_>) {
     }
 }
 
-pub fn what_is_cancelled_is_revived_only_when_it_is_asked_for(world: &World<'_>) {
+pub fn cancelled_leaves_are_revived_on_request_only(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.fail_for_good(children[0]);
     world.cancel(children[1]);
@@ -402,7 +402,7 @@ pub fn what_is_cancelled_is_revived_only_when_it_is_asked_for(world: &World<'_>)
     assert_eq!((revived.tasks, revived.reopened), (1, 2));
 }
 
-pub fn a_revived_leaf_is_not_given_up_for_a_sibling_that_failed_before(world: &World<'_>) {
+pub fn revived_leaf_survives_older_sibling_failure(world: &World<'_>) {
     for bulk in [false, true] {
         let draft = TaskDraft::new("P").input(json!({"fanout": 4})).policy(Policy::FailFast);
         let (run, parent, children) = world.family_of(draft);
@@ -433,7 +433,7 @@ pub fn a_revived_leaf_is_not_given_up_for_a_sibling_that_failed_before(world: &W
     }
 }
 
-pub fn a_revival_is_told_of_by_events(world: &World<'_>) {
+pub fn revival_writes_events(world: &World<'_>) {
     let (run, parent, children) = world.family(1);
     world.fail_for_good(children[0]);
     world.aggregate();
@@ -444,7 +444,7 @@ pub fn a_revival_is_told_of_by_events(world: &World<'_>) {
     assert_eq!(told, [(run, None), (run, Some(parent)), (run, Some(children[0]))]);
 }
 
-pub fn nothing_to_revive_writes_nothing(world: &World<'_>) {
+pub fn empty_revival_writes_nothing(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
     for child in &children {
         world.succeed(*child);
@@ -458,7 +458,7 @@ pub fn nothing_to_revive_writes_nothing(world: &World<'_>) {
     });
 }
 
-pub fn a_place_to_go_on_from_must_be_in_that_run(world: &World<'_>) {
+pub fn unknown_cursor_is_rejected(world: &World<'_>) {
     let ((run, _), (_, stranger)) = (world.leaf(), world.leaf());
     for after in [stranger, TaskId::from_u128(1)] {
         let request = Revive::run(run, ReviveFilter::Failed, world.now()).after(after);
@@ -470,7 +470,7 @@ pub fn a_place_to_go_on_from_must_be_in_that_run(world: &World<'_>) {
     }
 }
 
-pub fn a_claim_that_comes_in_between_is_left_alone(world: &World<'_>) {
+pub fn revival_does_not_affect_claims(world: &World<'_>) {
     let hands = world.hands();
     let (run, roots) = world.run_of((0..4).map(|_| TaskDraft::new("A")));
     world.fail_for_good(roots[1]);

@@ -6,7 +6,7 @@ use conductor_model::{CancelCause, EventBody, RunId, State, TaskDraft};
 use conductor_store::{FenceOutcome, Scope, StoreError};
 use serde_json::json;
 
-pub fn a_step_sweeps_at_most_as_many_as_its_limit(world: &World<'_>) {
+pub fn step_sweeps_at_most_its_limit(world: &World<'_>) {
     for (limit, most) in [(0, 1), (1, 1), (2, 2), (1000, 1000)] {
         let (run, parent, children) = world.family(10);
         let _ = world.cancel_task(parent);
@@ -28,7 +28,7 @@ pub fn a_step_sweeps_at_most_as_many_as_its_limit(world: &World<'_>) {
     }
 }
 
-pub fn a_bounded_sweep_comes_to_every_level(world: &World<'_>) {
+pub fn bounded_sweep_reaches_every_level(world: &World<'_>) {
     for limit in [1, 2, 3, 1000] {
         let tree = json!({"fanout": [{"fanout": [{"fanout": 2}, 0]}, {"fanout": 3}, 0]});
         let (run, _) = world.run_of([TaskDraft::new("P").input(tree), TaskDraft::new("A")]);
@@ -53,7 +53,7 @@ pub fn a_bounded_sweep_comes_to_every_level(world: &World<'_>) {
     }
 }
 
-pub fn a_large_cancel_never_holds_back_a_small_one(world: &World<'_>) {
+pub fn large_cancel_does_not_block_small_one(world: &World<'_>) {
     let (large, _, _) = world.family(500);
     let (small, parent, children) = world.family(3);
     let _ = world.cancel_run(large);
@@ -66,7 +66,7 @@ pub fn a_large_cancel_never_holds_back_a_small_one(world: &World<'_>) {
     assert_eq!((world.run_state(small), world.run_state(large)), (State::Cancelled, State::Running));
 }
 
-pub fn a_sweep_with_nothing_to_do_writes_nothing(world: &World<'_>) {
+pub fn idle_sweep_writes_nothing(world: &World<'_>) {
     let (run, parent, _) = world.family(3);
     let idle = || {
         for scope in [Scope::All, Scope::Run(run)] {
@@ -82,7 +82,7 @@ pub fn a_sweep_with_nothing_to_do_writes_nothing(world: &World<'_>) {
     idle();
 }
 
-pub fn a_family_that_is_settled_is_not_visited_again(world: &World<'_>) {
+pub fn settled_family_is_not_visited_again(world: &World<'_>) {
     let (run, parent, children) = world.family(4);
     for child in &children {
         world.succeed(*child);
@@ -96,7 +96,7 @@ pub fn a_family_that_is_settled_is_not_visited_again(world: &World<'_>) {
     world.writes_nothing(|| assert!(!world.sweep_step(&step).more, "{parent} and {run} are not marked"));
 }
 
-pub fn settled_siblings_are_never_touched(world: &World<'_>) {
+pub fn settled_siblings_are_not_changed(world: &World<'_>) {
     let hands = world.hands();
     let (run, parent, children) = world.family_of(TaskDraft::new("P").kind("A").input(json!({"fanout": 5})));
     let claimed = hands.claim("A", 1);
@@ -118,7 +118,7 @@ pub fn settled_siblings_are_never_touched(world: &World<'_>) {
     assert_eq!((world.numbers(parent).failed, world.numbers(parent).cancelled), (1, 3));
 }
 
-pub fn a_swept_claim_is_gone(world: &World<'_>) {
+pub fn swept_claim_is_stale(world: &World<'_>) {
     let hands = world.hands();
     let (run, _) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
     let (_, other) = world.leaf();
@@ -139,7 +139,7 @@ pub fn a_swept_claim_is_gone(world: &World<'_>) {
     assert_eq!(world.rescue(), 1, "only what is still held is taken back");
 }
 
-pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let families = [world.family(2), world.family(2)];
     for (run, _, _) in &families {
         let _ = world.cancel_run(*run);
@@ -151,7 +151,7 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     assert_eq!(world.sweep(), (2, 1));
 }
 
-pub fn an_unknown_run_is_refused_by_a_sweep_and_an_expiry(world: &World<'_>) {
+pub fn unknown_run_is_rejected_by_sweep_and_expire(world: &World<'_>) {
     let run = RunId::from_u128(1);
     let step = world.step_of(Scope::Run(run), 100);
     for refusal in [world.store().sweep(&step).map(|_| ()), world.store().expire(&step).map(|_| ())] {
@@ -159,7 +159,7 @@ pub fn an_unknown_run_is_refused_by_a_sweep_and_an_expiry(world: &World<'_>) {
     }
 }
 
-pub fn one_event_tells_which_children_a_step_swept(world: &World<'_>) {
+pub fn one_event_per_parent_lists_swept_children(world: &World<'_>) {
     let items = json!({"fanout": [0, {"fanout": 1}, 0, 0, 0]});
     let (run, parent, children) = world.family_of(TaskDraft::new("P").input(items));
     world.succeed(children[2]);
@@ -191,7 +191,7 @@ pub fn one_step_sweeps_several_families(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Cancelled);
 }
 
-pub fn a_wide_family_is_swept_whole(world: &World<'_>) {
+pub fn wide_family_is_swept_whole(world: &World<'_>) {
     let hands = world.hands();
     let (run, _, _) = world.family_of(TaskDraft::new("P").kind("A").input(json!({"fanout": 1500})));
     let claimed = hands.claim("A", 300);

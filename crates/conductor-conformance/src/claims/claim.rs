@@ -6,7 +6,7 @@ use conductor_model::{Backoff, DEFAULT_LEASE_MS, Json, MAX_LEASE_MS, RunDraft, S
 use conductor_store::{Claim, ClaimOutcome, RotationCursor, Submit, SubmitError, SubmitOutcome};
 use serde_json::json;
 
-pub fn what_is_ready_is_claimed_and_nothing_else(world: &World<'_>) {
+pub fn only_ready_tasks_are_claimed(world: &World<'_>) {
     let hands = world.hands();
     let later = world.now().plus_millis(1000);
     let leaf = |_| TaskDraft::new("A").backoff(Backoff::fixed(1000).expect("a backoff"));
@@ -34,7 +34,7 @@ pub fn what_is_ready_is_claimed_and_nothing_else(world: &World<'_>) {
     assert!(claimed.iter().any(|task| task.parent == Some(parent)));
 }
 
-pub fn a_claim_starts_its_task_and_counts_an_attempt(world: &World<'_>) {
+pub fn claim_starts_task_and_counts_attempt(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let seen = world.events().len();
@@ -50,7 +50,7 @@ pub fn a_claim_starts_its_task_and_counts_an_attempt(world: &World<'_>) {
     assert_eq!(names, ["run.started", "task.started"]);
 }
 
-pub fn a_claim_of_nothing_writes_nothing(world: &World<'_>) {
+pub fn empty_claim_writes_nothing(world: &World<'_>) {
     let hands = world.hands();
     world.one(TaskDraft::new("A").due_at(world.now().plus_millis(1)));
     world.one(TaskDraft::new("B"));
@@ -73,7 +73,7 @@ pub fn a_claim_of_nothing_writes_nothing(world: &World<'_>) {
     assert_eq!(world.store().change_token().expect("a pulse"), change_token);
 }
 
-pub fn a_task_is_claimed_once(world: &World<'_>) {
+pub fn task_is_claimed_once(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     let (_, _, children) = world.family(5);
     let mut claimed = one.claim("P", 3);
@@ -84,7 +84,7 @@ pub fn a_task_is_claimed_once(world: &World<'_>) {
     assert_eq!(tasks, children);
 }
 
-pub fn every_claim_is_an_attempt(world: &World<'_>) {
+pub fn every_claim_counts_as_attempt(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     for attempt in 1..=3 {
@@ -96,7 +96,7 @@ pub fn every_claim_is_an_attempt(world: &World<'_>) {
     assert_eq!((world.task(task).attempt, world.task(task).retry_count), (3, 3));
 }
 
-pub fn a_claim_says_what_the_task_works_on(world: &World<'_>) {
+pub fn claim_contains_task_input_and_settings(world: &World<'_>) {
     let hands = world.hands();
     let root = |name, input: &str| TaskDraft::new(name).input(crate::harness::json_of(input));
     let (run, roots) = world.run_of([
@@ -117,7 +117,7 @@ pub fn a_claim_says_what_the_task_works_on(world: &World<'_>) {
     assert_eq!(claimed.len(), 3);
 }
 
-pub fn a_child_is_claimed_with_its_item_or_its_parents_input(world: &World<'_>) {
+pub fn child_is_claimed_with_item_or_inherited_input(world: &World<'_>) {
     let hands = world.hands();
     let counted = TaskDraft::new("P").kind("A").timeout_ms(9).input(json!({"fanout": 2, "width": 80}));
     let (_, counted) = world.one(counted);
@@ -141,21 +141,21 @@ pub fn a_child_is_claimed_with_its_item_or_its_parents_input(world: &World<'_>) 
     }
 }
 
-pub fn the_higher_priority_comes_first_and_then_the_older_task(world: &World<'_>) {
+pub fn higher_priority_then_older_task_comes_first(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of([0, -5, 7, 0, 7].map(|priority| TaskDraft::new("A").priority(priority)));
     let order: Vec<_> = (0..5).map(|_| hands.claim("A", 1)[0].fence.task).collect();
     assert_eq!(order, [2, 4, 0, 3, 1].map(|nth| roots[nth]));
 }
 
-pub fn what_is_claimed_at_once_is_in_the_same_order(world: &World<'_>) {
+pub fn batch_is_ordered_like_single_claims(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of([0, -5, 7, 0, 7].map(|priority| TaskDraft::new("A").priority(priority)));
     let order: Vec<_> = hands.claim("A", 5).iter().map(|task| task.fence.task).collect();
     assert_eq!(order, [2, 4, 0, 3, 1].map(|nth| roots[nth]));
 }
 
-pub fn each_of_a_hundred_runs_gets_its_share(world: &World<'_>) {
+pub fn each_of_hundred_runs_gets_share(world: &World<'_>) {
     let hands = world.hands();
     for _ in 0..100 {
         world.run_of((0..20).map(|_| TaskDraft::new("A")));
@@ -173,7 +173,7 @@ pub fn each_of_a_hundred_runs_gets_its_share(world: &World<'_>) {
     assert!(shares.values().all(|share| (2..=8).contains(share)), "{:?}", shares.values());
 }
 
-pub fn a_run_of_many_never_starves_another(world: &World<'_>) {
+pub fn large_run_does_not_starve_others(world: &World<'_>) {
     let hands = world.hands();
     let (large, _) = world.one(TaskDraft::new("P").kind("A").priority(9).input(json!({"fanout": 1000})));
     world.fan_out();
@@ -183,7 +183,7 @@ pub fn a_run_of_many_never_starves_another(world: &World<'_>) {
     assert!(shares[&large] >= 5, "what the one does not need may go to the other: {shares:?}");
 }
 
-pub fn a_kind_that_is_not_wanted_starves_none_that_is(world: &World<'_>) {
+pub fn unrequested_kind_does_not_starve_requested_kind(world: &World<'_>) {
     let hands = world.hands();
     for _ in 0..200 {
         world.run_of(["B", "C"].map(TaskDraft::new));
@@ -194,7 +194,7 @@ pub fn a_kind_that_is_not_wanted_starves_none_that_is(world: &World<'_>) {
     assert_eq!(hands.claim_one().fence.task, wanted);
 }
 
-pub fn kinds_share_a_limit(world: &World<'_>) {
+pub fn kinds_share_total_limit(world: &World<'_>) {
     let hands = world.hands();
     for kind in ["A", "B", "C"] {
         world.run_of((0..20).map(|_| TaskDraft::new(kind)));
@@ -209,7 +209,7 @@ pub fn kinds_share_a_limit(world: &World<'_>) {
     assert!(claimed.more);
 }
 
-pub fn a_kind_has_a_limit_of_its_own(world: &World<'_>) {
+pub fn each_kind_has_its_own_limit(world: &World<'_>) {
     let hands = world.hands();
     for kind in ["A", "B"] {
         world.run_of((0..9).map(|_| TaskDraft::new(kind)));
@@ -223,7 +223,7 @@ pub fn a_kind_has_a_limit_of_its_own(world: &World<'_>) {
     }
 }
 
-pub fn a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
+pub fn rotation_continues_after_last_run(world: &World<'_>) {
     let hands = world.hands();
     let runs: Vec<_> = (0..3).map(|_| world.run_of((0..3).map(|_| TaskDraft::new("A"))).0).collect();
     let (mut order, mut turn) = (Vec::new(), RotationCursor::default());
@@ -238,7 +238,7 @@ pub fn a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &Worl
     assert_eq!((done.tasks.len(), done.cursors), (0, vec![turn]), "a claim of nothing stops nowhere else");
 }
 
-pub fn each_kind_has_its_own_turn(world: &World<'_>) {
+pub fn each_kind_has_its_own_rotation(world: &World<'_>) {
     let hands = world.hands();
     let runs: Vec<_> = (0..2).map(|_| world.run_of(["A", "A", "B", "B"].map(TaskDraft::new)).0).collect();
     let (a, b) = (want("A", 1), want("B", 1));
@@ -250,7 +250,7 @@ pub fn each_kind_has_its_own_turn(world: &World<'_>) {
     assert_eq!(runs_of, [(0, runs[1]), (1, runs[0])]);
 }
 
-pub fn a_claim_that_its_limits_ended_says_that_there_may_be_more(world: &World<'_>) {
+pub fn claim_stopped_by_limits_reports_more(world: &World<'_>) {
     let hands = world.hands();
     world.run_of((0..5).map(|_| TaskDraft::new("A")));
     assert!(hands.ask(&hands.request([want("A", 100)], 2)).more, "the limit of all kinds");
@@ -259,7 +259,7 @@ pub fn a_claim_that_its_limits_ended_says_that_there_may_be_more(world: &World<'
     assert_eq!((last.tasks.len(), last.more), (2, false));
 }
 
-pub fn many_runs_are_all_visited_while_there_is_more(world: &World<'_>) {
+pub fn all_runs_are_visited_while_more_remain(world: &World<'_>) {
     let hands = world.hands();
     for _ in 0..300 {
         world.leaf();
@@ -278,7 +278,7 @@ pub fn many_runs_are_all_visited_while_there_is_more(world: &World<'_>) {
     assert_eq!(claimed, 300);
 }
 
-pub fn a_lease_lasts_as_long_as_it_is_asked_for_and_at_most_a_day(world: &World<'_>) {
+pub fn lease_lasts_as_requested_up_to_one_day(world: &World<'_>) {
     let hands = world.hands();
     for (asked, given) in [(1, 1), (5000, 5000), (MAX_LEASE_MS, MAX_LEASE_MS), (u64::MAX, MAX_LEASE_MS)] {
         let (_, task) = world.leaf();
@@ -288,7 +288,7 @@ pub fn a_lease_lasts_as_long_as_it_is_asked_for_and_at_most_a_day(world: &World<
     }
 }
 
-pub fn a_wide_fan_out_is_claimed_whole(world: &World<'_>) {
+pub fn wide_fan_out_is_claimed_whole(world: &World<'_>) {
     let hands = world.hands();
     let (run, parent, children) = world.family(2500);
     let mut claimed = Vec::new();
@@ -304,7 +304,7 @@ pub fn a_wide_fan_out_is_claimed_whole(world: &World<'_>) {
     assert_eq!(world.numbers(parent).open, 2500);
 }
 
-pub fn an_open_run_is_worked_on_while_it_grows(world: &World<'_>) {
+pub fn open_run_is_claimed_while_it_grows(world: &World<'_>) {
     let hands = world.hands();
     let run = world.submit(&RunDraft::new().open());
     for index in 1..=3 {
@@ -326,7 +326,7 @@ fn submit_and_claim(
     world.store().submit_and_claim(&request, &hands.request([want("A", limit)], limit))
 }
 
-pub fn what_is_submitted_is_claimed_in_the_same_transaction(world: &World<'_>) {
+pub fn submitted_task_is_claimed_in_same_transaction(world: &World<'_>) {
     let hands = world.hands();
     let draft = RunDraft::new().task(TaskDraft::new("A").input(7)).task(TaskDraft::new("B"));
     let (submitted, claimed) = submit_and_claim(world, &hands, &draft, 10).expect("a submission");
@@ -342,7 +342,7 @@ pub fn what_is_submitted_is_claimed_in_the_same_transaction(world: &World<'_>) {
     hands.end(task, success());
 }
 
-pub fn a_claim_with_a_submission_takes_what_any_claim_would(world: &World<'_>) {
+pub fn submit_and_claim_also_claims_older_tasks(world: &World<'_>) {
     let hands = world.hands();
     let (older, _) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let draft = RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("A")));
@@ -353,7 +353,7 @@ pub fn a_claim_with_a_submission_takes_what_any_claim_would(world: &World<'_>) {
     assert_eq!(hands.claim("A", 10).len(), 2);
 }
 
-pub fn nothing_is_claimed_with_what_is_not_submitted(world: &World<'_>) {
+pub fn submission_without_new_run_claims_nothing(world: &World<'_>) {
     let hands = world.hands();
     let draft = RunDraft::new().idempotency_key("once").task(TaskDraft::new("A"));
     let run = world.submit(&draft);

@@ -3,7 +3,7 @@
 use crate::World;
 use std::collections::HashSet;
 
-pub fn every_engine_has_a_place_of_its_own(world: &World<'_>) {
+pub fn every_engine_has_unique_key(world: &World<'_>) {
     let living: Vec<_> = (0..5).map(|_| world.hands()).collect();
     let mut holders: HashSet<_> = living.iter().map(crate::harness::test_engine::Hands::holder).collect();
     drop(living);
@@ -15,7 +15,7 @@ pub fn every_engine_has_a_place_of_its_own(world: &World<'_>) {
     assert_eq!(holders.len(), 10, "the place of an engine that is gone is not given to another");
 }
 
-pub fn an_engine_that_comes_or_goes_is_no_event(world: &World<'_>) {
+pub fn registration_and_departure_write_no_event(world: &World<'_>) {
     world.leaf();
     world.writes_nothing(|| {
         drop(world.hands());
@@ -23,7 +23,7 @@ pub fn an_engine_that_comes_or_goes_is_no_event(world: &World<'_>) {
     });
 }
 
-pub fn an_engine_that_lives_keeps_its_claims_whoever_comes_and_goes(world: &World<'_>) {
+pub fn live_engine_keeps_claims_when_others_leave(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let claimed = hands.claim_one();

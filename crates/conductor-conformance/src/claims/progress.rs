@@ -37,7 +37,7 @@ fn assert_shows_nothing(world: &World<'_>, run: RunId, task: TaskId) {
     assert_eq!(shown_in(world, run), []);
 }
 
-pub fn what_is_reported_is_shown(world: &World<'_>) {
+pub fn recorded_progress_is_shown(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -52,7 +52,7 @@ pub fn what_is_reported_is_shown(world: &World<'_>) {
     }
 }
 
-pub fn the_newest_word_replaces_the_one_before(world: &World<'_>) {
+pub fn newer_progress_replaces_older(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -64,7 +64,7 @@ pub fn the_newest_word_replaces_the_one_before(world: &World<'_>) {
     assert_eq!(shown_in(world, run), [expected]);
 }
 
-pub fn progress_is_no_event_and_changes_no_task(world: &World<'_>) {
+pub fn progress_writes_no_event_and_no_task(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let claimed = hands.claim_one();
@@ -72,7 +72,7 @@ pub fn progress_is_no_event_and_changes_no_task(world: &World<'_>) {
     world.writes_nothing(|| write_one(world, &claimed, progress(1, Some(2), "half")));
 }
 
-pub fn a_stale_fence_is_left_out_alone(world: &World<'_>) {
+pub fn stale_fence_does_not_affect_others(world: &World<'_>) {
     let hands = world.hands();
     let (run, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -83,7 +83,7 @@ pub fn a_stale_fence_is_left_out_alone(world: &World<'_>) {
     assert_eq!(tasks, [roots[0], roots[2]]);
 }
 
-pub fn an_attempt_that_is_over_shows_nothing(world: &World<'_>) {
+pub fn finished_attempt_shows_nothing(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     // Released, then rescued, then ended well.
@@ -107,7 +107,7 @@ pub fn an_attempt_that_is_over_shows_nothing(world: &World<'_>) {
     assert_shows_nothing(world, run, task);
 }
 
-pub fn the_next_attempt_begins_with_nothing(world: &World<'_>) {
+pub fn next_attempt_starts_without_progress(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let first = hands.claim_one();
@@ -122,7 +122,7 @@ pub fn the_next_attempt_begins_with_nothing(world: &World<'_>) {
     assert_eq!(shown(world, task), Some(second));
 }
 
-pub fn the_progress_of_a_run_is_listed_page_by_page(world: &World<'_>) {
+pub fn run_progress_is_paged(world: &World<'_>) {
     let hands = world.hands();
     let (run, _) = world.one(TaskDraft::new("A").input(json!({"fanout": 5})));
     let (other, _) = world.leaf();
@@ -157,11 +157,11 @@ pub fn the_progress_of_a_run_is_listed_page_by_page(world: &World<'_>) {
     assert!(matches!(refused, Err(StoreError::TaskNotFound(_))), "{refused:?}");
 }
 
-pub fn what_is_unknown_has_no_progress(world: &World<'_>) {
+pub fn unknown_run_and_task_have_no_progress(world: &World<'_>) {
     assert_shows_nothing(world, RunId::from_u128(1), TaskId::from_u128(2));
 }
 
-pub fn the_greatest_numbers_are_kept_as_far_as_there_is_room(world: &World<'_>) {
+pub fn numbers_are_clamped_to_i64_max(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let most = i64::MAX.cast_unsigned();
@@ -169,7 +169,7 @@ pub fn the_greatest_numbers_are_kept_as_far_as_there_is_room(world: &World<'_>) 
     assert_eq!(shown(world, task).map(|shown| shown.progress), Some(progress(most, Some(most), "much")));
 }
 
-pub fn more_items_than_a_transaction_takes_are_refused(world: &World<'_>) {
+pub fn oversized_batch_is_rejected(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let fence = hands.claim_one().fence;
@@ -178,7 +178,7 @@ pub fn more_items_than_a_transaction_takes_are_refused(world: &World<'_>) {
     assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }
 
-pub fn no_items_write_nothing(world: &World<'_>) {
+pub fn empty_batch_writes_nothing(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let _ = hands.claim_one();

@@ -5,7 +5,7 @@ use crate::harness::test_engine::{fences, success};
 use conductor_model::{MAX_TASKS, State, TaskDraft};
 use conductor_store::{FenceOutcome, Release, StoreError};
 
-pub fn a_released_task_is_ready_with_all_its_retries(world: &World<'_>) {
+pub fn released_task_is_ready_with_all_retries(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -20,7 +20,7 @@ pub fn a_released_task_is_ready_with_all_its_retries(world: &World<'_>) {
     assert_eq!(world.event_names(seen), ["task.released"]);
 }
 
-pub fn a_released_task_is_claimed_again_under_a_new_fence(world: &World<'_>) {
+pub fn released_task_is_reclaimed_with_new_fence(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     let (_, task) = world.leaf();
     let first = one.claim_one();
@@ -33,7 +33,7 @@ pub fn a_released_task_is_claimed_again_under_a_new_fence(world: &World<'_>) {
     assert_eq!(world.state(task), State::Succeeded);
 }
 
-pub fn a_stale_fence_harms_no_neighbour(world: &World<'_>) {
+pub fn stale_fence_does_not_affect_others(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..4).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -54,7 +54,7 @@ pub fn a_stale_fence_harms_no_neighbour(world: &World<'_>) {
     assert_eq!(states, [State::Succeeded, State::Pending, State::Running, State::Pending]);
 }
 
-pub fn tasks_of_many_parents_and_runs_are_released_at_once(world: &World<'_>) {
+pub fn many_parents_and_runs_release_at_once(world: &World<'_>) {
     let hands = world.hands();
     let (run, parent, _) = world.family(3);
     world.run_of((0..3).map(|_| TaskDraft::new("P")));
@@ -67,7 +67,7 @@ pub fn tasks_of_many_parents_and_runs_are_released_at_once(world: &World<'_>) {
     assert_eq!(hands.claim("P", 100).len(), 9);
 }
 
-pub fn more_fences_than_a_transaction_takes_are_refused(world: &World<'_>) {
+pub fn oversized_batch_is_rejected(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let request = Release { fences: vec![hands.claim_one().fence; MAX_TASKS + 1], now: world.now() };

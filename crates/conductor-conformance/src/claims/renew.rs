@@ -5,7 +5,7 @@ use crate::harness::test_engine::{fences, success};
 use conductor_model::{DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TASKS, State, TaskDraft};
 use conductor_store::{FenceOutcome, Renew, StoreError};
 
-pub fn a_renewal_moves_the_end_of_the_lease_and_nothing_else(world: &World<'_>) {
+pub fn renewal_changes_only_lease_end(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -19,7 +19,7 @@ pub fn a_renewal_moves_the_end_of_the_lease_and_nothing_else(world: &World<'_>) 
     assert!(world.event_names(seen).is_empty(), "nothing happened");
 }
 
-pub fn a_lease_that_is_renewed_in_time_is_never_lost(world: &World<'_>) {
+pub fn lease_renewed_in_time_is_kept(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -32,7 +32,7 @@ pub fn a_lease_that_is_renewed_in_time_is_never_lost(world: &World<'_>) {
     assert_eq!((world.state(task), world.task(task).attempt), (State::Succeeded, 1));
 }
 
-pub fn a_lease_that_nobody_took_back_may_be_renewed_after_its_end(world: &World<'_>) {
+pub fn expired_lease_can_be_renewed_before_rescue(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let claimed = hands.claim_one();
@@ -41,7 +41,7 @@ pub fn a_lease_that_nobody_took_back_may_be_renewed_after_its_end(world: &World<
     assert_eq!(world.writes_nothing(|| world.rescue()), 0);
 }
 
-pub fn a_stale_fence_harms_no_neighbour(world: &World<'_>) {
+pub fn stale_fence_does_not_affect_others(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -54,7 +54,7 @@ pub fn a_stale_fence_harms_no_neighbour(world: &World<'_>) {
     assert_eq!(leases, [until, None, until]);
 }
 
-pub fn no_renewed_lease_is_longer_than_a_day(world: &World<'_>) {
+pub fn renewed_lease_is_capped_at_one_day(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let fences = vec![hands.claim_one().fence];
@@ -65,7 +65,7 @@ pub fn no_renewed_lease_is_longer_than_a_day(world: &World<'_>) {
     }
 }
 
-pub fn more_fences_than_a_transaction_takes_are_refused(world: &World<'_>) {
+pub fn oversized_batch_is_rejected(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let fences = vec![hands.claim_one().fence; MAX_TASKS + 1];
@@ -74,7 +74,7 @@ pub fn more_fences_than_a_transaction_takes_are_refused(world: &World<'_>) {
     assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }
 
-pub fn no_fences_get_no_answers(world: &World<'_>) {
+pub fn empty_batch_returns_no_answers(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let _ = hands.claim_one();

@@ -23,7 +23,7 @@ fn no_backoff(retries: i64) -> TaskDraft {
     TaskDraft::new("A").max_retries(retries)
 }
 
-pub fn a_lease_that_is_over_is_taken_back(world: &World<'_>) {
+pub fn expired_lease_fails_attempt(world: &World<'_>) {
     let hands = world.hands();
     let backoff = Backoff::fixed(5000).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff));
@@ -45,7 +45,7 @@ pub fn a_lease_that_is_over_is_taken_back(world: &World<'_>) {
     assert_eq!(world.writes_nothing(|| world.rescue()), 0, "once");
 }
 
-pub fn a_rescued_task_is_retried_as_usual(world: &World<'_>) {
+pub fn rescued_task_is_retried(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.leaf();
     let lost = lose(world, &hands);
@@ -57,7 +57,7 @@ pub fn a_rescued_task_is_retried_as_usual(world: &World<'_>) {
     assert_eq!((world.state(task), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn a_task_that_loses_every_lease_fails_in_the_end(world: &World<'_>) {
+pub fn task_losing_every_lease_fails(world: &World<'_>) {
     let hands = world.hands();
     let (run, task) = world.one(no_backoff(2));
     for attempt in 1..=3 {
@@ -74,7 +74,7 @@ pub fn a_task_that_loses_every_lease_fails_in_the_end(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Failed);
 }
 
-pub fn a_lease_of_a_clock_that_jumped_is_taken_back(world: &World<'_>) {
+pub fn lease_from_clock_jump_is_rescued(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let years = 10 * 365 * 24 * 60 * 60 * 1000;
@@ -86,7 +86,7 @@ pub fn a_lease_of_a_clock_that_jumped_is_taken_back(world: &World<'_>) {
     hands.assert_stale(claimed.fence);
 }
 
-pub fn a_clock_that_is_set_back_a_little_takes_no_lease(world: &World<'_>) {
+pub fn small_clock_setback_keeps_lease(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let _ = hands.claim_one();
@@ -96,7 +96,7 @@ pub fn a_clock_that_is_set_back_a_little_takes_no_lease(world: &World<'_>) {
     assert_eq!(world.rescue(), 1, "now it is further ahead than twice its length");
 }
 
-pub fn what_an_engine_holds_that_is_gone_is_taken_back_at_once(world: &World<'_>) {
+pub fn claims_of_dead_engine_are_rescued_at_once(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     let (_, roots) = world.run_of((0..4).map(|_| TaskDraft::new("A")));
     let (its, kept) = (one.claim("A", 2), other.claim("A", 2));
@@ -113,7 +113,7 @@ pub fn what_an_engine_holds_that_is_gone_is_taken_back_at_once(world: &World<'_>
     assert_eq!(world.writes_nothing(|| world.rescue()), 0);
 }
 
-pub fn a_task_that_runs_without_a_claim_is_never_rescued(world: &World<'_>) {
+pub fn task_running_without_claim_is_never_rescued(world: &World<'_>) {
     drop(world.hands());
     let (_, task) = world.leaf();
     world.start(task);
@@ -122,7 +122,7 @@ pub fn a_task_that_runs_without_a_claim_is_never_rescued(world: &World<'_>) {
     assert_eq!(world.state(task), State::Running);
 }
 
-pub fn a_step_takes_back_at_most_as_many_as_its_limit(world: &World<'_>) {
+pub fn step_rescues_at_most_its_limit(world: &World<'_>) {
     let (one, gone) = (world.hands(), world.hands());
     world.family(10);
     assert_eq!((one.claim("P", 5).len(), gone.claim("P", 5).len()), (5, 5));
@@ -140,7 +140,7 @@ pub fn a_step_takes_back_at_most_as_many_as_its_limit(world: &World<'_>) {
     assert_eq!(world.writes_nothing(|| world.rescue()), 0);
 }
 
-pub fn a_rescue_settles_what_its_tasks_decide(world: &World<'_>) {
+pub fn rescue_decides_parents_and_runs(world: &World<'_>) {
     let hands = world.hands();
     let (run, parent) = world.one(no_backoff(0).input(serde_json::json!({"fanout": 3})));
     world.fan_out();
@@ -152,7 +152,7 @@ pub fn a_rescue_settles_what_its_tasks_decide(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Failed);
 }
 
-pub fn the_longest_lease_outlives_no_engine(world: &World<'_>) {
+pub fn longest_lease_ends_with_its_engine(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let request = Claim { lease_ms: MAX_LEASE_MS, ..hands.request([want("A", 1)], 1) };
@@ -171,7 +171,7 @@ pub(crate) fn lonely(world: &World<'_>, hands: &Hands<'_>) -> TaskId {
     task
 }
 
-pub fn a_task_that_lost_two_leases_in_a_row_is_run_alone(world: &World<'_>) {
+pub fn task_losing_two_leases_is_isolated(world: &World<'_>) {
     let hands = world.hands();
     let task = lonely(world, &hands);
     let (_, neighbour) = world.leaf();
@@ -183,7 +183,7 @@ pub fn a_task_that_lost_two_leases_in_a_row_is_run_alone(world: &World<'_>) {
     assert_eq!(world.state(task), State::Succeeded);
 }
 
-pub fn tasks_that_are_run_alone_are_claimed_one_at_a_time(world: &World<'_>) {
+pub fn isolated_tasks_are_claimed_one_by_one(world: &World<'_>) {
     let hands = world.hands();
     let lonely = [lonely(world, &hands), lonely(world, &hands)];
     world.run_of((0..3).map(|_| TaskDraft::new("A")));
@@ -197,7 +197,7 @@ pub fn tasks_that_are_run_alone_are_claimed_one_at_a_time(world: &World<'_>) {
     assert_eq!(both, lonely);
 }
 
-pub fn a_task_that_is_run_alone_counts_for_the_limits(world: &World<'_>) {
+pub fn isolated_task_counts_for_limits(world: &World<'_>) {
     let hands = world.hands();
     let task = lonely(world, &hands);
     world.leaf();
@@ -207,7 +207,7 @@ pub fn a_task_that_is_run_alone_counts_for_the_limits(world: &World<'_>) {
     assert_eq!(hands.claim("A", 10).len(), 1);
 }
 
-pub fn a_task_with_one_chance_left_is_run_alone(world: &World<'_>) {
+pub fn lost_lease_before_last_attempt_isolates_task(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.one(no_backoff(1));
     lose(world, &hands);
@@ -220,7 +220,7 @@ pub fn a_task_with_one_chance_left_is_run_alone(world: &World<'_>) {
     assert_eq!(hands.claim_one().fence.task, other, "it has two attempts left");
 }
 
-pub fn an_attempt_that_fails_by_itself_ends_the_row_of_lost_leases(world: &World<'_>) {
+pub fn ordinary_failure_resets_lease_losses(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.one(no_backoff(9));
     lose(world, &hands);
@@ -230,7 +230,7 @@ pub fn an_attempt_that_fails_by_itself_ends_the_row_of_lost_leases(world: &World
     assert_eq!(hands.claim_one().fence.task, task, "one lost lease in a row");
 }
 
-pub fn a_lonely_task_that_fails_by_itself_is_run_with_the_others_again(world: &World<'_>) {
+pub fn ordinary_failure_ends_isolation(world: &World<'_>) {
     let hands = world.hands();
     let task = lonely(world, &hands);
     hands.end(&hands.claim_also_alone("A", 1)[0], failure("it broke"));
@@ -239,7 +239,7 @@ pub fn a_lonely_task_that_fails_by_itself_is_run_with_the_others_again(world: &W
     assert_eq!((claimed.fence.task, claimed.isolated), (task, false));
 }
 
-pub fn a_lonely_task_that_is_released_stays_alone(world: &World<'_>) {
+pub fn released_isolated_task_stays_isolated(world: &World<'_>) {
     let hands = world.hands();
     lonely(world, &hands);
     let claimed = hands.claim_also_alone("A", 1);

@@ -18,7 +18,7 @@ fn asking(retry_after_ms: u64) -> AttemptResult {
     AttemptResult::Failed(AttemptFailure::Error { error: "busy".into(), retryable: true, retry_after_ms })
 }
 
-pub fn a_success_keeps_its_output(world: &World<'_>) {
+pub fn success_stores_output(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -34,7 +34,7 @@ pub fn a_success_keeps_its_output(world: &World<'_>) {
     }
 }
 
-pub fn a_failure_is_retried_after_its_wait(world: &World<'_>) {
+pub fn failure_is_retried_after_its_delay(world: &World<'_>) {
     let hands = world.hands();
     let backoff = Backoff::fixed(5000).expect("a backoff");
     let (_, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A").backoff(backoff)));
@@ -51,7 +51,7 @@ pub fn a_failure_is_retried_after_its_wait(world: &World<'_>) {
     }
 }
 
-pub fn a_failure_tells_why_and_whether_it_is_final(world: &World<'_>) {
+pub fn failure_event_has_reason_and_retry_time(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of([1, 0, 1, 1, 0].map(|retries| TaskDraft::new("A").max_retries(retries)));
     let claimed = hands.claim("A", 10);
@@ -75,7 +75,7 @@ pub fn a_failure_tells_why_and_whether_it_is_final(world: &World<'_>) {
     }
 }
 
-pub fn a_stale_fence_is_refused_for_that_item_alone(world: &World<'_>) {
+pub fn stale_fence_does_not_affect_others(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..6).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -98,7 +98,7 @@ pub fn a_stale_fence_is_refused_for_that_item_alone(world: &World<'_>) {
     assert_eq!(states, [done, done, State::Pending, failed, failed, State::Running]);
 }
 
-pub fn a_fence_that_is_named_twice_applies_once(world: &World<'_>) {
+pub fn duplicate_fence_applies_once(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..3).map(|_| TaskDraft::new("A")));
     let fence: Vec<Fence> = hands.claim("A", 10).iter().map(|task| task.fence).collect();
@@ -117,7 +117,7 @@ pub fn a_fence_that_is_named_twice_applies_once(world: &World<'_>) {
     assert_eq!(world.task(roots[2]).output, Some(json_of("2")));
 }
 
-pub fn a_claim_is_settled_once(world: &World<'_>) {
+pub fn claim_is_settled_once(world: &World<'_>) {
     let hands = world.hands();
     for ending in [success(), success_with(json_of("1")), failure("it broke"), fatal("it is broken")] {
         world.leaf();
@@ -127,7 +127,7 @@ pub fn a_claim_is_settled_once(world: &World<'_>) {
     }
 }
 
-pub fn a_fence_from_before_a_newer_claim_never_wins(world: &World<'_>) {
+pub fn fence_of_older_claim_is_stale(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     let (_, task) = world.leaf();
     let mut old = Vec::new();
@@ -156,7 +156,7 @@ pub fn a_fence_from_before_a_newer_claim_never_wins(world: &World<'_>) {
     assert_eq!((world.state(task), world.task(task).output), (State::Succeeded, None));
 }
 
-pub fn a_fence_of_nothing_or_of_another_task_is_stale(world: &World<'_>) {
+pub fn fence_of_other_or_unknown_task_is_stale(world: &World<'_>) {
     let hands = world.hands();
     world.run_of((0..2).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 10);
@@ -176,7 +176,7 @@ pub fn a_fence_of_nothing_or_of_another_task_is_stale(world: &World<'_>) {
     hands.end(&claimed[0], success());
 }
 
-pub fn a_fence_of_a_task_that_runs_without_a_claim_is_stale(world: &World<'_>) {
+pub fn fence_of_externally_started_task_is_stale(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -188,7 +188,7 @@ pub fn a_fence_of_a_task_that_runs_without_a_claim_is_stale(world: &World<'_>) {
     hands.assert_stale(Fence { attempt: 2, ..claimed.fence });
 }
 
-pub fn a_result_that_comes_after_the_lease_counts_unless_it_was_taken_back(world: &World<'_>) {
+pub fn result_after_lease_counts_before_rescue(world: &World<'_>) {
     let hands = world.hands();
     let (_, task) = world.leaf();
     let claimed = hands.claim_one();
@@ -198,7 +198,7 @@ pub fn a_result_that_comes_after_the_lease_counts_unless_it_was_taken_back(world
     assert_eq!(world.writes_nothing(|| world.rescue()), 0);
 }
 
-pub fn a_settlement_carries_the_next_claim(world: &World<'_>) {
+pub fn settlement_carries_next_claim(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of((0..4).map(|_| TaskDraft::new("A")));
     let claimed = hands.claim("A", 2);
@@ -218,7 +218,7 @@ pub fn a_settlement_carries_the_next_claim(world: &World<'_>) {
     assert_eq!((settled.claimed.tasks.len(), again.task, again.attempt), (1, roots[1], 2));
 }
 
-pub fn a_settlement_of_stale_fences_still_claims(world: &World<'_>) {
+pub fn settlement_of_stale_fences_still_claims(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let stale = hands.claim_one();
@@ -230,7 +230,7 @@ pub fn a_settlement_of_stale_fences_still_claims(world: &World<'_>) {
     assert_eq!(settled.claimed.tasks[0].fence.task, task);
 }
 
-pub fn nothing_to_settle_and_nothing_to_claim_writes_nothing(world: &World<'_>) {
+pub fn empty_settlement_and_claim_write_nothing(world: &World<'_>) {
     let hands = world.hands();
     world.one(TaskDraft::new("B"));
     let change_token = world.store().change_token().expect("a pulse");
@@ -245,7 +245,7 @@ pub fn nothing_to_settle_and_nothing_to_claim_writes_nothing(world: &World<'_>) 
     assert_eq!(settled.claimed.tasks.len(), 1, "nothing to settle, and something to claim");
 }
 
-pub fn what_is_settled_decides_parents_and_runs(world: &World<'_>) {
+pub fn settlement_decides_parents_and_runs(world: &World<'_>) {
     let hands = world.hands();
     let nested = TaskDraft::new("P").kind("A").input(json!({"fanout": [{"fanout": 2}, 0, {"fanout": 3}]}));
     let (run, parent) = world.one(nested);
@@ -261,7 +261,7 @@ pub fn what_is_settled_decides_parents_and_runs(world: &World<'_>) {
     assert_eq!((tally.succeeded, tally.failed), (6, 3));
 }
 
-pub fn claims_of_many_parents_and_runs_are_settled_at_once(world: &World<'_>) {
+pub fn many_parents_and_runs_settle_at_once(world: &World<'_>) {
     let hands = world.hands();
     for _ in 0..3 {
         world.family(400);
@@ -276,7 +276,7 @@ pub fn claims_of_many_parents_and_runs_are_settled_at_once(world: &World<'_>) {
     assert_eq!(world.aggregate(), (3, 6));
 }
 
-pub fn more_endings_than_a_transaction_takes_are_refused(world: &World<'_>) {
+pub fn oversized_batch_is_rejected(world: &World<'_>) {
     let hands = world.hands();
     world.leaf();
     let fence = hands.claim_one().fence;

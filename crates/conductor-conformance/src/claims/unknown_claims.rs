@@ -4,7 +4,7 @@ use crate::World;
 use crate::harness::test_engine::{failure, fences, success};
 use conductor_model::TaskDraft;
 
-pub fn what_an_engine_holds_and_does_not_know_is_told(world: &World<'_>) {
+pub fn claims_unknown_to_engine_are_returned(world: &World<'_>) {
     let hands = world.hands();
     world.run_of((0..5).map(|_| TaskDraft::new("A")));
     let (known, unknown) = (fences(&hands.claim("A", 2)), fences(&hands.claim("A", 2)));
@@ -20,7 +20,7 @@ pub fn what_an_engine_holds_and_does_not_know_is_told(world: &World<'_>) {
     assert!(hands.held(&all[2..], 10).is_empty());
 }
 
-pub fn what_is_over_or_held_by_others_is_not_held(world: &World<'_>) {
+pub fn settled_and_foreign_claims_are_excluded(world: &World<'_>) {
     let (one, other) = (world.hands(), world.hands());
     world.run_of((0..6).map(|_| TaskDraft::new("A")));
     let (mine, theirs) = (one.claim("A", 4), other.claim("A", 1));
@@ -36,7 +36,7 @@ pub fn what_is_over_or_held_by_others_is_not_held(world: &World<'_>) {
     assert!(one.held(&[], 10).is_empty(), "its lease was lost");
 }
 
-pub fn what_is_held_comes_in_bounded_parts(world: &World<'_>) {
+pub fn claims_are_returned_in_bounded_pages(world: &World<'_>) {
     let hands = world.hands();
     world.run_of((0..7).map(|_| TaskDraft::new("A")));
     let all = fences(&hands.claim("A", 10));

@@ -30,23 +30,23 @@ fn assert_follows(world: &World<'_>, ends: &[State], expected: State) {
     assert_eq!(world.run_state(flat), expected, "the run of {ends:?}");
 }
 
-pub fn a_parent_and_a_run_succeed_when_all_succeeded(world: &World<'_>) {
+pub fn parent_and_run_succeed_when_all_succeeded(world: &World<'_>) {
     assert_follows(world, &[State::Succeeded], State::Succeeded);
     assert_follows(world, &[State::Succeeded; 3], State::Succeeded);
 }
 
-pub fn a_parent_and_a_run_fail_when_any_failed(world: &World<'_>) {
+pub fn parent_and_run_fail_when_any_failed(world: &World<'_>) {
     assert_follows(world, &[State::Failed, State::Succeeded, State::Succeeded], State::Failed);
     assert_follows(world, &[State::Succeeded, State::Failed], State::Failed);
 }
 
-pub fn a_parent_and_a_run_are_cancelled_when_any_is_and_none_failed(world: &World<'_>) {
+pub fn cancelled_child_without_failure_cancels_parent_and_run(world: &World<'_>) {
     assert_follows(world, &[State::Cancelled, State::Succeeded], State::Cancelled);
     assert_follows(world, &[State::Succeeded, State::Cancelled], State::Cancelled);
     assert_follows(world, &[State::Cancelled; 2], State::Cancelled);
 }
 
-pub fn a_failure_outweighs_a_cancel(world: &World<'_>) {
+pub fn failure_outweighs_cancel(world: &World<'_>) {
     assert_follows(world, &[State::Cancelled, State::Failed, State::Succeeded], State::Failed);
     assert_follows(world, &[State::Failed, State::Cancelled], State::Failed);
 }
@@ -63,7 +63,7 @@ pub fn nothing_is_decided_before_all_children_exist(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Failed);
 }
 
-pub fn a_failure_with_a_retry_left_decides_nothing(world: &World<'_>) {
+pub fn failure_with_retry_left_decides_nothing(world: &World<'_>) {
     let (run, parent, children) = world.family(2);
     world.succeed(children[0]);
     world.fail(children[1]);
@@ -75,7 +75,7 @@ pub fn a_failure_with_a_retry_left_decides_nothing(world: &World<'_>) {
     assert_eq!((world.state(parent), world.run_state(run)), (State::Succeeded, State::Succeeded));
 }
 
-pub fn no_retry_is_ever_due_on_a_parent(world: &World<'_>) {
+pub fn parent_never_awaits_retry(world: &World<'_>) {
     let (_, parent, children) = world.family(1);
     world.fail_for_good(children[0]);
     world.aggregate();
@@ -84,7 +84,7 @@ pub fn no_retry_is_ever_due_on_a_parent(world: &World<'_>) {
     assert_eq!(world.retry(), 0);
 }
 
-pub fn states_are_carried_up_level_by_level(world: &World<'_>) {
+pub fn states_propagate_level_by_level(world: &World<'_>) {
     let tree = json!({"fanout": [{"fanout": 2}, {"fanout": [{"fanout": 1}]}]});
     let (run, root) = world.one(TaskDraft::new("P").input(tree));
     world.fan_out();
@@ -97,7 +97,7 @@ pub fn states_are_carried_up_level_by_level(world: &World<'_>) {
     assert_eq!((world.state(root), world.run_state(run)), (State::Failed, State::Failed));
 }
 
-pub fn a_parents_output_is_the_tally_of_its_children(world: &World<'_>) {
+pub fn parent_output_counts_child_states(world: &World<'_>) {
     let (_, parent, children) = world.family(6);
     for child in &children[..3] {
         world.succeed(*child);
@@ -111,7 +111,7 @@ pub fn a_parents_output_is_the_tally_of_its_children(world: &World<'_>) {
     assert_eq!(output, json!({"succeeded": 3, "failed": 2, "cancelled": 1}));
 }
 
-pub fn a_parent_counts_its_children(world: &World<'_>) {
+pub fn parent_counts_its_children(world: &World<'_>) {
     let (_, parent, children) = world.family(4);
     let numbers = |open, failed, cancelled| {
         assert_eq!(
@@ -134,7 +134,7 @@ pub fn a_parent_counts_its_children(world: &World<'_>) {
     numbers(0, 1, 2);
 }
 
-pub fn a_run_counts_its_root_tasks_and_tallies_all(world: &World<'_>) {
+pub fn run_counts_root_tasks_and_all_states(world: &World<'_>) {
     let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 2})), TaskDraft::new("A")]);
     world.fan_out();
     let row = world.run(run);
@@ -156,7 +156,7 @@ pub fn a_run_counts_its_root_tasks_and_tallies_all(world: &World<'_>) {
     assert_eq!(world.store().state_counts(Scope::Run(run)).expect("a tally"), row.state_counts);
 }
 
-pub fn a_run_is_running_when_the_first_of_its_tasks_starts(world: &World<'_>) {
+pub fn run_starts_with_its_first_task(world: &World<'_>) {
     let (run, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     world.cancel(roots[1]);
     assert_eq!(world.run_state(run), State::Pending);
@@ -167,7 +167,7 @@ pub fn a_run_is_running_when_the_first_of_its_tasks_starts(world: &World<'_>) {
     assert_eq!(world.event_names(seen), ["task.succeeded"], "it starts once");
 }
 
-pub fn a_run_whose_tasks_never_started_is_cancelled_without_running(world: &World<'_>) {
+pub fn run_whose_tasks_never_started_skips_running(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.cancel(task);
     let seen = world.events().len();
@@ -176,7 +176,7 @@ pub fn a_run_whose_tasks_never_started_is_cancelled_without_running(world: &Worl
     assert_eq!(world.event_names(seen), ["run.aggregated"]);
 }
 
-pub fn aggregating_again_changes_nothing(world: &World<'_>) {
+pub fn repeated_aggregate_changes_nothing(world: &World<'_>) {
     let (_, _, children) = world.family(2);
     for child in &children {
         world.succeed(*child);
@@ -186,7 +186,7 @@ pub fn aggregating_again_changes_nothing(world: &World<'_>) {
     world.writes_nothing(|| assert_eq!(world.aggregate(), (0, 0)));
 }
 
-pub fn a_step_decides_at_most_as_many_as_its_limit(world: &World<'_>) {
+pub fn step_decides_at_most_its_limit(world: &World<'_>) {
     let (run, roots) = world.run_of((0..5).map(|_| TaskDraft::new("P").open()));
     for parent in &roots {
         world.seal(*parent, 0).expect("a seal");
@@ -209,7 +209,7 @@ pub fn a_step_decides_at_most_as_many_as_its_limit(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let (one, other) = (world.submit(&RunDraft::new()), world.submit(&RunDraft::new()));
     let (_, parent) = world.open_parent();
     world.seal(parent, 0).expect("a seal");
@@ -220,7 +220,7 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     assert_eq!((world.run_state(other), world.state(parent)), (State::Pending, State::Pending));
 }
 
-pub fn a_decided_parent_has_the_moment_of_its_decision(world: &World<'_>) {
+pub fn decided_parent_has_timestamp_of_decision(world: &World<'_>) {
     let (run, parent, children) = world.family(1);
     world.succeed(children[0]);
     world.pass_ms(2000);

@@ -6,7 +6,7 @@ use conductor_model::{ChildCounts, IdBlock, MAX_TASKS, RunDraft, RunId, State, T
 use conductor_store::{Append, AppendError, NodeId};
 use serde_json::json;
 
-pub fn appended_items_are_the_inputs_of_children(world: &World<'_>) {
+pub fn appended_items_are_child_inputs(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let done = world.append(parent, 1, &[r#""a""#, "null"]).expect("an append");
     assert_eq!((done.created, done.next_index), (2, 3));
@@ -17,7 +17,7 @@ pub fn appended_items_are_the_inputs_of_children(world: &World<'_>) {
     assert_eq!(names, ["P#1", "P#2", "P#3"]);
 }
 
-pub fn a_long_append_gives_each_child_its_own_item(world: &World<'_>) {
+pub fn long_append_gives_each_child_its_item(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let item = |n: u32| if n.is_multiple_of(97) { format!(r#"{{"fanout":{n}}}"#) } else { n.to_string() };
     let items: Vec<String> = (1..=600).map(item).collect();
@@ -31,7 +31,7 @@ pub fn a_long_append_gives_each_child_its_own_item(world: &World<'_>) {
     }
 }
 
-pub fn a_fanout_in_an_appended_item_means_nothing(world: &World<'_>) {
+pub fn fanout_in_appended_item_is_ignored(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &[r#"{"fanout": 3}"#, r#"{"fanout": 0}"#]).expect("an append");
     assert_eq!(world.fan_out(), 0);
@@ -39,7 +39,7 @@ pub fn a_fanout_in_an_appended_item_means_nothing(world: &World<'_>) {
     assert!(world.children(parent).iter().all(|child| child.child_counts.is_none()));
 }
 
-pub fn the_first_append_starts_the_parent_and_its_run(world: &World<'_>) {
+pub fn first_append_starts_parent_and_run(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     assert_eq!((world.state(parent), world.run_state(run)), (State::Pending, State::Pending));
     world.append(parent, 1, &["1"]).expect("an append");
@@ -58,7 +58,7 @@ pub fn children_run_while_more_arrive(world: &World<'_>) {
     assert_eq!(world.state(parent), State::Succeeded);
 }
 
-pub fn a_gap_is_refused_with_the_index_that_is_expected(world: &World<'_>) {
+pub fn gap_is_rejected_with_expected_index(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let refused = world.writes_nothing(|| world.append(parent, 2, &["2"]));
     assert!(matches!(refused, Err(AppendError::IndexGap { given: 2, expected: 1 })), "{refused:?}");
@@ -67,7 +67,7 @@ pub fn a_gap_is_refused_with_the_index_that_is_expected(world: &World<'_>) {
     assert!(matches!(refused, Err(AppendError::IndexGap { given: u32::MAX, expected: 3 })), "{refused:?}");
 }
 
-pub fn an_append_that_is_repeated_adds_nothing(world: &World<'_>) {
+pub fn repeated_append_adds_nothing(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1", "2"]).expect("an append");
     world.pass_ms(1000);
@@ -75,7 +75,7 @@ pub fn an_append_that_is_repeated_adds_nothing(world: &World<'_>) {
     assert_eq!((again.created, again.next_index), (0, 3));
 }
 
-pub fn an_append_that_overlaps_adds_the_rest(world: &World<'_>) {
+pub fn overlapping_append_adds_rest(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1", "2"]).expect("an append");
     let rest = world.append(parent, 2, &["2", "3", "4"]).expect("an append");
@@ -83,14 +83,14 @@ pub fn an_append_that_overlaps_adds_the_rest(world: &World<'_>) {
     assert_eq!(world.inputs(parent), ["1", "2", "3", "4"]);
 }
 
-pub fn an_append_of_nothing_says_where_to_go_on(world: &World<'_>) {
+pub fn empty_append_returns_next_index(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1", "2"]).expect("an append");
     let nothing = world.writes_nothing(|| world.append(parent, 3, &[])).expect("an answer");
     assert_eq!((nothing.created, nothing.next_index), (0, 3));
 }
 
-pub fn an_append_to_a_sealed_parent_is_refused(world: &World<'_>) {
+pub fn append_to_sealed_parent_is_rejected(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
     world.seal(parent, 1).expect("a seal");
@@ -99,7 +99,7 @@ pub fn an_append_to_a_sealed_parent_is_refused(world: &World<'_>) {
     assert!(sealed, "{refused:?}");
 }
 
-pub fn a_repeated_append_is_answered_after_the_seal_and_after_the_end(world: &World<'_>) {
+pub fn repeated_append_succeeds_after_seal_and_settlement(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
     world.seal(parent, 1).expect("a seal");
@@ -111,7 +111,7 @@ pub fn a_repeated_append_is_answered_after_the_seal_and_after_the_end(world: &Wo
     assert_eq!((again.created, again.next_index), (0, 2));
 }
 
-pub fn an_append_to_a_parent_that_ended_is_refused(world: &World<'_>) {
+pub fn append_to_settled_parent_is_rejected(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     world.seal(parent, 0).expect("a seal");
     world.settle();
@@ -121,19 +121,19 @@ pub fn an_append_to_a_parent_that_ended_is_refused(world: &World<'_>) {
     assert!(matches!(refused, Err(AppendError::Sealed(_) | AppendError::AlreadySettled(_))), "{refused:?}");
 }
 
-pub fn an_append_to_a_counted_fan_out_is_refused(world: &World<'_>) {
+pub fn append_to_counted_fan_out_is_rejected(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let refused = world.writes_nothing(|| world.append(parent, 1, &["1"]));
     assert!(matches!(refused, Err(AppendError::Sealed(_))), "{refused:?}");
 }
 
-pub fn an_append_to_a_leaf_is_refused(world: &World<'_>) {
+pub fn append_to_leaf_is_rejected(world: &World<'_>) {
     let (_, leaf) = world.leaf();
     let refused = world.writes_nothing(|| world.append(leaf, 1, &["1"]));
     assert!(matches!(refused, Err(AppendError::NotAParent(task)) if task == leaf), "{refused:?}");
 }
 
-pub fn an_append_to_something_unknown_is_refused(world: &World<'_>) {
+pub fn append_to_unknown_node_is_rejected(world: &World<'_>) {
     let (task, run) = (TaskId::from_u128(1), RunId::from_u128(1));
     let refused = world.writes_nothing(|| world.append(task, 1, &["1"]));
     assert!(matches!(refused, Err(AppendError::NotFound(NodeId::Task(id))) if id == task), "{refused:?}");
@@ -141,7 +141,7 @@ pub fn an_append_to_something_unknown_is_refused(world: &World<'_>) {
     assert!(matches!(refused, Err(AppendError::NotFound(NodeId::Run(id))) if id == run), "{refused:?}");
 }
 
-pub fn an_append_from_index_0_is_refused(world: &World<'_>) {
+pub fn append_from_index_zero_is_rejected(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let refused = world.writes_nothing(|| world.append(parent, 0, &["1"]));
     assert!(matches!(refused, Err(AppendError::IndexZero)), "{refused:?}");
@@ -149,7 +149,7 @@ pub fn an_append_from_index_0_is_refused(world: &World<'_>) {
     assert!(matches!(refused, Err(AppendError::IndexZero)), "{refused:?}");
 }
 
-pub fn an_append_with_too_few_ids_is_refused(world: &World<'_>) {
+pub fn append_with_too_few_ids_is_rejected(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let items = vec![json_of("1"), json_of("2")];
     let request = Append::Items { parent, first_index: 1, items, now: world.now(), ids: one_id(world) };
@@ -166,7 +166,7 @@ fn one_id(world: &World<'_>) -> IdBlock {
     world.env().ids(1)
 }
 
-pub fn more_at_once_than_a_transaction_takes_are_refused(world: &World<'_>) {
+pub fn oversized_append_is_rejected(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     let items = vec![json_of("0"); MAX_TASKS + 1];
     let request = Append::items(parent, 1, items, world.env());
@@ -178,7 +178,7 @@ pub fn more_at_once_than_a_transaction_takes_are_refused(world: &World<'_>) {
     assert!(too_many, "{refused:?}");
 }
 
-pub fn root_tasks_are_appended_to_an_open_run(world: &World<'_>) {
+pub fn root_tasks_are_appended_to_open_run(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("A")));
     let more = [TaskDraft::new("B").input(json!({"fanout": 2})), TaskDraft::new("C").priority(4)];
     let done = world.append_tasks(run, 2, more).expect("an append");
@@ -191,7 +191,7 @@ pub fn root_tasks_are_appended_to_an_open_run(world: &World<'_>) {
     assert_eq!(world.run(run).child_counts, numbers);
 }
 
-pub fn root_tasks_are_appended_once_each(world: &World<'_>) {
+pub fn repeated_root_tasks_are_appended_once(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let tasks = || ["A", "B"].map(TaskDraft::new);
     world.append_tasks(run, 1, tasks()).expect("an append");
@@ -203,13 +203,13 @@ pub fn root_tasks_are_appended_once_each(world: &World<'_>) {
     assert!(matches!(refused, Err(AppendError::IndexGap { given: 5, expected: 4 })), "{refused:?}");
 }
 
-pub fn root_tasks_for_a_sealed_run_are_refused(world: &World<'_>) {
+pub fn root_tasks_for_sealed_run_are_rejected(world: &World<'_>) {
     let (run, _) = world.leaf();
     let refused = world.writes_nothing(|| world.append_tasks(run, 2, [TaskDraft::new("B")]));
     assert!(matches!(refused, Err(AppendError::Sealed(NodeId::Run(id))) if id == run), "{refused:?}");
 }
 
-pub fn an_appended_task_with_a_taken_id_is_refused_and_its_siblings_with_it(world: &World<'_>) {
+pub fn taken_task_id_rejects_whole_append(world: &World<'_>) {
     let (_, taken) = world.leaf();
     let run = world.submit(&RunDraft::new().open());
     let tasks = || [TaskDraft::new("B"), TaskDraft::new("C").id(taken)];

@@ -9,7 +9,7 @@ fn names(tasks: &[Task]) -> Vec<&str> {
     tasks.iter().map(|task| task.name.as_str()).collect()
 }
 
-pub fn children_are_named_after_their_parent_and_their_index(world: &World<'_>) {
+pub fn children_are_named_after_parent_and_index(world: &World<'_>) {
     let (_, parent, _) = world.family(3);
     let children = world.children(parent);
     assert_eq!(names(&children), ["P#1", "P#2", "P#3"]);
@@ -17,7 +17,7 @@ pub fn children_are_named_after_their_parent_and_their_index(world: &World<'_>) 
     assert!(children.iter().all(|child| child.parent == Some(parent) && child.state == State::Pending));
 }
 
-pub fn a_counted_child_gets_its_parents_input_without_the_key_fanout(world: &World<'_>) {
+pub fn counted_child_inherits_input_without_fanout_key(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"width": 80, "fanout": 2, "to": null})));
     let (_, bare) = world.one(TaskDraft::new("Q").input(json!({"fanout": 1})));
     world.fan_out();
@@ -25,14 +25,14 @@ pub fn a_counted_child_gets_its_parents_input_without_the_key_fanout(world: &Wor
     assert_eq!(world.inputs(bare), ["{}"]);
 }
 
-pub fn an_item_is_the_input_of_its_child(world: &World<'_>) {
+pub fn item_is_input_of_its_child(world: &World<'_>) {
     let items = json!({"fanout": ["a.png", 2, null, {"deep": [1]}, [], false]});
     let (_, parent) = world.one(TaskDraft::new("P").input(items));
     assert_eq!(world.fan_out(), 6);
     assert_eq!(world.inputs(parent), [r#""a.png""#, "2", "null", r#"{"deep":[1]}"#, "[]", "false"]);
 }
 
-pub fn an_item_with_a_fanout_is_a_parent_itself(world: &World<'_>) {
+pub fn item_with_fanout_becomes_parent(world: &World<'_>) {
     let items = json!({"fanout": [{"fanout": 2, "x": 1}, "leaf", {"fanout": [{"fanout": 1}]}]});
     let (run, parent) = world.one(TaskDraft::new("P").input(items));
     assert_eq!(world.fan_out(), 7);
@@ -48,14 +48,14 @@ pub fn an_item_with_a_fanout_is_a_parent_itself(world: &World<'_>) {
     assert_eq!(all, ["P", "P#1", "P#1#1", "P#1#2", "P#2", "P#3", "P#3#1", "P#3#1#1"]);
 }
 
-pub fn a_step_that_creates_a_parent_says_that_there_is_more(world: &World<'_>) {
+pub fn step_that_creates_parent_reports_more(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 2}]})));
     assert!(world.fan_out_step(Scope::All, 1).more, "no id was left for the children of P#1");
     let done = world.fan_out_step(Scope::All, 100);
     assert_eq!((done.children, done.more), (2, false));
 }
 
-pub fn children_inherit_kind_retries_backoff_timeout_and_priority(world: &World<'_>) {
+pub fn children_inherit_kind_retries_backoff_timeout_priority(world: &World<'_>) {
     let backoff = Backoff::fixed(250).expect("a backoff");
     let draft = TaskDraft::new("P").kind("image").max_retries(9).backoff(backoff).timeout_ms(700).priority(5);
     let (_, parent) = world.one(draft.input(json!({"fanout": [1, {"fanout": 1}]})));
@@ -70,7 +70,7 @@ pub fn children_inherit_kind_retries_backoff_timeout_and_priority(world: &World<
     }
 }
 
-pub fn a_step_creates_as_many_children_as_it_has_ids(world: &World<'_>) {
+pub fn step_creates_one_child_per_id(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 5})));
     let done = world.fan_out_step(Scope::All, 2);
     assert_eq!((done.parents, done.children, done.more), (1, 2, true));
@@ -81,7 +81,7 @@ pub fn a_step_creates_as_many_children_as_it_has_ids(world: &World<'_>) {
     );
 }
 
-pub fn a_step_goes_on_where_the_last_one_stopped(world: &World<'_>) {
+pub fn step_continues_where_last_stopped(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": ["a", "b", "c", "d", "e"]})));
     let mut steps = Vec::new();
     while world.numbers(parent).created < 5 {
@@ -92,21 +92,21 @@ pub fn a_step_goes_on_where_the_last_one_stopped(world: &World<'_>) {
     assert_eq!(world.inputs(parent), [r#""a""#, r#""b""#, r#""c""#, r#""d""#, r#""e""#]);
 }
 
-pub fn a_step_without_ids_creates_nothing(world: &World<'_>) {
+pub fn step_without_ids_creates_nothing(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 5})));
     let done = world.writes_nothing(|| world.fan_out_step(Scope::All, 0));
     // Nor does it ask for another one like it.
     assert_eq!((done.children, done.more), (0, false));
 }
 
-pub fn fanning_out_again_creates_nothing(world: &World<'_>) {
+pub fn repeated_fan_out_creates_nothing(world: &World<'_>) {
     let (_, _, children) = world.family(3);
     world.succeed(children[0]);
     assert_eq!(world.writes_nothing(|| world.fan_out()), 0);
     assert!(!world.fan_out_step(Scope::All, 10).more);
 }
 
-pub fn fanning_out_again_after_the_end_creates_nothing(world: &World<'_>) {
+pub fn fan_out_after_settlement_creates_nothing(world: &World<'_>) {
     let (_, _, children) = world.family(2);
     for child in children {
         world.fail_for_good(child);
@@ -122,7 +122,7 @@ pub fn one_step_serves_several_parents(world: &World<'_>) {
     assert_eq!(world.run(run).state_counts.total(), 9);
 }
 
-pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
+pub fn large_fan_out_does_not_block_small_one(world: &World<'_>) {
     let of = |children: u32| world.one(TaskDraft::new("P").input(json!({"fanout": children}))).1;
     let (large, small, last) = (of(10_000), of(3), of(50));
     let done = world.fan_out_step(Scope::All, 99);
@@ -134,7 +134,7 @@ pub fn a_large_fan_out_never_holds_back_a_small_one(world: &World<'_>) {
     assert_eq!(world.numbers(large).created, 33 + 99);
 }
 
-pub fn whoever_has_items_gets_half_of_a_step_before_they_are_read_again(world: &World<'_>) {
+pub fn parents_with_items_get_half_of_step(world: &World<'_>) {
     let items = || world.one(TaskDraft::new("P").input(json!({"fanout": vec![(); 100]}))).1;
     let parents = [items(), items(), items(), world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1];
     let created = || parents.map(|parent| world.numbers(parent).created);
@@ -146,7 +146,7 @@ pub fn whoever_has_items_gets_half_of_a_step_before_they_are_read_again(world: &
     }
 }
 
-pub fn a_child_that_is_a_parent_itself_counts_twice(world: &World<'_>) {
+pub fn nested_parent_counts_twice(world: &World<'_>) {
     let nested = || json!({"fanout": 9});
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": [nested(), 0, nested(), 0, 0]})));
     // Before the first of them has any, the parent of both gets all of its own.
@@ -157,7 +157,7 @@ pub fn a_child_that_is_a_parent_itself_counts_twice(world: &World<'_>) {
     assert_eq!(world.numbers(world.children(parent)[0].id).created, 1);
 }
 
-pub fn a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &World<'_>) {
+pub fn rotation_continues_after_last_run(world: &World<'_>) {
     let parents: Vec<_> =
         (0..5).map(|_| world.one(TaskDraft::new("P").input(json!({"fanout": 100}))).1).collect();
     let mut turn = RotationCursor::default();
@@ -170,7 +170,7 @@ pub fn a_fan_out_goes_on_behind_the_run_at_which_the_last_one_stopped(world: &Wo
     }
 }
 
-pub fn ids_follow_the_indices(world: &World<'_>) {
+pub fn ids_follow_child_indices(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})));
     let mut ids = world.env().ids(4);
     let step = FanOut { scope: Scope::All, now: world.now(), ids, cursor: RotationCursor::default() };
@@ -180,14 +180,14 @@ pub fn ids_follow_the_indices(world: &World<'_>) {
     }
 }
 
-pub fn a_parent_and_its_run_are_running_with_the_first_child(world: &World<'_>) {
+pub fn parent_and_run_start_with_first_child(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 5})));
     assert_eq!((world.state(parent), world.run_state(run)), (State::Pending, State::Pending));
     let _ = world.fan_out_step(Scope::All, 1);
     assert_eq!((world.state(parent), world.run_state(run)), (State::Running, State::Running));
 }
 
-pub fn children_have_the_moment_of_their_step(world: &World<'_>) {
+pub fn children_have_timestamp_of_their_step(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     world.pass_ms(5000);
     world.fan_out();
@@ -195,7 +195,7 @@ pub fn children_have_the_moment_of_their_step(world: &World<'_>) {
     assert!(moments.into_iter().all(|moments| moments == (world.now(), world.now())));
 }
 
-pub fn a_delayed_parent_does_not_fan_out_before_it_is_due(world: &World<'_>) {
+pub fn delayed_parent_waits_for_due_time(world: &World<'_>) {
     let due = world.now().plus_millis(1000);
     let (run, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})).due_at(due));
     world.pass_ms(999);
@@ -205,7 +205,7 @@ pub fn a_delayed_parent_does_not_fan_out_before_it_is_due(world: &World<'_>) {
     assert_eq!((world.promote(), world.fan_out()), (1, 2));
 }
 
-pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let (one, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let (_, other) = world.one(TaskDraft::new("Q").input(json!({"fanout": 2})));
     assert_eq!(world.fan_out_step(Scope::Run(one), 100).children, 2);
@@ -213,7 +213,7 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     assert_eq!(world.state(other), State::Pending);
 }
 
-pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
+pub fn unknown_run_is_rejected_by_every_step(world: &World<'_>) {
     world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let (store, run) = (world.store(), RunId::from_u128(1));
     let step = world.step_of(Scope::Run(run), 100);
@@ -236,14 +236,14 @@ pub fn an_unknown_run_is_refused_by_every_step(world: &World<'_>) {
     });
 }
 
-pub fn a_leaf_never_fans_out(world: &World<'_>) {
+pub fn leaf_never_fans_out(world: &World<'_>) {
     let inputs = [json!([{"fanout": 2}]), json!({"nested": {"fanout": 2}}), json!("fanout")];
     let (_, roots) = world.run_of(inputs.map(|input| TaskDraft::new("A").input(input)));
     assert_eq!(world.writes_nothing(|| world.fan_out()), 0);
     assert!(roots.iter().all(|root| world.task(*root).child_counts.is_none()));
 }
 
-pub fn a_wide_fan_out_is_whole(world: &World<'_>) {
+pub fn wide_fan_out_creates_every_child(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 2500})));
     while world.fan_out_step(Scope::Run(run), 999).more {}
     let children = world.children(parent);
@@ -252,7 +252,7 @@ pub fn a_wide_fan_out_is_whole(world: &World<'_>) {
 }
 
 /// Long enough for any store that writes many rows at once, and mixed, so that a row may get its neighbour's item.
-pub fn a_long_list_gives_each_child_its_own_item(world: &World<'_>) {
+pub fn long_list_gives_each_child_its_item(world: &World<'_>) {
     // Some of the first 400 are parents; between and behind them are leaves.
     let nested = |n: u32| (n < 400 && n.is_multiple_of(97)).then_some(n % 5 + 1);
     let item = |n: u32| nested(n).map_or_else(|| json!(n), |total| json!({"fanout": total, "n": n}));

@@ -4,7 +4,7 @@ use crate::World;
 use conductor_model::{State, TaskDraft};
 use conductor_store::Scope;
 
-pub fn a_delayed_task_is_not_ready_before_its_time(world: &World<'_>) {
+pub fn delayed_task_is_not_ready_before_due_time(world: &World<'_>) {
     let due = world.now().plus_millis(1000);
     let (run, task) = world.one(TaskDraft::new("A").due_at(due));
     world.pass_ms(999);
@@ -20,25 +20,25 @@ pub fn a_delayed_task_is_not_ready_before_its_time(world: &World<'_>) {
     assert_eq!(world.writes_nothing(|| world.promote()), 0);
 }
 
-pub fn a_task_whose_time_is_past_is_promoted_at_once(world: &World<'_>) {
+pub fn task_due_in_past_is_promoted_at_once(world: &World<'_>) {
     let (_, task) = world.one(TaskDraft::new("A").due_at(world.now().minus_millis(1)));
     assert_eq!(world.promote(), 1);
     assert_eq!(world.task(task).due_at, None);
 }
 
-pub fn a_failure_whose_retry_is_due_is_not_promoted(world: &World<'_>) {
+pub fn failure_awaiting_retry_is_not_promoted(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
     assert_eq!(world.writes_nothing(|| world.promote()), 0);
     assert_eq!(world.state(task), State::Failed);
 }
 
-pub fn a_delayed_task_is_not_retried(world: &World<'_>) {
+pub fn delayed_task_is_not_retried(world: &World<'_>) {
     world.one(TaskDraft::new("A").due_at(world.now()));
     assert_eq!(world.writes_nothing(|| world.retry()), 0);
 }
 
-pub fn a_step_promotes_at_most_as_many_as_its_limit(world: &World<'_>) {
+pub fn step_promotes_at_most_its_limit(world: &World<'_>) {
     world.run_of((0..5).map(|_| TaskDraft::new("A").due_at(world.now())));
     let done = world.promote_step(&world.step_of(Scope::All, 2));
     assert_eq!((done.changed, done.more), (2, true));
@@ -48,7 +48,7 @@ pub fn a_step_promotes_at_most_as_many_as_its_limit(world: &World<'_>) {
     assert_eq!((done.changed, done.more), (2, false));
 }
 
-pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let delayed = || TaskDraft::new("A").due_at(world.now());
     let ((one, its), (_, other)) = (world.one(delayed()), world.one(delayed()));
     let scope = world.step_of(Scope::Run(one), 100);

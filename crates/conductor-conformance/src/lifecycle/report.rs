@@ -25,7 +25,7 @@ fn assert_illegal(world: &World<'_>, report: &Report) {
     assert!(illegal, "{report:?}: {answer:?}");
 }
 
-pub fn a_result_of_a_pending_task_walks_through_running(world: &World<'_>) {
+pub fn result_of_pending_task_passes_through_running(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     let seen = world.events().len();
     world.succeed(roots[0]);
@@ -35,7 +35,7 @@ pub fn a_result_of_a_pending_task_walks_through_running(world: &World<'_>) {
     assert_eq!((world.task(roots[0]).attempt, world.task(roots[1]).attempt), (1, 1));
 }
 
-pub fn a_started_task_is_running(world: &World<'_>) {
+pub fn started_task_is_running(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.pass_ms(10);
     world.start(task);
@@ -44,7 +44,7 @@ pub fn a_started_task_is_running(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Running);
 }
 
-pub fn a_start_reported_again_is_a_sign_of_life(world: &World<'_>) {
+pub fn repeated_start_is_heartbeat(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     let seen = world.events().len();
@@ -55,7 +55,7 @@ pub fn a_start_reported_again_is_a_sign_of_life(world: &World<'_>) {
     assert!(world.event_names(seen).is_empty(), "nothing happened");
 }
 
-pub fn a_success_keeps_its_output(world: &World<'_>) {
+pub fn success_stores_output(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B", "C"].map(TaskDraft::new));
     world.start(roots[0]);
     world.apply(Report::succeeded_with(roots[0], json_of(r#"{"words": 7}"#)));
@@ -68,7 +68,7 @@ pub fn a_success_keeps_its_output(world: &World<'_>) {
     assert!(roots.iter().all(|task| world.state(*task) == State::Succeeded));
 }
 
-pub fn the_same_success_again_changes_nothing(world: &World<'_>) {
+pub fn repeated_success_changes_nothing(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     let with_output = Report::succeeded_with(roots[0], json_of("[1]"));
     world.apply(with_output.clone());
@@ -80,7 +80,7 @@ pub fn the_same_success_again_changes_nothing(world: &World<'_>) {
     });
 }
 
-pub fn a_success_is_never_taken_back(world: &World<'_>) {
+pub fn success_is_final(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.apply(Report::succeeded_with(task, json_of(r#""the first""#)));
     for report in every_outcome(task) {
@@ -88,7 +88,7 @@ pub fn a_success_is_never_taken_back(world: &World<'_>) {
     }
 }
 
-pub fn a_failure_keeps_its_error(world: &World<'_>) {
+pub fn failure_stores_error(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     world.apply(Report::failed(task, "no route to host"));
@@ -97,7 +97,7 @@ pub fn a_failure_keeps_its_error(world: &World<'_>) {
     assert_eq!(row.last_error.expect("an error").as_str(), "no route to host");
 }
 
-pub fn the_same_failure_again_changes_nothing(world: &World<'_>) {
+pub fn repeated_failure_changes_nothing(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     world.fail(roots[0]);
     world.fail_for_good(roots[1]);
@@ -111,7 +111,7 @@ pub fn the_same_failure_again_changes_nothing(world: &World<'_>) {
     });
 }
 
-pub fn a_final_failure_takes_no_other_report(world: &World<'_>) {
+pub fn final_failure_rejects_other_reports(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail_for_good(task);
     for report in every_outcome(task) {
@@ -119,7 +119,7 @@ pub fn a_final_failure_takes_no_other_report(world: &World<'_>) {
     }
 }
 
-pub fn a_failure_whose_retry_is_due_takes_no_result_before_the_retry(world: &World<'_>) {
+pub fn failure_awaiting_retry_rejects_results(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
     let results = every_outcome(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
@@ -130,7 +130,7 @@ pub fn a_failure_whose_retry_is_due_takes_no_result_before_the_retry(world: &Wor
     world.succeed(task);
 }
 
-pub fn a_failure_whose_retry_is_due_can_be_cancelled(world: &World<'_>) {
+pub fn failure_awaiting_retry_can_be_cancelled(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
     world.cancel(task);
@@ -139,7 +139,7 @@ pub fn a_failure_whose_retry_is_due_can_be_cancelled(world: &World<'_>) {
     assert_eq!(world.retry(), 0);
 }
 
-pub fn a_pending_and_a_running_task_can_be_cancelled(world: &World<'_>) {
+pub fn pending_and_running_tasks_can_be_cancelled(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     world.start(roots[1]);
     let seen = world.events().len();
@@ -151,7 +151,7 @@ pub fn a_pending_and_a_running_task_can_be_cancelled(world: &World<'_>) {
     assert_eq!((world.task(roots[0]).attempt, world.task(roots[1]).attempt), (0, 1));
 }
 
-pub fn a_cancelled_task_takes_no_other_report(world: &World<'_>) {
+pub fn cancelled_task_rejects_other_reports(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.cancel(task);
     world.writes_nothing(|| assert_eq!(world.report(Report::cancelled(task)), ReportOutcome::Unchanged));
@@ -161,7 +161,7 @@ pub fn a_cancelled_task_takes_no_other_report(world: &World<'_>) {
     }
 }
 
-pub fn every_start_is_an_attempt(world: &World<'_>) {
+pub fn every_start_counts_as_attempt(world: &World<'_>) {
     let (_, task) = world.leaf();
     for attempt in 1..=3 {
         world.start(task);
@@ -184,7 +184,7 @@ fn assert_stale(world: &World<'_>, task: TaskId, wrong: &[u32]) {
     }
 }
 
-pub fn a_report_of_another_attempt_is_stale(world: &World<'_>) {
+pub fn report_of_other_attempt_is_stale(world: &World<'_>) {
     let (_, task) = world.leaf();
     assert_stale(world, task, &[0, 2, u32::MAX]);
     world.apply(Report::started(task).for_attempt(1));
@@ -198,7 +198,7 @@ pub fn a_report_of_another_attempt_is_stale(world: &World<'_>) {
     assert_eq!(world.report(Report::succeeded(task).for_attempt(2)), ReportOutcome::Unchanged);
 }
 
-pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
+pub fn report_on_parent_is_rejected(world: &World<'_>) {
     let (_, parent, _) = world.family(1);
     let (_, open) = world.open_parent();
     for task in [parent, open] {
@@ -209,14 +209,14 @@ pub fn a_report_on_a_parent_is_refused(world: &World<'_>) {
     }
 }
 
-pub fn more_reports_than_a_transaction_takes_are_refused_together(world: &World<'_>) {
+pub fn oversized_batch_is_rejected(world: &World<'_>) {
     let (_, task) = world.leaf();
     let many = vec![Report::succeeded(task); MAX_TASKS + 1];
     let refused = world.writes_nothing(|| world.store().report(&ReportBatch::new(many, world.env())));
     assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
 }
 
-pub fn a_report_on_an_unknown_task_is_refused(world: &World<'_>) {
+pub fn report_on_unknown_task_is_rejected(world: &World<'_>) {
     let unknown = TaskId::from_u128(1);
     for report in every_outcome(unknown) {
         let answer = world.writes_nothing(|| world.report(report));
@@ -224,7 +224,7 @@ pub fn a_report_on_an_unknown_task_is_refused(world: &World<'_>) {
     }
 }
 
-pub fn a_refused_report_does_not_harm_its_neighbours(world: &World<'_>) {
+pub fn rejected_report_does_not_affect_others(world: &World<'_>) {
     let (_, parent, children) = world.family(4);
     world.cancel(children[3]);
     let unknown = TaskId::from_u128(1);
@@ -254,7 +254,7 @@ pub fn a_refused_report_does_not_harm_its_neighbours(world: &World<'_>) {
     assert_eq!(states, [State::Succeeded, State::Failed, State::Succeeded, State::Cancelled]);
 }
 
-pub fn reports_on_one_task_are_applied_in_their_order(world: &World<'_>) {
+pub fn reports_on_one_task_apply_in_order(world: &World<'_>) {
     let (_, task) = world.leaf();
     let seen = world.events().len();
     let answers =
@@ -264,12 +264,12 @@ pub fn reports_on_one_task_are_applied_in_their_order(world: &World<'_>) {
     assert_eq!(world.event_names(seen), names);
 }
 
-pub fn no_reports_get_no_answers(world: &World<'_>) {
+pub fn empty_batch_returns_no_answers(world: &World<'_>) {
     world.leaf();
     assert!(world.writes_nothing(|| world.reports([])).is_empty());
 }
 
-pub fn a_report_on_a_delayed_task_says_that_it_ran(world: &World<'_>) {
+pub fn report_on_delayed_task_is_applied(world: &World<'_>) {
     let due = world.now().plus_millis(60_000);
     let (_, roots) = world.run_of(["A", "B"].map(|name| TaskDraft::new(name).due_at(due)));
     world.succeed(roots[0]);
@@ -280,7 +280,7 @@ pub fn a_report_on_a_delayed_task_says_that_it_ran(world: &World<'_>) {
     }
 }
 
-pub fn a_leaf_below_a_parent_is_reported_like_any_other(world: &World<'_>) {
+pub fn report_on_nested_leaf_is_applied(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]})));
     world.fan_out();
     let middle = world.children(parent)[0].id;
@@ -293,7 +293,7 @@ pub fn a_leaf_below_a_parent_is_reported_like_any_other(world: &World<'_>) {
     assert_eq!(world.state(leaf), State::Succeeded);
 }
 
-pub fn a_report_on_a_claimed_task_is_refused(world: &World<'_>) {
+pub fn report_on_claimed_task_is_rejected(world: &World<'_>) {
     let hands = world.hands();
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     let claimed = hands.claim_one();

@@ -17,7 +17,7 @@ fn fail_asking(world: &World<'_>, task: TaskId, retry_after_ms: u64) {
     world.apply(Report { task, attempt: None, result: outcome });
 }
 
-pub fn a_retry_makes_the_task_pending_and_counts(world: &World<'_>) {
+pub fn retry_makes_task_pending_and_counts(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.apply(Report::failed(task, "no route to host"));
     world.pass_ms(10);
@@ -28,14 +28,14 @@ pub fn a_retry_makes_the_task_pending_and_counts(world: &World<'_>) {
     assert_eq!(row.last_error.expect("the error is kept").as_str(), "no route to host");
 }
 
-pub fn without_a_backoff_a_retry_is_due_at_once(world: &World<'_>) {
+pub fn retry_without_backoff_is_due_at_once(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
     assert_eq!(wait_ms(world, task), 0);
     assert_eq!(world.retry(), 1);
 }
 
-pub fn a_retry_waits_for_its_time(world: &World<'_>) {
+pub fn retry_waits_for_due_time(world: &World<'_>) {
     let backoff = Backoff::fixed(5000).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff));
     for _ in 0..DEFAULT_MAX_RETRIES {
@@ -48,7 +48,7 @@ pub fn a_retry_waits_for_its_time(world: &World<'_>) {
     }
 }
 
-pub fn an_exponential_backoff_doubles_up_to_its_cap(world: &World<'_>) {
+pub fn exponential_backoff_doubles_up_to_cap(world: &World<'_>) {
     let backoff = Backoff::exponential(1000, 5000).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff).max_retries(5));
     for expected in [1000, 2000, 4000, 5000, 5000] {
@@ -59,7 +59,7 @@ pub fn an_exponential_backoff_doubles_up_to_its_cap(world: &World<'_>) {
     }
 }
 
-pub fn jitter_takes_its_share_off_by_the_chance_that_was_given(world: &World<'_>) {
+pub fn jitter_shortens_delay_by_given_fraction(world: &World<'_>) {
     let backoff = Backoff::exponential(10_000, 60_000).and_then(|curve| curve.with_jitter(0.5)).expect("one");
     let (_, roots) = world.run_of((0..8).map(|_| TaskDraft::new("A").backoff(backoff)));
     let jitter = Jitter(42);
@@ -75,7 +75,7 @@ pub fn jitter_takes_its_share_off_by_the_chance_that_was_given(world: &World<'_>
     assert!(waits.len() > 1, "what failed together does not come back together");
 }
 
-pub fn a_wait_that_the_failure_asks_for_replaces_the_backoff(world: &World<'_>) {
+pub fn requested_delay_replaces_backoff(world: &World<'_>) {
     let backoff = Backoff::fixed(5000).expect("a backoff");
     let (_, roots) = world.run_of(["A", "B"].map(|name| TaskDraft::new(name).backoff(backoff)));
     fail_asking(world, roots[0], 90_000);
@@ -83,14 +83,14 @@ pub fn a_wait_that_the_failure_asks_for_replaces_the_backoff(world: &World<'_>) 
     assert_eq!((wait_ms(world, roots[0]), wait_ms(world, roots[1])), (90_000, 0));
 }
 
-pub fn no_wait_is_longer_than_seven_days(world: &World<'_>) {
+pub fn delay_is_capped_at_seven_days(world: &World<'_>) {
     let (_, task) = world.leaf();
     fail_asking(world, task, u64::MAX);
     assert_eq!(wait_ms(world, task), MAX_BACKOFF_MS);
     assert_eq!(world.retry(), 0, "it waits for its time");
 }
 
-pub fn a_failure_that_a_retry_cannot_help_is_final(world: &World<'_>) {
+pub fn non_retryable_failure_is_final(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail_for_good(task);
     let row = world.task(task);
@@ -98,7 +98,7 @@ pub fn a_failure_that_a_retry_cannot_help_is_final(world: &World<'_>) {
     assert_eq!(world.writes_nothing(|| world.retry()), 0);
 }
 
-pub fn a_task_is_retried_as_often_as_it_may_be(world: &World<'_>) {
+pub fn task_is_retried_up_to_max_retries(world: &World<'_>) {
     let (run, task) = world.one(TaskDraft::new("A").max_retries(2));
     for retried in 1..=2 {
         world.fail(task);
@@ -113,14 +113,14 @@ pub fn a_task_is_retried_as_often_as_it_may_be(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Failed);
 }
 
-pub fn a_task_without_retries_fails_at_once(world: &World<'_>) {
+pub fn task_without_retries_fails_at_once(world: &World<'_>) {
     let (_, task) = world.one(TaskDraft::new("A").max_retries(0));
     world.fail(task);
     assert_eq!(world.task(task).due_at, None);
     assert_eq!(world.writes_nothing(|| world.retry()), 0);
 }
 
-pub fn a_retry_far_ahead_was_written_by_a_clock_that_jumped(world: &World<'_>) {
+pub fn retry_far_ahead_after_clock_jump_is_due(world: &World<'_>) {
     let backoff = Backoff::fixed(1000).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff));
     let years = 10 * 365 * 24 * 60 * 60 * 1000;
@@ -131,7 +131,7 @@ pub fn a_retry_far_ahead_was_written_by_a_clock_that_jumped(world: &World<'_>) {
     assert_eq!(world.state(task), State::Pending);
 }
 
-pub fn a_retry_seven_days_ahead_is_no_jump(world: &World<'_>) {
+pub fn retry_seven_days_ahead_is_not_clock_jump(world: &World<'_>) {
     let backoff = Backoff::fixed(MAX_BACKOFF_MS).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff));
     world.fail(task);
@@ -140,7 +140,7 @@ pub fn a_retry_seven_days_ahead_is_no_jump(world: &World<'_>) {
     assert_eq!(world.retry(), 1, "now it is further ahead than any backoff reaches");
 }
 
-pub fn a_step_retries_at_most_as_many_as_its_limit(world: &World<'_>) {
+pub fn step_retries_at_most_its_limit(world: &World<'_>) {
     let (_, _, children) = world.family(5);
     for child in &children {
         world.fail(*child);
@@ -153,7 +153,7 @@ pub fn a_step_retries_at_most_as_many_as_its_limit(world: &World<'_>) {
     assert_eq!((done.changed, done.more), (2, false));
 }
 
-pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
+pub fn scope_of_one_run_excludes_others(world: &World<'_>) {
     let ((one, its), (_, other)) = (world.leaf(), world.leaf());
     world.fail(its);
     world.fail(other);
@@ -162,7 +162,7 @@ pub fn a_scope_of_one_run_leaves_the_others_alone(world: &World<'_>) {
     assert_eq!((world.state(its), world.state(other)), (State::Pending, State::Failed));
 }
 
-pub fn siblings_are_retried_each_by_itself(world: &World<'_>) {
+pub fn siblings_are_retried_independently(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").max_retries(1).input(json!({"fanout": 2})));
     world.fan_out();
     let children = world.children(parent);

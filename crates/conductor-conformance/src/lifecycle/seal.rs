@@ -5,7 +5,7 @@ use conductor_model::{ChildCounts, RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::{NodeId, SealError};
 use serde_json::json;
 
-pub fn a_wrong_count_is_refused(world: &World<'_>) {
+pub fn wrong_count_is_rejected(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1", "2"]).expect("an append");
     for wrong in [0, 1, 3, u32::MAX] {
@@ -16,7 +16,7 @@ pub fn a_wrong_count_is_refused(world: &World<'_>) {
     }
 }
 
-pub fn sealing_again_with_the_same_number_changes_nothing(world: &World<'_>) {
+pub fn repeated_seal_changes_nothing(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
     world.seal(parent, 1).expect("a seal");
@@ -29,7 +29,7 @@ pub fn sealing_again_with_the_same_number_changes_nothing(world: &World<'_>) {
     world.writes_nothing(|| world.seal_run(run, 1)).expect("the same seal, after the end");
 }
 
-pub fn sealing_again_with_another_number_is_refused(world: &World<'_>) {
+pub fn seal_with_other_count_is_rejected(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
     world.seal(parent, 1).expect("a seal");
@@ -45,14 +45,14 @@ pub fn sealing_again_with_another_number_is_refused(world: &World<'_>) {
     );
 }
 
-pub fn a_counted_fan_out_is_sealed_from_the_beginning(world: &World<'_>) {
+pub fn counted_fan_out_is_sealed_from_start(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 4})));
     world.writes_nothing(|| world.seal(parent, 4)).expect("the same seal");
     let refused = world.writes_nothing(|| world.seal(parent, 0));
     assert!(matches!(refused, Err(SealError::AlreadySealed { sealed: 4, given: 0, .. })), "{refused:?}");
 }
 
-pub fn a_parent_sealed_with_no_children_succeeds(world: &World<'_>) {
+pub fn parent_sealed_without_children_succeeds(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     assert_eq!(world.aggregate(), (0, 0));
     world.seal(parent, 0).expect("a seal");
@@ -63,14 +63,14 @@ pub fn a_parent_sealed_with_no_children_succeeds(world: &World<'_>) {
     assert_eq!(tally, json!({"succeeded": 0, "failed": 0, "cancelled": 0}));
 }
 
-pub fn a_run_sealed_with_no_tasks_succeeds(world: &World<'_>) {
+pub fn run_sealed_without_tasks_succeeds(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     world.seal_run(run, 0).expect("a seal");
     assert_eq!(world.aggregate(), (0, 1));
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_run_is_decided_only_after_its_seal(world: &World<'_>) {
+pub fn run_is_decided_only_after_seal(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("A")));
     world.succeed(world.roots(run)[0].id);
     world.writes_nothing(|| world.settle());
@@ -83,7 +83,7 @@ pub fn a_run_is_decided_only_after_its_seal(world: &World<'_>) {
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn a_wrong_count_of_root_tasks_is_refused(world: &World<'_>) {
+pub fn wrong_count_of_root_tasks_is_rejected(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open().task(TaskDraft::new("A")));
     let refused = world.writes_nothing(|| world.seal_run(run, 2));
     assert!(
@@ -92,13 +92,13 @@ pub fn a_wrong_count_of_root_tasks_is_refused(world: &World<'_>) {
     );
 }
 
-pub fn a_leaf_cannot_be_sealed(world: &World<'_>) {
+pub fn seal_of_leaf_is_rejected(world: &World<'_>) {
     let (_, leaf) = world.leaf();
     let refused = world.writes_nothing(|| world.seal(leaf, 0));
     assert!(matches!(refused, Err(SealError::NotAParent(task)) if task == leaf), "{refused:?}");
 }
 
-pub fn something_unknown_cannot_be_sealed(world: &World<'_>) {
+pub fn seal_of_unknown_node_is_rejected(world: &World<'_>) {
     let refused = world.writes_nothing(|| world.seal(TaskId::from_u128(1), 0));
     assert!(matches!(refused, Err(SealError::NotFound(NodeId::Task(_)))), "{refused:?}");
     let refused = world.writes_nothing(|| world.seal_run(RunId::from_u128(1), 0));

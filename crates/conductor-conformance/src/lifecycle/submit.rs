@@ -7,7 +7,7 @@ use conductor_model::{
 use conductor_store::{Scope, Submit, SubmitError};
 use serde_json::json;
 
-pub fn a_run_comes_back_as_it_was_submitted(world: &World<'_>) {
+pub fn run_is_stored_as_submitted(world: &World<'_>) {
     let draft = RunDraft::new().meta(json!({"for": "Ada"})).idempotency_key("order 7");
     let id = world.submit(&draft.task(TaskDraft::new("A")).task(TaskDraft::new("B")));
     let run = world.run(id);
@@ -22,7 +22,7 @@ pub fn a_run_comes_back_as_it_was_submitted(world: &World<'_>) {
     assert_eq!(run.state_counts, StateCounts { pending: 2, ..StateCounts::default() });
 }
 
-pub fn a_task_comes_back_as_it_was_submitted(world: &World<'_>) {
+pub fn task_is_stored_as_submitted(world: &World<'_>) {
     let backoff = Backoff::exponential(100, 60_000).and_then(|curve| curve.with_jitter(0.25)).expect("one");
     let due = world.now().plus_millis(1234);
     let draft = TaskDraft::new("resize").kind("image").input(json!({"width": 80})).max_retries(7);
@@ -38,7 +38,7 @@ pub fn a_task_comes_back_as_it_was_submitted(world: &World<'_>) {
     assert_eq!((task.output, task.last_error, task.child_counts), (None, None, None));
 }
 
-pub fn what_a_task_does_not_say_has_its_default(world: &World<'_>) {
+pub fn omitted_task_fields_have_defaults(world: &World<'_>) {
     let (_, id) = world.leaf();
     let task = world.task(id);
     assert_eq!(task.kind.as_str(), "A", "the kind is the name");
@@ -47,26 +47,26 @@ pub fn what_a_task_does_not_say_has_its_default(world: &World<'_>) {
     assert_eq!((task.due_at, task.input), (None, None));
 }
 
-pub fn root_tasks_keep_their_order(world: &World<'_>) {
+pub fn root_tasks_keep_submitted_order(world: &World<'_>) {
     let (run, _) = world.run_of(["C", "A", "B"].map(TaskDraft::new));
     let roots = world.roots(run);
     let places: Vec<_> = roots.iter().map(|task| (task.index, task.name.as_str())).collect();
     assert_eq!(places, [(1, "C"), (2, "A"), (3, "B")]);
 }
 
-pub fn two_root_tasks_may_have_one_name(world: &World<'_>) {
+pub fn root_tasks_may_share_name(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "A"].map(TaskDraft::new));
     assert_ne!(roots[0], roots[1]);
 }
 
-pub fn ids_of_the_caller_are_kept(world: &World<'_>) {
+pub fn caller_ids_are_kept(world: &World<'_>) {
     let (run, task) = (RunId::from_u128(77), TaskId::from_u128(u128::MAX));
     let draft = RunDraft::new().id(run).task(TaskDraft::new("A").id(task)).task(TaskDraft::new("B"));
     assert_eq!(world.submit(&draft), run);
     assert_eq!(world.roots(run)[0].id, task);
 }
 
-pub fn other_ids_come_from_the_block(world: &World<'_>) {
+pub fn missing_ids_come_from_block(world: &World<'_>) {
     let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).validate().expect("a run");
     let mut ids = world.env().ids(3);
     let request = Submit { run, now: world.now(), ids };
@@ -77,28 +77,28 @@ pub fn other_ids_come_from_the_block(world: &World<'_>) {
     }
 }
 
-pub fn a_taken_run_id_is_refused(world: &World<'_>) {
+pub fn taken_run_id_is_rejected(world: &World<'_>) {
     let (run, _) = world.leaf();
     let again = RunDraft::new().id(run).task(TaskDraft::new("B"));
     let refused = world.writes_nothing(|| world.try_submit(&again));
     assert!(matches!(refused, Err(SubmitError::RunIdTaken(taken)) if taken == run), "{refused:?}");
 }
 
-pub fn a_taken_task_id_is_refused_and_its_siblings_with_it(world: &World<'_>) {
+pub fn taken_task_id_rejects_whole_run(world: &World<'_>) {
     let (_, task) = world.leaf();
     let again = RunDraft::new().meta(1).task(TaskDraft::new("B")).task(TaskDraft::new("C").id(task));
     let refused = world.writes_nothing(|| world.try_submit(&again));
     assert!(matches!(refused, Err(SubmitError::TaskIdTaken(taken)) if taken == task), "{refused:?}");
 }
 
-pub fn too_few_ids_are_refused(world: &World<'_>) {
+pub fn too_few_ids_are_rejected(world: &World<'_>) {
     let run = RunDraft::new().task(TaskDraft::new("A")).task(TaskDraft::new("B")).validate().expect("a run");
     let request = Submit { run, now: world.now(), ids: world.env().ids(2) };
     let refused = world.writes_nothing(|| world.store().submit(&request));
     assert!(matches!(refused, Err(SubmitError::TooFewIds(2))), "{refused:?}");
 }
 
-pub fn the_same_payload_under_a_key_gives_the_same_run(world: &World<'_>) {
+pub fn same_key_and_payload_return_same_run(world: &World<'_>) {
     let draft = RunDraft::new().idempotency_key("once").task(TaskDraft::new("A").input(json!({"fanout": 2})));
     let run = world.submit(&draft);
     world.pass_ms(1000);
@@ -106,7 +106,7 @@ pub fn the_same_payload_under_a_key_gives_the_same_run(world: &World<'_>) {
     assert_eq!((again.run, again.created), (run, false));
 }
 
-pub fn a_key_holds_beyond_the_end_of_its_run(world: &World<'_>) {
+pub fn key_holds_after_run_settles(world: &World<'_>) {
     let draft = RunDraft::new().idempotency_key("once").task(TaskDraft::new("A"));
     let run = world.submit(&draft);
     world.succeed(world.roots(run)[0].id);
@@ -116,7 +116,7 @@ pub fn a_key_holds_beyond_the_end_of_its_run(world: &World<'_>) {
     assert_eq!((again.run, again.created), (run, false));
 }
 
-pub fn the_order_of_keys_is_no_part_of_a_payload(world: &World<'_>) {
+pub fn json_key_order_does_not_change_payload(world: &World<'_>) {
     let one =
         r#"{"idempotency_key": "once", "meta": {"a": 1, "b": [2]}, "tasks": [{"name": "A", "priority": 1}]}"#;
     let other = r#"{"tasks": [{"priority":1,"name":"A"}],"meta":{"b":[2],"a":1},"idempotency_key":"once"}"#;
@@ -126,7 +126,7 @@ pub fn the_order_of_keys_is_no_part_of_a_payload(world: &World<'_>) {
     assert_eq!((again.run, again.created), (run, false));
 }
 
-pub fn another_payload_under_a_key_is_a_conflict(world: &World<'_>) {
+pub fn other_payload_under_key_is_conflict(world: &World<'_>) {
     let draft = || RunDraft::new().idempotency_key("once").meta(1);
     let run = world.submit(&draft().task(TaskDraft::new("A").input(1)));
     let others = [
@@ -145,26 +145,26 @@ pub fn another_payload_under_a_key_is_a_conflict(world: &World<'_>) {
     }
 }
 
-pub fn without_a_key_every_submission_is_a_new_run(world: &World<'_>) {
+pub fn without_key_every_submission_creates_run(world: &World<'_>) {
     let draft = RunDraft::new().task(TaskDraft::new("A"));
     assert_ne!(world.submit(&draft), world.submit(&draft));
 }
 
-pub fn a_run_without_tasks_succeeds(world: &World<'_>) {
+pub fn run_without_tasks_succeeds(world: &World<'_>) {
     let run = world.submit(&RunDraft::new());
     assert_eq!(world.run(run).child_counts, ChildCounts::sealed(0));
     assert_eq!(world.aggregate(), (0, 1));
     assert_eq!(world.run_state(run), State::Succeeded);
 }
 
-pub fn an_open_run_without_tasks_waits(world: &World<'_>) {
+pub fn open_run_without_tasks_waits(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     assert_eq!(world.run(run).child_counts, ChildCounts::open());
     assert_eq!(world.writes_nothing(|| world.aggregate()), (0, 0));
     assert_eq!(world.run_state(run), State::Pending);
 }
 
-pub fn a_submitted_run_is_seen_at_once(world: &World<'_>) {
+pub fn submitted_run_is_visible_at_once(world: &World<'_>) {
     for n in 1..=20 {
         let (run, task) = world.leaf();
         assert_eq!(world.task(task).run, run);

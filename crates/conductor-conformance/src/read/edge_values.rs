@@ -40,7 +40,7 @@ fn draft(value: &str) -> RunDraft {
     serde_json::from_str(&json).expect("a draft")
 }
 
-pub fn any_json_survives_as_meta_input_and_output(world: &World<'_>) {
+pub fn any_json_survives_as_meta_input_output(world: &World<'_>) {
     for value in VALUES {
         let run = world.submit(&draft(value));
         let task = world.roots(run)[0].id;
@@ -52,7 +52,7 @@ pub fn any_json_survives_as_meta_input_and_output(world: &World<'_>) {
     }
 }
 
-pub fn null_is_another_thing_than_nothing(world: &World<'_>) {
+pub fn null_differs_from_absence(world: &World<'_>) {
     let (with, without) =
         (world.submit(&draft("null")), world.submit(&RunDraft::new().task(TaskDraft::new("A"))));
     assert_eq!(world.run(with).meta.as_ref().map(Json::as_str), Some("null"));
@@ -60,7 +60,7 @@ pub fn null_is_another_thing_than_nothing(world: &World<'_>) {
     assert_eq!((world.run(without).meta, world.roots(without)[0].input.clone()), (None, None));
 }
 
-pub fn any_json_survives_as_an_item(world: &World<'_>) {
+pub fn any_json_survives_as_item(world: &World<'_>) {
     let items = format!(r#"{{"fanout": [{}]}}"#, VALUES.join(","));
     let (_, counted) = world.one(TaskDraft::new("P").input(json_of(&items)));
     world.fan_out();
@@ -70,14 +70,14 @@ pub fn any_json_survives_as_an_item(world: &World<'_>) {
     assert_eq!(world.inputs(open), VALUES);
 }
 
-pub fn a_counted_childs_input_keeps_its_digits(world: &World<'_>) {
+pub fn inherited_input_keeps_its_digits(world: &World<'_>) {
     let input = json_of(r#"{"big": 123456789012345678901234567890, "fanout": 1, "small": 1e-7}"#);
     let (_, parent) = world.one(TaskDraft::new("P").input(input));
     world.fan_out();
     assert_eq!(world.inputs(parent), [r#"{"big":123456789012345678901234567890,"small":1e-7}"#]);
 }
 
-pub fn any_text_survives_as_a_name_a_kind_and_a_key(world: &World<'_>) {
+pub fn any_text_survives_as_name_kind_key(world: &World<'_>) {
     let longest = "x".repeat(MAX_NAME_BYTES);
     for text in
         ["'); DROP TABLE conductor_tasks;--", "a b", " ", "%_\\\"`$?1", "日本語", "é", "null", "0", &longest]
@@ -91,7 +91,7 @@ pub fn any_text_survives_as_a_name_a_kind_and_a_key(world: &World<'_>) {
     }
 }
 
-pub fn kinds_and_keys_differ_in_every_letter(world: &World<'_>) {
+pub fn kinds_and_keys_compare_exactly(world: &World<'_>) {
     let keys = ["a", "A", "a ", "á", "a\u{301}"];
     let runs = keys
         .map(|key| world.submit(&RunDraft::new().idempotency_key(key).task(TaskDraft::new("A").kind(key))));
@@ -111,7 +111,7 @@ pub fn any_error_survives(world: &World<'_>) {
     }
 }
 
-pub fn an_overlong_error_is_cut_and_a_nul_is_replaced(world: &World<'_>) {
+pub fn overlong_error_is_truncated_and_nul_replaced(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
     let long = "é".repeat(MAX_ERROR_BYTES);
     world.apply(Report::failed(roots[0], long.as_str()));
@@ -123,7 +123,7 @@ pub fn an_overlong_error_is_cut_and_a_nul_is_replaced(world: &World<'_>) {
     assert_eq!(world.task(roots[1]).last_error.expect("an error").as_str(), "before\u{FFFD}after");
 }
 
-pub fn the_largest_json_is_kept_whole(world: &World<'_>) {
+pub fn largest_json_is_kept_whole(world: &World<'_>) {
     let text = "x".repeat(MAX_JSON_BYTES - 2);
     let run = world.submit(&RunDraft::new().meta(&text).task(TaskDraft::new("A").input(&text)));
     let quoted = format!("\"{text}\"");
@@ -131,7 +131,7 @@ pub fn the_largest_json_is_kept_whole(world: &World<'_>) {
     assert_eq!(world.roots(run)[0].input.as_ref().expect("an input").as_str(), quoted);
 }
 
-pub fn the_greatest_numbers_are_kept(world: &World<'_>) {
+pub fn extreme_numbers_are_kept(world: &World<'_>) {
     for (priority, retries) in [(i16::MIN, 0), (i16::MAX, 1000)] {
         let (_, task) = world.one(TaskDraft::new("A").priority(priority).max_retries(retries));
         let task = world.task(task);
@@ -139,7 +139,7 @@ pub fn the_greatest_numbers_are_kept(world: &World<'_>) {
     }
 }
 
-pub fn the_first_and_the_last_moment_are_kept(world: &World<'_>) {
+pub fn extreme_timestamps_are_kept(world: &World<'_>) {
     for due in [Timestamp::MIN, Timestamp::MAX] {
         let (_, task) = world.one(TaskDraft::new("A").due_at(due));
         assert_eq!(world.task(task).due_at, Some(due));
@@ -147,7 +147,7 @@ pub fn the_first_and_the_last_moment_are_kept(world: &World<'_>) {
     assert_eq!(world.promote(), 1);
 }
 
-pub fn names_grow_down_to_the_deepest_child(world: &World<'_>) {
+pub fn names_grow_down_to_deepest_child(world: &World<'_>) {
     let mut input = json!({"fanout": 1});
     for _ in 0..30 {
         input = json!({"fanout": [input]});

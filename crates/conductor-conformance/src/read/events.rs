@@ -21,7 +21,7 @@ fn created(index: u32, fanout: Option<FanoutSize>) -> EventBody {
     EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, has_join: false }
 }
 
-pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
+pub fn submission_records_run_and_root_tasks(world: &World<'_>) {
     let tasks = [
         TaskDraft::new("A"),
         TaskDraft::new("P").input(json!({"fanout": 3})),
@@ -44,7 +44,7 @@ pub fn a_submission_tells_of_the_run_and_its_root_tasks(world: &World<'_>) {
     assert_eq!(tasks, roots);
 }
 
-pub fn an_open_run_is_sealed_later(world: &World<'_>) {
+pub fn open_run_is_sealed_later(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     world.append_tasks(run, 1, [TaskDraft::new("A")]).expect("an append");
     world.seal_run(run, 1).expect("a seal");
@@ -56,7 +56,7 @@ pub fn an_open_run_is_sealed_later(world: &World<'_>) {
     assert_eq!(bodies(world, 0), expected);
 }
 
-pub fn a_fan_out_leaves_one_event_per_transaction(world: &World<'_>) {
+pub fn fan_out_writes_one_event_per_transaction(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": [0, {"fanout": 7}, 0, 0, 0]})));
     let seen = world.events().len();
     for _ in 0..2 {
@@ -77,7 +77,7 @@ pub fn a_fan_out_leaves_one_event_per_transaction(world: &World<'_>) {
     assert_eq!(bodies, [EventBody::TaskStarted, created(1, 2, vec![(2, 7)]), created(3, 5, vec![])]);
 }
 
-pub fn a_task_that_starts_starts_its_run_before_anything_else_happens(world: &World<'_>) {
+pub fn task_start_is_followed_by_run_start(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let seen = world.events().len();
     world.fan_out();
@@ -90,7 +90,7 @@ pub fn a_task_that_starts_starts_its_run_before_anything_else_happens(world: &Wo
     assert_eq!(told(world, seen), expected);
 }
 
-pub fn an_append_leaves_one_event(world: &World<'_>) {
+pub fn append_writes_one_event(world: &World<'_>) {
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
     let seen = world.events().len();
@@ -104,7 +104,7 @@ pub fn an_append_leaves_one_event(world: &World<'_>) {
     assert_eq!(bodies(world, seen), expected);
 }
 
-pub fn a_failure_tells_why_and_whether_it_is_final(world: &World<'_>) {
+pub fn failure_event_has_reason_and_retry_time(world: &World<'_>) {
     let backoff = Backoff::fixed(1000).expect("a backoff");
     let drafts = [("A", 1), ("B", 0), ("C", 1)];
     let drafts = drafts.map(|(name, retries)| TaskDraft::new(name).max_retries(retries).backoff(backoff));
@@ -125,7 +125,7 @@ pub fn a_failure_tells_why_and_whether_it_is_final(world: &World<'_>) {
     assert_eq!(bodies(world, seen), expected);
 }
 
-pub fn a_whole_life_is_told_in_order(world: &World<'_>) {
+pub fn lifecycle_events_are_in_order(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     world.fail(task);
@@ -147,7 +147,7 @@ pub fn a_whole_life_is_told_in_order(world: &World<'_>) {
     assert_eq!(told(world, 0), expected);
 }
 
-pub fn an_end_is_told_with_its_state(world: &World<'_>) {
+pub fn aggregate_event_has_final_state(world: &World<'_>) {
     for (leaf_ends, state) in [
         (Report::succeeded as fn(TaskId) -> Report, State::Succeeded),
         (|task| Report::failed_permanently(task, "it is broken"), State::Failed),
@@ -165,7 +165,7 @@ pub fn an_end_is_told_with_its_state(world: &World<'_>) {
     }
 }
 
-pub fn an_event_has_the_moment_of_its_step(world: &World<'_>) {
+pub fn event_has_timestamp_of_its_step(world: &World<'_>) {
     let (_, task) = world.leaf();
     for report in [Report::started(task), Report::succeeded(task)] {
         world.pass_ms(1000);
@@ -174,7 +174,7 @@ pub fn an_event_has_the_moment_of_its_step(world: &World<'_>) {
     }
 }
 
-pub fn a_step_that_did_nothing_writes_nothing(world: &World<'_>) {
+pub fn idle_step_writes_nothing(world: &World<'_>) {
     let (_, _, children) = world.family(3);
     let (_, parent) = world.open_parent();
     world.append(parent, 1, &["1"]).expect("an append");
@@ -195,7 +195,7 @@ pub fn a_step_that_did_nothing_writes_nothing(world: &World<'_>) {
     });
 }
 
-pub fn a_clock_that_steps_back_does_not_disturb_the_order(world: &World<'_>) {
+pub fn clock_set_back_keeps_event_order(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.pass_ms(-3_600_000);
     world.start(task);

@@ -26,7 +26,7 @@ fn kind() -> Kind {
     "A".parse().expect("a kind")
 }
 
-pub fn what_is_unknown_is_not_explained(world: &World<'_>) {
+pub fn unknown_id_is_not_explained(world: &World<'_>) {
     let (run, task) = world.leaf();
     let (no_run, no_task) = (conductor_model::RunId::from_u128(1), conductor_model::TaskId::from_u128(1));
     for (subject, is_there) in [(NodeId::Run(run), true), (NodeId::Task(task), true)] {
@@ -37,7 +37,7 @@ pub fn what_is_unknown_is_not_explained(world: &World<'_>) {
     }
 }
 
-pub fn an_explanation_says_what_it_is_about(world: &World<'_>) {
+pub fn explanation_names_its_target(world: &World<'_>) {
     let (run, task) = world.leaf();
     let explained = explain(world, run);
     assert_eq!((explained.target, explained.state), (ExplainTarget::Run(run), State::Pending));
@@ -46,7 +46,7 @@ pub fn an_explanation_says_what_it_is_about(world: &World<'_>) {
     assert_eq!(below.target, ExplainTarget::Task { id: task, name: world.task(task).name });
 }
 
-pub fn a_retry_that_is_due_says_when_and_why(world: &World<'_>) {
+pub fn retry_shows_due_time_and_error(world: &World<'_>) {
     let backoff = Backoff::fixed(5000).expect("a backoff");
     let (_, task) = world.one(TaskDraft::new("A").backoff(backoff).max_retries(2));
     world.start(task);
@@ -61,7 +61,7 @@ pub fn a_retry_that_is_due_says_when_and_why(world: &World<'_>) {
     assert_eq!(reason(world, task), due(Some(1), error));
 }
 
-pub fn a_delayed_task_says_until_when(world: &World<'_>) {
+pub fn delayed_task_shows_due_time(world: &World<'_>) {
     let until = world.now().plus_millis(5000);
     let (_, task) = world.one(TaskDraft::new("A").due_at(until));
     let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 2})).due_at(until));
@@ -79,7 +79,7 @@ pub fn a_delayed_task_says_until_when(world: &World<'_>) {
     both_say(Some(1));
 }
 
-pub fn what_is_ready_says_that_no_engine_handles_its_kind(world: &World<'_>) {
+pub fn ready_task_shows_missing_engine_for_kind(world: &World<'_>) {
     let (_, task) = world.leaf();
     let since = world.now();
     world.pass_ms(1000);
@@ -97,7 +97,7 @@ pub fn what_is_ready_says_that_no_engine_handles_its_kind(world: &World<'_>) {
     assert_eq!(reason(world, task), StateReason::NoEngineForKind { kind: kind(), since });
 }
 
-pub fn what_is_ready_waits_for_its_turn_or_is_at_its_limit(world: &World<'_>) {
+pub fn ready_task_waits_or_is_at_limit(world: &World<'_>) {
     let (_, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
     let since = world.now();
     let handles = EngineCapabilities { workers: 4, kinds: [(kind(), Some(1))].into() };
@@ -110,7 +110,7 @@ pub fn what_is_ready_waits_for_its_turn_or_is_at_its_limit(world: &World<'_>) {
     assert_eq!(reason(world, tasks[1]), waits);
 }
 
-pub fn a_claim_names_its_engine_its_lease_and_its_heartbeat(world: &World<'_>) {
+pub fn claim_shows_engine_lease_and_heartbeat(world: &World<'_>) {
     let (_, task) = world.leaf();
     let engine = world.hands();
     let claimed = engine.claim_one();
@@ -127,7 +127,7 @@ pub fn a_claim_names_its_engine_its_lease_and_its_heartbeat(world: &World<'_>) {
     assert_eq!((lives, engines), (true, None));
 }
 
-pub fn a_claim_of_an_engine_that_is_gone_says_so(world: &World<'_>) {
+pub fn claim_of_dead_engine_is_shown(world: &World<'_>) {
     let (_, task) = world.leaf();
     let engine = world.hands();
     engine.claim_one();
@@ -145,7 +145,7 @@ pub fn a_claim_of_an_engine_that_is_gone_says_so(world: &World<'_>) {
     gone(1);
 }
 
-pub fn a_lease_that_is_over_is_taken_back_by_an_engine(world: &World<'_>) {
+pub fn expired_lease_awaits_rescue(world: &World<'_>) {
     let (_, task) = world.leaf();
     let engine = world.hands();
     engine.claim_one();
@@ -154,7 +154,7 @@ pub fn a_lease_that_is_over_is_taken_back_by_an_engine(world: &World<'_>) {
     assert!(matches!(reason, StateReason::Claimed { engine_alive: true, engines: Some(1), .. }), "{reason}");
 }
 
-pub fn what_is_held_from_outside_says_since_when(world: &World<'_>) {
+pub fn external_work_shows_start_time(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     let since = world.now();
@@ -162,7 +162,7 @@ pub fn what_is_held_from_outside_says_since_when(world: &World<'_>) {
     assert_eq!(reason(world, task), StateReason::RunningExternally { since });
 }
 
-pub fn a_parent_leads_to_the_oldest_of_its_open_children(world: &World<'_>) {
+pub fn parent_leads_to_oldest_open_child(world: &World<'_>) {
     let (run, parent, children) = world.family(4);
     world.succeed(children[0]);
     world.start(children[2]);
@@ -179,7 +179,7 @@ pub fn a_parent_leads_to_the_oldest_of_its_open_children(world: &World<'_>) {
     assert_eq!(explain(world, parent).root_cause(), &StateReason::RunningExternally { since: world.now() });
 }
 
-pub fn a_parent_of_parents_leads_down_to_a_leaf(world: &World<'_>) {
+pub fn nested_parents_lead_to_leaf(world: &World<'_>) {
     let (run, _) = world.one(TaskDraft::new("A").input(json!({"fanout": [{"fanout": [{"fanout": 2}]}]})));
     world.fan_out();
     let mut explained = explain(world, run);
@@ -192,7 +192,7 @@ pub fn a_parent_of_parents_leads_down_to_a_leaf(world: &World<'_>) {
     assert!(matches!(explained.reason, StateReason::NoEngineForKind { .. }), "{explained}");
 }
 
-pub fn what_is_being_created_says_how_much_is_there(world: &World<'_>) {
+pub fn unfinished_fan_out_shows_created_children(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 10})));
     let since = world.now();
     let _ = world.fan_out_step(conductor_store::Scope::All, 4);
@@ -204,7 +204,7 @@ pub fn what_is_being_created_says_how_much_is_there(world: &World<'_>) {
     assert!(words.ends_with(&format!("to be created since {since}, but no engine is working")), "{words}");
 }
 
-pub fn an_open_fan_out_says_since_when_nothing_came(world: &World<'_>) {
+pub fn open_fan_out_shows_last_append_time(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let since = world.now();
     world.pass_ms(1000);
@@ -216,7 +216,7 @@ pub fn an_open_fan_out_says_since_when_nothing_came(world: &World<'_>) {
     assert_eq!(explain(world, run).reason, StateReason::WaitingForChildren { open: 1, children: 1 });
 }
 
-pub fn what_only_has_to_be_decided_says_so(world: &World<'_>) {
+pub fn decidable_parent_is_ready_to_aggregate(world: &World<'_>) {
     let (run, parent, children) = world.family(1);
     world.succeed(children[0]);
     let since = world.now();
@@ -224,7 +224,7 @@ pub fn what_only_has_to_be_decided_says_so(world: &World<'_>) {
     assert_eq!(explain(world, run).root_cause(), &StateReason::ReadyToAggregate { since, engines: 0 });
 }
 
-pub fn an_open_join_is_what_its_parent_waits_for(world: &World<'_>) {
+pub fn parent_waits_for_open_join(world: &World<'_>) {
     let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
     world.fan_out();
     world.succeed(world.children(parent)[0].id);
@@ -236,7 +236,7 @@ pub fn an_open_join_is_what_its_parent_waits_for(world: &World<'_>) {
     assert_eq!(join.reason, StateReason::NoEngineForKind { kind, since: world.now() });
 }
 
-pub fn a_cancel_says_by_whom_and_why(world: &World<'_>) {
+pub fn cancel_shows_cause_and_reason(world: &World<'_>) {
     let why = || Some("enough".into());
     let person = StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: why() };
     let (_, leaf) = world.leaf();
@@ -258,7 +258,7 @@ pub fn a_cancel_says_by_whom_and_why(world: &World<'_>) {
     assert_eq!(reason(world, reported), StateReason::Cancelled { cause: None, reason: None });
 }
 
-pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
+pub fn descendants_of_cancelled_run_are_being_cancelled(world: &World<'_>) {
     let tomorrow = world.now().plus_millis(24 * 60 * 60_000);
     let outer = TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]}));
     let later = TaskDraft::new("Q").input(json!({"fanout": 2})).due_at(tomorrow);
@@ -285,7 +285,7 @@ pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
     assert_eq!(words, "being cancelled with something above it: enough, but no engine is working");
 }
 
-pub fn a_deadline_that_passed_is_the_reason(world: &World<'_>) {
+pub fn passed_deadline_is_cause(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().task(TaskDraft::new("A")).deadline_ms(1000));
     world.pass_ms(1000);
     world.settle();
@@ -297,7 +297,7 @@ pub fn a_deadline_that_passed_is_the_reason(world: &World<'_>) {
     assert_eq!(reason(world, run), by_deadline);
 }
 
-pub fn a_failure_leads_to_the_leaf_that_failed(world: &World<'_>) {
+pub fn failure_leads_to_failed_leaf(world: &World<'_>) {
     let (run, _, children) = world.family(3);
     world.succeed(children[0]);
     world.fail_for_good(children[1]);
@@ -310,7 +310,7 @@ pub fn a_failure_leads_to_the_leaf_that_failed(world: &World<'_>) {
     assert_eq!(explained.root_cause(), &StateReason::Failed { error, failed_children: 0 });
 }
 
-pub fn a_cancel_of_a_child_leads_to_the_leaf_that_was_cancelled(world: &World<'_>) {
+pub fn cancelled_child_is_root_cause(world: &World<'_>) {
     let (run, parent, children) = world.family(3);
     world.succeed(children[0]);
     let cancel = Cancel::task(children[1], world.now()).reason("bad data");
@@ -326,7 +326,7 @@ pub fn a_cancel_of_a_child_leads_to_the_leaf_that_was_cancelled(world: &World<'_
     }
 }
 
-pub fn a_cancelled_join_is_what_cancelled_its_parent(world: &World<'_>) {
+pub fn cancelled_join_is_root_cause(world: &World<'_>) {
     let (run, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
     world.fan_out();
     world.succeed(world.children(parent)[0].id);
@@ -340,7 +340,7 @@ pub fn a_cancelled_join_is_what_cancelled_its_parent(world: &World<'_>) {
     assert_eq!(explain(world, run).root_cause(), &person);
 }
 
-pub fn what_failed_fast_says_what_failed(world: &World<'_>) {
+pub fn fail_fast_leads_to_failed_leaf(world: &World<'_>) {
     let draft = TaskDraft::new("A").input(json!({"fanout": 3})).policy(Policy::FailFast);
     let (_, parent) = world.one(draft);
     world.fan_out();
@@ -355,14 +355,14 @@ pub fn what_failed_fast_says_what_failed(world: &World<'_>) {
     assert!(matches!(explained.root_cause(), StateReason::Failed { error: Some(_), .. }), "{explained}");
 }
 
-pub fn what_succeeded_needs_no_reason(world: &World<'_>) {
+pub fn success_needs_no_reason(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.succeed(task);
     world.settle();
     assert_eq!((reason(world, run), reason(world, task)), (StateReason::Succeeded, StateReason::Succeeded));
 }
 
-pub fn a_failed_join_is_what_failed_its_parent(world: &World<'_>) {
+pub fn failed_join_is_cause_of_failure(world: &World<'_>) {
     let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::Ignore).join("J");
     let (_, parent) = world.one(draft);
     world.fan_out();
@@ -381,7 +381,7 @@ pub fn a_failed_join_is_what_failed_its_parent(world: &World<'_>) {
     assert_eq!(id, join, "and not the failure that was tolerated");
 }
 
-pub fn what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it(world: &World<'_>) {
+pub fn claim_and_sweep_cancel_with_ancestor_cause(world: &World<'_>) {
     let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
     let _ = world.store().cancel(&Cancel::task(tasks[1], world.now()).reason("bad data")).expect("a cancel");
     let own = StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some("bad data".into()) };
@@ -396,7 +396,7 @@ pub fn what_a_claim_or_a_sweep_cancelled_went_with_what_is_above_it(world: &Worl
     assert_eq!((reason(world, tasks[0]), reason(world, tasks[1])), (above.clone(), above));
 }
 
-pub fn what_was_cancelled_before_something_above_it_did_not_go_with_that(world: &World<'_>) {
+pub fn earlier_cancel_keeps_its_own_cause(world: &World<'_>) {
     let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
     world.cancel(tasks[0]);
     world.pass_ms(1000);
@@ -407,7 +407,7 @@ pub fn what_was_cancelled_before_something_above_it_did_not_go_with_that(world: 
     assert_eq!(reason(world, tasks[1]), above);
 }
 
-pub fn what_was_revived_beside_an_older_failure_waits_for_it(world: &World<'_>) {
+pub fn revived_leaf_beside_older_failure_is_awaited(world: &World<'_>) {
     let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::FailFast);
     let (_, parent) = world.one(draft);
     world.fan_out();

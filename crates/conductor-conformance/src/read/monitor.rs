@@ -51,13 +51,13 @@ fn pass_the_threshold(world: &World<'_>) {
     world.pass_ms(1);
 }
 
-pub fn an_empty_store_is_healthy(world: &World<'_>) {
+pub fn empty_store_is_healthy(world: &World<'_>) {
     let report = health(world, Scope::All);
     assert_eq!((report.health, report.success_rate, report.failure_rate), (Health::Healthy, None, None));
     assert!(report.warnings.is_empty() && report.average_retries == 0.0);
 }
 
-pub fn a_run_that_goes_on_or_went_well_is_healthy(world: &World<'_>) {
+pub fn running_or_successful_run_is_healthy(world: &World<'_>) {
     let (run, _, children) = world.family(2);
     assert_eq!(judged(world), Health::Healthy);
     for child in &children {
@@ -77,7 +77,7 @@ pub fn a_run_that_goes_on_or_went_well_is_healthy(world: &World<'_>) {
     assert!(report.warnings.is_empty());
 }
 
-pub fn a_cancelled_task_is_no_alarm(world: &World<'_>) {
+pub fn cancelled_task_is_healthy(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.cancel(task);
     world.settle();
@@ -88,7 +88,7 @@ pub fn a_cancelled_task_is_no_alarm(world: &World<'_>) {
     );
 }
 
-pub fn a_failure_whose_retry_is_due_is_a_warning(world: &World<'_>) {
+pub fn failure_awaiting_retry_is_warning(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.fail(task);
     let report = health(world, Scope::All);
@@ -99,7 +99,7 @@ pub fn a_failure_whose_retry_is_due_is_a_warning(world: &World<'_>) {
     assert_eq!(judged(world), Health::Healthy);
 }
 
-pub fn something_stuck_is_a_warning(world: &World<'_>) {
+pub fn stuck_task_is_warning(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     world.pass_ms(6 * MINUTE);
@@ -107,7 +107,7 @@ pub fn something_stuck_is_a_warning(world: &World<'_>) {
     assert_eq!((report.health, report.counts.stuck, report.warnings.len()), (Health::Warning, 1, 1));
 }
 
-pub fn a_final_failure_is_critical(world: &World<'_>) {
+pub fn final_failure_is_critical(world: &World<'_>) {
     let (_, roots) = world.run_of(["A", "B", "C", "D"].map(TaskDraft::new));
     world.fail_for_good(roots[0]);
     world.fail(roots[1]);
@@ -132,7 +132,7 @@ pub fn health_counts_tasks_and_retries(world: &World<'_>) {
     assert!((report.average_retries - 1.5).abs() < f64::EPSILON);
 }
 
-pub fn health_is_asked_of_one_run_or_of_all(world: &World<'_>) {
+pub fn health_covers_one_run_or_all(world: &World<'_>) {
     let ((good, _), (bad, task)) = (world.leaf(), world.leaf());
     world.fail_for_good(task);
     assert_eq!(health(world, Scope::Run(good)).health, Health::Healthy);
@@ -147,7 +147,7 @@ pub fn health_is_asked_of_one_run_or_of_all(world: &World<'_>) {
     assert!(refused.iter().all(|refusal| matches!(refusal, Err(StoreError::RunNotFound(_)))), "{refused:?}");
 }
 
-pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
+pub fn silent_running_leaf_is_stuck(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.start(task);
     let since = world.now();
@@ -163,7 +163,7 @@ pub fn a_running_leaf_that_is_silent_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_run_with_ready_work_in_which_nothing_started_is_stuck(world: &World<'_>) {
+pub fn ready_work_that_never_started_is_stuck(world: &World<'_>) {
     let (run, task) = world.leaf();
     let since = world.now();
     pass_the_threshold(world);
@@ -172,7 +172,7 @@ pub fn a_run_with_ready_work_in_which_nothing_started_is_stuck(world: &World<'_>
     assert_nothing_stuck(world);
 }
 
-pub fn a_run_whose_parent_nobody_fans_out_is_stuck(world: &World<'_>) {
+pub fn run_without_fan_out_is_stuck(world: &World<'_>) {
     let (run, _) = world.one(TaskDraft::new("P").input(json!({"fanout": 2})));
     let since = world.now();
     pass_the_threshold(world);
@@ -181,7 +181,7 @@ pub fn a_run_whose_parent_nobody_fans_out_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
+pub fn run_with_overdue_delayed_work_is_stuck(world: &World<'_>) {
     let due = world.now().plus_millis(60_000);
     let (run, task) = world.one(TaskDraft::new("A").due_at(due));
     world.pass_ms(60_000);
@@ -199,7 +199,7 @@ pub fn a_run_whose_delayed_work_is_overdue_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn overdue_work_of_a_run_that_goes_on_is_stuck(world: &World<'_>) {
+pub fn overdue_work_in_active_run_is_stuck(world: &World<'_>) {
     let minute = Backoff::fixed(60_000).expect("a backoff");
     let due = world.now().plus_millis(60_000);
     let (run, roots) = world.run_of([TaskDraft::new("A").backoff(minute), TaskDraft::new("B").due_at(due)]);
@@ -228,7 +228,7 @@ pub fn overdue_work_of_a_run_that_goes_on_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_parent_that_wants_children_since_long_is_stuck(world: &World<'_>) {
+pub fn parent_missing_children_is_stuck(world: &World<'_>) {
     let (run, roots) = world.run_of([TaskDraft::new("A"), TaskDraft::new("P").input(json!({"fanout": 2}))]);
     let since = world.now();
     world.succeed(roots[0]);
@@ -239,7 +239,7 @@ pub fn a_parent_that_wants_children_since_long_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn an_open_parent_without_an_append_is_stuck(world: &World<'_>) {
+pub fn open_parent_without_append_is_stuck(world: &World<'_>) {
     let (run, parent) = world.open_parent();
     let since = world.now();
     pass_the_threshold(world);
@@ -267,7 +267,7 @@ pub fn an_open_parent_without_an_append_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn an_open_run_without_an_append_is_stuck(world: &World<'_>) {
+pub fn open_run_without_append_is_stuck(world: &World<'_>) {
     let run = world.submit(&RunDraft::new().open());
     let since = world.now();
     pass_the_threshold(world);
@@ -280,7 +280,7 @@ pub fn an_open_run_without_an_append_is_stuck(world: &World<'_>) {
     assert_stuck(world, run, None, |reason| matches!(reason, StateReason::WaitingForAppend { .. }), since);
 }
 
-pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
+pub fn undecided_parent_is_stuck(world: &World<'_>) {
     let (run, parent, children) = world.family(1);
     world.pass_ms(MINUTE);
     world.succeed(children[0]);
@@ -297,7 +297,7 @@ pub fn a_parent_that_nobody_decides_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_run_that_nobody_decides_is_stuck(world: &World<'_>) {
+pub fn undecided_run_is_stuck(world: &World<'_>) {
     let (run, task) = world.leaf();
     world.pass_ms(MINUTE);
     world.succeed(task);
@@ -308,7 +308,7 @@ pub fn a_run_that_nobody_decides_is_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_task_that_waits_for_its_time_is_never_stuck(world: &World<'_>) {
+pub fn task_waiting_for_due_time_is_not_stuck(world: &World<'_>) {
     let day = Backoff::fixed(24 * 60 * 60_000).expect("a backoff");
     let tomorrow = world.now().plus_millis(24 * 60 * 60_000);
     let delayed = TaskDraft::new("P").input(json!({"fanout": 2})).due_at(tomorrow);
@@ -319,7 +319,7 @@ pub fn a_task_that_waits_for_its_time_is_never_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_task_that_waits_for_its_turn_is_never_stuck(world: &World<'_>) {
+pub fn ready_task_beside_active_sibling_is_not_stuck(world: &World<'_>) {
     let (_, _, children) = world.family(3);
     world.start(children[0]);
     world.pass_ms(4 * MINUTE);
@@ -328,7 +328,7 @@ pub fn a_task_that_waits_for_its_turn_is_never_stuck(world: &World<'_>) {
     assert_nothing_stuck(world);
 }
 
-pub fn a_parent_that_waits_for_its_children_is_never_stuck(world: &World<'_>) {
+pub fn parent_waiting_for_children_is_not_stuck(world: &World<'_>) {
     let (_, _, children) = world.family(1);
     for _ in 0..5 {
         let _ = world.report(conductor_store::Report::started(children[0]));
@@ -337,7 +337,7 @@ pub fn a_parent_that_waits_for_its_children_is_never_stuck(world: &World<'_>) {
     }
 }
 
-pub fn a_run_whose_work_became_ready_just_now_is_not_stuck(world: &World<'_>) {
+pub fn newly_ready_run_is_not_stuck(world: &World<'_>) {
     let due = world.now().plus_millis(60 * 60_000);
     let (run, _) = world.one(TaskDraft::new("A").due_at(due));
     world.pass_ms(60 * MINUTE);
@@ -347,7 +347,7 @@ pub fn a_run_whose_work_became_ready_just_now_is_not_stuck(world: &World<'_>) {
     assert_stuck(world, run, None, |reason| matches!(reason, StateReason::NoEngineForKind { .. }), since);
 }
 
-pub fn what_is_stuck_is_listed_the_longest_first_up_to_the_limit(world: &World<'_>) {
+pub fn longest_stuck_comes_first_up_to_limit(world: &World<'_>) {
     let (run, roots) = world.run_of(["A", "B", "C"].map(TaskDraft::new));
     for nth in [1, 0, 2] {
         world.start(roots[nth]);
@@ -362,7 +362,7 @@ pub fn what_is_stuck_is_listed_the_longest_first_up_to_the_limit(world: &World<'
     assert_eq!(listed(Scope::Run(run), 2), [roots[1], roots[0]]);
 }
 
-pub fn the_threshold_is_the_callers(world: &World<'_>) {
+pub fn caller_sets_threshold(world: &World<'_>) {
     let (_, task) = world.leaf();
     world.start(task);
     world.pass_ms(1000);
@@ -373,7 +373,7 @@ pub fn the_threshold_is_the_callers(world: &World<'_>) {
     assert_eq!((stuck(1000), stuck(999)), (0, 1));
 }
 
-pub fn retry_metrics_tell_what_retries_came_to(world: &World<'_>) {
+pub fn retry_metrics_count_outcomes(world: &World<'_>) {
     let (run, roots) = world.run_of(["A", "B", "C", "D"].map(|name| TaskDraft::new(name).max_retries(2)));
     let (_, other) = world.leaf();
     let fail_and_retry = |task| {
@@ -392,7 +392,7 @@ pub fn retry_metrics_tell_what_retries_came_to(world: &World<'_>) {
     assert_eq!((counts.total_retries, counts.retried_tasks, counts.retries_exhausted), (4, 3, 1));
 }
 
-pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
+pub fn summary_describes_one_run(world: &World<'_>) {
     let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 4})), TaskDraft::new("A")]);
     world.leaf();
     while world.fan_out_step(Scope::Run(run), 2).more {}
@@ -415,7 +415,7 @@ pub fn a_summary_shows_a_run_at_a_glance(world: &World<'_>) {
     assert_eq!(end.events, events as u64);
 }
 
-pub fn an_unknown_run_has_no_summary(world: &World<'_>) {
+pub fn unknown_run_has_no_summary(world: &World<'_>) {
     world.leaf();
     assert_eq!(world.store().summary(RunId::from_u128(1), world.watch()).expect("an answer"), None);
 }
@@ -429,7 +429,7 @@ fn assert_nothing_is_known(world: &World<'_>, run: RunId, remaining: u64) {
     assert_eq!(eta(world, run), Eta { remaining, per_second: 0.0, at: None });
 }
 
-pub fn an_eta_counts_what_is_left(world: &World<'_>) {
+pub fn remaining_counts_unsettled_tasks(world: &World<'_>) {
     let (run, _, children) = world.family(4);
     assert_nothing_is_known(world, run, 5);
     world.start(children[0]);
@@ -439,7 +439,7 @@ pub fn an_eta_counts_what_is_left(world: &World<'_>) {
     assert_nothing_is_known(world, run, 3);
 }
 
-pub fn an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due(world: &World<'_>) {
+pub fn remaining_counts_missing_children_and_pending_retries(world: &World<'_>) {
     let (run, roots) = world.run_of([TaskDraft::new("P").input(json!({"fanout": 10})), TaskDraft::new("A")]);
     world.fail(roots[1]);
     assert_nothing_is_known(world, run, 12);
@@ -449,7 +449,7 @@ pub fn an_eta_counts_children_that_nobody_created_yet_and_retries_that_are_due(w
     assert_nothing_is_known(world, run, 12);
 }
 
-pub fn an_eta_follows_from_what_was_settled_lately(world: &World<'_>) {
+pub fn rate_follows_recent_settlements(world: &World<'_>) {
     let (run, _, children) = world.family(6);
     for child in &children[..3] {
         world.pass_ms(2000);
@@ -464,7 +464,7 @@ pub fn an_eta_follows_from_what_was_settled_lately(world: &World<'_>) {
     assert_eq!(eta(world, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
 }
 
-pub fn an_eta_forgets_what_is_long_ago(world: &World<'_>) {
+pub fn old_settlements_are_ignored(world: &World<'_>) {
     let (run, _, children) = world.family(3);
     world.pass_ms(1000);
     world.succeed(children[0]);
@@ -472,7 +472,7 @@ pub fn an_eta_forgets_what_is_long_ago(world: &World<'_>) {
     assert_nothing_is_known(world, run, 3);
 }
 
-pub fn the_pace_of_a_run_is_its_own(world: &World<'_>) {
+pub fn rate_ignores_other_runs(world: &World<'_>) {
     let (run, _, _) = world.family(3);
     let (_, other) = world.leaf();
     world.pass_ms(1000);
@@ -480,7 +480,7 @@ pub fn the_pace_of_a_run_is_its_own(world: &World<'_>) {
     assert_nothing_is_known(world, run, 4);
 }
 
-pub fn nothing_is_left_of_a_settled_run(world: &World<'_>) {
+pub fn settled_run_has_nothing_remaining(world: &World<'_>) {
     let (run, _, children) = world.family(2);
     world.pass_ms(1000);
     for child in children {
@@ -491,7 +491,7 @@ pub fn nothing_is_left_of_a_settled_run(world: &World<'_>) {
     assert_eq!((eta.remaining, eta.at), (0, None));
 }
 
-pub fn an_unknown_run_has_no_eta(world: &World<'_>) {
+pub fn unknown_run_has_no_eta(world: &World<'_>) {
     let run = RunId::from_u128(1);
     assert_eq!(world.store().eta(run, world.now()).expect("an answer"), None);
 }

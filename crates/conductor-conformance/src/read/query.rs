@@ -16,7 +16,7 @@ fn paged<T, C>(limit: u32, first: C, mut page: impl FnMut(C) -> Page<T, C>) -> V
     })
 }
 
-pub fn every_run_is_on_one_page_in_the_order_of_submission(world: &World<'_>) {
+pub fn every_run_is_paged_in_submission_order(world: &World<'_>) {
     // Ids of the caller's need not be in order.
     let ids: Vec<_> = [5, 3, 9, 1, 7].map(RunId::from_u128).into();
     for id in &ids {
@@ -31,7 +31,7 @@ pub fn every_run_is_on_one_page_in_the_order_of_submission(world: &World<'_>) {
     }
 }
 
-pub fn every_task_is_on_one_page_with_the_root_tasks_first(world: &World<'_>) {
+pub fn every_task_is_paged_with_roots_first(world: &World<'_>) {
     let parent = |name| TaskDraft::new(name).input(json!({"fanout": [{"fanout": 2}, 0]}));
     let (run, roots) = world.run_of([parent("P"), TaskDraft::new("A"), parent("Q")]);
     world.run_of([parent("Other")]);
@@ -49,7 +49,7 @@ pub fn every_task_is_on_one_page_with_the_root_tasks_first(world: &World<'_>) {
     }
 }
 
-pub fn every_child_is_on_one_page_by_index(world: &World<'_>) {
+pub fn every_child_is_paged_by_index(world: &World<'_>) {
     let (_, parent, ids) = world.family(7);
     for limit in 1..=8 {
         let read = paged(limit, 0, |after| world.store().children(parent, after, limit).expect("a page"));
@@ -60,13 +60,13 @@ pub fn every_child_is_on_one_page_by_index(world: &World<'_>) {
     assert!(world.store().children(parent, u32::MAX, 100).expect("a page").items.is_empty());
 }
 
-pub fn grandchildren_are_no_children(world: &World<'_>) {
+pub fn grandchildren_are_not_children(world: &World<'_>) {
     let (_, root) = world.one(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 2}]})));
     world.fan_out();
     assert_eq!(world.children(root).len(), 1);
 }
 
-pub fn every_event_is_on_one_page_in_commit_order(world: &World<'_>) {
+pub fn every_event_is_paged_in_commit_order(world: &World<'_>) {
     let (_, _, children) = world.family(3);
     for child in &children {
         world.succeed(*child);
@@ -83,7 +83,7 @@ pub fn every_event_is_on_one_page_in_commit_order(world: &World<'_>) {
     assert!(after.items.is_empty() && after.next.is_none());
 }
 
-pub fn a_reader_that_follows_sees_what_was_added(world: &World<'_>) {
+pub fn following_reader_sees_new_events(world: &World<'_>) {
     let (_, task) = world.leaf();
     let last = world.events().last().expect("an event").seq;
     let later = || world.store().events(EventFilter::default(), last, 10).expect("a page").items;
@@ -95,7 +95,7 @@ pub fn a_reader_that_follows_sees_what_was_added(world: &World<'_>) {
     );
 }
 
-pub fn no_page_is_longer_than_1000(world: &World<'_>) {
+pub fn pages_have_at_most_1000_items(world: &World<'_>) {
     let (run, parent, children) = world.family(1001);
     for child in &children {
         world.start(*child);
@@ -112,7 +112,7 @@ pub fn no_page_is_longer_than_1000(world: &World<'_>) {
     }
 }
 
-pub fn tasks_are_read_by_state(world: &World<'_>) {
+pub fn tasks_are_filtered_by_state(world: &World<'_>) {
     let (run, parent, children) = world.family(6);
     world.start(children[0]);
     world.succeed(children[1]);
@@ -135,7 +135,7 @@ pub fn tasks_are_read_by_state(world: &World<'_>) {
     }
 }
 
-pub fn events_are_read_by_run_task_name_and_time(world: &World<'_>) {
+pub fn events_are_filtered_by_run_task_name_time(world: &World<'_>) {
     let ((one, a), (other, b)) = (world.leaf(), world.leaf());
     world.pass_ms(1000);
     world.start(a);
@@ -178,7 +178,7 @@ pub fn events_are_read_by_run_task_name_and_time(world: &World<'_>) {
     }
 }
 
-pub fn filters_that_exclude_each_other_give_nothing(world: &World<'_>) {
+pub fn contradictory_filters_match_nothing(world: &World<'_>) {
     let ((one, _), (_, b)) = (world.leaf(), world.leaf());
     let filters = [
         EventFilter { run: Some(one), task: Some(b), ..EventFilter::default() },
@@ -192,7 +192,7 @@ pub fn filters_that_exclude_each_other_give_nothing(world: &World<'_>) {
     }
 }
 
-pub fn what_is_unknown_is_none_or_empty(world: &World<'_>) {
+pub fn unknown_ids_return_nothing(world: &World<'_>) {
     world.family(2);
     let (run, task) = (RunId::from_u128(1), TaskId::from_u128(1));
     let store = world.store();
@@ -212,7 +212,7 @@ pub fn what_is_unknown_is_none_or_empty(world: &World<'_>) {
     assert!(matches!(tally, Err(StoreError::RunNotFound(id)) if id == run), "{tally:?}");
 }
 
-pub fn a_page_goes_on_only_after_something_that_is_there(world: &World<'_>) {
+pub fn unknown_cursor_is_rejected(world: &World<'_>) {
     let ((one, its), (other, _)) = (world.leaf(), world.leaf());
     let store = world.store();
     let runs = store.runs(Some(RunId::from_u128(1)), 10);
@@ -223,7 +223,7 @@ pub fn a_page_goes_on_only_after_something_that_is_there(world: &World<'_>) {
     }
 }
 
-pub fn a_page_of_large_tasks_is_a_short_one(world: &World<'_>) {
+pub fn large_tasks_shorten_page(world: &World<'_>) {
     let large = || TaskDraft::new("A").input("x".repeat(1_000_000));
     let (run, _) = world.run_of([(); 40].map(|()| large()));
     let (mut seen, mut after) = (0, None);
@@ -239,13 +239,13 @@ pub fn a_page_of_large_tasks_is_a_short_one(world: &World<'_>) {
     assert_eq!(seen, 40);
 }
 
-pub fn a_leaf_has_no_children(world: &World<'_>) {
+pub fn leaf_has_no_children(world: &World<'_>) {
     let (_, leaf) = world.leaf();
     world.family(2);
     assert!(world.children(leaf).is_empty());
 }
 
-pub fn an_empty_store_is_empty(world: &World<'_>) {
+pub fn new_store_is_empty(world: &World<'_>) {
     let store = world.store();
     assert!(store.runs(None, 10).expect("a page").items.is_empty());
     assert!(world.events().is_empty());
@@ -253,7 +253,7 @@ pub fn an_empty_store_is_empty(world: &World<'_>) {
     world.writes_nothing(|| world.settle());
 }
 
-pub fn the_tally_of_all_is_the_sum_of_the_runs(world: &World<'_>) {
+pub fn total_state_counts_are_sum_of_runs(world: &World<'_>) {
     let ((one, _, children), (other, leaf)) = (world.family(3), world.leaf());
     world.succeed(children[0]);
     world.fail(children[1]);
@@ -265,7 +265,7 @@ pub fn the_tally_of_all_is_the_sum_of_the_runs(world: &World<'_>) {
     assert_eq!(tally(Scope::All), StateCounts { cancelled: 1, ..expected });
 }
 
-pub fn reading_writes_nothing(world: &World<'_>) {
+pub fn monitor_queries_write_nothing(world: &World<'_>) {
     let (run, _, children) = world.family(3);
     world.fail(children[0]);
     world.pass_ms(3_600_000);
@@ -278,7 +278,7 @@ pub fn reading_writes_nothing(world: &World<'_>) {
     });
 }
 
-pub fn the_pulse_changes_with_everything_that_is_written(world: &World<'_>) {
+pub fn change_token_changes_with_every_write(world: &World<'_>) {
     let mut last = world.store().change_token().expect("a pulse");
     let mut beats = |what: &str| {
         let change_token = world.store().change_token().expect("a pulse");
@@ -312,7 +312,7 @@ pub fn the_pulse_changes_with_everything_that_is_written(world: &World<'_>) {
     beats("a step");
 }
 
-pub fn the_pulse_stays_while_nothing_is_written(world: &World<'_>) {
+pub fn change_token_stays_without_writes(world: &World<'_>) {
     let (run, _, children) = world.family(3);
     world.succeed(children[0]);
     let hands = world.hands();
@@ -329,7 +329,7 @@ pub fn the_pulse_stays_while_nothing_is_written(world: &World<'_>) {
     assert_eq!(change_token(), before);
 }
 
-pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
+pub fn next_due_is_earliest_waiting_time(world: &World<'_>) {
     let next = || world.store().next_due().expect("an answer");
     assert_eq!(next(), None);
     let hands = world.hands();
@@ -356,7 +356,7 @@ pub fn the_next_due_time_is_the_earliest_of_all_that_wait(world: &World<'_>) {
     assert_eq!(next(), None);
 }
 
-pub fn what_a_run_waits_for_is_told(world: &World<'_>) {
+pub fn run_blockers_say_what_run_waits_for(world: &World<'_>) {
     let waits = |run| world.store().run_blockers(run, 10).expect("what it waits for");
     let nothing = RunBlockers::default();
     let hands = world.hands();
