@@ -13,7 +13,7 @@ use conductor_store::{
     Fence, KindQuota, Query, RegisterEngine, Report, ReportBatch, ReportedResult, Rescue, RotationCursor,
     Scope, Settle, SqliteStore, Step, Store, Submit, TaskFilter,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, hash_map::DefaultHasher};

@@ -9,7 +9,7 @@ use conductor_store::{
     Environment, EventFilter, FanOut, Query, Report, ReportBatch, ReportOutcome, ReportedResult, Scope,
     SqliteStore, Store, Submit, TaskFilter,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use serde_json::json;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

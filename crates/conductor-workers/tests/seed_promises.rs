@@ -5,7 +5,7 @@ use conductor_store::{
     Environment, FanOut, Query, Report, ReportBatch, ReportOutcome, RotationCursor, Scope, SqliteStore,
     Store, Submit, TaskFilter,
 };
-use conductor_workers::{aggregate, fanout, retry};
+use conductor_workers::steps::{self, aggregate, retry};
 use serde_json::json;
 
 struct Desk {
@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn fan_out(&self, scope: Scope) -> u64 {
-        fanout::run_once(&self.store, scope, &self.env).unwrap().children
+        steps::fan_out::run_once(&self.store, scope, &self.env).unwrap().children
     }
 
     fn aggregate(&self, scope: Scope) -> aggregate::AggregateTotals {

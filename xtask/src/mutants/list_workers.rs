@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
 use crate::mutants::list_store::WRITE;
 
-const CORE: &str = "crates/conductor-workers/src/engine/core.rs";
-const STEPS: &str = "crates/conductor-workers/src/engine/core/steps.rs";
-const HELD: &str = "crates/conductor-workers/src/engine/core/held.rs";
-const POOL: &str = "crates/conductor-workers/src/engine/pool.rs";
+const CORE: &str = "crates/conductor-workers/src/engine/scheduler/mod.rs";
+const STEPS: &str = "crates/conductor-workers/src/engine/scheduler/steps.rs";
+const HELD: &str = "crates/conductor-workers/src/engine/scheduler/claims.rs";
+const POOL: &str = "crates/conductor-workers/src/engine/pool/mod.rs";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -23,7 +23,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "late-result-counts",
         harm: "a result that came after its time is recorded, when the engine had no time to look",
-        file: "crates/conductor-workers/src/engine/pool.rs",
+        file: "crates/conductor-workers/src/engine/pool/mod.rs",
         from: "attempt.is_late(self.shared.clock.elapsed())",
         to: "attempt.is_late(Duration::ZERO)",
         test: workers("engine", "timing::a_result_is_late_also_while_the_store_keeps_the_engine_waiting"),
@@ -68,7 +68,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "results-without-lease",
         harm: "results that wait to be settled are lost with their leases, and their handlers run again",
-        file: "crates/conductor-workers/src/engine/core/held.rs",
+        file: "crates/conductor-workers/src/engine/scheduler/claims.rs",
         from: ".map(|attempt| attempt.fence).chain(ended).collect();",
         to: ".map(|attempt| attempt.fence).chain(ended.take(0)).collect();",
         test: workers("engine", "leases::results_that_wait_to_be_settled_keep_their_leases"),
@@ -104,7 +104,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "change_token-read-too-late",
         harm: "what another process writes during a turn is noticed late",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "After::Idle { change_token: change_token? }",
         to: "After::Idle { change_token: change_token.and(self.store.change_token())? }",
         test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
@@ -113,7 +113,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "change_token-not-compared",
         harm: "an idle engine does not notice what another process wrote",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "if self.store.change_token()? != change_token {",
         to: "if self.store.change_token()? == change_token.wrapping_add(u64::MAX / 2) {",
         test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
@@ -134,8 +134,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "bell-silent",
         harm: "whoever follows an engine waits for its polls",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
-        from: "            self.bell.ring();\n",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
+        from: "            self.events.ring();\n",
         to: "",
         test: workers("engine", "subscription::what_its_engine_does_is_noticed_at_once"),
         hangs_for: None,

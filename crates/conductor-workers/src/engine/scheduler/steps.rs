@@ -1,7 +1,8 @@
 //! The steps of an engine: one of each, each a bounded transaction.
 
-use super::{Core, millis};
-use crate::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP, trace};
+use super::{Scheduler, millis};
+use crate::engine::trace;
+use crate::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 use conductor_store::{FanOut, Prune, Rescue, Scope, Step, StoreError};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(crate) struct Stepped {
     pub(crate) runs_decided: bool,
 }
 
-impl Core {
+impl Scheduler {
     /// Carries out one of each step that moves work on: rescue, retry, promote, expire, sweep, fan out,
     /// aggregate.
     pub(crate) fn step(&mut self, now: Duration) -> Result<Stepped, StoreError> {

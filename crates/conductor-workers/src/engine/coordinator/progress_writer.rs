@@ -1,8 +1,8 @@
 //! Writes what handlers report of their progress: the newest word of each, seldom, and never at the expense of the work.
 
-use super::core::Core;
-use crate::context::Shared;
-use crate::trace;
+use crate::engine::scheduler::Scheduler;
+use crate::engine::trace;
+use crate::handler::context::Shared;
 use conductor_store::{Environment, RecordProgress};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +29,7 @@ impl ProgressWriter {
     }
 
     /// Writes what was reported since the last time, of the attempts that still go on.
-    pub(crate) fn write(&mut self, core: &Core, env: &Environment, now: Duration) {
+    pub(crate) fn write(&mut self, core: &Scheduler, env: &Environment, now: Duration) {
         if now < self.next_at || !self.shared.reported.swap(false, Ordering::AcqRel) {
             return;
         }

@@ -1,8 +1,8 @@
 //! What a handler knows of the attempt that it makes.
 
 use crate::TaskError;
-use crate::attempt::Attempt;
-use crate::clock::Monotonic;
+use crate::handler::attempt::Attempt;
+use crate::handler::clock::Monotonic;
 use crate::store::EngineStore;
 use conductor_model::{Json, Kind, Progress, RunId, TaskId};
 use serde::de::DeserializeOwned;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Counts the moments at which a run may have been settled, and knows how the engine ended.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct Completion {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -15,12 +15,12 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct State {
     settled: u64,
-    over: Option<End>,
+    over: Option<EngineEnd>,
 }
 
 /// How an engine ended.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
+pub(crate) enum EngineEnd {
     /// It was asked to.
     Stopped,
     /// The store could not go on.
@@ -31,7 +31,7 @@ pub(crate) enum End {
     Panicked,
 }
 
-impl End {
+impl EngineEnd {
     /// The error of an engine that was not asked to end.
     pub(crate) fn without_a_stop(self) -> Result<(), RunError> {
         match self {
@@ -43,19 +43,19 @@ impl End {
     }
 }
 
-impl Progress {
+impl Completion {
     pub(crate) fn something_settled(&self) {
         self.lock().settled += 1;
         self.changed.notify_all();
     }
 
-    pub(crate) fn over(&self, end: End) {
+    pub(crate) fn over(&self, end: EngineEnd) {
         self.lock().over = Some(end);
         self.changed.notify_all();
     }
 
     /// The count, and how the engine ended, if it did.
-    pub(crate) fn seen(&self) -> (u64, Option<End>) {
+    pub(crate) fn seen(&self) -> (u64, Option<EngineEnd>) {
         let state = self.lock();
         (state.settled, state.over.clone())
     }
@@ -67,10 +67,10 @@ impl Progress {
     }
 
     /// Waits until the engine ended.
-    pub(crate) fn wait_for_the_end(&self) -> End {
+    pub(crate) fn wait_for_the_end(&self) -> EngineEnd {
         let running = |state: &mut State| state.over.is_none();
         let state = self.changed.wait_while(self.lock(), running).unwrap_or_else(PoisonError::into_inner);
-        state.over.clone().unwrap_or(End::Stopped)
+        state.over.clone().unwrap_or(EngineEnd::Stopped)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,23 +1,27 @@
 //! The thread that drives the core of an engine, turn by turn.
 
-use super::bell::Bell;
-use super::core::Core;
-use super::crew::Crew;
+pub(crate) mod progress_writer;
+pub(crate) mod write_watcher;
+
+use super::completion::{Completion, EngineEnd};
 use super::mailbox::{Mailbox, Stop};
-use super::patience::Patience;
-use super::progress::{End, Progress};
+use super::scheduler::Scheduler;
+use super::shared::SharedScheduler;
+use super::store_retry::StoreRetry;
 use super::warning::{Warning, Warnings};
-use super::watcher::Watcher;
-use super::writer::ProgressWriter;
-use crate::clock::Monotonic;
+use crate::POLL_INTERVAL;
+use crate::engine::trace;
+use crate::event_signal::EventSignal;
+use crate::handler::clock::Monotonic;
 use crate::store::EngineStore;
-use crate::{POLL_INTERVAL, trace};
 use conductor_model::Timestamp;
 use conductor_store::{Environment, StoreError};
+use progress_writer::ProgressWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use write_watcher::WriteWatcher;
 
 /// How often a busy engine looks for kinds without a handler.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -30,10 +34,10 @@ pub(crate) const FIRST_NAP: Duration = Duration::from_millis(1);
 const REST_AFTER: Duration = Duration::from_millis(16);
 
 pub(crate) struct Coordinator {
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) crew: Arc<SharedScheduler>,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) progress: Arc<Completion>,
+    pub(crate) events: Arc<EventSignal>,
     pub(crate) writer: ProgressWriter,
     pub(crate) store: Arc<dyn EngineStore>,
     pub(crate) env: Arc<Environment>,
@@ -46,7 +50,7 @@ pub(crate) struct Coordinator {
     /// How long it waits next before it asks for the pulse: ever longer while nothing concerns it.
     pub(crate) nap: Duration,
     /// Who sees other processes write, where the system has such a one.
-    pub(crate) watcher: Option<Watcher>,
+    pub(crate) watcher: Option<WriteWatcher>,
 }
 
 impl Coordinator {
@@ -54,10 +58,10 @@ impl Coordinator {
     pub(crate) fn run(mut self) {
         // Whoever waits for this engine must not wait for ever, whatever happens here.
         let end = match catch_unwind(AssertUnwindSafe(|| self.work())) {
-            Ok(Ok(())) if self.crew.core().runtime_is_gone() => End::RuntimeShutDown,
-            Ok(Ok(())) => End::Stopped,
-            Ok(Err(fault)) => End::Failed(Arc::new(fault)),
-            Err(_) => End::Panicked,
+            Ok(Ok(())) if self.crew.core().runtime_is_gone() => EngineEnd::RuntimeShutDown,
+            Ok(Ok(())) => EngineEnd::Stopped,
+            Ok(Err(fault)) => EngineEnd::Failed(Arc::new(fault)),
+            Err(_) => EngineEnd::Panicked,
         };
         self.crew.core().give_everything_up();
         self.crew.pool.close();
@@ -70,7 +74,7 @@ impl Coordinator {
     fn work(&mut self) -> Result<(), StoreError> {
         let crew = Arc::clone(&self.crew);
         trace::started(crew.core().settings());
-        let mut patience = Patience::default();
+        let mut patience = StoreRetry::default();
         let mut stop = None;
         loop {
             let mut core = crew.core();
@@ -85,7 +89,7 @@ impl Coordinator {
                 // Nothing that is claimed for it could be run.
                 self.mailbox.stop();
             }
-            self.bell.ring();
+            self.events.ring();
             let went_on = match turn {
                 Ok(After::Stopped) => return Ok(()),
                 Ok(After::More) => Ok(()),
@@ -96,7 +100,7 @@ impl Coordinator {
                 Err(fault) => Err(fault),
             };
             match went_on {
-                Ok(()) => patience = Patience::default(),
+                Ok(()) => patience = StoreRetry::default(),
                 Err(fault @ StoreError::CorruptRow { .. }) => {
                     self.warnings.say(&Warning::CorruptRow(fault.to_string()));
                     self.mailbox.wait(POLL_INTERVAL, stop);
@@ -112,7 +116,7 @@ impl Coordinator {
         }
     }
 
-    fn turn(&mut self, core: &mut Core, stop: &mut Option<Stop>) -> Result<After, StoreError> {
+    fn turn(&mut self, core: &mut Scheduler, stop: &mut Option<Stop>) -> Result<After, StoreError> {
         let mut mail = self.mailbox.take();
         if mail.stop != *stop {
             *stop = mail.stop;

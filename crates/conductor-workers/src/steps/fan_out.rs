@@ -3,16 +3,16 @@
 //! ```
 //! use conductor_model::{RunDraft, TaskDraft};
 //! use conductor_store::{Query, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
-//! use conductor_workers::fanout;
+//! use conductor_workers::steps::fan_out;
 //! use serde_json::json;
 //!
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //!
 //! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3, "width": 80}));
-//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &env))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
 //!
-//! let report = fanout::run_once(&store, Scope::Run(run), &env)?;
+//! let report = fan_out::run_once(&store, Scope::Run(run), &env)?;
 //! assert_eq!((report.parents, report.children), (1, 3));
 //!
 //! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
@@ -22,7 +22,7 @@
 //! assert_eq!(children[0].input.as_ref().unwrap().as_str(), r#"{"width":80}"#);
 //!
 //! // Once more: nothing is missing.
-//! assert_eq!(fanout::run_once(&store, Scope::Run(run), &env)?.children, 0);
+//! assert_eq!(fan_out::run_once(&store, Scope::Run(run), &env)?.children, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

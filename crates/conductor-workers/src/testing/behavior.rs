@@ -10,11 +10,11 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     pub(super) takes: Duration,
-    pub(super) end: End,
+    pub(super) end: Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum End {
+pub(super) enum Outcome {
     Returns(AttemptResult),
     /// The engine's process dies.
     Crashes,
@@ -26,7 +26,7 @@ pub(super) enum End {
 
 impl Behavior {
     fn returning(ending: AttemptResult) -> Self {
-        Self { takes: Duration::ZERO, end: End::Returns(ending) }
+        Self { takes: Duration::ZERO, end: Outcome::Returns(ending) }
     }
 
     /// It ends well, without an output.
@@ -49,18 +49,18 @@ impl Behavior {
 
     /// The process of its engine dies, and another engine starts a second later.
     pub fn crash() -> Self {
-        Self { takes: Duration::ZERO, end: End::Crashes }
+        Self { takes: Duration::ZERO, end: Outcome::Crashes }
     }
 
     /// The process of its engine stands still for so long, as if it were stopped, and comes back to it then.
     pub fn stall(time: Duration) -> Self {
-        Self { takes: Duration::ZERO, end: End::Stalls(time) }
+        Self { takes: Duration::ZERO, end: Outcome::Stalls(time) }
     }
 
     /// It goes on for ever, and never hears that its time is over. A run in which nothing else is left and nothing ends it, for
     /// want of a timeout, is [`RunError::Blocked`](crate::RunError::Blocked).
     pub fn hang() -> Self {
-        Self { takes: Duration::MAX, end: End::Hangs }
+        Self { takes: Duration::MAX, end: Outcome::Hangs }
     }
 
     /// It takes so long until then.

@@ -1,12 +1,12 @@
 //! A thread that sees other processes write, and wakes the coordinator.
 
-use super::mailbox::Mailbox;
+use crate::engine::mailbox::Mailbox;
 use conductor_store::WriteNotifier;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Looks out while the coordinator has nothing to do: else it sees what is written by itself.
-pub(super) struct Watcher {
+pub(crate) struct WriteWatcher {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -24,9 +24,9 @@ enum State {
     Over,
 }
 
-impl Watcher {
+impl WriteWatcher {
     /// One that rests; `None` if the system has no thread for it, and then there are only polls.
-    pub(super) fn start(write_notifier: Box<dyn WriteNotifier>, mailbox: Arc<Mailbox>) -> Option<Self> {
+    pub(crate) fn start(write_notifier: Box<dyn WriteNotifier>, mailbox: Arc<Mailbox>) -> Option<Self> {
         let shared = Shared { write_notifier, state: Mutex::new(State::Resting), changed: Condvar::new() };
         let shared = Arc::new(shared);
         let looking = Arc::clone(&shared);
@@ -36,7 +36,7 @@ impl Watcher {
     }
 
     /// The next write of anybody wakes the coordinator.
-    pub(super) fn look_out(&self) {
+    pub(crate) fn look_out(&self) {
         let mut state = self.shared.lock();
         if *state == State::Resting {
             *state = State::LookingOut;
@@ -67,7 +67,7 @@ impl Shared {
     }
 }
 
-impl Drop for Watcher {
+impl Drop for WriteWatcher {
     fn drop(&mut self) {
         *self.shared.lock() = State::Over;
         self.shared.changed.notify_one();

@@ -4,24 +4,26 @@
 //! out. Threads drive it in earnest (`coordinator.rs`), the simulation drives the same code with a clock of its own.
 //!
 //! Here: what goes to the store and comes back. `held.rs`: what is kept, handed back or given up.
-//! `settlement.rs`: how much is settled at once. `steps.rs`: what moves work on.
+//! `batch.rs`: how much is settled at once. `steps.rs`: what moves work on.
 
-mod held;
-mod settlement;
+mod batch;
+mod claims;
+mod corrupt_rows;
+pub(crate) mod prefetch;
 mod steps;
 
-pub(crate) use settlement::MOST_SETTLED;
+pub(crate) use batch::MOST_SETTLED;
 
-use super::ahead::Ahead;
-use super::damage::Damage;
-use crate::attempt::Attempt;
+use crate::engine::trace;
+use crate::handler::attempt::Attempt;
 use crate::store::EngineStore;
-use crate::trace;
 use conductor_model::{AttemptFailure, Kind, NewTask};
 use conductor_store::{
     AttemptResult, Claim, ClaimOutcome, EngineCapabilities, EngineRegistration, Environment, Fence,
     KindQuota, RegisterEngine, RotationCursor, Settle, StoreError, Submit, SubmitError, SubmitOutcome,
 };
+use corrupt_rows::CorruptRows;
+use prefetch::Prefetch;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) workers: u32,
     /// How long a claim holds without a heartbeat.
     pub(crate) lease: Duration,
-    /// How many bytes of outputs and errors one settlement writes, about: others wait for the write lock meanwhile.
+    /// How many bytes of outputs and errors one batch writes, about: others wait for the write lock meanwhile.
     pub(crate) most_settled: usize,
     /// How long what has ended is kept; for ever if that is not said.
     pub(crate) keep: Option<Duration>,
@@ -44,7 +46,7 @@ pub(crate) struct Settings {
 
 /// An attempt that came back, in whatever way.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedAttempt {
     pub(crate) attempt: Arc<Attempt>,
     /// How it ended; `None` when the runtime that it ran on was shut down under it.
     pub(crate) ending: Option<AttemptResult>,
@@ -52,9 +54,9 @@ pub(crate) struct Finished {
 
 /// The moment up to which the claims of this engine can be trusted, in milliseconds of its monotonic clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust(Arc<AtomicU64>);
+pub(crate) struct LeaseValidity(Arc<AtomicU64>);
 
-impl Trust {
+impl LeaseValidity {
     /// Whether an attempt may begin now.
     pub(crate) fn holds(&self, now: Duration) -> bool {
         millis(now) < self.0.load(Ordering::Acquire)
@@ -65,7 +67,7 @@ impl Trust {
     }
 }
 
-pub(crate) struct Core {
+pub(crate) struct Scheduler {
     store: Arc<dyn EngineStore>,
     env: Arc<Environment>,
     settings: Settings,
@@ -79,8 +81,8 @@ pub(crate) struct Core {
     endings: Vec<(Fence, AttemptResult)>,
     /// Claims that are handed back and that the store has not taken yet.
     releases: Vec<Fence>,
-    ahead: Ahead,
-    trust: Trust,
+    ahead: Prefetch,
+    trust: LeaseValidity,
     heartbeat_at: Duration,
     rescue_at: Duration,
     /// Where the last fan-out stopped.
@@ -93,7 +95,7 @@ pub(crate) struct Core {
     left_some: bool,
     /// A claim may have been committed whose answer was lost.
     in_doubt: bool,
-    damage: Damage,
+    damage: CorruptRows,
     /// Why nothing is claimed any more.
     closing: Option<Closing>,
     /// The store's pulse at the last turn.
@@ -117,12 +119,12 @@ struct KindState {
     turn: RotationCursor,
 }
 
-impl Core {
+impl Scheduler {
     pub(crate) fn new(
         store: Arc<dyn EngineStore>,
         env: Arc<Environment>,
         settings: Settings,
-        ahead: Ahead,
+        ahead: Prefetch,
     ) -> Self {
         let kinds =
             settings.kinds.iter().map(|_| KindState { held: 0, turn: RotationCursor::default() }).collect();
@@ -137,7 +139,7 @@ impl Core {
             endings: Vec::new(),
             releases: Vec::new(),
             ahead,
-            trust: Trust::default(),
+            trust: LeaseValidity::default(),
             heartbeat_at: Duration::ZERO,
             rescue_at: Duration::ZERO,
             fan_out_turn: RotationCursor::default(),
@@ -145,7 +147,7 @@ impl Core {
             given_up: Vec::new(),
             left_some: false,
             in_doubt: false,
-            damage: Damage::default(),
+            damage: CorruptRows::default(),
             closing: None,
             change_token: None,
             is_news: false,
@@ -166,7 +168,7 @@ impl Core {
         &self.settings.kinds[attempt.kind].0
     }
 
-    pub(crate) fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> LeaseValidity {
         self.trust.clone()
     }
 
@@ -186,10 +188,10 @@ impl Core {
     }
 
     /// Takes in what finished, to be recorded by the next exchange.
-    pub(crate) fn take_in(&mut self, finished: Vec<Finished>) {
-        let outputs = finished.iter().filter_map(|finished| finished.ending.as_ref()).map(settlement::weight);
+    pub(crate) fn take_in(&mut self, finished: Vec<FinishedAttempt>) {
+        let outputs = finished.iter().filter_map(|finished| finished.ending.as_ref()).map(batch::weight);
         self.ahead.weigh_outputs(finished.len(), outputs.sum());
-        for Finished { attempt, ending } in finished {
+        for FinishedAttempt { attempt, ending } in finished {
             // One that is no longer held was settled by other means: its time was over, or its claim was lost.
             if !self.forget(&attempt) {
                 continue;
@@ -219,7 +221,7 @@ impl Core {
     pub(crate) fn exchange(
         &mut self,
         now: Duration,
-        finished: Vec<Finished>,
+        finished: Vec<FinishedAttempt>,
         lost_workers: u32,
     ) -> Result<Vec<Arc<Attempt>>, StoreError> {
         self.take_in(finished);
@@ -228,7 +230,7 @@ impl Core {
         self.renew(now)?;
         self.look_for_lost_claims()?;
         self.hand_back()?;
-        let endings = settlement::take_first(&mut self.endings, self.settings.most_settled);
+        let endings = batch::take_first(&mut self.endings, self.settings.most_settled);
         self.ahead.measure(now, endings.len());
         let mut request = Settle::new(endings, &self.env);
         match self.hand_back_surplus(now, lost_workers).and_then(|()| self.next_claim(lost_workers)) {
@@ -259,11 +261,10 @@ impl Core {
 
     /// Whether more waits to be settled than memory is meant for.
     fn is_full(&self) -> bool {
-        self.endings.iter().map(|(_, ending)| settlement::weight(ending)).sum::<usize>()
-            > settlement::MOST_WAITING
+        self.endings.iter().map(|(_, ending)| batch::weight(ending)).sum::<usize>() > batch::MOST_WAITING
     }
 
-    /// These endings come first in the next settlement.
+    /// These endings come first in the next batch.
     fn put_back(&mut self, mut endings: Vec<(Fence, AttemptResult)>) {
         endings.append(&mut self.endings);
         self.endings = endings;

@@ -1,22 +1,22 @@
 //! An engine at work: what the thread that coordinates it shares with whoever submits to it.
 
-use super::core::Core;
 use super::pool::Pool;
+use super::scheduler::Scheduler;
 use conductor_store::{Submit, SubmitError, SubmitOutcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The core has one user at a time. The coordinator has it for each of its turns, and leaves it while it waits.
-pub(crate) struct Crew {
-    core: Mutex<Core>,
+pub(crate) struct SharedScheduler {
+    core: Mutex<Scheduler>,
     pub(crate) pool: Arc<Pool>,
 }
 
-impl Crew {
-    pub(crate) fn of(core: Core, pool: Arc<Pool>) -> Self {
+impl SharedScheduler {
+    pub(crate) fn of(core: Scheduler, pool: Arc<Pool>) -> Self {
         Self { core: Mutex::new(core), pool }
     }
 
-    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn core(&self) -> MutexGuard<'_, Scheduler> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

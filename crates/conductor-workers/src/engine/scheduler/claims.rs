@@ -1,8 +1,8 @@
 //! What an engine holds: kept by heartbeats, handed back, or given up.
 
-use super::{Closing, Core, millis};
-use crate::attempt::Attempt;
-use crate::trace;
+use super::{Closing, Scheduler, millis};
+use crate::engine::trace;
+use crate::handler::attempt::Attempt;
 use conductor_model::AttemptFailure;
 use conductor_store::{AttemptResult, Fence, FenceOutcome, MAX_PAGE, Release, Renew, StoreError};
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How often it is asked at most whether what runs was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-impl Core {
+impl Scheduler {
     /// After a claim whose fate is unknown: hands back what was claimed by it, if it was.
     pub(super) fn look_for_lost_claims(&mut self) -> Result<(), StoreError> {
         let Some(registration) = self.registration.as_ref().filter(|_| self.in_doubt) else { return Ok(()) };

@@ -1,9 +1,9 @@
 //! What a join works on: what became of the children.
 
-use crate::context::Context;
+use crate::handler::context::Context;
+use crate::handler::task_error::TaskError;
 use crate::outputs::{self, OutputError, Pages};
 use crate::store::EngineStore;
-use crate::task_error::TaskError;
 use conductor_model::ChildCounts;
 use conductor_store::{ChildFailure, MAX_PAGE, NodeId};
 use serde::de::DeserializeOwned;

@@ -2,10 +2,10 @@
 //!
 //! Without a subscriber each of them is a look at one atomic number, and nothing is formatted.
 
-use crate::attempt::Attempt;
 use crate::engine::Warning;
-use crate::engine::core::Settings;
-use crate::engine::progress::End;
+use crate::engine::completion::EngineEnd;
+use crate::engine::scheduler::Settings;
+use crate::handler::attempt::Attempt;
 use conductor_model::{AttemptFailure, Kind};
 use conductor_store::{FenceOutcome, SettleOutcome, StoreError};
 use std::error::Error;
@@ -29,14 +29,16 @@ pub(crate) fn started(settings: &Settings) {
     info!(target: "conductor", workers, kinds = kinds.len(), "engine started");
 }
 
-pub(crate) fn over(end: &End) {
+pub(crate) fn over(end: &EngineEnd) {
     match end {
-        End::Stopped => info!(target: "conductor", "engine stopped"),
-        End::Failed(fault) => {
+        EngineEnd::Stopped => info!(target: "conductor", "engine stopped"),
+        EngineEnd::Failed(fault) => {
             error!(target: "conductor", error = &**fault as &dyn Error, "engine ended: the store cannot go on");
         }
-        End::RuntimeShutDown => error!(target: "conductor", "engine ended: its Tokio runtime was shut down"),
-        End::Panicked => error!(target: "conductor", "engine ended: it panicked"),
+        EngineEnd::RuntimeShutDown => {
+            error!(target: "conductor", "engine ended: its Tokio runtime was shut down")
+        }
+        EngineEnd::Panicked => error!(target: "conductor", "engine ended: it panicked"),
     }
 }
 

@@ -2,18 +2,18 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{Query, RetryTotals, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
-//! use conductor_workers::retry;
+//! use conductor_store::{Query, Report, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_workers::steps::retry;
 //!
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //!
 //! // A limit of its own; without one, a task is retried three times.
 //! let task = TaskDraft::new("API_CALL").max_retries(5);
-//! let run = store.submit(&Submit::new(RunDraft::new().task(task).check()?, &env))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(task).validate()?, &env))?.run;
 //! let task = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
 //!
-//! store.report(&ReportBatch::new([RetryTotals::failed(task, "Connection timeout")], &env))?;
+//! store.report(&ReportBatch::new([Report::failed(task, "Connection timeout")], &env))?;
 //! assert_eq!(retry::run_once(&store, Scope::Run(run), &env)?.retried, 1);
 //!
 //! let task = store.task(task)?.unwrap();
@@ -28,13 +28,13 @@
 //! ```
 //! use conductor_model::{Backoff, TaskDraft};
 //!
-//! let critical = TaskDraft::new("CRITICAL_TASK").max_retries(10).check()?;
+//! let critical = TaskDraft::new("CRITICAL_TASK").max_retries(10).validate()?;
 //! assert_eq!(critical.max_retries().get(), 10);
 //!
 //! // 1 s, 2 s, 4 s … up to a minute, each up to a fifth shorter by chance.
 //! let patient = TaskDraft::new("API_CALL").backoff(Backoff::exponential(1000, 60_000)?.with_jitter(0.2)?);
-//! assert!(patient.check().is_ok());
-//! assert!(TaskDraft::new("STUBBORN").max_retries(1001).check().is_err());
+//! assert!(patient.validate().is_ok());
+//! assert!(TaskDraft::new("STUBBORN").max_retries(1001).validate().is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

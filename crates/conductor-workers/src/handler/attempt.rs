@@ -1,6 +1,6 @@
 //! One attempt at one task: what the engine, the thread that runs it and the handler share of it.
 
-use crate::signal::Signal;
+use crate::handler::cancel_token::CancelToken;
 use conductor_model::{Json, Progress, RunId, TaskId};
 use conductor_store::{ClaimedTask, Fence};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +22,7 @@ pub(crate) struct Attempt {
     pub(crate) timeout: Option<Duration>,
     pub(crate) alone: bool,
     /// Tells the handler to give up.
-    pub(crate) signal: Signal,
+    pub(crate) signal: CancelToken,
     /// What its handler reported last, until it is written.
     progress: Mutex<Option<Progress>>,
     /// When it began, in microseconds of the engine's monotonic clock and one more; or one of the two below.
@@ -46,7 +46,7 @@ impl Attempt {
             retry_count: task.retry_count,
             timeout: task.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
             alone: task.isolated,
-            signal: Signal::default(),
+            signal: CancelToken::default(),
             progress: Mutex::default(),
             began: AtomicU64::new(WAITS),
             over: AtomicBool::new(false),

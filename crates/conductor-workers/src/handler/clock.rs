@@ -1,6 +1,6 @@
 //! Time inside a process: monotonic, and never that of the wall.
 
-use crate::signal::Signal;
+use crate::handler::cancel_token::CancelToken;
 use std::time::{Duration, Instant};
 
 /// A clock that never goes back. Leases that this process trusts, timeouts and polls go by it.
@@ -9,7 +9,7 @@ pub(crate) trait Monotonic: Send + Sync {
     fn elapsed(&self) -> Duration;
 
     /// Lets so much time pass, or waits until the signal is given, which it is at `deadline`; whether it was.
-    fn wait(&self, signal: &Signal, time: Duration, deadline: Option<Duration>) -> bool;
+    fn wait(&self, signal: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool;
 }
 
 /// The machine's.
@@ -27,7 +27,7 @@ impl Monotonic for MachineClock {
         self.0.elapsed()
     }
 
-    fn wait(&self, signal: &Signal, time: Duration, deadline: Option<Duration>) -> bool {
+    fn wait(&self, signal: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool {
         let rest = deadline.map_or(time, |deadline| time.min(deadline.saturating_sub(self.elapsed())));
         signal.wait(rest) || deadline.is_some_and(|deadline| deadline <= self.elapsed())
     }

@@ -4,8 +4,8 @@
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{Query, AggregateTotals, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
-//! use conductor_workers::{aggregate, fanout};
+//! use conductor_store::{Query, Report, ReportBatch, Scope, Environment, SqliteStore, Store, Submit, TaskFilter};
+//! use conductor_workers::steps::{aggregate, fan_out};
 //! use serde_json::json;
 //!
 //! # let folder = tempfile::tempdir()?;
@@ -15,17 +15,17 @@
 //!
 //! // A run with one parent.
 //! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
-//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &env))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
 //! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
 //!
-//! fanout::run_once(&store, Scope::Run(run), &env)?;
+//! fan_out::run_once(&store, Scope::Run(run), &env)?;
 //!
 //! // Two children are done; nothing is decided while the third is not.
 //! let children = store.children(parent, 0, 100)?.items;
-//! store.report(&ReportBatch::new(children[..2].iter().map(|child| AggregateTotals::succeeded(child.id)), &env))?;
+//! store.report(&ReportBatch::new(children[..2].iter().map(|child| Report::succeeded(child.id)), &env))?;
 //! assert_eq!(aggregate::run_once(&store, Scope::Run(run), &env)?.parents, 0);
 //!
-//! store.report(&ReportBatch::new([AggregateTotals::succeeded(children[2].id)], &env))?;
+//! store.report(&ReportBatch::new([Report::succeeded(children[2].id)], &env))?;
 //! let decided = aggregate::run_once(&store, Scope::Run(run), &env)?;
 //! assert_eq!((decided.parents, decided.runs), (1, 1));
 //! assert_eq!(store.task(parent)?.unwrap().state, State::Succeeded);

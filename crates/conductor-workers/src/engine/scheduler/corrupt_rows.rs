@@ -4,9 +4,9 @@ use conductor_store::StoreError;
 
 /// What could not be read, for whoever runs the engine.
 #[derive(Debug, Default)]
-pub(crate) struct Damage(Vec<StoreError>);
+pub(crate) struct CorruptRows(Vec<StoreError>);
 
-impl Damage {
+impl CorruptRows {
     /// Notes a row that cannot be read; any other fault goes on its way.
     pub(crate) fn note(&mut self, fault: StoreError) -> Result<(), StoreError> {
         if !matches!(fault, StoreError::CorruptRow { .. }) {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn one_row_that_cannot_be_read_harms_none_of_the_others() {
-        let mut damage = Damage::default();
+        let mut damage = CorruptRows::default();
         let mut requests = 0;
         let answers = damage.in_halves(&[0, 1, 2, 3, 4, 5, 6, 7], &mut |items| {
             requests += 1;
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn any_other_fault_is_one_of_the_whole() {
-        let mut damage = Damage::default();
+        let mut damage = CorruptRows::default();
         let mut requests = 0;
         let answers = damage.in_halves(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, StoreError> {
             requests += 1;

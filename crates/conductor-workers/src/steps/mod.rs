@@ -1,19 +1,32 @@
 //! The workers together.
 
-use crate::{aggregate, fanout, retry, sweep};
+pub mod aggregate;
+pub mod fan_out;
+pub mod prune;
+pub mod retry;
+mod revive;
+pub mod sweep;
+
+pub use aggregate::AggregateTotals;
+pub use fan_out::FanOutTotals;
+pub use prune::PruneTotals;
+pub use retry::RetryTotals;
+pub use revive::revive_all;
+pub use sweep::SweepTotals;
+
 use conductor_store::{Environment, Scope, Store, StoreError};
 
 /// What [`run_steps_until_idle`] came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTotals {
     /// What was created.
-    pub fanout: fanout::FanOutTotals,
+    pub fan_out: FanOutTotals,
     /// What was decided.
-    pub aggregate: aggregate::AggregateTotals,
+    pub aggregate: AggregateTotals,
     /// What is tried again.
-    pub retry: retry::RetryTotals,
+    pub retry: RetryTotals,
     /// What was cancelled.
-    pub sweep: sweep::SweepTotals,
+    pub sweep: SweepTotals,
 }
 
 /// Repeats sweep, fan-out, retry and aggregate until none of them has anything to do.
@@ -34,9 +47,9 @@ pub fn run_steps_until_idle<S: Store + ?Sized>(
         all.sweep.expired += sweep.expired;
         all.sweep.cancelled += sweep.cancelled;
         all.sweep.marked += sweep.marked;
-        let fanout = fanout::run_once(store, scope, env)?;
-        all.fanout.parents += fanout.parents;
-        all.fanout.children += fanout.children;
+        let fan_out = fan_out::run_once(store, scope, env)?;
+        all.fan_out.parents += fan_out.parents;
+        all.fan_out.children += fan_out.children;
         let retry = retry::run_once(store, scope, env)?;
         all.retry.retried += retry.retried;
         all.retry.promoted += retry.promoted;

@@ -3,12 +3,12 @@
 //! ```
 //! use conductor_model::{RunDraft, Timestamp};
 //! use conductor_store::{Query, Environment, SqliteStore, Store, Submit};
-//! use conductor_workers::{aggregate, prune};
+//! use conductor_workers::steps::{aggregate, prune};
 //! # use conductor_store::Scope;
 //!
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
-//! let run = store.submit(&Submit::new(RunDraft::new().check()?, &env))?.run;
+//! let run = store.submit(&Submit::new(RunDraft::new().validate()?, &env))?.run;
 //! aggregate::run_once(&store, Scope::All, &env)?;
 //!
 //! let an_hour_ago = env.now().minus_millis(60 * 60 * 1000);

@@ -1,7 +1,18 @@
 //! Handlers: functions of the user's, and how they are called.
 
-use crate::children::Children;
-use crate::{Context, TaskError};
+#[cfg(feature = "tokio")]
+pub(crate) mod async_runtime;
+pub(crate) mod attempt;
+pub(crate) mod cancel_token;
+mod children;
+pub(crate) mod clock;
+pub(crate) mod context;
+mod task_error;
+
+pub use children::Children;
+pub use context::Context;
+pub use task_error::TaskError;
+
 use conductor_model::{AttemptFailure, Json};
 use conductor_store::AttemptResult;
 use serde::Serialize;

@@ -5,12 +5,12 @@
 //! handler returns; a spare thread takes its place, as long as there are any.
 
 use super::WORKER_THREAD;
-use super::core::{Finished, Trust};
 use super::mailbox::Mailbox;
-use crate::attempt::Attempt;
-use crate::context::{Context, Shared};
+use super::scheduler::{FinishedAttempt, LeaseValidity};
+use crate::engine::trace;
+use crate::handler::attempt::Attempt;
+use crate::handler::context::{Context, Shared};
 use crate::handler::{Call, panicked};
-use crate::trace;
 use conductor_model::{AttemptFailure, TaskId};
 use conductor_store::AttemptResult;
 use std::collections::VecDeque;
@@ -31,9 +31,9 @@ pub(crate) struct Pool {
     pub(crate) handlers: Vec<Call>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) trust: Trust,
+    pub(crate) trust: LeaseValidity,
     #[cfg(feature = "tokio")]
-    pub(crate) runtime: crate::asynchronous::Runtime,
+    pub(crate) runtime: crate::handler::async_runtime::Runtime,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) work: Condvar,
     pub(crate) alive: Arc<Alive>,
@@ -218,7 +218,7 @@ impl Pool {
             place.map(|place| queue.deaf.swap_remove(place));
         }
         drop(queue);
-        self.mailbox.finished(Finished { attempt, ending });
+        self.mailbox.finished(FinishedAttempt { attempt, ending });
     }
 
     /// A place became free that no thread of the pool noticed.

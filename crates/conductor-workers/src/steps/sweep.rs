@@ -3,17 +3,17 @@
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
 //! use conductor_store::{Admin, Cancel, Query, Scope, Environment, SqliteStore, Store, Submit};
-//! use conductor_workers::{aggregate, fanout, sweep};
+//! use conductor_workers::steps::{aggregate, fan_out, sweep};
 //! use serde_json::json;
 //!
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3}));
-//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).check()?, &env))?.run;
-//! fanout::run_once(&store, Scope::Run(run), &env)?;
+//! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
+//! fan_out::run_once(&store, Scope::Run(run), &env)?;
 //!
 //! // The call marks the run, and nothing of it begins any more; the rest is done in bounded steps.
-//! let _ = store.cancel(&Cancel::run(run, env.now()).because("no longer needed"))?;
+//! let _ = store.cancel(&Cancel::run(run, env.now()).reason("no longer needed"))?;
 //! assert_eq!(sweep::run_once(&store, Scope::Run(run), &env)?.cancelled, 3);
 //! aggregate::run_once(&store, Scope::Run(run), &env)?;
 //! assert_eq!(store.run(run)?.unwrap().state, State::Cancelled);

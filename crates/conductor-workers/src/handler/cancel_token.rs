@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Given once; whoever waits for it wakes up, and what was registered is called.
 #[derive(Default)]
-pub(crate) struct Signal {
+pub(crate) struct CancelToken {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -16,7 +16,7 @@ struct State {
     then: Option<Box<dyn FnOnce() + Send>>,
 }
 
-impl Signal {
+impl CancelToken {
     pub(crate) fn give(&self) {
         let then = {
             let mut state = self.lock();
@@ -63,8 +63,8 @@ impl Signal {
     }
 }
 
-impl std::fmt::Debug for Signal {
+impl std::fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signal").field("given", &self.is_given()).finish_non_exhaustive()
+        f.debug_struct("CancelToken").field("given", &self.is_given()).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! Asynchronous handlers, on Tokio.
 
-use crate::attempt::Attempt;
 use crate::engine::pool::Pool;
+use crate::handler::attempt::Attempt;
 use crate::handler::panicked;
 use conductor_store::AttemptResult;
 use std::sync::{Arc, OnceLock};

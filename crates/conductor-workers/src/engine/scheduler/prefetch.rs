@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 const IN_VAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(crate) struct Ahead {
+pub(crate) struct Prefetch {
     least: u32,
     most: u32,
     /// How many bytes the inputs and the outputs had on average that were seen last, or half of what it was before.
@@ -34,7 +34,7 @@ pub(crate) struct Ahead {
     surplus_since: Option<Duration>,
 }
 
-impl Ahead {
+impl Prefetch {
     /// At least so many, however long they take: for tests.
     pub(crate) fn at_least(least: u32) -> Self {
         Self { least, most: least, input: 0, output: 0, last: None, surplus_since: None }
@@ -119,7 +119,7 @@ mod tests {
 
     /// Exchanges that follow each other at once and take 1 ms each, after so many attempts that ended; how many are claimed ahead.
     fn after<const N: usize>(ended: [usize; N]) -> u32 {
-        let mut ahead = Ahead::at_least(0);
+        let mut ahead = Prefetch::at_least(0);
         for (nth, ended) in (0..).zip(ended) {
             ahead.measure(nth * MS, ended);
             ahead.turn_over((nth + 1) * MS);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_next_exchange_waits_while_the_workers_have_enough_to_do_and_never_for_long() {
-        let mut ahead = Ahead::at_least(0);
+        let mut ahead = Prefetch::at_least(0);
         ahead.measure(Duration::ZERO, 0);
         ahead.turn_over(8 * MS);
         assert_eq!(ahead.pause(4, 2), Duration::ZERO);

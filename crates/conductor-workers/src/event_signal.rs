@@ -6,12 +6,12 @@ use std::time::Duration;
 /// Counts its rings. Whoever listens asks for the count, then looks, then waits for another count: no ring is missed, and
 /// whoever rings waits for nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
+pub(crate) struct EventSignal {
     rings: Mutex<u64>,
     rung: Condvar,
 }
 
-impl Bell {
+impl EventSignal {
     pub(crate) fn ring(&self) {
         *self.lock() += 1;
         self.rung.notify_all();
