@@ -58,8 +58,3 @@ pub const ROWS_PER_HEAVY_STEP: u32 = 2_000;
 pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// How often an idle engine, or a subscription, looks whether another process wrote something.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The README's examples run with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

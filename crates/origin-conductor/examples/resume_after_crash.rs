@@ -1,21 +1,19 @@
-//! A process dies in the middle of its work, and the next one goes on where it was.
+//! Aborts a process in the middle of its work; the next process resumes the run.
 //!
 //! ```sh
-//! cargo run -p conductor-workers --example resume_after_crash
+//! cargo run -p origin-conductor --example resume_after_crash
 //! ```
 
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::SqliteStore;
-use conductor_workers::{Context, Engine, TaskError};
+use origin_conductor::prelude::*;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Names the database to the process that is going to die.
+/// Passes the database path to the process that aborts.
 const VICTIM: &str = "CONDUCTOR_EXAMPLE_VICTIM";
 
-/// Dies at the tenth task, with all that its process was doing: at the first attempt.
+/// Aborts its process at the first attempt of task 10.
 #[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "a handler's form")]
 fn work(number: u32, context: Context) -> Result<u32, TaskError> {
     if number == 10 && context.attempt() == 1 {
@@ -25,17 +23,17 @@ fn work(number: u32, context: Context) -> Result<u32, TaskError> {
     Ok(number)
 }
 
-/// The same program twice: the key gives the same run again.
+/// Runs in both processes. The idempotency key makes both submissions one run.
 fn run(database: &Path) -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder(SqliteStore::open(database)?).handler("work", work).workers(4).build()?;
     let draft = RunDraft::new().idempotency_key("tonight").task(TaskDraft::new("work").fan_out(1..=200_u32));
     let run = engine.submit(draft)?;
-    let before = engine.store().run(run)?.ok_or("it was just submitted")?.state_counts;
+    let before = engine.run(run)?.ok_or("the run is missing")?.state_counts;
     println!("{} of its tasks have succeeded before", before.succeeded);
 
     let settled = engine.run_until_settled(run)?;
     assert_eq!(settled.state, State::Succeeded);
-    assert_eq!(settled.state_counts.succeeded, 201); // and their parent
+    assert_eq!(settled.state_counts.succeeded, 201); // 200 children and their parent
     println!("all {} have succeeded now", settled.state_counts.succeeded - 1);
     Ok(())
 }
@@ -44,27 +42,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(database) = std::env::var_os(VICTIM) {
         return run(Path::new(&database));
     }
-    let folder = tempfile::tempdir()?; // here only to clean up; a real program has a place of its own
+    let folder = tempfile::tempdir()?; // a real program uses a permanent path
     let database = folder.path().join("work.db");
-    // This program once more, as the process that dies.
+    // Starts this program again as the process that aborts.
     let mut victim = Command::new(std::env::current_exe()?);
     let status = victim.args(victim_arguments()).env(VICTIM, &database).status()?;
-    assert!(!status.success(), "it aborts in the middle");
+    assert!(!status.success(), "the first process must abort");
     println!("the first process died");
     run(&database)
 }
 
-/// Under the test command this program is a test, and is told which one.
+/// The arguments that make the test program run only this test.
 fn victim_arguments() -> Vec<&'static str> {
-    if cfg!(test) {
-        vec!["--exact", "what_a_crash_interrupts_is_done_by_the_next_process", "--nocapture"]
-    } else {
-        vec![]
-    }
+    if cfg!(test) { vec!["--exact", "next_process_resumes_interrupted_run", "--nocapture"] } else { vec![] }
 }
 
 #[cfg(test)]
 #[test]
-fn what_a_crash_interrupts_is_done_by_the_next_process() {
+fn next_process_resumes_interrupted_run() {
     main().unwrap();
 }

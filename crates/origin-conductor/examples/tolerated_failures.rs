@@ -1,12 +1,11 @@
-//! Some of the work may fail: how much, and what becomes of the rest.
+//! Tolerates some failed children, and revives them after the cause is repaired.
 //!
 //! ```sh
-//! cargo run -p conductor-workers --example tolerated_failures
+//! cargo run -p origin-conductor --example tolerated_failures
 //! ```
 
-use conductor_model::{Policy, RunDraft, State, TaskDraft};
-use conductor_store::{ReviveFilter, SqliteStore, TaskFilter};
-use conductor_workers::{Children, Context, Engine, TaskError};
+use origin_conductor::ReviveFilter;
+use origin_conductor::prelude::*;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Ok(number)
     };
-    // The failures are an input of the join, like the outputs.
+    // A join reads the failures as well as the outputs.
     let report = |parts: Children<u32>, _: Context| {
         let broken = parts
             .failures()
@@ -39,20 +38,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let parts = |policy| TaskDraft::new("check").fan_out(1..=30_u32).policy(policy).join("report");
 
-    // Three of thirty are broken: a tenth is tolerated.
+    // Three of thirty fail, and the policy tolerates ten percent.
     let run = engine.submit(RunDraft::new().task(parts(Policy::tolerate_percent(10)?)))?;
     assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
-    let output = engine.store().tasks(run, TaskFilter::default(), None, 1)?.items.remove(0).output;
-    let report: String = output.ok_or("an output")?.to()?;
+    let parent = engine.root_tasks(run)?[0].id;
+    let report: String = engine.output(parent)?.ok_or("the parent has no output")?;
     assert_eq!(report, "27 of 30 are whole; 10 is broken, 20 is broken, 30 is broken");
     println!("tolerated: {report}");
 
     // With a stricter policy the parent fails, and its join does not run.
     let run = engine.submit(RunDraft::new().task(parts(Policy::Tolerate(2))))?;
     assert_eq!(engine.run_until_settled(run)?.state, State::Failed);
-    println!("not tolerated: {}", engine.explain(run)?.ok_or("a run")?);
+    println!("not tolerated: {}", engine.explain(run)?.ok_or("the run is missing")?);
 
-    // Once the cause is mended, the three run again, and nothing else does.
+    // After the repair only the three failed children run again.
     repaired.store(true, Ordering::Relaxed);
     let revived = engine.revive_all(run, ReviveFilter::Failed)?;
     assert_eq!(revived.tasks, 3);
@@ -63,6 +62,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 #[test]
-fn a_tenth_may_fail() {
+fn revived_children_run_again_alone() {
     main().unwrap();
 }

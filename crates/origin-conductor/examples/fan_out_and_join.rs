@@ -1,34 +1,31 @@
-//! Counts words in parts of a text, and brings the parts together at the end.
+//! Counts the words of several lines, then adds the counts up in a join.
 //!
 //! ```sh
-//! cargo run -p conductor-workers --example fan_out_and_join
+//! cargo run -p origin-conductor --example fan_out_and_join
 //! ```
 
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_store::{SqliteStore, TaskFilter};
-use conductor_workers::{Children, Context, Engine, TaskError};
+use origin_conductor::prelude::*;
 use std::collections::BTreeMap;
 use std::error::Error;
 
 type Counts = BTreeMap<String, u64>;
 
-/// Each child counts its own part.
+/// Counts the words of one line.
 #[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "a handler's form")]
-fn count(text: String, _: Context) -> Result<Counts, TaskError> {
+fn count(line: String, _: Context) -> Result<Counts, TaskError> {
     let mut counts = Counts::new();
-    for word in text.split_whitespace() {
+    for word in line.split_whitespace() {
         *counts.entry(word.to_lowercase()).or_default() += 1;
     }
     Ok(counts)
 }
 
-/// Runs when all parts are counted, never before, and never on half of them. The outputs are read page by page: there may
-/// be a million of them.
+/// Runs after all lines are counted. It reads the outputs in pages, so a million children need little memory.
 #[expect(clippy::needless_pass_by_value, reason = "a handler's form")]
-fn add_up(parts: Children<Counts>, _: Context) -> Result<Counts, TaskError> {
+fn add_up(lines: Children<Counts>, _: Context) -> Result<Counts, TaskError> {
     let mut total = Counts::new();
-    for part in parts.outputs() {
-        for (word, count) in part? {
+    for counts in lines.outputs() {
+        for (word, count) in counts? {
             *total.entry(word).or_default() += count;
         }
     }
@@ -44,9 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("count").fan_out(lines).join("add up")))?;
     assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
 
-    // The join's output is its parent's.
-    let parent = engine.store().tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
-    let total: Counts = parent.output.ok_or("a parent with a join has its output")?.to()?;
+    // The output of the join is the output of the parent.
+    let parent = engine.root_tasks(run)?[0].id;
+    let total: Counts = engine.output(parent)?.ok_or("the parent has no output")?;
     assert_eq!((total["the"], total["cat"], total["sleeps"]), (4, 2, 1));
     println!("{total:?}");
     Ok(())
@@ -54,6 +51,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 #[test]
-fn the_parts_are_added_up() {
+fn join_adds_up_all_lines() {
     main().unwrap();
 }
