@@ -58,18 +58,18 @@ fn run_settles_on_intermittently_busy_store() {
 #[test]
 fn run_settles_when_single_method_is_busy() {
     for method in [
-        "enlist",
+        "register_engine",
         "settle",
         "rescue",
         "retry",
         "promote",
         "fan_out",
         "aggregate",
-        "pulse",
+        "change_token",
         "next_due",
         "ready_kinds",
         "run",
-        "waits",
+        "run_blockers",
     ] {
         let desk = Desk::new();
         let left = AtomicU64::new(3);
@@ -120,7 +120,7 @@ fn claims_of_unknown_commit_are_released_immediately() {
         // Another attempt, but none of them failed.
         assert_eq!(desk.first(run).attempt, if done { 2 } else { 1 });
         assert!(failures(&desk.events(run)).is_empty());
-        assert_eq!(store.calls("held"), 1, "asked once");
+        assert_eq!(store.calls("unknown_claims"), 1, "asked once");
         desk.assert_whole(run);
     }
 }
@@ -332,7 +332,7 @@ fn engine_waits_indefinitely_for_busy_store() {
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     free.join().unwrap();
     // A look every 50 ms, by the engine and by whoever waits for the run, is no busy loop.
-    assert!(store.calls("pulse") + store.calls("run") < 3000);
+    assert!(store.calls("change_token") + store.calls("run") < 3000);
     desk.assert_whole(run);
 }
 

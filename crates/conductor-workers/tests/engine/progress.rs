@@ -89,7 +89,7 @@ fn frequent_reports_are_written_twice_per_second() {
     let run = desk.submit(TaskDraft::new("P").kind("report").fan_out([(), ()]));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     // Both tasks at once, and however late they came to their end.
-    let writes = store.calls("progress");
+    let writes = store.calls("record_progress");
     assert!((2..=10).contains(&writes), "{writes} writes");
 }
 
@@ -105,9 +105,9 @@ fn silent_handlers_cause_no_writes() {
     until("it is shown", || shown(&desk, task).is_some());
     let other = desk.open_again();
     thread::sleep(Duration::from_millis(300));
-    let (change_token, calls) = (other.change_token().unwrap(), store.calls("progress"));
+    let (change_token, calls) = (other.change_token().unwrap(), store.calls("record_progress"));
     thread::sleep(Duration::from_millis(1200));
-    assert_eq!((other.change_token().unwrap(), store.calls("progress")), (change_token, calls));
+    assert_eq!((other.change_token().unwrap(), store.calls("record_progress")), (change_token, calls));
     drop(tell);
 }
 
@@ -118,7 +118,7 @@ fn failed_progress_write_is_retried_without_blocking() {
     let store = {
         let fails = Arc::clone(&fails);
         Meddler::new(&desk.store, move |method| match method {
-            "progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
+            "record_progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
             _ => Meddling::Pass,
         })
     };
@@ -130,7 +130,7 @@ fn failed_progress_write_is_retried_without_blocking() {
     let task = desk.first(desk.submit(TaskDraft::new("tell"))).id;
     engine.start();
     tell.send(progress(1, None, "patience")).unwrap();
-    until("it was tried twice", || store.calls("progress") >= 2);
+    until("it was tried twice", || store.calls("record_progress") >= 2);
     assert_eq!(settle(&engine, desk.submit(TaskDraft::new("work"))).state, State::Succeeded);
     assert_eq!(shown(&desk, task), None);
     fails.store(false, Ordering::SeqCst);

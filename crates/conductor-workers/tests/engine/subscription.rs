@@ -191,7 +191,7 @@ fn write_between_two_reads_is_not_missed() {
         let (inner, env) = (Arc::clone(&desk.store), Environment::system());
         Meddler::new(&desk.store, move |method| {
             // It has looked for events, found none, and is about to wait.
-            if method == "pulse" && armed.swap(false, Ordering::SeqCst) {
+            if method == "change_token" && armed.swap(false, Ordering::SeqCst) {
                 let run = RunDraft::new().task(TaskDraft::new("T")).validate().unwrap();
                 let _ = inner.submit(&Submit::new(run, &env)).unwrap();
             }

@@ -166,7 +166,7 @@ fn write_during_turn_is_noticed_at_next_poll() {
                     looks.store(0, Ordering::SeqCst);
                     *noticed.lock().unwrap() = None;
                 }
-                "pulse" => {
+                "change_token" => {
                     looks.fetch_add(1, Ordering::SeqCst);
                 }
                 // The next turn.
@@ -197,7 +197,7 @@ fn unrelated_writes_cause_no_extra_polls() {
     let looks = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&looks);
     let store = Meddler::new(&desk.store, move |method| {
-        counted.fetch_add(u64::from(method == "pulse"), Ordering::SeqCst);
+        counted.fetch_add(u64::from(method == "change_token"), Ordering::SeqCst);
         Meddling::Pass
     });
     let engine =
