@@ -6,7 +6,7 @@ use crate::mutants::bug::{Bug, Test, model, store, workers};
 /// Whole engines under all that can go wrong. A few hundred seeds take seconds.
 const SIMULATION: Test = Test {
     env: &[("CONDUCTOR_SEEDS", "200")],
-    ..workers("simulation", "everything_settles_whatever_happens_in_between")
+    ..workers("simulation", "every_random_history_settles_and_keeps_invariants")
 };
 
 const TRANSIT: &str = "crates/conductor-store/src/sqlite/transit.rs";

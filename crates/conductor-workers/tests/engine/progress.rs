@@ -32,7 +32,7 @@ fn teller() -> (impl Fn((), Context) -> Result<(), TaskError>, mpsc::Sender<Prog
 }
 
 #[test]
-fn the_newest_word_of_a_handler_is_shown_while_it_works() {
+fn latest_report_is_visible_while_handler_runs() {
     let desk = Desk::on_disk();
     let (handler, tell) = teller();
     let engine = desk.engine().handler("tell", handler).build().unwrap();
@@ -55,7 +55,7 @@ fn the_newest_word_of_a_handler_is_shown_while_it_works() {
 }
 
 #[test]
-fn an_overlong_message_is_cut() {
+fn overlong_message_is_truncated() {
     let desk = Desk::new();
     let (handler, tell) = teller();
     let engine = desk.engine().handler("tell", handler).build().unwrap();
@@ -69,7 +69,7 @@ fn an_overlong_message_is_cut() {
 }
 
 #[test]
-fn a_handler_that_reports_all_the_time_is_written_twice_a_second() {
+fn frequent_reports_are_written_twice_per_second() {
     const WATCHED: Duration = Duration::from_millis(1600);
     let desk = Desk::on_disk();
     let report = |(): (), context: Context| {
@@ -94,7 +94,7 @@ fn a_handler_that_reports_all_the_time_is_written_twice_a_second() {
 }
 
 #[test]
-fn an_engine_whose_handlers_report_nothing_writes_nothing() {
+fn silent_handlers_cause_no_writes() {
     let desk = Desk::on_disk();
     let (handler, tell) = teller();
     let store = Meddler::new(&desk.store, |_| Meddling::Pass);
@@ -112,7 +112,7 @@ fn an_engine_whose_handlers_report_nothing_writes_nothing() {
 }
 
 #[test]
-fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
+fn failed_progress_write_is_retried_without_blocking() {
     let desk = Desk::new();
     let fails = Arc::new(AtomicBool::new(true));
     let store = {
@@ -139,7 +139,7 @@ fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
 }
 
 #[test]
-fn a_handler_that_nobody_waits_for_reports_to_nobody() {
+fn abandoned_handler_reports_are_ignored() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let (said, told) = mpsc::channel();
