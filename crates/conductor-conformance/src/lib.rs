@@ -23,47 +23,18 @@
     reason = "the name of a test is its guarantee; a panic is its failure"
 )]
 
-mod hands;
-mod people;
+mod harness;
 mod replays;
 mod suite;
-mod suite_of_ends;
-mod world;
 
-pub mod aggregate;
-pub mod append;
-pub mod cancel;
-pub mod claim;
-pub mod engines;
-pub mod events;
-pub mod expire;
-pub mod explain;
-pub mod fan_out;
-pub mod held;
-pub mod join;
-pub mod join_marks;
-pub mod monitor;
-pub mod policy;
-pub mod progress;
-pub mod promote;
-pub mod prune;
-pub mod query;
-pub mod release;
-pub mod renew;
-pub mod report;
-pub mod rescue;
-pub mod retry;
-pub mod revive;
-pub mod seal;
-pub mod settle;
-pub mod submit;
-pub mod sweep;
-pub mod values;
-pub mod verify;
+pub mod admin;
+pub mod cancellation;
+pub mod claims;
+pub mod lifecycle;
+pub mod read;
 
-pub use crate::__conformance_suite as suite;
+pub use harness::World;
 pub use replays::{assert_replays, assert_verified};
-pub use world::World;
 
 use conductor_store::{Admin, Monitor, Query, Store};
 

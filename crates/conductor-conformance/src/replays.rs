@@ -1,7 +1,7 @@
 //! Everything computed again from the events, and compared with the rows.
 
-use super::AnyStore;
-use super::world::{all_events, all_runs, all_tasks};
+use crate::AnyStore;
+use crate::harness::{all_events, all_runs, all_tasks};
 use conductor_model::{Replay, Run, State, StateCounts, Task};
 use conductor_store::{Admin, Scope, Verify};
 

@@ -132,7 +132,7 @@ mod tests {
         let task = TaskDraft::new("PARENT").input(input);
         let run = RunDraft::new().task(task).validate().unwrap();
         let run = store.submit(&Submit::new(run, &env)).unwrap().run;
-        conductor_workers::run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
+        conductor_workers::steps::run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
         let root = look::root(&store, run).unwrap();
         let children = look::children(&store, root.id).unwrap();
         store.report(&ReportBatch::new(children.iter().filter_map(reports), &env)).unwrap();

@@ -79,9 +79,7 @@ pub mod store {
 
 /// The steps that move work forward, for programs without an engine.
 pub mod steps {
-    pub use conductor_workers::{
-        StepTotals, aggregate, fanout, prune, retry, revive_all, run_steps_until_idle, sweep,
-    };
+    pub use conductor_workers::steps::*;
 }
 
 /// Engines on a virtual clock, for tests of retries, timeouts and crashes.

@@ -11,7 +11,7 @@ use crate::{
 };
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Report, ReportBatch, Scope, Store, Submit};
-use conductor_workers::{aggregate, fanout};
+use conductor_workers::steps::{aggregate, fan_out};
 use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -26,7 +26,7 @@ fn play(stage: &Stage) -> Result<(), Failure> {
     let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).validate()?;
     let run = store.submit(&Submit::new(run, &env))?.run;
     let scope = Scope::Run(run);
-    fanout::run_once(&store, scope, &env)?;
+    fan_out::run_once(&store, scope, &env)?;
 
     let parent = look::root(&store, run)?.id;
     let children = look::children(&store, parent)?;

@@ -15,7 +15,7 @@ use conductor_store::{
     Environment, EventFilter, Monitor, Query, Report, ReportBatch, Scope, SqliteStore, Store, StuckThreshold,
     Submit,
 };
-use conductor_workers::{fanout, retry, run_steps_until_idle};
+use conductor_workers::steps::{fan_out, retry, run_steps_until_idle};
 use serde_json::json;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -52,7 +52,7 @@ impl<'a> Observed<'a> {
         let parent = TaskDraft::new("NIGHTLY").input(json!({"fanout": 5})).max_retries(1);
         let run = RunDraft::new().task(parent).validate()?;
         let run = store.submit(&Submit::new(run, &env))?.run;
-        fanout::run_once(&store, Scope::Run(run), &env)?;
+        fan_out::run_once(&store, Scope::Run(run), &env)?;
         let children = look::children(&store, look::root(&store, run)?.id)?;
         Ok(Self { stage, store, env, run, children })
     }

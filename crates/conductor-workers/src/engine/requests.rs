@@ -200,7 +200,7 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
+    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::steps::revive_all()).
     ///
     /// # Errors
     /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
@@ -209,7 +209,7 @@ impl Engine {
         below: impl Into<NodeId>,
         which: ReviveFilter,
     ) -> Result<ReviveOutcome, ReviveError> {
-        let revived = crate::revive_all(&*self.store, below, which, &self.env);
+        let revived = crate::steps::revive_all(&*self.store, below, which, &self.env);
         self.mailbox.wake();
         revived
     }

@@ -1,0 +1,9 @@
+//! Policies, joins, cancels, deadlines and revivals.
+
+pub mod cancel;
+pub mod expire;
+pub mod join;
+pub mod join_cancel;
+pub mod policy;
+pub mod revive;
+pub mod sweep;
