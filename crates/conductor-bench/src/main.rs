@@ -1,35 +1,32 @@
-//! Benchmarks, each figure beside its floor: the shortest raw SQL that writes the same rows with the same durability.
+//! Benchmarks, each record beside its floor: the shortest raw SQL that writes the same rows with the same durability.
 //!
 //! `cargo xtask bench` runs all of them, each in a process of its own, so that what one leaves in memory is no other's.
-//! [`benches`] says what is measured, [`floor`] against what, [`measure`] how, [`figure`] what comes out.
+//! [`benches`] says what is measured, [`floor`] against what, [`measure`] how, [`record`] what comes out.
 
+mod baseline;
 mod benches;
-mod compare;
-mod count;
-mod figure;
-mod floor;
-mod helper;
+mod instructions;
 mod measure;
 mod memory;
-mod place;
-mod plot;
-mod summary;
+mod report;
+mod subprocess;
+mod workspace;
 
 use benches::BENCHES;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use conductor_store::Synchronous;
-use figure::Figure;
 use measure::Bench;
+use report::{Record, compare, plot, summary};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Measure Origin Conductor, each figure beside its floor in the same run.
+/// Measure Origin Conductor, each record beside its floor in the same run.
 ///
-/// All of it takes about half an hour. The table and the plots in target/bench say for each figure: the value and the floor's, both
+/// All of it takes about half an hour. The table and the plots in target/bench say for each record: the value and the floor's, both
 /// the median of the rounds; their ratio, where 1 is as good and more is better; the slowest of our rounds over the fastest; the most
 /// memory that this process held; and what the file grew by for each task.
 #[derive(Parser)]
@@ -41,10 +38,10 @@ struct Args {
     /// Only this bench; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(BENCHES.map(|(name, _)| name)))]
     only: Vec<String>,
-    /// Write the figures here, one JSON object per line.
+    /// Write the records here, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Print the ratios to an earlier file of figures.
+    /// Print the ratios to an earlier file of records.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     #[command(subcommand)]
@@ -55,7 +52,7 @@ struct Args {
 #[derive(Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Part {
-    /// One bench; its figures go to standard output.
+    /// One bench; its records go to standard output.
     #[command(hide = true)]
     One { name: String },
     /// An engine that works on a file until its run is settled.
@@ -88,9 +85,9 @@ fn main() -> ExitCode {
     let outcome = match &args.part {
         None => run(&args),
         Some(Part::One { name }) => bench(name).and_then(|bench| bench(&Bench::new(args.quick))),
-        Some(Part::Worker { file, sync }) => helper::work(file, sync.0),
-        Some(Part::Listener { file, sync }) => helper::listen(file, sync.0),
-        Some(Part::Count { name }) => count::run(name),
+        Some(Part::Worker { file, sync }) => subprocess::work(file, sync.0),
+        Some(Part::Listener { file, sync }) => subprocess::listen(file, sync.0),
+        Some(Part::Count { name }) => instructions::run(name),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,29 +105,29 @@ fn bench(name: &str) -> Outcome<benches::Entry> {
 
 fn run(args: &Args) -> Outcome<()> {
     // What cannot be used is said before hours of measuring.
-    let earlier = args.compare.as_deref().map(figure::read).transpose()?;
+    let earlier = args.compare.as_deref().map(report::read).transpose()?;
     let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
     let mut json = args.json.as_deref().map(create).transpose()?;
-    let mut figures = Vec::new();
+    let mut records = Vec::new();
     let mut out = std::io::stdout();
     writeln!(out, "{}", summary::header())?;
     for (name, _) in BENCHES.into_iter().filter(|(name, _)| is_asked(name)) {
-        one(name, args.quick, |figure| {
-            writeln!(out, "{}", summary::row(&figure))?;
+        one(name, args.quick, |record| {
+            writeln!(out, "{}", summary::row(&record))?;
             if let Some(json) = &mut json {
-                writeln!(json, "{}", serde_json::to_string(&figure)?)?;
+                writeln!(json, "{}", serde_json::to_string(&record)?)?;
             }
-            figures.push(figure);
+            records.push(record);
             Ok(())
         })?;
     }
     let folder = folder()?;
     std::fs::create_dir_all(&folder)?;
-    for plot in plot::all(&folder, &figures)? {
+    for plot in plot::all(&folder, &records)? {
         writeln!(out, "plot: {}", plot.display())?;
     }
     if let Some(earlier) = earlier {
-        write!(out, "{}", compare::table(&earlier, &figures))?;
+        write!(out, "{}", compare::table(&earlier, &records))?;
     }
     Ok(())
 }
@@ -148,7 +145,7 @@ fn create(path: &Path) -> Outcome<std::fs::File> {
 }
 
 /// Runs one bench in a process of its own.
-fn one(name: &str, quick: bool, mut take: impl FnMut(Figure) -> Outcome<()>) -> Outcome<()> {
+fn one(name: &str, quick: bool, mut take: impl FnMut(Record) -> Outcome<()>) -> Outcome<()> {
     let mut command = Command::new(std::env::current_exe()?);
     if quick {
         command.arg("--quick");

@@ -1,7 +1,7 @@
 //! How things are measured: ours and the floor in turn, several rounds, each on a file of its own.
 
-use crate::figure::Figure;
-use crate::place::{Place, bytes_used};
+use crate::report::Record;
+use crate::workspace::{Workspace, bytes_used};
 use crate::{Outcome, memory};
 use conductor_store::Synchronous;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ pub(crate) struct Workload {
 }
 
 /// How long it took.
-pub(crate) type Side = fn(&Place, u32) -> Outcome<Duration>;
+pub(crate) type Side = fn(&Workspace, u32) -> Outcome<Duration>;
 
 /// The rounds of one side, in seconds.
 #[derive(Default)]
@@ -81,13 +81,17 @@ impl Bench {
 
     /// Measures a workload, and tells how many it does per second, or how long all of it takes.
     pub(crate) fn run(&self, workload: Workload, n: u32, sync: Synchronous, rounds: usize) -> Outcome<()> {
-        let both =
-            self.both(rounds, sync, |place| (workload.ours)(place, n), |place| (workload.floor)(place, n))?;
-        let figure = match workload.unit {
+        let both = self.both(
+            rounds,
+            sync,
+            |workspace| (workload.ours)(workspace, n),
+            |workspace| (workload.floor)(workspace, n),
+        )?;
+        let record = match workload.unit {
             "s" => both.time(workload.name, n, sync, 50, Unit::Seconds),
             unit => both.rate(workload.name, n, sync, unit),
         };
-        self.tell(&Figure { bytes_per_task: Some(both.bytes[0] / f64::from(n)), ..figure })
+        self.tell(&Record { bytes_per_task: Some(both.bytes[0] / f64::from(n)), ..record })
     }
 
     /// Measures both sides in turn, so that a drift of the machine meets both.
@@ -95,35 +99,35 @@ impl Bench {
         &self,
         rounds: usize,
         sync: Synchronous,
-        mut ours: impl FnMut(&Place) -> Outcome<Duration>,
-        mut floor: impl FnMut(&Place) -> Outcome<Duration>,
+        mut ours: impl FnMut(&Workspace) -> Outcome<Duration>,
+        mut floor: impl FnMut(&Workspace) -> Outcome<Duration>,
     ) -> Outcome<Both> {
         let mut both = Both::default();
-        let empty = Place::new(sync)?;
+        let empty = Workspace::new(sync)?;
         empty.store()?;
         let empty = bytes_used(&empty)?;
         for round in 0..self.rounds(rounds) {
             for turn in 0..2 {
-                let place = Place::new(sync)?;
+                let workspace = Workspace::new(sync)?;
                 if (round + turn) % 2 == 0 {
                     memory::forget_peak();
-                    both.ours.0.push(ours(&place)?.as_secs_f64());
+                    both.ours.0.push(ours(&workspace)?.as_secs_f64());
                     both.note_peak();
-                    both.bytes[0] = bytes_used(&place)? - empty;
+                    both.bytes[0] = bytes_used(&workspace)? - empty;
                 } else {
-                    both.floor.0.push(floor(&place)?.as_secs_f64());
-                    both.bytes[1] = bytes_used(&place)? - empty;
+                    both.floor.0.push(floor(&workspace)?.as_secs_f64());
+                    both.bytes[1] = bytes_used(&workspace)? - empty;
                 }
             }
         }
         Ok(both)
     }
 
-    /// Hands a figure to whoever asked for the bench.
-    #[expect(clippy::unused_self, reason = "only a bench has figures to tell")]
-    pub(crate) fn tell(&self, figure: &Figure) -> Outcome<()> {
+    /// Hands a record to whoever asked for the bench.
+    #[expect(clippy::unused_self, reason = "only a bench has records to tell")]
+    pub(crate) fn tell(&self, record: &Record) -> Outcome<()> {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", serde_json::to_string(figure)?)?;
+        writeln!(out, "{}", serde_json::to_string(record)?)?;
         Ok(out.flush()?)
     }
 }
@@ -135,30 +139,30 @@ impl Both {
     }
 
     /// How many per second.
-    pub(crate) fn rate(&self, bench: &str, n: u32, sync: Synchronous, unit: &str) -> Figure {
+    pub(crate) fn rate(&self, bench: &str, n: u32, sync: Synchronous, unit: &str) -> Record {
         let rate = |rounds: &Rounds| f64::from(n) / rounds.median();
         let (ours, floor) = (rate(&self.ours), rate(&self.floor));
-        self.figure(bench, n, sync, (ours, unit), Some((floor, ours / floor)))
+        self.record(bench, n, sync, (ours, unit), Some((floor, ours / floor)))
     }
 
     /// How long it took, by the median or further up, in a unit of so many to the second.
-    pub(crate) fn time(&self, bench: &str, n: u32, sync: Synchronous, percent: usize, unit: Unit) -> Figure {
+    pub(crate) fn time(&self, bench: &str, n: u32, sync: Synchronous, percent: usize, unit: Unit) -> Record {
         let (per_second, unit) = unit.parts();
         let time = |rounds: &Rounds| rounds.at(percent) * per_second;
         let (ours, floor) = (time(&self.ours), time(&self.floor));
-        self.figure(bench, n, sync, (ours, unit), Some((floor, floor / ours)))
+        self.record(bench, n, sync, (ours, unit), Some((floor, floor / ours)))
     }
 
-    /// A figure, and beside it the floor's value and the ratio to it.
-    pub(crate) fn figure(
+    /// A record, and beside it the floor's value and the ratio to it.
+    pub(crate) fn record(
         &self,
         bench: &str,
         n: u32,
         sync: Synchronous,
         (value, unit): (f64, &str),
         floor: Option<(f64, f64)>,
-    ) -> Figure {
-        Figure {
+    ) -> Record {
+        Record {
             bench: bench.to_owned(),
             n: u64::from(n),
             sync: format!("{sync:?}").to_uppercase(),

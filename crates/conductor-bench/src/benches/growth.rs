@@ -1,13 +1,14 @@
 //! What a task costs at ten times the size, over what it costs at the size.
 
-use super::{cancel, drain, fan_out, retry, whole};
+use super::operations::{fan_out, retry};
+use super::{cancel, drain, whole_run};
 use crate::Outcome;
 use crate::measure::{Bench, Both, Side, Workload};
-use crate::place::Place;
+use crate::workspace::Workspace;
 use conductor_store::Synchronous;
 
 const WORKLOADS: [Workload; 5] =
-    [fan_out::BY_COUNT, drain::NOOP, whole::ONE_PARENT, retry::RETRY, cancel::CANCEL];
+    [fan_out::BY_COUNT, drain::NOOP, whole_run::ONE_PARENT, retry::RETRY, cancel::CANCEL];
 const ROUNDS: usize = 3;
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
@@ -20,7 +21,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         }
         let (ours, floor) = (both.ours.median(), both.floor.median());
         let name = format!("growth/{}", workload.name);
-        bench.tell(&both.figure(
+        bench.tell(&both.record(
             &name,
             10 * n,
             Synchronous::Full,
@@ -32,7 +33,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 }
 
 fn growth(side: Side, n: u32) -> Outcome<f64> {
-    let small = side(&Place::new(Synchronous::Full)?, n)?.as_secs_f64();
-    let large = side(&Place::new(Synchronous::Full)?, 10 * n)?.as_secs_f64();
+    let small = side(&Workspace::new(Synchronous::Full)?, n)?.as_secs_f64();
+    let large = side(&Workspace::new(Synchronous::Full)?, 10 * n)?.as_secs_f64();
     Ok(large / (10.0 * small))
 }

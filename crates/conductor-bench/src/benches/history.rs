@@ -1,8 +1,8 @@
 //! What idle steps, an empty claim, an explanation and a run's status cost, with ever more settled tasks in the file.
 
 use crate::measure::{Bench, Both, Unit};
-use crate::place::{Place, fan_out, fanned_out, run_steps_until_idle, submit};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, fan_out, fanned_out, settle_all, submit};
+use crate::{Outcome, baseline};
 use conductor_model::{RunId, TaskDraft};
 use conductor_store::{
     Claim, EngineKey, Environment, FanOut, KindQuota, NodeId, Query, RegisterEngine, Rescue, Scope,
@@ -63,48 +63,48 @@ fn claim(world: &World) -> Outcome<()> {
 }
 
 fn wanting(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE wants = 1 LIMIT 1")
+    baseline::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE wants = 1 LIMIT 1")
 }
 
 fn due(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE state = 3 AND due_at <= 1 LIMIT 1")
+    baseline::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE state = 3 AND due_at <= 1 LIMIT 1")
 }
 
 fn expired(world: &World) -> Outcome<()> {
     let sql = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline WHERE deadline IS NOT NULL \
         AND mark IS NULL AND state IN (0, 1) AND deadline <= 1 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::probe(&world.raw, sql)
 }
 
 fn running(world: &World) -> Outcome<()> {
     let sql =
         "SELECT key FROM conductor_tasks WHERE state = 1 AND sealed IS NULL AND lease_until <= 1 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::probe(&world.raw, sql)
 }
 
 fn ready(world: &World) -> Outcome<()> {
     let sql = "SELECT key FROM conductor_tasks WHERE kind = 1 AND state = 0 AND due_at IS NULL AND sealed IS NULL \
         AND coalesce(lost, 0) < 2 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::probe(&world.raw, sql)
 }
 
 fn run_row(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT * FROM conductor_runs WHERE key = 1")
+    baseline::probe(&world.raw, "SELECT * FROM conductor_runs WHERE key = 1")
 }
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
-    let place = Place::new(Synchronous::Full)?;
-    let (store, env) = (place.store()?, Environment::system());
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, env) = (workspace.store()?, Environment::system());
     let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let run = fanned_out(&store, 1)?;
-    let mut world = World { raw: place.raw()?, holder: registration.key(), store, env, run, open: run };
-    run_steps_until_idle(&world.store, &world.raw)?;
+    let mut world = World { raw: workspace.raw()?, holder: registration.key(), store, env, run, open: run };
+    settle_all(&world.store, &world.raw)?;
     let mut tasks = 0;
     for n in bench.sizes([10_000, 100_000, 1_000_000, 10_000_000]) {
         while tasks < n {
             let more = (n - tasks).min(1_000_000);
             fanned_out(&world.store, more)?;
-            run_steps_until_idle(&world.store, &world.raw)?;
+            settle_all(&world.store, &world.raw)?;
             tasks += more;
         }
         world.open = submit(&world.store, TaskDraft::new("strange").input(json!({ "fanout": 3 })))?;

@@ -1,7 +1,7 @@
 //! What an engine costs that has nothing to do: processor time and writes.
 
 use crate::measure::{Bench, Both, Rounds};
-use crate::place::{Place, drain, engine, fanned_out};
+use crate::workspace::{Workspace, drain, engine, fanned_out};
 use crate::{Outcome, memory};
 use conductor_store::Synchronous;
 use conductor_workers::POLL_INTERVAL;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let watched = Duration::from_secs(if bench.quick { 1 } else { 30 });
-    let place = Place::new(Synchronous::Full)?;
-    let store = place.store()?;
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let store = workspace.store()?;
     let engine = engine(&store)?;
     let n = bench.size(100_000);
     let run = fanned_out(&store, n)?;
@@ -22,7 +22,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let ours = percent(watched, thread::sleep);
     let writes = memory::writes().zip(before).map(|(after, before)| after - before);
     drop(engine);
-    let observer = place.raw()?;
+    let observer = workspace.raw()?;
     let version = || observer.pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0));
     // What a process must do that wants to notice writes of others as soon.
     let floor = percent(watched, |watched| {
@@ -34,10 +34,10 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     });
     let both = Both { ours: Rounds(vec![ours]), floor: Rounds(vec![floor]), ..Both::default() };
     let (sync, unit) = (Synchronous::Full, "% of a core");
-    bench.tell(&both.figure("idle/processor", n, sync, (ours, unit), Some((floor, floor / ours))))?;
+    bench.tell(&both.record("idle/processor", n, sync, (ours, unit), Some((floor, floor / ours))))?;
     // Nothing where the system does not tell.
     writes.map_or(Ok(()), |writes| {
-        bench.tell(&Both::default().figure("idle/writes", n, sync, (writes, "writes"), None))
+        bench.tell(&Both::default().record("idle/writes", n, sync, (writes, "writes"), None))
     })
 }
 

@@ -1,9 +1,9 @@
 //! How long it takes from a submission to the start of the handler, on an idle engine.
 
-use crate::helper::Helper;
 use crate::measure::{Bench, Both, Rounds, Unit};
-use crate::place::{Place, submit};
-use crate::{Outcome, floor};
+use crate::subprocess::Subprocess;
+use crate::workspace::{Workspace, submit};
+use crate::{Outcome, baseline};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{Environment, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
@@ -51,9 +51,9 @@ fn tell(
     name: &str,
     sync: Synchronous,
     idle: Idle,
-    begin: fn(&Place) -> Outcome<Times>,
+    begin: fn(&Workspace) -> Outcome<Times>,
 ) -> Outcome<()> {
-    let (ours, raw) = (Place::new(sync)?, Place::new(sync)?);
+    let (ours, raw) = (Workspace::new(sync)?, Workspace::new(sync)?);
     let mut sides = [begin(&ours)?, floor(&raw)?];
     let times = if bench.quick { 20 } else { TIMES };
     let mut taken = [Vec::new(), Vec::new()];
@@ -73,14 +73,14 @@ fn tell(
     Ok(())
 }
 
-fn one_process(place: &Place) -> Outcome<Times> {
+fn one_process(workspace: &Workspace) -> Outcome<Times> {
     let (started, starts) = mpsc::channel();
     let started = Mutex::new(started);
     let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
         started.lock().map_err(|error| TaskError::fatal(error.to_string()))?.send(Instant::now())?;
         Ok(())
     };
-    let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
+    let engine = Engine::builder(workspace.store()?).handler("noop", handler).workers(2).build()?;
     engine.start();
     Ok(Box::new(move || {
         let submitted = Instant::now();
@@ -90,9 +90,9 @@ fn one_process(place: &Place) -> Outcome<Times> {
 }
 
 /// The engine is in another process, and says through a pipe that the handler starts.
-fn two_processes(place: &Place) -> Outcome<Times> {
-    let store = place.store()?;
-    let mut listener = Helper::start("listener", &place.path(), place.sync)?;
+fn two_processes(workspace: &Workspace) -> Outcome<Times> {
+    let store = workspace.store()?;
+    let mut listener = Subprocess::start("listener", &workspace.path(), workspace.sync)?;
     Ok(Box::new(move || {
         let submitted = Instant::now();
         submit(&store, TaskDraft::new("noop"))?;
@@ -102,12 +102,12 @@ fn two_processes(place: &Place) -> Outcome<Times> {
 }
 
 /// The transaction alone, in which the run is written and its task claimed. (Across processes it takes two.)
-fn floor(place: &Place) -> Outcome<Times> {
-    let mut raw = place.raw_with_parent(1)?;
+fn floor(workspace: &Workspace) -> Outcome<Times> {
+    let mut raw = workspace.raw_with_parent(1)?;
     let env = Environment::system();
     Ok(Box::new(move || {
         let began = Instant::now();
-        floor::submit_and_claim(&mut raw, &env)?;
+        baseline::submit_and_claim(&mut raw, &env)?;
         Ok(began.elapsed().as_secs_f64())
     }))
 }

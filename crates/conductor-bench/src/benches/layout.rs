@@ -5,8 +5,8 @@
 //! the original's: text ids, text states, text times, one row per child with its name and input; events narrow.
 
 use crate::measure::{Bench, Side};
-use crate::place::{Place, time};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, time};
+use crate::{Outcome, baseline};
 use conductor_model::TaskId;
 use conductor_store::{Environment, Synchronous};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -16,42 +16,43 @@ const ROWS_PER_STATEMENT: usize = 250;
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let (n, sync) = (bench.size(100_000), Synchronous::Full);
-    let ours: [Side; 3] = [fan_out, |place, n| drain(place, n, 100), |place, n| drain(place, n, 1_000)];
+    let ours: [Side; 3] =
+        [fan_out, |workspace, n| drain(workspace, n, 100), |workspace, n| drain(workspace, n, 1_000)];
     let original: [Side; 3] = [
         insert_original,
-        |place, n| drain_original(place, n, 100),
-        |place, n| drain_original(place, n, 1_000),
+        |workspace, n| drain_original(workspace, n, 100),
+        |workspace, n| drain_original(workspace, n, 1_000),
     ];
     let names = ["layout/insert", "layout/drain by 100", "layout/drain by 1000"];
     for ((name, ours), original) in names.into_iter().zip(ours).zip(original) {
-        let both = bench.both(5, sync, |place| ours(place, n), |place| original(place, n))?;
+        let both = bench.both(5, sync, |workspace| ours(workspace, n), |workspace| original(workspace, n))?;
         bench.tell(&both.rate(name, n, sync, "tasks/s"))?;
         if name == names[2] {
             let [ours, original] = both.bytes.map(|bytes| bytes / f64::from(n));
             let floor = Some((original, original / ours));
-            bench.tell(&both.figure("layout/bytes", n, sync, (ours, "bytes/task"), floor))?;
+            bench.tell(&both.record("layout/bytes", n, sync, (ours, "bytes/task"), floor))?;
         }
     }
     Ok(())
 }
 
-fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, None, floor::INSERTS))
+fn fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_parent(n)?;
+    time(|| baseline::fan_out(&mut raw, n, None, baseline::INSERTS))
 }
 
-fn drain(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    time(|| floor::drain(&mut raw, n, each))
+fn drain(workspace: &Workspace, n: u32, each: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    time(|| baseline::drain(&mut raw, n, each))
 }
 
-fn insert_original(place: &Place, n: u32) -> Outcome<Duration> {
-    let (mut raw, ids) = (original(place)?, ids(n));
+fn insert_original(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (mut raw, ids) = (original(workspace)?, ids(n));
     time(|| insert(&mut raw, &ids))
 }
 
-fn drain_original(place: &Place, n: u32, each: usize) -> Outcome<Duration> {
-    let (mut raw, ids) = (original(place)?, ids(n));
+fn drain_original(workspace: &Workspace, n: u32, each: usize) -> Outcome<Duration> {
+    let (mut raw, ids) = (original(workspace)?, ids(n));
     insert(&mut raw, &ids)?;
     time(|| {
         // Those of one claim are settled together with the next claim.
@@ -100,8 +101,8 @@ const RUN: &str = "01JZZZZZZZZZZZZZZZZZZZZZZR";
 const PARENT: &str = "01JZZZZZZZZZZZZZZZZZZZZZZP";
 const NOW: &str = "2026-01-01T00:00:00.000Z";
 
-fn original(place: &Place) -> Outcome<Connection> {
-    let connection = place.raw()?;
+fn original(workspace: &Workspace) -> Outcome<Connection> {
+    let connection = workspace.raw()?;
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO parents VALUES (?1, 1000000)", [PARENT])?;
     Ok(connection)
@@ -109,7 +110,7 @@ fn original(place: &Place) -> Outcome<Connection> {
 
 fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     let mut first = 1_u32;
-    for chunk in ids.chunks(floor::INSERTS as usize) {
+    for chunk in ids.chunks(baseline::INSERTS as usize) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for group in chunk.chunks(ROWS_PER_STATEMENT) {
             let row = |nth| {

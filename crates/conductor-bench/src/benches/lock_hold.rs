@@ -1,11 +1,11 @@
 //! How long one step keeps the write lock, at the longest, with a large backlog.
 
-use super::{fan_out::ITEM, prune, retry};
+use super::operations::{fan_out::ITEM, prune, retry};
 use crate::measure::{Bench, Unit};
-use crate::place::{
-    Place, fan_out as create, fanned_out, open_parent, submit, submit_run, succeed_all, time,
+use crate::workspace::{
+    Workspace, fan_out as create, fanned_out, open_parent, submit, submit_run, succeed_all, time,
 };
-use crate::{Outcome, floor};
+use crate::{Outcome, baseline};
 use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
     Admin, Append, AttemptResult, Cancel, Claim, ClaimedTask, Environment, FanOut, KindQuota, Prune,
@@ -16,7 +16,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// The longest call of each step.
-type Longest = fn(&Place, u32) -> Outcome<Duration>;
+type Longest = fn(&Workspace, u32) -> Outcome<Duration>;
 
 const ITEMS_PER_APPEND: u32 = 10_000;
 const TASKS_PER_CLAIM: u32 = 2_048;
@@ -31,18 +31,18 @@ const CHILDREN_OF_PARENT: u32 = 20;
 const STEPS: [(&str, u32, Longest, Longest); 11] = [
     ("hold/fan_out", 1, fan_out, floor_of_fan_out),
     ("hold/fan_out of parents", 1, fan_out_of_parents, floor_of_fan_out),
-    ("hold/append", 1, append, |place, n| {
-        floor::fan_out(&mut place.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
+    ("hold/append", 1, append, |workspace, n| {
+        baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
     }),
-    ("hold/settle and claim", 1, settle, |place, n| {
-        floor::drain(&mut place.raw_with_children(n)?, n, TASKS_PER_CLAIM)
+    ("hold/settle and claim", 1, settle, |workspace, n| {
+        baseline::drain(&mut workspace.raw_with_children(n)?, n, TASKS_PER_CLAIM)
     }),
     ("hold/settle 100 KB", 50, settle_wide, floor_of_wide),
-    ("hold/retry", 1, retried, |place, n| rows(place, n, ROWS_PER_STEP)),
-    ("hold/promote", 1, promote, |place, n| rows(place, n, ROWS_PER_STEP)),
-    ("hold/rescue", 1, rescue, |place, n| rows(place, n, ROWS_PER_HEAVY_STEP)),
+    ("hold/retry", 1, retried, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
+    ("hold/promote", 1, promote, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
+    ("hold/rescue", 1, rescue, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
     ("hold/sweep", 1, sweep, floor_of_sweep),
-    ("hold/aggregate", 1, aggregate, |place, n| rows(place, n, ROWS_PER_HEAVY_STEP)),
+    ("hold/aggregate", 1, aggregate, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
     ("hold/prune", 1, pruned, floor_of_prune),
 ];
 
@@ -50,29 +50,29 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let sync = Synchronous::Full;
     for (name, divisor, ours, floor) in STEPS {
         let n = bench.size(200_000) / divisor;
-        let both = bench.both(3, sync, |place| ours(place, n), |place| floor(place, n))?;
+        let both = bench.both(3, sync, |workspace| ours(workspace, n), |workspace| floor(workspace, n))?;
         bench.tell(&both.time(name, n, sync, 100, Unit::Milliseconds))?;
     }
     Ok(())
 }
 
-fn floor_of_fan_out(place: &Place, n: u32) -> Outcome<Duration> {
-    floor::fan_out(&mut place.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
+fn floor_of_fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
 }
 
-fn rows(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
+fn rows(workspace: &Workspace, n: u32, each: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
     retry::fail_all(&raw)?;
-    floor::retry(&mut raw, n, each)
+    baseline::retry(&mut raw, n, each)
 }
 
-pub(super) fn floor_of_sweep(place: &Place, n: u32) -> Outcome<Duration> {
-    floor::cancel(&mut place.raw_with_children(n)?, n, ROWS_PER_HEAVY_STEP)
+pub(super) fn floor_of_sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline::cancel(&mut workspace.raw_with_children(n)?, n, ROWS_PER_HEAVY_STEP)
 }
 
-fn floor_of_prune(place: &Place, n: u32) -> Outcome<Duration> {
-    prune::settled(place, n)?;
-    floor::prune(&mut place.raw()?, n, Prune::ROWS / 3)
+fn floor_of_prune(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    prune::settled(workspace, n)?;
+    baseline::prune(&mut workspace.raw()?, n, Prune::ROWS / 3)
 }
 
 /// Repeats a step until it has nothing more to do.
@@ -91,24 +91,24 @@ fn step(env: &Environment, limit: u32) -> Step {
     Step::new(Scope::All, limit, env)
 }
 
-fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
-    longest_fan_out(place, &json!({ "fanout": n }))
+fn fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    longest_fan_out(workspace, &json!({ "fanout": n }))
 }
 
 /// Children that are parents of a few children each: first they are created, and then theirs.
-fn fan_out_of_parents(place: &Place, n: u32) -> Outcome<Duration> {
+fn fan_out_of_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let parents = vec![json!({ "fanout": CHILDREN_OF_PARENT }); n.div_ceil(CHILDREN_OF_PARENT) as usize];
-    longest_fan_out(place, &json!({ "fanout": parents }))
+    longest_fan_out(workspace, &json!({ "fanout": parents }))
 }
 
-fn longest_fan_out(place: &Place, input: &serde_json::Value) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn longest_fan_out(workspace: &Workspace, input: &serde_json::Value) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     submit(&store, TaskDraft::new("noop").input(input))?;
     longest(|| Ok(store.fan_out(&FanOut::new(Scope::All, CHILDREN_PER_STEP, &env))?.more))
 }
 
-fn append(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn append(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let (_, parent) = open_parent(&store, "noop")?;
     let (item, mut longest) = (ITEM.parse::<Json>()?, Duration::ZERO);
     for first in (0..n).step_by(ITEMS_PER_APPEND as usize) {
@@ -119,26 +119,26 @@ fn append(place: &Place, n: u32) -> Outcome<Duration> {
     Ok(longest)
 }
 
-fn settle(place: &Place, n: u32) -> Outcome<Duration> {
-    run_steps_until_idle(place, n, TASKS_PER_CLAIM, None)
+fn settle(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    settle_all(workspace, n, TASKS_PER_CLAIM, None)
 }
 
 /// With outputs of 100 KB.
-fn settle_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    run_steps_until_idle(place, n, WIDE_PER_CLAIM, Some(&wide()?))
+fn settle_wide(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    settle_all(workspace, n, WIDE_PER_CLAIM, Some(&wide()?))
 }
 
-fn floor_of_wide(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    floor::drain_with_outputs(&mut raw, n, false, wide()?.as_str(), WIDE_PER_CLAIM)
+fn floor_of_wide(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    baseline::drain_with_outputs(&mut raw, n, false, wide()?.as_str(), WIDE_PER_CLAIM)
 }
 
 fn wide() -> Outcome<Json> {
     Ok(Json::of(&ITEM.trim_matches('"').repeat(1_000))?)
 }
 
-fn run_steps_until_idle(place: &Place, n: u32, each: u32, output: Option<&Json>) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn settle_all(workspace: &Workspace, n: u32, each: u32, output: Option<&Json>) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
     let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let (mut endings, mut longest) = (Vec::new(), Duration::ZERO);
@@ -159,25 +159,25 @@ fn run_steps_until_idle(place: &Place, n: u32, each: u32, output: Option<&Json>)
     }
 }
 
-fn retried(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn retried(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
-    retry::fail_all(&place.raw()?)?;
+    retry::fail_all(&workspace.raw()?)?;
     longest(|| Ok(store.retry(&step(&env, ROWS_PER_STEP))?.more))
 }
 
-fn promote(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn promote(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
-    place.raw()?.execute("UPDATE conductor_tasks SET due_at = 1 WHERE sealed IS NULL", [])?;
+    workspace.raw()?.execute("UPDATE conductor_tasks SET due_at = 1 WHERE sealed IS NULL", [])?;
     longest(|| Ok(store.promote(&step(&env, ROWS_PER_STEP))?.more))
 }
 
 /// All are held by an engine whose leases are over.
-fn rescue(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn rescue(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
-    place.raw()?.execute_batch(
+    workspace.raw()?.execute_batch(
         "BEGIN IMMEDIATE;
          UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, holder = 9 WHERE sealed IS NULL;
          UPDATE conductor_runs SET running = running + pending, pending = 0;
@@ -186,27 +186,27 @@ fn rescue(place: &Place, n: u32) -> Outcome<Duration> {
     longest(|| Ok(store.rescue(&Rescue::new(ROWS_PER_HEAVY_STEP, &env))?.more))
 }
 
-pub(super) fn sweep(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+pub(super) fn sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let run = fanned_out(&store, n)?;
     let _ = store.cancel(&Cancel::run(run, env.now()))?;
     longest(|| Ok(store.sweep(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
 /// Parents of one child each: all of them can be decided.
-fn aggregate(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn aggregate(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let parent = |nth| TaskDraft::new(format!("p{nth}")).kind("noop").input(json!({ "fanout": 1 }));
     for first in (0..n).step_by(MAX_TASKS) {
         let last = n.min(first + u32::try_from(MAX_TASKS)?);
         submit_run(&store, &RunDraft::new().tasks((first..last).map(parent)))?;
     }
     create(&store)?;
-    succeed_all(&place.raw()?)?;
+    succeed_all(&workspace.raw()?)?;
     longest(|| Ok(store.aggregate(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
-fn pruned(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = prune::settled(place, n)?;
+fn pruned(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = prune::settled(workspace, n)?;
     longest(|| Ok(store.prune(&Prune::before(Timestamp::MAX))?.more))
 }

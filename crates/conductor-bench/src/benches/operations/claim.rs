@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::measure::{Bench, Both, Unit};
-use crate::place::{Place, fan_out, submit, submit_run};
+use crate::workspace::{Workspace, fan_out, submit, submit_run};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{
     AttemptResult, Claim, ClaimedTask, Environment, KindQuota, RegisterEngine, RotationCursor, Settle,
@@ -17,10 +17,10 @@ const TASKS_PER_CLAIM: u32 = 100;
 const ROUNDS: usize = 5;
 
 /// The floor is ours in a file with nothing else in it.
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
     let rounds = bench.rounds(ROUNDS);
-    let (crowd, nobody) = (Place::new(Synchronous::Full)?, Place::new(Synchronous::Full)?);
+    let (crowd, nobody) = (Workspace::new(Synchronous::Full)?, Workspace::new(Synchronous::Full)?);
     let stores = (prepare(&crowd, n, rounds)?, prepare(&nobody, 0, rounds)?);
     let mut both = Both::default();
     for _ in 0..rounds {
@@ -31,8 +31,8 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 }
 
 /// A file with the tasks that are claimed, and three times so many others.
-fn prepare(place: &Place, others: u32, rounds: usize) -> Outcome<Arc<SqliteStore>> {
-    let store = place.store()?;
+fn prepare(workspace: &Workspace, others: u32, rounds: usize) -> Outcome<Arc<SqliteStore>> {
+    let store = workspace.store()?;
     let later = Environment::system().now().plus_millis(86_400_000);
     let many = |name: &str, count: u32| TaskDraft::new(name).kind("wanted").input(json!({ "fanout": count }));
     if others > 0 {

@@ -1,6 +1,6 @@
 //! The table for people.
 
-use crate::figure::Figure;
+use crate::report::Record;
 
 /// The head of the table.
 pub(crate) fn header() -> String {
@@ -11,9 +11,9 @@ pub(crate) fn header() -> String {
     format!("{line}  unit\n{}", "-".repeat(line.len() + 14))
 }
 
-/// One figure.
-pub(crate) fn row(figure: &Figure) -> String {
-    let Figure { bench, n, sync, value, unit, floor, ratio, rss_mb, bytes_per_task, spread } = figure;
+/// One record.
+pub(crate) fn row(record: &Record) -> String {
+    let Record { bench, n, sync, value, unit, floor, ratio, rss_mb, bytes_per_task, spread } = record;
     let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
     let (rss, bytes) = (whole(*rss_mb), whole(*bytes_per_task));
     let (value, floor) = (number(*value), floor.map_or(String::new(), number));

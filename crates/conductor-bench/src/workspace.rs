@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A database file in a folder that goes when this is dropped.
-pub(crate) struct Place {
+pub(crate) struct Workspace {
     folder: TempDir,
     pub(crate) sync: Synchronous,
 }
 
-impl Place {
+impl Workspace {
     pub(crate) fn new(sync: Synchronous) -> Outcome<Self> {
         Ok(Self { folder: tempfile::tempdir()?, sync })
     }
@@ -64,8 +64,8 @@ pub(crate) fn open(path: &std::path::Path, sync: Synchronous) -> Outcome<Arc<Sql
 }
 
 /// What is in the file, in bytes, after a checkpoint.
-pub(crate) fn bytes_used(place: &Place) -> Outcome<f64> {
-    let raw = place.raw()?;
+pub(crate) fn bytes_used(workspace: &Workspace) -> Outcome<f64> {
+    let raw = workspace.raw()?;
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let number = |pragma: &str| raw.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let pages = number("page_count")? - number("freelist_count")?;
@@ -117,7 +117,7 @@ pub(crate) fn fan_out(store: &SqliteStore) -> Outcome<()> {
 }
 
 /// All leaves succeed at once, and the parents and runs are decided.
-pub(crate) fn run_steps_until_idle(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
+pub(crate) fn settle_all(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
     succeed_all(raw)?;
     aggregate::run_once(store, Scope::All, &Environment::system())?;
     Ok(())

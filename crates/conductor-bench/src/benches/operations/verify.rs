@@ -2,7 +2,7 @@
 
 use super::prune;
 use crate::measure::{Bench, Both};
-use crate::place::Place;
+use crate::workspace::Workspace;
 use crate::{Outcome, memory};
 use conductor_store::{Admin, Synchronous, Verify};
 use std::time::Instant;
@@ -10,10 +10,10 @@ use std::time::Instant;
 const ROUNDS: usize = 3;
 
 /// The floor reads the same events and tasks as they lie, and compares nothing.
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
-    let place = Place::new(Synchronous::Full)?;
-    let (store, raw) = (prune::settled(&place, n)?, place.raw()?);
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, raw) = (prune::settled(&workspace, n)?, workspace.raw()?);
     let mut both = Both::default();
     let mut events = 0;
     for _ in 0..bench.rounds(ROUNDS) {

@@ -1,7 +1,7 @@
 //! What is counted under callgrind: one fan-out, one claim and one settlement. `cargo xtask instructions` runs it.
 
 use crate::Outcome;
-use crate::place::{Place, fanned_out, submit};
+use crate::workspace::{Workspace, fanned_out, submit};
 use conductor_model::TaskDraft;
 use conductor_store::{
     AttemptResult, Claim, ClaimedTask, EngineKey, Environment, FanOut, KindQuota, RegisterEngine, Scope,
@@ -16,8 +16,8 @@ const TASKS: u32 = 100;
 
 /// Prepares, and calls [`counted`] with the one thing that is to be counted.
 pub(crate) fn run(name: &str) -> Outcome<()> {
-    let place = Place::new(Synchronous::Full)?;
-    let (store, env) = (place.store()?, Environment::system());
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, env) = (workspace.store()?, Environment::system());
     match name {
         "fan_out" => {
             let fan_out = |store: &SqliteStore| store.fan_out(&FanOut::new(Scope::All, CHILDREN, &env));

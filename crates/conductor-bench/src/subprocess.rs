@@ -1,7 +1,7 @@
 //! The other processes of a bench: this program again, which does as it is told on standard input.
 
 use crate::Outcome;
-use crate::place::open;
+use crate::workspace::open;
 use conductor_model::{RunId, State};
 use conductor_store::{Query, SqliteStore, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One process.
-pub(crate) struct Helper {
+pub(crate) struct Subprocess {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
-impl Helper {
+impl Subprocess {
     /// Starts one, and waits until it is ready.
     pub(crate) fn start(part: &str, file: &Path, sync: Synchronous) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -46,7 +46,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for Subprocess {
     fn drop(&mut self) {
         // It ends with its input, if it has not ended already.
         self.input = None;
@@ -55,22 +55,22 @@ impl Drop for Helper {
 }
 
 /// Some processes that work on one file.
-pub(crate) struct Workers(Vec<Helper>);
+pub(crate) struct Workers(Vec<Subprocess>);
 
 impl Workers {
     pub(crate) fn start(file: &Path, sync: Synchronous, count: u32) -> Outcome<Self> {
-        Ok(Self((0..count).map(|_| Helper::start("worker", file, sync)).collect::<Outcome<_>>()?))
+        Ok(Self((0..count).map(|_| Subprocess::start("worker", file, sync)).collect::<Outcome<_>>()?))
     }
 
     /// How long it takes them to settle this run, as a reader sees it.
     pub(crate) fn drain(mut self, store: &SqliteStore, run: RunId) -> Outcome<Duration> {
         let began = Instant::now();
-        self.0.iter_mut().try_for_each(Helper::go)?;
+        self.0.iter_mut().try_for_each(Subprocess::go)?;
         while store.run(run)?.is_none_or(|run| !run.state.is_terminal()) {
             std::thread::sleep(Duration::from_millis(1));
         }
         let took = began.elapsed();
-        self.0.iter_mut().try_for_each(Helper::line)?;
+        self.0.iter_mut().try_for_each(Subprocess::line)?;
         Ok(took)
     }
 }
@@ -90,7 +90,7 @@ fn wait() -> Outcome<usize> {
 pub(crate) fn work(file: &Path, sync: Synchronous) -> Outcome<()> {
     let store = open(file, sync)?;
     let run = store.runs(None, 1)?.items.first().ok_or("a file without a run")?.id;
-    let engine = Engine::builder(Arc::clone(&store)).handler("noop", crate::place::noop).workers(1);
+    let engine = Engine::builder(Arc::clone(&store)).handler("noop", crate::workspace::noop).workers(1);
     let engine = engine.wait_for_external_work().build()?;
     say("ready")?;
     wait()?;

@@ -1,7 +1,7 @@
 //! Plots: throughput over the number of tasks, and the cost of a step over the history in the file.
 
 use crate::Outcome;
-use crate::figure::Figure;
+use crate::report::Record;
 use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// One line of a plot.
 type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
 
-/// Draws what the figures allow; which files were written.
-pub(crate) fn all(folder: &Path, figures: &[Figure]) -> Outcome<Vec<PathBuf>> {
-    let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(figures, bench));
-    let throughput = lines(throughput.filter(|figure| figure.sync == "FULL"));
-    let history = lines(of(figures, "history"));
+/// Draws what the records allow; which files were written.
+pub(crate) fn all(folder: &Path, records: &[Record]) -> Outcome<Vec<PathBuf>> {
+    let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(records, bench));
+    let throughput = lines(throughput.filter(|record| record.sync == "FULL"));
+    let history = lines(of(records, "history"));
     let mut written = Vec::new();
     for (name, title, unit, lines) in [
         ("throughput.svg", "Throughput over the number of tasks", "per second", throughput),
@@ -28,24 +28,24 @@ pub(crate) fn all(folder: &Path, figures: &[Figure]) -> Outcome<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The figures of one bench and of its parts.
-fn of<'a>(figures: &'a [Figure], bench: &str) -> impl Iterator<Item = &'a Figure> {
-    figures.iter().filter(move |figure| figure.bench.split('/').next() == Some(bench))
+/// The records of one bench and of its parts.
+fn of<'a>(records: &'a [Record], bench: &str) -> impl Iterator<Item = &'a Record> {
+    records.iter().filter(move |record| record.bench.split('/').next() == Some(bench))
 }
 
-fn lines<'a>(figures: impl Iterator<Item = &'a Figure>) -> Lines<'a> {
+fn lines<'a>(records: impl Iterator<Item = &'a Record>) -> Lines<'a> {
     let mut lines = Lines::new();
-    for figure in figures {
-        #[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
-        lines.entry(&figure.bench).or_default().push((figure.n as f64, per_second(figure)));
+    for record in records {
+        #[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+        lines.entry(&record.bench).or_default().push((record.n as f64, per_second(record)));
     }
     lines
 }
 
 /// A throughput, also where a time is told for all tasks.
-#[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
-fn per_second(figure: &Figure) -> f64 {
-    if figure.unit == "s" { figure.n as f64 / figure.value } else { figure.value }
+#[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+fn per_second(record: &Record) -> f64 {
+    if record.unit == "s" { record.n as f64 / record.value } else { record.value }
 }
 
 fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> {

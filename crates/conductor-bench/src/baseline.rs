@@ -61,7 +61,7 @@ fn event(tx: &Connection, run_key: i64, task: Option<i64>, name: u8, payload: Op
     run(tx, sql, params![run_key, task, name, NOW, payload]).map(drop)
 }
 
-/// Inserts a row for each of these, whose first parameter is that row's own and whose second is `first` plus its place.
+/// Inserts a row for each of these, whose first parameter is that row's own and whose second is `first` plus its workspace.
 fn insert_rows<T: ToSql>(
     tx: &Connection,
     into: &str,

@@ -1,4 +1,4 @@
-//! A figure: one line of JSON.
+//! A record: one line of JSON.
 
 use crate::Outcome;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What one bench measured at one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Figure {
+pub(crate) struct Record {
     /// The bench, and what of it.
     pub(crate) bench: String,
     /// How many tasks, or what else is counted.
@@ -29,7 +29,7 @@ pub(crate) struct Figure {
     pub(crate) spread: f64,
 }
 
-impl Figure {
+impl Record {
     /// Whether it is the same thing that was measured.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         (&self.bench, self.n, &self.sync, &self.unit) == (&other.bench, other.n, &other.sync, &other.unit)
@@ -41,22 +41,22 @@ impl Figure {
     }
 }
 
-/// The figures in a file.
-pub(crate) fn read(path: &Path) -> Outcome<Vec<Figure>> {
+/// The records in a file.
+pub(crate) fn read(path: &Path) -> Outcome<Vec<Record>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}.", path.display()))?;
-    let figure = |(nth, line): (usize, &str)| {
+    let record = |(nth, line): (usize, &str)| {
         serde_json::from_str(line)
             .map_err(|error| format!("{}, line {}: {error}.", path.display(), nth + 1).into())
     };
-    let figures: Vec<Figure> = text
+    let records: Vec<Record> = text
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(figure)
+        .map(record)
         .collect::<Outcome<_>>()?;
-    if figures.is_empty() {
-        return Err(format!("{} holds no figures.", path.display()).into());
+    if records.is_empty() {
+        return Err(format!("{} holds no records.", path.display()).into());
     }
-    Ok(figures)
+    Ok(records)
 }
