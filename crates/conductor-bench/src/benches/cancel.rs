@@ -1,4 +1,4 @@
-//! A cancel of a run with many open tasks: the call itself, all that follows from it, and its longest hold of the write lock.
+//! Cancel of a run with many open tasks: the call, all steps that follow, and the longest hold of the write lock.
 
 use super::lock_hold;
 use crate::measure::{Bench, Unit, Workload};
@@ -9,7 +9,7 @@ use conductor_store::{Admin, Cancel, Environment, Query, Scope, SqliteStore, Syn
 use conductor_workers::steps::{aggregate, sweep};
 use std::time::Duration;
 
-pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, floor: raw };
+pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, baseline: raw };
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
@@ -18,16 +18,16 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         3,
         Synchronous::Full,
         |workspace| call(workspace, n),
-        |workspace| floor_call(workspace, n),
+        |workspace| baseline_call(workspace, n),
     )?;
-    bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
+    bench.print(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
     let both = bench.both(
         3,
         Synchronous::Full,
         |workspace| lock_hold::sweep(workspace, n),
-        |workspace| lock_hold::floor_of_sweep(workspace, n),
+        |workspace| lock_hold::baseline_of_sweep(workspace, n),
     )?;
-    bench.tell(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
+    bench.print(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
 }
 
 fn ours(workspace: &Workspace, n: u32) -> Outcome<Duration> {
@@ -61,9 +61,9 @@ fn raw(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     time(|| baseline::cancel(&mut raw, n, baseline::INSERTS))
 }
 
-/// The mark alone, on a connection that has written already.
-fn floor_call(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+/// Writes only the cancel request, on a connection with a warm cache.
+fn baseline_call(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_children(n)?;
-    baseline::mark(&mut raw)?;
-    time(|| baseline::mark(&mut raw))
+    baseline::request_cancel(&mut raw)?;
+    time(|| baseline::request_cancel(&mut raw))
 }

@@ -1,4 +1,4 @@
-//! How fast ready tasks are claimed, run and settled, with all events.
+//! Rate at which ready tasks are claimed, run and settled, with all events.
 
 use super::operations::fan_out;
 use crate::measure::{Bench, Workload};
@@ -15,13 +15,22 @@ const PROCESSES: u32 = 4;
 const WIDE: usize = 10_000;
 const WIDER: usize = 100_000;
 
-pub(super) const NOOP: Workload = Workload { name: "drain", unit: "tasks/s", ours: noop, floor: floor_noop };
+pub(super) const NOOP: Workload =
+    Workload { name: "drain", unit: "tasks/s", ours: noop, baseline: baseline_noop };
 const OF_PROCESSES: Workload =
-    Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, floor: floor_noop };
-const OF_WIDE: Workload =
-    Workload { name: "drain/10 KB", unit: "tasks/s", ours: wide::<WIDE>, floor: floor_wide::<WIDE, 100> };
-const OF_WIDER: Workload =
-    Workload { name: "drain/100 KB", unit: "tasks/s", ours: wide::<WIDER>, floor: floor_wide::<WIDER, 20> };
+    Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, baseline: baseline_noop };
+const OF_WIDE: Workload = Workload {
+    name: "drain/10 KB",
+    unit: "tasks/s",
+    ours: wide::<WIDE>,
+    baseline: baseline_wide::<WIDE, 100>,
+};
+const OF_WIDER: Workload = Workload {
+    name: "drain/100 KB",
+    unit: "tasks/s",
+    ours: wide::<WIDER>,
+    baseline: baseline_wide::<WIDER, 20>,
+};
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([10_000, 100_000]) {
@@ -40,12 +49,12 @@ fn noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     drain(&engine(&store)?, &store, run)
 }
 
-fn floor_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+fn baseline_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_children(n)?;
     time(|| baseline::drain(&mut raw, n, baseline::UPDATES))
 }
 
-/// Engines in processes of their own work on one file.
+/// Engines in several processes work on one file.
 fn processes(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let store = workspace.store()?;
     let run = fanned_out(&store, n)?;
@@ -67,7 +76,7 @@ fn wide_items(workspace: &Workspace, n: u32, item: &Json) -> Outcome<(Arc<Sqlite
     Ok((store, run))
 }
 
-/// Each task gets so many bytes and gives them back.
+/// Each task gets an input of that many bytes and returns it.
 fn wide<const BYTES: usize>(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, run) = wide_items(workspace, n, &Json::of(&text(BYTES))?)?;
     let handler = |text: String, _: Context| Ok::<_, TaskError>(text);
@@ -75,8 +84,8 @@ fn wide<const BYTES: usize>(workspace: &Workspace, n: u32) -> Outcome<Duration> 
     drain(&engine, &store, run)
 }
 
-/// The same, so many tasks in a transaction: those that serve best.
-fn floor_wide<const BYTES: usize, const EACH: u32>(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+/// The same in raw SQL, with the transaction size that is fastest.
+fn baseline_wide<const BYTES: usize, const EACH: u32>(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let output = Json::of(&text(BYTES))?;
     wide_items(workspace, n, &output)?;
     let mut raw = workspace.raw()?;

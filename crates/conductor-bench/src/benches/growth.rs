@@ -1,4 +1,4 @@
-//! What a task costs at ten times the size, over what it costs at the size.
+//! Cost of a task at ten times the size, divided by its cost at the size.
 
 use super::operations::{fan_out, retry};
 use super::{cancel, drain, whole_run};
@@ -17,16 +17,16 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         let mut both = Both::default();
         for _ in 0..bench.rounds(ROUNDS) {
             both.ours.0.push(growth(workload.ours, n)?);
-            both.floor.0.push(growth(workload.floor, n)?);
+            both.baseline.0.push(growth(workload.baseline, n)?);
         }
-        let (ours, floor) = (both.ours.median(), both.floor.median());
+        let (ours, baseline) = (both.ours.median(), both.baseline.median());
         let name = format!("growth/{}", workload.name);
-        bench.tell(&both.record(
+        bench.print(&both.record(
             &name,
             10 * n,
             Synchronous::Full,
             (ours, "x"),
-            Some((floor, floor / ours)),
+            Some((baseline, baseline / ours)),
         ))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! The lean layout beside the original's: insert rate, claim-and-settle rate, bytes per finished task.
+//! The table layout beside the layout of the TypeScript version: insert rate, claim-and-settle rate, bytes per finished task.
 //!
-//! Both sides are raw statements over many rows, with the same pragmas, all events and the indexes that the steps need;
-//! what differs is the layout alone. Ours is what the other benches have as their floor; what stands as the floor here is
-//! the original's: text ids, text states, text times, one row per child with its name and input; events narrow.
+//! Both sides are raw statements over many rows, with the same pragmas, all events, and the indexes that the steps need.
+//! Only the layout differs. The value is the baseline of the other benches. The baseline here is the layout of the TypeScript
+//! version: ids, states and times as text, and one row for each child with its name and input.
 
 use crate::measure::{Bench, Side};
 use crate::workspace::{Workspace, time};
@@ -26,11 +26,11 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let names = ["layout/insert", "layout/drain by 100", "layout/drain by 1000"];
     for ((name, ours), original) in names.into_iter().zip(ours).zip(original) {
         let both = bench.both(5, sync, |workspace| ours(workspace, n), |workspace| original(workspace, n))?;
-        bench.tell(&both.rate(name, n, sync, "tasks/s"))?;
+        bench.print(&both.rate(name, n, sync, "tasks/s"))?;
         if name == names[2] {
             let [ours, original] = both.bytes.map(|bytes| bytes / f64::from(n));
-            let floor = Some((original, original / ours));
-            bench.tell(&both.record("layout/bytes", n, sync, (ours, "bytes/task"), floor))?;
+            let baseline = Some((original, original / ours));
+            bench.print(&both.record("layout/bytes", n, sync, (ours, "bytes/task"), baseline))?;
         }
     }
     Ok(())
@@ -55,7 +55,7 @@ fn drain_original(workspace: &Workspace, n: u32, each: usize) -> Outcome<Duratio
     let (mut raw, ids) = (original(workspace)?, ids(n));
     insert(&mut raw, &ids)?;
     time(|| {
-        // Those of one claim are settled together with the next claim.
+        // The tasks of one claim are settled together with the next claim.
         let (mut claimed, mut rest): (&[TaskId], _) = (&[], ids.chunks(each));
         loop {
             let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -113,10 +113,10 @@ fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     for chunk in ids.chunks(baseline::INSERTS as usize) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for group in chunk.chunks(ROWS_PER_STATEMENT) {
-            let row = |nth| {
-                let id = nth + 2;
+            let row = |i| {
+                let id = i + 2;
                 format!(
-                    "(?{id}, '{RUN}', '{PARENT}', 'parent#' || (?1 + {nth}), 'PENDING', '{NOW}', '{NOW}', '{{}}')"
+                    "(?{id}, '{RUN}', '{PARENT}', 'parent#' || (?1 + {i}), 'PENDING', '{NOW}', '{NOW}', '{{}}')"
                 )
             };
             let rows: Vec<_> = (0..group.len()).map(row).collect();
@@ -124,8 +124,8 @@ fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
             let sql = format!("INSERT INTO tasks ({columns}) VALUES {}", rows.join(", "));
             let mut statement = tx.prepare_cached(&sql)?;
             statement.raw_bind_parameter(1, first)?;
-            for (nth, id) in group.iter().enumerate() {
-                statement.raw_bind_parameter(nth + 2, id.to_string())?;
+            for (i, id) in group.iter().enumerate() {
+                statement.raw_bind_parameter(i + 2, id.to_string())?;
             }
             statement.raw_execute()?;
             first += u32::try_from(group.len())?;
@@ -135,7 +135,7 @@ fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     Ok(())
 }
 
-/// Claims as many ready tasks, and leaves an event for each.
+/// Claims as many ready tasks as there are ids, and writes an event for each.
 fn claim(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     let sql = "UPDATE tasks SET state = 'RUNNING', attempt = attempt + 1, lease_until = ?3, updated_at = ?3 \
         WHERE id IN (SELECT id FROM tasks WHERE run_id = ?1 AND state = 'PENDING' LIMIT ?2)";
@@ -144,7 +144,7 @@ fn claim(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     events(tx, ids, "task.started")
 }
 
-/// Settles these tasks, leaves an event for each, and counts them.
+/// Settles these tasks, writes an event for each, and updates the counters.
 fn settle(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     let sql = "UPDATE tasks SET state = 'SUCCEEDED', lease_until = NULL, updated_at = ?3 \
         WHERE id BETWEEN ?1 AND ?2 AND attempt = 1 AND state = 'RUNNING'";

@@ -1,4 +1,4 @@
-//! How long one step keeps the write lock, at the longest, with a large backlog.
+//! The longest time that one step holds the write lock, with a large backlog.
 
 use super::operations::{fan_out::ITEM, prune, retry};
 use crate::measure::{Bench, Unit};
@@ -15,19 +15,19 @@ use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 use serde_json::json;
 use std::time::Duration;
 
-/// The longest call of each step.
+/// Measures the longest call of each step.
 type Longest = fn(&Workspace, u32) -> Outcome<Duration>;
 
 const ITEMS_PER_APPEND: u32 = 10_000;
 const TASKS_PER_CLAIM: u32 = 2_048;
-/// So many outputs of 100 KB an engine settles at once.
+/// The number of outputs of 100 KB that an engine settles at once.
 const WIDE_PER_CLAIM: u32 = 43;
 
 const CHILDREN_OF_PARENT: u32 = 20;
 
-/// The steps, by what the number of tasks is divided for them, and the longest transaction of the floor that writes as many rows
-/// (a pruned task is three). Of steps that differ in what they ask, it is the same one: rows that are written and leave an event
-/// each.
+/// The steps, each with the divisor of the number of tasks and the baseline: the longest raw transaction that writes as many
+/// rows (a pruned task counts as three rows). Steps that differ only in their reads share a baseline: rows that are updated
+/// with one event each.
 const STEPS: [(&str, u32, Longest, Longest); 11] = [
     ("hold/fan_out", 1, fan_out, floor_of_fan_out),
     ("hold/fan_out of parents", 1, fan_out_of_parents, floor_of_fan_out),
@@ -41,17 +41,17 @@ const STEPS: [(&str, u32, Longest, Longest); 11] = [
     ("hold/retry", 1, retried, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
     ("hold/promote", 1, promote, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
     ("hold/rescue", 1, rescue, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
-    ("hold/sweep", 1, sweep, floor_of_sweep),
+    ("hold/sweep", 1, sweep, baseline_of_sweep),
     ("hold/aggregate", 1, aggregate, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
     ("hold/prune", 1, pruned, floor_of_prune),
 ];
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let sync = Synchronous::Full;
-    for (name, divisor, ours, floor) in STEPS {
+    for (name, divisor, ours, baseline) in STEPS {
         let n = bench.size(200_000) / divisor;
-        let both = bench.both(3, sync, |workspace| ours(workspace, n), |workspace| floor(workspace, n))?;
-        bench.tell(&both.time(name, n, sync, 100, Unit::Milliseconds))?;
+        let both = bench.both(3, sync, |workspace| ours(workspace, n), |workspace| baseline(workspace, n))?;
+        bench.print(&both.time(name, n, sync, 100, Unit::Milliseconds))?;
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ fn rows(workspace: &Workspace, n: u32, each: u32) -> Outcome<Duration> {
     baseline::retry(&mut raw, n, each)
 }
 
-pub(super) fn floor_of_sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+pub(super) fn baseline_of_sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     baseline::cancel(&mut workspace.raw_with_children(n)?, n, ROWS_PER_HEAVY_STEP)
 }
 
@@ -75,7 +75,7 @@ fn floor_of_prune(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     baseline::prune(&mut workspace.raw()?, n, Prune::ROWS / 3)
 }
 
-/// Repeats a step until it has nothing more to do.
+/// Repeats a step until it reports no more work.
 fn longest(step: impl Fn() -> Outcome<bool>) -> Outcome<Duration> {
     let (mut longest, mut more) = (Duration::ZERO, true);
     while more {
@@ -95,7 +95,7 @@ fn fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     longest_fan_out(workspace, &json!({ "fanout": n }))
 }
 
-/// Children that are parents of a few children each: first they are created, and then theirs.
+/// Children that are parents of a few children each: the children are created first, then the grandchildren.
 fn fan_out_of_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let parents = vec![json!({ "fanout": CHILDREN_OF_PARENT }); n.div_ceil(CHILDREN_OF_PARENT) as usize];
     longest_fan_out(workspace, &json!({ "fanout": parents }))
@@ -141,10 +141,10 @@ fn settle_all(workspace: &Workspace, n: u32, each: u32, output: Option<&Json>) -
     let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
     let registration = store.register_engine(&RegisterEngine::new(&env))?;
-    let (mut endings, mut longest) = (Vec::new(), Duration::ZERO);
+    let (mut results, mut longest) = (Vec::new(), Duration::ZERO);
     loop {
         let claim = Claim::new(registration.key(), vec![KindQuota::new("noop".parse()?, each)], 30_000, &env);
-        let settle = Settle::new(endings, &env).and_claim(claim);
+        let settle = Settle::new(results, &env).and_claim(claim);
         let mut claimed = Vec::new();
         longest = longest.max(time(|| {
             claimed = store.settle(&settle)?.claimed.tasks;
@@ -155,7 +155,7 @@ fn settle_all(workspace: &Workspace, n: u32, each: u32, output: Option<&Json>) -
         }
         let succeeded =
             |task: &ClaimedTask| (task.fence, AttemptResult::Succeeded { output: output.cloned() });
-        endings = claimed.iter().map(succeeded).collect();
+        results = claimed.iter().map(succeeded).collect();
     }
 }
 
@@ -173,13 +173,13 @@ fn promote(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     longest(|| Ok(store.promote(&step(&env, ROWS_PER_STEP))?.more))
 }
 
-/// All are held by an engine whose leases are over.
+/// All tasks are claimed by an engine whose leases are over.
 fn rescue(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
     workspace.raw()?.execute_batch(
         "BEGIN IMMEDIATE;
-         UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, holder = 9 WHERE sealed IS NULL;
+         UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, engine_key = 9 WHERE sealed IS NULL;
          UPDATE conductor_runs SET running = running + pending, pending = 0;
          COMMIT;",
     )?;
@@ -193,10 +193,10 @@ pub(super) fn sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     longest(|| Ok(store.sweep(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
-/// Parents of one child each: all of them can be decided.
+/// Parents of one child each; all of them can be decided.
 fn aggregate(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, env) = (workspace.store()?, Environment::system());
-    let parent = |nth| TaskDraft::new(format!("p{nth}")).kind("noop").input(json!({ "fanout": 1 }));
+    let parent = |i| TaskDraft::new(format!("p{i}")).kind("noop").input(json!({ "fanout": 1 }));
     for first in (0..n).step_by(MAX_TASKS) {
         let last = n.min(first + u32::try_from(MAX_TASKS)?);
         submit_run(&store, &RunDraft::new().tasks((first..last).map(parent)))?;

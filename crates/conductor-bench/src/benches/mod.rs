@@ -1,4 +1,4 @@
-//! What is measured: one file for each bench.
+//! The benches, one per file.
 
 mod cancel;
 mod drain;
@@ -16,7 +16,7 @@ use crate::measure::Bench;
 
 pub(crate) type Entry = fn(&Bench) -> Outcome<()>;
 
-/// Every bench, in the order in which they run.
+/// All benches, in the order in which they run.
 pub(crate) const BENCHES: [(&str, Entry); 16] = [
     ("fan_out", operations::fan_out::run),
     ("drain", drain::run),

@@ -1,4 +1,4 @@
-//! From the submission to the settled run: fan out, run, decide, and join.
+//! Time from the submission to the settled run: fan out, run, aggregate, and join.
 
 use crate::measure::{Bench, Workload};
 use crate::workspace::{Workspace, engine, first_task, noop, time};
@@ -13,10 +13,11 @@ use std::time::Duration;
 const PARENTS: u32 = 1_000;
 
 pub(super) const ONE_PARENT: Workload =
-    Workload { name: "whole", unit: "s", ours: one_parent, floor: floor_noop };
+    Workload { name: "whole", unit: "s", ours: one_parent, baseline: baseline_noop };
 const MANY_PARENTS: Workload =
-    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, floor: floor_noop };
-const WITH_JOIN: Workload = Workload { name: "whole/join", unit: "s", ours: with_join, floor: floor_join };
+    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, baseline: baseline_noop };
+const WITH_JOIN: Workload =
+    Workload { name: "whole/join", unit: "s", ours: with_join, baseline: baseline_join };
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([10_000, 100_000, 1_000_000]) {
@@ -37,11 +38,11 @@ fn many_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let store = workspace.store()?;
     let parents = PARENTS.min(n);
     let parent =
-        |nth| TaskDraft::new(format!("parent {nth}")).kind("noop").input(json!({ "fanout": n / parents }));
+        |i| TaskDraft::new(format!("parent {i}")).kind("noop").input(json!({ "fanout": n / parents }));
     whole(&engine(&store)?, &RunDraft::new().tasks((0..parents).map(parent)))
 }
 
-/// Each task gives its index, and the join adds them up.
+/// Each task returns its index, and the join returns the sum.
 fn with_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let store = workspace.store()?;
     let index = |_: serde_json::Value, context: Context| Ok::<_, TaskError>(context.index());
@@ -63,19 +64,19 @@ fn whole(engine: &Engine, run: &RunDraft) -> Outcome<Duration> {
     })
 }
 
-fn floor_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    floor_of(workspace, n, |raw, n| baseline::drain(raw, n, baseline::UPDATES))
+fn baseline_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline_of(workspace, n, |raw, n| baseline::drain(raw, n, baseline::UPDATES))
 }
 
-fn floor_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    floor_of(workspace, n, |raw, n| {
+fn baseline_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline_of(workspace, n, |raw, n| {
         let longest = baseline::drain_with_outputs(raw, n, false, "1", baseline::UPDATES)?;
         assert_eq!(baseline::sum_of_outputs(raw)?, u64::from(n));
         Ok(longest)
     })
 }
 
-fn floor_of(
+fn baseline_of(
     workspace: &Workspace,
     n: u32,
     drain: fn(&mut rusqlite::Connection, u32) -> Outcome<Duration>,

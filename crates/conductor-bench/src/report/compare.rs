@@ -1,22 +1,22 @@
-//! What became better or worse since an earlier run.
+//! The comparison with an earlier run.
 
 use crate::report::Record;
 use std::fmt::Write as _;
 
-/// How much better each record is than the earlier one of the same bench, size and durability.
+/// Returns a table with the change of each record since the earlier record of the same bench, size and durability.
 ///
-/// The machine's speed drifts from day to day, and meets the floor as well: so the second number compares the ratios
-/// to the floor.
+/// The speed of a machine changes from day to day, also for the baseline. The second number therefore compares the ratios to
+/// the baseline.
 pub(crate) fn table(earlier: &[Record], records: &[Record]) -> String {
-    if !records.iter().any(|record| earlier.iter().any(|before| before.is_of(record))) {
-        return "\nNothing of this was measured at the same size before.\n".into();
+    if !records.iter().any(|record| earlier.iter().any(|before| before.is_same_measurement(record))) {
+        return "\nThe earlier run has no record of the same bench and size.\n".into();
     }
     let mut table = format!(
         "\n{:<32} {:>9} {:>6} {:>10} {:>16}\n",
-        "1 is as before, 2 twice as good", "n", "sync", "alone", "beside its floor"
+        "1 is as before, 2 twice as good", "n", "sync", "alone", "to baseline"
     );
     for record in records {
-        let Some(before) = earlier.iter().find(|before| before.is_of(record)) else { continue };
+        let Some(before) = earlier.iter().find(|before| before.is_same_measurement(record)) else { continue };
         let alone = better(before, record);
         let beside = before.ratio.zip(record.ratio).map(|(before, now)| now / before);
         let Record { bench, n, sync, .. } = record;
@@ -42,7 +42,7 @@ mod tests {
             sync: "FULL".into(),
             value,
             unit: unit.into(),
-            floor: None,
+            baseline: None,
             ratio: Some(ratio),
             rss_mb: None,
             bytes_per_task: None,
@@ -51,13 +51,13 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_rate_and_a_shorter_time_are_better() {
+    fn higher_rate_and_shorter_time_are_better() {
         assert!((better(&record(10.0, "tasks/s", 1.0), &record(20.0, "tasks/s", 1.0)) - 2.0).abs() < 1e-9);
         assert!((better(&record(10.0, "ms", 1.0), &record(20.0, "ms", 1.0)) - 0.5).abs() < 1e-9);
     }
 
     #[test]
-    fn only_what_was_measured_both_times_is_compared() {
+    fn only_common_records_are_compared() {
         let table_of_nothing = table(&[record(10.0, "tasks/s", 0.5)], &[record(1.0, "ms", 1.0)]);
         let table =
             table(&[record(10.0, "tasks/s", 0.5)], &[record(20.0, "tasks/s", 0.6), record(1.0, "ms", 1.0)]);

@@ -1,4 +1,4 @@
-//! Plots: throughput over the number of tasks, and the cost of a step over the history in the file.
+//! Plots: throughput over the number of tasks, and the cost of a step over the settled tasks in the file.
 
 use crate::Outcome;
 use crate::report::Record;
@@ -6,10 +6,10 @@ use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One line of a plot.
+/// The lines of a plot, by name.
 type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
 
-/// Draws what the records allow; which files were written.
+/// Draws all plots that the records allow; returns the files.
 pub(crate) fn all(folder: &Path, records: &[Record]) -> Outcome<Vec<PathBuf>> {
     let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(records, bench));
     let throughput = lines(throughput.filter(|record| record.sync == "FULL"));
@@ -28,7 +28,7 @@ pub(crate) fn all(folder: &Path, records: &[Record]) -> Outcome<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The records of one bench and of its parts.
+/// Returns the records of one bench and its variants.
 fn of<'a>(records: &'a [Record], bench: &str) -> impl Iterator<Item = &'a Record> {
     records.iter().filter(move |record| record.bench.split('/').next() == Some(bench))
 }
@@ -42,7 +42,7 @@ fn lines<'a>(records: impl Iterator<Item = &'a Record>) -> Lines<'a> {
     lines
 }
 
-/// A throughput, also where a time is told for all tasks.
+/// Returns a throughput, also for a record of a total time.
 #[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
 fn per_second(record: &Record) -> f64 {
     if record.unit == "s" { record.n as f64 / record.value } else { record.value }
@@ -54,7 +54,7 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
     let points = || lines.values().flatten();
     let most = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MIN, f64::max);
     let least = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MAX, f64::min);
-    // The names stand to the right of the last points.
+    // The legend is to the right of the last points.
     let along = (least(|point| point.0)..most(|point| point.0) * 12.0).log_scale();
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 22))
@@ -65,8 +65,8 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
     let whole = |number: &f64| format!("{number:.0}");
     let mut mesh = chart.configure_mesh();
     mesh.x_desc("tasks").y_desc(unit).x_label_formatter(&whole).y_label_formatter(&whole).draw()?;
-    for (nth, (name, points)) in lines.iter().enumerate() {
-        let colour = Palette99::pick(nth).mix(1.0);
+    for (i, (name, points)) in lines.iter().enumerate() {
+        let colour = Palette99::pick(i).mix(1.0);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
             .label(*name)

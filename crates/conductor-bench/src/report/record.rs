@@ -1,53 +1,53 @@
-//! A record: one line of JSON.
+//! The record of one measurement: one line of JSON.
 
 use crate::Outcome;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What one bench measured at one size.
+/// The result of one bench at one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The bench, and what of it.
+    /// The bench and the variant: `drain/10 KB`.
     pub(crate) bench: String,
-    /// How many tasks, or what else is counted.
+    /// The number of tasks, or of the things that are counted.
     pub(crate) n: u64,
-    /// The database's durability: `FULL` or `NORMAL`.
+    /// The durability of the database: `FULL` or `NORMAL`.
     pub(crate) sync: String,
-    /// The median of the rounds, or what of them the name says.
+    /// The median of the rounds, unless the name says otherwise.
     pub(crate) value: f64,
     pub(crate) unit: String,
-    /// The floor's median, in the same unit.
-    pub(crate) floor: Option<f64>,
-    /// How near it comes to the floor: 1 is as good, more is better.
+    /// The median of the baseline, in the same unit.
+    pub(crate) baseline: Option<f64>,
+    /// The ratio to the baseline: 1 is equal, more is better.
     pub(crate) ratio: Option<f64>,
-    /// The most memory that this process held meanwhile.
+    /// The peak memory of this process, in MB.
     pub(crate) rss_mb: Option<f64>,
-    /// What the file grew by for each task, from an empty one of ours, after a checkpoint.
+    /// The growth of the file for each task, after a checkpoint, in bytes.
     pub(crate) bytes_per_task: Option<f64>,
-    /// The greatest round over the least.
+    /// The slowest round divided by the fastest.
     #[serde(default)]
     pub(crate) spread: f64,
 }
 
 impl Record {
-    /// Whether it is the same thing that was measured.
-    pub(crate) fn is_of(&self, other: &Self) -> bool {
+    /// Returns whether both records measure the same thing.
+    pub(crate) fn is_same_measurement(&self, other: &Self) -> bool {
         (&self.bench, self.n, &self.sync, &self.unit) == (&other.bench, other.n, &other.sync, &other.unit)
     }
 
-    /// Whether more is better: a speed, not a time.
+    /// Returns whether a larger value is better: a rate and not a time.
     pub(crate) fn is_rate(&self) -> bool {
         self.unit.ends_with("/s")
     }
 }
 
-/// The records in a file.
+/// Reads the records of a file.
 pub(crate) fn read(path: &Path) -> Outcome<Vec<Record>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}.", path.display()))?;
-    let record = |(nth, line): (usize, &str)| {
+    let record = |(i, line): (usize, &str)| {
         serde_json::from_str(line)
-            .map_err(|error| format!("{}, line {}: {error}.", path.display(), nth + 1).into())
+            .map_err(|error| format!("{}, line {}: {error}.", path.display(), i + 1).into())
     };
     let records: Vec<Record> = text
         .lines()
@@ -56,7 +56,7 @@ pub(crate) fn read(path: &Path) -> Outcome<Vec<Record>> {
         .map(record)
         .collect::<Outcome<_>>()?;
     if records.is_empty() {
-        return Err(format!("{} holds no records.", path.display()).into());
+        return Err(format!("{} contains no records.", path.display()).into());
     }
     Ok(records)
 }

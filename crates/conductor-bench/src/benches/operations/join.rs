@@ -1,4 +1,4 @@
-//! How fast a join reads the outputs of its family.
+//! Rate at which a join reads the outputs of its siblings.
 
 use crate::measure::{Bench, Both, Rounds};
 use crate::workspace::{Workspace, fan_out, first_task, submit};
@@ -20,7 +20,7 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let run = submit(&store, TaskDraft::new("leaf").join("sum").input(json!({ "fanout": n })))?;
     fan_out(&store)?;
     let raw = workspace.raw()?;
-    // As if all of them had been worked on.
+    // Mark all children as finished.
     raw.execute(
         "UPDATE conductor_tasks SET state = 2, output = CAST(ordinal AS TEXT) WHERE sealed IS NULL",
         [],
@@ -40,15 +40,15 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
             sum = numbers.outputs().sum::<Result<u64, TaskError>>()?;
             taken.0.push(began.elapsed().as_secs_f64());
             let began = Instant::now();
-            let floor =
+            let baseline =
                 baseline::sum_of_outputs(&raw).map_err(|error| TaskError::fatal(error.to_string()))?;
             taken.1.push(began.elapsed().as_secs_f64());
-            assert_eq!(sum, floor);
+            assert_eq!(sum, baseline);
         }
         Ok::<_, TaskError>(sum)
     };
     let engine = Engine::builder(Arc::clone(&store)).handler("sum", sum).build()?;
-    memory::forget_peak();
+    memory::reset_peak();
     engine.start();
     let parent = loop {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -59,7 +59,7 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     };
     assert_eq!(parent.state, State::Succeeded);
     let rss_mb = memory::peak_mb();
-    let (ours, floor) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
-    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb, ..Both::default() };
-    bench.tell(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
+    let (ours, baseline) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
+    let both = Both { ours: Rounds(ours), baseline: Rounds(baseline), rss_mb, ..Both::default() };
+    bench.print(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
 }

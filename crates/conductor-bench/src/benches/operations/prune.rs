@@ -1,4 +1,4 @@
-//! Removing a large settled run while other work goes on, and what that work loses by it.
+//! Pruning of a large settled run beside other work, and the slowdown of that work.
 
 use crate::measure::Bench;
 use crate::workspace::{Workspace, drain, engine, fanned_out, settle_all, time};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The size of the runs that are worked on meanwhile.
+/// The size of the runs that an engine works on meanwhile.
 const BESIDE: u32 = 10_000;
 
 pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
@@ -32,7 +32,7 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
             })
         },
     )?;
-    bench.tell(&both.rate("prune/beside work", n, sync, "tasks/s"))?;
+    bench.print(&both.rate("prune/beside work", n, sync, "tasks/s"))?;
 
     let both = bench.both(
         3,
@@ -40,10 +40,10 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
         |workspace| work(workspace, n, beside, true),
         |workspace| work(workspace, n, beside, false),
     )?;
-    bench.tell(&both.rate("prune/work beside it", beside, sync, "tasks/s"))
+    bench.print(&both.rate("prune/work beside it", beside, sync, "tasks/s"))
 }
 
-/// A file whose first run is large and settled.
+/// Prepares a file whose first run is large and settled.
 pub(in crate::benches) fn settled(workspace: &Workspace, n: u32) -> Outcome<std::sync::Arc<SqliteStore>> {
     let store = workspace.store()?;
     fanned_out(&store, n)?;
@@ -51,7 +51,7 @@ pub(in crate::benches) fn settled(workspace: &Workspace, n: u32) -> Outcome<std:
     Ok(store)
 }
 
-/// Small runs, one after the other, until told to stop.
+/// Works on small runs, one after the other, until `is_over`.
 fn work_on(engine: &Engine, store: &SqliteStore, beside: u32, is_over: &AtomicBool) -> Outcome<()> {
     while !is_over.load(Ordering::Relaxed) {
         drain(engine, store, fanned_out(store, beside)?)?;
@@ -66,7 +66,7 @@ fn beside_work(
     work: impl Fn(&Workspace, Timestamp) -> Outcome<()>,
 ) -> Outcome<Duration> {
     let store = settled(workspace, n)?;
-    // The small runs end later, and stay.
+    // The small runs settle later and are not pruned.
     let before = Environment::system().now().plus_millis(1);
     let engine = engine(&store)?;
     let is_over = AtomicBool::new(false);
@@ -80,7 +80,7 @@ fn beside_work(
     })
 }
 
-/// How long a small run takes while a prune goes on without a pause, or while none does.
+/// Returns the time of a small run, beside a continuous prune or without one.
 fn work(workspace: &Workspace, n: u32, beside: u32, prunes: bool) -> Outcome<Duration> {
     let store = settled(workspace, n)?;
     let run = fanned_out(&store, beside)?;

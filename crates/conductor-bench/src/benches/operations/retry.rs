@@ -1,4 +1,4 @@
-//! How fast failures that are due run again, to their success.
+//! Rate at which failed tasks with a due retry run again and succeed.
 
 use crate::measure::{Bench, Workload};
 use crate::workspace::{Workspace, drain, engine, fanned_out, time};
@@ -7,13 +7,14 @@ use conductor_store::Synchronous;
 use rusqlite::Connection;
 use std::time::Duration;
 
-pub(in crate::benches) const RETRY: Workload = Workload { name: "retry", unit: "tasks/s", ours, floor: raw };
+pub(in crate::benches) const RETRY: Workload =
+    Workload { name: "retry", unit: "tasks/s", ours, baseline: raw };
 
 pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     bench.run(RETRY, bench.size(100_000), Synchronous::Full, 5)
 }
 
-/// All have failed once, and their retry is due.
+/// Marks all tasks as failed once, with their retry due.
 pub(in crate::benches) fn fail_all(raw: &Connection) -> Outcome<()> {
     raw.execute_batch(
         "BEGIN IMMEDIATE;

@@ -1,4 +1,4 @@
-//! What the revival of one child among many costs.
+//! Cost of reviving one child among many.
 
 use crate::measure::{Bench, Both, Unit};
 use crate::workspace::{Workspace, fanned_out, first_task};
@@ -33,8 +33,8 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
 
         let began = Instant::now();
         baseline::revive(&mut raw)?;
-        both.floor.0.push(began.elapsed().as_secs_f64());
+        both.baseline.0.push(began.elapsed().as_secs_f64());
         raw.execute("UPDATE conductor_tasks SET state = 2 WHERE key = 2", [])?;
     }
-    bench.tell(&both.time("revive/one", n, Synchronous::Full, 50, Unit::Milliseconds))
+    bench.print(&both.time("revive/one", n, Synchronous::Full, 50, Unit::Milliseconds))
 }
