@@ -5,7 +5,8 @@ use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
     Environment, Query, Scope, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
 };
-use conductor_workers::{Context, Engine, TaskError, aggregate, fanout};
+use conductor_workers::steps::{aggregate, fan_out as fan_out_step};
+use conductor_workers::{Context, Engine, TaskError};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::json;
@@ -111,7 +112,7 @@ pub(crate) fn fanned_out(store: &SqliteStore, children: u32) -> Outcome<RunId> {
 
 /// Creates all children that are missing.
 pub(crate) fn fan_out(store: &SqliteStore) -> Outcome<()> {
-    fanout::run_once(store, Scope::All, &Environment::system())?;
+    fan_out_step::run_once(store, Scope::All, &Environment::system())?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::place::{Place, fanned_out, time};
 use crate::{Outcome, floor};
 use conductor_model::State;
 use conductor_store::{Admin, Cancel, Environment, Query, Scope, SqliteStore, Synchronous};
-use conductor_workers::{aggregate, sweep};
+use conductor_workers::steps::{aggregate, sweep};
 use std::time::Duration;
 
 pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, floor: raw };

@@ -5,7 +5,8 @@ use crate::place::{Place, drain, engine, fanned_out, run_steps_until_idle, time}
 use crate::{Outcome, floor};
 use conductor_model::Timestamp;
 use conductor_store::{Admin, Environment, Prune, Query, SqliteStore, Synchronous};
-use conductor_workers::{Engine, prune};
+use conductor_workers::Engine;
+use conductor_workers::steps::prune;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use crate::measure::{Bench, Both, Unit};
 use crate::place::{Place, fanned_out, first_task};
 use crate::{Outcome, floor};
 use conductor_store::{Admin, Environment, Query, Revive, Scope, Synchronous};
-use conductor_workers::aggregate;
+use conductor_workers::steps::aggregate;
 use std::time::Instant;
 
 const ROUNDS: usize = 20;
