@@ -44,7 +44,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 /// The names of the test functions in a source text, in order.
 fn test_functions(text: &str) -> Vec<&str> {
     let functions =
-        text.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split_once("(world: &World"));
+        text.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split_once("(harness: &Harness"));
     functions.map(|(name, _)| name).collect()
 }
 

@@ -93,7 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "if self.marks.is_doomed(write, row.place)? {",
         to: "if false && self.marks.is_doomed(write, row.place)? {",
-        test: store("conformance", "in_memory::cancel::claim_below_cancelled_node_cancels_tasks"),
+        test: store("conformance", "in_memory::cancel_subtree::claim_below_cancelled_node_cancels_tasks"),
         hangs_for: None,
     },
     Bug {

@@ -1,35 +1,35 @@
-//! Enlist: a place of its own for each engine.
+//! Engines: each registration has its own key.
 
-use crate::World;
+use crate::Harness;
 use std::collections::HashSet;
 
-pub fn every_engine_has_unique_key(world: &World<'_>) {
-    let living: Vec<_> = (0..5).map(|_| world.hands()).collect();
-    let mut holders: HashSet<_> = living.iter().map(crate::harness::test_engine::Hands::holder).collect();
-    drop(living);
-    world.rescue();
+pub fn every_engine_has_unique_key(harness: &Harness<'_>) {
+    let live: Vec<_> = (0..5).map(|_| harness.engine()).collect();
+    let mut keys: HashSet<_> = live.iter().map(crate::harness::test_engine::TestEngine::key).collect();
+    drop(live);
+    harness.rescue();
     for _ in 0..5 {
-        holders.insert(world.hands().holder());
-        world.rescue();
+        keys.insert(harness.engine().key());
+        harness.rescue();
     }
-    assert_eq!(holders.len(), 10, "the place of an engine that is gone is not given to another");
+    assert_eq!(keys.len(), 10, "the key of a dead engine is not reused");
 }
 
-pub fn registration_and_departure_write_no_event(world: &World<'_>) {
-    world.leaf();
-    world.writes_nothing(|| {
-        drop(world.hands());
-        assert_eq!(world.rescue(), 0);
+pub fn registration_and_departure_write_no_event(harness: &Harness<'_>) {
+    harness.submit_leaf();
+    harness.writes_nothing(|| {
+        drop(harness.engine());
+        assert_eq!(harness.rescue(), 0);
     });
 }
 
-pub fn live_engine_keeps_claims_when_others_leave(world: &World<'_>) {
-    let hands = world.hands();
-    world.leaf();
-    let claimed = hands.claim_one();
+pub fn live_engine_keeps_claims_when_others_leave(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_leaf();
+    let claimed = engine.claim_one();
     for _ in 0..3 {
-        drop(world.hands());
-        assert_eq!(world.rescue(), 0);
+        drop(harness.engine());
+        assert_eq!(harness.rescue(), 0);
     }
-    hands.end(&claimed, crate::harness::test_engine::success());
+    engine.settle_one(&claimed, crate::harness::test_engine::success());
 }

@@ -1,55 +1,55 @@
-//! Held: what a claim came to whose answer was lost.
+//! Unknown claims: how an engine finds claims whose answer was lost.
 
-use crate::World;
+use crate::Harness;
 use crate::harness::test_engine::{failure, fences, success};
 use conductor_model::TaskDraft;
 
-pub fn claims_unknown_to_engine_are_returned(world: &World<'_>) {
-    let hands = world.hands();
-    world.run_of((0..5).map(|_| TaskDraft::new("A")));
-    let (known, unknown) = (fences(&hands.claim("A", 2)), fences(&hands.claim("A", 2)));
-    assert_eq!(hands.held(&known, 10), unknown);
-    assert_eq!(hands.held(&unknown, 10), known);
+pub fn claims_unknown_to_engine_are_returned(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_tasks((0..5).map(|_| TaskDraft::new("A")));
+    let (known, unknown) = (fences(&engine.claim("A", 2)), fences(&engine.claim("A", 2)));
+    assert_eq!(engine.unknown_claims(&known, 10), unknown);
+    assert_eq!(engine.unknown_claims(&unknown, 10), known);
     let all = [known.clone(), unknown].concat();
-    world.writes_nothing(|| assert!(hands.held(&all, 10).is_empty()));
-    // Another attempt at the same task is another claim.
+    harness.writes_nothing(|| assert!(engine.unknown_claims(&all, 10).is_empty()));
+    // A claim of another attempt at the same task is another claim.
     let mut earlier = known[0];
     earlier.attempt -= 1;
-    assert_eq!(hands.held(&[&all[1..], &[earlier]].concat(), 10), [known[0]]);
-    let _ = hands.release(&known);
-    assert!(hands.held(&all[2..], 10).is_empty());
+    assert_eq!(engine.unknown_claims(&[&all[1..], &[earlier]].concat(), 10), [known[0]]);
+    let _ = engine.release(&known);
+    assert!(engine.unknown_claims(&all[2..], 10).is_empty());
 }
 
-pub fn settled_and_foreign_claims_are_excluded(world: &World<'_>) {
-    let (one, other) = (world.hands(), world.hands());
-    world.run_of((0..6).map(|_| TaskDraft::new("A")));
+pub fn settled_and_foreign_claims_are_excluded(harness: &Harness<'_>) {
+    let (one, other) = (harness.engine(), harness.engine());
+    harness.submit_tasks((0..6).map(|_| TaskDraft::new("A")));
     let (mine, theirs) = (one.claim("A", 4), other.claim("A", 1));
-    one.end(&mine[0], success());
-    one.end(&mine[1], failure("no"));
+    one.settle_one(&mine[0], success());
+    one.settle_one(&mine[1], failure("no"));
     let _ = one.release(&[mine[2].fence]);
-    assert_eq!(one.held(&[], 10), [mine[3].fence]);
-    assert_eq!(other.held(&[], 10), fences(&theirs));
+    assert_eq!(one.unknown_claims(&[], 10), [mine[3].fence]);
+    assert_eq!(other.unknown_claims(&[], 10), fences(&theirs));
     drop(other);
-    assert_eq!(world.rescue(), 1);
-    world.pass_ms(60_000);
-    assert_eq!(world.rescue(), 1);
-    assert!(one.held(&[], 10).is_empty(), "its lease was lost");
+    assert_eq!(harness.rescue(), 1);
+    harness.advance_ms(60_000);
+    assert_eq!(harness.rescue(), 1);
+    assert!(one.unknown_claims(&[], 10).is_empty(), "its lease is lost");
 }
 
-pub fn claims_are_returned_in_bounded_pages(world: &World<'_>) {
-    let hands = world.hands();
-    world.run_of((0..7).map(|_| TaskDraft::new("A")));
-    let all = fences(&hands.claim("A", 10));
+pub fn claims_are_returned_in_bounded_pages(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_tasks((0..7).map(|_| TaskDraft::new("A")));
+    let all = fences(&engine.claim("A", 10));
     let mut known = Vec::new();
     loop {
-        let part = hands.held(&known, 3);
-        assert!(part.len() <= 3);
-        if part.is_empty() {
+        let page = engine.unknown_claims(&known, 3);
+        assert!(page.len() <= 3);
+        if page.is_empty() {
             break;
         }
-        known.extend(part);
+        known.extend(page);
     }
     known.sort_by_key(|fence| fence.key);
-    assert_eq!(known, all, "each once");
-    assert_eq!(hands.held(&[], 0).len(), 1, "0 counts as 1");
+    assert_eq!(known, all, "each claim is returned once");
+    assert_eq!(engine.unknown_claims(&[], 0).len(), 1, "a limit of 0 counts as 1");
 }

@@ -1,45 +1,52 @@
-//! A store with a clock and a source of ids that the test holds in its hand.
+//! The harness of a test: a store under test with a clock, ids and random numbers that the test controls.
+//!
+//! This file submits, reports and reads. [`steps`] runs the bounded steps, [`families`] builds parents with children,
+//! [`admin_helpers`] cancels and revives, [`test_engine`] claims. Each of them uses only those before it.
 
 mod admin_helpers;
+mod families;
+mod pages;
+mod steps;
 pub(crate) mod test_engine;
+
+pub(crate) use pages::{all_events, all_runs, all_tasks, cursor_page, pages};
+pub(crate) use steps::drain;
 
 use crate::AnyStore;
 use conductor_model::{
     ChildCounts, Event, Json, NewTask, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::{
-    AggregateOutcome, Append, AppendError, AppendOutcome, Clock, Environment, EventFilter, FanOut,
-    FanOutOutcome, NodeId, Page, Report, ReportBatch, ReportOutcome, RotationCursor, Scope, Seal, SealError,
-    Step, StepOutcome, StuckThreshold, Submit, SubmitError, SubmitOutcome, TaskFilter,
+    Append, AppendError, AppendOutcome, Clock, Environment, NodeId, Report, ReportBatch, ReportOutcome,
+    Scope, Seal, SealError, Step, StuckThreshold, Submit, SubmitError, SubmitOutcome,
 };
-use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// 2026-03-01T12:00:00Z, when every test begins.
-const BEGINNING: i64 = 1_772_366_400_000;
+/// 2026-03-01T12:00:00Z, the time at which every test starts.
+const START_MS: i64 = 1_772_366_400_000;
 
-/// More than any test changes at once.
-const PLENTY: u32 = 10_000;
+/// A limit that no test reaches.
+const LARGE_LIMIT: u32 = 10_000;
 
-/// A clock that moves when it is told to.
+/// A clock that stands still until the test moves it.
 #[derive(Clone, Debug)]
-struct Hand(Arc<AtomicI64>);
+struct ManualClock(Arc<AtomicI64>);
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).expect("a moment of a test")
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).expect("time is in the range of a timestamp")
     }
 }
 
-/// A store under test, with time, ids and chance that are the same in every run of the test.
-pub struct World<'s> {
+/// A store under test, with a clock, ids and random numbers that are the same each time the test runs.
+pub struct Harness<'s> {
     store: &'s dyn AnyStore,
-    hand: Hand,
+    clock: ManualClock,
     env: Environment,
 }
 
-/// Every row that can be read: what must stay as it is when nothing was written.
+/// All runs, tasks and events of a store, to compare before and after an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rows {
     runs: Vec<Run>,
@@ -48,17 +55,18 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// The runs, in the order of their submission.
-    pub(crate) fn runs_of(&self) -> Vec<RunId> {
+    /// The ids of the runs, in order of submission.
+    pub(crate) fn run_ids(&self) -> Vec<RunId> {
         self.runs.iter().map(|run| run.id).collect()
     }
 }
 
-impl<'s> World<'s> {
-    /// A world around an empty store.
-    pub(crate) fn of(store: &'s dyn AnyStore) -> Self {
-        let hand = Hand(Arc::new(AtomicI64::new(BEGINNING)));
-        Self { store, hand: hand.clone(), env: Environment::seeded(hand, 7) }
+/// The environment.
+impl<'s> Harness<'s> {
+    /// Creates a harness for an empty store.
+    pub(crate) fn new(store: &'s dyn AnyStore) -> Self {
+        let clock = ManualClock(Arc::new(AtomicI64::new(START_MS)));
+        Self { store, clock: clock.clone(), env: Environment::seeded(clock, 7) }
     }
 
     pub(crate) fn store(&self) -> &'s dyn AnyStore {
@@ -70,70 +78,63 @@ impl<'s> World<'s> {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.hand.now()
+        self.clock.now()
     }
 
-    /// Lets time pass.
-    pub(crate) fn pass_ms(&self, ms: i64) {
-        self.hand.0.fetch_add(ms, Ordering::Relaxed);
+    /// Moves the clock forward, or back if `ms` is negative.
+    pub(crate) fn advance_ms(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// The present moment, with the default threshold of five minutes.
-    pub(crate) fn watch(&self) -> StuckThreshold {
+    /// Returns the default threshold of five minutes, at the present time.
+    pub(crate) fn stuck_threshold(&self) -> StuckThreshold {
         StuckThreshold::at(self.now())
     }
 
-    /// A step that is bounded by nothing that a test would notice.
+    /// Returns a step on all runs whose limit no test reaches.
     pub(crate) fn step(&self) -> Step {
-        self.step_of(Scope::All, PLENTY)
+        self.bounded_step(Scope::All, LARGE_LIMIT)
     }
 
-    pub(crate) fn step_of(&self, scope: Scope, limit: u32) -> Step {
+    pub(crate) fn bounded_step(&self, scope: Scope, limit: u32) -> Step {
         Step { scope, now: self.now(), limit }
     }
 }
 
-/// What is submitted, appended and sealed.
-impl World<'_> {
+/// Submit, append and seal.
+impl Harness<'_> {
     pub(crate) fn try_submit(&self, draft: &RunDraft) -> Result<SubmitOutcome, SubmitError> {
-        let run = draft.validate().expect("a draft without issues");
+        let run = draft.validate().expect("draft is valid");
         self.store.submit(&Submit::new(run, &self.env))
     }
 
-    /// Submits a run that did not exist.
+    /// Submits a run, and checks that it is new.
     pub(crate) fn submit(&self, draft: &RunDraft) -> RunId {
-        let submitted = self.try_submit(draft).expect("a submission");
-        assert!(submitted.created, "the run is a new one");
+        let submitted = self.try_submit(draft).expect("submit succeeds");
+        assert!(submitted.created, "the run is new");
         submitted.run
     }
 
-    /// Submits a run with these root tasks; their ids, in order.
-    pub(crate) fn run_of(&self, tasks: impl IntoIterator<Item = TaskDraft>) -> (RunId, Vec<TaskId>) {
+    /// Submits a run with these root tasks, and returns its id and theirs, in order.
+    pub(crate) fn submit_tasks(&self, tasks: impl IntoIterator<Item = TaskDraft>) -> (RunId, Vec<TaskId>) {
         let run = self.submit(&RunDraft::new().tasks(tasks));
         (run, self.roots(run).iter().map(|task| task.id).collect())
     }
 
-    /// Submits a run with this one task.
-    pub(crate) fn one(&self, task: TaskDraft) -> (RunId, TaskId) {
-        let (run, roots) = self.run_of([task]);
+    /// Submits a run with one root task.
+    pub(crate) fn submit_task(&self, task: TaskDraft) -> (RunId, TaskId) {
+        let (run, roots) = self.submit_tasks([task]);
         (run, roots[0])
     }
 
     /// Submits a run with the leaf `A`.
-    pub(crate) fn leaf(&self) -> (RunId, TaskId) {
-        self.one(TaskDraft::new("A"))
-    }
-
-    /// Submits a run with the parent `P` and creates its `n` children.
-    pub(crate) fn family(&self, n: u32) -> (RunId, TaskId, Vec<TaskId>) {
-        let (run, parent) = self.one(TaskDraft::new("P").input(json!({ "fanout": n })));
-        self.fan_out();
-        (run, parent, self.children(parent).iter().map(|child| child.id).collect())
+    pub(crate) fn submit_leaf(&self) -> (RunId, TaskId) {
+        self.submit_task(TaskDraft::new("A"))
     }
 
     /// Submits a run with the parent `P`, whose fan-out is open.
-    pub(crate) fn open_parent(&self) -> (RunId, TaskId) {
-        self.one(TaskDraft::new("P").open())
+    pub(crate) fn submit_open_parent(&self) -> (RunId, TaskId) {
+        self.submit_task(TaskDraft::new("P").open())
     }
 
     pub(crate) fn append(
@@ -152,7 +153,8 @@ impl World<'_> {
         first: u32,
         tasks: impl IntoIterator<Item = TaskDraft>,
     ) -> Result<AppendOutcome, AppendError> {
-        let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.validate().expect("a task")).collect();
+        let tasks: Vec<NewTask> =
+            tasks.into_iter().map(|task| task.validate().expect("task is valid")).collect();
         self.store.append(&Append::tasks(run, first, tasks, &self.env))
     }
 
@@ -165,21 +167,21 @@ impl World<'_> {
     }
 }
 
-/// Reports and steps.
-impl World<'_> {
+/// Reports.
+impl Harness<'_> {
     pub(crate) fn reports(&self, reports: impl IntoIterator<Item = Report>) -> Vec<ReportOutcome> {
-        self.store.report(&ReportBatch::new(reports, &self.env)).expect("answers to reports")
+        self.store.report(&ReportBatch::new(reports, &self.env)).expect("report succeeds")
     }
 
     pub(crate) fn report(&self, report: Report) -> ReportOutcome {
-        self.reports([report]).pop().expect("one answer")
+        self.reports([report]).pop().expect("a report has an outcome")
     }
 
-    /// A report that must be applied.
+    /// Reports, and checks that the report is applied.
     #[track_caller]
     pub(crate) fn apply(&self, report: Report) {
-        let said = format!("{report:?}");
-        assert_eq!(self.report(report), ReportOutcome::Applied, "{said}");
+        let text = format!("{report:?}");
+        assert_eq!(self.report(report), ReportOutcome::Applied, "{text}");
     }
 
     pub(crate) fn start(&self, task: TaskId) {
@@ -194,82 +196,29 @@ impl World<'_> {
         self.apply(Report::failed(task, "it broke"));
     }
 
-    pub(crate) fn fail_for_good(&self, task: TaskId) {
+    pub(crate) fn fail_permanently(&self, task: TaskId) {
         self.apply(Report::failed_permanently(task, "it is broken"));
     }
 
-    pub(crate) fn cancel(&self, task: TaskId) {
+    pub(crate) fn report_cancelled(&self, task: TaskId) {
         self.apply(Report::cancelled(task));
     }
 
-    /// One fan-out step with so many ids.
-    pub(crate) fn fan_out_step(&self, scope: Scope, ids: u32) -> FanOutOutcome {
-        let step =
-            FanOut { scope, now: self.now(), ids: self.env.ids(ids), cursor: RotationCursor::default() };
-        self.store.fan_out(&step).expect("a fan-out step")
-    }
-
-    /// Fans out until nothing is missing; how many children were created.
-    pub(crate) fn fan_out(&self) -> u32 {
-        let mut children = 0;
-        loop {
-            let done = self.fan_out_step(Scope::All, PLENTY);
-            children += done.children;
-            if !done.more {
-                return children;
-            }
-        }
-    }
-
-    pub(crate) fn aggregate_step(&self, step: &Step) -> AggregateOutcome {
-        self.store.aggregate(step).expect("an aggregate step")
-    }
-
-    /// Aggregates until nothing can be decided; how many parents and runs were.
-    pub(crate) fn aggregate(&self) -> (u32, u32) {
-        let (mut parents, mut runs) = (0, 0);
-        loop {
-            let done = self.aggregate_step(&self.step());
-            parents += done.parents;
-            runs += done.runs;
-            if !done.more {
-                return (parents, runs);
-            }
-        }
-    }
-
-    pub(crate) fn retry_step(&self, step: &Step) -> StepOutcome {
-        self.store.retry(step).expect("a retry step")
-    }
-
-    pub(crate) fn retry(&self) -> u32 {
-        self.retry_step(&self.step()).changed
-    }
-
-    pub(crate) fn promote_step(&self, step: &Step) -> StepOutcome {
-        self.store.promote(step).expect("a promote step")
-    }
-
-    pub(crate) fn promote(&self) -> u32 {
-        self.promote_step(&self.step()).changed
-    }
-
-    /// Every kind of step, until none of them has anything to do.
-    pub(crate) fn settle(&self) {
-        loop {
-            let (tasks, parents) = self.sweep();
-            let moved = tasks + parents + self.fan_out() + self.retry() + self.promote() + self.aggregate().0;
-            if moved == 0 {
-                break;
-            }
+    /// Settles a leaf in the given state, by a report.
+    #[track_caller]
+    pub(crate) fn settle_leaf(&self, leaf: TaskId, state: State) {
+        match state {
+            State::Succeeded => self.succeed(leaf),
+            State::Failed => self.fail_permanently(leaf),
+            _ => self.report_cancelled(leaf),
         }
     }
 }
 
-/// What is read.
-impl World<'_> {
+/// Reads.
+impl Harness<'_> {
     pub(crate) fn run(&self, id: RunId) -> Run {
-        self.store.run(id).expect("an answer").expect("the run")
+        self.store.run(id).expect("query succeeds").expect("run exists")
     }
 
     pub(crate) fn run_state(&self, id: RunId) -> State {
@@ -277,16 +226,27 @@ impl World<'_> {
     }
 
     pub(crate) fn task(&self, id: TaskId) -> Task {
-        self.store.task(id).expect("an answer").expect("the task")
+        self.store.task(id).expect("query succeeds").expect("task exists")
     }
 
     pub(crate) fn state(&self, id: TaskId) -> State {
         self.task(id).state
     }
 
-    /// The numbers of a parent.
-    pub(crate) fn numbers(&self, parent: TaskId) -> ChildCounts {
-        self.task(parent).child_counts.expect("a parent")
+    /// The states of tasks, in order.
+    pub(crate) fn states(&self, tasks: &[TaskId]) -> Vec<State> {
+        tasks.iter().map(|task| self.state(*task)).collect()
+    }
+
+    pub(crate) fn node_state(&self, node: NodeId) -> State {
+        match node {
+            NodeId::Task(id) => self.state(id),
+            NodeId::Run(id) => self.run_state(id),
+        }
+    }
+
+    pub(crate) fn child_counts(&self, parent: TaskId) -> ChildCounts {
+        self.task(parent).child_counts.expect("task is a parent")
     }
 
     pub(crate) fn tasks(&self, run: RunId) -> Vec<Task> {
@@ -298,13 +258,21 @@ impl World<'_> {
     }
 
     pub(crate) fn children(&self, parent: TaskId) -> Vec<Task> {
-        pages(0, |after| self.store.children(parent, after, 1000).expect("a page of children"))
+        pages(0, |after| self.store.children(parent, after, 1000).expect("query succeeds"))
+    }
+
+    pub(crate) fn child_ids(&self, parent: TaskId) -> Vec<TaskId> {
+        self.children(parent).iter().map(|child| child.id).collect()
     }
 
     /// The inputs of a parent's children, as texts.
-    pub(crate) fn inputs(&self, parent: TaskId) -> Vec<String> {
+    pub(crate) fn child_inputs(&self, parent: TaskId) -> Vec<String> {
         let text = |task: Task| task.input.map_or_else(|| "none".into(), |input| input.to_string());
         self.children(parent).into_iter().map(text).collect()
+    }
+
+    pub(crate) fn change_token(&self) -> u64 {
+        self.store.change_token().expect("query succeeds")
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -322,44 +290,15 @@ impl World<'_> {
         Rows { runs, tasks, events: all_events(self.store) }
     }
 
-    /// Does something that must write nothing.
-    pub(crate) fn writes_nothing<T>(&self, act: impl FnOnce() -> T) -> T {
+    /// Runs an operation, and checks that it changes no run, task or event.
+    pub(crate) fn writes_nothing<T>(&self, operation: impl FnOnce() -> T) -> T {
         let before = self.rows();
-        let done = act();
-        assert_eq!(self.rows(), before, "nothing was written");
-        done
+        let result = operation();
+        assert_eq!(self.rows(), before, "the operation writes nothing");
+        result
     }
 }
 
 pub(crate) fn json_of(text: &str) -> Json {
-    text.parse().expect("JSON")
-}
-
-pub(crate) fn all_runs(store: &dyn AnyStore) -> Vec<Run> {
-    pages(None, |after| optional(store.runs(after, 1000).expect("a page of runs")))
-}
-
-pub(crate) fn all_tasks(store: &dyn AnyStore, run: RunId) -> Vec<Task> {
-    let filter = TaskFilter::default();
-    pages(None, |after| optional(store.tasks(run, filter, after, 1000).expect("a page of tasks")))
-}
-
-pub(crate) fn all_events(store: &dyn AnyStore) -> Vec<Event> {
-    pages(0, |after| store.events(EventFilter::default(), after, 1000).expect("a page of events"))
-}
-
-fn optional<T, C>(page: Page<T, C>) -> Page<T, Option<C>> {
-    Page { items: page.items, next: page.next.map(Some) }
-}
-
-/// All pages, one after the other.
-pub(crate) fn pages<T, C>(first: C, mut page: impl FnMut(C) -> Page<T, C>) -> Vec<T> {
-    let mut all = Vec::new();
-    let mut next = Some(first);
-    while let Some(cursor) = next {
-        let page = page(cursor);
-        all.extend(page.items);
-        next = page.next;
-    }
-    all
+    text.parse().expect("text is JSON")
 }

@@ -1,12 +1,12 @@
-//! Reports from outside: each applied once, or refused by itself.
+//! Reports from external workers: each is applied once, or rejected on its own.
 
-use crate::World;
+use crate::Harness;
 use crate::harness::json_of;
 use conductor_model::{MAX_TASKS, State, TaskDraft, TaskId};
 use conductor_store::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError};
 use serde_json::json;
 
-fn every_outcome(task: TaskId) -> [Report; 5] {
+fn all_reports(task: TaskId) -> [Report; 5] {
     [
         Report::started(task),
         Report::succeeded(task),
@@ -17,218 +17,218 @@ fn every_outcome(task: TaskId) -> [Report; 5] {
 }
 
 #[track_caller]
-fn assert_illegal(world: &World<'_>, report: &Report) {
+fn assert_illegal(harness: &Harness<'_>, report: &Report) {
     let task = report.task;
-    let answer = world.writes_nothing(|| world.report(report.clone()));
+    let answer = harness.writes_nothing(|| harness.report(report.clone()));
     let illegal =
         matches!(answer, ReportOutcome::Rejected(ReportRejection::Illegal { id, .. }) if id == task);
     assert!(illegal, "{report:?}: {answer:?}");
 }
 
-pub fn result_of_pending_task_passes_through_running(world: &World<'_>) {
-    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
-    let seen = world.events().len();
-    world.succeed(roots[0]);
-    assert_eq!(world.event_names(seen), ["task.started", "run.started", "task.succeeded"]);
-    world.fail(roots[1]);
-    assert_eq!(world.event_names(seen + 3), ["task.started", "task.failed"]);
-    assert_eq!((world.task(roots[0]).attempt, world.task(roots[1]).attempt), (1, 1));
+pub fn result_of_pending_task_passes_through_running(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(TaskDraft::new));
+    let seen = harness.events().len();
+    harness.succeed(roots[0]);
+    assert_eq!(harness.event_names(seen), ["task.started", "run.started", "task.succeeded"]);
+    harness.fail(roots[1]);
+    assert_eq!(harness.event_names(seen + 3), ["task.started", "task.failed"]);
+    assert_eq!((harness.task(roots[0]).attempt, harness.task(roots[1]).attempt), (1, 1));
 }
 
-pub fn started_task_is_running(world: &World<'_>) {
-    let (run, task) = world.leaf();
-    world.pass_ms(10);
-    world.start(task);
-    let row = world.task(task);
-    assert_eq!((row.state, row.attempt, row.updated_at), (State::Running, 1, world.now()));
-    assert_eq!(world.run_state(run), State::Running);
+pub fn started_task_is_running(harness: &Harness<'_>) {
+    let (run, task) = harness.submit_leaf();
+    harness.advance_ms(10);
+    harness.start(task);
+    let row = harness.task(task);
+    assert_eq!((row.state, row.attempt, row.updated_at), (State::Running, 1, harness.now()));
+    assert_eq!(harness.run_state(run), State::Running);
 }
 
-pub fn repeated_start_is_heartbeat(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.start(task);
-    let seen = world.events().len();
-    world.pass_ms(60_000);
-    assert_eq!(world.report(Report::started(task)), ReportOutcome::Unchanged);
-    let row = world.task(task);
-    assert_eq!((row.state, row.attempt, row.updated_at), (State::Running, 1, world.now()));
-    assert!(world.event_names(seen).is_empty(), "nothing happened");
+pub fn repeated_start_is_heartbeat(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.start(task);
+    let seen = harness.events().len();
+    harness.advance_ms(60_000);
+    assert_eq!(harness.report(Report::started(task)), ReportOutcome::Unchanged);
+    let row = harness.task(task);
+    assert_eq!((row.state, row.attempt, row.updated_at), (State::Running, 1, harness.now()));
+    assert!(harness.event_names(seen).is_empty(), "a heartbeat writes no event");
 }
 
-pub fn success_stores_output(world: &World<'_>) {
-    let (_, roots) = world.run_of(["A", "B", "C"].map(TaskDraft::new));
-    world.start(roots[0]);
-    world.apply(Report::succeeded_with(roots[0], json_of(r#"{"words": 7}"#)));
-    world.apply(Report::succeeded_with(roots[1], json_of("null")));
-    world.succeed(roots[2]);
-    let output = |task| world.task(task).output.map(|json| json.to_string());
+pub fn success_stores_output(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks(["A", "B", "C"].map(TaskDraft::new));
+    harness.start(roots[0]);
+    harness.apply(Report::succeeded_with(roots[0], json_of(r#"{"words": 7}"#)));
+    harness.apply(Report::succeeded_with(roots[1], json_of("null")));
+    harness.succeed(roots[2]);
+    let output = |task| harness.task(task).output.map(|json| json.to_string());
     assert_eq!(output(roots[0]).as_deref(), Some(r#"{"words": 7}"#));
     assert_eq!(output(roots[1]).as_deref(), Some("null"));
     assert_eq!(output(roots[2]), None);
-    assert!(roots.iter().all(|task| world.state(*task) == State::Succeeded));
+    assert!(roots.iter().all(|task| harness.state(*task) == State::Succeeded));
 }
 
-pub fn repeated_success_changes_nothing(world: &World<'_>) {
-    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
+pub fn repeated_success_changes_nothing(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(TaskDraft::new));
     let with_output = Report::succeeded_with(roots[0], json_of("[1]"));
-    world.apply(with_output.clone());
-    world.succeed(roots[1]);
-    world.pass_ms(1000);
-    world.writes_nothing(|| {
-        assert_eq!(world.report(with_output), ReportOutcome::Unchanged);
-        assert_eq!(world.report(Report::succeeded(roots[1])), ReportOutcome::Unchanged);
+    harness.apply(with_output.clone());
+    harness.succeed(roots[1]);
+    harness.advance_ms(1000);
+    harness.writes_nothing(|| {
+        assert_eq!(harness.report(with_output), ReportOutcome::Unchanged);
+        assert_eq!(harness.report(Report::succeeded(roots[1])), ReportOutcome::Unchanged);
     });
 }
 
-pub fn success_is_final(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.apply(Report::succeeded_with(task, json_of(r#""the first""#)));
-    for report in every_outcome(task) {
-        assert_illegal(world, &report);
+pub fn success_is_final(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.apply(Report::succeeded_with(task, json_of(r#""the first""#)));
+    for report in all_reports(task) {
+        assert_illegal(harness, &report);
     }
 }
 
-pub fn failure_stores_error(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.start(task);
-    world.apply(Report::failed(task, "no route to host"));
-    let row = world.task(task);
+pub fn failure_stores_error(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.start(task);
+    harness.apply(Report::failed(task, "no route to host"));
+    let row = harness.task(task);
     assert_eq!((row.state, row.retry_count, row.attempt), (State::Failed, 0, 1));
-    assert_eq!(row.last_error.expect("an error").as_str(), "no route to host");
+    assert_eq!(row.last_error.expect("error is stored").as_str(), "no route to host");
 }
 
-pub fn repeated_failure_changes_nothing(world: &World<'_>) {
-    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
-    world.fail(roots[0]);
-    world.fail_for_good(roots[1]);
-    world.pass_ms(1000);
-    world.writes_nothing(|| {
-        assert_eq!(world.report(Report::failed(roots[0], "it broke")), ReportOutcome::Unchanged);
+pub fn repeated_failure_changes_nothing(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(TaskDraft::new));
+    harness.fail(roots[0]);
+    harness.fail_permanently(roots[1]);
+    harness.advance_ms(1000);
+    harness.writes_nothing(|| {
+        assert_eq!(harness.report(Report::failed(roots[0], "it broke")), ReportOutcome::Unchanged);
         assert_eq!(
-            world.report(Report::failed_permanently(roots[1], "it is broken")),
+            harness.report(Report::failed_permanently(roots[1], "it is broken")),
             ReportOutcome::Unchanged
         );
     });
 }
 
-pub fn final_failure_rejects_other_reports(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.fail_for_good(task);
-    for report in every_outcome(task) {
-        assert_illegal(world, &report);
+pub fn final_failure_rejects_other_reports(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.fail_permanently(task);
+    for report in all_reports(task) {
+        assert_illegal(harness, &report);
     }
 }
 
-pub fn failure_awaiting_retry_rejects_results(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.fail(task);
-    let results = every_outcome(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
+pub fn failure_awaiting_retry_rejects_results(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.fail(task);
+    let results = all_reports(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
     for report in results {
-        assert_illegal(world, &report);
+        assert_illegal(harness, &report);
     }
-    assert_eq!(world.retry(), 1);
-    world.succeed(task);
+    assert_eq!(harness.retry(), 1);
+    harness.succeed(task);
 }
 
-pub fn failure_awaiting_retry_can_be_cancelled(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.fail(task);
-    world.cancel(task);
-    let row = world.task(task);
+pub fn failure_awaiting_retry_can_be_cancelled(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.fail(task);
+    harness.report_cancelled(task);
+    let row = harness.task(task);
     assert_eq!((row.state, row.due_at), (State::Cancelled, None));
-    assert_eq!(world.retry(), 0);
+    assert_eq!(harness.retry(), 0);
 }
 
-pub fn pending_and_running_tasks_can_be_cancelled(world: &World<'_>) {
-    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
-    world.start(roots[1]);
-    let seen = world.events().len();
+pub fn pending_and_running_tasks_can_be_cancelled(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(TaskDraft::new));
+    harness.start(roots[1]);
+    let seen = harness.events().len();
     for task in &roots {
-        world.cancel(*task);
+        harness.report_cancelled(*task);
     }
-    assert_eq!(world.event_names(seen), ["task.cancelled"; 2]);
-    assert!(roots.iter().all(|task| world.state(*task) == State::Cancelled));
-    assert_eq!((world.task(roots[0]).attempt, world.task(roots[1]).attempt), (0, 1));
+    assert_eq!(harness.event_names(seen), ["task.cancelled"; 2]);
+    assert!(roots.iter().all(|task| harness.state(*task) == State::Cancelled));
+    assert_eq!((harness.task(roots[0]).attempt, harness.task(roots[1]).attempt), (0, 1));
 }
 
-pub fn cancelled_task_rejects_other_reports(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.cancel(task);
-    world.writes_nothing(|| assert_eq!(world.report(Report::cancelled(task)), ReportOutcome::Unchanged));
-    let results = every_outcome(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
+pub fn cancelled_task_rejects_other_reports(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.report_cancelled(task);
+    harness.writes_nothing(|| assert_eq!(harness.report(Report::cancelled(task)), ReportOutcome::Unchanged));
+    let results = all_reports(task).into_iter().filter(|report| report.result != ReportedResult::Cancelled);
     for report in results {
-        assert_illegal(world, &report);
+        assert_illegal(harness, &report);
     }
 }
 
-pub fn every_start_counts_as_attempt(world: &World<'_>) {
-    let (_, task) = world.leaf();
+pub fn every_start_counts_as_attempt(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
     for attempt in 1..=3 {
-        world.start(task);
-        assert_eq!(world.task(task).attempt, attempt);
-        world.fail(task);
-        assert_eq!(world.task(task).attempt, attempt);
-        assert_eq!(world.retry(), 1);
-        assert_eq!(world.task(task).attempt, attempt, "a retry is no start");
+        harness.start(task);
+        assert_eq!(harness.task(task).attempt, attempt);
+        harness.fail(task);
+        assert_eq!(harness.task(task).attempt, attempt);
+        assert_eq!(harness.retry(), 1);
+        assert_eq!(harness.task(task).attempt, attempt, "a retry does not count as a start");
     }
 }
 
 #[track_caller]
-fn assert_stale(world: &World<'_>, task: TaskId, wrong: &[u32]) {
-    let present = world.task(task).attempt;
+fn assert_stale(harness: &Harness<'_>, task: TaskId, wrong: &[u32]) {
+    let present = harness.task(task).attempt;
     for attempt in wrong {
-        for report in every_outcome(task) {
-            let answer = world.writes_nothing(|| world.report(report.for_attempt(*attempt)));
+        for report in all_reports(task) {
+            let answer = harness.writes_nothing(|| harness.report(report.for_attempt(*attempt)));
             assert_eq!(answer, ReportOutcome::Stale { attempt: present }, "attempt {attempt} of {present}");
         }
     }
 }
 
-pub fn report_of_other_attempt_is_stale(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    assert_stale(world, task, &[0, 2, u32::MAX]);
-    world.apply(Report::started(task).for_attempt(1));
-    assert_stale(world, task, &[0, 2, u32::MAX]);
-    world.apply(Report::failed(task, "it broke").for_attempt(1));
-    assert_stale(world, task, &[0, 2]);
-    assert_eq!(world.retry(), 1);
-    assert_stale(world, task, &[0, 1, 3]);
-    world.apply(Report::succeeded(task).for_attempt(2));
-    assert_stale(world, task, &[1, 3]);
-    assert_eq!(world.report(Report::succeeded(task).for_attempt(2)), ReportOutcome::Unchanged);
+pub fn report_of_other_attempt_is_stale(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    assert_stale(harness, task, &[0, 2, u32::MAX]);
+    harness.apply(Report::started(task).for_attempt(1));
+    assert_stale(harness, task, &[0, 2, u32::MAX]);
+    harness.apply(Report::failed(task, "it broke").for_attempt(1));
+    assert_stale(harness, task, &[0, 2]);
+    assert_eq!(harness.retry(), 1);
+    assert_stale(harness, task, &[0, 1, 3]);
+    harness.apply(Report::succeeded(task).for_attempt(2));
+    assert_stale(harness, task, &[1, 3]);
+    assert_eq!(harness.report(Report::succeeded(task).for_attempt(2)), ReportOutcome::Unchanged);
 }
 
-pub fn report_on_parent_is_rejected(world: &World<'_>) {
-    let (_, parent, _) = world.family(1);
-    let (_, open) = world.open_parent();
+pub fn report_on_parent_is_rejected(harness: &Harness<'_>) {
+    let (_, parent, _) = harness.family(1);
+    let (_, open) = harness.submit_open_parent();
     for task in [parent, open] {
-        for report in every_outcome(task) {
-            let answer = world.writes_nothing(|| world.report(report));
+        for report in all_reports(task) {
+            let answer = harness.writes_nothing(|| harness.report(report));
             assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::Parent(task)));
         }
     }
 }
 
-pub fn oversized_batch_is_rejected(world: &World<'_>) {
-    let (_, task) = world.leaf();
+pub fn oversized_batch_is_rejected(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
     let many = vec![Report::succeeded(task); MAX_TASKS + 1];
-    let refused = world.writes_nothing(|| world.store().report(&ReportBatch::new(many, world.env())));
-    assert!(matches!(refused, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{refused:?}");
+    let rejected = harness.writes_nothing(|| harness.store().report(&ReportBatch::new(many, harness.env())));
+    assert!(matches!(rejected, Err(StoreError::BatchTooLarge { max: MAX_TASKS, .. })), "{rejected:?}");
 }
 
-pub fn report_on_unknown_task_is_rejected(world: &World<'_>) {
+pub fn report_on_unknown_task_is_rejected(harness: &Harness<'_>) {
     let unknown = TaskId::from_u128(1);
-    for report in every_outcome(unknown) {
-        let answer = world.writes_nothing(|| world.report(report));
+    for report in all_reports(unknown) {
+        let answer = harness.writes_nothing(|| harness.report(report));
         assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::NotFound(unknown)));
     }
 }
 
-pub fn rejected_report_does_not_affect_others(world: &World<'_>) {
-    let (_, parent, children) = world.family(4);
-    world.cancel(children[3]);
+pub fn rejected_report_does_not_affect_others(harness: &Harness<'_>) {
+    let (_, parent, children) = harness.family(4);
+    harness.report_cancelled(children[3]);
     let unknown = TaskId::from_u128(1);
-    let answers = world.reports([
+    let answers = harness.reports([
         Report::succeeded(children[0]),
         Report::succeeded(unknown),
         Report::failed_permanently(children[1], "it is broken"),
@@ -250,63 +250,63 @@ pub fn rejected_report_does_not_affect_others(world: &World<'_>) {
         "{:?}",
         answers[7]
     );
-    let states: Vec<_> = world.children(parent).into_iter().map(|child| child.state).collect();
+    let states: Vec<_> = harness.children(parent).into_iter().map(|child| child.state).collect();
     assert_eq!(states, [State::Succeeded, State::Failed, State::Succeeded, State::Cancelled]);
 }
 
-pub fn reports_on_one_task_apply_in_order(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    let seen = world.events().len();
+pub fn reports_on_one_task_apply_in_order(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    let seen = harness.events().len();
     let answers =
-        world.reports([Report::started(task), Report::failed(task, "it broke"), Report::cancelled(task)]);
+        harness.reports([Report::started(task), Report::failed(task, "it broke"), Report::cancelled(task)]);
     assert_eq!(answers, [ReportOutcome::Applied, ReportOutcome::Applied, ReportOutcome::Applied]);
     let names = ["task.started", "run.started", "task.failed", "task.cancelled"];
-    assert_eq!(world.event_names(seen), names);
+    assert_eq!(harness.event_names(seen), names);
 }
 
-pub fn empty_batch_returns_no_answers(world: &World<'_>) {
-    world.leaf();
-    assert!(world.writes_nothing(|| world.reports([])).is_empty());
+pub fn empty_batch_returns_no_answers(harness: &Harness<'_>) {
+    harness.submit_leaf();
+    assert!(harness.writes_nothing(|| harness.reports([])).is_empty());
 }
 
-pub fn report_on_delayed_task_is_applied(world: &World<'_>) {
-    let due = world.now().plus_millis(60_000);
-    let (_, roots) = world.run_of(["A", "B"].map(|name| TaskDraft::new(name).due_at(due)));
-    world.succeed(roots[0]);
-    world.cancel(roots[1]);
+pub fn report_on_delayed_task_is_applied(harness: &Harness<'_>) {
+    let due = harness.now().plus_millis(60_000);
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(|name| TaskDraft::new(name).due_at(due)));
+    harness.succeed(roots[0]);
+    harness.report_cancelled(roots[1]);
     for (task, state) in [(roots[0], State::Succeeded), (roots[1], State::Cancelled)] {
-        let row = world.task(task);
+        let row = harness.task(task);
         assert_eq!((row.state, row.due_at), (state, None));
     }
 }
 
-pub fn report_on_nested_leaf_is_applied(world: &World<'_>) {
-    let (_, parent) = world.one(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]})));
-    world.fan_out();
-    let middle = world.children(parent)[0].id;
-    let leaf = world.children(middle)[0].id;
+pub fn report_on_nested_leaf_is_applied(harness: &Harness<'_>) {
+    let (_, parent) = harness.submit_task(TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]})));
+    harness.fan_out();
+    let middle = harness.children(parent)[0].id;
+    let leaf = harness.children(middle)[0].id;
     assert_eq!(
-        world.report(Report::succeeded(middle)),
+        harness.report(Report::succeeded(middle)),
         ReportOutcome::Rejected(ReportRejection::Parent(middle))
     );
-    world.succeed(leaf);
-    assert_eq!(world.state(leaf), State::Succeeded);
+    harness.succeed(leaf);
+    assert_eq!(harness.state(leaf), State::Succeeded);
 }
 
-pub fn report_on_claimed_task_is_rejected(world: &World<'_>) {
-    let hands = world.hands();
-    let (_, roots) = world.run_of(["A", "B"].map(TaskDraft::new));
-    let claimed = hands.claim_one();
-    for report in every_outcome(roots[0]) {
-        let answer = world.writes_nothing(|| world.report(report.clone()));
+pub fn report_on_claimed_task_is_rejected(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    let (_, roots) = harness.submit_tasks(["A", "B"].map(TaskDraft::new));
+    let claimed = engine.claim_one();
+    for report in all_reports(roots[0]) {
+        let answer = harness.writes_nothing(|| harness.report(report.clone()));
         assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::Claimed(roots[0])), "{report:?}");
         assert_eq!(
-            world.report(report.for_attempt(1)),
+            harness.report(report.for_attempt(1)),
             ReportOutcome::Rejected(ReportRejection::Claimed(roots[0]))
         );
     }
-    world.succeed(roots[1]);
-    assert_eq!(hands.release(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
-    world.succeed(roots[0]);
-    assert_eq!(world.task(roots[0]).attempt, 2);
+    harness.succeed(roots[1]);
+    assert_eq!(engine.release(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
+    harness.succeed(roots[0]);
+    assert_eq!(harness.task(roots[0]).attempt, 2);
 }

@@ -1,188 +1,191 @@
-//! Explain: why a run or a task is where it is, down to what it waits for.
+//! Explain: what an open run or task waits for.
 
-use crate::World;
+use crate::Harness;
 use crate::harness::test_engine::success;
 use conductor_model::{
-    Backoff, CancelCause, DEFAULT_LEASE_MS, ExplainTarget, Explanation, Kind, Policy, RunDraft, State,
-    StateReason, TaskDraft,
+    Backoff, DEFAULT_LEASE_MS, ExplainTarget, Explanation, Kind, RunDraft, State, StateReason, TaskDraft,
 };
-use conductor_store::{Cancel, EngineCapabilities, NodeId, RegisterEngine};
+use conductor_store::{EngineCapabilities, NodeId};
 use serde_json::json;
 
-fn explain(world: &World<'_>, subject: impl Into<NodeId>) -> Explanation {
-    let explained =
-        world.writes_nothing(|| world.store().explain(subject.into(), world.now()).expect("an answer"));
-    explained.expect("it is there")
+pub(crate) fn explain(harness: &Harness<'_>, target: impl Into<NodeId>) -> Explanation {
+    let explained = harness
+        .writes_nothing(|| harness.store().explain(target.into(), harness.now()).expect("query succeeds"));
+    explained.expect("target exists")
 }
 
-/// Why a leaf is where it is.
-fn reason(world: &World<'_>, subject: impl Into<NodeId>) -> StateReason {
-    let explained = explain(world, subject);
+/// Returns the reason for the state of a leaf, and checks that it has no other cause.
+pub(crate) fn reason(harness: &Harness<'_>, target: impl Into<NodeId>) -> StateReason {
+    let explained = explain(harness, target);
     assert_eq!(explained.caused_by, None, "{explained}");
     explained.reason
 }
 
 fn kind() -> Kind {
-    "A".parse().expect("a kind")
+    "A".parse().expect("kind is valid")
 }
 
-pub fn unknown_id_is_not_explained(world: &World<'_>) {
-    let (run, task) = world.leaf();
+pub fn unknown_id_is_not_explained(harness: &Harness<'_>) {
+    let (run, task) = harness.submit_leaf();
     let (no_run, no_task) = (conductor_model::RunId::from_u128(1), conductor_model::TaskId::from_u128(1));
-    for (subject, is_there) in [(NodeId::Run(run), true), (NodeId::Task(task), true)] {
-        assert_eq!(world.store().explain(subject, world.now()).expect("an answer").is_some(), is_there);
+    for (target, is_there) in [(NodeId::Run(run), true), (NodeId::Task(task), true)] {
+        assert_eq!(
+            harness.store().explain(target, harness.now()).expect("query succeeds").is_some(),
+            is_there
+        );
     }
-    for subject in [NodeId::Run(no_run), NodeId::Task(no_task)] {
-        assert_eq!(world.store().explain(subject, world.now()).expect("an answer"), None);
+    for target in [NodeId::Run(no_run), NodeId::Task(no_task)] {
+        assert_eq!(harness.store().explain(target, harness.now()).expect("query succeeds"), None);
     }
 }
 
-pub fn explanation_names_its_target(world: &World<'_>) {
-    let (run, task) = world.leaf();
-    let explained = explain(world, run);
+pub fn explanation_names_its_target(harness: &Harness<'_>) {
+    let (run, task) = harness.submit_leaf();
+    let explained = explain(harness, run);
     assert_eq!((explained.target, explained.state), (ExplainTarget::Run(run), State::Pending));
     assert_eq!(explained.reason, StateReason::WaitingForChildren { open: 1, children: 1 });
     let below = explained.caused_by.expect("the task");
-    assert_eq!(below.target, ExplainTarget::Task { id: task, name: world.task(task).name });
+    assert_eq!(below.target, ExplainTarget::Task { id: task, name: harness.task(task).name });
 }
 
-pub fn retry_shows_due_time_and_error(world: &World<'_>) {
-    let backoff = Backoff::fixed(5000).expect("a backoff");
-    let (_, task) = world.one(TaskDraft::new("A").backoff(backoff).max_retries(2));
-    world.start(task);
-    world.fail(task);
-    let error = world.task(task).last_error;
-    let at = world.now().plus_millis(5000);
+pub fn retry_shows_due_time_and_error(harness: &Harness<'_>) {
+    let backoff = Backoff::fixed(5000).expect("backoff is valid");
+    let (_, task) = harness.submit_task(TaskDraft::new("A").backoff(backoff).max_retries(2));
+    harness.start(task);
+    harness.fail(task);
+    let error = harness.task(task).last_error;
+    let at = harness.now().plus_millis(5000);
     let due = |engines, error| StateReason::RetryDue { at, retry_count: 0, max_retries: 2, error, engines };
-    assert_eq!(reason(world, task), due(None, error.clone()));
-    world.pass_ms(5000);
-    assert_eq!(reason(world, task), due(Some(0), error.clone()), "and no engine works");
-    let _engine = world.hands();
-    assert_eq!(reason(world, task), due(Some(1), error));
+    assert_eq!(reason(harness, task), due(None, error.clone()));
+    harness.advance_ms(5000);
+    assert_eq!(reason(harness, task), due(Some(0), error.clone()), "no engine is registered");
+    let _engine = harness.engine();
+    assert_eq!(reason(harness, task), due(Some(1), error));
 }
 
-pub fn delayed_task_shows_due_time(world: &World<'_>) {
-    let until = world.now().plus_millis(5000);
-    let (_, task) = world.one(TaskDraft::new("A").due_at(until));
-    let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 2})).due_at(until));
-    let both_say = |engines| {
+pub fn delayed_task_shows_due_time(harness: &Harness<'_>) {
+    let until = harness.now().plus_millis(5000);
+    let (_, task) = harness.submit_task(TaskDraft::new("A").due_at(until));
+    let (_, parent) = harness.submit_task(TaskDraft::new("A").input(json!({"fanout": 2})).due_at(until));
+    let assert_both = |engines| {
         for task in [task, parent] {
-            assert_eq!(reason(world, task), StateReason::Delayed { until, engines });
+            assert_eq!(reason(harness, task), StateReason::Delayed { until, engines });
         }
     };
-    both_say(None);
-    world.pass_ms(5000);
-    both_say(Some(0));
-    let words = reason(world, task).to_string();
+    assert_both(None);
+    harness.advance_ms(5000);
+    assert_both(Some(0));
+    let words = reason(harness, task).to_string();
     assert_eq!(words, format!("due since {until}, but no engine is working"));
-    let _engine = world.hands();
-    both_say(Some(1));
+    let _engine = harness.engine();
+    assert_both(Some(1));
 }
 
-pub fn ready_task_shows_missing_engine_for_kind(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    let since = world.now();
-    world.pass_ms(1000);
-    assert_eq!(reason(world, task), StateReason::NoEngineForKind { kind: kind(), since });
-    // One of another kind does not help, and one that is gone is none.
-    let other = EngineCapabilities { workers: 4, kinds: [("B".parse().expect("a kind"), None)].into() };
-    let _other = world
-        .store()
-        .register_engine(&RegisterEngine::new(world.env()).capabilities(other))
-        .expect("a place");
+pub fn ready_task_shows_missing_engine_for_kind(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    let since = harness.now();
+    harness.advance_ms(1000);
+    assert_eq!(reason(harness, task), StateReason::NoEngineForKind { kind: kind(), since });
+    // An engine for another kind does not help, and a dead engine does not count.
+    let other =
+        EngineCapabilities { workers: 4, kinds: [("B".parse().expect("kind is valid"), None)].into() };
+    let _other = harness.engine_with(other);
     let same = EngineCapabilities { workers: 4, kinds: [(kind(), None)].into() };
-    drop(
-        world.store().register_engine(&RegisterEngine::new(world.env()).capabilities(same)).expect("a place"),
-    );
-    assert_eq!(reason(world, task), StateReason::NoEngineForKind { kind: kind(), since });
+    drop(harness.engine_with(same));
+    assert_eq!(reason(harness, task), StateReason::NoEngineForKind { kind: kind(), since });
 }
 
-pub fn ready_task_waits_or_is_at_limit(world: &World<'_>) {
-    let (_, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("A")]);
-    let since = world.now();
-    let handles = EngineCapabilities { workers: 4, kinds: [(kind(), Some(1))].into() };
-    let engine = world.hands_that_handle(handles);
+pub fn ready_task_waits_or_is_at_limit(harness: &Harness<'_>) {
+    let (_, tasks) = harness.submit_tasks([TaskDraft::new("A"), TaskDraft::new("A")]);
+    let since = harness.now();
+    let capabilities = EngineCapabilities { workers: 4, kinds: [(kind(), Some(1))].into() };
+    let engine = harness.engine_with(capabilities);
     let waits = StateReason::Ready { since, engines: 1, isolated: false };
-    assert_eq!(reason(world, tasks[1]), waits);
+    assert_eq!(reason(harness, tasks[1]), waits);
     let claimed = engine.claim("A", 1);
-    assert_eq!(reason(world, tasks[1]), StateReason::AtConcurrencyLimit { kind: kind(), limit: 1, since });
-    engine.end(&claimed[0], success());
-    assert_eq!(reason(world, tasks[1]), waits);
+    assert_eq!(reason(harness, tasks[1]), StateReason::AtConcurrencyLimit { kind: kind(), limit: 1, since });
+    engine.settle_one(&claimed[0], success());
+    assert_eq!(reason(harness, tasks[1]), waits);
 }
 
-pub fn claim_shows_engine_lease_and_heartbeat(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    let engine = world.hands();
+pub fn claim_shows_engine_lease_and_heartbeat(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    let engine = harness.engine();
     let claimed = engine.claim_one();
-    world.pass_ms(1000);
+    harness.advance_ms(1000);
     assert_eq!(engine.renew(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
-    let heartbeat = world.now();
+    let heartbeat = harness.now();
     let StateReason::Claimed { engine: by, engine_alive: lives, attempt, until, heartbeat: last, engines } =
-        reason(world, task)
+        reason(harness, task)
     else {
-        panic!("{}", reason(world, task))
+        panic!("{}", reason(harness, task))
     };
     assert!(by.is_some());
     assert_eq!((attempt, until, last), (1, heartbeat.plus_millis(DEFAULT_LEASE_MS), heartbeat));
     assert_eq!((lives, engines), (true, None));
 }
 
-pub fn claim_of_dead_engine_is_shown(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    let engine = world.hands();
+pub fn claim_of_dead_engine_is_shown(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    let engine = harness.engine();
     engine.claim_one();
     drop(engine);
-    let gone = |others| {
-        let reason = reason(world, task);
+    let assert_dead = |others| {
+        let reason = reason(harness, task);
         assert!(reason.to_string().contains("which is gone"), "{reason}");
         assert!(
             matches!(reason, StateReason::Claimed { engine: Some(_), engine_alive: false, engines, .. } if engines == Some(others))
         );
     };
-    gone(0);
-    assert!(reason(world, task).to_string().ends_with("but no engine is working"));
-    let _other = world.hands();
-    gone(1);
+    assert_dead(0);
+    assert!(reason(harness, task).to_string().ends_with("but no engine is working"));
+    let _other = harness.engine();
+    assert_dead(1);
 }
 
-pub fn expired_lease_awaits_rescue(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    let engine = world.hands();
+pub fn expired_lease_awaits_rescue(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    let engine = harness.engine();
     engine.claim_one();
-    world.pass_ms(DEFAULT_LEASE_MS.cast_signed());
-    let reason = reason(world, task);
+    harness.advance_ms(DEFAULT_LEASE_MS.cast_signed());
+    let reason = reason(harness, task);
     assert!(matches!(reason, StateReason::Claimed { engine_alive: true, engines: Some(1), .. }), "{reason}");
 }
 
-pub fn external_work_shows_start_time(world: &World<'_>) {
-    let (_, task) = world.leaf();
-    world.start(task);
-    let since = world.now();
-    world.pass_ms(1000);
-    assert_eq!(reason(world, task), StateReason::RunningExternally { since });
+pub fn external_work_shows_start_time(harness: &Harness<'_>) {
+    let (_, task) = harness.submit_leaf();
+    harness.start(task);
+    let since = harness.now();
+    harness.advance_ms(1000);
+    assert_eq!(reason(harness, task), StateReason::RunningExternally { since });
 }
 
-pub fn parent_leads_to_oldest_open_child(world: &World<'_>) {
-    let (run, parent, children) = world.family(4);
-    world.succeed(children[0]);
-    world.start(children[2]);
-    let explained = explain(world, run);
+pub fn parent_leads_to_oldest_open_child(harness: &Harness<'_>) {
+    let (run, parent, children) = harness.family(4);
+    harness.succeed(children[0]);
+    harness.start(children[2]);
+    let explained = explain(harness, run);
     assert_eq!(explained.reason, StateReason::WaitingForChildren { open: 1, children: 1 });
-    let of_parent = explained.caused_by.expect("the parent");
+    let of_parent = explained.caused_by.expect("parent is the cause");
     assert_eq!(of_parent.reason, StateReason::WaitingForChildren { open: 3, children: 4 });
-    let ExplainTarget::Task { id, .. } = of_parent.caused_by.as_ref().expect("a child").target else {
+    let ExplainTarget::Task { id, .. } = of_parent.caused_by.as_ref().expect("child is the cause").target
+    else {
         panic!("a task")
     };
-    assert_eq!(id, children[1], "the oldest");
-    world.succeed(children[1]);
-    world.succeed(children[3]);
-    assert_eq!(explain(world, parent).root_cause(), &StateReason::RunningExternally { since: world.now() });
+    assert_eq!(id, children[1], "the oldest open child is the cause");
+    harness.succeed(children[1]);
+    harness.succeed(children[3]);
+    assert_eq!(
+        explain(harness, parent).root_cause(),
+        &StateReason::RunningExternally { since: harness.now() }
+    );
 }
 
-pub fn nested_parents_lead_to_leaf(world: &World<'_>) {
-    let (run, _) = world.one(TaskDraft::new("A").input(json!({"fanout": [{"fanout": [{"fanout": 2}]}]})));
-    world.fan_out();
-    let mut explained = explain(world, run);
+pub fn nested_parents_lead_to_leaf(harness: &Harness<'_>) {
+    let (run, _) =
+        harness.submit_task(TaskDraft::new("A").input(json!({"fanout": [{"fanout": [{"fanout": 2}]}]})));
+    harness.fan_out();
+    let mut explained = explain(harness, run);
     let mut levels = 1;
     while let Some(below) = explained.caused_by {
         explained = *below;
@@ -192,232 +195,46 @@ pub fn nested_parents_lead_to_leaf(world: &World<'_>) {
     assert!(matches!(explained.reason, StateReason::NoEngineForKind { .. }), "{explained}");
 }
 
-pub fn unfinished_fan_out_shows_created_children(world: &World<'_>) {
-    let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 10})));
-    let since = world.now();
-    let _ = world.fan_out_step(conductor_store::Scope::All, 4);
+pub fn unfinished_fan_out_shows_created_children(harness: &Harness<'_>) {
+    let (_, parent) = harness.submit_task(TaskDraft::new("A").input(json!({"fanout": 10})));
+    let since = harness.now();
+    let _ = harness.fan_out_step(conductor_store::Scope::All, 4);
     assert_eq!(
-        reason(world, parent),
+        reason(harness, parent),
         StateReason::CreatingChildren { children: 4, total: 10, since, engines: 0 }
     );
-    let words = reason(world, parent).to_string();
+    let words = reason(harness, parent).to_string();
     assert!(words.ends_with(&format!("to be created since {since}, but no engine is working")), "{words}");
 }
 
-pub fn open_fan_out_shows_last_append_time(world: &World<'_>) {
-    let (run, parent) = world.open_parent();
-    let since = world.now();
-    world.pass_ms(1000);
-    assert_eq!(reason(world, parent), StateReason::WaitingForAppend { children: 0, since });
-    world.append(parent, 1, &["1"]).expect("an append");
-    assert_eq!(explain(world, parent).reason, StateReason::WaitingForChildren { open: 1, children: 1 });
-    let open = world.submit(&RunDraft::new().open());
-    assert_eq!(reason(world, open), StateReason::WaitingForAppend { children: 0, since: world.now() });
-    assert_eq!(explain(world, run).reason, StateReason::WaitingForChildren { open: 1, children: 1 });
+pub fn open_fan_out_shows_last_append_time(harness: &Harness<'_>) {
+    let (run, parent) = harness.submit_open_parent();
+    let since = harness.now();
+    harness.advance_ms(1000);
+    assert_eq!(reason(harness, parent), StateReason::WaitingForAppend { children: 0, since });
+    harness.append(parent, 1, &["1"]).expect("append succeeds");
+    assert_eq!(explain(harness, parent).reason, StateReason::WaitingForChildren { open: 1, children: 1 });
+    let open = harness.submit(&RunDraft::new().open());
+    assert_eq!(reason(harness, open), StateReason::WaitingForAppend { children: 0, since: harness.now() });
+    assert_eq!(explain(harness, run).reason, StateReason::WaitingForChildren { open: 1, children: 1 });
 }
 
-pub fn decidable_parent_is_ready_to_aggregate(world: &World<'_>) {
-    let (run, parent, children) = world.family(1);
-    world.succeed(children[0]);
-    let since = world.now();
-    assert_eq!(reason(world, parent), StateReason::ReadyToAggregate { since, engines: 0 });
-    assert_eq!(explain(world, run).root_cause(), &StateReason::ReadyToAggregate { since, engines: 0 });
+pub fn decidable_parent_is_ready_to_aggregate(harness: &Harness<'_>) {
+    let (run, parent, children) = harness.family(1);
+    harness.succeed(children[0]);
+    let since = harness.now();
+    assert_eq!(reason(harness, parent), StateReason::ReadyToAggregate { since, engines: 0 });
+    assert_eq!(explain(harness, run).root_cause(), &StateReason::ReadyToAggregate { since, engines: 0 });
 }
 
-pub fn parent_waits_for_open_join(world: &World<'_>) {
-    let (_, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
-    world.fan_out();
-    world.succeed(world.children(parent)[0].id);
-    world.settle();
-    let explained = explain(world, parent);
+pub fn parent_waits_for_open_join(harness: &Harness<'_>) {
+    let (_, parent) = harness.submit_task(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
+    harness.fan_out();
+    harness.succeed(harness.children(parent)[0].id);
+    harness.run_all_steps();
+    let explained = explain(harness, parent);
     assert_eq!(explained.reason, StateReason::WaitingForJoin);
-    let join = explained.caused_by.expect("the join");
-    let kind = "J".parse().expect("a kind");
-    assert_eq!(join.reason, StateReason::NoEngineForKind { kind, since: world.now() });
-}
-
-pub fn cancel_shows_cause_and_reason(world: &World<'_>) {
-    let why = || Some("enough".into());
-    let person = StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: why() };
-    let (_, leaf) = world.leaf();
-    let _ = world.store().cancel(&Cancel::task(leaf, world.now()).reason("enough")).expect("a cancel");
-    assert_eq!(reason(world, leaf), person);
-
-    let (run, parent, children) = world.family(2);
-    let _ = world.store().cancel(&Cancel::run(run, world.now()).reason("enough")).expect("a cancel");
-    let marked =
-        StateReason::BeingCancelled { cause: CancelCause::Requested, reason: why(), open: 1, engines: 0 };
-    assert_eq!(explain(world, run).reason, marked);
-    world.settle();
-    assert_eq!(reason(world, run), person);
-    let above = StateReason::Cancelled { cause: Some(CancelCause::Ancestor), reason: why() };
-    assert_eq!((reason(world, parent), reason(world, children[0])), (above.clone(), above));
-
-    let (_, reported) = world.leaf();
-    world.cancel(reported);
-    assert_eq!(reason(world, reported), StateReason::Cancelled { cause: None, reason: None });
-}
-
-pub fn descendants_of_cancelled_run_are_being_cancelled(world: &World<'_>) {
-    let tomorrow = world.now().plus_millis(24 * 60 * 60_000);
-    let outer = TaskDraft::new("P").input(json!({"fanout": [{"fanout": 1}]}));
-    let later = TaskDraft::new("Q").input(json!({"fanout": 2})).due_at(tomorrow);
-    let leaves = ["A", "B", "C"].map(TaskDraft::new);
-    let tasks = [outer, later, TaskDraft::new("D").due_at(tomorrow)].into_iter().chain(leaves);
-    let (run, roots) = world.run_of(tasks);
-    world.fan_out();
-    world.fail(roots[3]);
-    world.start(roots[4]);
-    let _ = world.store().cancel(&Cancel::run(run, world.now()).reason("enough")).expect("a cancel");
-    // Nobody has swept yet.
-    let because = |open| {
-        let reason = Some("enough".into());
-        StateReason::BeingCancelled { cause: CancelCause::Ancestor, reason, open, engines: 0 }
-    };
-    for leaf in &roots[2..] {
-        assert_eq!(reason(world, *leaf), because(0));
-    }
-    assert_eq!(reason(world, roots[1]), because(0));
-    let below = explain(world, roots[0]);
-    assert_eq!((&below.reason, below.root_cause()), (&because(1), &because(0)));
-    assert_eq!(explain(world, run).root_cause(), &because(0));
-    let words = reason(world, roots[5]).to_string();
-    assert_eq!(words, "being cancelled with something above it: enough, but no engine is working");
-}
-
-pub fn passed_deadline_is_cause(world: &World<'_>) {
-    let run = world.submit(&RunDraft::new().task(TaskDraft::new("A")).deadline_ms(1000));
-    world.pass_ms(1000);
-    world.settle();
-    let by_deadline = StateReason::Cancelled { cause: Some(CancelCause::Deadline), reason: None };
-    if world.run_state(run) != State::Cancelled {
-        let _ = world.store().expire(&world.step()).expect("a step");
-        world.settle();
-    }
-    assert_eq!(reason(world, run), by_deadline);
-}
-
-pub fn failure_leads_to_failed_leaf(world: &World<'_>) {
-    let (run, _, children) = world.family(3);
-    world.succeed(children[0]);
-    world.fail_for_good(children[1]);
-    world.succeed(children[2]);
-    world.settle();
-    let explained = explain(world, run);
-    assert_eq!(explained.reason, StateReason::Failed { error: None, failed_children: 1 });
-    let error = world.task(children[1]).last_error;
-    assert!(error.is_some());
-    assert_eq!(explained.root_cause(), &StateReason::Failed { error, failed_children: 0 });
-}
-
-pub fn cancelled_child_is_root_cause(world: &World<'_>) {
-    let (run, parent, children) = world.family(3);
-    world.succeed(children[0]);
-    let cancel = Cancel::task(children[1], world.now()).reason("bad data");
-    let _ = world.store().cancel(&cancel).expect("a cancel");
-    world.succeed(children[2]);
-    world.settle();
-    let person =
-        StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some("bad data".into()) };
-    for subject in [NodeId::Run(run), NodeId::Task(parent)] {
-        let explained = explain(world, subject);
-        assert_eq!(explained.reason, StateReason::Cancelled { cause: None, reason: None });
-        assert_eq!(explained.root_cause(), &person, "{explained}");
-    }
-}
-
-pub fn cancelled_join_is_root_cause(world: &World<'_>) {
-    let (run, parent) = world.one(TaskDraft::new("A").input(json!({"fanout": 1})).join("J"));
-    world.fan_out();
-    world.succeed(world.children(parent)[0].id);
-    world.settle();
-    let join = world.task(parent).join.expect("a join").id;
-    let cancel = Cancel::task(join, world.now()).reason("bad data");
-    let _ = world.store().cancel(&cancel).expect("a cancel");
-    world.settle();
-    let person =
-        StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some("bad data".into()) };
-    assert_eq!(explain(world, run).root_cause(), &person);
-}
-
-pub fn fail_fast_leads_to_failed_leaf(world: &World<'_>) {
-    let draft = TaskDraft::new("A").input(json!({"fanout": 3})).policy(Policy::FailFast);
-    let (_, parent) = world.one(draft);
-    world.fan_out();
-    world.fail_for_good(world.children(parent)[1].id);
-    let explained = explain(world, parent);
-    let marked =
-        StateReason::BeingCancelled { cause: CancelCause::FailFast, reason: None, open: 2, engines: 0 };
-    assert_eq!(explained.reason, marked);
-    world.settle();
-    let explained = explain(world, parent);
-    assert_eq!(explained.reason, StateReason::Failed { error: None, failed_children: 1 });
-    assert!(matches!(explained.root_cause(), StateReason::Failed { error: Some(_), .. }), "{explained}");
-}
-
-pub fn success_needs_no_reason(world: &World<'_>) {
-    let (run, task) = world.leaf();
-    world.succeed(task);
-    world.settle();
-    assert_eq!((reason(world, run), reason(world, task)), (StateReason::Succeeded, StateReason::Succeeded));
-}
-
-pub fn failed_join_is_cause_of_failure(world: &World<'_>) {
-    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::Ignore).join("J");
-    let (_, parent) = world.one(draft);
-    world.fan_out();
-    let children = world.children(parent);
-    world.fail_for_good(children[0].id);
-    world.succeed(children[1].id);
-    world.settle();
-    let join = world.task(parent).join.expect("a join").id;
-    world.fail_for_good(join);
-    let explained = explain(world, parent);
-    assert_eq!(explained.reason, StateReason::JoinFailed);
-    assert!(explained.to_string().contains("is FAILED: its join failed for good; task "), "{explained}");
-    let ExplainTarget::Task { id, .. } = explained.caused_by.expect("the join").target else {
-        panic!("a task")
-    };
-    assert_eq!(id, join, "and not the failure that was tolerated");
-}
-
-pub fn claim_and_sweep_cancel_with_ancestor_cause(world: &World<'_>) {
-    let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
-    let _ = world.store().cancel(&Cancel::task(tasks[1], world.now()).reason("bad data")).expect("a cancel");
-    let own = StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some("bad data".into()) };
-    assert_eq!(reason(world, tasks[1]), own);
-    world.pass_ms(1000);
-    assert_eq!(world.revive(tasks[1]), 0);
-    let _ = world.store().cancel(&Cancel::run(run, world.now()).reason("enough")).expect("a cancel");
-    // A claim meets the one, the sweep the other.
-    assert_eq!(world.hands().claim("A", 1), []);
-    world.settle();
-    let above = StateReason::Cancelled { cause: Some(CancelCause::Ancestor), reason: Some("enough".into()) };
-    assert_eq!((reason(world, tasks[0]), reason(world, tasks[1])), (above.clone(), above));
-}
-
-pub fn earlier_cancel_keeps_its_own_cause(world: &World<'_>) {
-    let (run, tasks) = world.run_of([TaskDraft::new("A"), TaskDraft::new("B")]);
-    world.cancel(tasks[0]);
-    world.pass_ms(1000);
-    let _ = world.store().cancel(&Cancel::run(run, world.now()).reason("enough")).expect("a cancel");
-    world.settle();
-    assert_eq!(reason(world, tasks[0]), StateReason::Cancelled { cause: None, reason: None });
-    let above = StateReason::Cancelled { cause: Some(CancelCause::Ancestor), reason: Some("enough".into()) };
-    assert_eq!(reason(world, tasks[1]), above);
-}
-
-pub fn revived_leaf_beside_older_failure_is_awaited(world: &World<'_>) {
-    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::FailFast);
-    let (_, parent) = world.one(draft);
-    world.fan_out();
-    let children = world.children(parent);
-    // Both fail before the sweep comes.
-    world.fail_for_good(children[0].id);
-    world.fail_for_good(children[1].id);
-    world.settle();
-    let _ = world.revive(children[0].id);
-    let explained = explain(world, parent);
-    assert_eq!(explained.reason, StateReason::WaitingForChildren { open: 1, children: 2 });
-    assert!(matches!(explained.root_cause(), StateReason::NoEngineForKind { .. }), "{explained}");
+    let join = explained.caused_by.expect("join exists");
+    let kind = "J".parse().expect("kind is valid");
+    assert_eq!(join.reason, StateReason::NoEngineForKind { kind, since: harness.now() });
 }

@@ -38,15 +38,6 @@ macro_rules! __cancellation_tests {
                 parent_is_cancelled_after_its_open_descendants
                 run_is_cancelled_after_its_open_tasks
                 nested_parents_are_cancelled_level_by_level
-                nothing_is_created_below_cancelled_node
-                nothing_is_created_three_levels_below_cancel
-                claim_below_cancelled_node_cancels_tasks
-                claim_meeting_only_cancelled_tasks_reports_more
-                claim_meeting_cancelled_isolated_task_reports_more
-                starts_are_rejected_and_results_are_recorded
-                claim_settled_before_sweep_counts
-                nothing_is_appended_below_cancelled_node
-                nothing_is_sealed_below_cancelled_node
                 repeated_cancel_changes_nothing
                 settled_parent_and_run_are_not_cancelled
                 decidable_parent_is_decided_instead
@@ -56,6 +47,17 @@ macro_rules! __cancellation_tests {
                 open_fan_out_is_cancelled_with_its_children
                 empty_open_run_is_cancelled_at_once
                 reason_is_stored_in_event
+            }
+            cancel_subtree {
+                nothing_is_created_below_cancelled_node
+                nothing_is_created_three_levels_below_cancel
+                claim_below_cancelled_node_cancels_tasks
+                claim_meeting_only_cancelled_tasks_reports_more
+                claim_meeting_cancelled_isolated_task_reports_more
+                starts_are_rejected_and_results_are_recorded
+                claim_settled_before_sweep_counts
+                nothing_is_appended_below_cancelled_node
+                nothing_is_sealed_below_cancelled_node
                 due_retry_below_cancelled_node_starts_nothing
                 lost_claim_below_cancelled_node_is_not_retried
                 leaf_below_cancelled_node_can_be_cancelled
@@ -138,6 +140,10 @@ macro_rules! __cancellation_tests {
                 revival_clears_cancel_causes
                 revived_leaf_can_be_cancelled_again
                 passed_deadline_is_cleared
+                revived_leaf_survives_older_sibling_failure
+                revival_writes_events
+            }
+            revive_all {
                 cancelled_parent_resumes_fan_out
                 parent_cancelled_before_first_child_starts_again
                 cancelled_open_fan_out_reopens
@@ -147,8 +153,6 @@ macro_rules! __cancellation_tests {
                 refailed_leaf_is_revived_once
                 only_descendants_of_given_parent_are_revived
                 cancelled_leaves_are_revived_on_request_only
-                revived_leaf_survives_older_sibling_failure
-                revival_writes_events
                 empty_revival_writes_nothing
                 unknown_cursor_is_rejected
                 revival_does_not_affect_claims

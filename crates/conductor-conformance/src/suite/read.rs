@@ -24,6 +24,8 @@ macro_rules! __read_tests {
                 new_store_is_empty
                 total_state_counts_are_sum_of_runs
                 monitor_queries_write_nothing
+            }
+            polling {
                 change_token_changes_with_every_write
                 change_token_stays_without_writes
                 next_due_is_earliest_waiting_time
@@ -46,6 +48,8 @@ macro_rules! __read_tests {
                 open_fan_out_shows_last_append_time
                 decidable_parent_is_ready_to_aggregate
                 parent_waits_for_open_join
+            }
+            explain_settled {
                 cancel_shows_cause_and_reason
                 descendants_of_cancelled_run_are_being_cancelled
                 passed_deadline_is_cause
@@ -68,6 +72,11 @@ macro_rules! __read_tests {
                 final_failure_is_critical
                 health_counts_tasks_and_retries
                 health_covers_one_run_or_all
+                retry_metrics_count_outcomes
+                summary_describes_one_run
+                unknown_run_has_no_summary
+            }
+            stuck {
                 silent_running_leaf_is_stuck
                 ready_work_that_never_started_is_stuck
                 run_without_fan_out_is_stuck
@@ -84,9 +93,8 @@ macro_rules! __read_tests {
                 newly_ready_run_is_not_stuck
                 longest_stuck_comes_first_up_to_limit
                 caller_sets_threshold
-                retry_metrics_count_outcomes
-                summary_describes_one_run
-                unknown_run_has_no_summary
+            }
+            eta {
                 remaining_counts_unsettled_tasks
                 remaining_counts_missing_children_and_pending_retries
                 rate_follows_recent_settlements

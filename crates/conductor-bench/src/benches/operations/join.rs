@@ -1,8 +1,8 @@
-//! How fast a join reads the outputs of its family.
+//! Rate at which a join reads the outputs of its siblings.
 
 use crate::measure::{Bench, Both, Rounds};
-use crate::place::{Place, fan_out, first_task, submit};
-use crate::{Outcome, floor, memory};
+use crate::workspace::{Workspace, fan_out, first_task, submit};
+use crate::{Outcome, baseline, memory};
 use conductor_model::{State, TaskDraft};
 use conductor_store::{Environment, Scope, Synchronous};
 use conductor_workers::steps::aggregate;
@@ -13,14 +13,14 @@ use std::time::Instant;
 
 const ROUNDS: usize = 5;
 
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let (n, rounds) = (bench.size(1_000_000), bench.rounds(ROUNDS));
-    let place = Place::new(Synchronous::Full)?;
-    let store = place.store()?;
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let store = workspace.store()?;
     let run = submit(&store, TaskDraft::new("leaf").join("sum").input(json!({ "fanout": n })))?;
     fan_out(&store)?;
-    let raw = place.raw()?;
-    // As if all of them had been worked on.
+    let raw = workspace.raw()?;
+    // Mark all children as finished.
     raw.execute(
         "UPDATE conductor_tasks SET state = 2, output = CAST(ordinal AS TEXT) WHERE sealed IS NULL",
         [],
@@ -40,14 +40,15 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
             sum = numbers.outputs().sum::<Result<u64, TaskError>>()?;
             taken.0.push(began.elapsed().as_secs_f64());
             let began = Instant::now();
-            let floor = floor::sum_of_outputs(&raw).map_err(|error| TaskError::fatal(error.to_string()))?;
+            let baseline =
+                baseline::sum_of_outputs(&raw).map_err(|error| TaskError::fatal(error.to_string()))?;
             taken.1.push(began.elapsed().as_secs_f64());
-            assert_eq!(sum, floor);
+            assert_eq!(sum, baseline);
         }
         Ok::<_, TaskError>(sum)
     };
     let engine = Engine::builder(Arc::clone(&store)).handler("sum", sum).build()?;
-    memory::forget_peak();
+    memory::reset_peak();
     engine.start();
     let parent = loop {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -58,7 +59,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     };
     assert_eq!(parent.state, State::Succeeded);
     let rss_mb = memory::peak_mb();
-    let (ours, floor) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
-    let both = Both { ours: Rounds(ours), floor: Rounds(floor), rss_mb, ..Both::default() };
-    bench.tell(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
+    let (ours, baseline) = std::mem::take(&mut *times.lock().map_err(|_| "poisoned")?);
+    let both = Both { ours: Rounds(ours), baseline: Rounds(baseline), rss_mb, ..Both::default() };
+    bench.print(&both.rate("join/outputs", n, Synchronous::Full, "outputs/s"))
 }

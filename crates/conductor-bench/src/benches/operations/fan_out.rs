@@ -1,27 +1,27 @@
-//! How fast children are created: by count, by items, and from a stream.
+//! Rate at which children are created: by count, by items, and from a stream.
 
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, fan_out, open_parent, submit, submit_run, time};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, fan_out, open_parent, submit, submit_run, time};
+use crate::{Outcome, baseline};
 use conductor_model::{Json, RunDraft, TaskDraft};
 use conductor_store::{Append, Environment, NodeId, Seal, Store, Synchronous};
 use serde_json::json;
 use std::time::Duration;
 
-/// A string of 100 bytes, as JSON.
-pub(super) const ITEM: &str =
+/// A JSON string of 100 bytes.
+pub(in crate::benches) const ITEM: &str =
     r#""abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnopq""#;
-/// As many items as fit into one input.
+/// The number of items that fit into one input.
 const ITEMS_PER_PARENT: u32 = 10_000;
 
-pub(super) const BY_COUNT: Workload =
-    Workload { name: "fan_out", unit: "children/s", ours: by_count, floor: floor_by_count };
+pub(in crate::benches) const BY_COUNT: Workload =
+    Workload { name: "fan_out", unit: "children/s", ours: by_count, baseline: baseline_by_count };
 const BY_ITEMS: Workload =
-    Workload { name: "fan_out/items", unit: "children/s", ours: by_items, floor: floor_by_items };
+    Workload { name: "fan_out/items", unit: "children/s", ours: by_items, baseline: baseline_by_items };
 const STREAM: Workload =
-    Workload { name: "fan_out/stream", unit: "children/s", ours: from_a_stream, floor: floor_by_items };
+    Workload { name: "fan_out/stream", unit: "children/s", ours: from_a_stream, baseline: baseline_by_items };
 
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([1_000, 10_000, 100_000, 1_000_000]) {
         for workload in [BY_COUNT, BY_ITEMS, STREAM] {
             bench.run(workload, n, Synchronous::Full, if n < 1_000_000 { 7 } else { 3 })?;
@@ -30,20 +30,20 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     Ok(())
 }
 
-fn by_count(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+fn by_count(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     submit(&store, TaskDraft::new("noop").input(json!({ "fanout": n })))?;
     time(|| fan_out(&store))
 }
 
-fn floor_by_count(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, None, floor::INSERTS))
+fn baseline_by_count(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_parent(n)?;
+    time(|| baseline::fan_out(&mut raw, n, None, baseline::INSERTS))
 }
 
-/// As many parents as it takes, in one run.
-fn by_items(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+/// One run with as many parents as needed.
+fn by_items(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let run = submit_run(&store, &RunDraft::new().open())?;
     let item: Json = ITEM.parse()?;
     let mut parents = 0;
@@ -57,14 +57,14 @@ fn by_items(place: &Place, n: u32) -> Outcome<Duration> {
     time(|| fan_out(&store))
 }
 
-fn floor_by_items(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, Some(ITEM), floor::INSERTS))
+fn baseline_by_items(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_parent(n)?;
+    time(|| baseline::fan_out(&mut raw, n, Some(ITEM), baseline::INSERTS))
 }
 
-/// Items arrive as text, and are appended ten thousand at a time.
-fn from_a_stream(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+/// Items arrive as text and are appended in pages of 10,000.
+fn from_a_stream(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let (_, parent) = open_parent(&store, "noop")?;
     time(|| {
         for first in (0..n).step_by(10_000) {

@@ -1,7 +1,7 @@
-//! What is counted under callgrind: one fan-out, one claim and one settlement. `cargo xtask instructions` runs it.
+//! The operations that `cargo xtask instructions` counts under callgrind: one fan-out, one claim and one settlement.
 
 use crate::Outcome;
-use crate::place::{Place, fanned_out, submit};
+use crate::workspace::{Workspace, fanned_out, submit};
 use conductor_model::TaskDraft;
 use conductor_store::{
     AttemptResult, Claim, ClaimedTask, EngineKey, Environment, FanOut, KindQuota, RegisterEngine, Scope,
@@ -9,19 +9,19 @@ use conductor_store::{
 };
 use serde_json::json;
 
-/// How many children one fan-out creates.
+/// The number of children of the fan-out.
 const CHILDREN: u32 = 4_000;
-/// How many tasks one claim takes, and one settlement settles.
+/// The number of tasks of the claim and of the settlement.
 const TASKS: u32 = 100;
 
-/// Prepares, and calls [`counted`] with the one thing that is to be counted.
+/// Prepares a file, and runs the operation inside [`counted`].
 pub(crate) fn run(name: &str) -> Outcome<()> {
-    let place = Place::new(Synchronous::Full)?;
-    let (store, env) = (place.store()?, Environment::system());
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, env) = (workspace.store()?, Environment::system());
     match name {
         "fan_out" => {
             let fan_out = |store: &SqliteStore| store.fan_out(&FanOut::new(Scope::All, CHILDREN, &env));
-            // The first one prepares the statements.
+            // The first fan-out compiles the statements.
             submit(&store, TaskDraft::new("noop").input(json!({ "fanout": 2 * CHILDREN })))?;
             assert_eq!(fan_out(&store)?.children, CHILDREN);
             let done = counted(|| fan_out(&store))?;
@@ -43,20 +43,20 @@ pub(crate) fn run(name: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Callgrind counts what happens in here. `cargo xtask instructions` knows it by its name.
+/// Callgrind counts inside this function; `cargo xtask instructions` selects it by its name.
 #[inline(never)]
 fn counted<T>(work: impl FnOnce() -> T) -> T {
     std::hint::black_box(work())
 }
 
-fn claim(store: &SqliteStore, env: &Environment, holder: EngineKey) -> Outcome<Vec<ClaimedTask>> {
+fn claim(store: &SqliteStore, env: &Environment, engine_key: EngineKey) -> Outcome<Vec<ClaimedTask>> {
     let want = KindQuota::new("noop".parse()?, TASKS);
-    Ok(store.claim(&Claim::new(holder, vec![want], 30_000, env))?.tasks)
+    Ok(store.claim(&Claim::new(engine_key, vec![want], 30_000, env))?.tasks)
 }
 
 fn settle(store: &SqliteStore, env: &Environment, tasks: &[ClaimedTask]) -> Outcome<()> {
-    let endings = tasks.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
-    let settled = store.settle(&Settle::new(endings, env))?;
+    let results = tasks.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
+    let settled = store.settle(&Settle::new(results, env))?;
     assert_eq!(settled.results.len(), tasks.len());
     Ok(())
 }

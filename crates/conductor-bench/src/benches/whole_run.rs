@@ -1,8 +1,8 @@
-//! From the submission to the settled run: fan out, run, decide, and join.
+//! Time from the submission to the settled run: fan out, run, aggregate, and join.
 
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, engine, first_task, noop, time};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, engine, first_task, noop, time};
+use crate::{Outcome, baseline};
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Query, Synchronous};
 use conductor_workers::{Children, Context, Engine, TaskError};
@@ -13,10 +13,11 @@ use std::time::Duration;
 const PARENTS: u32 = 1_000;
 
 pub(super) const ONE_PARENT: Workload =
-    Workload { name: "whole", unit: "s", ours: one_parent, floor: floor_noop };
+    Workload { name: "whole", unit: "s", ours: one_parent, baseline: baseline_noop };
 const MANY_PARENTS: Workload =
-    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, floor: floor_noop };
-const WITH_JOIN: Workload = Workload { name: "whole/join", unit: "s", ours: with_join, floor: floor_join };
+    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, baseline: baseline_noop };
+const WITH_JOIN: Workload =
+    Workload { name: "whole/join", unit: "s", ours: with_join, baseline: baseline_join };
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([10_000, 100_000, 1_000_000]) {
@@ -28,22 +29,22 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     Ok(())
 }
 
-fn one_parent(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+fn one_parent(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     whole(&engine(&store)?, &RunDraft::new().task(TaskDraft::new("noop").input(json!({ "fanout": n }))))
 }
 
-fn many_parents(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+fn many_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     let parents = PARENTS.min(n);
     let parent =
-        |nth| TaskDraft::new(format!("parent {nth}")).kind("noop").input(json!({ "fanout": n / parents }));
+        |i| TaskDraft::new(format!("parent {i}")).kind("noop").input(json!({ "fanout": n / parents }));
     whole(&engine(&store)?, &RunDraft::new().tasks((0..parents).map(parent)))
 }
 
-/// Each task gives its index, and the join adds them up.
-fn with_join(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+/// Each task returns its index, and the join returns the sum.
+fn with_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     let index = |_: serde_json::Value, context: Context| Ok::<_, TaskError>(context.index());
     let sum = |numbers: Children<u64>, _: Context| numbers.outputs().sum::<Result<u64, TaskError>>();
     let builder = Engine::builder(Arc::clone(&store)).handler("noop", noop).handler("index", index);
@@ -63,26 +64,26 @@ fn whole(engine: &Engine, run: &RunDraft) -> Outcome<Duration> {
     })
 }
 
-fn floor_noop(place: &Place, n: u32) -> Outcome<Duration> {
-    floor_of(place, n, |raw, n| floor::drain(raw, n, floor::UPDATES))
+fn baseline_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline_of(workspace, n, |raw, n| baseline::drain(raw, n, baseline::UPDATES))
 }
 
-fn floor_join(place: &Place, n: u32) -> Outcome<Duration> {
-    floor_of(place, n, |raw, n| {
-        let longest = floor::drain_with_outputs(raw, n, false, "1", floor::UPDATES)?;
-        assert_eq!(floor::sum_of_outputs(raw)?, u64::from(n));
+fn baseline_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    baseline_of(workspace, n, |raw, n| {
+        let longest = baseline::drain_with_outputs(raw, n, false, "1", baseline::UPDATES)?;
+        assert_eq!(baseline::sum_of_outputs(raw)?, u64::from(n));
         Ok(longest)
     })
 }
 
-fn floor_of(
-    place: &Place,
+fn baseline_of(
+    workspace: &Workspace,
     n: u32,
     drain: fn(&mut rusqlite::Connection, u32) -> Outcome<Duration>,
 ) -> Outcome<Duration> {
-    let mut raw = place.raw_with_parent(n)?;
+    let mut raw = workspace.raw_with_parent(n)?;
     time(|| {
-        floor::fan_out(&mut raw, n, None, floor::INSERTS)?;
+        baseline::fan_out(&mut raw, n, None, baseline::INSERTS)?;
         drain(&mut raw, n)
     })
 }

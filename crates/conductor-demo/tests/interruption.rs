@@ -1,8 +1,8 @@
-//! The demo when somebody stops it in the middle: what was done stays done, and another start goes on with the rest.
+//! The demo is stopped in the middle: finished work stays finished, and another process continues the rest.
 #![cfg(unix)]
 
-use conductor_model::{EventBody, FailureReason, Run, RunState};
-use conductor_store::{EventFilter, MAX_PAGE, Query, SqliteStore};
+use origin_conductor::store::{EventFilter, MAX_PAGE, Query};
+use origin_conductor::{EventBody, FailureReason, Run, SqliteStore, State};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
-/// A folder with so many files of four words each.
+/// Creates a folder with `count` files of four words each.
 fn files(count: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in 0..count {
@@ -28,15 +28,15 @@ fn files(count: u32) -> tempfile::TempDir {
     folder
 }
 
-/// The one run of a database.
+/// Returns the only run of a database.
 fn run(database: &Path) -> Run {
     SqliteStore::open(database).unwrap().runs(None, 1).unwrap().items.remove(0)
 }
 
-/// Waits until the one run of a demo is so far.
-fn until(demo: &mut Child, database: impl Fn() -> Option<PathBuf>, is_so_far: impl Fn(&Run) -> bool) {
+/// Waits until the only run of a demo meets a condition.
+fn until(demo: &mut Child, database: impl Fn() -> Option<PathBuf>, condition: impl Fn(&Run) -> bool) {
     let mut store = None;
-    let look = |store: &SqliteStore| store.runs(None, 1).unwrap().items.first().is_some_and(&is_so_far);
+    let look = |store: &SqliteStore| store.runs(None, 1).unwrap().items.first().is_some_and(&condition);
     while !store.as_ref().is_some_and(look) {
         assert!(demo.try_wait().unwrap().is_none_or(|end| end.success()));
         store = store.or_else(|| Some(SqliteStore::open(database()?).unwrap()));
@@ -48,19 +48,19 @@ fn has_counted(run: &Run) -> bool {
     run.state_counts.succeeded > 0
 }
 
-/// Does something to demos that count more and more files, until one of them had not come to its end when it was done.
-fn in_the_middle(mut stop: impl FnMut(&Path) -> Option<PathBuf>) -> (u32, tempfile::TempDir, PathBuf) {
+/// Calls `stop` with more and more files, until the demo was stopped before its end.
+fn stop_before_end(mut stop: impl FnMut(&Path) -> Option<PathBuf>) -> (u32, tempfile::TempDir, PathBuf) {
     for count in [2_000, 8_000, 32_000] {
         let folder = files(count);
         if let Some(database) = stop(folder.path()) {
             return (count, folder, database);
         }
     }
-    panic!("nothing takes long enough to be stopped in the middle");
+    panic!("no demo ran long enough to be stopped in the middle");
 }
 
-/// Goes on to the end, and finds all files counted once.
-fn goes_on(database: &Path, count: u32) {
+/// Continues to the end and checks that every file is counted once.
+fn continue_to_end(database: &Path, count: u32) {
     let temporary = tempfile::tempdir().unwrap();
     let Output { status, stdout, stderr } =
         demo(&["--resume", database.to_str().unwrap()], temporary.path()).output().unwrap();
@@ -73,7 +73,7 @@ fn goes_on(database: &Path, count: u32) {
 
     let succeeded = events(database, "task.succeeded");
     assert_eq!(succeeded.len(), count as usize);
-    assert_eq!(run(database).state, RunState::Succeeded);
+    assert_eq!(run(database).state, State::Succeeded);
 }
 
 fn events(database: &Path, name: &str) -> Vec<EventBody> {
@@ -89,9 +89,9 @@ fn events(database: &Path, name: &str) -> Vec<EventBody> {
 }
 
 #[test]
-fn a_counting_that_is_killed_goes_on_to_its_end() {
+fn killed_count_is_continued_to_its_end() {
     let place = tempfile::tempdir().unwrap();
-    let (count, _files, database) = in_the_middle(|files| {
+    let (count, _files, database) = stop_before_end(|files| {
         let database = place.path().join(format!("{}.db", files.file_name().unwrap().display()));
         let args = ["--only", "9", "--keep", database.to_str().unwrap(), files.to_str().unwrap()];
         let mut demo = demo(&args, place.path()).stdout(Stdio::null()).spawn().unwrap();
@@ -100,23 +100,23 @@ fn a_counting_that_is_killed_goes_on_to_its_end() {
         demo.wait().unwrap();
         (!run(&database).state.is_terminal()).then_some(database)
     });
-    goes_on(&database, count);
+    continue_to_end(&database, count);
     let is_lost = |body: &EventBody| {
         matches!(body, EventBody::TaskFailed { reason: FailureReason::LeaseExpired, due_at: Some(_), .. })
     };
     assert!(events(&database, "task.failed").iter().all(is_lost));
 
-    // What is counted is counted: going on once more shows it again.
+    // Continuing a finished count only prints it again.
     let before = events(&database, "task.started").len();
-    goes_on(&database, count);
+    continue_to_end(&database, count);
     assert_eq!(events(&database, "task.started").len(), before);
 }
 
 #[test]
-fn ctrl_c_ends_a_counting_gracefully_and_says_how_to_go_on() {
+fn ctrl_c_stops_gracefully_and_prints_command() {
     let temporary = tempfile::tempdir().unwrap();
     let mut sentence = String::new();
-    let (count, _files, database) = in_the_middle(|files| {
+    let (count, _files, database) = stop_before_end(|files| {
         let args = ["--only", "9", "--json", files.to_str().unwrap()];
         let mut command = demo(&args, temporary.path());
         let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -129,7 +129,7 @@ fn ctrl_c_ends_a_counting_gracefully_and_says_how_to_go_on() {
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
         assert_eq!(text(&output.stdout), "");
         sentence = text(&output.stderr).to_owned();
-        // A place that goes away otherwise: only what can be gone on with is kept.
+        // Only a database whose work can continue is kept_path.
         only_database_below(temporary.path())
     });
     let path = database.to_str().unwrap();
@@ -137,17 +137,17 @@ fn ctrl_c_ends_a_counting_gracefully_and_says_how_to_go_on() {
     assert_eq!(
         sentence,
         format!(
-            "conductor-demo: stopped by Ctrl-C; what was done is in {path}. Go on with\n   {program} --resume '{path}'\n"
+            "conductor-demo: stopped by Ctrl-C; the database is {path}. To continue:\n   {program} --resume '{path}'\n"
         )
     );
-    // What ran has finished, and the rest was handed back: the parent alone is RUNNING.
+    // Running handlers finished and other claims were released: only the parent is RUNNING.
     assert_eq!(run(&database).state_counts.running, 1);
-    goes_on(&database, count);
+    continue_to_end(&database, count);
     assert_eq!(events(&database, "task.failed"), []);
 }
 
 #[test]
-fn ctrl_c_before_the_counting_leaves_nothing_behind() {
+fn ctrl_c_before_count_leaves_no_files() {
     let temporary = tempfile::tempdir().unwrap();
     let mut command = demo(&["--only", "8"], temporary.path());
     let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -160,18 +160,18 @@ fn ctrl_c_before_the_counting_leaves_nothing_behind() {
 }
 
 #[test]
-fn where_nothing_was_counted_there_is_nothing_to_go_on_with() {
+fn resume_without_count_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
     let database = temporary.path().join("kept.db");
     let path = database.to_str().unwrap();
     assert!(demo(&["--only", "1", "--keep", path], temporary.path()).output().unwrap().status.success());
     let output = demo(&["--resume", path], temporary.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no counting was begun in"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("there is no word count in"), "{}", text(&output.stderr));
 
     let output = demo(&["--resume", "nowhere.db"], temporary.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("there is no database nowhere.db"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("nowhere.db is not a database file"), "{}", text(&output.stderr));
 }
 
 fn only_database_below(folder: &Path) -> Option<PathBuf> {
@@ -179,7 +179,7 @@ fn only_database_below(folder: &Path) -> Option<PathBuf> {
     databases.find(|database| database.exists())
 }
 
-/// What a terminal sends when somebody presses Ctrl-C.
+/// Sends the signal of Ctrl-C.
 fn interrupt(process: &Child) {
     let kill = format!("kill -INT {}", process.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());

@@ -1,43 +1,43 @@
-//! Reading what a scenario needs to see.
+//! Queries that the scenarios share.
 
 use crate::failure::Failure;
-use conductor_model::{Event, Run, RunId, State, Task, TaskId};
-use conductor_store::{EventFilter, MAX_PAGE, Query, ReportOutcome, TaskFilter};
+use origin_conductor::store::{EventFilter, MAX_PAGE, Query, TaskFilter};
+use origin_conductor::{Event, ReportOutcome, Run, RunId, State, Task, TaskId};
 use serde::de::DeserializeOwned;
 
-/// A run that is there.
+/// Returns a run that must exist.
 pub(crate) fn run(store: &(impl Query + ?Sized), id: RunId) -> Result<Run, Failure> {
-    store.run(id)?.ok_or_else(|| Failure::new(format!("run {id} is not there")))
+    store.run(id)?.ok_or_else(|| Failure::new(format!("run {id} does not exist")))
 }
 
-/// The state of a run.
+/// Returns the state of a run.
 pub(crate) fn state(store: &(impl Query + ?Sized), run_id: RunId) -> Result<State, Failure> {
     Ok(run(store, run_id)?.state)
 }
 
-/// A task that is there.
+/// Returns a task that must exist.
 pub(crate) fn task(store: &(impl Query + ?Sized), id: TaskId) -> Result<Task, Failure> {
-    store.task(id)?.ok_or_else(|| Failure::new(format!("task {id} is not there")))
+    store.task(id)?.ok_or_else(|| Failure::new(format!("task {id} does not exist")))
 }
 
-/// The first root task of a run.
+/// Returns the first root task of a run.
 pub(crate) fn root(store: &(impl Query + ?Sized), run: RunId) -> Result<Task, Failure> {
     let first = store.tasks(run, TaskFilter::default(), None, 1)?.items.pop();
     first.ok_or_else(|| Failure::new(format!("run {run} has no task")))
 }
 
-/// The input of a task that has one.
+/// Returns the input of a task that must have one.
 pub(crate) fn input<T: DeserializeOwned>(task: &Task) -> Result<T, Failure> {
     let input = task.input.as_ref().ok_or_else(|| Failure::new(format!("{} has no input", task.name)))?;
     Ok(input.to()?)
 }
 
-/// The children of a parent that has few.
+/// Returns the first page of children of a parent.
 pub(crate) fn children(store: &(impl Query + ?Sized), parent: TaskId) -> Result<Vec<Task>, Failure> {
     Ok(store.children(parent, 0, MAX_PAGE)?.items)
 }
 
-/// Does something with every child of a parent, page by page.
+/// Calls `visit` with every child of a parent, page by page.
 pub(crate) fn each_child(
     store: &(impl Query + ?Sized),
     parent: TaskId,
@@ -52,7 +52,7 @@ pub(crate) fn each_child(
     Ok(())
 }
 
-/// Does something with every event that a filter lets through, page by page.
+/// Calls `visit` with every event that matches a filter, page by page.
 pub(crate) fn each_event(
     store: &(impl Query + ?Sized),
     filter: EventFilter<'_>,
@@ -67,7 +67,7 @@ pub(crate) fn each_event(
     Ok(())
 }
 
-/// Holds if every report was written.
+/// Fails unless the store applied every report.
 pub(crate) fn applied(reports: Vec<ReportOutcome>) -> Result<(), Failure> {
     for report in reports {
         match report {

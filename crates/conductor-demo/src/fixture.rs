@@ -1,60 +1,60 @@
-//! The stage that every scenario stands on: a database file, the library's view of time and chance, a screen.
+//! What every scenario gets: a database file, the environment of the library, and an output.
 
-use crate::{failure::Failure, interrupt::Interrupt, screen::Screen, tree};
-use conductor_model::RunId;
-use conductor_store::{Environment, Query, SqliteStore};
+use crate::{failure::Failure, interrupt::Interrupt, output::Output, tree};
+use origin_conductor::store::Query;
+use origin_conductor::{Environment, RunId, SqliteStore};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
 };
 
-/// What a scenario is given.
+/// The surroundings of a scenario.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     /// The database file.
     pub(crate) database: PathBuf,
-    /// The folder whose words are counted.
+    /// The folder whose words scenario 9 counts.
     pub(crate) input: PathBuf,
-    /// Whether to go on with the counting that is in the database.
+    /// Whether to continue the word count in the database.
     pub(crate) resume: bool,
-    /// Where to print.
-    pub(crate) screen: Screen,
-    /// What stops an engine before its work is done.
+    /// The output.
+    pub(crate) output: Output,
+    /// The Ctrl-C handler, which stops an engine.
     pub(crate) interrupt: Interrupt,
 }
 
-impl Stage {
-    /// Opens the database, as a process of its own would.
+impl Fixture {
+    /// Opens the database with an environment, as another process would.
     pub(crate) fn open(&self) -> Result<(SqliteStore, Environment), Failure> {
         open(&self.database)
     }
 
-    /// The same for whoever leaves time and chance to an engine.
+    /// Opens the database for an engine, which has an environment of its own.
     pub(crate) fn store(&self) -> Result<SqliteStore, Failure> {
         Ok(self.open()?.0)
     }
 
-    /// Says something in the course of a scenario.
+    /// Prints an indented line.
     pub(crate) fn say(&self, text: impl Display) {
-        self.screen.line(format_args!("   {text}"));
+        self.output.line(format_args!("   {text}"));
     }
 
-    /// Leaves a line free.
+    /// Prints an empty line.
     pub(crate) fn gap(&self) {
-        self.screen.line("");
+        self.output.line("");
     }
 
-    /// Shows a run and its tasks.
+    /// Prints the tree of a run and its tasks.
     pub(crate) fn show(&self, store: &(impl Query + ?Sized), run: RunId) -> Result<(), Failure> {
         let lines = tree::of(store, run)?;
-        for line in tree::painted(&lines, &self.screen) {
+        for line in tree::painted(&lines, &self.output) {
             self.say(line);
         }
         Ok(())
     }
 }
 
-/// Opens a database, and says which one it is that cannot be opened.
+/// Opens a database. The error names the path.
 pub(crate) fn open(database: &Path) -> Result<(SqliteStore, Environment), Failure> {
     let store = SqliteStore::open(database)
         .map_err(|error| Failure::from(error).during(format_args!("{}", database.display())))?;

@@ -1,8 +1,8 @@
-//! The floor: the shortest raw SQL that does the same job, on the same tables with the same pragmas and events, in
-//! transactions as large as serve it best. Nobody runs anything, nothing is checked, and nothing but this uses the file.
+//! The baseline: the shortest raw SQL with the same result, on the same tables, with the same pragmas and events. The size of
+//! its transactions is the fastest one. It runs no handlers, checks nothing, and is the only user of the file.
 //!
-//! Fan-outs and all that follows work on the run 1 with the parent 1; the children's row keys begin with 2. `each` is how
-//! many rows one transaction writes: the constants say what serves best.
+//! All functions work on run 1 with parent 1; the row keys of its children begin with 2. `each` is the number of rows in
+//! one transaction; the constants are the fastest sizes.
 
 use crate::Outcome;
 use conductor_store::Environment;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 pub(crate) const INSERTS: u32 = 10_000;
 pub(crate) const UPDATES: u32 = 1_000;
-/// How many rows one statement inserts: it opens the table and its indexes once for all of them.
+/// The number of rows in one insert statement, which opens the table and its indexes only once.
 const ROWS_PER_STATEMENT: usize = 250;
 const NOW: i64 = 1_767_225_600_000;
 
-/// The names of events, as numbers.
+/// The codes of event names.
 mod name {
     pub(super) const RUN_CREATED: u8 = 0;
     pub(super) const RUN_SEALED: u8 = 1;
@@ -32,9 +32,9 @@ mod name {
     pub(super) const TASK_SWEPT: u8 = 23;
 }
 
-/// Calls this with the first and the last row key of each so many children, each in a transaction of its own; how long
-/// the longest of them took.
-fn in_transactions(
+/// Calls `work` with the first and last row key of each group of children, each in its own transaction. Returns the time of
+/// the longest one.
+fn for_each_transaction(
     raw: &mut Connection,
     children: u32,
     each: u32,
@@ -55,13 +55,13 @@ fn run(tx: &Connection, sql: &str, params: impl Params) -> Outcome<u32> {
     Ok(u32::try_from(tx.prepare_cached(sql)?.execute(params)?)?)
 }
 
-/// An event of the parent, of the run, or of a task; the payload as JSON.
+/// Inserts an event of the run, or of a task, with a JSON payload.
 fn event(tx: &Connection, run_key: i64, task: Option<i64>, name: u8, payload: Option<&str>) -> Outcome<()> {
     let sql = "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
     run(tx, sql, params![run_key, task, name, NOW, payload]).map(drop)
 }
 
-/// Inserts a row for each of these, whose first parameter is that row's own and whose second is `first` plus its place.
+/// Inserts one row for each value. The first parameter is `first` plus the position; the second is the value.
 fn insert_rows<T: ToSql>(
     tx: &Connection,
     into: &str,
@@ -77,8 +77,8 @@ fn insert_rows<T: ToSql>(
         }
         let mut insert = tx.prepare_cached(&sql.1)?;
         insert.raw_bind_parameter(1, first)?;
-        for (nth, own) in group.iter().enumerate() {
-            insert.raw_bind_parameter(nth + 2, own)?;
+        for (i, own) in group.iter().enumerate() {
+            insert.raw_bind_parameter(i + 2, own)?;
         }
         insert.raw_execute()?;
     }
@@ -88,15 +88,15 @@ fn insert_rows<T: ToSql>(
 const CHILDREN: &str = "conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, attempt, \
     retry_count, max_retries)";
 
-fn child(nth: usize) -> String {
-    format!("(?{}, 1, 1, ?1 + {nth}, 0, 1, 0, {NOW}, {NOW}, 0, 0, 3)", nth + 2)
+fn child(i: usize) -> String {
+    format!("(?{}, 1, 1, ?1 + {i}, 0, 1, 0, {NOW}, {NOW}, 0, 0, 3)", i + 2)
 }
 
-fn input(nth: usize) -> String {
-    format!("(?1 + {nth}, ?{})", nth + 2)
+fn input(i: usize) -> String {
+    format!("(?1 + {i}, ?{})", i + 2)
 }
 
-/// Creates the children of a parent, each with a row of input if there is one.
+/// Creates the children of a parent, each with an input row if `item` is given.
 pub(crate) fn fan_out(
     raw: &mut Connection,
     children: u32,
@@ -104,7 +104,7 @@ pub(crate) fn fan_out(
     each: u32,
 ) -> Outcome<Duration> {
     let env = Environment::system();
-    in_transactions(raw, children, each, |tx, first, last| {
+    for_each_transaction(raw, children, each, |tx, first, last| {
         let mut ids = env.ids(last - first + 1);
         let ids: Vec<_> =
             std::iter::from_fn(|| ids.take_task()).map(|id| id.as_u128().to_be_bytes()).collect();
@@ -120,22 +120,22 @@ pub(crate) fn fan_out(
     })
 }
 
-/// The indices of the children with these row keys.
+/// Returns the payload with the indices of the children that have these row keys.
 fn indices(first: u32, last: u32) -> String {
     format!("{{\"first\":{},\"last\":{}}}", first - 1, last - 1)
 }
 
 const EVENTS: &str = "INSERT INTO conductor_events (run, task, name, at) \
     SELECT 1, key, ?3, ?4 FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2";
-const SETTLE: &str = "UPDATE conductor_tasks SET state = 2, updated_at = ?3, lease_until = NULL, holder = NULL \
+const SETTLE: &str = "UPDATE conductor_tasks SET state = 2, updated_at = ?3, lease_until = NULL, engine_key = NULL \
     WHERE key BETWEEN ?1 AND ?2";
 const CLAIM: &str = "UPDATE conductor_tasks SET state = 1, updated_at = ?2, attempt = attempt + 1, \
-    lease_until = ?2 + 30000, holder = 1 WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 \
+    lease_until = ?2 + 30000, engine_key = 1 WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 \
     AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 ORDER BY priority DESC, key LIMIT ?1)";
 
-/// Claims all ready children and settles them: those of one claim together with the next claim.
+/// Claims all ready children and settles them; the tasks of one claim are settled together with the next claim.
 pub(crate) fn drain(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
-    in_transactions(raw, children + each, each, |tx, first, last| {
+    for_each_transaction(raw, children + each, each, |tx, first, last| {
         settle(tx, first.saturating_sub(each).max(2), first - 1)?;
         claim(tx, first, last)
     })
@@ -163,7 +163,7 @@ fn count(tx: &Transaction<'_>, settled: u32) -> Outcome<()> {
     Ok(())
 }
 
-/// The same with each child's input read, and an output written for each.
+/// Drains with outputs: reads each child's input and writes an output for each.
 pub(crate) fn drain_with_outputs(
     raw: &mut Connection,
     children: u32,
@@ -171,9 +171,9 @@ pub(crate) fn drain_with_outputs(
     output: &str,
     each: u32,
 ) -> Outcome<Duration> {
-    in_transactions(raw, children + each, each, |tx, first, last| {
+    for_each_transaction(raw, children + each, each, |tx, first, last| {
         let mut update = tx.prepare_cached(
-            "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, holder = NULL, output = ?3 \
+            "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, engine_key = NULL, output = ?3 \
              WHERE key = ?1",
         )?;
         let settled = first.saturating_sub(each).max(2)..first.min(children + 2);
@@ -195,7 +195,7 @@ pub(crate) fn drain_with_outputs(
     })
 }
 
-/// Reads the outputs of all children in their order, as numbers.
+/// Reads the outputs of all children in order and returns their sum.
 pub(crate) fn sum_of_outputs(raw: &Connection) -> Outcome<u64> {
     let mut outputs = raw.prepare_cached(
         "SELECT output FROM conductor_tasks WHERE run = 1 AND parent = 1 AND ordinal > 0 ORDER BY ordinal",
@@ -208,9 +208,9 @@ pub(crate) fn sum_of_outputs(raw: &Connection) -> Outcome<u64> {
     Ok(sum)
 }
 
-/// Makes all children PENDING again, which are FAILED and due.
+/// Makes all FAILED children PENDING again.
 pub(crate) fn retry(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, each, |tx, first, last| {
+    for_each_transaction(raw, children, each, |tx, first, last| {
         run(
             tx,
             "UPDATE conductor_tasks SET state = 0, due_at = NULL, retry_count = retry_count + 1, updated_at = ?3 \
@@ -227,17 +227,21 @@ pub(crate) fn retry(raw: &mut Connection, children: u32, each: u32) -> Outcome<D
     })
 }
 
-/// Marks the run as cancelled.
-pub(crate) fn mark(raw: &mut Connection) -> Outcome<()> {
+/// Requests the cancel of the run.
+pub(crate) fn request_cancel(raw: &mut Connection) -> Outcome<()> {
     let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    run(&tx, "UPDATE conductor_runs SET mark = 1, swept = 0, updated_at = ?1 WHERE key = 1", [NOW])?;
+    run(
+        &tx,
+        "UPDATE conductor_runs SET request_cancel = 1, swept = 0, updated_at = ?1 WHERE key = 1",
+        [NOW],
+    )?;
     event(&tx, 1, None, name::RUN_CANCELLED, Some("{\"by\":\"CANCEL\"}"))?;
     Ok(tx.commit()?)
 }
 
 /// Makes all children CANCELLED.
 pub(crate) fn cancel(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, each, |tx, first, last| {
+    for_each_transaction(raw, children, each, |tx, first, last| {
         run(
             tx,
             "UPDATE conductor_tasks SET state = 4, updated_at = ?3 WHERE key BETWEEN ?1 AND ?2",
@@ -254,7 +258,7 @@ pub(crate) fn cancel(raw: &mut Connection, children: u32, each: u32) -> Outcome<
     })
 }
 
-/// Makes the first child, which FAILED, PENDING again, and its parent and run RUNNING.
+/// Makes the first child, which is FAILED, PENDING again, and its parent and run RUNNING.
 pub(crate) fn revive(raw: &mut Connection) -> Outcome<()> {
     let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
     run(&tx, "UPDATE conductor_tasks SET state = 0 WHERE key = 2", [])?;
@@ -275,7 +279,7 @@ pub(crate) fn revive(raw: &mut Connection) -> Outcome<()> {
 
 /// Deletes all children and their events.
 pub(crate) fn prune(raw: &mut Connection, children: u32, each: u32) -> Outcome<Duration> {
-    in_transactions(raw, children, each, |tx, first, last| {
+    for_each_transaction(raw, children, each, |tx, first, last| {
         run(tx, "DELETE FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2", [first, last])?;
         let events = "DELETE FROM conductor_events WHERE seq IN \
             (SELECT seq FROM conductor_events WHERE run = 1 ORDER BY seq LIMIT ?1)";
@@ -284,7 +288,7 @@ pub(crate) fn prune(raw: &mut Connection, children: u32, each: u32) -> Outcome<D
     })
 }
 
-/// A run with one task that is claimed already: one transaction.
+/// Inserts a run with one claimed task, in one transaction.
 pub(crate) fn submit_and_claim(raw: &mut Connection, env: &Environment) -> Outcome<()> {
     let mut ids = env.ids(2);
     let mut id =
@@ -301,7 +305,7 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, env: &Environment) -> Outco
     run(
         &tx,
         "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
-         attempt, retry_count, max_retries, name, lease_until, holder) \
+         attempt, retry_count, max_retries, name, lease_until, engine_key) \
          VALUES (?1, ?2, 0, 1, 1, 1, 0, ?3, ?3, 1, 0, 3, 'noop', ?3, 1)",
         params![id()?, key, NOW],
     )?;
@@ -319,8 +323,8 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, env: &Environment) -> Outco
     Ok(tx.commit()?)
 }
 
-/// Asks for one row, which is mostly not there.
-pub(crate) fn probe(raw: &Connection, sql: &str) -> Outcome<()> {
+/// Reads one row, which usually does not exist.
+pub(crate) fn read_one_row(raw: &Connection, sql: &str) -> Outcome<()> {
     let mut statement = raw.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     if let Some(row) = rows.next()? {

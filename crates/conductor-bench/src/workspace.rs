@@ -1,4 +1,4 @@
-//! A file to measure on, and what is mostly done to it.
+//! A database file to measure on, and common preparations.
 
 use crate::Outcome;
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A database file in a folder that goes when this is dropped.
-pub(crate) struct Place {
+/// A database file in a folder that is deleted on drop.
+pub(crate) struct Workspace {
     folder: TempDir,
     pub(crate) sync: Synchronous,
 }
 
-impl Place {
+impl Workspace {
     pub(crate) fn new(sync: Synchronous) -> Outcome<Self> {
         Ok(Self { folder: tempfile::tempdir()?, sync })
     }
@@ -30,28 +30,28 @@ impl Place {
         self.folder.path().join("bench.db")
     }
 
-    /// The store on this file, whose tables it makes.
+    /// Opens the store on this file, and creates its tables.
     pub(crate) fn store(&self) -> Outcome<Arc<SqliteStore>> {
         open(&self.path(), self.sync)
     }
 
-    /// A connection of the floor's to the same file, set up like ours.
+    /// Opens a raw connection to the same file with the same settings.
     pub(crate) fn raw(&self) -> Outcome<Connection> {
         let connection = Connection::open(self.path())?;
         connection.pragma_update(None, "synchronous", format!("{:?}", self.sync))?;
-        // Otherwise statements are compiled again when other values are bound.
+        // Without this, SQLite recompiles statements when other values are bound.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(connection)
     }
 
-    /// A connection to a file with one run and one parent of that many children, none of which exist yet.
+    /// Opens a raw connection to a file with one run and one parent, whose children do not exist yet.
     pub(crate) fn raw_with_parent(&self, children: u32) -> Outcome<Connection> {
         let store = self.store()?;
         submit(&store, TaskDraft::new("noop").input(json!({ "fanout": children })))?;
         self.raw()
     }
 
-    /// A connection to a file with one run of that many children that are ready. The first has row key 2.
+    /// Opens a raw connection to a file with one run and ready children. The first child has row key 2.
     pub(crate) fn raw_with_children(&self, children: u32) -> Outcome<Connection> {
         let store = self.store()?;
         fanned_out(&store, children)?;
@@ -63,16 +63,16 @@ pub(crate) fn open(path: &std::path::Path, sync: Synchronous) -> Outcome<Arc<Sql
     Ok(Arc::new(SqliteStore::open_with(path, SqliteOptions::default().synchronous(sync))?))
 }
 
-/// What is in the file, in bytes, after a checkpoint.
-pub(crate) fn bytes_used(place: &Place) -> Outcome<f64> {
-    let raw = place.raw()?;
+/// Returns the used bytes of the file, after a checkpoint.
+pub(crate) fn bytes_used(workspace: &Workspace) -> Outcome<f64> {
+    let raw = workspace.raw()?;
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let number = |pragma: &str| raw.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let pages = number("page_count")? - number("freelist_count")?;
     Ok(f64::from(pages) * f64::from(number("page_size")?))
 }
 
-/// How long it took.
+/// Returns the time that `work` takes.
 pub(crate) fn time<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<Duration> {
     let began = Instant::now();
     work()?;
@@ -83,13 +83,13 @@ pub(crate) fn submit(store: &SqliteStore, task: TaskDraft) -> Outcome<RunId> {
     submit_run(store, &RunDraft::new().task(task))
 }
 
-/// An open parent without children.
+/// Submits an open parent without children.
 pub(crate) fn open_parent(store: &SqliteStore, kind: &str) -> Outcome<(RunId, TaskId)> {
     let run = submit(store, TaskDraft::new(kind).open())?;
     Ok((run, first_task(store, run)?.id))
 }
 
-/// The first task of a run.
+/// Returns the first task of a run.
 pub(crate) fn first_task(store: &SqliteStore, run: RunId) -> Outcome<Task> {
     store
         .tasks(run, TaskFilter::default(), None, 1)?
@@ -103,27 +103,27 @@ pub(crate) fn submit_run(store: &SqliteStore, run: &RunDraft) -> Outcome<RunId> 
     Ok(store.submit(&Submit::new(run.validate()?, &Environment::system()))?.run)
 }
 
-/// A run of one parent with that many children of the kind `noop`, all of them ready.
+/// Submits a run with one parent and that many ready children of kind `noop`.
 pub(crate) fn fanned_out(store: &SqliteStore, children: u32) -> Outcome<RunId> {
     let run = submit(store, TaskDraft::new("noop").input(json!({ "fanout": children })))?;
     fan_out(store)?;
     Ok(run)
 }
 
-/// Creates all children that are missing.
+/// Creates all missing children.
 pub(crate) fn fan_out(store: &SqliteStore) -> Outcome<()> {
     fan_out_step::run_once(store, Scope::All, &Environment::system())?;
     Ok(())
 }
 
-/// All leaves succeed at once, and the parents and runs are decided.
-pub(crate) fn run_steps_until_idle(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
+/// Marks all leaves as succeeded, and decides their parents and runs.
+pub(crate) fn settle_all(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
     succeed_all(raw)?;
     aggregate::run_once(store, Scope::All, &Environment::system())?;
     Ok(())
 }
 
-/// All leaves succeed at once, each with a start and a success; their parents can be decided.
+/// Marks all leaves as succeeded, with an event of start and of success each.
 pub(crate) fn succeed_all(raw: &Connection) -> Outcome<()> {
     raw.execute_batch(
         "BEGIN IMMEDIATE;
@@ -138,7 +138,7 @@ pub(crate) fn succeed_all(raw: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// An engine with two workers, whose tasks do nothing.
+/// Builds an engine with two workers and a handler that does nothing.
 pub(crate) fn engine(store: &Arc<SqliteStore>) -> Outcome<Engine> {
     Ok(Engine::builder(Arc::clone(store)).handler("noop", noop).workers(2).build()?)
 }
@@ -148,7 +148,7 @@ pub(crate) fn noop(_: serde_json::Value, _: Context) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Runs a run to its end, and sees that all of it succeeded.
+/// Works until a run is settled, and checks that it succeeded.
 pub(crate) fn drain(engine: &Engine, store: &SqliteStore, run: RunId) -> Outcome<Duration> {
     let took = time(|| Ok(engine.run_until_settled(run)?))?;
     match store.run(run)?.map(|run| run.state) {

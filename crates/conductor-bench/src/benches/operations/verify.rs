@@ -1,28 +1,28 @@
-//! How fast every state and number is recomputed from the events.
+//! Rate at which states and counters are recomputed from the events.
 
 use super::prune;
 use crate::measure::{Bench, Both};
-use crate::place::Place;
+use crate::workspace::Workspace;
 use crate::{Outcome, memory};
 use conductor_store::{Admin, Synchronous, Verify};
 use std::time::Instant;
 
 const ROUNDS: usize = 3;
 
-/// The floor reads the same events and tasks as they lie, and compares nothing.
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+/// The baseline reads the same events and tasks in table order and compares nothing.
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
-    let place = Place::new(Synchronous::Full)?;
-    let (store, raw) = (prune::settled(&place, n)?, place.raw()?);
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, raw) = (prune::settled(&workspace, n)?, workspace.raw()?);
     let mut both = Both::default();
     let mut events = 0;
     for _ in 0..bench.rounds(ROUNDS) {
-        memory::forget_peak();
+        memory::reset_peak();
         let began = Instant::now();
         let found = store.verify(&Verify::all())?;
         both.ours.0.push(began.elapsed().as_secs_f64());
         assert_eq!(found.found, 0);
-        both.note_peak();
+        both.update_peak();
         events = u32::try_from(found.events)?;
 
         let began = Instant::now();
@@ -36,7 +36,7 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
                 std::hint::black_box((row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?));
             }
         }
-        both.floor.0.push(began.elapsed().as_secs_f64());
+        both.baseline.0.push(began.elapsed().as_secs_f64());
     }
-    bench.tell(&both.rate("verify", events, Synchronous::Full, "events/s"))
+    bench.print(&both.rate("verify", events, Synchronous::Full, "events/s"))
 }

@@ -1,7 +1,7 @@
-//! Where the demo prints: with colours on a terminal, without elsewhere, and not at all for machines.
+//! The output of the demo: coloured on a terminal, plain elsewhere, silent with `--json`.
 
 use anstyle::{AnsiColor, Effects, Style};
-use conductor_model::{Health, State};
+use origin_conductor::{Health, State};
 use std::{
     cell::RefCell,
     env,
@@ -11,28 +11,28 @@ use std::{
 
 /// Standard output.
 #[derive(Debug, Default)]
-pub(crate) struct Screen {
+pub(crate) struct Output {
     colours: bool,
     quiet: bool,
-    /// The first thing that went wrong with it.
+    /// The first error of a write.
     broken: RefCell<Option<io::Error>>,
 }
 
-impl Screen {
-    /// For people: colours only on a terminal, and where `NO_COLOR` does not ask for none.
+impl Output {
+    /// Returns an output for people: with colours on a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     pub(crate) fn for_people() -> Self {
         let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { colours: io::stdout().is_terminal() && !set("NO_COLOR") && !dumb, ..Self::default() }
     }
 
-    /// For machines: nothing but what [`Screen::machine_line`] is given.
-    pub(crate) fn for_machines() -> Self {
+    /// Returns an output for programs: it prints only the lines of [`Output::program_line`].
+    pub(crate) fn for_programs() -> Self {
         Self { quiet: true, ..Self::default() }
     }
 
-    /// Whether a machine reads it.
-    pub(crate) fn is_for_machines(&self) -> bool {
+    /// Returns whether a program reads the output.
+    pub(crate) fn is_for_programs(&self) -> bool {
         self.quiet
     }
 
@@ -43,12 +43,12 @@ impl Screen {
         }
     }
 
-    /// Prints a line for machines.
-    pub(crate) fn machine_line(&self, text: impl Display) {
+    /// Prints a line for programs.
+    pub(crate) fn program_line(&self, text: impl Display) {
         self.write(text);
     }
 
-    /// What went wrong while printing; a reader who has gone away (`… | head`) is no fault.
+    /// Returns the first error of a write. A reader that closed the pipe (`… | head`) is not an error.
     pub(crate) fn outcome(&self) -> io::Result<()> {
         let broken = self.broken.take().filter(|error| error.kind() != ErrorKind::BrokenPipe);
         broken.map_or(Ok(()), Err)
@@ -61,28 +61,28 @@ impl Screen {
         }
     }
 
-    /// The text in this style, if there are colours.
+    /// Returns the text in this style, if colours are on.
     pub(crate) fn paint(&self, style: Style, text: impl Display) -> String {
         if self.colours { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 
-    /// The text, standing out.
+    /// Returns the text in bold.
     pub(crate) fn bold(&self, text: impl Display) -> String {
         self.paint(Style::new().effects(Effects::BOLD), text)
     }
 
-    /// The text, standing back.
+    /// Returns the text dimmed.
     pub(crate) fn dim(&self, text: impl Display) -> String {
         self.paint(Style::new().effects(Effects::DIMMED), text)
     }
 
-    /// Good or bad, by its colour.
+    /// Returns the text in green or red.
     pub(crate) fn verdict(&self, good: bool, text: impl Display) -> String {
         self.paint(colour(if good { AnsiColor::Green } else { AnsiColor::Red }), text)
     }
 }
 
-/// The colour of a state.
+/// Returns the colour of a state.
 pub(crate) fn of_state(state: State) -> Style {
     match state {
         State::Pending => Style::new().effects(Effects::DIMMED),
@@ -93,7 +93,7 @@ pub(crate) fn of_state(state: State) -> Style {
     }
 }
 
-/// The colour of a judgement.
+/// Returns the colour of a health.
 pub(crate) fn of_health(health: Health) -> Style {
     colour(match health {
         Health::Healthy => AnsiColor::Green,
@@ -106,7 +106,7 @@ fn colour(colour: AnsiColor) -> Style {
     colour.on_default()
 }
 
-/// A number as people read it: `20,000`.
+/// Returns a number with thousands separators: `20,000`.
 pub(crate) fn grouped(number: impl Into<u64>) -> String {
     let digits = number.into().to_string();
     let mut text = String::new();
@@ -119,7 +119,7 @@ pub(crate) fn grouped(number: impl Into<u64>) -> String {
     text
 }
 
-/// A number of things: `1 child`, `3 children`.
+/// Returns a number with its noun: `1 child`, `3 children`.
 pub(crate) fn counted(number: impl Into<u64>, one: &str, many: &str) -> String {
     match number.into() {
         1 => format!("1 {one}"),
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn there_are_colours_only_where_they_are_wanted() {
-        let plain = Screen::default();
-        let colourful = Screen { colours: true, ..Screen::default() };
+    fn colours_are_used_only_when_enabled() {
+        let plain = Output::default();
+        let colourful = Output { colours: true, ..Output::default() };
         let style = of_state(State::Failed);
         assert_eq!(plain.paint(style, "FAILED"), "FAILED");
         assert_eq!(colourful.paint(style, "FAILED"), "\u{1b}[31mFAILED\u{1b}[0m");

@@ -1,19 +1,19 @@
-//! Plots: throughput over the number of tasks, and the cost of a step over the history in the file.
+//! Plots: throughput over the number of tasks, and the cost of a step over the settled tasks in the file.
 
 use crate::Outcome;
-use crate::figure::Figure;
+use crate::report::Record;
 use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One line of a plot.
+/// The lines of a plot, by name.
 type Lines<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
 
-/// Draws what the figures allow; which files were written.
-pub(crate) fn all(folder: &Path, figures: &[Figure]) -> Outcome<Vec<PathBuf>> {
-    let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(figures, bench));
-    let throughput = lines(throughput.filter(|figure| figure.sync == "FULL"));
-    let history = lines(of(figures, "history"));
+/// Draws all plots that the records allow; returns the files.
+pub(crate) fn all(folder: &Path, records: &[Record]) -> Outcome<Vec<PathBuf>> {
+    let throughput = ["fan_out", "drain", "whole"].iter().flat_map(|bench| of(records, bench));
+    let throughput = lines(throughput.filter(|record| record.sync == "FULL"));
+    let history = lines(of(records, "history"));
     let mut written = Vec::new();
     for (name, title, unit, lines) in [
         ("throughput.svg", "Throughput over the number of tasks", "per second", throughput),
@@ -28,24 +28,24 @@ pub(crate) fn all(folder: &Path, figures: &[Figure]) -> Outcome<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The figures of one bench and of its parts.
-fn of<'a>(figures: &'a [Figure], bench: &str) -> impl Iterator<Item = &'a Figure> {
-    figures.iter().filter(move |figure| figure.bench.split('/').next() == Some(bench))
+/// Returns the records of one bench and its variants.
+fn of<'a>(records: &'a [Record], bench: &str) -> impl Iterator<Item = &'a Record> {
+    records.iter().filter(move |record| record.bench.split('/').next() == Some(bench))
 }
 
-fn lines<'a>(figures: impl Iterator<Item = &'a Figure>) -> Lines<'a> {
+fn lines<'a>(records: impl Iterator<Item = &'a Record>) -> Lines<'a> {
     let mut lines = Lines::new();
-    for figure in figures {
-        #[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
-        lines.entry(&figure.bench).or_default().push((figure.n as f64, per_second(figure)));
+    for record in records {
+        #[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+        lines.entry(&record.bench).or_default().push((record.n as f64, per_second(record)));
     }
     lines
 }
 
-/// A throughput, also where a time is told for all tasks.
-#[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
-fn per_second(figure: &Figure) -> f64 {
-    if figure.unit == "s" { figure.n as f64 / figure.value } else { figure.value }
+/// Returns a throughput, also for a record of a total time.
+#[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+fn per_second(record: &Record) -> f64 {
+    if record.unit == "s" { record.n as f64 / record.value } else { record.value }
 }
 
 fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> {
@@ -54,7 +54,7 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
     let points = || lines.values().flatten();
     let most = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MIN, f64::max);
     let least = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(f64::MAX, f64::min);
-    // The names stand to the right of the last points.
+    // The legend is to the right of the last points.
     let along = (least(|point| point.0)..most(|point| point.0) * 12.0).log_scale();
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 22))
@@ -65,8 +65,8 @@ fn draw(path: &Path, title: &str, unit: &str, lines: &Lines<'_>) -> Outcome<()> 
     let whole = |number: &f64| format!("{number:.0}");
     let mut mesh = chart.configure_mesh();
     mesh.x_desc("tasks").y_desc(unit).x_label_formatter(&whole).y_label_formatter(&whole).draw()?;
-    for (nth, (name, points)) in lines.iter().enumerate() {
-        let colour = Palette99::pick(nth).mix(1.0);
+    for (i, (name, points)) in lines.iter().enumerate() {
+        let colour = Palette99::pick(i).mix(1.0);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
             .label(*name)

@@ -1,22 +1,22 @@
-//! What the revival of one child among many costs.
+//! Cost of reviving one child among many.
 
 use crate::measure::{Bench, Both, Unit};
-use crate::place::{Place, fanned_out, first_task};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, fanned_out, first_task};
+use crate::{Outcome, baseline};
 use conductor_store::{Admin, Environment, Query, Revive, Scope, Synchronous};
 use conductor_workers::steps::aggregate;
 use std::time::Instant;
 
 const ROUNDS: usize = 20;
 
-pub(super) fn run(bench: &Bench) -> Outcome<()> {
+pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
-    let (place, env) = (Place::new(Synchronous::Full)?, Environment::system());
-    let store = place.store()?;
+    let (workspace, env) = (Workspace::new(Synchronous::Full)?, Environment::system());
+    let store = workspace.store()?;
     let run = fanned_out(&store, n)?;
     let middle = n / 2;
     let child = store.children(first_task(&store, run)?.id, middle - 1, 1)?.items[0].id;
-    let mut raw = place.raw()?;
+    let mut raw = workspace.raw()?;
     raw.execute("UPDATE conductor_tasks SET state = 2 WHERE sealed IS NULL", [])?;
     let mut both = Both::default();
     for _ in 0..bench.rounds(ROUNDS) {
@@ -32,9 +32,9 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         assert_eq!((revived.tasks, revived.reopened), (1, 2));
 
         let began = Instant::now();
-        floor::revive(&mut raw)?;
-        both.floor.0.push(began.elapsed().as_secs_f64());
+        baseline::revive(&mut raw)?;
+        both.baseline.0.push(began.elapsed().as_secs_f64());
         raw.execute("UPDATE conductor_tasks SET state = 2 WHERE key = 2", [])?;
     }
-    bench.tell(&both.time("revive/one", n, Synchronous::Full, 50, Unit::Milliseconds))
+    bench.print(&both.time("revive/one", n, Synchronous::Full, 50, Unit::Milliseconds))
 }
