@@ -93,7 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "wake-wakes-nobody",
+        name: "wake-does-nothing",
         harm: "what is submitted through an engine waits until the engine happens to look",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().woken = true;\n        self.arrived.notify_one();\n",
@@ -102,7 +102,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "change_token-read-too-late",
+        name: "change-token-read-too-late",
         harm: "what another process writes during a turn is noticed late",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "After::Idle { change_token: change_token? }",
@@ -111,7 +111,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "change_token-not-compared",
+        name: "change-token-not-compared",
         harm: "an idle engine does not notice what another process wrote",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "if self.store.change_token()? != change_token {",
