@@ -28,30 +28,50 @@
 //! [`decide_retry`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
 //! [`Event`] what is remembered, [`Replay`] how everything is recomputed from it.
 
+#[path = "state/lease.rs"]
 mod claim;
+#[path = "draft/task.rs"]
 mod draft;
+#[path = "record/eta.rs"]
 mod eta;
+#[path = "event/body.rs"]
 mod event;
+#[path = "record/explain.rs"]
 mod explain;
+#[path = "draft/fanout.rs"]
 mod fanout;
+#[path = "draft/reader.rs"]
 mod fields;
+#[path = "record/health.rs"]
 mod health;
 mod id;
 mod issue;
+#[path = "draft/join.rs"]
 mod join;
 mod json;
 mod name;
+#[path = "state/counts.rs"]
 mod numbers;
+#[path = "draft/payload_hash.rs"]
 mod payload;
+#[path = "state/policy.rs"]
 mod policy;
+#[path = "state/policy_table.rs"]
 mod policy_table;
+#[path = "record/progress.rs"]
 mod progress;
+#[path = "record/task.rs"]
 mod record;
+#[path = "replay/by_id.rs"]
 mod replay;
+#[path = "state/retry.rs"]
 mod retry;
+#[path = "draft/run.rs"]
 mod run_draft;
 mod time;
+#[path = "replay/run.rs"]
 mod told;
+#[path = "state/transition.rs"]
 mod transition;
 
 pub use claim::{

@@ -35,7 +35,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "aggregate-before-settled",
         harm: "a parent is decided while its children still run",
-        file: "crates/conductor-model/src/policy.rs",
+        file: "crates/conductor-model/src/state/policy.rs",
         from: "let is_complete = numbers.total == Some(numbers.created) && numbers.open == 0;",
         to: "let is_complete = numbers.total == Some(numbers.created);",
         test: model("decisions", "a_failed_child_that_still_has_retries_decides_nothing"),
@@ -44,7 +44,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "join-takes-a-mark",
         harm: "a parent whose join has succeeded ends CANCELLED, and once it is reopened its join stops every step",
-        file: "crates/conductor-model/src/policy.rs",
+        file: "crates/conductor-model/src/state/policy.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
         to: "",
         test: store("conformance", "in_memory::join_marks::a_join_that_succeeded_is_never_needed_again"),
@@ -53,7 +53,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "one-retry-too-many",
         harm: "a task runs more often than it may",
-        file: "crates/conductor-model/src/retry.rs",
+        file: "crates/conductor-model/src/state/retry.rs",
         from: "if failure.retry_count >= failure.max_retries.get() {",
         to: "if failure.retry_count > failure.max_retries.get() {",
         test: model("retries", "a_task_is_never_retried_past_its_max_retries"),
@@ -62,7 +62,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "no-fence",
         harm: "a worker that was given up settles what another one works on",
-        file: "crates/conductor-model/src/claim.rs",
+        file: "crates/conductor-model/src/state/lease.rs",
         from: "state == State::Running && leased && attempt == named",
         to: "state == State::Running && leased && (attempt == named || true)",
         test: SIMULATION,
