@@ -282,7 +282,7 @@ pub fn what_is_below_a_mark_is_being_cancelled(world: &World<'_>) {
     assert_eq!((&below.reason, below.root_cause()), (&because(1), &because(0)));
     assert_eq!(explain(world, run).root_cause(), &because(0));
     let words = reason(world, roots[5]).to_string();
-    assert_eq!(words, "being cancelled with something above it: enough, but no engine is working");
+    assert_eq!(words, "being cancelled together with an ancestor: enough, but no engine is working");
 }
 
 pub fn a_deadline_that_passed_is_the_reason(world: &World<'_>) {
@@ -374,7 +374,7 @@ pub fn a_failed_join_is_what_failed_its_parent(world: &World<'_>) {
     world.fail_for_good(join);
     let explained = explain(world, parent);
     assert_eq!(explained.reason, StateReason::JoinFailed);
-    assert!(explained.to_string().contains("is FAILED: its join failed for good; task "), "{explained}");
+    assert!(explained.to_string().contains("is FAILED: its join failed permanently; task "), "{explained}");
     let ExplainTarget::Task { id, .. } = explained.caused_by.expect("the join").target else {
         panic!("a task")
     };

@@ -60,7 +60,7 @@ fn end_children(world: &World<'_>, row: &PolicyRow, children: &[TaskId]) {
 /// Each cell of the rows about this topic, for a parent and for a run, without a join and with one that ends in each way.
 fn assert_rows(world: &World<'_>, topic: PolicyTopic) {
     for row in POLICY_ROWS.iter().filter(|row| row.topic == topic) {
-        for ((policy, name), end) in POLICY_COLUMNS.into_iter().zip(row.ends) {
+        for ((policy, name), end) in POLICY_COLUMNS.into_iter().zip(row.outcomes) {
             for family in [parent_of, run_of] {
                 let (head, children) = family(world, row, policy, false);
                 end_children(world, row, &children);

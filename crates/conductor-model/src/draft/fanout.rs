@@ -1,12 +1,12 @@
-//! What `fanout` in a task's input asks for.
+//! The key `fanout` in the input of a task.
 
-use crate::issue::{Issue, IssueCode};
-use crate::json::Json;
+use crate::issue::{Issue, IssueCode, ValidationError};
+use crate::json::{self, Json};
 
-/// The greatest number of children that one parent may have.
+/// The largest number of children of one parent.
 pub const MAX_FANOUT: u32 = 10_000_000;
 
-/// What the input of a task asks for under its key `fanout`.
+/// The fan-out that the input of a task requests under its key `fanout`.
 ///
 /// ```
 /// use conductor_model::{Fanout, Json};
@@ -14,54 +14,54 @@ pub const MAX_FANOUT: u32 = 10_000_000;
 /// let by_count: Json = r#"{"fanout": 3, "width": 80}"#.parse()?;
 /// assert_eq!(Fanout::of(&by_count)?, Some(Fanout::Count(3)));
 ///
-/// // An item that itself holds `fanout` makes that child a parent.
+/// // An item that contains `fanout` itself makes its child a parent.
 /// let by_items: Json = r#"{"fanout": ["a.png", {"fanout": 2}]}"#.parse()?;
 /// assert_eq!(Fanout::of(&by_items)?, Some(Fanout::Items(2)));
 ///
-/// let wrong: Json = r#"{"fanout": ["a.png", {"fanout": 0}]}"#.parse()?;
-/// assert_eq!(Fanout::of(&wrong).unwrap_err().issues()[0].path, "fanout[1].fanout");
+/// let invalid: Json = r#"{"fanout": ["a.png", {"fanout": 0}]}"#.parse()?;
+/// assert_eq!(Fanout::of(&invalid).unwrap_err().issues()[0].path, "fanout[1].fanout");
 /// # Ok::<(), conductor_model::ValidationError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fanout {
-    /// N children, each with the parent's input without the key `fanout`.
+    /// This number of children. Each has the input of the parent without the key `fanout`.
     Count(u32),
-    /// One child per item of the array, each with its item as its input; the number of items.
+    /// One child per item of an array with this length. The item is the input of the child.
     Items(u32),
 }
 
-/// One item of a fan-out by items: the input of one child.
+/// One item of a fan-out over an array: the input of one child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FanoutItem<'a> {
-    /// Its JSON text.
+    /// The JSON text of the item.
     pub input: &'a str,
-    /// What it asks for itself, if it makes its child a parent.
+    /// The fan-out that the item itself requests; `None` if the child is a leaf.
     pub fanout: Option<Fanout>,
 }
 
 impl Fanout {
     /// Reads and checks the key `fanout` of an input, at every depth.
     ///
-    /// `None` when the input is no object or has no such key: the task is a leaf.
+    /// Returns `None` if the input is not an object or lacks the key: the task is a leaf.
     ///
     /// # Errors
-    /// [`ValidationError`](crate::ValidationError) with the path of each `fanout` that is neither an integer in
-    /// 1..=[`MAX_FANOUT`] nor an array of 1 to [`MAX_FANOUT`] items.
-    pub fn of(input: &Json) -> Result<Option<Self>, crate::ValidationError> {
+    /// Returns [`ValidationError`] with the path of each `fanout` that is neither an integer in 1..=[`MAX_FANOUT`] nor an
+    /// array of 1 to [`MAX_FANOUT`] items.
+    pub fn of(input: &Json) -> Result<Option<Self>, ValidationError> {
         Ok(Self::with_items(input)?.map(|(fanout, _)| fanout))
     }
 
-    /// The same, and the items; none of a count.
+    /// Reads the fan-out like [`Fanout::of`], and returns its items as well; they are empty for a count.
     ///
     /// # Errors
-    /// As [`Fanout::of`].
-    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<FanoutItem<'_>>)>, crate::ValidationError> {
+    /// Returns the same errors as [`Fanout::of`].
+    pub fn with_items(input: &Json) -> Result<Option<(Self, Vec<FanoutItem<'_>>)>, ValidationError> {
         let mut issues = Vec::new();
         let fanout = read(input.as_str(), &mut issues);
-        crate::ValidationError::unless_empty(issues, || fanout)
+        ValidationError::unless_empty(issues, || fanout)
     }
 
-    /// How many children the parent will have.
+    /// Returns the number of children.
     pub fn total(self) -> u32 {
         match self {
             Self::Count(total) | Self::Items(total) => total,
@@ -70,36 +70,47 @@ impl Fanout {
 }
 
 fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<FanoutItem<'a>>)> {
-    let fanout = crate::json::member(input, "fanout")?;
-    let wrong = |code, issues: &mut Vec<Issue>| {
+    let fanout = json::member(input, "fanout")?;
+    let result = match json::elements(fanout) {
+        Some(inputs) => read_items(inputs, issues),
+        None => read_count(fanout).map(|count| (Fanout::Count(count), Vec::new())),
+    };
+    let invalid = |code| {
         let message =
             format!("must be an integer in 1..={MAX_FANOUT} or an array of 1 to {MAX_FANOUT} items");
         issues.push(Issue::new(code, message).at("fanout"));
-        None
     };
-    if let Some(inputs) = crate::json::elements(fanout) {
-        let item = |(i, input)| {
-            let from = issues.len();
-            let fanout = read(input, issues).map(|(fanout, _)| fanout);
-            for issue in &mut issues[from..] {
-                *issue = issue.clone().at(&format!("fanout[{i}]"));
-            }
-            FanoutItem { input, fanout }
-        };
-        let items: Vec<_> = inputs.into_iter().enumerate().map(item).collect();
-        return match u32::try_from(items.len()) {
-            Ok(0) => wrong(IssueCode::TooSmall, issues),
-            Ok(total) if total <= MAX_FANOUT => Some((Fanout::Items(total), items)),
-            _ => wrong(IssueCode::TooBig, issues),
-        };
+    result.map_err(invalid).ok()
+}
+
+fn read_items<'a>(
+    inputs: Vec<&'a str>,
+    issues: &mut Vec<Issue>,
+) -> Result<(Fanout, Vec<FanoutItem<'a>>), IssueCode> {
+    let item = |(i, input)| {
+        let first_issue = issues.len();
+        let fanout = read(input, issues).map(|(fanout, _)| fanout);
+        for issue in &mut issues[first_issue..] {
+            *issue = issue.clone().at(&format!("fanout[{i}]"));
+        }
+        FanoutItem { input, fanout }
+    };
+    let items: Vec<_> = inputs.into_iter().enumerate().map(item).collect();
+    match u32::try_from(items.len()) {
+        Ok(0) => Err(IssueCode::TooSmall),
+        Ok(total) if total <= MAX_FANOUT => Ok((Fanout::Items(total), items)),
+        _ => Err(IssueCode::TooBig),
     }
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+}
+
+fn read_count(fanout: &str) -> Result<u32, IssueCode> {
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     match fanout.parse() {
-        Ok(0) => wrong(IssueCode::TooSmall, issues),
-        Ok(count @ 1..=MAX_FANOUT) => Some((Fanout::Count(count), Vec::new())),
-        Ok(_) => wrong(IssueCode::TooBig, issues),
-        Err(_) if digits(fanout) => wrong(IssueCode::TooBig, issues),
-        Err(_) if fanout.strip_prefix('-').is_some_and(digits) => wrong(IssueCode::TooSmall, issues),
-        Err(_) => wrong(IssueCode::InvalidType, issues),
+        Ok(0) => Err(IssueCode::TooSmall),
+        Ok(count @ 1..=MAX_FANOUT) => Ok(count),
+        Ok(_) => Err(IssueCode::TooBig),
+        Err(_) if is_digits(fanout) => Err(IssueCode::TooBig),
+        Err(_) if fanout.strip_prefix('-').is_some_and(is_digits) => Err(IssueCode::TooSmall),
+        Err(_) => Err(IssueCode::InvalidType),
     }
 }

@@ -1,36 +1,36 @@
-//! What runs after the children of a parent.
+//! Joins: the task that runs after the children of a parent, or after the root tasks of a run.
 
-use crate::draft::{BACKOFF, read_backoff};
-use crate::fields::{Fields, Reader};
-use crate::issue::{Issue, IssueCode};
+use super::reader::{AttemptLimits, Fields, Reader};
 use crate::name::Kind;
-use crate::retry::{Backoff, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries};
+use crate::state::{Backoff, MaxRetries};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// A join that somebody wants, unchecked: a kind, or a kind with attempts and a timeout of its own.
+const JOIN: &str = "a kind, or an object: {\"kind\": \"report\", \"max_retries\": 3}";
+
+/// An unchecked join: a kind, and the limits of its attempts.
 ///
-/// As JSON it is the kind, or an object with `kind` and, if wanted, `max_retries`, `backoff` and `timeout_ms`.
+/// As JSON: the kind, or an object with `kind` and optionally `max_retries`, `backoff` and `timeout_ms`.
 #[derive(Clone, Debug, Default)]
 pub struct JoinDraft(Fields);
 
 impl JoinDraft {
-    /// A join that the handler of this kind runs.
+    /// Creates a join that the handler of this kind executes.
     pub fn new(kind: impl AsRef<str>) -> Self {
         Self(Fields::default().with("kind", kind.as_ref()))
     }
 
-    /// How often it is retried: 0 to 1000, 3 by default.
+    /// Sets the number of retries: 0 to 1000. Default: 3.
     pub fn max_retries(self, retries: i64) -> Self {
         Self(self.0.with("max_retries", &retries))
     }
 
-    /// How long it waits for a retry; not at all by default.
+    /// Sets the delay before a retry. Default: none.
     pub fn backoff(self, backoff: Backoff) -> Self {
         Self(self.0.with("backoff", &backoff))
     }
 
-    /// How long an attempt may take, in milliseconds: 1 to seven days; without a limit by default.
+    /// Sets the time limit of an attempt, in milliseconds: 1 ms to seven days. Default: no limit.
     pub fn timeout_ms(self, ms: u32) -> Self {
         Self(self.0.with("timeout_ms", &ms))
     }
@@ -48,45 +48,32 @@ impl Serialize for JoinDraft {
     }
 }
 
-/// A join that may be run: every value in it is a valid one.
+/// A valid join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewJoin {
-    /// Which handler runs it.
+    /// The kind, which selects the handler.
     pub kind: Kind,
-    /// How often it is retried.
+    /// The number of retries.
     pub max_retries: MaxRetries,
-    /// How long it waits for a retry.
+    /// The delay before a retry.
     pub backoff: Backoff,
-    /// How long an attempt may take, in milliseconds.
+    /// The time limit of an attempt, in milliseconds; `None` for no limit.
     pub timeout_ms: Option<u32>,
 }
 
-impl Reader<'_> {
-    /// The member as a join.
-    pub(crate) fn join(&mut self, key: &str) -> Option<NewJoin> {
-        let raw = self.members.get(key)?.get();
-        if raw.starts_with('"') {
-            let kind = self.text(key, Kind::from_str)?;
+impl NewJoin {
+    /// Takes the member `join`.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        if reader.is_string("join") {
+            let kind = reader.text("join", Kind::from_str)?;
             let (max_retries, backoff) = (MaxRetries::default(), Backoff::NONE);
-            return Some(NewJoin { kind, max_retries, backoff, timeout_ms: None });
+            return Some(Self { kind, max_retries, backoff, timeout_ms: None });
         }
-        self.object(key, "a kind, or an object: {\"kind\": \"report\", \"max_retries\": 3}", |join| {
+        reader.object("join", JOIN, |join| {
             let kind = join.text("kind", Kind::from_str);
-            if kind.is_none() && !join.issues.iter().any(|issue| issue.path == "kind") {
-                join.issue("kind", Issue::new(IssueCode::Required, "is required"));
-            }
-            let (max_retries, backoff, timeout_ms) = join.attempts();
-            kind.map(|kind| NewJoin { kind, max_retries, backoff, timeout_ms })
+            join.require("kind", kind.as_ref());
+            let AttemptLimits { max_retries, backoff, timeout_ms } = join.attempt_limits();
+            kind.map(|kind| Self { kind, max_retries, backoff, timeout_ms })
         })
-    }
-
-    /// The members that say how often, and for how long, something is tried.
-    pub(crate) fn attempts(&mut self) -> (MaxRetries, Backoff, Option<u32>) {
-        let max_retries = self.integer("max_retries", 0..=i64::from(MAX_RETRIES));
-        let max_retries = max_retries.and_then(|n| self.checked("max_retries", MaxRetries::try_from(n)));
-        let backoff = self.object("backoff", BACKOFF, read_backoff);
-        let timeout_ms = self.integer("timeout_ms", 1..=i64::from(MAX_TIMEOUT_MS));
-        let timeout_ms = timeout_ms.and_then(|ms| u32::try_from(ms).ok());
-        (max_retries.unwrap_or_default(), backoff, timeout_ms)
     }
 }

@@ -1,7 +1,8 @@
-//! The members of an object as they were written, and how they are read without stopping at the first mistake.
+//! The members of a JSON object, read without stopping at the first issue.
 
 use crate::issue::{Issue, IssueCode};
 use crate::json::Json;
+use crate::state::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries, Policy};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -9,37 +10,43 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A JSON object as it was written, one unchecked text per key.
+const BACKOFF: &str =
+    "an object: {\"fixed_ms\": 500}, or {\"first_ms\": 100, \"cap_ms\": 60000, \"jitter\": 0.2}";
+const POLICY: &str =
+    "\"fail\", \"ignore\", \"fail_fast\", {\"tolerate\": n}, or {\"tolerate_percent\": n} with n up to 100";
+
+/// A JSON object with one unchecked JSON text per key.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fields {
-    pub(crate) members: BTreeMap<String, Box<RawValue>>,
-    pub(crate) issues: Vec<Issue>,
+pub(super) struct Fields {
+    pub(super) members: BTreeMap<String, Box<RawValue>>,
+    pub(super) issues: Vec<Issue>,
 }
 
 impl Fields {
-    pub(crate) fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+    pub(super) fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
         match serde_json::value::to_raw_value(value) {
             Ok(raw) => {
                 self.members.insert(key.into(), raw);
             }
-            Err(e) => {
-                self.issues
-                    .push(Issue::new(IssueCode::InvalidType, format!("has no JSON form: {e}")).at(key));
+            Err(error) => {
+                let message = format!("has no JSON form: {error}");
+                self.issues.push(Issue::new(IssueCode::InvalidType, message).at(key));
             }
         }
     }
 
-    pub(crate) fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Self {
+    pub(super) fn with<T: Serialize + ?Sized>(mut self, key: &str, value: &T) -> Self {
         self.set(key, value);
         self
     }
 
-    /// The JSON of the whole, for the payload's hash. A key that is `null` says as much as an absent one, but for
-    /// those that hold any JSON.
-    pub(crate) fn to_json(&self) -> String {
-        let says = |key: &str, raw: &RawValue| raw.get() != "null" || matches!(key, "input" | "meta");
-        let members: BTreeMap<_, _> = self.members.iter().filter(|(key, raw)| says(key, raw)).collect();
-        // A map of raw JSON under string keys always has a JSON form.
+    /// Returns the JSON of the object, for the payload hash.
+    ///
+    /// A `null` counts as a missing member, except under keys that accept any JSON.
+    pub(super) fn to_json(&self) -> String {
+        let counts = |key: &str, raw: &RawValue| raw.get() != "null" || matches!(key, "input" | "meta");
+        let members: BTreeMap<_, _> = self.members.iter().filter(|(key, raw)| counts(key, raw)).collect();
+        // Serializing a map of raw JSON with string keys cannot fail.
         serde_json::to_string(&members).unwrap_or_default()
     }
 }
@@ -58,8 +65,8 @@ impl<'de> Deserialize<'de> for Fields {
                 let mut fields = Fields::default();
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.members.contains_key(&key) {
-                        let twice = Issue::new(IssueCode::DuplicateKey, "this key stands there twice");
-                        fields.issues.push(twice.at(&key));
+                        let duplicate = Issue::new(IssueCode::DuplicateKey, "duplicate key");
+                        fields.issues.push(duplicate.at(&key));
                     }
                     fields.members.insert(key, value);
                 }
@@ -70,20 +77,32 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Takes the members of an object one by one, and collects what is wrong with them.
-pub(crate) struct Reader<'f> {
-    pub(crate) members: BTreeMap<&'f str, &'f RawValue>,
-    pub(crate) issues: Vec<Issue>,
+/// How often, and for how long, a task or a join is attempted.
+pub(super) struct AttemptLimits {
+    pub(super) max_retries: MaxRetries,
+    pub(super) backoff: Backoff,
+    pub(super) timeout_ms: Option<u32>,
+}
+
+/// Takes the members of an object one by one, and collects their issues.
+pub(super) struct Reader<'f> {
+    members: BTreeMap<&'f str, &'f RawValue>,
+    issues: Vec<Issue>,
 }
 
 impl<'f> Reader<'f> {
-    pub(crate) fn new(fields: &'f Fields) -> Self {
+    pub(super) fn new(fields: &'f Fields) -> Self {
         let members = fields.members.iter().map(|(key, raw)| (key.as_str(), &**raw)).collect();
         Self { members, issues: fields.issues.clone() }
     }
 
-    /// The member as a type of serde's; `null` counts as absent.
-    pub(crate) fn value<T: Deserialize<'f>>(&mut self, key: &str, expected: &str) -> Option<T> {
+    /// Returns whether the member is a JSON string. Does not take it.
+    pub(super) fn is_string(&self, key: &str) -> bool {
+        self.members.get(key).is_some_and(|raw| raw.get().starts_with('"'))
+    }
+
+    /// Takes the member as a deserializable type; `null` counts as missing.
+    pub(super) fn value<T: Deserialize<'f>>(&mut self, key: &str, expected: &str) -> Option<T> {
         let raw = self.members.remove(key)?.get();
         if raw == "null" {
             return None;
@@ -96,28 +115,28 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// The member as an integer between these bounds.
-    pub(crate) fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+    /// Takes the member as an integer in this range.
+    pub(super) fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let raw = self.members.remove(key)?.get();
         if raw == "null" {
             return None;
         }
-        let (least, greatest) = (*range.start(), *range.end());
+        let (min, max) = (*range.start(), *range.end());
         let digits = raw.strip_prefix('-').unwrap_or(raw);
         let code = match raw.parse::<i64>() {
-            Ok(number) if number < least => IssueCode::TooSmall,
-            Ok(number) if number > greatest => IssueCode::TooBig,
+            Ok(number) if number < min => IssueCode::TooSmall,
+            Ok(number) if number > max => IssueCode::TooBig,
             Ok(number) => return Some(number),
             Err(_) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => IssueCode::InvalidType,
             Err(_) if raw.starts_with('-') => IssueCode::TooSmall,
             Err(_) => IssueCode::TooBig,
         };
-        self.issue(key, Issue::new(code, format!("must be an integer in {least}..={greatest}")));
+        self.issue(key, Issue::new(code, format!("must be an integer in {min}..={max}")));
         None
     }
 
-    /// The member as an object whose own members are read by `read`; its issues are told below its key.
-    pub(crate) fn object<T: Default>(
+    /// Takes the member as an object, whose own members `read` takes. Paths of its issues begin with `key`.
+    pub(super) fn object<T: Default>(
         &mut self,
         key: &str,
         expected: &str,
@@ -130,38 +149,93 @@ impl<'f> Reader<'f> {
             self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
             return T::default();
         };
-        let mut reader = Reader::new(&fields);
-        let value = read(&mut reader);
-        for issue in reader.finish() {
-            self.issue(key, issue);
-        }
+        let mut inner = Reader::new(&fields);
+        let value = read(&mut inner);
+        self.issues_at(key, inner.finish());
         value
     }
 
-    /// The member as a text that has a form of its own.
-    pub(crate) fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Issue>) -> Option<T> {
+    /// Takes the member as a string, and parses it.
+    pub(super) fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Issue>) -> Option<T> {
         let text: String = self.value(key, "a text")?;
-        self.checked(key, parse(&text))
+        self.ok_or_issue(key, parse(&text))
     }
 
-    /// The member as JSON that is kept.
-    pub(crate) fn json(&mut self, key: &str) -> Option<Json> {
+    /// Takes the member as any JSON; `null` is a value.
+    pub(super) fn json(&mut self, key: &str) -> Option<Json> {
         let parsed = self.members.remove(key)?.get().parse();
-        self.checked(key, parsed)
+        self.ok_or_issue(key, parsed)
     }
 
-    pub(crate) fn checked<T>(&mut self, key: &str, result: Result<T, Issue>) -> Option<T> {
+    /// Takes `open`. Default: false.
+    pub(super) fn open(&mut self) -> bool {
+        self.value("open", "true or false").unwrap_or(false)
+    }
+
+    /// Takes `policy`.
+    pub(super) fn policy(&mut self) -> Option<Policy> {
+        self.value("policy", POLICY)
+    }
+
+    /// Takes `max_retries`, `backoff` and `timeout_ms`.
+    pub(super) fn attempt_limits(&mut self) -> AttemptLimits {
+        let max_retries = self.integer("max_retries", 0..=i64::from(MAX_RETRIES));
+        let max_retries = max_retries.and_then(|n| self.ok_or_issue("max_retries", MaxRetries::try_from(n)));
+        let backoff = self.object("backoff", BACKOFF, read_backoff);
+        let timeout_ms = self.integer("timeout_ms", 1..=i64::from(MAX_TIMEOUT_MS));
+        let timeout_ms = timeout_ms.and_then(|ms| u32::try_from(ms).ok());
+        AttemptLimits { max_retries: max_retries.unwrap_or_default(), backoff, timeout_ms }
+    }
+
+    fn ok_or_issue<T>(&mut self, key: &str, result: Result<T, Issue>) -> Option<T> {
         result.map_err(|issue| self.issue(key, issue)).ok()
     }
 
-    pub(crate) fn issue(&mut self, key: &str, issue: Issue) {
+    pub(super) fn issue(&mut self, key: &str, issue: Issue) {
         self.issues.push(issue.at(key));
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Issue> {
+    pub(super) fn issues_at(&mut self, key: &str, issues: Vec<Issue>) {
+        self.issues.extend(issues.into_iter().map(|issue| issue.at(key)));
+    }
+
+    /// Adds the issue of a missing member, unless an issue explains why it is missing.
+    ///
+    /// Such an issue has the path of the member, or the empty path if the value is not an object.
+    pub(super) fn require<T>(&mut self, key: &str, value: Option<&T>) {
+        if value.is_none() && !self.issues.iter().any(|issue| ["", key].contains(&issue.path.as_str())) {
+            self.issue(key, Issue::new(IssueCode::Required, "is required"));
+        }
+    }
+
+    pub(super) fn has_issues(&self) -> bool {
+        !self.issues.is_empty()
+    }
+
+    /// Returns all issues. Members that were not taken are unknown keys.
+    pub(super) fn finish(mut self) -> Vec<Issue> {
         for key in std::mem::take(&mut self.members).into_keys() {
-            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, "is not a key that belongs here"));
+            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, "unknown key"));
         }
         self.issues
+    }
+}
+
+fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
+    let mut delay = |key: &str| {
+        let ms = reader.integer(key, 0..=i64::try_from(MAX_BACKOFF_MS).unwrap_or(i64::MAX));
+        ms.and_then(|ms| u64::try_from(ms).ok())
+    };
+    let (fixed_ms, first_ms, cap_ms) = (delay("fixed_ms"), delay("first_ms"), delay("cap_ms"));
+    let jitter = reader.value("jitter", "a number between 0.0 and 1.0");
+    if reader.has_issues() {
+        return Backoff::NONE;
+    }
+    match Backoff::try_from(BackoffDraft { fixed_ms, first_ms, cap_ms, jitter }) {
+        Ok(backoff) => backoff,
+        Err(issue) => {
+            reader.issues.push(issue);
+            Backoff::NONE
+        }
     }
 }

@@ -1,248 +1,217 @@
-//! What is remembered: one event per transition, in commit order.
+//! The names and payloads of events.
 
-use crate::id::{RunId, TaskId};
-use crate::numbers::{ChildCounts, StateCounts};
-use crate::policy::{CancelCause, Policy};
-use crate::record::ErrorText;
-use crate::retry::{AttemptFailure, RetryDecision};
+use crate::id::TaskId;
+use crate::state::{
+    AttemptFailure, CancelCause, ChildCounts, FailureReason, NodeType, Policy, RetryDecision, Signal, State,
+    StateCounts,
+};
+use crate::text::ErrorText;
 use crate::time::Timestamp;
-use crate::transition::{NodeType, Signal, State};
 use serde::{Deserialize, Serialize};
 
-/// Something that happened to a run or to one of its tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Its place in commit order; the cursor of a reader that follows.
-    pub seq: u64,
-    /// The run.
-    pub run: RunId,
-    /// The task; `None` when it happened to the run.
-    pub task: Option<TaskId>,
-    /// When, by the clock of the step that did it.
-    pub at: Timestamp,
-    /// What.
-    #[serde(flatten)]
-    pub body: EventBody,
-}
-
-/// Why a task failed, for programs; the words are beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureReason {
-    /// Whoever worked on it said so; it is retried.
-    Error,
-    /// The same, and no retry is left.
-    RetriesExhausted,
-    /// The same, and a retry could not help.
-    NotRetryable,
-    /// It took longer than it may.
-    TimedOut,
-    /// Whoever claimed it is gone, or gave no sign of life in time.
-    LeaseExpired,
-}
-
-/// What happened. Every state and number can be computed again from these alone: see [`Replay`](crate::Replay).
+/// The name and payload of an event.
+///
+/// All states and counts can be computed from the events alone; see [`Replay`](crate::Replay).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", content = "payload")]
 pub enum EventBody {
-    /// A run was submitted; its root tasks follow as `task.created`.
+    /// A run was submitted. A `task.created` event follows for each root task.
     #[serde(rename = "run.created")]
     RunCreated {
-        /// What the failures of its root tasks mean for it; absent for the default.
+        /// How failures of its root tasks count; missing for the default.
         #[serde(default, skip_serializing_if = "is_default")]
         policy: Policy,
-        /// Whether a join runs after its root tasks.
+        /// Whether a join runs after its root tasks; missing for false.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         has_join: bool,
     },
-    /// The number of its root tasks is final.
+    /// A run was sealed: the number of its root tasks is final.
     #[serde(rename = "run.sealed")]
     RunSealed {
-        /// That number.
+        /// The number of root tasks.
         total: u32,
     },
-    /// The first of its tasks started.
+    /// The first task of a run started.
     #[serde(rename = "run.started")]
     RunStarted,
-    /// Its state follows from its root tasks.
+    /// A run was settled by its root tasks.
     #[serde(rename = "run.aggregated")]
     RunAggregated {
-        /// That state.
+        /// The state.
         state: State,
     },
-    /// It was marked: what is open below it will be cancelled, and then it ends.
+    /// The cancel of a run was requested. Its open tasks are cancelled, and then it settles.
     #[serde(rename = "run.cancel_requested")]
     RunCancelRequested {
-        /// Why, for programs.
+        /// The cause, for programs.
         cause: CancelCause,
-        /// Why, in the words of whoever did it.
+        /// The reason that the caller gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ErrorText>,
     },
-    /// What was open among its root tasks was cancelled, by one transaction.
+    /// One transaction cancelled open root tasks of a run.
     #[serde(rename = "run.swept")]
     RunSwept {
-        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked.
+        /// The ranges of their indices. A leaf is CANCELLED, a parent is being cancelled.
         children: Vec<(u32, u32)>,
     },
-    /// A revived descendant set it RUNNING again.
+    /// A run is RUNNING again, because a descendant was revived.
     #[serde(rename = "run.reopened")]
     RunReopened,
-    /// A root task was created, or a join.
+    /// A root task or a join was created.
     #[serde(rename = "task.created")]
     TaskCreated {
-        /// Its ordinal among the root tasks, from 1; 0 on a join.
+        /// The index among the root tasks, from 1; 0 on a join.
         index: u32,
-        /// Whose join it is; absent on a root task, and on the join of a run.
+        /// The parent of a join; missing on a root task, and on the join of a run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<TaskId>,
-        /// What the failures of its children mean for it; absent for the default.
+        /// How failures of its children count; missing for the default.
         #[serde(default, skip_serializing_if = "is_default")]
         policy: Policy,
-        /// Whether a join runs after its children.
+        /// Whether a join runs after its children; missing for false.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         has_join: bool,
-        /// Absent on a leaf; on a parent how many children it will have, or that this is open.
+        /// The size of its fan-out; missing on a leaf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fanout: Option<FanoutSize>,
     },
-    /// Children were created, by one transaction.
+    /// One transaction created children of a task.
     #[serde(rename = "task.fanned_out")]
     TaskFannedOut {
-        /// The index of the first of them.
+        /// The index of the first created child.
         first: u32,
-        /// The index of the last of them.
+        /// The index of the last created child.
         last: u32,
-        /// The id of the first of them; the others' ids follow it one by one.
+        /// The id of the first created child. The ids of the others are consecutive.
         first_id: TaskId,
-        /// Those of them that are parents themselves: (index, how many children they will have).
+        /// The created children that are parents themselves: (index, number of their children).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parents: Vec<(u32, u32)>,
     },
-    /// The number of its children is final.
+    /// A task was sealed: the number of its children is final.
     #[serde(rename = "task.sealed")]
     TaskSealed {
-        /// That number.
+        /// The number of children.
         total: u32,
     },
-    /// An attempt began; on a parent, its first child was created.
+    /// An attempt of a leaf began, or the first child of a parent was created.
     #[serde(rename = "task.started")]
     TaskStarted,
-    /// An attempt ended well.
+    /// An attempt succeeded.
     #[serde(rename = "task.succeeded")]
     TaskSucceeded,
     /// An attempt failed.
     #[serde(rename = "task.failed")]
     TaskFailed {
-        /// Why, for programs.
+        /// The reason, for programs.
         reason: FailureReason,
-        /// Why, in words.
+        /// The error, for people.
         error: ErrorText,
-        /// When it is retried; absent when the failure is final.
+        /// The time of the retry; missing if the failure is permanent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due_at: Option<Timestamp>,
     },
-    /// Its retry came due: it is PENDING again.
+    /// A task is PENDING again, because its retry came due.
     #[serde(rename = "task.retried")]
     TaskRetried,
-    /// It was handed back unfinished: it is PENDING again.
+    /// A task is PENDING again, because its worker released it.
     #[serde(rename = "task.released")]
     TaskReleased,
-    /// It was cancelled.
+    /// A leaf was cancelled.
     #[serde(rename = "task.cancelled")]
     TaskCancelled {
-        /// Why, in the words of whoever did it.
+        /// The reason that the caller gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ErrorText>,
     },
-    /// A parent was marked: what is open below it will be cancelled, and then it ends.
+    /// The cancel of a parent was requested. Its open descendants are cancelled, and then it settles.
     #[serde(rename = "task.cancel_requested")]
     TaskCancelRequested {
-        /// Why, for programs.
+        /// The cause, for programs.
         cause: CancelCause,
-        /// Why, in the words of whoever did it.
+        /// The reason that the caller gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ErrorText>,
     },
-    /// What was open among its children was cancelled, by one transaction.
+    /// One transaction cancelled open children of a task.
     #[serde(rename = "task.swept")]
     TaskSwept {
-        /// Which of them, in ranges of their indices; a leaf is CANCELLED, a parent marked.
+        /// The ranges of their indices. A leaf is CANCELLED, a parent is being cancelled.
         children: Vec<(u32, u32)>,
     },
-    /// A person wants it to be tried again.
+    /// A user revived a task.
     #[serde(rename = "task.revived")]
     TaskRevived,
-    /// A revived descendant set it RUNNING again.
+    /// A parent is RUNNING again, because a descendant was revived.
     #[serde(rename = "task.reopened")]
     TaskReopened,
-    /// Its state follows from its children.
+    /// A parent was settled by its children.
     #[serde(rename = "task.aggregated")]
     TaskAggregated {
-        /// That state.
+        /// The state.
         state: State,
     },
-    /// A run was taken over from a file of the original.
+    /// A run was imported from a database of the TypeScript version.
     #[serde(rename = "run.adopted")]
     RunAdopted {
-        /// Its state, after the takeover.
+        /// The state after the import.
         state: State,
-        /// Its numbers, computed from its tasks.
+        /// The counts of its root tasks.
         child_counts: ChildCounts,
-        /// Its tally, computed from its tasks.
+        /// The number of its tasks in each state.
         state_counts: StateCounts,
     },
-    /// A task was taken over from a file of the original.
+    /// A task was imported from a database of the TypeScript version.
     #[serde(rename = "task.adopted")]
     TaskAdopted {
-        /// Its parent there.
+        /// The parent; missing on a root task.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<TaskId>,
-        /// Its ordinal among its siblings.
+        /// The index among its siblings, from 1.
         index: u32,
-        /// Its state, after the takeover.
+        /// The state after the import.
         state: State,
-        /// Whether a retry is due on it.
+        /// Whether a retry is due; missing for false.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         retry_due: bool,
-        /// How often it was retried.
+        /// How many times it has been retried.
         retry_count: u32,
-        /// How often it was started, as far as that can be told.
+        /// How many times it was started, as far as the database shows.
         attempt: u32,
-        /// Its numbers, computed from its children; absent on a leaf.
+        /// The counts of its children; missing on a leaf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         child_counts: Option<ChildCounts>,
     },
-    /// An event of the original's, kept for reading.
+    /// An event of the TypeScript version, kept for reading.
     #[serde(rename = "original")]
     Legacy {
-        /// Its id there.
+        /// The id in the TypeScript version.
         id: String,
-        /// Its name there.
+        /// The name in the TypeScript version.
         name: String,
-        /// Its payload there.
+        /// The payload in the TypeScript version.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         payload: Option<String>,
     },
 }
 
-/// Whether it is said only because it is not the default.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// How many children a root task will have.
+/// The size of the fan-out of a root task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FanoutSize {
-    /// So many.
+    /// This number of children.
     Fixed(u32),
-    /// Nobody knows yet.
+    /// Unknown until the task is sealed.
     Open,
 }
 
 impl EventBody {
-    /// The name of the event: `task.started`.
+    /// Returns the name of the event, for instance `task.started`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::RunCreated { .. } => "run.created",
@@ -274,17 +243,28 @@ impl EventBody {
 }
 
 impl EventBody {
-    /// The event of a leaf's failure, which carries what was decided of it.
-    pub fn failed(failed: &AttemptFailure, after: RetryDecision) -> Self {
-        Self::TaskFailed { reason: failed.reason(after), error: failed.text(), due_at: after.due_at() }
+    /// Creates the event of a failed attempt from the decision on its retry.
+    pub fn failed(failure: &AttemptFailure, decision: RetryDecision) -> Self {
+        let (reason, error) = (failure.reason(decision), failure.text());
+        Self::TaskFailed { reason, error, due_at: decision.due_at() }
+    }
+
+    /// Returns whether the event settles a task: the state is terminal, and no retry is due.
+    pub fn settles_task(&self) -> bool {
+        match self {
+            Self::TaskSucceeded | Self::TaskCancelled { .. } | Self::TaskAggregated { .. } => true,
+            Self::TaskFailed { due_at, .. } => due_at.is_none(),
+            _ => false,
+        }
     }
 }
 
-/// Which event a legal transition leaves; `None` for a pair that leaves none of its own because it does not
-/// exist, and for a leaf's failure, whose event is [`EventBody::failed`].
-pub fn transition_event(shape: NodeType, signal: Signal) -> Option<EventBody> {
+/// Returns the event of a legal transition.
+///
+/// Returns `None` for a pair that is never legal, and for the failure of a leaf, whose event is [`EventBody::failed`].
+pub fn transition_event(node_type: NodeType, signal: Signal) -> Option<EventBody> {
     use NodeType::{Leaf, Parent, Run};
-    Some(match (shape, signal) {
+    Some(match (node_type, signal) {
         (Leaf | Parent, Signal::Start) => EventBody::TaskStarted,
         (Leaf, Signal::Succeed) => EventBody::TaskSucceeded,
         (Leaf, Signal::Cancel) => EventBody::TaskCancelled { reason: None },

@@ -1,26 +1,22 @@
-//! Why a run or a task is where it is, as data and as words.
+//! Explanations: why a run or a task is in its state.
 
 use crate::id::{EngineId, RunId, TaskId};
 use crate::name::{Kind, TaskName};
-use crate::policy::CancelCause;
-use crate::record::ErrorText;
+use crate::state::{CancelCause, State};
+use crate::text::ErrorText;
 use crate::time::Timestamp;
-use crate::transition::State;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// Why a run or a task is where it is.
+/// Why a run or a task is in its state.
 ///
-/// What waits for something below it says so, and the explanation of that follows: from a run down to the leaf at which
-/// it hangs.
+/// A node that waits for a descendant contains the explanation of that descendant, and so on down to a leaf.
 ///
 /// ```
-/// use conductor_model::{Explanation, StateReason, RunId, State, ExplainTarget, Timestamp};
+/// use conductor_model::{ExplainTarget, Explanation, RunId, State, StateReason, Timestamp};
 ///
-/// let until = Timestamp::from_millis(0)?;
-/// let (subject, state) = (ExplainTarget::Run(RunId::from_u128(1)), State::Pending);
-/// let reason = StateReason::Delayed { until, engines: None };
-/// let delayed = Explanation { subject, state, reason, because: None };
+/// let reason = StateReason::Delayed { until: Timestamp::from_millis(0)?, engines: None };
+/// let target = ExplainTarget::Run(RunId::from_u128(1));
+/// let delayed = Explanation { target, state: State::Pending, reason, caused_by: None };
 /// assert_eq!(
 ///     delayed.to_string(),
 ///     "run 00000000000000000000000001 is PENDING: delayed until 1970-01-01T00:00:00.000Z"
@@ -29,27 +25,28 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// What is explained.
+    /// The explained run or task.
     #[serde(flatten)]
     pub target: ExplainTarget,
-    /// Its state.
+    /// The state.
     pub state: State,
     /// Why it is in that state.
     pub reason: StateReason,
-    /// What it waits for, explained in turn; absent where there is nothing, or where it is one of so many children that it
-    /// was not found among those that were looked at.
+    /// The explanation of the descendant that causes the state.
+    ///
+    /// `None` if there is no such descendant, or if it is not among the children that were searched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<Box<Explanation>>,
 }
 
 impl Explanation {
-    /// The reason at the bottom: why what it waits for is where it is.
+    /// Returns the reason of the deepest explanation.
     pub fn root_cause(&self) -> &StateReason {
-        self.caused_by.as_ref().map_or(&self.reason, |because| because.root_cause())
+        self.caused_by.as_ref().map_or(&self.reason, |cause| cause.root_cause())
     }
 }
 
-/// What is explained.
+/// The run or task of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExplainTarget {
@@ -57,155 +54,156 @@ pub enum ExplainTarget {
     Run(RunId),
     /// A task.
     Task {
-        /// Its id.
+        /// The id.
         id: TaskId,
-        /// Its name.
+        /// The name.
         name: TaskName,
     },
 }
 
-/// Why something is where it is, or stuck there.
+/// Why a run or a task is in its state, or stuck in it.
 ///
-/// Where the next step of an engine would let it go on, `engines` says how many work on the store: with none it stays.
+/// Where the next step of an engine would continue the work, `engines` is the number of running engines. With 0
+/// engines, the state does not change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StateReason {
     /// It SUCCEEDED.
     Succeeded,
-    /// It failed for good.
+    /// It failed permanently.
     Failed {
-        /// Why; absent on a parent or run, which follows from what is below it.
+        /// The error of a leaf; `None` on a parent or run, whose state follows from its children.
         error: Option<ErrorText>,
-        /// How many children failed; 0 on a leaf.
+        /// The number of failed children; 0 on a leaf.
         failed_children: u32,
     },
-    /// Its join failed for good, over children whose failures, if there were any, are tolerated.
+    /// Its join failed permanently. The policy tolerates all failures of its children.
     JoinFailed,
     /// It was cancelled.
     Cancelled {
-        /// By what; `None` when children that were cancelled made it so, or a report from outside.
+        /// The cause; `None` if cancelled children or an outside report cancelled it.
         cause: Option<CancelCause>,
-        /// Why, in the words of whoever did it.
+        /// The reason that the caller gave.
         reason: Option<ErrorText>,
     },
-    /// It, or something above it, is marked: what is open of it is being cancelled.
+    /// It, or an ancestor, is being cancelled.
     BeingCancelled {
-        /// By what.
+        /// The cause.
         cause: CancelCause,
-        /// Why, in the words of whoever did it.
+        /// The reason that the caller gave.
         reason: Option<ErrorText>,
-        /// How many children are still open; 0 on a leaf.
+        /// The number of open children; 0 on a leaf.
         open: u32,
-        /// How many engines work.
+        /// The number of running engines.
         engines: u32,
     },
-    /// It failed, and its retry is due at a time.
+    /// It failed and waits for its retry.
     RetryDue {
-        /// When.
+        /// When the retry is due.
         at: Timestamp,
-        /// How often it was retried.
+        /// How many times it has been retried.
         retry_count: u32,
-        /// How often it may be.
+        /// How many times it may be retried.
         max_retries: u32,
-        /// Why it failed.
+        /// The error of the last attempt.
         error: Option<ErrorText>,
-        /// How many engines work, if that time has come; `None` before.
+        /// The number of running engines once the retry is due; `None` before.
         engines: Option<u32>,
     },
-    /// It is not to be started before a time.
+    /// It must not start before a certain time.
     Delayed {
-        /// That time.
+        /// The earliest start.
         until: Timestamp,
-        /// How many engines work, if that time has come; `None` before.
+        /// The number of running engines once the time has come; `None` before.
         engines: Option<u32>,
     },
     /// Its children are still being created.
     CreatingChildren {
-        /// How many exist.
+        /// The number of children that exist.
         children: u32,
-        /// How many there will be.
+        /// The final number of children.
         total: u32,
         /// When its row last changed.
         since: Timestamp,
-        /// How many engines work.
+        /// The number of running engines.
         engines: u32,
     },
-    /// It waits for its children, or a run for its root tasks.
+    /// It waits for its children, or a run waits for its root tasks.
     WaitingForChildren {
-        /// How many are open.
+        /// The number of open children.
         open: u32,
-        /// How many exist.
+        /// The number of children that exist.
         children: u32,
     },
-    /// Its fan-out is open, and all that was appended is settled.
+    /// Its fan-out is open, and all existing children are settled.
     WaitingForAppend {
-        /// How many children exist.
+        /// The number of children that exist.
         children: u32,
         /// The last append, or its creation.
         since: Timestamp,
     },
-    /// Its children are settled, and its join is open.
+    /// Its children are settled, and its join is not.
     WaitingForJoin,
-    /// All below it is settled: the next step decides it.
+    /// Its children and its join are settled, so the next aggregate step settles it.
     ReadyToAggregate {
-        /// Since when.
+        /// When the last of them settled.
         since: Timestamp,
-        /// How many engines work.
+        /// The number of running engines.
         engines: u32,
     },
-    /// It is ready, and no engine that works on the store handles its kind.
+    /// It is ready, and no running engine handles its kind.
     NoEngineForKind {
         /// The kind.
         kind: Kind,
-        /// Since when it is ready.
+        /// When it became ready.
         since: Timestamp,
     },
-    /// It is ready, and the engines that handle its kind run as many of them as they may.
+    /// It is ready, and the engines that handle its kind have reached their limit for it.
     AtConcurrencyLimit {
         /// The kind.
         kind: Kind,
-        /// How many of the kind may run.
+        /// How many tasks of the kind may run.
         limit: u32,
-        /// Since when it is ready.
+        /// When it became ready.
         since: Timestamp,
     },
-    /// It is ready, and waits for its turn.
+    /// It is ready and waits for a free worker.
     Ready {
-        /// Since when.
+        /// When it became ready.
         since: Timestamp,
-        /// How many engines handle its kind.
+        /// The number of engines that handle its kind.
         engines: u32,
-        /// Leases were lost over it in a row: it is run when no other such task runs in the same engine.
+        /// Whether lost leases isolated it: an engine runs at most one such task at a time.
         isolated: bool,
     },
-    /// An engine holds it.
+    /// An engine has claimed it.
     Claimed {
-        /// Which; `None` when it is no longer registered.
+        /// The engine; `None` if it is no longer registered.
         engine: Option<EngineId>,
-        /// Whether that engine lives.
+        /// Whether that engine is running.
         engine_alive: bool,
-        /// Which attempt it makes.
+        /// The attempt.
         attempt: u32,
-        /// When its lease ends if it is not renewed.
+        /// When the lease expires without a renewal.
         until: Timestamp,
-        /// The last heartbeat, or the claim.
+        /// The last renewal, or the claim.
         heartbeat: Timestamp,
-        /// How many engines work, if its engine is gone or its lease is over, so that one takes it back; `None` else.
+        /// The number of running engines if the lease is lost, so that one of them rescues the task; `None` otherwise.
         engines: Option<u32>,
     },
-    /// Somebody outside works on it.
+    /// Another program works on it.
     RunningExternally {
         /// The last report.
         since: Timestamp,
     },
-    /// An attempt at it is over, but its handler ignores that and goes on.
+    /// The handler of an earlier attempt is still running, although the attempt is over.
     HandlerOverran,
 }
 
 impl StateReason {
-    /// Whether it lies with a child, of which an explanation goes on if it was found.
-    fn is_of_a_child(&self) -> bool {
+    /// Returns whether the reason is the state of a child, whose explanation follows if the child was found.
+    pub(super) fn depends_on_child(&self) -> bool {
         match self {
             Self::WaitingForChildren { .. } => true,
             Self::Failed { error: None, failed_children: count, .. }
@@ -214,7 +212,7 @@ impl StateReason {
         }
     }
 
-    /// Whether it can only go on when a person or another program does something.
+    /// Returns whether the state changes only if a user or another program acts.
     pub fn needs_intervention(&self) -> bool {
         match self {
             Self::WaitingForAppend { .. } | Self::NoEngineForKind { .. } | Self::RunningExternally { .. } => {
@@ -228,146 +226,5 @@ impl StateReason {
             | Self::Claimed { engines, .. } => *engines == Some(0),
             _ => false,
         }
-    }
-}
-
-impl fmt::Display for ExplainTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(id) => write!(f, "run {id}"),
-            Self::Task { id, name } => write!(f, "task {name} ({id})"),
-        }
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}: {}", self.target, self.state, self.reason)?;
-        match &self.caused_by {
-            Some(below) => write!(f, "; {below}"),
-            None if self.reason.is_of_a_child() => {
-                f.write_str("; which of them was not looked for any further")
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for StateReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Succeeded => f.write_str("it ended well"),
-            Self::Failed { error: Some(error), .. } => write!(f, "it failed for good: {error}"),
-            Self::Failed { failed_children, .. } => {
-                write!(f, "{failed_children} right below it failed for good")
-            }
-            Self::JoinFailed => f.write_str("its join failed for good"),
-            Self::Cancelled { cause: None, reason: None } => f.write_str("it was cancelled"),
-            Self::Cancelled { cause: by, reason } => write!(f, "cancelled{}", By(*by, reason.as_ref())),
-            Self::BeingCancelled { cause: by, reason, open, engines } => {
-                let by = By(Some(*by), reason.as_ref());
-                write!(f, "being cancelled{by}")?;
-                if *open > 0 {
-                    write!(f, "; {open} right below it are still open")?;
-                }
-                f.write_str(nobody_works(*engines))
-            }
-            Self::RetryDue { at, retry_count, max_retries, error, engines } => {
-                write!(f, "retry {} of {max_retries} is due {}", retry_count + 1, When("at", *at, *engines))?;
-                error.as_ref().map_or(Ok(()), |error| write!(f, ", after: {error}"))
-            }
-            Self::Delayed { until, engines } => {
-                let what = if engines.is_some() { "due" } else { "delayed" };
-                write!(f, "{what} {}", When("until", *until, *engines))
-            }
-            Self::CreatingChildren { children, total, since, engines } => {
-                write!(f, "{children} of its {total} children exist, the others are ")?;
-                let being = if *engines == 0 { "to be" } else { "being" };
-                write!(f, "{being} created since {since}{}", nobody_works(*engines))
-            }
-            Self::WaitingForChildren { open, children } => {
-                write!(f, "waits for {open} of {children} children")
-            }
-            Self::WaitingForAppend { children, since } => {
-                write!(
-                    f,
-                    "open, and its {children} children are settled: no append and no seal since {since}"
-                )
-            }
-            Self::WaitingForJoin => f.write_str("its children are settled, and its join is not"),
-            Self::ReadyToAggregate { since, engines: 0 } => {
-                write!(f, "all below it is settled since {since}{}", nobody_works(0))
-            }
-            Self::ReadyToAggregate { since, .. } => {
-                write!(f, "all below it is settled since {since}: an engine's next step decides it")
-            }
-            Self::NoEngineForKind { kind, since } => {
-                write!(f, "ready since {since}, but no engine handles kind {kind}")
-            }
-            Self::AtConcurrencyLimit { kind, limit, since } => {
-                write!(f, "ready since {since}, but {limit} of kind {kind} run already, and no more may")
-            }
-            Self::Ready { since, engines, isolated: alone } => {
-                write!(f, "ready since {since}, waits for its turn among what {engines} engines handle")?;
-                if *alone {
-                    f.write_str("; leases were lost over it, so that it runs beside no other such task")?;
-                }
-                Ok(())
-            }
-            Self::Claimed { engine, engine_alive, attempt, until, heartbeat, engines } => {
-                let by = match engine {
-                    Some(engine) if *engine_alive => format!("engine {engine}"),
-                    Some(engine) => format!("engine {engine}, which is gone,"),
-                    None => "an engine that is gone".into(),
-                };
-                write!(f, "attempt {attempt} is held by {by} until {until}, last heartbeat {heartbeat}")?;
-                match engines {
-                    None => Ok(()),
-                    Some(0) => f.write_str(nobody_works(0)),
-                    Some(_) => f.write_str("; an engine's next step takes it back"),
-                }
-            }
-            Self::RunningExternally { since } => {
-                write!(f, "held from outside: started by a report, last heard of at {since}")
-            }
-            Self::HandlerOverran => {
-                f.write_str("an earlier attempt at it is over, and its handler ignores that and goes on")
-            }
-        }
-    }
-}
-
-/// When something is due: before that time the word that belongs to it, and afterwards who takes it up.
-struct When(&'static str, Timestamp, Option<u32>);
-
-impl fmt::Display for When {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(before, at, engines) = self;
-        match engines {
-            None => write!(f, "{before} {at}"),
-            Some(0) => write!(f, "since {at}{}", nobody_works(0)),
-            Some(_) => write!(f, "since {at}: an engine's next step takes it up"),
-        }
-    }
-}
-
-/// What is said where a step would do something, and no engine works that takes one.
-fn nobody_works(engines: u32) -> &'static str {
-    if engines == 0 { ", but no engine is working" } else { "" }
-}
-
-/// Who cancelled something, and why.
-struct By<'a>(Option<CancelCause>, Option<&'a ErrorText>);
-
-impl fmt::Display for By<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            None => "",
-            Some(CancelCause::Requested) => " by a person",
-            Some(CancelCause::Deadline) => " because the run's deadline passed",
-            Some(CancelCause::FailFast) => " because a child failed and the policy fails fast",
-            Some(CancelCause::Ancestor) => " with something above it",
-        })?;
-        self.1.map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }

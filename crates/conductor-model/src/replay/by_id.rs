@@ -1,115 +1,101 @@
-//! Everything computed again from the events alone.
+//! All runs computed from their events, with tasks identified by ids.
 
+use super::run::{EventTarget, ReplayedRun, RunReplay};
 use crate::event::{Event, EventBody};
 use crate::id::{RunId, TaskId};
-use crate::numbers::{ChildCounts, StateCounts};
-use crate::policy::ParentStatus;
-use crate::told::{EventTarget, RunReplay};
-use crate::transition::State;
+use crate::state::{ChildCounts, ParentStatus, State};
 use std::collections::HashMap;
 
-/// A run as its events tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplayedRun {
-    /// Its state.
-    pub state: State,
-    /// What its decision depends on, its root tasks above all.
-    pub status: ParentStatus,
-    /// How many of its tasks are in each state.
-    pub state_counts: StateCounts,
-}
-
-/// A task as its events tell it.
+/// A task, as computed from the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayedTask {
-    /// Its run.
+    /// The run.
     pub run: RunId,
-    /// Its parent.
+    /// The parent; `None` on a root task, and on the join of a run.
     pub parent: Option<TaskId>,
-    /// Its ordinal among its siblings.
+    /// The index among its siblings; 0 on a join.
     pub index: u32,
-    /// Its state.
+    /// The state.
     pub state: State,
-    /// Whether a retry is due on it.
+    /// Whether a retry is due.
     pub retry_due: bool,
-    /// How often it was retried.
+    /// How many times it has been retried.
     pub retry_count: u32,
-    /// How often it was started; 0 on a parent.
+    /// How many times it was started; 0 on a parent.
     pub attempt: u32,
-    /// What its decision depends on, its children above all; `None` on a leaf.
+    /// The status on which its decision depends; `None` on a leaf.
     pub status: Option<ParentStatus>,
 }
 
 impl ReplayedTask {
-    /// What it knows of its children; `None` on a leaf.
+    /// Returns the counts of its children; `None` on a leaf.
     pub fn child_counts(&self) -> Option<ChildCounts> {
-        self.status.map(|standing| standing.counts)
+        self.status.map(|status| status.counts)
     }
 
-    /// Whether it is what runs after the children of its parent, or of its run.
+    /// Returns whether it is the join of its parent, or of its run.
     pub fn is_join(&self) -> bool {
         self.index == 0
     }
 }
 
-/// The events contradict themselves.
+/// The error of an event that contradicts the previous events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event {seq} ({name}): {what}")]
+#[error("event {seq} ({name}): {message}")]
 pub struct ReplayError {
-    /// The event's place.
+    /// The position of the event.
     pub seq: u64,
-    /// The event's name.
+    /// The name of the event.
     pub name: &'static str,
-    /// What does not fit.
-    pub what: String,
+    /// The contradiction.
+    pub message: String,
 }
 
-/// Computes the state of every run and task, and every number, from events in commit order.
+/// Computes the states and counts of all runs and tasks from events in commit order.
 ///
-/// It keeps a map of all ids; [`RunReplay`] is what it computes with, for whoever has other names for the tasks.
+/// It keeps a map of all ids. [`RunReplay`] works without one.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
-    runs: HashMap<RunId, Told>,
+    runs: HashMap<RunId, RunTasks>,
     /// The run and the number of each task.
     tasks: HashMap<TaskId, (RunId, u32)>,
 }
 
-/// A run, and the ids of its tasks by their numbers.
+/// A run, and the ids of its tasks by number.
 #[derive(Clone, Debug, Default)]
-struct Told {
-    run: RunReplay,
+struct RunTasks {
+    replay: RunReplay,
     ids: Vec<TaskId>,
 }
 
 impl Replay {
-    /// Nothing yet.
+    /// Creates a replay without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in the next event.
+    /// Applies the next event.
     ///
     /// # Errors
-    /// [`ReplayError`] when it does not fit what came before.
+    /// Returns [`ReplayError`] if the event contradicts the previous events.
     pub fn apply(&mut self, event: &Event) -> Result<(), ReplayError> {
-        let error = |what: String| ReplayError { seq: event.seq, name: event.body.name(), what };
-        self.take_in(event).map_err(error)
+        let (seq, name) = (event.seq, event.body.name());
+        self.apply_checked(event).map_err(|message| ReplayError { seq, name, message })
     }
 
-    /// A run; `None` if no event told of it.
+    /// Returns a run; `None` if no event created it.
     pub fn run(&self, id: RunId) -> Option<ReplayedRun> {
-        let (state, standing, tally) = self.runs.get(&id)?.run.run()?;
-        Some(ReplayedRun { state, status: standing, state_counts: tally })
+        self.runs.get(&id)?.replay.run()
     }
 
-    /// A task; `None` if no event told of it.
+    /// Returns a task; `None` if no event created it.
     pub fn task(&self, id: TaskId) -> Option<ReplayedTask> {
         let (run, number) = *self.tasks.get(&id)?;
-        let of = self.runs.get(&run)?;
-        let task = of.run.task(number)?;
+        let RunTasks { replay, ids } = self.runs.get(&run)?;
+        let task = replay.task(number)?;
         Some(ReplayedTask {
             run,
-            parent: task.parent.and_then(|parent| of.ids.get(parent as usize).copied()),
+            parent: task.parent.and_then(|parent| ids.get(parent as usize).copied()),
             index: task.index,
             state: task.state,
             retry_due: task.retry_due,
@@ -119,51 +105,51 @@ impl Replay {
         })
     }
 
-    /// All tasks, in no order.
+    /// Returns all tasks, in no particular order.
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, ReplayedTask)> {
         self.tasks.keys().filter_map(|id| Some((*id, self.task(*id)?)))
     }
 
-    /// How many runs the events told of.
+    /// Returns the number of created runs.
     pub fn run_count(&self) -> usize {
-        self.runs.values().filter(|told| told.run.run().is_some()).count()
+        self.runs.values().filter(|run| run.replay.run().is_some()).count()
     }
 
-    /// How many tasks the events told of.
+    /// Returns the number of created tasks.
     pub fn task_count(&self) -> usize {
         self.tasks().count()
     }
 
-    fn take_in(&mut self, event: &Event) -> Result<(), String> {
+    fn apply_checked(&mut self, event: &Event) -> Result<(), String> {
         if matches!(event.body, EventBody::Legacy { .. }) {
             return Ok(());
         }
-        let about = self.about(event)?;
-        let told = self.runs.entry(event.run).or_default();
-        let born = told.run.apply(about, &event.body)?;
-        let first = match event.body {
+        let target = self.target(event)?;
+        let run = self.runs.entry(event.run).or_default();
+        let created = run.replay.apply(target, &event.body)?;
+        let first_id = match event.body {
             EventBody::TaskFannedOut { first_id, .. } => Some(first_id),
             _ => event.task,
         };
-        for (number, nth) in born.zip(0_u128..) {
-            let id = TaskId::from_u128(first.map_or(0, TaskId::as_u128).saturating_add(nth));
+        for (number, offset) in created.zip(0_u128..) {
+            let id = TaskId::from_u128(first_id.map_or(0, TaskId::as_u128).saturating_add(offset));
             if self.tasks.insert(id, (event.run, number)).is_some_and(|known| known != (event.run, number)) {
-                return Err(format!("task {id} exists already"));
+                return Err(format!("task {id} already exists"));
             }
-            if let Some(reserved) = told.ids.get_mut(number as usize) {
+            if let Some(reserved) = run.ids.get_mut(number as usize) {
                 *reserved = id;
             } else {
-                told.ids.push(id);
+                run.ids.push(id);
             }
         }
         Ok(())
     }
 
-    /// What the event is about, in numbers.
-    fn about(&mut self, event: &Event) -> Result<EventTarget, String> {
+    /// Returns what the event applies to.
+    fn target(&mut self, event: &Event) -> Result<EventTarget, String> {
         let begins = matches!(event.body, EventBody::RunCreated { .. } | EventBody::RunAdopted { .. });
         match self.run(event.run) {
-            Some(_) if begins => return Err(format!("run {} exists already", event.run)),
+            Some(_) if begins => return Err(format!("run {} already exists", event.run)),
             None if !begins && (event.task.is_none() || event.body.name() == "task.created") => {
                 return Err(format!("run {} does not exist", event.run));
             }
@@ -177,13 +163,13 @@ impl Replay {
         let number = known.map(|(_, number)| number);
         let is_new = matches!(event.body, EventBody::TaskCreated { .. } | EventBody::TaskAdopted { .. });
         if is_new && self.task(id).is_some() {
-            return Err(format!("task {id} exists already"));
+            return Err(format!("task {id} already exists"));
         }
         let parent = match event.body {
             EventBody::TaskCreated { parent, .. } => {
                 parent.map(|parent| self.number_of(parent)).transpose()?
             }
-            // Parents need not be told of before their children.
+            // The event of an imported child may precede that of its parent.
             EventBody::TaskAdopted { parent, .. } => parent.map(|parent| self.reserve(event.run, parent)),
             _ => {
                 let number = number.ok_or_else(|| format!("task {id} does not exist"))?;
@@ -202,9 +188,9 @@ impl Replay {
         if let Some((_, number)) = self.tasks.get(&id) {
             return *number;
         }
-        let told = self.runs.entry(run).or_default();
-        let number = told.run.reserve();
-        told.ids.push(id);
+        let RunTasks { replay, ids } = self.runs.entry(run).or_default();
+        let number = replay.reserve();
+        ids.push(id);
         self.tasks.insert(id, (run, number));
         number
     }

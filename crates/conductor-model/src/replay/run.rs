@@ -1,169 +1,104 @@
-//! One run computed again from its events, whatever its tasks are called where the events stand.
+//! One run computed from its events, with tasks identified by numbers.
 
+use super::status::{new_status, request_cancel, seal, settling_signal};
+use super::tree::{ChildRange, Node, RunReplayTask, TaskTree};
 use crate::event::{EventBody, FanoutSize};
-use crate::numbers::{ChildCounts, StateCounts};
-use crate::policy::{CancelCause, Decision, JoinStatus, ParentStatus, Policy};
-use crate::time::Timestamp;
-use crate::transition::{IllegalTransition, NodeStatus, NodeType, Signal, State, transition};
+use crate::state::{
+    CancelCause, ChildCounts, Decision, JoinStatus, NodeStatus, NodeType, ParentStatus, Signal, State,
+    StateCounts, transition,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// What an event is about: a task is called by its number.
+/// What an event applies to. Tasks are identified by numbers.
 ///
-/// Tasks are numbered from 0 in the order in which they come into being, so that whoever reads events has a list from
-/// numbers to names of its own and no more. See [`RunReplay::apply`].
+/// Numbers start at 0 and follow the order in which tasks are created, so a caller can keep its own names of the tasks
+/// in a list. See [`RunReplay::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventTarget {
-    /// The run itself.
+    /// The run.
     Run,
-    /// A task that the events told of before.
+    /// An existing task.
     Task(u32),
-    /// A task that comes into being.
+    /// A task that the event creates.
     New {
-        /// Its number, if [`RunReplay::reserve`] gave it one.
+        /// Its number, if [`RunReplay::reserve`] has reserved one.
         number: Option<u32>,
         /// The number of its parent.
         parent: Option<u32>,
     },
 }
 
-/// A task as the events of its run tell it.
+/// A run, as computed from its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunReplayTask {
-    /// The number of its parent.
-    pub parent: Option<u32>,
-    /// Its ordinal among its siblings; 0 on a join.
-    pub index: u32,
-    /// Its state.
+pub struct ReplayedRun {
+    /// The state.
     pub state: State,
-    /// Whether a retry is due on it.
-    pub retry_due: bool,
-    /// When that retry is due, as far as the events say so.
-    pub due_at: Option<Timestamp>,
-    /// How often it was retried.
-    pub retry_count: u32,
-    /// How often it was started; 0 on a parent.
-    pub attempt: u32,
-    /// What its decision depends on, its children above all; `None` on a leaf.
-    pub status: Option<ParentStatus>,
+    /// The status on which its decision depends.
+    pub status: ParentStatus,
+    /// The number of its tasks in each state.
+    pub state_counts: StateCounts,
 }
 
-/// A run, and all of its tasks, as its events tell them: the core of [`Replay`](crate::Replay), for histories too long
-/// for maps by id. A leaf costs 24 bytes.
+/// A run and all its tasks, as computed from its events.
 ///
-/// Each event goes through [`transition`], and children come into being in the order of their indices, so that an
-/// impossible history is refused where it becomes so. What was computed is then of no use any more.
+/// [`Replay`](crate::Replay) does the same with ids. This type is for long histories, for which maps by id are too
+/// large: a leaf costs 24 bytes.
+///
+/// Each event is checked by [`transition`], and children must be created in the order of their indices. An impossible
+/// history is therefore rejected at its first impossible event. After an error, the computed state is undefined.
 #[derive(Clone, Debug, Default)]
 pub struct RunReplay {
-    run: Option<RunEntry>,
-    tasks: Vec<Entry>,
-    /// Of the parents among the tasks.
-    standings: Vec<ParentStatus>,
-    /// By parent ([`NONE`] for root tasks): which numbers its children have.
-    families: HashMap<u32, Vec<Brood>>,
-    /// When retries are due.
-    due: HashMap<u32, Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct RunEntry {
-    state: State,
-    standing: ParentStatus,
-    tally: StateCounts,
-}
-
-/// A task, as small as can be: there may be ten million of them.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    parent: u32,
-    index: u32,
-    retry_count: u32,
-    attempt: u32,
-    standing: u32,
-    state: State,
-    retry_due: bool,
-    exists: bool,
-}
-
-/// No parent, no standing.
-const NONE: u32 = u32::MAX;
-
-/// Children whose indices and numbers follow each other.
-#[derive(Clone, Copy, Debug)]
-struct Brood {
-    first: u32,
-    last: u32,
-    number: u32,
-}
-
-impl Entry {
-    /// A task that comes into being.
-    fn new(parent: Option<u32>, index: u32) -> Self {
-        let (state, retry_due, retry_count, attempt) = (State::Pending, false, 0, 0);
-        let parent = parent.unwrap_or(NONE);
-        Self { parent, index, retry_count, attempt, standing: NONE, state, retry_due, exists: true }
-    }
-
-    fn subject(&self) -> NodeStatus {
-        let shape = if self.standing == NONE { NodeType::Leaf } else { NodeType::Parent };
-        NodeStatus { node_type: shape, state: self.state, retry_due: self.retry_due }
-    }
+    run: Option<ReplayedRun>,
+    tree: TaskTree,
 }
 
 impl RunReplay {
-    /// Nothing yet.
+    /// Creates a replay without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The run's state, what its decision depends on, and how many of its tasks are in each state; `None` before the
-    /// event that it came into being with.
-    pub fn run(&self) -> Option<(State, ParentStatus, StateCounts)> {
-        self.run.map(|run| (run.state, run.standing, run.tally))
+    /// Returns the run; `None` before the event that created it.
+    pub fn run(&self) -> Option<ReplayedRun> {
+        self.run
     }
 
-    /// How many numbers are taken.
+    /// Returns the number of assigned task numbers, including reserved ones.
     pub fn len(&self) -> u32 {
-        u32::try_from(self.tasks.len()).unwrap_or(NONE)
+        self.tree.len()
     }
 
-    /// Whether there is no task.
+    /// Returns whether no task number is assigned.
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.tree.len() == 0
     }
 
-    /// A task; `None` for a number that no task has (yet).
+    /// Returns a task; `None` if no task has this number, or if the number is only reserved.
     pub fn task(&self, number: u32) -> Option<RunReplayTask> {
-        let entry = self.tasks.get(number as usize).filter(|entry| entry.exists)?;
-        Some(RunReplayTask {
-            parent: (entry.parent != NONE).then_some(entry.parent),
-            index: entry.index,
-            state: entry.state,
-            retry_due: entry.retry_due,
-            due_at: self.due.get(&number).copied(),
-            retry_count: entry.retry_count,
-            attempt: entry.attempt,
-            status: self.standings.get(entry.standing as usize).copied(),
-        })
+        self.tree.task(number)
     }
 
-    /// A number for a task that comes into being later: what was adopted may name its parent before that is told of.
+    /// Reserves a number for a task that a later event creates.
+    ///
+    /// The event of an imported child may precede that of its parent.
     pub fn reserve(&mut self) -> u32 {
-        let number = self.len();
-        self.tasks.push(Entry { exists: false, ..Entry::new(None, 0) });
-        number
+        self.tree.reserve()
     }
 
-    /// Takes in the next event; the numbers of the tasks that came into being with it.
+    /// Applies the next event; returns the numbers of the tasks that it created.
     ///
     /// # Errors
-    /// What does not fit what came before.
-    pub fn apply(&mut self, about: EventTarget, body: &EventBody) -> Result<Range<u32>, String> {
+    /// Returns a text if the event contradicts the previous events.
+    pub fn apply(&mut self, target: EventTarget, body: &EventBody) -> Result<Range<u32>, String> {
         let before = self.len();
-        match (about, body) {
+        match (target, body) {
             (_, EventBody::Legacy { .. }) => {}
             (EventTarget::Run, body) => self.apply_to_run(body)?,
-            (EventTarget::New { number, parent }, body) => return self.apply_to_new(number, parent, body),
+            (EventTarget::New { number, parent }, body) => {
+                let number = self.create(number, parent, body)?;
+                return Ok(number..number + 1);
+            }
             (EventTarget::Task(number), body) => self.apply_to_task(number, body)?,
         }
         Ok(before..self.len())
@@ -171,318 +106,259 @@ impl RunReplay {
 
     fn apply_to_run(&mut self, body: &EventBody) -> Result<(), String> {
         match body {
-            EventBody::RunCreated { policy, has_join: joins } => {
-                let standing = standing(ChildCounts::open(), *policy, *joins);
-                return self.begin(RunEntry {
-                    state: State::Pending,
-                    standing,
-                    tally: StateCounts::default(),
-                });
+            EventBody::RunCreated { policy, has_join } => {
+                let status = new_status(ChildCounts::open(), *policy, *has_join);
+                let state_counts = StateCounts::default();
+                self.begin(ReplayedRun { state: State::Pending, status, state_counts })
             }
-            EventBody::RunAdopted { state, child_counts: numbers, state_counts: tally } => {
-                let (state, standing, tally) = (*state, ParentStatus::of(*numbers), *tally);
-                return self.begin(RunEntry { state, standing, tally });
+            EventBody::RunAdopted { state, child_counts, state_counts } => {
+                let (state, status) = (*state, ParentStatus::of(*child_counts));
+                self.begin(ReplayedRun { state, status, state_counts: *state_counts })
             }
-            EventBody::RunSwept { children } => return self.sweep(NONE, children),
-            _ => {}
+            EventBody::RunSwept { children } => self.sweep(None, children),
+            body => self.change_run(body),
         }
-        let run = self.run_entry()?;
+    }
+
+    fn begin(&mut self, run: ReplayedRun) -> Result<(), String> {
+        self.run.replace(run).map_or(Ok(()), |_| Err("the run already exists".into()))
+    }
+
+    fn change_run(&mut self, body: &EventBody) -> Result<(), String> {
+        let run = self.run_mut()?;
         let signal = match *body {
-            EventBody::RunSealed { total } => return seal(&mut run.standing.counts, total),
-            EventBody::RunCancelRequested { cause: by, .. } => return mark(run.state, &mut run.standing, by),
+            EventBody::RunSealed { total } => return seal(&mut run.status.counts, total),
+            EventBody::RunCancelRequested { cause, .. } => {
+                return request_cancel(run.state, &mut run.status, cause);
+            }
             EventBody::RunStarted => Signal::Start,
-            EventBody::RunAggregated { state } => signal_to(run.standing, state)?,
+            EventBody::RunAggregated { state } => settling_signal(run.status, state)?,
             EventBody::RunReopened => Signal::Reopen,
-            _ => return Err("is not an event of a run".into()),
+            _ => return Err("not an event of a run".into()),
         };
-        let subject = NodeStatus { node_type: NodeType::Run, state: run.state, retry_due: false };
-        run.state = transition(subject, signal).map_err(|e| e.to_string())?;
+        let node = NodeStatus { node_type: NodeType::Run, state: run.state, retry_due: false };
+        run.state = transition(node, signal).map_err(|illegal| illegal.to_string())?;
         if signal == Signal::Reopen {
-            run.standing = run.standing.reopened();
+            run.status = run.status.reopened();
         }
         Ok(())
     }
 
-    fn begin(&mut self, run: RunEntry) -> Result<(), String> {
-        self.run.replace(run).map_or(Ok(()), |_| Err("the run exists already".into()))
-    }
-
-    fn apply_to_new(
+    fn create(
         &mut self,
-        number: Option<u32>,
+        reserved: Option<u32>,
         parent: Option<u32>,
         body: &EventBody,
-    ) -> Result<Range<u32>, String> {
-        let entry = match body {
+    ) -> Result<u32, String> {
+        let node = match body {
             EventBody::TaskCreated { index: 0, .. } => {
-                let (_, family) = self.family(parent.unwrap_or(NONE))?;
-                if family.decide() != Decision::StartJoin {
-                    return Err("a join begins before its time".into());
+                if self.parent(parent)?.1.decide() != Decision::StartJoin {
+                    return Err("the join is created too early, or twice".into());
                 }
-                Entry::new(parent, 0)
+                Node::new(parent, 0)
             }
-            EventBody::TaskCreated { index, fanout, policy, has_join: joins, .. } => {
-                let standing = fanout.map(|fanout| match fanout {
-                    FanoutSize::Fixed(total) => standing(ChildCounts::sealed(total), *policy, *joins),
-                    FanoutSize::Open => standing(ChildCounts::open(), *policy, *joins),
+            EventBody::TaskCreated { index, fanout, policy, has_join, .. } => {
+                self.check_next_index(None, *index)?;
+                let counts = fanout.map(|fanout| match fanout {
+                    FanoutSize::Fixed(total) => ChildCounts::sealed(total),
+                    FanoutSize::Open => ChildCounts::open(),
                 });
-                self.check_next(NONE, *index)?;
-                Entry { standing: self.stand(standing), ..Entry::new(None, *index) }
+                let status = counts.map(|counts| new_status(counts, *policy, *has_join));
+                Node { status: self.tree.push_status(status), ..Node::new(None, *index) }
             }
             EventBody::TaskAdopted {
-                index,
-                state,
-                retry_due,
-                retry_count,
-                attempt,
-                child_counts: numbers,
-                ..
+                index, state, retry_due, retry_count, attempt, child_counts, ..
             } => {
-                let standing = self.stand(numbers.map(ParentStatus::of));
                 let (state, retry_due, retry_count, attempt) = (*state, *retry_due, *retry_count, *attempt);
-                let new = Entry::new(parent, *index);
-                Entry { retry_count, attempt, standing, state, retry_due, ..new }
+                let status = self.tree.push_status(child_counts.map(ParentStatus::of));
+                Node { retry_count, attempt, status, state, retry_due, ..Node::new(parent, *index) }
             }
-            _ => return Err("does not bring a task into being".into()),
+            _ => return Err("not an event that creates a task".into()),
         };
-        let number = self.insert(number, entry)?;
-        let (first, last) = (entry.index, entry.index);
-        self.families.entry(entry.parent).or_default().push(Brood { first, last, number });
+        let number = self.tree.insert(reserved, node)?;
+        let (first, last) = (node.index, node.index);
+        self.tree.add_children(node.parent_number(), ChildRange { first, last, number });
+        // The counts of an imported run or parent already include its tasks.
         if !matches!(body, EventBody::TaskAdopted { .. }) {
-            // What was adopted is in the numbers that were adopted with it.
-            self.count(entry, None)?;
+            self.count(node, None)?;
         }
-        Ok(number..number + 1)
-    }
-
-    /// Keeps what the decision of a parent depends on; where.
-    fn stand(&mut self, standing: Option<ParentStatus>) -> u32 {
-        let Some(standing) = standing else { return NONE };
-        self.standings.push(standing);
-        u32::try_from(self.standings.len() - 1).unwrap_or(NONE)
-    }
-
-    fn insert(&mut self, number: Option<u32>, entry: Entry) -> Result<u32, String> {
-        let Some(number) = number else {
-            self.tasks.push(entry);
-            return Ok(self.len() - 1);
-        };
-        let place = self.tasks.get_mut(number as usize).filter(|place| !place.exists);
-        *place.ok_or("the task exists already")? = entry;
         Ok(number)
     }
 
     fn apply_to_task(&mut self, number: u32, body: &EventBody) -> Result<(), String> {
         match body {
             EventBody::TaskFannedOut { first, last, first_id, parents } => {
-                let ids = last.checked_sub(*first).map_or(0, u128::from);
-                if first_id.as_u128().checked_add(ids).is_none() {
-                    return Err(not_created(*first, *last));
+                let further_ids = last.checked_sub(*first).map_or(0, u128::from);
+                if first_id.as_u128().checked_add(further_ids).is_none() {
+                    return Err(not_as_created(*first, *last));
                 }
-                self.fan_out(number, *first, *last, parents)
+                self.fan_out(number, (*first, *last), parents)
             }
             EventBody::TaskSealed { total } => {
-                seal(&mut self.standing(number).ok_or("a leaf is sealed")?.counts, *total)
+                seal(&mut self.tree.status(number).ok_or("a leaf cannot be sealed")?.counts, *total)
             }
-            EventBody::TaskCancelRequested { cause: by, .. } => {
-                let state = self.entry(number)?.state;
-                mark(state, self.standing(number).ok_or("a leaf is marked")?, *by)
+            EventBody::TaskCancelRequested { cause, .. } => {
+                let state = self.tree.node(number)?.state;
+                let status = self.tree.status(number).ok_or("a leaf has no children to cancel")?;
+                request_cancel(state, status, *cause)
             }
-            EventBody::TaskSwept { children } => self.sweep(number, children),
+            EventBody::TaskSwept { children } => self.sweep(Some(number), children),
             EventBody::TaskCreated { .. } | EventBody::TaskAdopted { .. } => {
-                Err("the task exists already".into())
+                Err("the task already exists".into())
             }
-            other => self.transit(number, other),
+            body => self.change_task(number, body),
         }
     }
 
-    fn run_entry(&mut self) -> Result<&mut RunEntry, String> {
-        self.run.as_mut().ok_or_else(|| "the run does not exist".into())
-    }
-
-    fn entry(&mut self, number: u32) -> Result<&mut Entry, String> {
-        let entry = self.tasks.get_mut(number as usize).filter(|entry| entry.exists);
-        entry.ok_or_else(|| "the task does not exist".into())
-    }
-
-    /// What the decision of a parent depends on; `None` for a leaf.
-    fn standing(&mut self, number: u32) -> Option<&mut ParentStatus> {
-        let place = self.tasks.get(number as usize).filter(|entry| entry.exists)?.standing;
-        self.standings.get_mut(place as usize)
-    }
-
-    fn fan_out(&mut self, parent: u32, first: u32, last: u32, parents: &[(u32, u32)]) -> Result<(), String> {
+    fn fan_out(
+        &mut self,
+        parent: u32,
+        (first, last): (u32, u32),
+        parents: &[(u32, u32)],
+    ) -> Result<(), String> {
         let number = self.len();
-        let wrong = || not_created(first, last);
-        let count = last.checked_sub(first).and_then(|more| more.checked_add(1)).ok_or_else(wrong)?;
-        number.checked_add(count).ok_or_else(wrong)?;
-        let mut parents: HashMap<u32, u32> = parents.iter().copied().collect();
-        self.families.entry(parent).or_default().push(Brood { first, last, number });
+        let invalid = || not_as_created(first, last);
+        let count = last.checked_sub(first).and_then(|further| further.checked_add(1));
+        number.checked_add(count.ok_or_else(invalid)?).ok_or_else(invalid)?;
+        let mut totals: HashMap<u32, u32> = parents.iter().copied().collect();
+        self.tree.add_children(Some(parent), ChildRange { first, last, number });
         for index in first..=last {
-            self.check_next(parent, index)?;
-            let standing = parents.remove(&index).map(|total| ParentStatus::of(ChildCounts::sealed(total)));
-            let child = Entry { standing: self.stand(standing), ..Entry::new(Some(parent), index) };
+            self.check_next_index(Some(parent), index)?;
+            let status = totals.remove(&index).map(|total| ParentStatus::of(ChildCounts::sealed(total)));
+            let child = Node { status: self.tree.push_status(status), ..Node::new(Some(parent), index) };
             self.count(child, None)?;
-            self.tasks.push(child);
+            self.tree.push(child);
         }
-        if parents.is_empty() { Ok(()) } else { Err(wrong()) }
+        if totals.is_empty() { Ok(()) } else { Err(invalid()) }
     }
 
-    /// Whether a child with that index may come into being now.
-    fn check_next(&mut self, parent: u32, index: u32) -> Result<(), String> {
-        let (state, family) = self.family(parent)?;
-        let next = family.counts.created.saturating_add(1);
+    fn check_next_index(&mut self, parent: Option<u32>, index: u32) -> Result<(), String> {
+        let (state, status) = self.parent(parent)?;
+        let next = status.counts.created.saturating_add(1);
         if state.is_terminal() {
-            return Err(format!("child {index} comes into being below something {state}"));
+            return Err(format!("child {index} is created, but its parent is {state}"));
         }
-        if family.cancel_cause.is_some() {
-            return Err(format!("child {index} comes into being below something that is marked"));
+        if status.cancel_cause.is_some() {
+            return Err(format!("child {index} is created, but its parent is being cancelled"));
         }
         if index != next {
-            return Err(format!("child {index} comes into being where {next} is the next"));
+            return Err(format!("child {index} is created, but the next index is {next}"));
         }
-        if let Some(total) = family.counts.total.filter(|total| index > *total) {
-            return Err(format!("child {index} comes into being where there are to be {total}"));
+        if let Some(total) = status.counts.total.filter(|total| index > *total) {
+            return Err(format!("child {index} is created, but its parent is sealed with {total} children"));
         }
         Ok(())
     }
 
-    /// What was open among these children was cancelled: a leaf at once, a parent is marked.
-    fn sweep(&mut self, family: u32, children: &[(u32, u32)]) -> Result<(), String> {
+    /// Cancels the leaves among these children, and requests the cancel of the parents.
+    fn sweep(&mut self, parent: Option<u32>, children: &[(u32, u32)]) -> Result<(), String> {
         for index in children.iter().flat_map(|(first, last)| *first..=*last) {
-            let number = self.child(family, index);
-            let number = number.ok_or_else(|| format!("there is no child {index} to sweep"))?;
-            let state = self.entry(number)?.state;
-            match self.standing(number) {
-                Some(standing) => mark(state, standing, CancelCause::Ancestor)?,
-                None => self.transit(number, &EventBody::TaskCancelled { reason: None })?,
+            let number = self.tree.child(parent, index);
+            let number = number.ok_or_else(|| format!("child {index} is swept, but does not exist"))?;
+            let state = self.tree.node(number)?.state;
+            match self.tree.status(number) {
+                Some(status) => request_cancel(state, status, CancelCause::Ancestor)?,
+                None => self.change_task(number, &EventBody::TaskCancelled { reason: None })?,
             }
         }
         Ok(())
     }
 
-    /// The number of a child.
-    fn child(&self, family: u32, index: u32) -> Option<u32> {
-        let brood = self.families.get(&family)?.iter();
-        let brood = brood.rev().find(|brood| (brood.first..=brood.last).contains(&index))?;
-        Some(brood.number + (index - brood.first))
+    fn change_task(&mut self, number: u32, body: &EventBody) -> Result<(), String> {
+        let signal = self.signal_to_task(number, body)?;
+        let node = self.tree.node(number)?;
+        let before = node.node_status();
+        if before.node_type == NodeType::Parent && happens_to_leaves_only(body) {
+            return Err("a parent's state follows from its children".into());
+        }
+        let due_at = if let EventBody::TaskFailed { due_at, .. } = body { *due_at } else { None };
+        node.state = transition(before, signal).map_err(|illegal| illegal.to_string())?;
+        node.retry_due = due_at.is_some();
+        match signal {
+            Signal::Start if before.node_type == NodeType::Leaf => {
+                node.attempt = node.attempt.saturating_add(1);
+            }
+            Signal::Retry => node.retry_count = node.retry_count.saturating_add(1),
+            Signal::Revive => node.retry_count = 0,
+            _ => {}
+        }
+        let node = *node;
+        if signal == Signal::Reopen
+            && let Some(status) = self.tree.status(number)
+        {
+            *status = status.reopened();
+        }
+        match due_at {
+            Some(due_at) => self.tree.set_due_at(number, due_at),
+            None if before.retry_due => self.tree.clear_due_at(number),
+            None => {}
+        }
+        self.count(node, Some(before))
     }
 
-    fn transit(&mut self, number: u32, body: &EventBody) -> Result<(), String> {
-        let signal = match body {
+    fn signal_to_task(&mut self, number: u32, body: &EventBody) -> Result<Signal, String> {
+        let node = *self.tree.node(number)?;
+        Ok(match body {
             EventBody::TaskStarted => Signal::Start,
             EventBody::TaskSucceeded => Signal::Succeed,
             EventBody::TaskFailed { .. } => Signal::Fail,
             EventBody::TaskRetried => Signal::Retry,
             EventBody::TaskReleased => Signal::Release,
             EventBody::TaskCancelled { .. } => Signal::Cancel,
-            EventBody::TaskRevived => Signal::Revive,
             EventBody::TaskReopened => Signal::Reopen,
+            EventBody::TaskRevived => {
+                if node.is_join() && self.parent(node.parent_number())?.1.decide() != Decision::StartJoin {
+                    return Err("the join is revived too early".into());
+                }
+                Signal::Revive
+            }
             EventBody::TaskAggregated { state } => {
-                self.entry(number)?;
-                signal_to(*self.standing(number).ok_or("a leaf has no children")?, *state)?
+                settling_signal(*self.tree.status(number).ok_or("a leaf has no children")?, *state)?
             }
-            _ => return Err("is not an event of a task".into()),
+            _ => return Err("not an event of a task".into()),
+        })
+    }
+
+    fn run_mut(&mut self) -> Result<&mut ReplayedRun, String> {
+        self.run.as_mut().ok_or_else(|| "the run does not exist".into())
+    }
+
+    /// Returns the state and the status of a parent; without a number, those of the run.
+    fn parent(&mut self, number: Option<u32>) -> Result<(State, &mut ParentStatus), String> {
+        let Some(number) = number else {
+            return self.run_mut().map(|run| (run.state, &mut run.status));
         };
-        let due_at = if let EventBody::TaskFailed { due_at, .. } = body { *due_at } else { None };
-        let join = *self.entry(number)?;
-        if signal == Signal::Revive
-            && join.index == 0
-            && self.family(join.parent)?.1.decide() != Decision::StartJoin
-        {
-            return Err("a join is run again before its time".into());
-        }
-        let entry = self.entry(number)?;
-        let before = entry.subject();
-        let is_of_a_leaf =
-            due_at.is_some() || matches!(body, EventBody::TaskSucceeded | EventBody::TaskCancelled { .. });
-        if before.node_type == NodeType::Parent && is_of_a_leaf {
-            return Err("a parent's state follows from its children".into());
-        }
-        entry.state = transition(before, signal).map_err(|e: IllegalTransition| e.to_string())?;
-        entry.retry_due = due_at.is_some();
-        match signal {
-            Signal::Start if before.node_type == NodeType::Leaf => {
-                entry.attempt = entry.attempt.saturating_add(1);
-            }
-            Signal::Retry => entry.retry_count = entry.retry_count.saturating_add(1),
-            Signal::Revive => entry.retry_count = 0,
-            _ => {}
-        }
-        let entry = *entry;
-        if signal == Signal::Reopen
-            && let Some(standing) = self.standing(number)
-        {
-            *standing = standing.reopened();
-        }
-        match due_at {
-            Some(due_at) => drop(self.due.insert(number, due_at)),
-            None if before.retry_due => drop(self.due.remove(&number)),
-            None => {}
-        }
-        self.count(entry, Some(before))
+        let state = self.tree.node(number)?.state;
+        Ok((state, self.tree.status(number).ok_or("a leaf cannot have children")?))
     }
 
-    /// The state and the standing of a parent, or of the run.
-    fn family(&mut self, parent: u32) -> Result<(State, &mut ParentStatus), String> {
-        if parent == NONE {
-            return self.run_entry().map(|run| (run.state, &mut run.standing));
+    /// Counts a task in its parent and in the run. A join is not counted; it only sets the join status of its parent.
+    fn count(&mut self, node: Node, before: Option<NodeStatus>) -> Result<(), String> {
+        let after = node.node_status();
+        if !node.is_join() {
+            self.run_mut()?.state_counts.apply(before.map(|before| before.state), after.state);
         }
-        let state = self.entry(parent)?.state;
-        Ok((state, self.standing(parent).ok_or("a leaf has a child")?))
-    }
-
-    /// Counts a task in its parent's numbers, or its run's, and in the run's tally. A join is in none of them: it only
-    /// opens and ends.
-    fn count(&mut self, task: Entry, before: Option<NodeStatus>) -> Result<(), String> {
-        let after = task.subject();
-        if task.index == 0 {
-            let (_, standing) = self.family(task.parent)?;
-            standing.join =
+        let (_, parent) = self.parent(node.parent_number())?;
+        if node.is_join() {
+            parent.join =
                 if after.is_settled() { JoinStatus::Settled(after.state) } else { JoinStatus::Open };
-            return Ok(());
+        } else {
+            parent.counts.apply(before, after);
         }
-        self.run_entry()?.tally.apply(before.map(|subject| subject.state), after.state);
-        let (_, standing) = self.family(task.parent)?;
-        standing.counts.apply(before, after);
         Ok(())
     }
 }
 
-fn not_created(first: u32, last: u32) -> String {
-    format!("children {first} to {last} are not what it created")
+/// Returns whether the event never happens to a parent. A parent with an unreadable input fails without a retry.
+fn happens_to_leaves_only(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::TaskSucceeded
+            | EventBody::TaskCancelled { .. }
+            | EventBody::TaskFailed { due_at: Some(_), .. }
+    )
 }
 
-fn standing(numbers: ChildCounts, policy: Policy, joins: bool) -> ParentStatus {
-    let joining = if joins { JoinStatus::NotStarted } else { JoinStatus::None };
-    ParentStatus { counts: numbers, policy, cancel_cause: None, join: joining }
-}
-
-fn seal(numbers: &mut ChildCounts, total: u32) -> Result<(), String> {
-    if let Some(sealed) = numbers.total {
-        return Err(format!("is sealed already, with {sealed} children"));
-    }
-    if total < numbers.created {
-        return Err(format!("is sealed with {total} children, but has {}", numbers.created));
-    }
-    numbers.total = Some(total);
-    Ok(())
-}
-
-fn mark(state: State, standing: &mut ParentStatus, by: CancelCause) -> Result<(), String> {
-    if state.is_terminal() || standing.cancel_cause.is_some() {
-        return Err("is marked, though it has ended or was marked before".into());
-    }
-    if by == CancelCause::FailFast && standing.decide() != Decision::CancelOpenChildren(by) {
-        return Err("is given up, though its policy does not say so".into());
-    }
-    standing.cancel_cause = Some(by);
-    Ok(())
-}
-
-/// The signal that leads to what was decided, if that is what follows.
-fn signal_to(standing: ParentStatus, state: State) -> Result<Signal, String> {
-    let decision = standing.decide();
-    let signal = decision.signal().filter(|_| decision == Decision::Settle(state));
-    signal.ok_or_else(|| format!("was decided as {state}, where {decision:?} follows"))
+fn not_as_created(first: u32, last: u32) -> String {
+    format!("children {first} to {last} do not match the created children")
 }

@@ -1,11 +1,12 @@
-//! What follows for a parent or a run, by its policy and by how its children ended: one table, from which the
-//! documentation and the tests come.
+//! Test data: how a parent or run settles, by its policy and the states of its children.
+//!
+//! `docs/policies.md` and the tests of this crate and of the stores use this table. It is not part of the API.
 
-use crate::policy::{Percent, Policy};
-use crate::transition::{NodeType, State};
+use super::node::{NodeType, State};
+use super::policy::{Percent, Policy};
 use std::fmt::{self, Write as _};
 
-/// What a row of the table is about.
+/// The group of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyTopic {
     /// No children.
@@ -14,9 +15,9 @@ pub enum PolicyTopic {
     One,
     /// Several leaves.
     Many,
-    /// Children that are parents themselves.
+    /// At least one child that is a parent itself.
     Nested,
-    /// Children that were cancelled, among others.
+    /// At least one cancelled child.
     Cancelled,
 }
 
@@ -25,26 +26,28 @@ impl fmt::Display for PolicyTopic {
         f.pad(match self {
             Self::Zero => "no children",
             Self::One => "one child",
-            Self::Many => "many children",
+            Self::Many => "several leaves",
             Self::Nested => "nested parents",
             Self::Cancelled => "cancelled children",
         })
     }
 }
 
-/// One row of the table: how the children ended, in this order, and how their parent ends under each policy.
+/// One row of the table: the states of the children, and the state of their parent under each policy.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyRow {
-    /// What it is about.
+    /// The group of the row.
     pub topic: PolicyTopic,
-    /// The children: a leaf or a parent, and how it ends.
+    /// The children in the order of their indices: leaf or parent, and the state in which it settles.
     pub children: &'static [(NodeType, State)],
-    /// How their parent ends without a join, by [`POLICY_COLUMNS`]. With one, the join runs where this is SUCCEEDED, and
-    /// its end is the parent's; elsewhere the join never runs.
-    pub ends: [State; POLICY_COLUMNS.len()],
+    /// The state of the parent without a join, by [`POLICY_COLUMNS`].
+    ///
+    /// With a join: where this is SUCCEEDED, the join runs and its state is that of the parent. Elsewhere the join does
+    /// not run.
+    pub outcomes: [State; POLICY_COLUMNS.len()],
 }
 
-/// The policies of the table, with their names.
+/// The policies of the columns, with their names.
 pub const POLICY_COLUMNS: [(Policy, &str); 5] = [
     (Policy::Fail, "fail"),
     (Policy::Tolerate(1), "tolerate 1"),
@@ -63,11 +66,11 @@ const PARENT_S: (NodeType, State) = (NodeType::Parent, S);
 const PARENT_F: (NodeType, State) = (NodeType::Parent, F);
 const PARENT_C: (NodeType, State) = (NodeType::Parent, C);
 
-const fn row(topic: PolicyTopic, children: &'static [(NodeType, State)], ends: [State; 5]) -> PolicyRow {
-    PolicyRow { topic, children, ends }
+const fn row(topic: PolicyTopic, children: &'static [(NodeType, State)], outcomes: [State; 5]) -> PolicyRow {
+    PolicyRow { topic, children, outcomes }
 }
 
-/// The table.
+/// The rows of the table.
 pub const POLICY_ROWS: &[PolicyRow] = &[
     row(PolicyTopic::Zero, &[], [S; 5]),
     row(PolicyTopic::One, &[LEAF_S], [S; 5]),
@@ -90,27 +93,27 @@ pub const POLICY_ROWS: &[PolicyRow] = &[
     row(PolicyTopic::Cancelled, &[LEAF_F, LEAF_F, LEAF_C], [F, F, F, C, F]),
 ];
 
-/// The table in Markdown: two lines for each row, without a join and with one.
+/// Returns the table in Markdown: two lines for each row, without and with a join.
 pub fn policy_table() -> String {
     let names: Vec<&str> = POLICY_COLUMNS.iter().map(|(_, name)| *name).collect();
-    let mut table = format!("| children | how they ended | join | {} |\n", names.join(" | "));
+    let mut table = format!("| children | states of the children | join | {} |\n", names.join(" | "));
     let _ = writeln!(table, "|{}", "---|".repeat(3 + names.len()));
     for row in POLICY_ROWS {
-        let child = |(shape, state): &(NodeType, State)| match shape {
-            NodeType::Parent => format!("a parent {state}"),
+        let child = |(node_type, state): &(NodeType, State)| match node_type {
+            NodeType::Parent => format!("parent {state}"),
             NodeType::Leaf | NodeType::Run => state.to_string(),
         };
         let children: Vec<String> = row.children.iter().map(child).collect();
         let children = if children.is_empty() { "–".into() } else { children.join(", ") };
-        for joins in [false, true] {
-            let end = |state: &State| match state {
-                State::Succeeded if joins => "its join's end".into(),
+        for has_join in [false, true] {
+            let outcome = |state: &State| match state {
+                State::Succeeded if has_join => "state of the join".into(),
                 state => state.to_string(),
             };
-            let ends: Vec<String> = row.ends.iter().map(end).collect();
-            let join = if joins { "with" } else { "without" };
+            let outcomes: Vec<String> = row.outcomes.iter().map(outcome).collect();
+            let join = if has_join { "with" } else { "without" };
             // Writing to a String cannot fail.
-            let _ = writeln!(table, "| {} | {children} | {join} | {} |", row.topic, ends.join(" | "));
+            let _ = writeln!(table, "| {} | {children} | {join} | {} |", row.topic, outcomes.join(" | "));
         }
     }
     table

@@ -1,177 +1,34 @@
-//! The state machine: one table, from which the check, the documentation and the property tests come.
+//! The state machine: one table, which the check, the documentation and the tests share.
 
-use serde::{Deserialize, Serialize};
-use std::fmt::{self, Write as _};
-
-/// The state of a task or of a run.
-///
-/// The three terminal states are not the end of it: what decides anything is whether a task is *settled*,
-/// which is a terminal state with no retry due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum State {
-    /// Nothing has happened yet, or a retry waits to be started.
-    Pending,
-    /// Somebody works on it; a parent or a run: something below it has started.
-    Running,
-    /// It ended well. Nothing leads out of this state.
-    Succeeded,
-    /// It failed; with a retry due it will be PENDING again.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-}
-
-/// The state of a task.
-pub type TaskState = State;
-/// The state of a run.
-pub type RunState = State;
-
-impl State {
-    /// Every state, in the order of the numbers that a store may keep for them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    /// SUCCEEDED, FAILED and CANCELLED.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-
-    /// The signal that leads to this state as an end; `None` for PENDING and RUNNING, which are none.
-    pub fn ended_by(self) -> Option<Signal> {
-        match self {
-            Self::Succeeded => Some(Signal::Succeed),
-            Self::Failed => Some(Signal::Fail),
-            Self::Cancelled => Some(Signal::Cancel),
-            Self::Pending | Self::Running => None,
-        }
-    }
-
-    /// The state as it is written everywhere: `PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED`, `CANCELLED`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Running => "RUNNING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// What happens to a task or a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// Work begins: a claim, the first child, a report from outside.
-    Start,
-    /// It is given up.
-    Cancel,
-    /// It ended well.
-    Succeed,
-    /// It failed.
-    Fail,
-    /// A claim is handed back unfinished.
-    Release,
-    /// The retry of a failure is due.
-    Retry,
-    /// A person wants a settled leaf to be tried again.
-    Revive,
-    /// A descendant was revived.
-    Reopen,
-}
-
-impl Signal {
-    /// Every signal.
-    pub const ALL: [Self; 8] = [
-        Self::Start,
-        Self::Cancel,
-        Self::Succeed,
-        Self::Fail,
-        Self::Release,
-        Self::Retry,
-        Self::Revive,
-        Self::Reopen,
-    ];
-
-    /// The signal in lower case: `start`, `cancel` …
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Cancel => "cancel",
-            Self::Succeed => "succeed",
-            Self::Fail => "fail",
-            Self::Release => "release",
-            Self::Retry => "retry",
-            Self::Revive => "revive",
-            Self::Reopen => "reopen",
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// What the signal reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NodeType {
-    /// A task without a fan-out, which somebody works on.
-    Leaf,
-    /// A task with a fan-out, whose state follows from its children.
-    Parent,
-    /// A run, whose state follows from its root tasks.
-    Run,
-}
-
-impl NodeType {
-    /// Every shape.
-    pub const ALL: [Self; 3] = [Self::Leaf, Self::Parent, Self::Run];
-}
-
-/// As much of a task or run as a transition depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NodeStatus {
-    /// Leaf, parent or run.
-    pub node_type: NodeType,
-    /// Its present state.
-    pub state: State,
-    /// Whether a FAILED task waits for a retry, and so is not settled.
-    pub retry_due: bool,
-}
-
-impl NodeStatus {
-    /// In a terminal state, with no retry due: its outcome counts for its parent.
-    pub fn is_settled(self) -> bool {
-        self.state.is_terminal() && !(self.state == State::Failed && self.retry_due)
-    }
-}
+use super::node::{NodeStatus, NodeType, Signal, State};
+use std::fmt::Write as _;
 
 /// One row of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The state that it leaves.
+    /// The state before.
     pub from: State,
-    /// What happens.
+    /// The signal.
     pub signal: Signal,
-    /// The state that it leads to.
+    /// The state after.
     pub to: State,
-    /// Which shapes it holds for.
+    /// The node types to which the row applies.
     pub node_types: &'static [NodeType],
-    /// On FAILED: whether a retry must be due (`Some(true)`) or must not be (`Some(false)`).
+    /// On FAILED: whether a retry must be due (`Some(true)`) or must not be due (`Some(false)`).
     pub retry_due: Option<bool>,
-    /// Who sends the signal, for the documentation.
+    /// The operations that send the signal, for the documentation.
     pub actor: &'static str,
 }
 
 impl Transition {
-    fn due_in_words(&self) -> &'static str {
+    fn applies_to(&self, node: NodeStatus, signal: Signal) -> bool {
+        self.from == node.state
+            && self.signal == signal
+            && self.node_types.contains(&node.node_type)
+            && self.retry_due.is_none_or(|due| due == node.retry_due)
+    }
+
+    fn retry_condition(&self) -> &'static str {
         match self.retry_due {
             Some(true) => ", a retry due",
             Some(false) => ", settled",
@@ -181,101 +38,105 @@ impl Transition {
 }
 
 const LEAF: &[NodeType] = &[NodeType::Leaf];
-const PARENTS: &[NodeType] = &[NodeType::Parent, NodeType::Run];
-const ALL: &[NodeType] = &NodeType::ALL;
+const PARENT_OR_RUN: &[NodeType] = &[NodeType::Parent, NodeType::Run];
+const ANY: &[NodeType] = &NodeType::ALL;
 
+/// Returns the row for settled and unsettled nodes alike.
 const fn row(
-    from: State,
-    signal: Signal,
-    to: State,
-    shapes: &'static [NodeType],
-    retry_due: Option<bool>,
-    who: &'static str,
+    (from, signal, to): (State, Signal, State),
+    node_types: &'static [NodeType],
+    actor: &'static str,
 ) -> Transition {
-    Transition { from, signal, to, node_types: shapes, retry_due, actor: who }
+    Transition { from, signal, to, node_types, retry_due: None, actor }
 }
 
-/// The state machine. What is not in it is illegal.
-pub const TRANSITIONS: &[Transition] = &[
-    row(State::Pending, Signal::Start, State::Running, ALL, None, "claim, fan-out, outside report"),
-    row(State::Pending, Signal::Cancel, State::Cancelled, ALL, None, "sweep, claim, report, aggregate"),
-    row(State::Running, Signal::Cancel, State::Cancelled, ALL, None, "sweep, report, aggregate"),
-    row(State::Failed, Signal::Cancel, State::Cancelled, LEAF, Some(true), "sweep, report"),
-    row(State::Running, Signal::Succeed, State::Succeeded, ALL, None, "settle, report, aggregate"),
-    row(State::Running, Signal::Fail, State::Failed, ALL, None, "settle, report, rescue, aggregate"),
-    row(State::Running, Signal::Release, State::Pending, LEAF, None, "a graceful stop hands work back"),
-    row(State::Failed, Signal::Retry, State::Pending, LEAF, Some(true), "retry, when due"),
-    row(State::Failed, Signal::Revive, State::Pending, LEAF, Some(false), "a person"),
-    row(State::Cancelled, Signal::Revive, State::Pending, LEAF, None, "a person"),
-    row(State::Failed, Signal::Reopen, State::Running, PARENTS, Some(false), "a revived descendant"),
-    row(State::Cancelled, Signal::Reopen, State::Running, PARENTS, None, "a revived descendant"),
-];
+/// Restricts the row to nodes with a retry due, or to nodes without one.
+const fn when(retry_due: bool, row: Transition) -> Transition {
+    Transition { retry_due: Some(retry_due), ..row }
+}
 
-/// The signal does not apply to that state. Nothing was written.
+/// The state machine. Every transition that is not in this table is illegal.
+pub const TRANSITIONS: &[Transition] = {
+    use Signal as On;
+    use State::{Cancelled, Failed, Pending, Running, Succeeded};
+    &[
+        row((Pending, On::Start, Running), ANY, "claim, fan-out, outside report"),
+        row((Pending, On::Cancel, Cancelled), ANY, "sweep, claim, report, aggregate"),
+        row((Running, On::Cancel, Cancelled), ANY, "sweep, report, aggregate"),
+        when(true, row((Failed, On::Cancel, Cancelled), LEAF, "sweep, report")),
+        row((Running, On::Succeed, Succeeded), ANY, "settle, report, aggregate"),
+        row((Running, On::Fail, Failed), ANY, "settle, report, rescue, aggregate"),
+        row((Running, On::Release, Pending), LEAF, "release, on a graceful stop"),
+        when(true, row((Failed, On::Retry, Pending), LEAF, "retry, when due")),
+        when(false, row((Failed, On::Revive, Pending), LEAF, "revive, by a user")),
+        row((Cancelled, On::Revive, Pending), LEAF, "revive, by a user"),
+        when(false, row((Failed, On::Reopen, Running), PARENT_OR_RUN, "revive of a descendant")),
+        row((Cancelled, On::Reopen, Running), PARENT_OR_RUN, "revive of a descendant"),
+    ]
+};
+
+/// The error of a signal that is illegal in the current state. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{signal} is not possible in state {from}{}", if *.retry_due { " with a retry due" } else { "" })]
 pub struct IllegalTransition {
-    /// The present state.
+    /// The current state.
     pub from: State,
-    /// Whether a retry is due on it.
+    /// Whether a retry is due.
     pub retry_due: bool,
-    /// The signal that was sent.
+    /// The rejected signal.
     pub signal: Signal,
 }
 
-/// The state that `signal` leads to, by the table [`TRANSITIONS`].
+/// Returns the state after `signal`, by the table [`TRANSITIONS`].
 ///
 /// # Errors
-/// [`IllegalTransition`] for every pair that is not in the table.
+/// Returns [`IllegalTransition`] if the table has no row for the node and the signal.
 ///
 /// ```
-/// use conductor_model::{transition, NodeType, Signal, State, NodeStatus};
+/// use conductor_model::{transition, NodeStatus, NodeType, Signal, State};
 ///
-/// let task = NodeStatus { shape: NodeType::Leaf, state: State::Pending, retry_due: false };
+/// let task = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
 /// assert_eq!(transition(task, Signal::Start), Ok(State::Running));
 /// assert!(transition(task, Signal::Succeed).is_err());
 /// ```
-pub fn transition(subject: NodeStatus, signal: Signal) -> Result<State, IllegalTransition> {
-    TRANSITIONS
-        .iter()
-        .find(|row| {
-            row.from == subject.state
-                && row.signal == signal
-                && row.node_types.contains(&subject.node_type)
-                && row.retry_due.is_none_or(|due| due == subject.retry_due)
-        })
-        .map(|row| row.to)
-        .ok_or(IllegalTransition { from: subject.state, retry_due: subject.retry_due, signal })
+pub fn transition(node: NodeStatus, signal: Signal) -> Result<State, IllegalTransition> {
+    TRANSITIONS.iter().find(|row| row.applies_to(node, signal)).map(|row| row.to).ok_or(IllegalTransition {
+        from: node.state,
+        retry_due: node.retry_due,
+        signal,
+    })
 }
 
-/// The state machine as a Markdown table.
+/// Returns the state machine as a Markdown table.
 pub fn transition_table() -> String {
-    let mut table = String::from("| from | signal | to | of | who |\n|---|---|---|---|---|\n");
+    let mut table = String::from("| from | signal | to | node types | sent by |\n|---|---|---|---|---|\n");
     for row in TRANSITIONS {
-        let due = row.due_in_words();
-        let shapes = match row.node_types {
+        let condition = row.retry_condition();
+        let node_types = match row.node_types {
             LEAF => "leaf",
-            PARENTS => "parent, run",
+            PARENT_OR_RUN => "parent, run",
             _ => "leaf, parent, run",
         };
+        let Transition { from, signal, to, actor, .. } = row;
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(table, "| {}{due} | {} | {} | {shapes} | {} |", row.from, row.signal, row.to, row.actor);
+        let _ = writeln!(table, "| {from}{condition} | {signal} | {to} | {node_types} | {actor} |");
     }
     table
 }
 
-/// The state machine as a Mermaid diagram.
+/// Returns the state machine as a Mermaid diagram.
 pub fn state_diagram() -> String {
     let mut diagram = String::from("stateDiagram-v2\n    [*] --> PENDING\n");
     for row in TRANSITIONS {
-        let shapes = match row.node_types {
+        let condition = row.retry_condition();
+        let node_types = match row.node_types {
             LEAF => " (leaf)",
-            PARENTS => " (parent, run)",
+            PARENT_OR_RUN => " (parent, run)",
             _ => "",
         };
-        let due = row.due_in_words();
-        let _ = writeln!(diagram, "    {} --> {}: {}{due}{shapes}", row.from, row.to, row.signal);
+        let Transition { from, signal, to, .. } = row;
+        // Writing to a String cannot fail.
+        let _ = writeln!(diagram, "    {from} --> {to}: {signal}{condition}{node_types}");
     }
     diagram.push_str("    SUCCEEDED --> [*]\n");
     diagram
