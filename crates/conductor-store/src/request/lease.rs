@@ -1,21 +1,21 @@
-//! Renew leases, give claims back, and take lost ones back.
+//! Renews leases, releases claims, and rescues tasks of lost claims.
 
 use crate::{Environment, Fence};
 use conductor_model::{Jitter, Timestamp};
 
-/// Renew the leases of claims: the heartbeat of an engine, in one transaction.
+/// A request to renew leases, in one transaction: the heartbeat of an engine.
 #[derive(Clone, Debug)]
 pub struct Renew {
     /// The claims.
     pub fences: Vec<Fence>,
-    /// How long the leases last from now on, in milliseconds; a longer one than
-    /// [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS) counts as that.
+    /// The duration of the leases from now in milliseconds, at most [`MAX_LEASE_MS`](conductor_model::MAX_LEASE_MS); a larger
+    /// value counts as that.
     pub lease_ms: u64,
     /// The present moment.
     pub now: Timestamp,
 }
 
-/// Hand claimed work back unfinished: it is PENDING again, with all its retries.
+/// A request to release claims. Their tasks are PENDING again, and lose no retry.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// The claims.
@@ -24,33 +24,33 @@ pub struct Release {
     pub now: Timestamp,
 }
 
-/// Take back claims whose lease is over or whose holder is gone: each of these attempts failed.
+/// A request to fail the attempts whose lease has expired or whose engine is gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Rescue {
     /// The present moment.
     pub now: Timestamp,
-    /// The bound of the transaction; 0 counts as 1.
+    /// The largest number of claims in this transaction; 0 counts as 1.
     pub limit: u32,
-    /// Chance for the jitter of retries.
+    /// The random number for the delays of retries.
     pub jitter: Jitter,
 }
 
 impl Renew {
-    /// Renews these now.
+    /// Creates a request. The time comes from `env`.
     pub fn new(fences: Vec<Fence>, lease_ms: u64, env: &Environment) -> Self {
         Self { fences, lease_ms, now: env.now() }
     }
 }
 
 impl Release {
-    /// Hands these back now.
+    /// Creates a request. The time comes from `env`.
     pub fn new(fences: Vec<Fence>, env: &Environment) -> Self {
         Self { fences, now: env.now() }
     }
 }
 
 impl Rescue {
-    /// A rescue of at most `limit` claims now, with chance from the source.
+    /// Creates a request for at most `limit` claims. Time and randomness come from `env`.
     pub fn new(limit: u32, env: &Environment) -> Self {
         Self { now: env.now(), limit, jitter: env.jitter() }
     }

@@ -1,86 +1,86 @@
-//! Report from outside what became of tasks that no claim holds.
+//! Reports results of tasks that run outside an engine.
 
 use conductor_model::{ErrorText, IllegalTransition, Jitter, Json, TaskId, Timestamp};
 
-/// Reports from outside, each applied or refused by itself, in one transaction.
+/// Reports about tasks that run outside an engine. The store applies or rejects each one by itself, in one transaction.
 #[derive(Clone, Debug)]
 pub struct ReportBatch {
-    /// The reports, applied in this order; at most [`MAX_TASKS`](conductor_model::MAX_TASKS) at once.
+    /// The reports, in the order in which they are applied; at most [`MAX_TASKS`](conductor_model::MAX_TASKS).
     pub reports: Vec<Report>,
     /// The present moment.
     pub now: Timestamp,
-    /// Chance for the jitter of retries.
+    /// The random number for the delays of retries.
     pub jitter: Jitter,
 }
 
 impl ReportBatch {
-    /// Reports now, with chance from the source.
+    /// Creates a batch. Time and randomness come from `env`.
     pub fn new(reports: impl IntoIterator<Item = Report>, env: &crate::Environment) -> Self {
         Self { reports: reports.into_iter().collect(), now: env.now(), jitter: env.jitter() }
     }
 }
 
-/// One report on one leaf.
+/// One report about one leaf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The task.
     pub task: TaskId,
-    /// The attempt that it speaks of: the task's own when it is RUNNING or settled, the next one when it is
-    /// PENDING. Any other is stale. `None` speaks of whichever attempt there is.
+    /// The attempt that the report is about: the present one of a RUNNING or settled task, the next one of a PENDING task.
+    /// A report about another attempt is stale. `None` means the present attempt.
     pub attempt: Option<u32>,
-    /// What became of it.
+    /// The reported result.
     pub result: ReportedResult,
 }
 
-/// What became of a task.
+/// The result that a report states.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReportedResult {
-    /// Somebody works on it. Reported again, it is a sign of life.
+    /// The task has started. Repeated reports are heartbeats.
     Started,
-    /// It ended well.
+    /// The task succeeded.
     Succeeded {
-        /// What came out of it.
+        /// The output.
         output: Option<Json>,
     },
-    /// It failed.
+    /// The task failed.
     Failed {
-        /// Why.
+        /// The error text.
         error: ErrorText,
-        /// Whether a retry could help.
+        /// Whether the store may retry the task.
         retryable: bool,
-        /// The wait that is asked for before the retry, in milliseconds, instead of the task's backoff.
+        /// The delay before the retry in milliseconds, instead of the backoff of the task.
         retry_after_ms: Option<u64>,
     },
-    /// It was given up.
+    /// The task was cancelled.
     Cancelled,
 }
 
 impl Report {
-    fn new(task: TaskId, outcome: ReportedResult) -> Self {
-        Self { task, attempt: None, result: outcome }
+    fn new(task: TaskId, result: ReportedResult) -> Self {
+        Self { task, attempt: None, result }
     }
 
-    /// Somebody works on it.
+    /// Reports that the task has started.
     pub fn started(task: TaskId) -> Self {
         Self::new(task, ReportedResult::Started)
     }
 
-    /// It ended well, without an output.
+    /// Reports success without an output.
     pub fn succeeded(task: TaskId) -> Self {
         Self::new(task, ReportedResult::Succeeded { output: None })
     }
 
-    /// It ended well, and this came out of it.
+    /// Reports success with an output.
     pub fn succeeded_with(task: TaskId, output: Json) -> Self {
         Self::new(task, ReportedResult::Succeeded { output: Some(output) })
     }
 
-    /// It failed; a retry could help.
+    /// Reports a failure that may be retried.
     pub fn failed(task: TaskId, error: impl Into<ErrorText>) -> Self {
         Self::new(task, ReportedResult::Failed { error: error.into(), retryable: true, retry_after_ms: None })
     }
 
-    /// It failed, and no retry could help.
+    /// Reports a permanent failure, which is not retried.
     pub fn failed_permanently(task: TaskId, error: impl Into<ErrorText>) -> Self {
         Self::new(
             task,
@@ -88,57 +88,57 @@ impl Report {
         )
     }
 
-    /// It was given up.
+    /// Reports that the task was cancelled.
     pub fn cancelled(task: TaskId) -> Self {
         Self::new(task, ReportedResult::Cancelled)
     }
 
-    /// Says which attempt the report speaks of.
+    /// Sets the attempt that the report is about. Default: the present one.
     pub fn for_attempt(mut self, attempt: u32) -> Self {
         self.attempt = Some(attempt);
         self
     }
 }
 
-/// What became of one report.
+/// The outcome of one report.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportOutcome {
-    /// It was written.
+    /// The report was written.
     Applied,
-    /// The same had been reported before: nothing changed.
+    /// The same was reported before. Nothing changed.
     Unchanged,
-    /// It speaks of another attempt than the present one: nothing changed.
+    /// The report is about another attempt than the present one. Nothing changed.
     Stale {
         /// The present attempt.
         attempt: u32,
     },
-    /// It does not go with the task: nothing changed.
+    /// The task does not allow the report. Nothing changed.
     Rejected(ReportRejection),
 }
 
-/// Why a report was refused.
+/// The reason why a report was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportRejection {
-    /// There is no such task.
-    #[error("there is no task {0}")]
+    /// The task does not exist.
+    #[error("task {0} does not exist; check the id")]
     NotFound(TaskId),
-    /// The task is a parent: its state follows from its children.
-    #[error("task {0} is a parent: its state follows from its children")]
+    /// The task is a parent. Its state follows from its children.
+    #[error("task {0} is a parent; report its children instead")]
     Parent(TaskId),
-    /// A claim holds the task; its holder settles it.
-    #[error("task {0} is held by a claim")]
+    /// An engine has claimed the task, and settles it.
+    #[error("task {0} is claimed by an engine; only that engine can settle it")]
     Claimed(TaskId),
-    /// Something above the task is being cancelled: it is not to be started.
-    #[error("task {0} is not to be started: something above it is being cancelled")]
+    /// An ancestor of the task is being cancelled, so that the task must not start.
+    #[error("task {0} must not start: an ancestor is being cancelled")]
     CancelInProgress(TaskId),
     /// The state machine does not allow it.
     #[error("task {id}: {illegal}")]
     Illegal {
         /// The task.
         id: TaskId,
-        /// The pair that is not in the table.
+        /// The state and the signal that do not fit.
         illegal: IllegalTransition,
     },
 }
