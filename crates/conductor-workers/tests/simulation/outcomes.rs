@@ -1,4 +1,4 @@
-//! What a simulation says when nothing more will happen, and of mistakes in how it is set up.
+//! The results of a simulation that cannot continue, and invalid settings.
 
 use conductor_model::{RunDraft, RunId, State, TaskDraft, TaskId};
 use conductor_store::{Query, SqliteStore, TaskFilter};
@@ -18,7 +18,7 @@ fn root_tasks(store: &SqliteStore, run: RunId) -> Vec<TaskId> {
 }
 
 fn blocked(simulation: &mut Simulation, run: RunId) -> Blocked {
-    match simulation.run_until_settled(run).expect_err("it never ends") {
+    match simulation.run_until_settled(run).expect_err("a blocked run") {
         RunError::Blocked(blocked) => blocked,
         other => panic!("{other}"),
     }
@@ -44,7 +44,7 @@ fn hanging_handler_without_timeout_is_named() {
             blocked.to_string().ends_with(&format!("hanging without a timeout: {}", tasks[0])),
             "{blocked}"
         );
-        // What could be done was done, also what was due hours later.
+        // All other tasks ran, also the task that was due hours later.
         assert_eq!(store.run(run).expect("an answer").expect("the run").state_counts.succeeded, 2);
     }
 }
@@ -107,7 +107,7 @@ fn run_with_deleted_rows_is_inconsistent() {
     let damage = rusqlite::Connection::open(&path).expect("the file");
     damage.execute_batch("DELETE FROM conductor_tasks WHERE key = 1").expect("a deletion");
     simulation.wake();
-    let error = simulation.run_until_settled(run).expect_err("it never ends");
+    let error = simulation.run_until_settled(run).expect_err("a blocked run");
     assert!(matches!(error, RunError::Inconsistent(damaged) if damaged == run), "{error}");
 }
 
