@@ -12,7 +12,7 @@ use conductor_model::{Policy, RunDraft, State, TaskDraft};
 use conductor_store::{
     Environment, Query, Report, ReportBatch, Scope, SqliteStore, Store, Submit, TaskFilter,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use proptest::prelude::*;
 use schedule::{any_policy, any_schedule, parent_settings, tree, waiting_policy, worker_schedule};
 use serde_json::json;

@@ -12,7 +12,7 @@ use conductor_store::{
     Fence, KindQuota, Query, RegisterEngine, Report, ReportBatch, ReportedResult, Rescue, RotationCursor,
     Scope, Settle, SqliteStore, Step, Store, Submit,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use serde_json::Value;
 use std::collections::{BTreeMap, hash_map::DefaultHasher};
 use std::hash::{Hash, Hasher};
