@@ -3,7 +3,7 @@
 use crate::support::fixture::Fixture;
 use conductor_model::{Json, RunId, State, Task, TaskDraft, TaskId, Timestamp};
 use conductor_store::{Environment, FanOut, Report, RotationCursor, Scope, Store};
-use conductor_workers::steps::{aggregate, fan_out, retry};
+use conductor_workers::steps::{self, aggregate, retry};
 use serde_json::json;
 
 /// A store with a fixed clock, and the three workers.
@@ -42,7 +42,7 @@ impl Workers {
     }
 
     fn fan_out(&self, scope: Scope) -> u64 {
-        fan_out::run_once(&*self.store, scope, &self.env).unwrap().children
+        steps::fan_out::run_once(&*self.store, scope, &self.env).unwrap().children
     }
 
     fn aggregate(&self, scope: Scope) -> aggregate::AggregateTotals {
