@@ -47,8 +47,3 @@ pub use handler::{Children, Context, Handler, TaskError};
 pub use limits::{CHILDREN_PER_STEP, POLL_INTERVAL, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 pub use outputs::OutputError;
 pub use subscription::Subscription;
-
-/// The README's examples run with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -124,6 +124,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; [`StoreError::RunNotFound`] for an unknown run.
     pub fn root_tasks(&self, run: RunId) -> Result<Vec<Task>, StoreError> {
+        self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?;
         let (mut roots, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.store.tasks(run, TaskFilter::default(), cursor, MAX_PAGE)?;
