@@ -141,7 +141,7 @@ fn names() -> Vec<Case> {
         ),
         case(
             r#"{"idempotency_key": "used"}"#,
-            "the idempotency key was used for run 00000000000000000000000002 with another payload; use another key, or submit the same",
+            "run 00000000000000000000000002 has this idempotency key, but another payload; use another key, or submit the same payload",
         ),
         case(format!(r#"{{"idempotency_key": "{longest}"}}"#), FINE),
         case(
@@ -175,11 +175,11 @@ fn ids_and_times() -> Vec<Case> {
         case(r#"{"id": 1}"#, "id: must be a text"),
         case(
             r#"{"id": "00000000000000000000000002"}"#,
-            "there is a run 00000000000000000000000002 already; choose another id, or none",
+            "run 00000000000000000000000002 exists already; choose another id, or none",
         ),
         case(
             and(r#""id": "00000000000000000000000002""#),
-            "there is a task 00000000000000000000000002 already; choose another id, or none",
+            "task 00000000000000000000000002 exists already; choose another id, or none",
         ),
         case(
             and(r#""id": "x""#),
@@ -487,14 +487,14 @@ fn no_ids() -> IdBlock {
 const SUBMISSIONS: &[Request] = &[
     (
         |desk| desk.submit_json(r#"{"idempotency_key": "used", "meta": "another"}"#),
-        "the idempotency key was used for run 00000000000000000000000002 with another payload; use another key, or submit the same",
+        "run 00000000000000000000000002 has this idempotency key, but another payload; use another key, or submit the same payload",
     ),
     (
         |desk| {
             let run = RunDraft::new().validate().unwrap();
             words(desk.store.submit(&Submit { run, now: desk.env.now(), ids: no_ids() }))
         },
-        "the submission needs more ids than the 0 that it was given",
+        "0 ids are not enough for the submission; pass as many as `NewRun::ids_needed` returns",
     ),
     (
         |desk| {
@@ -502,7 +502,7 @@ const SUBMISSIONS: &[Request] = &[
             let run = RunDraft::new().meta(1).tasks(tasks).validate().unwrap();
             words(desk.store.submit(&Submit::new(run, &desk.env)))
         },
-        "there is a task 00000000000000000000000001 already; choose another id, or none",
+        "task 00000000000000000000000001 exists already; choose another id, or none",
     ),
 ];
 
@@ -512,7 +512,7 @@ const JOINS: &[Request] = &[
             let run = RunDraft::new().id(run(UNKNOWN)).join("J").validate().unwrap();
             words(desk.store.submit(&Submit { run, now: desk.env.now(), ids: no_ids() }))
         },
-        "the submission needs more ids than the 0 that it was given",
+        "0 ids are not enough for the submission; pass as many as `NewRun::ids_needed` returns",
     ),
     (
         |desk| {
@@ -520,7 +520,7 @@ const JOINS: &[Request] = &[
             let (run, now) = (run(OPEN_RUN), desk.env.now());
             words(desk.store.append(&Append::Tasks { run, first_index: 2, tasks, now, ids: no_ids() }))
         },
-        "the append needs more ids than the 0 that it was given",
+        "0 ids are not enough for the append; pass one per task and one per join",
     ),
 ];
 
@@ -533,118 +533,145 @@ fn revive(desk: &Desk, leaf: u128) -> Result<(), String> {
 }
 
 const CANCELS: &[Request] = &[
-    (|desk| cancel(desk, NodeId::Task(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
-    (|desk| cancel(desk, NodeId::Run(run(UNKNOWN))), "there is no run 00000000000000000000000009"),
+    (
+        |desk| cancel(desk, NodeId::Task(task(UNKNOWN))),
+        "task 00000000000000000000000009 does not exist; check the id",
+    ),
+    (
+        |desk| cancel(desk, NodeId::Run(run(UNKNOWN))),
+        "run 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |desk| cancel(desk, NodeId::Task(task(SUCCEEDED))),
-        "task 00000000000000000000000003 has ended: it is SUCCEEDED",
+        "task 00000000000000000000000003 is SUCCEEDED already; only open work can be cancelled",
     ),
     (
         |desk| cancel(desk, NodeId::Task(task(FAILED))),
-        "task 00000000000000000000000004 has ended: it is FAILED",
+        "task 00000000000000000000000004 is FAILED already; only open work can be cancelled",
     ),
     (
         |desk| cancel(desk, NodeId::Run(run(ENDED_RUN))),
-        "run 00000000000000000000000003 has ended: it is SUCCEEDED",
+        "run 00000000000000000000000003 is SUCCEEDED already; only open work can be cancelled",
     ),
 ];
 
 const REVIVALS: &[Request] = &[
-    (|desk| revive(desk, UNKNOWN), "there is no task 00000000000000000000000009"),
+    (|desk| revive(desk, UNKNOWN), "task 00000000000000000000000009 does not exist; check the id"),
     (
         |desk| revive(desk, PARENT),
-        "task 00000000000000000000000008 is a parent: its state follows from its children; revive those below it",
+        "task 00000000000000000000000008 is a parent; revive its failed children instead",
     ),
     (
         |desk| revive(desk, LEAF),
-        "task 00000000000000000000000001 is PENDING: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000001 is PENDING; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |desk| revive(desk, SUCCEEDED),
-        "task 00000000000000000000000003 is SUCCEEDED: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000003 is SUCCEEDED; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |desk| revive(desk, RETRY_DUE),
-        "task 00000000000000000000000005 is FAILED, and is retried when its time comes: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000005 is FAILED with a retry to come; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |desk| {
             let request = Revive::run(run(UNKNOWN), ReviveFilter::Failed, desk.env.now());
             words(desk.store.revive(&request))
         },
-        "there is no run 00000000000000000000000009",
+        "run 00000000000000000000000009 does not exist; check the id",
     ),
     (
         |desk| {
             let request = Revive::run(run(OPEN_RUN), ReviveFilter::Failed, desk.env.now());
             words(desk.store.revive(&request.after(task(FAILED))))
         },
-        "there is no task 00000000000000000000000004",
+        "task 00000000000000000000000004 does not exist; check the id",
     ),
 ];
 
 const APPENDS: &[Request] = &[
-    (|desk| append(desk, UNKNOWN, 1, &["1"]), "there is no task 00000000000000000000000009"),
+    (|desk| append(desk, UNKNOWN, 1, &["1"]), "task 00000000000000000000000009 does not exist; check the id"),
     (
         |desk| append(desk, LEAF, 1, &["1"]),
         "task 00000000000000000000000001 has no fan-out; only a task submitted as `open` gets children by append",
     ),
     (
         |desk| append(desk, PARENT, 3, &["1"]),
-        "task 00000000000000000000000008 is sealed, and takes no more children",
+        "task 00000000000000000000000008 is sealed; start another run for more children",
     ),
-    (|desk| append(desk, OPEN_PARENT, 0, &["1"]), "indices count from 1, not from 0"),
-    (|desk| append(desk, OPEN_PARENT, 4, &["4"]), "the append begins at index 4, but the next one is 3"),
+    (|desk| append(desk, OPEN_PARENT, 0, &["1"]), "the append starts at index 0; the first index is 1"),
+    (
+        |desk| append(desk, OPEN_PARENT, 4, &["4"]),
+        "the append starts at index 4, but the next index is 3; append from 3",
+    ),
     (
         |desk| append(desk, OPEN_PARENT, u32::MAX, &["4"]),
-        "the append begins at index 4294967295, but the next one is 3",
+        "the append starts at index 4294967295, but the next index is 3; append from 3",
     ),
     (
         |desk| {
             let items = vec![json("1"); MAX_TASKS + 1];
             words(desk.store.append(&Append::items(task(OPEN_PARENT), 3, items, &desk.env)))
         },
-        "100001 are too many: at most 100000 at once",
+        "100001 children are too many; at most 100000 per append",
     ),
     (
         |desk| {
             let (parent, items, now) = (task(OPEN_PARENT), vec![json("1")], desk.env.now());
             words(desk.store.append(&Append::Items { parent, first_index: 3, items, now, ids: no_ids() }))
         },
-        "the append needs more ids than the 0 that it was given",
+        "0 ids are not enough for the append; pass one per task and one per join",
     ),
-    (|desk| append_tasks(desk, UNKNOWN, 1, &["B"]), "there is no run 00000000000000000000000009"),
+    (
+        |desk| append_tasks(desk, UNKNOWN, 1, &["B"]),
+        "run 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |desk| append_tasks(desk, SEALED_RUN, 9, &["B"]),
-        "run 00000000000000000000000002 is sealed, and takes no more children",
+        "run 00000000000000000000000002 is sealed; start another run for more children",
     ),
     (
         |desk| append_tasks(desk, ENDED_RUN, 1, &["B"]),
-        "run 00000000000000000000000003 is sealed, and takes no more children",
+        "run 00000000000000000000000003 is sealed; start another run for more children",
     ),
-    (|desk| append_tasks(desk, OPEN_RUN, 0, &["B"]), "indices count from 1, not from 0"),
-    (|desk| append_tasks(desk, OPEN_RUN, 3, &["B"]), "the append begins at index 3, but the next one is 2"),
+    (|desk| append_tasks(desk, OPEN_RUN, 0, &["B"]), "the append starts at index 0; the first index is 1"),
+    (
+        |desk| append_tasks(desk, OPEN_RUN, 3, &["B"]),
+        "the append starts at index 3, but the next index is 2; append from 2",
+    ),
     (
         |desk| {
             let tasks = vec![new_task("B"), TaskDraft::new("C").id(task(LEAF)).validate().unwrap()];
             words(desk.store.append(&Append::tasks(run(OPEN_RUN), 2, tasks, &desk.env)))
         },
-        "there is a task 00000000000000000000000001 already; choose another id, or none",
+        "task 00000000000000000000000001 exists already; choose another id, or none",
     ),
 ];
 
 const SEALS: &[Request] = &[
-    (|desk| seal(desk, UNKNOWN, 0), "there is no task 00000000000000000000000009"),
-    (|desk| seal(desk, LEAF, 0), "task 00000000000000000000000001 has no fan-out, and nothing to seal"),
-    (|desk| seal(desk, PARENT, 3), "task 00000000000000000000000008 is sealed with 2 children, not 3"),
+    (|desk| seal(desk, UNKNOWN, 0), "task 00000000000000000000000009 does not exist; check the id"),
+    (
+        |desk| seal(desk, LEAF, 0),
+        "task 00000000000000000000000001 has no fan-out; seal only a task submitted as `open`",
+    ),
+    (
+        |desk| seal(desk, PARENT, 3),
+        "task 00000000000000000000000008 is sealed with 2 children already, not 3; the number is final",
+    ),
     (|desk| seal(desk, OPEN_PARENT, 1), "task 00000000000000000000000007 has 2 children, not 1: count again"),
     (
         |desk| seal(desk, OPEN_PARENT, 3),
         "task 00000000000000000000000007 has 2 children, not 3: append the missing ones first",
     ),
-    (|desk| seal_run(desk, UNKNOWN, 0), "there is no run 00000000000000000000000009"),
-    (|desk| seal_run(desk, SEALED_RUN, 7), "run 00000000000000000000000002 is sealed with 8 children, not 7"),
-    (|desk| seal_run(desk, ENDED_RUN, 1), "run 00000000000000000000000003 is sealed with 0 children, not 1"),
+    (|desk| seal_run(desk, UNKNOWN, 0), "run 00000000000000000000000009 does not exist; check the id"),
+    (
+        |desk| seal_run(desk, SEALED_RUN, 7),
+        "run 00000000000000000000000002 is sealed with 8 children already, not 7; the number is final",
+    ),
+    (
+        |desk| seal_run(desk, ENDED_RUN, 1),
+        "run 00000000000000000000000003 is sealed with 0 children already, not 1; the number is final",
+    ),
     (|desk| seal_run(desk, OPEN_RUN, 0), "run 00000000000000000000000001 has 1 children, not 0: count again"),
     (
         |desk| seal_run(desk, OPEN_RUN, 2),
@@ -653,14 +680,17 @@ const SEALS: &[Request] = &[
 ];
 
 const REPORTS: &[Request] = &[
-    (|desk| desk.report(Report::succeeded(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
+    (
+        |desk| desk.report(Report::succeeded(task(UNKNOWN))),
+        "task 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |desk| desk.report(Report::succeeded(task(PARENT))),
-        "task 00000000000000000000000008 is a parent: its state follows from its children",
+        "task 00000000000000000000000008 is a parent; report its children instead",
     ),
     (
         |desk| desk.report(Report::cancelled(task(OPEN_PARENT))),
-        "task 00000000000000000000000007 is a parent: its state follows from its children",
+        "task 00000000000000000000000007 is a parent; report its children instead",
     ),
     (|desk| desk.report(Report::started(task(LEAF)).for_attempt(0)), "stale: the attempt is 0"),
     (|desk| desk.report(Report::started(task(LEAF)).for_attempt(2)), "stale: the attempt is 0"),
@@ -749,13 +779,13 @@ fn as_many_children_as_a_parent_may_have_and_not_one_more() {
     let before = desk.dump();
     assert_eq!(
         append(&desk, OPEN_PARENT, 10_000_000, &["1", "2"]).unwrap_err(),
-        "10000001 are too many: at most 10000000 children in all"
+        "10000001 children are too many; at most 10000000 per parent"
     );
     assert_eq!(desk.dump(), before);
     append(&desk, OPEN_PARENT, 10_000_000, &["1"]).unwrap();
     assert_eq!(
         append(&desk, OPEN_PARENT, 10_000_001, &["2"]).unwrap_err(),
-        "10000001 are too many: at most 10000000 children in all"
+        "10000001 children are too many; at most 10000000 per parent"
     );
 }
 

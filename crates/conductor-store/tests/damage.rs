@@ -475,7 +475,7 @@ fn an_attempt_or_a_number_of_retries_at_its_end_stops_no_claim_and_no_retry() {
     let claimed = desk.claim();
     assert_eq!(claimed.iter().map(|task| task.fence.task).collect::<Vec<_>>(), [well.id]);
     let hurt = desk.task(&hurt);
-    assert_eq!(hurt.last_error.unwrap().as_str(), "its attempt was changed, and cannot go up");
+    assert_eq!(hurt.last_error.unwrap().as_str(), "its attempt was changed, and cannot increase");
     desk.settle();
     assert_eq!(desk.store.run(hurt.run).unwrap().unwrap().state, State::Failed);
 }

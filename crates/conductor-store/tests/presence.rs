@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_made_is_named() {
     let store = SqliteStore::open(place.folder.path().join(&name)).unwrap();
     let error = store.register_engine(&RegisterEngine::new(&place.env)).map(drop).unwrap_err();
     let said = std::error::Error::source(&error).unwrap().to_string();
-    assert!(said.contains(&format!("{name}-engine-")) && said.contains("cannot be made"), "{said}");
+    assert!(said.contains(&format!("{name}-engine-")) && said.contains("cannot create and lock"), "{said}");
 }
 
 #[test]

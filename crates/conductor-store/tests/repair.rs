@@ -386,7 +386,7 @@ fn a_row_whose_key_was_changed_gets_it_back_at_once_with_all_that_it_holds() {
             assert_eq!(done.unrepairable, [], "{key} {other}{more}");
             assert_eq!(desk.found(), [], "{key} {other}{more}");
             if more.is_empty() {
-                assert_eq!(done.repaired[0].action, "gave its row its key back");
+                assert_eq!(done.repaired[0].action, "restored its row key");
             }
             assert_eq!((desk.rows(), outputs(&desk)), before, "{key} {other}{more}");
             finish(&desk, run);
@@ -450,14 +450,14 @@ fn an_input_that_was_deleted_is_found_and_given_back_where_its_parent_has_it() {
         assert_eq!(desk.found(), [DivergenceKind::Input], "{names:?}");
         let done = desk.repair();
         assert_eq!((done.repaired.len(), done.unrepairable), (names.len(), vec![]), "{names:?}");
-        assert_eq!(done.repaired[0].action, "gave it its item of its parent's input again");
+        assert_eq!(done.repaired[0].action, "restored its input from the items of its parent");
         assert_eq!(desk.rows(), before, "{names:?}");
         assert_eq!(desk.found(), []);
     }
     // What was appended stands nowhere else.
     desk.damage(&of("Q#2"));
     assert_eq!(desk.found(), [DivergenceKind::Input]);
-    assert_eq!(desk.repair().unrepairable[0].reason, "what it was to work on is noted nowhere else");
+    assert_eq!(desk.repair().unrepairable[0].reason, "its input was stored only in the missing row");
 }
 
 #[test]
@@ -612,7 +612,7 @@ fn more_divergences_than_are_listed_are_counted() {
     let found = desk.store.verify(&Verify { max_divergences: 10, ..Verify::all() }).unwrap();
     assert_eq!((found.divergences.len(), found.found), (10, 50));
     let shown = found.divergences[0].to_string();
-    assert!(shown.ends_with(": attempt: 7, where 0 follows from the events"), "{shown}");
+    assert!(shown.ends_with(": attempt: found 7; expected 0"), "{shown}");
     assert_eq!(desk.repair().repaired.len(), 50);
     assert_eq!(desk.found(), []);
 }

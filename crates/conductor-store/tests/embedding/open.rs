@@ -97,7 +97,7 @@ fn a_file_of_our_own_and_a_database_of_the_users_are_not_mistaken_for_each_other
     let before = shop.bytes();
     let error = SqliteStore::open(shop.path()).unwrap_err();
     assert!(matches!(error, OpenError::EmbeddedDatabase { .. }), "{error:?}");
-    assert!(error.to_string().contains("open_installed"), "{error}");
+    assert!(error.to_string().contains("open_embedded"), "{error}");
     assert_eq!(shop.bytes(), before);
     assert_eq!(shop.names(), ["shop.db"]);
 }

@@ -135,10 +135,15 @@ fn an_error_names_the_database() {
     let mut connection = Connection::open_in_memory().unwrap();
     connection.execute_batch("CREATE TABLE conductor_tasks (what TEXT)").unwrap();
     assert!(
-        install_into(&mut connection).unwrap_err().to_string().starts_with(":memory: holds something else")
+        install_into(&mut connection)
+            .unwrap_err()
+            .to_string()
+            .starts_with(":memory: has other tables or views")
     );
     let shop = Shop::closed();
     let mut connection = shop.connect();
     connection.execute_batch("CREATE TABLE conductor_tasks (what TEXT)").unwrap();
-    assert!(install_into(&mut connection).unwrap_err().to_string().contains("shop.db holds something else"));
+    assert!(
+        install_into(&mut connection).unwrap_err().to_string().contains("shop.db has other tables or views")
+    );
 }

@@ -269,8 +269,8 @@ fn nothing_is_submitted_into_a_database_that_is_only_attached() {
 fn nothing_is_submitted_into_tables_of_another_version() {
     let shop = Shop::open();
     shop.run("INSERT INTO conductor_migrations VALUES (99, 'later', '2026-03-01T12:00:00Z', '1')");
-    unfit(&mut shop.connect(), "use a newer version");
+    unfit(&mut shop.connect(), "use a newer program");
     shop.run("DELETE FROM conductor_migrations WHERE version > 1");
-    unfit(&mut shop.connect(), "call `install_into` with it first");
+    unfit(&mut shop.connect(), "call `install_into` first");
     assert_eq!(shop.orders_and_runs(), (0, 0));
 }

@@ -36,21 +36,21 @@ fn every_kind_of_problem_is_found_and_named() {
         ("UPDATE runs SET id = '8ZZZZZZZZZZZZZZZZZZZZZZZZZ' WHERE state = 'PENDING'", "may not be above 7"),
         (
             "INSERT INTO runs SELECT lower(id), created_at, updated_at, state, meta FROM runs LIMIT 1",
-            "is there twice",
+            "occurs twice",
         ),
-        ("UPDATE runs SET state = 'DONE' WHERE state = 'PENDING'", "state \"DONE\" is none of"),
+        ("UPDATE runs SET state = 'DONE' WHERE state = 'PENDING'", "state \"DONE\" is not one of"),
         (
             "UPDATE runs SET created_at = '3 November' WHERE state = 'PENDING'",
             "created_at must be an RFC 3339",
         ),
         ("UPDATE runs SET updated_at = 7.5 WHERE state = 'PENDING'", "updated_at must be an RFC 3339"),
-        ("UPDATE runs SET updated_at = x'00' WHERE state = 'PENDING'", "updated_at is no text"),
+        ("UPDATE runs SET updated_at = x'00' WHERE state = 'PENDING'", "updated_at is not a text"),
         ("UPDATE runs SET meta = '{' WHERE state = 'PENDING'", "meta is not accepted as JSON"),
         (
             "UPDATE runs SET meta = '{\"a\": 1, \"a\": 2}' WHERE state = 'PENDING'",
             "meta is not accepted as JSON",
         ),
-        ("UPDATE tasks SET run_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE name = 'P#1'", "is no run"),
+        ("UPDATE tasks SET run_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE name = 'P#1'", "is not a run"),
         (
             "UPDATE tasks SET run_id = (SELECT id FROM runs WHERE state = 'PENDING') WHERE name = 'P#1'",
             "another run",
@@ -60,11 +60,11 @@ fn every_kind_of_problem_is_found_and_named() {
             "does not exist",
         ),
         ("UPDATE tasks SET parent_task_id = 'x' WHERE name = 'P#1'", "parent_task_id must be a ULID"),
-        ("UPDATE tasks SET parent_task_id = id WHERE name = 'P#1'", "no root task is above it"),
+        ("UPDATE tasks SET parent_task_id = id WHERE name = 'P#1'", "none of its ancestors is a root task"),
         ("UPDATE tasks SET name = 'P#1' WHERE name = 'P#2'", "two children P#1"),
         (
             "UPDATE tasks SET name = 'P#3' WHERE name = 'P#2'",
-            "has a child 3, but children before that are missing",
+            "child 3 exists, but children with smaller indices are missing",
         ),
         ("UPDATE tasks SET name = '' WHERE name = 'P#2'", "name must not be empty"),
         (
@@ -78,9 +78,9 @@ fn every_kind_of_problem_is_found_and_named() {
         ),
         (
             "UPDATE tasks SET name = printf('%.*c', 733, 'x'), input = '{\"fanout\": 2}' WHERE name = 'P#2'",
-            "name must be at most 732 bytes, for its children's names begin with it, but has 733",
+            "name must have at most 732 bytes, because the names of its children start with it, but has 733",
         ),
-        ("UPDATE tasks SET state = 'running' WHERE name = 'P#1'", "state \"running\" is none of"),
+        ("UPDATE tasks SET state = 'running' WHERE name = 'P#1'", "state \"running\" is not one of"),
         ("UPDATE tasks SET retry_count = -1 WHERE name = 'P#1'", "retry_count must be an integer"),
         (
             "UPDATE tasks SET retry_count = 1000001 WHERE name = 'P#1'",
@@ -98,12 +98,12 @@ fn every_kind_of_problem_is_found_and_named() {
             "UPDATE tasks SET max_retries = 'many' WHERE name = 'P#1'",
             "max_retries must be an integer in 0..=1000",
         ),
-        ("UPDATE tasks SET last_error = x'00' WHERE name = 'P#1'", "last_error is no text"),
+        ("UPDATE tasks SET last_error = x'00' WHERE name = 'P#1'", "last_error is not a text"),
         ("UPDATE tasks SET input = 'plain' WHERE name = 'P#1'", "input is not accepted as JSON"),
         (&deep, "deeper than 64"),
         (large, "output must be at most 1048576 bytes"),
-        ("UPDATE events SET run_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV'", "run_id is no run"),
-        ("UPDATE events SET task_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV'", "task_id is no task"),
+        ("UPDATE events SET run_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV'", "run_id is not a run"),
+        ("UPDATE events SET task_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV'", "task_id is not a task"),
         ("UPDATE events SET at = ''", "at must be an RFC 3339"),
         ("UPDATE events SET payload = 'x'", "payload is not accepted as JSON"),
     ] {
