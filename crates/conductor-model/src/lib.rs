@@ -87,8 +87,3 @@ pub use transition::{
     IllegalTransition, NodeStatus, NodeType, RunState, Signal, State, TRANSITIONS, TaskState, Transition,
     state_diagram, transition, transition_table,
 };
-
-/// The examples of `docs/policies.md` run with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/policies.md")]
-struct Policies;

@@ -29,9 +29,9 @@ impl Claim {
     ///
     /// let store = SqliteStore::open_in_memory()?;
     /// let env = Environment::system();
-    /// let place = store.register_engine(&RegisterEngine::new(&env))?;
-    /// let wants = vec![KindQuota::new("resize".parse()?, 10), KindQuota::new("mail".parse()?, 10)];
-    /// let claim = Claim::new(place.holder(), wants, 30_000, &env).at_most(16);
+    /// let registration = store.register_engine(&RegisterEngine::new(&env))?;
+    /// let quotas = vec![KindQuota::new("resize".parse()?, 10), KindQuota::new("mail".parse()?, 10)];
+    /// let claim = Claim::new(registration.key(), quotas, 30_000, &env).at_most(16);
     /// assert!(store.claim(&claim)?.tasks.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

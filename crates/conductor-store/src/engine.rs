@@ -77,6 +77,6 @@ impl EngineRegistration {
 
 impl fmt::Debug for EngineRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presence").field("holder", &self.holder).finish_non_exhaustive()
+        f.debug_struct("EngineRegistration").field("key", &self.holder).finish_non_exhaustive()
     }
 }

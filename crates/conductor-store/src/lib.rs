@@ -13,7 +13,7 @@
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //!
-//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
+//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).validate()?;
 //! let run = store.submit(&Submit::new(run, &env))?.run;
 //!
 //! // One step creates at most as many children as it is given ids.
@@ -29,6 +29,7 @@ mod claim;
 mod engine;
 mod environment;
 mod error;
+mod forward;
 mod lease;
 mod notifier;
 mod progress;
@@ -46,6 +47,15 @@ mod step;
 mod store;
 mod submit;
 mod verify;
+
+/// The domain types of every signature here. Their most used names are also at the root of this crate.
+pub use conductor_model as model;
+pub use conductor_model::{
+    AttemptFailure, Backoff, CancelCause, ChildCounts, EngineId, ErrorText, Eta, Event, EventBody,
+    Explanation, FailureReason, HealthReport, IdBlock, IdempotencyKey, JoinDraft, Json, Kind, MaxRetries,
+    NewRun, NewTask, Policy, Progress, RetryMetrics, Run, RunDraft, RunId, RunSummary, State, StateCounts,
+    StateReason, StuckItem, Task, TaskDraft, TaskId, TaskName, TaskProgress, Timestamp, ValidationError,
+};
 
 pub use append::{Append, AppendError, AppendOutcome};
 pub use cancel::{Cancel, CancelError, CancelOutcome};

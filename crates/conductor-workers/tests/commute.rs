@@ -13,7 +13,7 @@ use conductor_store::{
     Fence, KindQuota, Query, RegisterEngine, Report, ReportBatch, ReportedResult, Rescue, RotationCursor,
     Scope, Settle, SqliteStore, Step, Store, Submit, TaskFilter,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, hash_map::DefaultHasher};
@@ -402,7 +402,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_interleaving_and_repetition_of_steps_ends_in_the_same_states(
+    fn interleaved_and_repeated_steps_end_in_same_states(
         trees in proptest::collection::vec(tree(), 1..4),
         headings in headings(policy_that_waits_for_all()),
         salt in any::<u64>(),
@@ -422,7 +422,7 @@ proptest! {
 
     /// Also where policies fail fast, people cancel, and deadlines pass.
     #[test]
-    fn every_schedule_settles_and_each_state_follows_from_mark_policy_and_children(
+    fn every_schedule_settles_with_consistent_states(
         trees in proptest::collection::vec(tree(), 1..4),
         headings in headings(any_policy()),
         deadline_ms in proptest::option::weighted(0.3, 1..6000_u64),
@@ -442,7 +442,7 @@ proptest! {
 /// A child that was given up fails its parent, which is given up with all that is still open below it: no step waits for
 /// another call.
 #[test]
-fn nothing_that_was_given_up_is_left_to_another_call() {
+fn fail_fast_cancellation_completes_in_one_call() {
     let (store, env) = (SqliteStore::open_in_memory().unwrap(), Environment::system());
     let inner = TaskDraft::new("inner").fan_out([json!("a"), json!("b")]).policy(Policy::FailFast);
     let outer = TaskDraft::new("outer").input(json!({"fanout": [1, {"fanout": 3}, 2]}));

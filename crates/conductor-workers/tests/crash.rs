@@ -9,7 +9,7 @@ use conductor_store::{
     Environment, EventFilter, FanOut, Query, Report, ReportBatch, ReportOutcome, ReportedResult, Scope,
     SqliteStore, Store, Submit, TaskFilter,
 };
-use conductor_workers::run_steps_until_idle;
+use conductor_workers::steps::run_steps_until_idle;
 use serde_json::json;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,7 +26,7 @@ const DATABASE: &str = "CONDUCTOR_CRASH_TEST_DATABASE";
 /// 3 parents of 20, and one of 5 parents of 4.
 const LEAVES: usize = 3 * 20 + 5 * 4;
 
-const TEST: &str = "a_process_may_be_killed_at_any_point";
+const TEST: &str = "killed_process_loses_and_repeats_nothing";
 
 fn main() -> Anything<ExitCode> {
     if let Some(path) = std::env::var_os(DATABASE) {
@@ -44,7 +44,7 @@ fn main() -> Anything<ExitCode> {
     println!("\nrunning {passed} test{}", if asked.matches { "" } else { "s" });
     let start = Instant::now();
     if asked.matches {
-        match a_process_may_be_killed_at_any_point() {
+        match killed_process_loses_and_repeats_nothing() {
             Ok(landed) => println!("test {TEST} ... ok ({KILLS} kills: {landed:?})"),
             Err(error) => {
                 println!("test {TEST} ... FAILED: {error}\n");
@@ -175,7 +175,7 @@ fn workable(store: &SqliteStore, run: RunId) -> Anything<Vec<Task>> {
     Ok(tasks_of(store, run)?.into_iter().filter(can).collect())
 }
 
-fn a_process_may_be_killed_at_any_point() -> Anything<Landed> {
+fn killed_process_loses_and_repeats_nothing() -> Anything<Landed> {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     println!("seed of the moments: {seed}");
     let mut landed = Landed::default();

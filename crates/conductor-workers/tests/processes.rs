@@ -32,13 +32,13 @@ const LONG: Duration = Duration::from_mins(1);
 type Test = (&'static str, fn() -> Anything<String>);
 
 const TESTS: [Test; 7] = [
-    ("engines_may_be_killed_at_any_point", engines_may_be_killed_at_any_point),
-    ("an_engine_that_stood_still_past_its_lease_harms_nobody", an_engine_that_stood_still_harms_nobody),
-    ("a_task_that_kills_its_process_fails_alone", a_task_that_kills_its_process_fails_alone),
-    ("work_goes_on_at_once_after_a_kill", work_goes_on_at_once_after_a_kill),
-    ("joins_cancels_and_revives_bear_engines_that_are_killed", joins_cancels_and_revives_bear_kills),
-    ("a_thousand_submissions_with_one_key_give_one_run", a_thousand_submissions_give_one_run),
-    ("a_subscription_misses_nothing_while_writers_are_killed", a_subscription_misses_nothing),
+    ("killed_engines_lose_and_repeat_nothing", killed_engines_lose_and_repeat_nothing),
+    ("engine_stopped_past_lease_repeats_no_success", engine_stopped_past_lease_repeats_no_success),
+    ("aborting_task_fails_alone", aborting_task_fails_alone),
+    ("work_of_killed_process_resumes_immediately", work_of_killed_process_resumes_immediately),
+    ("joins_cancels_and_revives_survive_kills", joins_cancels_and_revives_survive_kills),
+    ("thousand_submissions_with_one_key_create_one_run", thousand_submissions_with_one_key_create_one_run),
+    ("subscription_sees_all_events_of_killed_writers", subscription_sees_all_events_of_killed_writers),
 ];
 
 fn main() -> Anything<ExitCode> {
@@ -378,7 +378,7 @@ fn large_run(leaves: u64) -> RunDraft {
     RunDraft::new().tasks((0..4).map(parent))
 }
 
-fn engines_may_be_killed_at_any_point() -> Anything<String> {
+fn killed_engines_lose_and_repeat_nothing() -> Anything<String> {
     let mut chance = Chance::new()?;
     let lease = Duration::from_millis(500);
     let began = Instant::now();
@@ -412,12 +412,12 @@ fn engines_may_be_killed_at_any_point() -> Anything<String> {
 }
 
 #[cfg(not(unix))]
-fn an_engine_that_stood_still_harms_nobody() -> Anything<String> {
+fn engine_stopped_past_lease_repeats_no_success() -> Anything<String> {
     Ok("only where a process can be stopped".into())
 }
 
 #[cfg(unix)]
-fn an_engine_that_stood_still_harms_nobody() -> Anything<String> {
+fn engine_stopped_past_lease_repeats_no_success() -> Anything<String> {
     let mut chance = Chance::new()?;
     let lease = Duration::from_millis(500);
     let began = Instant::now();
@@ -446,7 +446,7 @@ fn an_engine_that_stood_still_harms_nobody() -> Anything<String> {
     Ok(format!("{stops} stops, at least {lost} leases lost"))
 }
 
-fn a_task_that_kills_its_process_fails_alone() -> Anything<String> {
+fn aborting_task_fails_alone() -> Anything<String> {
     let mut said = Vec::new();
     let all = [(1, 1, 3), (5, 4, 3), (40, 8, 3), (40, 1, 1), (300, 16, 2), (20, 4, 5)];
     let some = if is_long() { &all[..] } else { &all[..4] };
@@ -489,7 +489,7 @@ fn a_task_that_kills_its_process_fails_alone() -> Anything<String> {
     Ok(said.join(", "))
 }
 
-fn work_goes_on_at_once_after_a_kill() -> Anything<String> {
+fn work_of_killed_process_resumes_immediately() -> Anything<String> {
     let rounds = if is_long() { 20 } else { 5 };
     let mut waits = Vec::new();
     for _ in 0..rounds {
@@ -585,7 +585,7 @@ impl<'p> Victims<'p> {
     }
 }
 
-fn joins_cancels_and_revives_bear_kills() -> Anything<String> {
+fn joins_cancels_and_revives_survive_kills() -> Anything<String> {
     let mut chance = Chance::new()?;
     let began = Instant::now();
     let (mut rounds, mut kills, mut revived) = (0, 0, 0);
@@ -690,7 +690,7 @@ fn be_a_submitter(path: &Path) -> Anything<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn a_thousand_submissions_give_one_run() -> Anything<String> {
+fn thousand_submissions_with_one_key_create_one_run() -> Anything<String> {
     let place = Place::new()?;
     let told = format!("submit\n{}", place.path.display());
     let mut processes = (0..4).map(|_| Process::spawn(&told)).collect::<Anything<Vec<_>>>()?;
@@ -717,7 +717,7 @@ fn a_thousand_submissions_give_one_run() -> Anything<String> {
     if answers.iter().all(is_it) { Ok("1000 answers".into()) } else { Err("another run was told".into()) }
 }
 
-fn a_subscription_misses_nothing() -> Anything<String> {
+fn subscription_sees_all_events_of_killed_writers() -> Anything<String> {
     let mut chance = Chance::new()?;
     let place = Place::new()?;
     let run = place.submit(&large_run(1200))?;

@@ -5,7 +5,7 @@ use conductor_store::{
     Environment, FanOut, Query, Report, ReportBatch, ReportOutcome, RotationCursor, Scope, SqliteStore,
     Store, Submit, TaskFilter,
 };
-use conductor_workers::{aggregate, fanout, retry};
+use conductor_workers::steps::{self, aggregate, retry};
 use serde_json::json;
 
 struct Desk {
@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn fan_out(&self, scope: Scope) -> u64 {
-        fanout::run_once(&self.store, scope, &self.env).unwrap().children
+        steps::fan_out::run_once(&self.store, scope, &self.env).unwrap().children
     }
 
     fn aggregate(&self, scope: Scope) -> aggregate::AggregateTotals {
@@ -83,7 +83,7 @@ mod fan_out {
     use super::*;
 
     #[test]
-    fn it_creates_n_children_of_a_pending_parent() {
+    fn pending_parent_gets_n_children() {
         let desk = Desk::new();
         let (run, parent) = desk.parent(3);
         assert_eq!(desk.task(parent).state, State::Pending);
@@ -94,7 +94,7 @@ mod fan_out {
     }
 
     #[test]
-    fn running_it_many_times_creates_exactly_n_children() {
+    fn repeated_step_creates_exactly_n_children() {
         let desk = Desk::new();
         let (run, parent) = desk.parent(3);
         let created: Vec<_> = (0..5).map(|_| desk.fan_out(Scope::Run(run))).collect();
@@ -103,7 +103,7 @@ mod fan_out {
     }
 
     #[test]
-    fn a_child_is_named_after_its_parent_and_its_index() {
+    fn child_name_contains_parent_and_index() {
         let desk = Desk::new();
         let (_, _, children) = desk.family(3);
         let names: Vec<_> = children.iter().map(|child| child.name.as_str()).collect();
@@ -111,7 +111,7 @@ mod fan_out {
     }
 
     #[test]
-    fn it_creates_only_the_children_that_are_missing() {
+    fn only_missing_children_are_created() {
         let desk = Desk::new();
         let (run, parent) = desk.parent(5);
         let (scope, now) = (Scope::Run(run), desk.env.now());
@@ -124,7 +124,7 @@ mod fan_out {
     }
 
     #[test]
-    fn a_run_of_ones_choice_limits_it() {
+    fn scope_limits_step_to_one_run() {
         let desk = Desk::new();
         let ((run, _), (_, other)) = (desk.parent(2), desk.parent(3));
         assert_eq!(desk.fan_out(Scope::Run(run)), 2);
@@ -137,7 +137,7 @@ mod aggregation {
     use super::*;
 
     #[test]
-    fn a_parent_and_its_run_succeed_when_all_children_succeeded() {
+    fn parent_and_run_succeed_after_all_children() {
         let desk = Desk::new();
         let (run, parent, children) = desk.family(3);
         for child in &children {
@@ -149,7 +149,7 @@ mod aggregation {
     }
 
     #[test]
-    fn a_parent_and_its_run_fail_when_any_child_failed() {
+    fn parent_and_run_fail_after_failed_child() {
         let desk = Desk::new();
         let (run, parent, children) = desk.family(3);
         desk.succeed(&children[0]);
@@ -160,7 +160,7 @@ mod aggregation {
     }
 
     #[test]
-    fn succeeded_failed_and_cancelled_are_the_terminal_states() {
+    fn terminal_states_are_succeeded_failed_and_cancelled() {
         let terminal: Vec<_> = State::ALL.into_iter().filter(|state| state.is_terminal()).collect();
         assert_eq!(terminal, [State::Succeeded, State::Failed, State::Cancelled]);
         let desk = Desk::new();
@@ -173,7 +173,7 @@ mod aggregation {
     }
 
     #[test]
-    fn nothing_is_decided_before_all_children_are_terminal() {
+    fn parent_waits_until_all_children_are_terminal() {
         let desk = Desk::new();
         let (run, parent, children) = desk.family(3);
         desk.report(Report::failed_permanently(children[0].id, "bad request"));
@@ -187,7 +187,7 @@ mod aggregation {
     }
 
     #[test]
-    fn a_runs_state_follows_from_all_its_tasks() {
+    fn run_state_follows_from_all_tasks() {
         let desk = Desk::new();
         for (second, expected) in [
             (Report::succeeded as fn(TaskId) -> Report, State::Succeeded),
@@ -206,7 +206,7 @@ mod aggregation {
     }
 
     #[test]
-    fn a_run_of_ones_choice_limits_it() {
+    fn scope_limits_step_to_one_run() {
         let desk = Desk::new();
         let ((run, ..), (other, parent, children)) = (desk.family(1), desk.family(1));
         desk.succeed(&children[0]);
@@ -219,7 +219,7 @@ mod retries {
     use super::*;
 
     #[test]
-    fn the_limit_is_three_unless_another_is_set() {
+    fn default_limit_is_three() {
         let desk = Desk::new();
         let (_, task) = desk.submit(TaskDraft::new("TASK"));
         assert_eq!(desk.task(task).max_retries.get(), 3);
@@ -228,7 +228,7 @@ mod retries {
     }
 
     #[test]
-    fn the_retry_count_and_the_last_error_are_kept() {
+    fn retry_count_and_last_error_are_kept() {
         let desk = Desk::new();
         let (_, task) = desk.submit(TaskDraft::new("TASK"));
         for (retried, error) in [(1, "Network timeout"), (2, "Connection reset")] {
@@ -241,7 +241,7 @@ mod retries {
     }
 
     #[test]
-    fn a_failure_that_passes_is_retried_until_it_succeeds() {
+    fn transient_failure_is_retried_until_success() {
         let desk = Desk::new();
         let (run, task) = desk.submit(TaskDraft::new("TASK"));
         desk.fail(task);
@@ -252,7 +252,7 @@ mod retries {
     }
 
     #[test]
-    fn a_failure_is_final_once_the_retries_are_used_up() {
+    fn failure_is_final_after_last_retry() {
         let desk = Desk::new();
         let (run, task) = desk.submit(TaskDraft::new("TASK"));
         for _ in 0..3 {
@@ -266,7 +266,7 @@ mod retries {
     }
 
     #[test]
-    fn a_task_is_retried_only_below_its_limit() {
+    fn task_is_retried_only_below_limit() {
         let desk = Desk::new();
         for limit in 0..4 {
             let (_, task) = desk.submit(TaskDraft::new("TASK").max_retries(limit));
@@ -283,7 +283,7 @@ mod retries {
     }
 
     #[test]
-    fn each_retry_raises_the_retry_count_by_one() {
+    fn each_retry_increments_retry_count() {
         let desk = Desk::new();
         let (_, task) = desk.submit(TaskDraft::new("TASK"));
         for retried in 1..=3 {
@@ -294,7 +294,7 @@ mod retries {
     }
 
     #[test]
-    fn a_retried_task_is_pending_again() {
+    fn retried_task_is_pending() {
         let desk = Desk::new();
         let (_, task) = desk.submit(TaskDraft::new("TASK"));
         desk.fail(task);
@@ -304,7 +304,7 @@ mod retries {
     }
 
     #[test]
-    fn it_says_how_many_tasks_were_retried() {
+    fn step_returns_number_of_retried_tasks() {
         let desk = Desk::new();
         let (run, _, children) = desk.family(5);
         assert_eq!(desk.retry(Scope::Run(run)), 0);
@@ -316,7 +316,7 @@ mod retries {
     }
 
     #[test]
-    fn a_run_of_ones_choice_limits_it() {
+    fn scope_limits_step_to_one_run() {
         let desk = Desk::new();
         let ((run, one), (_, other)) = (desk.submit(TaskDraft::new("A")), desk.submit(TaskDraft::new("B")));
         desk.fail(one);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
 use crate::mutants::list_store::WRITE;
 
-const CORE: &str = "crates/conductor-workers/src/engine/core.rs";
-const STEPS: &str = "crates/conductor-workers/src/engine/core/steps.rs";
-const HELD: &str = "crates/conductor-workers/src/engine/core/held.rs";
-const POOL: &str = "crates/conductor-workers/src/engine/pool.rs";
+const CORE: &str = "crates/conductor-workers/src/engine/scheduler/mod.rs";
+const STEPS: &str = "crates/conductor-workers/src/engine/scheduler/steps.rs";
+const HELD: &str = "crates/conductor-workers/src/engine/scheduler/claims.rs";
+const POOL: &str = "crates/conductor-workers/src/engine/pool/mod.rs";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -17,16 +17,16 @@ pub(super) const BUGS: &[Bug] = &[
         file: STEPS,
         from: "stepped.more |= fanned_out.children > 0;",
         to: "",
-        test: workers("simulation", "work_that_is_ready_waits_for_nothing"),
+        test: workers("simulation", "ready_work_starts_without_delay"),
         hangs_for: None,
     },
     Bug {
         name: "late-result-counts",
         harm: "a result that came after its time is recorded, when the engine had no time to look",
-        file: "crates/conductor-workers/src/engine/pool.rs",
+        file: "crates/conductor-workers/src/engine/pool/mod.rs",
         from: "attempt.is_late(self.shared.clock.elapsed())",
         to: "attempt.is_late(Duration::ZERO)",
-        test: workers("engine", "timing::a_result_is_late_also_while_the_store_keeps_the_engine_waiting"),
+        test: workers("engine", "timing::result_is_late_also_while_store_is_locked"),
         hangs_for: None,
     },
     Bug {
@@ -35,7 +35,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: HELD,
         from: "        self.forget(&attempt);\n        if !attempt.take_back() {",
         to: "        if !attempt.take_back() {",
-        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
+        test: workers("simulation", "timed_out_attempt_frees_its_worker"),
         hangs_for: None,
     },
     Bug {
@@ -44,7 +44,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: HELD,
         from: "filter(|attempt| attempt.is_late(now))",
         to: "filter(|attempt| attempt.is_late(now) && attempt.is_late(Duration::ZERO))",
-        test: workers("simulation", "an_attempt_whose_time_is_over_gives_its_place_up"),
+        test: workers("simulation", "timed_out_attempt_frees_its_worker"),
         hangs_for: None,
     },
     Bug {
@@ -53,7 +53,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "self.heartbeat_at = now + self.settings.lease / 3;",
         to: "self.heartbeat_at = now + self.settings.lease * 3;",
-        test: workers("engine", "leases::a_handler_may_run_for_many_leases"),
+        test: workers("engine", "leases::handler_runs_for_many_leases"),
         hangs_for: None,
     },
     Bug {
@@ -62,16 +62,16 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "                    self.put_back(request.results);\n                    return Err(fault);\n                }\n                self",
         to: "                    drop(request.results);\n                    return Err(fault);\n                }\n                self",
-        test: workers("simulation", "a_store_that_is_busy_for_moments_loses_nothing"),
+        test: workers("simulation", "briefly_busy_store_loses_nothing"),
         hangs_for: None,
     },
     Bug {
         name: "results-without-lease",
         harm: "results that wait to be settled are lost with their leases, and their handlers run again",
-        file: "crates/conductor-workers/src/engine/core/held.rs",
+        file: "crates/conductor-workers/src/engine/scheduler/claims.rs",
         from: ".map(|attempt| attempt.fence).chain(ended).collect();",
         to: ".map(|attempt| attempt.fence).chain(ended.take(0)).collect();",
-        test: workers("engine", "leases::results_that_wait_to_be_settled_keep_their_leases"),
+        test: workers("engine", "leases::waiting_results_keep_their_leases"),
         hangs_for: None,
     },
     Bug {
@@ -80,7 +80,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "claim.allow_isolated(!self.held.values().any(|attempt| attempt.alone))",
         to: "claim.alone(true)",
-        test: workers("simulation", "a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it"),
+        test: workers("simulation", "crashing_task_does_not_fail_its_neighbours"),
         hangs_for: None,
     },
     Bug {
@@ -89,11 +89,11 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "most.saturating_sub(state.held)",
         to: "(most + 1).saturating_sub(state.held)",
-        test: workers("engine", "concurrency::a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile"),
+        test: workers("engine", "concurrency::kind_limit_holds_while_other_kinds_continue"),
         hangs_for: None,
     },
     Bug {
-        name: "wake-wakes-nobody",
+        name: "wake-does-nothing",
         harm: "what is submitted through an engine waits until the engine happens to look",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().woken = true;\n        self.arrived.notify_one();\n",
@@ -102,21 +102,21 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "change_token-read-too-late",
+        name: "change-token-read-too-late",
         harm: "what another process writes during a turn is noticed late",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "After::Idle { change_token: change_token? }",
         to: "After::Idle { change_token: change_token.and(self.store.change_token())? }",
-        test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
+        test: workers("engine", "waking::write_during_turn_is_noticed_at_next_poll"),
         hangs_for: None,
     },
     Bug {
-        name: "change_token-not-compared",
+        name: "change-token-not-compared",
         harm: "an idle engine does not notice what another process wrote",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "if self.store.change_token()? != change_token {",
         to: "if self.store.change_token()? == change_token.wrapping_add(u64::MAX / 2) {",
-        test: workers("engine", "waking::what_is_written_during_a_turn_is_noticed_at_the_next_look"),
+        test: workers("engine", "waking::write_during_turn_is_noticed_at_next_poll"),
         hangs_for: None,
     },
     Bug {
@@ -134,10 +134,10 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "bell-silent",
         harm: "whoever follows an engine waits for its polls",
-        file: "crates/conductor-workers/src/engine/coordinator.rs",
-        from: "            self.bell.ring();\n",
+        file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
+        from: "            self.events.ring();\n",
         to: "",
-        test: workers("engine", "subscription::what_its_engine_does_is_noticed_at_once"),
+        test: workers("engine", "subscription::own_engine_events_are_noticed_immediately"),
         hangs_for: None,
     },
     Bug {
@@ -146,7 +146,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-workers/src/subscription.rs",
         from: "            if self.read()? {\n                return Ok(true);\n            }\n            loop {\n",
         to: "            loop {\n",
-        test: workers("engine", "subscription::what_is_written_between_two_looks_is_not_overlooked"),
+        test: workers("engine", "subscription::write_between_two_reads_is_not_missed"),
         hangs_for: None,
     },
     Bug {
@@ -155,7 +155,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: POOL,
         from: "if !self.trust.holds(now) {",
         to: "if now.is_zero() {",
-        test: workers("engine", "leases::what_has_not_begun_does_not_begin_while_its_lease_is_in_doubt"),
+        test: workers("engine", "leases::unstarted_claims_wait_while_lease_is_uncertain"),
         hangs_for: None,
     },
     Bug {
@@ -164,7 +164,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: POOL,
         from: "            queue.called += 1;\n            self.work.notify_one();\n",
         to: "            queue.called += 1;\n",
-        test: workers("engine", "concurrency::whoever_comes_later_runs_beside_those_who_wait_for_it"),
+        test: workers("engine", "concurrency::later_submission_runs_beside_waiting_attempt"),
         hangs_for: Some(Duration::from_secs(10)),
     },
     Bug {
@@ -191,10 +191,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "                self.in_doubt |=\n",
         to: "                self.in_doubt &=\n",
-        test: workers(
-            "engine",
-            "faults::what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once",
-        ),
+        test: workers("engine", "faults::claims_of_unknown_commit_are_released_immediately"),
         hangs_for: Some(Duration::from_secs(20)),
     },
     Bug {
@@ -203,10 +200,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: STEPS,
         from: "stepped.more |= damage.past(store.retry(&step))?.changed > 0;",
         to: "stepped.more |= store.retry(&step)?.tasks > 0;",
-        test: workers(
-            "engine",
-            "faults::a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work",
-        ),
+        test: workers("engine", "faults::corrupt_row_in_step_blocks_no_other_step"),
         hangs_for: Some(Duration::from_secs(30)),
     },
 ];

@@ -31,7 +31,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn what_a_panic_brings_along_may_panic_too() {
+fn panicking_panic_payload_fails_attempt() {
     let desk = Desk::new();
     let asynchronous = async |(): (), _: Context| -> Result<(), TaskError> { std::panic::panic_any(Bomb) };
     let plain = |(): (), _: Context| -> Result<(), TaskError> { std::panic::panic_any(Bomb) };
@@ -44,7 +44,7 @@ fn what_a_panic_brings_along_may_panic_too() {
 }
 
 #[test]
-fn an_asynchronous_handler_is_one_like_any_other() {
+fn async_handler_behaves_like_plain_handler() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -64,7 +64,7 @@ fn an_asynchronous_handler_is_one_like_any_other() {
 }
 
 #[test]
-fn a_given_runtime_is_used() {
+fn given_runtime_runs_handlers() {
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("mine").enable_time().build();
     let runtime = runtime.unwrap();
     let desk = Desk::new();
@@ -79,7 +79,7 @@ fn a_given_runtime_is_used() {
 }
 
 #[test]
-fn a_handler_may_need_the_runtime_before_its_first_await() {
+fn handler_uses_runtime_before_first_await() {
     let desk = Desk::new();
     let eager = |(): (), _: Context| {
         // Both of these panic outside a runtime.
@@ -94,7 +94,7 @@ fn a_handler_may_need_the_runtime_before_its_first_await() {
 }
 
 #[test]
-fn a_panic_is_a_failure_wherever_it_happens() {
+fn panic_at_any_point_fails_attempt() {
     let desk = Desk::new();
     let panics = |at: String, _: Context| {
         assert!(at != "once", "at once");
@@ -134,7 +134,7 @@ async fn never_ending(_dropped: Dropped) -> Result<(), TaskError> {
 }
 
 #[test]
-fn a_future_is_dropped_when_its_time_is_over() {
+fn future_is_dropped_after_timeout() {
     let desk = Desk::new();
     let (dropped, told) = mpsc::channel();
     let stuck = move |(): (), _: Context| never_ending(Dropped(dropped.clone()));
@@ -149,7 +149,7 @@ fn a_future_is_dropped_when_its_time_is_over() {
 }
 
 #[test]
-fn a_future_is_dropped_when_the_engine_stops_at_once() {
+fn future_is_dropped_when_engine_stops_now() {
     let desk = Desk::new();
     let (dropped, told) = mpsc::channel();
     let stuck = move |(): (), _: Context| never_ending(Dropped(dropped.clone()));
@@ -176,7 +176,7 @@ fn threads_named(name: &str) -> usize {
 }
 
 #[test]
-fn many_run_at_once_on_few_threads() {
+fn hundred_futures_run_on_few_threads() {
     let desk = Desk::new();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let inside = Arc::new(AtomicU32::new(0));
@@ -217,7 +217,7 @@ fn many_run_at_once_on_few_threads() {
 }
 
 #[test]
-fn never_more_futures_are_under_way_than_there_are_workers() {
+fn running_futures_never_exceed_workers() {
     let desk = Desk::new();
     let (inside, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let counted = {
@@ -240,7 +240,7 @@ fn never_more_futures_are_under_way_than_there_are_workers() {
 }
 
 #[test]
-fn plain_and_asynchronous_handlers_share_the_workers() {
+fn plain_and_async_handlers_share_workers() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -264,7 +264,7 @@ fn plain_and_asynchronous_handlers_share_the_workers() {
 }
 
 #[test]
-fn what_ran_on_a_runtime_that_is_shut_down_is_handed_back_and_the_engine_ends() {
+fn runtime_shutdown_releases_tasks_and_ends_engine() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let desk = Desk::new();
     let stuck = |(): (), _: Context| async {
@@ -299,7 +299,7 @@ fn what_ran_on_a_runtime_that_is_shut_down_is_handed_back_and_the_engine_ends() 
 }
 
 #[test]
-fn an_engine_may_be_used_and_dropped_inside_a_runtime() {
+fn engine_works_and_drops_inside_runtime() {
     let began = Instant::now();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {

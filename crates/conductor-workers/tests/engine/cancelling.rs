@@ -22,7 +22,7 @@ fn patient(
 }
 
 #[test]
-fn a_handler_learns_that_its_run_was_cancelled() {
+fn run_cancel_reaches_running_handlers() {
     let desk = Desk::new();
     let gave_up = Arc::new(AtomicU32::new(0));
     let engine = desk.engine().workers(2).handler("wait", patient(&gave_up)).build().unwrap();
@@ -41,7 +41,7 @@ fn a_handler_learns_that_its_run_was_cancelled() {
 }
 
 #[test]
-fn a_handler_learns_of_a_cancel_by_another_process() {
+fn cancel_by_another_process_reaches_handler() {
     let desk = Desk::on_disk();
     let gave_up = Arc::new(AtomicU32::new(0));
     let engine = desk.engine().handler("wait", patient(&gave_up)).build().unwrap();
@@ -57,7 +57,7 @@ fn a_handler_learns_of_a_cancel_by_another_process() {
 }
 
 #[test]
-fn what_runs_past_the_deadline_of_its_run_is_cancelled() {
+fn run_deadline_cancels_running_handler() {
     let desk = Desk::new();
     let gave_up = Arc::new(AtomicU32::new(0));
     let engine = desk.engine().handler("wait", patient(&gave_up)).build().unwrap();
@@ -70,7 +70,7 @@ fn what_runs_past_the_deadline_of_its_run_is_cancelled() {
 }
 
 #[test]
-fn a_run_that_ends_before_its_deadline_succeeds() {
+fn run_settled_before_deadline_succeeds() {
     let desk = Desk::new();
     let engine = desk.engine().handler("quick", |(): (), _: Context| Ok::<_, TaskError>(())).build().unwrap();
     let draft = RunDraft::new().task(TaskDraft::new("quick")).deadline_ms(3_600_000);
@@ -79,7 +79,7 @@ fn a_run_that_ends_before_its_deadline_succeeds() {
 }
 
 #[test]
-fn a_policy_that_fails_fast_stops_the_siblings() {
+fn fail_fast_cancels_siblings() {
     let desk = Desk::new();
     let gave_up = Arc::new(AtomicU32::new(0));
     let wait = patient(&gave_up);
@@ -106,7 +106,7 @@ fn a_policy_that_fails_fast_stops_the_siblings() {
 }
 
 #[test]
-fn one_failed_child_is_tried_again_without_its_siblings() {
+fn revive_reruns_only_failed_child() {
     let desk = Desk::new();
     let (broken, calls) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
     let (is_broken, counted) = (Arc::clone(&broken), Arc::clone(&calls));
@@ -129,7 +129,7 @@ fn one_failed_child_is_tried_again_without_its_siblings() {
 }
 
 #[test]
-fn an_explanation_goes_down_to_what_everything_waits_for() {
+fn explanation_names_blocking_leaf() {
     let desk = Desk::new();
     let deaf = |(): (), context: Context| {
         if context.attempt() == 1 {

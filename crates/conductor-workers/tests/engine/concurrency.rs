@@ -29,7 +29,7 @@ fn draft(kind: &str, nth: u32) -> TaskDraft {
 }
 
 #[test]
-fn never_more_run_at_once_than_there_are_workers() {
+fn running_attempts_never_exceed_workers() {
     for workers in [1, 2, 5] {
         let desk = Desk::new();
         let inside = Inside::default();
@@ -48,7 +48,7 @@ fn never_more_run_at_once_than_there_are_workers() {
 }
 
 #[test]
-fn as_many_run_at_once_as_there_are_workers() {
+fn all_workers_run_at_once() {
     let desk = Desk::new();
     let together = Arc::new(Barrier::new(8));
     // None of them gets on before all eight are there.
@@ -62,7 +62,7 @@ fn as_many_run_at_once_as_there_are_workers() {
 }
 
 #[test]
-fn what_waits_in_vain_behind_slow_tasks_goes_back_to_where_others_can_take_it() {
+fn prefetched_tasks_behind_slow_ones_are_released() {
     const QUICK: u32 = 2500;
     let desk = Desk::new();
     let (hold, wait) = gate();
@@ -87,7 +87,7 @@ fn what_waits_in_vain_behind_slow_tasks_goes_back_to_where_others_can_take_it() 
 }
 
 #[test]
-fn whoever_comes_later_runs_beside_those_who_wait_for_it() {
+fn later_submission_runs_beside_waiting_attempt() {
     // Each of the first waits for the second of its pair, which is submitted only then: a thread that is woken for one
     // attempt must not count as one that is free for the next.
     let desk = Desk::new();
@@ -120,7 +120,7 @@ fn whoever_comes_later_runs_beside_those_who_wait_for_it() {
 }
 
 #[test]
-fn a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile() {
+fn kind_limit_holds_while_other_kinds_continue() {
     let desk = Desk::new();
     let inside = Inside::default();
     let (began, told) = mpsc::channel();
@@ -158,7 +158,7 @@ fn a_limit_holds_for_its_kind_and_the_others_go_on_meanwhile() {
 }
 
 #[test]
-fn a_kind_may_have_a_limit_above_the_number_of_workers() {
+fn kind_limit_above_workers_is_accepted() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -172,7 +172,7 @@ fn a_kind_may_have_a_limit_above_the_number_of_workers() {
 }
 
 #[test]
-fn an_engine_that_cannot_be_is_not_built() {
+fn invalid_settings_are_rejected() {
     let desk = Desk::new();
     let handler = |(): (), _: Context| Ok::<_, TaskError>(());
     let refused = |builder: conductor_workers::EngineBuilder| builder.build().unwrap_err();
@@ -197,7 +197,7 @@ fn an_engine_that_cannot_be_is_not_built() {
 }
 
 #[test]
-fn an_engine_without_handlers_still_takes_the_steps() {
+fn engine_without_handlers_takes_steps() {
     let desk = Desk::new();
     let engine = desk.engine().build().unwrap();
     let run = desk.submit(TaskDraft::new("parent").input(serde_json::json!({"fanout": 2})));

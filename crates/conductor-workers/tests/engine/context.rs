@@ -19,7 +19,7 @@ struct Seen {
 }
 
 #[test]
-fn a_handler_knows_its_task_and_its_attempt() {
+fn task_and_attempt_are_visible() {
     let desk = Desk::new();
     let (seen, told) = mpsc::channel();
     let look = move |(): (), context: Context| {
@@ -49,7 +49,7 @@ fn a_handler_knows_its_task_and_its_attempt() {
 }
 
 #[test]
-fn a_child_knows_its_parent_and_may_read_its_input() {
+fn child_reads_parent_id_and_input() {
     let desk = Desk::new();
     let look = |item: u32, context: Context| {
         let common: serde_json::Value = context.parent_input()?;
@@ -69,7 +69,7 @@ fn a_child_knows_its_parent_and_may_read_its_input() {
 }
 
 #[test]
-fn a_parents_input_that_is_not_there_or_does_not_fit_is_fatal() {
+fn missing_or_mismatched_parent_input_is_fatal() {
     let desk = Desk::new();
     let look = |_: serde_json::Value, context: Context| context.parent_input::<u32>();
     let engine = desk.engine().handler("look", look).build().unwrap();
@@ -84,7 +84,7 @@ fn a_parents_input_that_is_not_there_or_does_not_fit_is_fatal() {
 }
 
 #[test]
-fn a_handler_knows_how_much_time_it_has_left() {
+fn remaining_time_follows_timeout() {
     let desk = Desk::new();
     let look = |(): (), context: Context| Ok(context.remaining().map(|left| left.as_secs_f64()));
     let engine = desk.engine().handler("look", look).build().unwrap();
@@ -95,7 +95,7 @@ fn a_handler_knows_how_much_time_it_has_left() {
 }
 
 #[test]
-fn a_sleep_lasts_as_long_as_it_was_asked_to() {
+fn sleep_lasts_its_full_duration() {
     let desk = Desk::new();
     let sleep = |(): (), context: Context| {
         let began = Instant::now();
@@ -108,7 +108,7 @@ fn a_sleep_lasts_as_long_as_it_was_asked_to() {
 }
 
 #[test]
-fn a_sleep_ends_when_the_handler_should_give_up() {
+fn sleep_ends_at_timeout() {
     let desk = Desk::new();
     let (woke, told) = mpsc::channel();
     let sleep = move |(): (), context: Context| {
@@ -123,7 +123,7 @@ fn a_sleep_ends_when_the_handler_should_give_up() {
 }
 
 #[test]
-fn a_context_is_good_in_any_thread() {
+fn context_works_in_any_thread() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let (send, told) = mpsc::channel();

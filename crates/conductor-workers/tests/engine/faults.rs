@@ -42,7 +42,7 @@ fn now_and_then(seed: u64, happens: impl Fn() -> Meddling) -> impl Fn(&'static s
 }
 
 #[test]
-fn everything_settles_on_a_store_that_is_busy_now_and_then() {
+fn run_settles_on_intermittently_busy_store() {
     for seed in 0..5 {
         let desk = Desk::new();
         let store = Meddler::new(&desk.store, now_and_then(seed, || Meddling::Fail(busy())));
@@ -56,20 +56,20 @@ fn everything_settles_on_a_store_that_is_busy_now_and_then() {
 }
 
 #[test]
-fn each_single_method_may_be_busy_for_a_while() {
+fn run_settles_when_single_method_is_busy() {
     for method in [
-        "enlist",
+        "register_engine",
         "settle",
         "rescue",
         "retry",
         "promote",
         "fan_out",
         "aggregate",
-        "pulse",
+        "change_token",
         "next_due",
         "ready_kinds",
         "run",
-        "waits",
+        "run_blockers",
     ] {
         let desk = Desk::new();
         let left = AtomicU64::new(3);
@@ -86,7 +86,7 @@ fn each_single_method_may_be_busy_for_a_while() {
 }
 
 #[test]
-fn each_success_is_recorded_once_when_nobody_knows_what_was_committed() {
+fn success_is_recorded_once_after_unknown_commits() {
     for (seed, done) in [(0, true), (1, false), (2, true), (3, false)] {
         let desk = Desk::new();
         let happens = move || {
@@ -102,7 +102,7 @@ fn each_success_is_recorded_once_when_nobody_knows_what_was_committed() {
 }
 
 #[test]
-fn what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once() {
+fn claims_of_unknown_commit_are_released_immediately() {
     for done in [true, false] {
         let desk = Desk::new();
         let first = AtomicBool::new(true);
@@ -120,7 +120,7 @@ fn what_was_claimed_by_a_commit_of_unknown_fate_is_handed_back_at_once() {
         // Another attempt, but none of them failed.
         assert_eq!(desk.first(run).attempt, if done { 2 } else { 1 });
         assert!(failures(&desk.events(run)).is_empty());
-        assert_eq!(store.calls("held"), 1, "asked once");
+        assert_eq!(store.calls("unknown_claims"), 1, "asked once");
         desk.assert_whole(run);
     }
 }
@@ -143,7 +143,7 @@ fn submit_to_idle(
 }
 
 #[test]
-fn a_submission_of_unknown_fate_loses_none_of_its_claims() {
+fn submission_with_unknown_outcome_releases_its_claims() {
     let desk = Desk::new();
     let first = AtomicBool::new(true);
     let store = Meddler::new(&desk.store, move |method| {
@@ -168,7 +168,7 @@ fn a_submission_of_unknown_fate_loses_none_of_its_claims() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_keeps_nobody_from_submitting() {
+fn corrupt_row_does_not_block_submission() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |method| match method {
         "submit_and_claim" => Meddling::Fail(unreadable()),
@@ -180,7 +180,7 @@ fn a_row_that_cannot_be_read_keeps_nobody_from_submitting() {
 }
 
 #[test]
-fn an_engine_that_stops_hands_back_what_it_does_not_know_of() {
+fn stopping_engine_releases_unknown_claims() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |method| match method {
         "settle" => Meddling::FailAfter(commit_unknown()),
@@ -206,7 +206,7 @@ fn hearing(warnings: mpsc::Sender<String>) -> impl Fn(&Warning) + Send + Sync + 
 }
 
 #[test]
-fn a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work() {
+fn corrupt_row_in_step_blocks_no_other_step() {
     for method in ["rescue", "retry", "promote", "fan_out", "aggregate", "next_due", "ready_kinds"] {
         let desk = Desk::new();
         let is_broken = Arc::new(AtomicBool::new(true));
@@ -241,7 +241,7 @@ fn a_step_that_meets_a_row_that_cannot_be_read_keeps_no_other_from_its_work() {
 }
 
 #[test]
-fn endings_beside_a_row_that_cannot_be_read_are_recorded() {
+fn results_beside_corrupt_row_are_recorded() {
     for method in ["settle", "release", "renew"] {
         let desk = Desk::new();
         let calls = AtomicU64::new(0);
@@ -266,7 +266,7 @@ fn endings_beside_a_row_that_cannot_be_read_are_recorded() {
 }
 
 #[test]
-fn an_engine_goes_on_whatever_was_deleted_under_its_runs() {
+fn engine_continues_after_rows_are_deleted() {
     for damage in [
         "DELETE FROM conductor_runs WHERE key = 1",
         "DELETE FROM conductor_tasks WHERE key = 1",
@@ -302,7 +302,7 @@ fn an_engine_goes_on_whatever_was_deleted_under_its_runs() {
 }
 
 #[test]
-fn whoever_waits_for_a_run_that_lost_its_rows_is_told() {
+fn waiting_for_run_without_rows_is_inconsistent() {
     let desk = Desk::on_disk();
     let engine = desk.engine().on_warning(|_| {}).handler("work", work).build().unwrap();
     let run = tree(&desk);
@@ -312,7 +312,7 @@ fn whoever_waits_for_a_run_that_lost_its_rows_is_told() {
 }
 
 #[test]
-fn a_store_that_is_busy_is_waited_for_without_end() {
+fn engine_waits_indefinitely_for_busy_store() {
     let desk = Desk::new();
     let is_busy = Arc::new(AtomicBool::new(true));
     let store = {
@@ -332,12 +332,12 @@ fn a_store_that_is_busy_is_waited_for_without_end() {
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     free.join().unwrap();
     // A look every 50 ms, by the engine and by whoever waits for the run, is no busy loop.
-    assert!(store.calls("pulse") + store.calls("run") < 3000);
+    assert!(store.calls("change_token") + store.calls("run") < 3000);
     desk.assert_whole(run);
 }
 
 #[test]
-fn whoever_stops_an_engine_waits_for_a_busy_store_only_for_a_while() {
+fn stop_waits_only_briefly_for_busy_store() {
     let desk = Desk::new();
     let is_busy = Arc::new(AtomicBool::new(false));
     let store = {
@@ -366,7 +366,7 @@ fn whoever_stops_an_engine_waits_for_a_busy_store_only_for_a_while() {
 }
 
 #[test]
-fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
+fn permanent_store_error_ends_engine() {
     let desk = Desk::new();
     let broken = Arc::new(AtomicBool::new(false));
     let store = {
@@ -398,7 +398,7 @@ fn a_store_that_fails_for_good_ends_the_engine_with_its_fault() {
 }
 
 #[test]
-fn patience_with_a_store_that_goes_on_failing_has_an_end() {
+fn repeated_io_errors_end_engine() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |_| Meddling::Fail(StoreError::Io("the disk is full".into())));
     let engine = Engine::builder(store).handler("work", work).build().unwrap();
@@ -412,7 +412,7 @@ fn patience_with_a_store_that_goes_on_failing_has_an_end() {
 }
 
 #[test]
-fn a_panic_in_a_store_leaves_nobody_waiting() {
+fn store_panic_ends_engine_and_waiters() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |method| {
         assert!(method != "fan_out", "a mistake of the store's");

@@ -34,7 +34,7 @@ fn error(task: &Task) -> &str {
 }
 
 #[test]
-fn input_and_output_are_types_of_the_handlers() {
+fn input_and_output_are_typed() {
     let desk = Desk::new();
     let engine = desk.engine().handler("thumbnail", thumbnail).build().unwrap();
     let task = TaskDraft::new("thumbnail").input(json!({"path": "a", "width": 8, "more": true}));
@@ -44,7 +44,7 @@ fn input_and_output_are_types_of_the_handlers() {
 }
 
 #[test]
-fn a_closure_is_a_handler_and_may_keep_things() {
+fn closure_with_captures_is_a_handler() {
     let desk = Desk::new();
     let prices = HashMap::from([("tea", 3), ("cake", 5)]);
     let price = move |what: String, _: Context| {
@@ -57,7 +57,7 @@ fn a_closure_is_a_handler_and_may_keep_things() {
 }
 
 #[test]
-fn the_children_of_a_mere_number_have_nothing_to_read() {
+fn children_of_counted_fan_out_read_unit() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _: Context| Ok(())).build().unwrap();
     let run = desk.submit(TaskDraft::new("work").input(json!({"fanout": 3})));
@@ -65,7 +65,7 @@ fn the_children_of_a_mere_number_have_nothing_to_read() {
 }
 
 #[test]
-fn a_task_without_an_input_gives_null() {
+fn missing_input_reads_as_null() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -80,7 +80,7 @@ fn a_task_without_an_input_gives_null() {
 }
 
 #[test]
-fn an_output_that_is_nothing_is_none() {
+fn empty_output_is_stored_as_none() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -95,7 +95,7 @@ fn an_output_that_is_nothing_is_none() {
 }
 
 #[test]
-fn an_input_that_does_not_fit_fails_for_good() {
+fn mismatched_input_fails_permanently() {
     let desk = Desk::new();
     let engine = desk.engine().handler("thumbnail", thumbnail).build().unwrap();
     for input in [json!({"path": "a"}), json!(7), json!({"path": "a", "width": -1})] {
@@ -110,7 +110,7 @@ fn an_input_that_does_not_fit_fails_for_good() {
 }
 
 #[test]
-fn an_output_that_cannot_be_kept_fails_for_good() {
+fn unstorable_output_fails_permanently() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -127,7 +127,7 @@ fn an_output_that_cannot_be_kept_fails_for_good() {
 }
 
 #[test]
-fn an_error_is_retried_and_a_fatal_one_is_not() {
+fn retryable_error_is_retried_and_fatal_is_not() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -148,7 +148,7 @@ fn an_error_is_retried_and_a_fatal_one_is_not() {
 }
 
 #[test]
-fn an_error_may_say_when_to_try_again() {
+fn retry_after_delays_retry() {
     let desk = Desk::new();
     let wait = Duration::from_millis(300);
     let engine = desk
@@ -179,7 +179,7 @@ struct Outer(#[source] Middle);
 struct Middle(#[source] std::num::ParseIntError);
 
 #[test]
-fn any_error_is_retried_and_tells_its_sources_in_one_line() {
+fn error_text_includes_all_sources() {
     let desk = Desk::new();
     let read = |text: String, _: Context| {
         let number = text.parse::<u32>().map_err(|error| Outer(Middle(error)))?;
@@ -192,7 +192,7 @@ fn any_error_is_retried_and_tells_its_sources_in_one_line() {
 }
 
 #[test]
-fn a_panic_is_a_failure_and_the_engine_goes_on() {
+fn panic_fails_attempt_and_engine_continues() {
     let desk = Desk::new();
     let engine = desk
         .engine()
@@ -220,7 +220,7 @@ fn a_panic_is_a_failure_and_the_engine_goes_on() {
 }
 
 #[test]
-fn a_panic_in_the_types_of_a_handler_is_a_failure_too() {
+fn panic_in_serde_fails_attempt() {
     struct Bomb;
     impl<'de> Deserialize<'de> for Bomb {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
@@ -247,7 +247,7 @@ fn a_panic_in_the_types_of_a_handler_is_a_failure_too() {
 }
 
 #[test]
-fn an_error_is_cut_when_it_is_too_long_and_never_refused() {
+fn overlong_error_is_truncated() {
     let desk = Desk::new();
     let long = |(): (), _: Context| Err::<(), _>(TaskError::fatal("no\0".repeat(100_000)));
     let engine = desk.engine().handler("long", long).build().unwrap();

@@ -57,7 +57,7 @@ impl Shop {
 }
 
 #[test]
-fn what_was_submitted_in_a_users_transaction_is_carried_out_by_every_engine_on_the_database() {
+fn tasks_of_user_transaction_run_on_every_engine() {
     let mut shop = Shop::open();
     let store = shop.store();
     let engines: Vec<_> = (0..2)
@@ -92,7 +92,7 @@ fn what_was_submitted_in_a_users_transaction_is_carried_out_by_every_engine_on_t
 }
 
 #[test]
-fn an_engine_notices_a_commit_of_the_users_and_nothing_of_what_was_rolled_back() {
+fn engine_notices_commits_and_ignores_rollbacks() {
     let mut shop = Shop::open();
     let (began, told) = mpsc::channel();
     let send = move |item: String, _: Context| -> Result<(), TaskError> {
@@ -114,7 +114,7 @@ fn an_engine_notices_a_commit_of_the_users_and_nothing_of_what_was_rolled_back()
 }
 
 #[test]
-fn an_engine_leaves_no_file_beside_the_users_database() {
+fn engine_leaves_no_file_beside_database() {
     let mut shop = Shop::open();
     let run = shop.order("tea", true);
     let engine = Engine::builder(shop.store()).handler("send", |_: String, _| Ok(())).build().unwrap();

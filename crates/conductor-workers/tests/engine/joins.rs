@@ -24,7 +24,7 @@ fn sum(numbers: Children<u64>, _: Context) -> Result<u64, TaskError> {
 }
 
 #[test]
-fn a_join_gets_the_outputs_in_the_order_of_their_indices() {
+fn outputs_arrive_in_index_order() {
     let desk = Desk::new();
     let list = |numbers: Children<u64>, _: Context| {
         numbers.outputs_with_index().collect::<Result<Vec<_>, TaskError>>()
@@ -41,7 +41,7 @@ fn a_join_gets_the_outputs_in_the_order_of_their_indices() {
 }
 
 #[test]
-fn the_failures_are_an_input_of_the_join() {
+fn join_reads_child_failures() {
     let desk = Desk::new();
     let tell = |numbers: Children<u64>, context: Context| {
         assert_eq!((numbers.len(), numbers.failed(), numbers.is_empty()), (5, 2, false));
@@ -58,7 +58,7 @@ fn the_failures_are_an_input_of_the_join() {
 }
 
 #[test]
-fn a_join_of_nothing_runs_once_too() {
+fn join_of_empty_fan_out_runs_once() {
     let desk = Desk::new();
     let engine = desk.engine().handler("sum", sum).build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("none").open().join("sum"))).unwrap();
@@ -70,7 +70,7 @@ fn a_join_of_nothing_runs_once_too() {
 }
 
 #[test]
-fn a_run_has_a_join_over_its_root_tasks() {
+fn run_join_covers_root_tasks() {
     let desk = Desk::new();
     let engine = desk.engine().handler("double", double).handler("sum", sum).build().unwrap();
     let parent = TaskDraft::new("double").fan_out([1, 2, 3]).join("sum");
@@ -83,7 +83,7 @@ fn a_run_has_a_join_over_its_root_tasks() {
 }
 
 #[test]
-fn a_join_has_retries_and_a_timeout_of_its_own() {
+fn join_has_own_retries_and_timeout() {
     let desk = Desk::new();
     let attempts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&attempts);
@@ -105,7 +105,7 @@ fn a_join_has_retries_and_a_timeout_of_its_own() {
 }
 
 #[test]
-fn a_join_that_fails_fails_its_parent_and_runs_again_when_it_is_revived() {
+fn failed_join_fails_parent_and_can_be_revived() {
     let desk = Desk::new();
     let refuses = Arc::new(AtomicU32::new(1));
     let left = Arc::clone(&refuses);
@@ -128,7 +128,7 @@ fn a_join_that_fails_fails_its_parent_and_runs_again_when_it_is_revived() {
 }
 
 #[test]
-fn an_output_that_does_not_fit_the_join_fails_it_with_the_childs_index() {
+fn mismatched_child_output_fails_join_with_index() {
     let desk = Desk::new();
     let words =
         |number: u64, _: Context| Ok::<_, TaskError>(if number == 2 { json!("two") } else { json!(number) });
@@ -142,7 +142,7 @@ fn an_output_that_does_not_fit_the_join_fails_it_with_the_childs_index() {
 }
 
 #[test]
-fn a_joins_handler_refuses_what_is_no_join() {
+fn join_handler_rejects_ordinary_task() {
     let desk = Desk::new();
     let engine = desk.engine().handler("sum", sum).build().unwrap();
     let task = desk.carry_out(&engine, TaskDraft::new("sum"));

@@ -13,7 +13,7 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_millis(200);
 
 #[test]
-fn a_handler_may_run_for_many_leases() {
+fn handler_runs_for_many_leases() {
     let desk = Desk::on_disk();
     let work = |(): (), context: Context| {
         thread::sleep(6 * LEASE);
@@ -32,7 +32,7 @@ fn a_handler_may_run_for_many_leases() {
 }
 
 #[test]
-fn results_that_wait_to_be_settled_keep_their_leases() {
+fn waiting_results_keep_their_leases() {
     const RESULTS: u32 = 40;
     const LEASE: Duration = Duration::from_secs(1);
     let desk = Desk::new();
@@ -62,7 +62,7 @@ fn results_that_wait_to_be_settled_keep_their_leases() {
 }
 
 #[test]
-fn outputs_that_stay_as_large_as_they_are_send_nothing_back() {
+fn constant_large_outputs_release_nothing() {
     let desk = Desk::new();
     // Slow enough that many have ended whenever some are settled.
     let store = Meddler::new(&desk.store, |method| {
@@ -93,7 +93,7 @@ fn with_broken_renewals(
 }
 
 #[test]
-fn a_running_handler_is_told_when_its_lease_could_not_be_renewed_in_time() {
+fn expired_lease_cancels_running_handler() {
     let desk = Desk::new();
     let broken = Arc::new(AtomicBool::new(true));
     let (told, heard) = mpsc::channel();
@@ -118,7 +118,7 @@ fn a_running_handler_is_told_when_its_lease_could_not_be_renewed_in_time() {
 }
 
 #[test]
-fn what_has_not_begun_does_not_begin_while_its_lease_is_in_doubt() {
+fn unstarted_claims_wait_while_lease_is_uncertain() {
     let desk = Desk::new();
     let broken = Arc::new(AtomicBool::new(false));
     let (pause, pauses) = pausing(1);
@@ -146,7 +146,7 @@ fn what_has_not_begun_does_not_begin_while_its_lease_is_in_doubt() {
 }
 
 #[test]
-fn a_claim_that_others_took_back_is_given_up_at_the_next_heartbeat() {
+fn heartbeat_abandons_rescued_claim() {
     let desk = Desk::new();
     let (told, heard) = mpsc::channel();
     let blocked = Arc::new(AtomicBool::new(true));

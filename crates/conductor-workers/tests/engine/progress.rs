@@ -32,7 +32,7 @@ fn teller() -> (impl Fn((), Context) -> Result<(), TaskError>, mpsc::Sender<Prog
 }
 
 #[test]
-fn the_newest_word_of_a_handler_is_shown_while_it_works() {
+fn latest_report_is_visible_while_handler_runs() {
     let desk = Desk::on_disk();
     let (handler, tell) = teller();
     let engine = desk.engine().handler("tell", handler).build().unwrap();
@@ -55,7 +55,7 @@ fn the_newest_word_of_a_handler_is_shown_while_it_works() {
 }
 
 #[test]
-fn an_overlong_message_is_cut() {
+fn overlong_message_is_truncated() {
     let desk = Desk::new();
     let (handler, tell) = teller();
     let engine = desk.engine().handler("tell", handler).build().unwrap();
@@ -69,7 +69,7 @@ fn an_overlong_message_is_cut() {
 }
 
 #[test]
-fn a_handler_that_reports_all_the_time_is_written_twice_a_second() {
+fn frequent_reports_are_written_twice_per_second() {
     const WATCHED: Duration = Duration::from_millis(1600);
     let desk = Desk::on_disk();
     let report = |(): (), context: Context| {
@@ -89,12 +89,12 @@ fn a_handler_that_reports_all_the_time_is_written_twice_a_second() {
     let run = desk.submit(TaskDraft::new("P").kind("report").fan_out([(), ()]));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
     // Both tasks at once, and however late they came to their end.
-    let writes = store.calls("progress");
+    let writes = store.calls("record_progress");
     assert!((2..=10).contains(&writes), "{writes} writes");
 }
 
 #[test]
-fn an_engine_whose_handlers_report_nothing_writes_nothing() {
+fn silent_handlers_cause_no_writes() {
     let desk = Desk::on_disk();
     let (handler, tell) = teller();
     let store = Meddler::new(&desk.store, |_| Meddling::Pass);
@@ -105,20 +105,20 @@ fn an_engine_whose_handlers_report_nothing_writes_nothing() {
     until("it is shown", || shown(&desk, task).is_some());
     let other = desk.open_again();
     thread::sleep(Duration::from_millis(300));
-    let (change_token, calls) = (other.change_token().unwrap(), store.calls("progress"));
+    let (change_token, calls) = (other.change_token().unwrap(), store.calls("record_progress"));
     thread::sleep(Duration::from_millis(1200));
-    assert_eq!((other.change_token().unwrap(), store.calls("progress")), (change_token, calls));
+    assert_eq!((other.change_token().unwrap(), store.calls("record_progress")), (change_token, calls));
     drop(tell);
 }
 
 #[test]
-fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
+fn failed_progress_write_is_retried_without_blocking() {
     let desk = Desk::new();
     let fails = Arc::new(AtomicBool::new(true));
     let store = {
         let fails = Arc::clone(&fails);
         Meddler::new(&desk.store, move |method| match method {
-            "progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
+            "record_progress" if fails.load(Ordering::SeqCst) => Meddling::Fail(busy()),
             _ => Meddling::Pass,
         })
     };
@@ -130,7 +130,7 @@ fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
     let task = desk.first(desk.submit(TaskDraft::new("tell"))).id;
     engine.start();
     tell.send(progress(1, None, "patience")).unwrap();
-    until("it was tried twice", || store.calls("progress") >= 2);
+    until("it was tried twice", || store.calls("record_progress") >= 2);
     assert_eq!(settle(&engine, desk.submit(TaskDraft::new("work"))).state, State::Succeeded);
     assert_eq!(shown(&desk, task), None);
     fails.store(false, Ordering::SeqCst);
@@ -139,7 +139,7 @@ fn progress_that_cannot_be_written_holds_nothing_up_and_comes_later() {
 }
 
 #[test]
-fn a_handler_that_nobody_waits_for_reports_to_nobody() {
+fn abandoned_handler_reports_are_ignored() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let (said, told) = mpsc::channel();

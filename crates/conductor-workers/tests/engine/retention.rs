@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn what_ended_is_removed_after_its_time_and_not_before() {
+fn settled_run_is_pruned_after_retention() {
     let desk = Desk::on_disk();
     let keep = Duration::from_secs(1);
     let engine = desk.engine().handler("work", |n: u32, _| Ok(n)).retention(keep).build().unwrap();
@@ -31,7 +31,7 @@ fn what_ended_is_removed_after_its_time_and_not_before() {
 }
 
 #[test]
-fn an_engine_that_is_not_told_so_removes_nothing() {
+fn engine_without_retention_prunes_nothing() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |_| Meddling::Pass);
     let engine = Engine::builder(Arc::clone(&store)).handler("work", |(): (), _| Ok(())).build().unwrap();
@@ -41,7 +41,7 @@ fn an_engine_that_is_not_told_so_removes_nothing() {
 }
 
 #[test]
-fn less_than_a_second_is_refused() {
+fn retention_below_one_second_is_rejected() {
     let desk = Desk::new();
     let refused = desk.engine().retention(Duration::from_millis(999)).build().unwrap_err();
     assert!(matches!(refused, BuildError::OutOfRange { what: "keep_settled_for", .. }), "{refused}");

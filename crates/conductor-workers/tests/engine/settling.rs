@@ -20,7 +20,7 @@ fn blocked(error: RunError) -> Blocked {
 }
 
 #[test]
-fn it_ends_when_only_kinds_without_a_handler_are_left_and_names_them() {
+fn wait_ends_with_unhandled_kinds_named() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     let run = desk.submit_all(["work", "paint", "print"].map(TaskDraft::new));
@@ -35,7 +35,7 @@ fn it_ends_when_only_kinds_without_a_handler_are_left_and_names_them() {
 }
 
 #[test]
-fn a_run_that_others_should_move_is_awaited_until_its_deadline() {
+fn blocked_run_is_awaited_until_deadline() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     let run = engine.submit(RunDraft::new().deadline_ms(300).task(TaskDraft::new("paint"))).unwrap();
@@ -43,7 +43,7 @@ fn a_run_that_others_should_move_is_awaited_until_its_deadline() {
 }
 
 #[test]
-fn it_ends_when_only_tasks_held_from_outside_are_left_and_names_them() {
+fn wait_ends_with_external_tasks_named() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     let run = desk.submit_all([TaskDraft::new("held").kind("work"), TaskDraft::new("work")]);
@@ -57,7 +57,7 @@ fn it_ends_when_only_tasks_held_from_outside_are_left_and_names_them() {
 }
 
 #[test]
-fn it_names_a_few_of_many_and_overlooks_none_that_it_handles() {
+fn blocked_error_lists_at_most_ten_kinds() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let engine = desk
@@ -88,7 +88,7 @@ fn it_names_a_few_of_many_and_overlooks_none_that_it_handles() {
 }
 
 #[test]
-fn it_waits_for_others_when_it_is_told_to() {
+fn wait_includes_external_work_when_configured() {
     let desk = Desk::on_disk();
     let engine = quiet(&desk).wait_for_external_work().build().unwrap();
     let run = desk.submit_all(["work", "held", "paint"].map(TaskDraft::new));
@@ -108,7 +108,7 @@ fn it_waits_for_others_when_it_is_told_to() {
 }
 
 #[test]
-fn it_waits_while_another_engine_holds_claims() {
+fn wait_continues_while_another_engine_holds_claims() {
     let desk = Desk::on_disk();
     let (hold, wait) = gate();
     let paint = move |(): (), _: Context| {
@@ -130,7 +130,7 @@ fn it_waits_while_another_engine_holds_claims() {
 }
 
 #[test]
-fn it_waits_while_a_retry_or_a_start_is_due_later() {
+fn wait_continues_until_delayed_tasks_are_due() {
     let desk = Desk::new();
     let fail_once = |(): (), context: Context| match context.retry_count() {
         0 => Err(TaskError::retry("once")),
@@ -146,7 +146,7 @@ fn it_waits_while_a_retry_or_a_start_is_due_later() {
 }
 
 #[test]
-fn it_waits_while_a_fan_out_or_the_run_itself_is_open() {
+fn wait_continues_while_parent_or_run_is_open() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |_: u32, _| Ok(())).build().unwrap();
     let run = desk.submit(TaskDraft::new("work").open());
@@ -181,7 +181,7 @@ fn it_waits_while_a_fan_out_or_the_run_itself_is_open() {
 }
 
 #[test]
-fn an_engine_goes_on_after_each_run() {
+fn engine_continues_after_each_run() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     for _ in 0..20 {
@@ -194,7 +194,7 @@ fn an_engine_goes_on_after_each_run() {
 }
 
 #[test]
-fn several_may_wait_for_runs_at_once() {
+fn several_threads_wait_at_once() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     thread::scope(|scope| {
@@ -208,7 +208,7 @@ fn several_may_wait_for_runs_at_once() {
 }
 
 #[test]
-fn a_bad_draft_is_refused_and_nothing_is_written() {
+fn invalid_draft_is_rejected() {
     let desk = Desk::new();
     let engine = quiet(&desk).build().unwrap();
     let draft = RunDraft::new().task(TaskDraft::new("work").input(json!({"fanout": 0})));

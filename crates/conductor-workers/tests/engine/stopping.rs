@@ -32,7 +32,7 @@ fn busy_engine_on(desk: &Desk, store: impl EngineStore + 'static) -> (Engine, Ru
 }
 
 #[test]
-fn a_graceful_stop_finishes_what_runs_and_hands_back_what_has_not_begun() {
+fn graceful_stop_finishes_running_and_releases_waiting() {
     let desk = Desk::new();
     let (engine, run, hold, running) = busy_engine(&desk);
     engine.stop_handle().stop();
@@ -60,7 +60,7 @@ fn a_graceful_stop_finishes_what_runs_and_hands_back_what_has_not_begun() {
 }
 
 #[test]
-fn a_second_request_waits_for_nobody_who_has_the_store() {
+fn second_request_does_not_wait_for_locked_store() {
     let desk = Desk::on_disk();
     let (engine, _, _hold, running) = busy_engine(&desk);
     let other = rusqlite::Connection::open(desk.path()).unwrap();
@@ -76,7 +76,7 @@ fn a_second_request_waits_for_nobody_who_has_the_store() {
 }
 
 #[test]
-fn a_second_request_stops_at_once_and_hands_back_what_runs() {
+fn second_request_stops_now_and_releases_running() {
     let desk = Desk::new();
     let (engine, run, hold, running) = busy_engine(&desk);
     let stop_handle = engine.stop_handle();
@@ -111,7 +111,7 @@ fn a_second_request_stops_at_once_and_hands_back_what_runs() {
 }
 
 #[test]
-fn a_handler_that_drops_its_engine_does_not_wait_for_itself() {
+fn handler_dropping_its_engine_does_not_deadlock() {
     let desk = Desk::new();
     let slot = Arc::new(std::sync::Mutex::new(None::<Engine>));
     let handler = {
@@ -129,7 +129,7 @@ fn a_handler_that_drops_its_engine_does_not_wait_for_itself() {
 }
 
 #[test]
-fn dropping_an_engine_stops_it_gracefully() {
+fn dropped_engine_stops_gracefully() {
     let desk = Desk::on_disk();
     let (began, told) = mpsc::channel();
     let handler = move |(): (), _: Context| {
@@ -155,7 +155,7 @@ fn dropping_an_engine_stops_it_gracefully() {
 
 /// Otherwise the program could end before the last connection to the file is closed, and leave its log beside it.
 #[test]
-fn an_engine_that_was_dropped_has_let_its_store_go() {
+fn dropped_engine_releases_store() {
     let desk = Desk::new();
     for _ in 0..100 {
         let engine = desk.engine().workers(8).handler("work", |(): (), _| Ok(())).build().unwrap();
@@ -167,14 +167,14 @@ fn an_engine_that_was_dropped_has_let_its_store_go() {
 }
 
 #[test]
-fn an_engine_that_never_began_is_dropped_at_once() {
+fn unstarted_engine_drops_immediately() {
     let desk = Desk::new();
     let _patience = Patience::of("dropping an idle engine");
     drop(desk.engine().build().unwrap());
 }
 
 #[test]
-fn run_forever_returns_when_the_engine_is_stopped() {
+fn run_forever_returns_after_stop() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let stop_handle = engine.stop_handle();
@@ -189,7 +189,7 @@ fn run_forever_returns_when_the_engine_is_stopped() {
 }
 
 #[test]
-fn an_engine_may_be_stopped_before_it_begins() {
+fn stop_before_start_prevents_all_work() {
     for at_once in [false, true] {
         let desk = Desk::new();
         let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
@@ -207,7 +207,7 @@ fn an_engine_may_be_stopped_before_it_begins() {
 }
 
 #[test]
-fn whoever_waits_for_a_run_learns_that_the_engine_was_stopped() {
+fn waiting_for_run_ends_with_stopped() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let handler = move |(): (), _: Context| {
@@ -230,7 +230,7 @@ fn whoever_waits_for_a_run_learns_that_the_engine_was_stopped() {
 }
 
 #[test]
-fn a_run_that_is_not_there_is_an_error() {
+fn unknown_run_is_an_error() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let elsewhere = many(&Desk::new(), 1);
@@ -238,7 +238,7 @@ fn a_run_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn what_finished_is_recorded_also_when_the_store_is_busy_as_the_stop_comes() {
+fn results_are_recorded_when_store_is_busy() {
     for at_once in [false, true] {
         let desk = Desk::new();
         let failures = Arc::new(AtomicU32::new(0));

@@ -49,7 +49,7 @@ fn many(count: usize) -> TaskDraft {
 }
 
 #[test]
-fn every_event_comes_once_in_its_order_while_engines_work() {
+fn every_event_arrives_once_in_order() {
     let _patience = Patience::of("a subscription");
     let desk = Desk::on_disk();
     let engines = [desk.engine(), Engine::builder(desk.open_again())].map(unlucky);
@@ -80,7 +80,7 @@ fn every_event_comes_once_in_its_order_while_engines_work() {
 }
 
 #[test]
-fn a_reader_that_comes_late_or_is_slow_gets_all_and_holds_nobody_up() {
+fn slow_or_late_reader_receives_every_event() {
     let desk = Desk::on_disk();
     let engine = unlucky(desk.engine());
     let mut slow = engine.subscribe(0);
@@ -96,7 +96,7 @@ fn a_reader_that_comes_late_or_is_slow_gets_all_and_holds_nobody_up() {
 }
 
 #[test]
-fn a_reader_goes_on_where_it_was() {
+fn reader_continues_from_its_position() {
     let desk = Desk::new();
     let engine = unlucky(desk.engine());
     let run = desk.submit(many(30));
@@ -116,7 +116,7 @@ fn a_reader_goes_on_where_it_was() {
 }
 
 #[test]
-fn the_events_of_one_run_come_alone() {
+fn run_filter_returns_only_its_events() {
     let desk = Desk::on_disk();
     let engine = unlucky(desk.engine());
     let run = desk.submit(many(50));
@@ -133,7 +133,7 @@ fn the_events_of_one_run_come_alone() {
 }
 
 #[test]
-fn what_its_engine_does_is_noticed_at_once() {
+fn own_engine_events_are_noticed_immediately() {
     let desk = Desk::on_disk();
     let (gate, waiting) = gate();
     let work = move |(): (), _: Context| {
@@ -164,7 +164,7 @@ fn what_its_engine_does_is_noticed_at_once() {
 }
 
 #[test]
-fn what_others_write_is_noticed_soon() {
+fn external_writes_are_noticed_soon() {
     let desk = Desk::on_disk();
     let mut events = Subscription::new(desk.open_again(), 0);
     for _ in 0..5 {
@@ -184,14 +184,14 @@ fn what_others_write_is_noticed_soon() {
 }
 
 #[test]
-fn what_is_written_between_two_looks_is_not_overlooked() {
+fn write_between_two_reads_is_not_missed() {
     let desk = Desk::new();
     let armed = AtomicBool::new(true);
     let store = {
         let (inner, env) = (Arc::clone(&desk.store), Environment::system());
         Meddler::new(&desk.store, move |method| {
             // It has looked for events, found none, and is about to wait.
-            if method == "pulse" && armed.swap(false, Ordering::SeqCst) {
+            if method == "change_token" && armed.swap(false, Ordering::SeqCst) {
                 let run = RunDraft::new().task(TaskDraft::new("T")).validate().unwrap();
                 let _ = inner.submit(&Submit::new(run, &env)).unwrap();
             }
@@ -203,7 +203,7 @@ fn what_is_written_between_two_looks_is_not_overlooked() {
 }
 
 #[test]
-fn a_wait_ends_after_its_time_and_only_reads() {
+fn wait_ends_after_timeout_and_only_reads() {
     let desk = Desk::on_disk();
     let other = desk.open_again();
     let before = other.change_token().unwrap();
@@ -217,7 +217,7 @@ fn a_wait_ends_after_its_time_and_only_reads() {
 }
 
 #[test]
-fn an_event_is_seen_when_it_is_committed_and_not_before() {
+fn event_is_visible_only_after_commit() {
     let desk = Desk::on_disk();
     let mut events = Subscription::new(desk.open_again(), 0);
     let writer = rusqlite::Connection::open(desk.path()).unwrap();
@@ -237,7 +237,7 @@ fn an_event_is_seen_when_it_is_committed_and_not_before() {
 }
 
 #[test]
-fn an_event_that_cannot_be_read_is_not_left_out_in_silence() {
+fn corrupt_event_is_an_error() {
     let desk = Desk::on_disk();
     desk.submit_all((0..8).map(|_| TaskDraft::new("T")));
     let other = rusqlite::Connection::open(desk.path()).unwrap();
@@ -256,7 +256,7 @@ fn an_event_that_cannot_be_read_is_not_left_out_in_silence() {
 }
 
 #[test]
-fn a_reader_that_stands_still_keeps_no_engine_from_its_end() {
+fn paused_reader_does_not_block_engine_drop() {
     let desk = Desk::on_disk();
     let (hold, wait) = gate();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
@@ -284,7 +284,7 @@ fn a_reader_that_stands_still_keeps_no_engine_from_its_end() {
 }
 
 #[test]
-fn what_several_write_in_turn_has_numbers_without_a_gap() {
+fn concurrent_writers_leave_no_sequence_gap() {
     let desk = Desk::on_disk();
     let other = desk.open_again();
     let mut events = Subscription::new(desk.open_again(), 0);

@@ -12,7 +12,7 @@ fn times(events: &[Event], name: &str) -> Vec<Timestamp> {
 }
 
 #[test]
-fn a_backoff_is_waited_for() {
+fn retry_waits_for_backoff() {
     let desk = Desk::new();
     let fail = |(): (), _: Context| Err::<(), _>(TaskError::retry("no"));
     let engine = desk.engine().handler("fail", fail).build().unwrap();
@@ -27,7 +27,7 @@ fn a_backoff_is_waited_for() {
 }
 
 #[test]
-fn a_delayed_task_starts_when_it_is_due_and_not_before() {
+fn delayed_task_starts_when_due() {
     let desk = Desk::new();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     engine.start();
@@ -40,7 +40,7 @@ fn a_delayed_task_starts_when_it_is_due_and_not_before() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_fails_and_may_be_retried() {
+fn attempt_over_timeout_fails_and_is_retried() {
     let desk = Desk::new();
     let slow_at_first = |(): (), context: Context| {
         if context.retry_count() == 0 {
@@ -56,7 +56,7 @@ fn an_attempt_that_takes_too_long_fails_and_may_be_retried() {
 }
 
 #[test]
-fn a_result_that_comes_too_late_changes_nothing() {
+fn late_result_changes_nothing() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let (ended, told) = mpsc::channel();
@@ -80,7 +80,7 @@ fn a_result_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
-fn a_result_is_late_also_while_the_store_keeps_the_engine_waiting() {
+fn result_is_late_also_while_store_is_locked() {
     let desk = Desk::on_disk();
     let ((hold, wait), (began, begins)) = (gate(), mpsc::channel());
     let (told, tells) = mpsc::channel();
@@ -122,7 +122,7 @@ fn with_a_deaf_handler(desk: &Desk, wait: Waiting, spare_threads: u32) -> Engine
 }
 
 #[test]
-fn a_spare_thread_takes_the_place_of_one_that_goes_on_after_its_time() {
+fn spare_thread_replaces_timed_out_thread() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let engine = with_a_deaf_handler(&desk, wait, 2);
@@ -136,7 +136,7 @@ fn a_spare_thread_takes_the_place_of_one_that_goes_on_after_its_time() {
 }
 
 #[test]
-fn without_a_spare_thread_nothing_is_claimed_until_one_comes_back() {
+fn nothing_is_claimed_without_free_thread() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let engine = with_a_deaf_handler(&desk, wait, 0);
@@ -152,7 +152,7 @@ fn without_a_spare_thread_nothing_is_claimed_until_one_comes_back() {
 }
 
 #[test]
-fn handlers_that_end_as_their_time_does_leave_every_worker_in_place() {
+fn handlers_ending_at_timeout_lose_no_worker() {
     // The end of the time and the end of the handler come together as often as may be.
     let desk = Desk::new();
     let at_the_end = |(): (), context: Context| {
@@ -183,7 +183,7 @@ fn handlers_that_end_as_their_time_does_leave_every_worker_in_place() {
 }
 
 #[test]
-fn an_attempts_time_begins_when_the_handler_does() {
+fn timeout_starts_when_handler_starts() {
     // Ten of 40 ms, one after the other, each with 2 s: none of them waits in its own time.
     let desk = Desk::new();
     let attempts = Arc::new(AtomicU32::new(0));
@@ -205,7 +205,7 @@ fn attempt(desk: &Desk, run: RunId) -> u32 {
 }
 
 #[test]
-fn the_time_of_an_attempt_ends_while_nothing_else_happens() {
+fn timeout_expires_on_idle_engine() {
     let desk = Desk::new();
     let (hold, wait) = gate();
     let engine = desk

@@ -18,7 +18,7 @@ fn stumble(input: Value, context: Context) -> Result<u32, TaskError> {
 }
 
 #[test]
-fn a_nested_fan_out_comes_to_its_end() {
+fn nested_fan_out_settles() {
     let desk = Desk::on_disk();
     let engine = desk.engine().workers(4).handler("tree", stumble).build().unwrap();
     let leaf = |stumbles: u32| json!({ "stumbles": stumbles });
@@ -34,7 +34,7 @@ fn a_nested_fan_out_comes_to_its_end() {
 }
 
 #[test]
-fn a_leaf_that_uses_its_retries_up_fails_its_ancestors_and_nobody_else() {
+fn exhausted_leaf_fails_only_its_ancestors() {
     let desk = Desk::new();
     let engine = desk.engine().handler("tree", stumble).build().unwrap();
     let tree = json!({"fanout": [{"fanout": [{"stumbles": 9}, {}]}, {"fanout": [{}, {}]}]});
@@ -58,7 +58,7 @@ fn a_leaf_that_uses_its_retries_up_fails_its_ancestors_and_nobody_else() {
 }
 
 #[test]
-fn children_are_appended_while_the_engine_runs() {
+fn children_are_appended_while_engine_runs() {
     let desk = Desk::on_disk();
     let engine = desk.engine().handler("stream", |item: u32, _| Ok(item * 2)).build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("stream").open())).unwrap();
@@ -82,7 +82,7 @@ fn children_are_appended_while_the_engine_runs() {
 }
 
 #[test]
-fn a_fan_out_of_nothing_succeeds() {
+fn empty_fan_out_succeeds() {
     let desk = Desk::new();
     let engine = desk.engine().build().unwrap();
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("nothing").open())).unwrap();
@@ -94,7 +94,7 @@ fn a_fan_out_of_nothing_succeeds() {
 }
 
 #[test]
-fn a_wide_fan_out_comes_to_its_end() {
+fn wide_fan_out_settles() {
     // More than one step creates, and more than is claimed at once.
     let desk = Desk::on_disk();
     let engine = desk.engine().workers(4).handler("wide", |_: Value, _| Ok(())).build().unwrap();
@@ -105,7 +105,7 @@ fn a_wide_fan_out_comes_to_its_end() {
 }
 
 #[test]
-fn a_higher_priority_begins_first_within_a_run() {
+fn higher_priority_starts_first_within_run() {
     let desk = Desk::new();
     let (began, told) = std::sync::mpsc::channel();
     let tell = move |(): (), context: Context| {
@@ -124,7 +124,7 @@ fn a_higher_priority_begins_first_within_a_run() {
 }
 
 #[test]
-fn what_is_submitted_from_inside_a_handler_is_done_too() {
+fn submission_from_handler_is_executed() {
     let desk = Desk::new();
     let store = std::sync::Arc::clone(&desk.store);
     let outer = move |(): (), _: Context| {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
-fn a_kind_without_a_handler_is_not_claimed_and_does_not_keep_the_engine_busy() {
+fn unhandled_kind_causes_no_claims_or_busy_loop() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |_| Meddling::Pass);
     let engine =
@@ -28,7 +28,7 @@ fn a_kind_without_a_handler_is_not_claimed_and_does_not_keep_the_engine_busy() {
 }
 
 #[test]
-fn a_kind_without_a_handler_is_said_once() {
+fn unhandled_kind_is_reported_once() {
     let desk = Desk::new();
     let said = Arc::new(Mutex::new(Vec::new()));
     let listener = {
@@ -53,7 +53,7 @@ fn a_kind_without_a_handler_is_said_once() {
 }
 
 #[test]
-fn a_listener_that_panics_ends_the_engine_and_leaves_nobody_waiting() {
+fn panicking_warning_listener_ends_engine() {
     let desk = Desk::new();
     let engine =
         desk.engine().wait_for_external_work().on_warning(|_| panic!("the listener")).build().unwrap();

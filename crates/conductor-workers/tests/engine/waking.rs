@@ -40,7 +40,7 @@ fn telling() -> (impl Fn((), Context) -> Result<(), conductor_workers::TaskError
 }
 
 #[test]
-fn what_is_submitted_through_the_engine_begins_at_once() {
+fn submission_through_engine_starts_immediately() {
     let desk = Desk::on_disk();
     let (handler, began) = telling();
     let engine = desk.engine().handler("work", handler).build().unwrap();
@@ -51,7 +51,7 @@ fn what_is_submitted_through_the_engine_begins_at_once() {
 }
 
 #[test]
-fn what_an_idle_engine_can_begin_is_claimed_with_its_submission() {
+fn idle_engine_claims_within_submission() {
     let desk = Desk::new();
     let store = Meddler::new(&desk.store, |_| Meddling::Pass);
     let (handler, began) = telling();
@@ -73,7 +73,7 @@ fn what_an_idle_engine_can_begin_is_claimed_with_its_submission() {
 }
 
 #[test]
-fn whatever_many_threads_submit_at_once_runs_once() {
+fn concurrent_submissions_run_once_each() {
     let desk = Desk::on_disk();
     let engine = desk.engine().workers(2).handler("work", |(): (), _| Ok(())).build().unwrap();
     engine.start();
@@ -93,7 +93,7 @@ fn whatever_many_threads_submit_at_once_runs_once() {
 type Counts = Arc<[AtomicU64; 2]>;
 
 #[test]
-fn submissions_to_an_idle_engine_begin_no_more_than_there_are_places_for() {
+fn submissions_to_idle_engine_respect_limits() {
     let desk = Desk::new();
     let (all, few) = (Counts::default(), Counts::default());
     let counting = |counts: &[&Counts]| {
@@ -128,7 +128,7 @@ fn submissions_to_an_idle_engine_begin_no_more_than_there_are_places_for() {
 }
 
 #[test]
-fn what_another_handle_of_the_file_writes_is_noticed_soon() {
+fn writes_of_another_handle_are_noticed_soon() {
     let desk = Desk::on_disk();
     let (handler, began) = telling();
     let engine = desk.engine().handler("work", handler).build().unwrap();
@@ -140,7 +140,7 @@ fn what_another_handle_of_the_file_writes_is_noticed_soon() {
 }
 
 #[test]
-fn what_is_written_through_the_same_store_is_noticed_soon() {
+fn writes_through_same_store_are_noticed_soon() {
     let desk = Desk::new();
     let (handler, began) = telling();
     let engine = desk.engine().handler("work", handler).build().unwrap();
@@ -151,7 +151,7 @@ fn what_is_written_through_the_same_store_is_noticed_soon() {
 }
 
 #[test]
-fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
+fn write_during_turn_is_noticed_at_next_poll() {
     let desk = Desk::new();
     let (armed, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let noticed = Arc::new(Mutex::new(None));
@@ -166,7 +166,7 @@ fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
                     looks.store(0, Ordering::SeqCst);
                     *noticed.lock().unwrap() = None;
                 }
-                "pulse" => {
+                "change_token" => {
                     looks.fetch_add(1, Ordering::SeqCst);
                 }
                 // The next turn.
@@ -192,12 +192,12 @@ fn what_is_written_during_a_turn_is_noticed_at_the_next_look() {
 }
 
 #[test]
-fn an_engine_that_nothing_concerns_looks_no_more_often_beside_one_that_writes() {
+fn unrelated_writes_cause_no_extra_polls() {
     let desk = Desk::new();
     let looks = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&looks);
     let store = Meddler::new(&desk.store, move |method| {
-        counted.fetch_add(u64::from(method == "pulse"), Ordering::SeqCst);
+        counted.fetch_add(u64::from(method == "change_token"), Ordering::SeqCst);
         Meddling::Pass
     });
     let engine =
@@ -216,7 +216,7 @@ fn an_engine_that_nothing_concerns_looks_no_more_often_beside_one_that_writes() 
 }
 
 #[test]
-fn an_idle_engine_writes_nothing() {
+fn idle_engine_writes_nothing() {
     let desk = Desk::on_disk();
     let engine = desk.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let run = engine.submit(work()).unwrap();
@@ -238,13 +238,13 @@ fn an_idle_engine_writes_nothing() {
 }
 
 #[test]
-fn two_engines_share_a_store() {
+fn two_engines_share_one_store() {
     let desk = Desk::new();
     share(&desk, &[desk.engine(), desk.engine()].map(with_handler));
 }
 
 #[test]
-fn two_engines_share_a_file() {
+fn two_engines_share_one_file() {
     let desk = Desk::on_disk();
     let other = Engine::builder(desk.open_again());
     share(&desk, &[desk.engine(), other].map(with_handler));
@@ -271,7 +271,7 @@ fn share(desk: &Desk, engines: &[Engine]) {
 }
 
 #[test]
-fn an_engine_that_ends_leaves_its_work_to_the_other() {
+fn stopped_engine_leaves_work_to_another() {
     let desk = Desk::on_disk();
     let (hold, wait) = gate();
     let stuck = move |(): (), context: Context| {

@@ -25,7 +25,7 @@ fn blocked(simulation: &mut Simulation, run: RunId) -> Blocked {
 }
 
 #[test]
-fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
+fn hanging_handler_without_timeout_is_named() {
     for engines in 1..=3 {
         let store = store();
         let mut simulation = Simulation::new(Arc::clone(&store), 1)
@@ -50,7 +50,7 @@ fn a_handler_that_hangs_without_a_timeout_is_named_when_nothing_else_is_left() {
 }
 
 #[test]
-fn tasks_behind_handlers_that_hang_are_not_said_to_lack_a_handler() {
+fn tasks_behind_hanging_handlers_are_not_unhandled() {
     let store = store();
     let mut simulation = Simulation::new(Arc::clone(&store), 1)
         .workers(2)
@@ -62,7 +62,7 @@ fn tasks_behind_handlers_that_hang_are_not_said_to_lack_a_handler() {
 }
 
 #[test]
-fn a_handler_that_hangs_is_waited_for_when_its_process_will_die() {
+fn hanging_handler_is_awaited_until_process_crashes() {
     for seed in 0..10 {
         let mut simulation = Simulation::new(store(), seed)
             .script(
@@ -80,7 +80,7 @@ fn a_handler_that_hangs_is_waited_for_when_its_process_will_die() {
 }
 
 #[test]
-fn a_fan_out_that_nobody_goes_on_with_is_what_a_run_waits_for() {
+fn open_fan_out_is_reported_as_blocker() {
     let mut simulation = Simulation::new(store(), 1);
     for draft in [RunDraft::new().open(), RunDraft::new().task(TaskDraft::new("P").open())] {
         let run = simulation.submit(draft).expect("a submission");
@@ -94,7 +94,7 @@ fn a_fan_out_that_nobody_goes_on_with_is_what_a_run_waits_for() {
 }
 
 #[test]
-fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
+fn run_with_deleted_rows_is_inconsistent() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("damaged.db");
     let mut simulation = Simulation::new(SqliteStore::open(&path).expect("a store"), 1)
@@ -113,7 +113,7 @@ fn a_run_whose_rows_were_deleted_is_said_to_be_damaged() {
 
 #[test]
 #[should_panic(expected = "workers must be in 1..=10000")]
-fn what_an_engine_refuses_is_refused() {
+fn invalid_engine_settings_are_rejected() {
     let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Behavior::succeed());
     let run = simulation.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
     let _ = simulation.run_until_settled(run);
@@ -121,7 +121,7 @@ fn what_an_engine_refuses_is_refused() {
 
 #[test]
 #[should_panic(expected = "there are two handlers for kind work; choose one")]
-fn two_handlers_for_one_kind_are_refused() {
+fn duplicate_handlers_are_rejected() {
     let _ = Simulation::new(store(), 1)
         .script("work", |_| Behavior::succeed())
         .handler("work", |(): (), _: conductor_workers::Context| Ok(()));

@@ -33,7 +33,7 @@ const JOINS: &str = "join";
 const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
 #[test]
-fn everything_settles_whatever_happens_in_between() {
+fn every_random_history_settles_and_keeps_invariants() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
     if let Some(seed) = number("CONDUCTOR_SEED") {
         println!("{:#?}", try_seed(seed));
@@ -62,7 +62,7 @@ fn everything_settles_whatever_happens_in_between() {
 }
 
 #[test]
-fn a_seed_gives_the_same_history_again() {
+fn same_seed_gives_same_history() {
     for seed in 0..20 {
         let (one, other) = (history(seed), history(seed));
         assert_eq!(one.len(), other.len(), "seed {seed}");
@@ -73,7 +73,7 @@ fn a_seed_gives_the_same_history_again() {
 
 /// What one step leaves to another is done at once, and not when an engine happens to look again.
 #[test]
-fn work_that_is_ready_waits_for_nothing() {
+fn ready_work_starts_without_delay() {
     for seed in 0..10 {
         let store = SqliteStore::open_in_memory().expect("a store");
         let mut simulation = Simulation::new(store, seed).script("task", |context| {
@@ -93,7 +93,7 @@ fn work_that_is_ready_waits_for_nothing() {
 
 /// Results and claims that the store could not take wait for the next turn.
 #[test]
-fn a_store_that_is_busy_for_moments_loses_nothing() {
+fn briefly_busy_store_loses_nothing() {
     for seed in 0..20 {
         let witness = Witness::new();
         witness.is_busy_every(3 + seed % 3);
@@ -120,7 +120,7 @@ fn a_store_that_is_busy_for_moments_loses_nothing() {
 }
 
 #[test]
-fn an_attempt_whose_time_is_over_gives_its_place_up() {
+fn timed_out_attempt_frees_its_worker() {
     for seed in 0..20 {
         let store = SqliteStore::open_in_memory().expect("a store");
         let mut simulation = Simulation::new(store, seed)
@@ -142,7 +142,7 @@ fn an_attempt_whose_time_is_over_gives_its_place_up() {
 }
 
 #[test]
-fn a_task_that_kills_its_process_takes_none_of_its_neighbours_with_it() {
+fn crashing_task_does_not_fail_its_neighbours() {
     for culprit in 1..=6 {
         let witness = Witness::new();
         let mut simulation = Simulation::new(witness.clone(), u64::from(culprit)).workers(6).script(

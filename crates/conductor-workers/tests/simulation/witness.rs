@@ -1,9 +1,7 @@
 //! A store that passes everything on, and watches over what is promised of claims.
 
 use conductor_model::{
-    CancelCause, Decision, Eta, Event, EventBody, Explanation, FailureReason, HealthReport, Json, Kind,
-    Replay, ReplayedTask, RetryMetrics, Run, RunId, RunSummary, State, StateCounts, StuckItem, Task, TaskId,
-    TaskProgress, Timestamp,
+    CancelCause, Decision, Event, EventBody, FailureReason, Json, Replay, ReplayedTask, RunId, State, TaskId,
 };
 use conductor_store::*;
 use std::collections::{HashMap, HashSet};
@@ -279,29 +277,11 @@ impl Known {
     }
 }
 
-macro_rules! pass_on {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {$(
-        fn $name(&self, $($arg: $type),*) -> $answer {
-            self.store.$name($($arg),*)
-        }
-    )*};
-}
-
 impl Store for Witness {
-    pass_on! {
-        submit(request: &Submit) -> Result<SubmitOutcome, SubmitError>;
-        append(request: &Append) -> Result<AppendOutcome, AppendError>;
-        seal(request: &Seal) -> Result<(), SealError>;
-        report(request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError>;
-        fan_out(step: &FanOut) -> Result<FanOutOutcome, StoreError>;
-        aggregate(step: &Step) -> Result<AggregateOutcome, StoreError>;
-        retry(step: &Step) -> Result<StepOutcome, StoreError>;
-        promote(step: &Step) -> Result<StepOutcome, StoreError>;
-        sweep(step: &Step) -> Result<SweepOutcome, StoreError>;
-        expire(step: &Step) -> Result<StepOutcome, StoreError>;
-        register_engine(request: &RegisterEngine) -> Result<EngineRegistration, StoreError>;
-        record_progress(request: &RecordProgress) -> Result<Vec<FenceOutcome>, StoreError>;
-    }
+    forward_store_methods!(
+        Store except [rescue, submit_and_claim, claim, renew, settle, release],
+        |this| this.store
+    );
 
     fn rescue(&self, request: &Rescue) -> Result<StepOutcome, StoreError> {
         self.look();
@@ -375,44 +355,13 @@ impl Store for Witness {
 }
 
 impl Admin for Witness {
-    pass_on! {
-        cancel(request: &Cancel) -> Result<CancelOutcome, CancelError>;
-        revive(request: &Revive) -> Result<ReviveOutcome, ReviveError>;
-        prune(request: &Prune) -> Result<PruneOutcome, StoreError>;
-        verify(request: &Verify) -> Result<VerifyReport, StoreError>;
-        repair(request: &Repair) -> Result<RepairReport, StoreError>;
-    }
+    forward_store_methods!(Admin, |this| this.store);
 }
 
 impl Monitor for Witness {
-    pass_on! {
-        health(scope: Scope, threshold: StuckThreshold) -> Result<HealthReport, StoreError>;
-        stuck(scope: Scope, threshold: StuckThreshold, limit: u32) -> Result<Vec<StuckItem>, StoreError>;
-        retry_metrics(scope: Scope) -> Result<RetryMetrics, StoreError>;
-        eta(run: RunId, now: Timestamp) -> Result<Option<Eta>, StoreError>;
-        summary(run: RunId, threshold: StuckThreshold) -> Result<Option<RunSummary>, StoreError>;
-    }
+    forward_store_methods!(Monitor, |this| this.store);
 }
 
 impl Query for Witness {
-    pass_on! {
-        run(id: RunId) -> Result<Option<Run>, StoreError>;
-        runs(after: Option<RunId>, limit: u32) -> Result<Page<Run, RunId>, StoreError>;
-        task(id: TaskId) -> Result<Option<Task>, StoreError>;
-        tasks(run: RunId, filter: TaskFilter, after: Option<TaskId>, limit: u32) -> Result<Page<Task, TaskId>, StoreError>;
-        children(parent: TaskId, after: u32, limit: u32) -> Result<Page<Task, u32>, StoreError>;
-        child_outputs(of: NodeId, after: u32, limit: u32) -> Result<Page<ChildOutput, u32>, StoreError>;
-        child_failures(of: NodeId, after: u32, limit: u32) -> Result<Page<ChildFailure, u32>, StoreError>;
-        events(filter: EventFilter<'_>, after: u64, limit: u32) -> Result<Page<Event, u64>, StoreError>;
-        task_progress(task: TaskId) -> Result<Option<TaskProgress>, StoreError>;
-        run_progress(run: RunId, after: Option<TaskId>, limit: u32) -> Result<Page<TaskProgress, TaskId>, StoreError>;
-        state_counts(scope: Scope) -> Result<StateCounts, StoreError>;
-        change_token() -> Result<u64, StoreError>;
-        next_due() -> Result<Option<Timestamp>, StoreError>;
-        ready_kinds(limit: u32) -> Result<Vec<Kind>, StoreError>;
-        explain(subject: NodeId, now: Timestamp) -> Result<Option<Explanation>, StoreError>;
-        stale_claims(fences: &[Fence]) -> Result<Vec<Fence>, StoreError>;
-        unknown_claims(holder: EngineKey, known: &[Fence], limit: u32) -> Result<Vec<Fence>, StoreError>;
-        run_blockers(run: RunId, limit: u32) -> Result<RunBlockers, StoreError>;
-    }
+    forward_store_methods!(Query, |this| this.store);
 }
