@@ -134,7 +134,7 @@ pub fn a_claim_of_an_engine_that_is_gone_says_so(world: &World<'_>) {
     drop(engine);
     let gone = |others| {
         let reason = reason(world, task);
-        assert!(reason.to_string().contains("which is gone"), "{reason}");
+        assert!(reason.to_string().contains("which is not running"), "{reason}");
         assert!(
             matches!(reason, StateReason::Claimed { engine: Some(_), engine_alive: false, engines, .. } if engines == Some(others))
         );

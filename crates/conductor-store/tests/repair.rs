@@ -416,7 +416,7 @@ fn an_only_child_and_a_join_whose_keys_were_changed_get_them_back() {
 fn numbers_at_their_end_in_an_event_are_counted_no_further() {
     let desk = Desk::new();
     desk.everything();
-    let numbers = json!({"total": 5, "children": 0, "open": u32::MAX, "failed": 0, "cancelled": 0});
+    let numbers = json!({"total": 5, "created": 0, "open": u32::MAX, "failed": 0, "cancelled": 0});
     let tally = json!({"pending": u64::MAX, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0});
     let adopted = json!({"state": "PENDING", "child_counts": numbers, "state_counts": tally});
     desk.damage(&format!(
