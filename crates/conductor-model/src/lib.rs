@@ -80,8 +80,3 @@ pub use time::{Timestamp, TimestampOutOfRange};
 // Signatures of this crate name types and traits of these two.
 pub use serde;
 pub use serde_json;
-
-/// Runs the examples of `docs/policies.md` as doctests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/policies.md")]
-struct Policies;

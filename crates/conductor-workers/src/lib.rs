@@ -30,42 +30,23 @@
 //!
 //! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
 
-pub mod aggregate;
-#[cfg(feature = "tokio")]
-mod asynchronous;
-mod attempt;
-mod children;
-mod clock;
-mod context;
 mod engine;
-pub mod fanout;
+mod event_signal;
 mod handler;
 mod outputs;
-pub mod prune;
-pub mod retry;
-mod revive;
-mod run_steps_until_idle;
-mod signal;
+pub mod steps;
 mod store;
 mod subscription;
-pub mod sweep;
-mod task_error;
 pub mod testing;
-mod trace;
 
 use std::time::Duration;
 
-pub use children::Children;
 pub use conductor_store::ChildFailure;
-pub use context::Context;
 pub use engine::{Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, RunError, StopHandle, Warning};
-pub use handler::Handler;
+pub use handler::{Children, Context, Handler, TaskError};
 pub use outputs::OutputError;
-pub use revive::revive_all;
-pub use run_steps_until_idle::{StepTotals, run_steps_until_idle};
 pub use store::EngineStore;
 pub use subscription::Subscription;
-pub use task_error::TaskError;
 
 /// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that claims and results
 /// wait for milliseconds only.
@@ -77,8 +58,3 @@ pub const ROWS_PER_HEAVY_STEP: u32 = 2_000;
 pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// How often an idle engine, or a subscription, looks whether another process wrote something.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The README's examples run with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -8,7 +8,7 @@
 //! begins after the one with the smaller numbers has been committed. A reader that sees a number sees all before it.
 
 use crate::POLL_INTERVAL;
-use crate::engine::bell::Bell;
+use crate::event_signal::EventSignal;
 use conductor_model::{Event, RunId};
 use conductor_store::{EventFilter, Query, StoreError};
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ const EVENTS_PER_PAGE: u32 = 250;
 /// let mut events = Subscription::new(Arc::clone(&store), 0);
 /// assert!(events.next_timeout(Duration::ZERO)?.is_none());
 ///
-/// let run = RunDraft::new().task(TaskDraft::new("T")).check()?;
+/// let run = RunDraft::new().task(TaskDraft::new("T")).validate()?;
 /// let run = store.submit(&Submit::new(run, &Environment::system()))?.run;
 /// let event = events.next_timeout(Duration::from_secs(10))?.expect("the submission");
 /// assert_eq!((event.run, event.body.name()), (run, "run.created"));
@@ -46,7 +46,7 @@ const EVENTS_PER_PAGE: u32 = 250;
 pub struct Subscription {
     store: Arc<dyn Query>,
     /// Rung by the engine that made it.
-    bell: Arc<Bell>,
+    events: Arc<EventSignal>,
     run: Option<RunId>,
     position: u64,
     page: VecDeque<Event>,
@@ -60,8 +60,8 @@ impl Subscription {
         Self::of(Arc::new(store), Arc::default(), after)
     }
 
-    pub(crate) fn of(store: Arc<dyn Query>, bell: Arc<Bell>, after: u64) -> Self {
-        Self { store, bell, run: None, position: after, page: VecDeque::new() }
+    pub(crate) fn of(store: Arc<dyn Query>, events: Arc<EventSignal>, after: u64) -> Self {
+        Self { store, events, run: None, position: after, page: VecDeque::new() }
     }
 
     /// Only the events of this run. It reads nothing of the others.
@@ -114,7 +114,7 @@ impl Subscription {
                 return Ok(true);
             }
             // Both before the next look: what is written from here on changes one of them.
-            let (rings, change_token) = (self.bell.rings(), self.store.change_token()?);
+            let (rings, change_token) = (self.events.rings(), self.store.change_token()?);
             if self.read()? {
                 return Ok(true);
             }
@@ -123,7 +123,7 @@ impl Subscription {
                 if left.is_zero() {
                     return Ok(false);
                 }
-                if self.bell.wait(rings, left.min(POLL_INTERVAL))
+                if self.events.wait(rings, left.min(POLL_INTERVAL))
                     || self.store.change_token()? != change_token
                 {
                     break;

@@ -175,7 +175,7 @@ fn says(text: String, _: Context) -> Result<(), TaskError> {
 }
 
 #[test]
-fn a_handler_is_called_in_a_span_that_names_its_attempt() {
+fn handler_runs_in_span_of_its_attempt() {
     let place = Place::new();
     let twice = |text: String, context: Context| {
         if context.attempt() == 1 { Err(TaskError::retry("once more")) } else { says(text, context) }
@@ -197,7 +197,7 @@ fn a_handler_is_called_in_a_span_that_names_its_attempt() {
 
 #[cfg(feature = "tokio")]
 #[test]
-fn an_asynchronous_handler_is_in_its_span_after_each_await() {
+fn async_handler_keeps_span_after_each_await() {
     let place = Place::new();
     let handler = |text: String, context: Context| async move {
         for _ in 0..3 {
@@ -222,7 +222,7 @@ fn an_asynchronous_handler_is_in_its_span_after_each_await() {
 }
 
 #[test]
-fn what_an_engine_does_is_told() {
+fn engine_activity_is_logged() {
     let place = Place::new();
     let engine = place.engine().workers(3).handler("work", |(): (), _| Ok(())).build().unwrap();
     let run = place.submit(TaskDraft::new("W").kind("work"));
@@ -236,7 +236,7 @@ fn what_an_engine_does_is_told() {
 }
 
 #[test]
-fn failures_and_timeouts_are_told_with_their_tasks() {
+fn failures_and_timeouts_are_logged_with_tasks() {
     let place = Place::new();
     let fail = |(): (), _: Context| Err::<(), _>(TaskError::fatal("it is broken"));
     let wait = |(): (), context: Context| {
@@ -255,7 +255,7 @@ fn failures_and_timeouts_are_told_with_their_tasks() {
 }
 
 #[test]
-fn a_lease_that_is_lost_is_told() {
+fn lost_lease_is_logged() {
     let place = Place::new();
     let (begins, begun) = mpsc::channel();
     let wait = move |(): (), context: Context| {
@@ -275,7 +275,7 @@ fn a_lease_that_is_lost_is_told() {
 }
 
 #[test]
-fn a_store_that_is_waited_for_is_told() {
+fn store_retry_is_logged() {
     let place = Place::new();
     let engine = place.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let run = place.submit(TaskDraft::new("W").kind("work"));
@@ -287,7 +287,7 @@ fn a_store_that_is_waited_for_is_told() {
 }
 
 #[test]
-fn warnings_are_told() {
+fn warnings_are_logged() {
     let place = Place::new();
     let engine = place.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     place.submit(TaskDraft::new("a strange one"));
@@ -297,7 +297,7 @@ fn warnings_are_told() {
 }
 
 #[test]
-fn a_subscriber_that_panics_fails_an_attempt_and_nothing_else() {
+fn panicking_subscriber_fails_only_one_attempt() {
     let place = Place::new();
     let engine = place.engine().workers(1).handler(UNBEARABLE, says).handler("work", |(): (), _| Ok(()));
     let engine = engine.build().unwrap();
@@ -309,7 +309,7 @@ fn a_subscriber_that_panics_fails_an_attempt_and_nothing_else() {
 
 #[cfg(feature = "tokio")]
 #[test]
-fn a_subscriber_that_panics_fails_an_asynchronous_attempt_and_nothing_else() {
+fn panicking_subscriber_fails_only_one_async_attempt() {
     let place = Place::new();
     let handler = |text: String, context: Context| async move { says(text, context) };
     let engine = place.engine().workers(1).handler(UNBEARABLE, handler).handler("work", |(): (), _| Ok(()));

@@ -29,7 +29,7 @@ use rusqlite::{Connection, Transaction};
 /// install_into(&mut connection)?;
 ///
 /// let env = Environment::system();
-/// let run = RunDraft::new().task(TaskDraft::new("send").input("tea")).check()?;
+/// let run = RunDraft::new().task(TaskDraft::new("send").input("tea")).validate()?;
 /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
 /// tx.execute("INSERT INTO orders (item) VALUES ('tea')", [])?;
 /// let submitted = submit_in(&tx, &Submit::new(run, &env))?;

@@ -1,9 +1,9 @@
 //! How an engine is described.
 
-use super::core::{MOST_SETTLED, Settings};
 use super::error::BuildError;
+use super::scheduler::{MOST_SETTLED, Settings};
 use super::warning::{Listener, Warning};
-use super::{Engine, Parts};
+use super::{Engine, EngineConfig};
 use crate::handler::{Call, Handler};
 use crate::store::EngineStore;
 use conductor_model::{DEFAULT_LEASE_MS, Kind, MAX_LEASE_MS};
@@ -93,7 +93,7 @@ impl EngineBuilder {
     }
 
     /// Removes runs that ended so long ago, at least a second, with all that belongs to them: whoever works on the store
-    /// shares in it. It goes at a low pace beside the work. For ever by default; see [`prune`](crate::prune).
+    /// shares in it. It goes at a low pace beside the work. For ever by default; see [`prune`](crate::steps::prune).
     pub fn retention(mut self, time: Duration) -> Self {
         self.keep = Some(time);
         self
@@ -158,7 +158,7 @@ impl EngineBuilder {
             most_settled: MOST_SETTLED,
         };
         settings.check()?;
-        Ok(Engine::of(Parts {
+        Ok(Engine::of(EngineConfig {
             store: self.store,
             env: self.env,
             settings,

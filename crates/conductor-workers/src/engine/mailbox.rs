@@ -1,6 +1,6 @@
 //! What others tell the thread that coordinates an engine.
 
-use super::core::Finished;
+use super::scheduler::FinishedAttempt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
-    pub(crate) finished: Vec<Finished>,
+    pub(crate) finished: Vec<FinishedAttempt>,
     /// Somebody wrote something.
     pub(crate) woken: bool,
     pub(crate) stop: Option<Stop>,
@@ -37,7 +37,7 @@ pub(crate) enum Stop {
 }
 
 impl Mailbox {
-    pub(crate) fn finished(&self, finished: Finished) {
+    pub(crate) fn finished(&self, finished: FinishedAttempt) {
         let mut mail = self.lock();
         mail.finished.push(finished);
         // Whoever put the first one there woke the reader.

@@ -4,51 +4,46 @@
 //! transaction (`core.rs`), and carries out the steps. Other threads run the handlers (`pool.rs`). Between the two there is
 //! a queue on one side and a mailbox on the other. Whoever submits while it waits claims in its place (`crew.rs`).
 
-pub(crate) mod ahead;
-pub(crate) mod bell;
 mod builder;
+pub(crate) mod completion;
 mod coordinator;
-pub(crate) mod core;
-mod crew;
-mod damage;
 mod error;
 mod mailbox;
-mod patience;
 pub(crate) mod pool;
-pub(crate) mod progress;
 mod requests;
+pub(crate) mod scheduler;
+mod shared;
+mod store_retry;
+mod trace;
 mod warning;
-mod watcher;
-mod writer;
 
 pub use builder::{EngineBuilder, MAX_WORKERS};
 pub use error::{Blocked, BuildError, RunError};
 pub use warning::Warning;
 
-use crate::clock::{MachineClock, Monotonic};
-use crate::context::Shared;
+use crate::event_signal::EventSignal;
 use crate::handler::Call;
+use crate::handler::clock::{MachineClock, Monotonic};
+use crate::handler::context::Shared;
 use crate::store::EngineStore;
 use crate::subscription::Subscription;
-use ahead::Ahead;
-use bell::Bell;
+use completion::{Completion, EngineEnd};
 use conductor_model::{Kind, Run, RunDraft, RunId, Timestamp};
 use conductor_store::{Environment, MAX_PAGE, StoreError, Submit, SubmitError};
 use coordinator::Coordinator;
-use core::{Core, Settings};
-use crew::Crew;
+use coordinator::progress_writer::ProgressWriter;
+use coordinator::write_watcher::WriteWatcher;
 use mailbox::Mailbox;
-use patience::Patience;
 use pool::{Pool, Queue};
-use progress::{End, Progress};
+use scheduler::{Scheduler, Settings, prefetch::Prefetch};
+use shared::SharedScheduler;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use store_retry::StoreRetry;
 use warning::{Listener, Warnings};
-use watcher::Watcher;
-use writer::ProgressWriter;
 
 /// How many of each that a run waits for an error names.
 const NAMED: usize = 10;
@@ -64,17 +59,17 @@ pub struct Engine {
     kinds: HashSet<Kind>,
     waits_for_others: bool,
     mailbox: Arc<Mailbox>,
-    progress: Arc<Progress>,
-    bell: Arc<Bell>,
+    progress: Arc<Completion>,
+    events: Arc<EventSignal>,
     /// What works, once it has begun and until it ends.
-    crew: OnceLock<Weak<Crew>>,
+    crew: OnceLock<Weak<SharedScheduler>>,
     /// What the threads are made of, until they are.
-    idle: Mutex<Option<Parts>>,
+    idle: Mutex<Option<EngineConfig>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What an engine is made of.
-pub(crate) struct Parts {
+pub(crate) struct EngineConfig {
     store: Arc<dyn EngineStore>,
     env: Arc<Environment>,
     settings: Settings,
@@ -92,7 +87,7 @@ impl Engine {
         EngineBuilder::new(Arc::new(store))
     }
 
-    fn of(parts: Parts) -> Self {
+    fn of(parts: EngineConfig) -> Self {
         Self {
             store: Arc::clone(&parts.store),
             env: Arc::clone(&parts.env),
@@ -100,7 +95,7 @@ impl Engine {
             waits_for_others: parts.waits_for_others,
             mailbox: Arc::default(),
             progress: Arc::default(),
-            bell: Arc::default(),
+            events: Arc::default(),
             crew: OnceLock::new(),
             idle: Mutex::new(Some(parts)),
             thread: Mutex::default(),
@@ -132,14 +127,14 @@ impl Engine {
     }
 
     /// What works, while it does.
-    fn crew(&self) -> Option<Arc<Crew>> {
+    fn crew(&self) -> Option<Arc<SharedScheduler>> {
         self.crew.get().and_then(Weak::upgrade)
     }
 
     /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
     pub fn wake(&self) {
         self.mailbox.wake();
-        self.bell.ring();
+        self.events.ring();
     }
 
     /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
@@ -155,12 +150,16 @@ impl Engine {
             Some(thread.expect("the system gives a thread to an engine"));
     }
 
-    fn coordinator(&self, parts: Parts) -> Coordinator {
+    fn coordinator(&self, parts: EngineConfig) -> Coordinator {
         let clock: Arc<dyn Monotonic> = Arc::new(MachineClock::start());
         let kinds: Vec<Kind> = parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect();
         let workers = parts.settings.workers;
-        let core =
-            Core::new(Arc::clone(&parts.store), Arc::clone(&parts.env), parts.settings, Ahead::at_least(0));
+        let core = Scheduler::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.env),
+            parts.settings,
+            Prefetch::at_least(0),
+        );
         let shared = Arc::new(Shared {
             store: Arc::clone(&parts.store),
             clock: Arc::clone(&clock),
@@ -175,22 +174,22 @@ impl Engine {
             mailbox: Arc::clone(&self.mailbox),
             trust: core.trust(),
             #[cfg(feature = "tokio")]
-            runtime: crate::asynchronous::Runtime::of(parts.runtime),
+            runtime: crate::handler::async_runtime::Runtime::of(parts.runtime),
             queue: Mutex::new(Queue::default()),
             work: Condvar::new(),
             alive: Arc::default(),
         };
-        let crew = Arc::new(Crew::of(core, Arc::new(pool)));
+        let crew = Arc::new(SharedScheduler::of(core, Arc::new(pool)));
         // A new cell is empty: this is called once.
         let _ = self.crew.set(Arc::downgrade(&crew));
         let write_notifier = parts.store.write_notifier();
         Coordinator {
             watcher: write_notifier
-                .and_then(|write_notifier| Watcher::start(write_notifier, Arc::clone(&self.mailbox))),
+                .and_then(|write_notifier| WriteWatcher::start(write_notifier, Arc::clone(&self.mailbox))),
             crew,
             mailbox: Arc::clone(&self.mailbox),
             progress: Arc::clone(&self.progress),
-            bell: Arc::clone(&self.bell),
+            events: Arc::clone(&self.events),
             writer: ProgressWriter::new(shared),
             store: parts.store,
             env: parts.env,
@@ -211,7 +210,7 @@ impl Engine {
     /// named.
     pub fn run_until_settled(&self, run: RunId) -> Result<Run, RunError> {
         self.start();
-        let (started, mut patience) = (Instant::now(), Patience::default());
+        let (started, mut patience) = (Instant::now(), StoreRetry::default());
         let mut asks_at = started;
         loop {
             let (seen, end) = self.progress.seen();
@@ -223,7 +222,7 @@ impl Engine {
             }
             match self.look(run, end, asks) {
                 Ok(Some(found)) => return Ok(found),
-                Ok(None) => patience = Patience::default(),
+                Ok(None) => patience = StoreRetry::default(),
                 Err(RunError::Store(fault))
                     if !is_over && patience.is_left(&fault, started.elapsed(), self.mailbox.stop_wish()) => {}
                 Err(error) => return Err(error),
@@ -233,13 +232,13 @@ impl Engine {
     }
 
     /// The run, if it is settled, and why it will not be by this engine. `end` is how the engine ended before this look.
-    fn look(&self, run: RunId, end: Option<End>, asks: bool) -> Result<Option<Run>, RunError> {
+    fn look(&self, run: RunId, end: Option<EngineEnd>, asks: bool) -> Result<Option<Run>, RunError> {
         let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
         if found.state.is_terminal() {
             return Ok(Some(found));
         }
         match end {
-            Some(End::Stopped) => return Err(RunError::Stopped),
+            Some(EngineEnd::Stopped) => return Err(RunError::Stopped),
             Some(end) => end.without_a_stop()?,
             None => {}
         }
@@ -288,7 +287,7 @@ impl Engine {
     /// engine does is noticed at once, what others do within 50 ms. It never holds the engine up.
     pub fn subscribe(&self, after: u64) -> Subscription {
         let store: Arc<dyn EngineStore> = Arc::clone(&self.store);
-        Subscription::of(store, Arc::clone(&self.bell), after)
+        Subscription::of(store, Arc::clone(&self.events), after)
     }
 
     /// Something that can stop the engine from anywhere: another thread, a signal handler.

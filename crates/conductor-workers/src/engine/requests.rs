@@ -124,6 +124,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; [`StoreError::RunNotFound`] for an unknown run.
     pub fn root_tasks(&self, run: RunId) -> Result<Vec<Task>, StoreError> {
+        self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?;
         let (mut roots, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.store.tasks(run, TaskFilter::default(), cursor, MAX_PAGE)?;
@@ -199,7 +200,7 @@ impl Engine {
         Ok(revived)
     }
 
-    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
+    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::steps::revive_all()).
     ///
     /// # Errors
     /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
@@ -208,7 +209,7 @@ impl Engine {
         below: impl Into<NodeId>,
         which: ReviveFilter,
     ) -> Result<ReviveOutcome, ReviveError> {
-        let revived = crate::revive_all(&*self.store, below, which, &self.env);
+        let revived = crate::steps::revive_all(&*self.store, below, which, &self.env);
         self.mailbox.wake();
         revived
     }

@@ -1,7 +1,7 @@
 //! What an engine has to say to whoever runs it.
 
+use crate::engine::trace;
 use crate::store::EngineStore;
-use crate::trace;
 use conductor_model::Kind;
 use conductor_store::{MAX_PAGE, StoreError};
 use std::collections::HashSet;

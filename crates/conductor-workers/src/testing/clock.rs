@@ -1,7 +1,7 @@
 //! The clock of a simulation: it moves when it is told to.
 
-use crate::clock::Monotonic;
-use crate::signal::Signal;
+use crate::handler::cancel_token::CancelToken;
+use crate::handler::clock::Monotonic;
 use conductor_model::Timestamp;
 use conductor_store::Clock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -47,7 +47,7 @@ impl Monotonic for VirtualClock {
         self.now() + Duration::from_nanos(self.ahead.load(Ordering::Relaxed))
     }
 
-    fn wait(&self, signal: &Signal, time: Duration, deadline: Option<Duration>) -> bool {
+    fn wait(&self, signal: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool {
         let rest = deadline.map(|deadline| deadline.saturating_sub(self.elapsed()));
         let is_over = signal.is_given() || rest.is_some_and(|rest| rest <= time);
         let waits = rest.map_or(time, |rest| rest.min(time));

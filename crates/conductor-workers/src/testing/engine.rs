@@ -1,11 +1,11 @@
 //! One engine of a simulation: the core of a real one, without threads.
 
-use super::act::{Behavior, End};
+use super::behavior::{Behavior, Outcome};
 use super::clock::VirtualClock;
-use crate::attempt::Attempt;
-use crate::context::{Context, Shared};
-use crate::engine::core::{Core, Finished, Trust};
+use crate::engine::scheduler::{FinishedAttempt, LeaseValidity, Scheduler};
 use crate::handler::Call;
+use crate::handler::attempt::Attempt;
+use crate::handler::context::{Context, Shared};
 use conductor_model::TaskId;
 use conductor_store::{AttemptResult, StoreError, Submit, SubmitError, SubmitOutcome};
 use std::collections::VecDeque;
@@ -21,8 +21,8 @@ pub(super) enum SimHandler {
 
 pub(super) struct SimEngine {
     pub(super) number: usize,
-    core: Core,
-    trust: Trust,
+    core: Scheduler,
+    trust: LeaseValidity,
     workers: u32,
     /// Claimed and not begun.
     queue: VecDeque<Arc<Attempt>>,
@@ -62,7 +62,7 @@ pub(super) struct Turned {
 }
 
 impl SimEngine {
-    pub(super) fn new(number: usize, core: Core, workers: u32) -> Self {
+    pub(super) fn new(number: usize, core: Scheduler, workers: u32) -> Self {
         let trust = core.trust();
         Self {
             number,
@@ -149,7 +149,7 @@ impl SimEngine {
         for one in over {
             let Running { attempt, ending, stalls, .. } = one;
             match (ending, stalls) {
-                (Some(ending), _) => finished.push(Finished { attempt, ending: Some(ending) }),
+                (Some(ending), _) => finished.push(FinishedAttempt { attempt, ending: Some(ending) }),
                 (None, Some(time)) => {
                     self.stand_still(now + time);
                     let ending = Some(AttemptResult::Succeeded { output: None });
@@ -161,7 +161,7 @@ impl SimEngine {
         }
         if self.stands_still_until > now {
             // It stood still before it could tell anybody.
-            self.running.extend(finished.into_iter().map(|Finished { attempt, ending }| Running {
+            self.running.extend(finished.into_iter().map(|FinishedAttempt { attempt, ending }| Running {
                 attempt,
                 ends_at: self.stands_still_until,
                 ending,
@@ -202,17 +202,18 @@ impl SimEngine {
             let act = match &handlers[attempt.kind] {
                 SimHandler::Script(script) => script(&context),
                 SimHandler::Real(Call::Plain(handler)) => {
-                    let end = End::Returns(handler(context));
+                    let end = Outcome::Returns(handler(context));
                     Behavior { takes: clock.take_ahead(), end }
                 }
                 #[cfg(feature = "tokio")]
                 SimHandler::Real(Call::Asynchronous(_)) => Behavior::hang(),
             };
-            let ends_at = if act.end == End::Hangs { Duration::MAX } else { now.saturating_add(act.takes) };
+            let ends_at =
+                if act.end == Outcome::Hangs { Duration::MAX } else { now.saturating_add(act.takes) };
             let (ending, stalls) = match act.end {
-                End::Returns(ending) => (Some(ending), None),
-                End::Stalls(time) => (None, Some(time)),
-                End::Crashes | End::Hangs => (None, None),
+                Outcome::Returns(ending) => (Some(ending), None),
+                Outcome::Stalls(time) => (None, Some(time)),
+                Outcome::Crashes | Outcome::Hangs => (None, None),
             };
             self.running.push(Running { attempt, ends_at, ending, stalls, lost: false });
         }

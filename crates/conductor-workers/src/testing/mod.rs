@@ -33,16 +33,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod act;
+mod behavior;
 mod clock;
 mod engine;
 
-pub use act::Behavior;
+pub use behavior::Behavior;
 
-use crate::clock::Monotonic;
-use crate::context::{Context, Shared};
-use crate::engine::ahead::Ahead;
-use crate::engine::core::{Core, MOST_SETTLED, Settings};
+use crate::engine::scheduler::prefetch::Prefetch;
+use crate::engine::scheduler::{MOST_SETTLED, Scheduler, Settings};
+use crate::handler::clock::Monotonic;
+use crate::handler::context::{Context, Shared};
 use crate::handler::{Handler, SyncHandler};
 use crate::store::EngineStore;
 use crate::{Blocked, BuildError, RunError};
@@ -312,7 +312,7 @@ impl Simulation {
             };
             settings.check().unwrap_or_else(|error| panic!("{error}"));
             let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
-            let engine = Core::new(store, env, settings, Ahead::at_least(self.ahead));
+            let engine = Scheduler::new(store, env, settings, Prefetch::at_least(self.ahead));
             self.engines.push(SimEngine::new(self.started, engine, self.workers));
             self.started += 1;
         }
