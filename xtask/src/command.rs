@@ -11,7 +11,7 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
-  bench [args…]       run the benches of conductor-bench, each beside its floor (`bench --help` shows its options)
+  bench [args…]       run the benches of conductor-bench, each beside its baseline (`bench --help` shows its options)
   instructions        count the instructions of a fan-out, a claim and a settlement beside what is recorded
   mutants [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated

@@ -163,7 +163,12 @@ fn what_is_out_of_reach_is_said_not_to_have_been_looked_for() {
         (explained.reason.clone(), explained.caused_by.clone()),
         (StateReason::WaitingForChildren { open: 1, children: 900 }, None)
     );
-    assert!(explained.to_string().ends_with("; which of them was not looked for any further"), "{explained}");
+    assert!(
+        explained
+            .to_string()
+            .ends_with("; the child that causes this was not found among the searched children"),
+        "{explained}"
+    );
 }
 
 #[test]
@@ -177,7 +182,7 @@ fn a_cancelled_leaf_behind_many_that_went_well_is_found() {
     world.report(others.map(|leaf| Report::succeeded(leaf.id)));
     let explained = world.explain(run);
     assert_eq!(names(&explained), ["p450", "p450#1"], "{explained}");
-    assert!(explained.to_string().ends_with("cancelled by a person: bad data"), "{explained}");
+    assert!(explained.to_string().ends_with("cancelled on request: bad data"), "{explained}");
 }
 
 /// Cancels so many leaves one by one, with so many milliseconds between them, and says what is said of each.
@@ -195,7 +200,7 @@ fn cancel_one_by_one(many: u32, every_ms: u64) -> Vec<String> {
 #[test]
 fn the_words_of_each_of_many_cancels_are_found_by_their_time() {
     let said = cancel_one_by_one(1202, 1);
-    assert!(said.iter().all(|words| words == "cancelled by a person: bad data"), "{said:?}");
+    assert!(said.iter().all(|words| words == "cancelled on request: bad data"), "{said:?}");
 }
 
 #[test]
@@ -203,7 +208,7 @@ fn what_is_not_known_of_a_cancel_is_not_said() {
     let said = cancel_one_by_one(1202, 0);
     assert_eq!(
         (&*said[0], &*said[1201]),
-        ("cancelled by a person: bad data", "cancelled by a person: bad data")
+        ("cancelled on request: bad data", "cancelled on request: bad data")
     );
     assert_eq!(said[600], "it was cancelled");
 }

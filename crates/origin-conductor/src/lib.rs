@@ -77,7 +77,7 @@ pub mod store {
     pub use conductor_store::*;
 }
 
-/// The background steps, for programs that do the work without an engine.
+/// The steps that move work forward, for programs without an engine.
 pub mod steps {
     pub use conductor_workers::steps::*;
 }

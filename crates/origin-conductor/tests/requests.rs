@@ -1,4 +1,4 @@
-//! The requests on [`Engine`]: each one takes effect, wakes an idle engine, and returns errors that name the value.
+//! The requests on [`Engine`]: each one takes effect, reaches an idle engine, and returns errors that name the value.
 
 use origin_conductor::prelude::*;
 use origin_conductor::{
@@ -274,7 +274,8 @@ mod reads {
     }
 }
 
-mod wake_up {
+/// An engine also finds these by polling, so these tests show that it reacts, not how soon.
+mod idle_engine {
     use super::*;
 
     /// Waits until the engine polls at its longest interval.
@@ -297,7 +298,7 @@ mod wake_up {
     }
 
     #[test]
-    fn append_wakes_idle_engine() {
+    fn append_reaches_idle_engine() {
         let engine = engine();
         let (_, parent) = open_parent(&engine);
         idle(&engine);
@@ -306,7 +307,7 @@ mod wake_up {
     }
 
     #[test]
-    fn seal_wakes_idle_engine() {
+    fn seal_reaches_idle_engine() {
         let engine = engine();
         let (_, parent) = open_parent(&engine);
         idle(&engine);
@@ -315,7 +316,7 @@ mod wake_up {
     }
 
     #[test]
-    fn append_of_root_tasks_wakes_idle_engine() {
+    fn append_of_root_tasks_reaches_idle_engine() {
         let engine = engine();
         let run = engine.submit(RunDraft::new().open()).unwrap();
         idle(&engine);
@@ -324,7 +325,7 @@ mod wake_up {
     }
 
     #[test]
-    fn report_wakes_idle_engine() {
+    fn report_reaches_idle_engine() {
         let engine = engine();
         let run = engine.submit(RunDraft::new().task(TaskDraft::new("elsewhere"))).unwrap();
         let task = engine.root_tasks(run).unwrap()[0].id;

@@ -26,7 +26,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-workers/src/engine/pool/mod.rs",
         from: "attempt.is_late(self.shared.clock.elapsed())",
         to: "attempt.is_late(Duration::ZERO)",
-        test: workers("engine", "timing::result_is_late_also_while_store_is_locked"),
+        test: workers("engine", "handlers::timing::result_is_late_also_while_store_is_locked"),
         hangs_for: None,
     },
     Bug {
@@ -53,7 +53,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "self.heartbeat_at = now + self.settings.lease / 3;",
         to: "self.heartbeat_at = now + self.settings.lease * 3;",
-        test: workers("engine", "leases::handler_runs_for_many_leases"),
+        test: workers("engine", "claims::leases::handler_runs_for_many_leases"),
         hangs_for: None,
     },
     Bug {
@@ -71,7 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-workers/src/engine/scheduler/claims.rs",
         from: ".map(|attempt| attempt.fence).chain(ended).collect();",
         to: ".map(|attempt| attempt.fence).chain(ended.take(0)).collect();",
-        test: workers("engine", "leases::waiting_results_keep_their_leases"),
+        test: workers("engine", "claims::leases::waiting_results_keep_their_leases"),
         hangs_for: None,
     },
     Bug {
@@ -89,11 +89,11 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "most.saturating_sub(state.held)",
         to: "(most + 1).saturating_sub(state.held)",
-        test: workers("engine", "concurrency::kind_limit_holds_while_other_kinds_continue"),
+        test: workers("engine", "claims::concurrency::kind_limit_holds_while_other_kinds_continue"),
         hangs_for: None,
     },
     Bug {
-        name: "wake-wakes-nobody",
+        name: "wake-does-nothing",
         harm: "what is submitted through an engine waits until the engine happens to look",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().woken = true;\n        self.arrived.notify_one();\n",
@@ -102,21 +102,21 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "change_token-read-too-late",
+        name: "change-token-read-too-late",
         harm: "what another process writes during a turn is noticed late",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "After::Idle { change_token: change_token? }",
         to: "After::Idle { change_token: change_token.and(self.store.change_token())? }",
-        test: workers("engine", "waking::write_during_turn_is_noticed_at_next_poll"),
+        test: workers("engine", "claims::waking::write_during_turn_is_noticed_at_next_poll"),
         hangs_for: None,
     },
     Bug {
-        name: "change_token-not-compared",
+        name: "change-token-not-compared",
         harm: "an idle engine does not notice what another process wrote",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "if self.store.change_token()? != change_token {",
         to: "if self.store.change_token()? == change_token.wrapping_add(u64::MAX / 2) {",
-        test: workers("engine", "waking::write_during_turn_is_noticed_at_next_poll"),
+        test: workers("engine", "claims::waking::write_during_turn_is_noticed_at_next_poll"),
         hangs_for: None,
     },
     Bug {
@@ -137,7 +137,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "            self.events.ring();\n",
         to: "",
-        test: workers("engine", "subscription::own_engine_events_are_noticed_immediately"),
+        test: workers("engine", "watching::subscription::own_engine_events_are_noticed_immediately"),
         hangs_for: None,
     },
     Bug {
@@ -146,7 +146,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-workers/src/subscription.rs",
         from: "            if self.read()? {\n                return Ok(true);\n            }\n            loop {\n",
         to: "            loop {\n",
-        test: workers("engine", "subscription::write_between_two_reads_is_not_missed"),
+        test: workers("engine", "watching::subscription::write_between_two_reads_is_not_missed"),
         hangs_for: None,
     },
     Bug {
@@ -155,7 +155,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: POOL,
         from: "if !self.trust.holds(now) {",
         to: "if now.is_zero() {",
-        test: workers("engine", "leases::unstarted_claims_wait_while_lease_is_uncertain"),
+        test: workers("engine", "claims::leases::unstarted_claims_wait_while_lease_is_uncertain"),
         hangs_for: None,
     },
     Bug {
@@ -164,7 +164,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: POOL,
         from: "            queue.called += 1;\n            self.work.notify_one();\n",
         to: "            queue.called += 1;\n",
-        test: workers("engine", "concurrency::later_submission_runs_beside_waiting_attempt"),
+        test: workers("engine", "claims::concurrency::later_submission_runs_beside_waiting_attempt"),
         hangs_for: Some(Duration::from_secs(10)),
     },
     Bug {
@@ -194,7 +194,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CORE,
         from: "                self.in_doubt |=\n",
         to: "                self.in_doubt &=\n",
-        test: workers("engine", "faults::claims_of_unknown_commit_are_released_immediately"),
+        test: workers("engine", "faults::unknown_commits::claims_of_unknown_commit_are_released_immediately"),
         hangs_for: Some(Duration::from_secs(20)),
     },
     Bug {
@@ -203,7 +203,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: STEPS,
         from: "stepped.more |= damage.past(store.retry(&step))?.changed > 0;",
         to: "stepped.more |= store.retry(&step)?.tasks > 0;",
-        test: workers("engine", "faults::corrupt_row_in_step_blocks_no_other_step"),
+        test: workers("engine", "faults::corrupt_rows::corrupt_row_in_step_blocks_no_other_step"),
         hangs_for: Some(Duration::from_secs(30)),
     },
 ];

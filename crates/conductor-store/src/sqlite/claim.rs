@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use super::damage::MAX_COUNT;
-use super::inputs;
+use super::inputs::{Input, Inputs};
 use super::ledger::Place;
 use super::marks::Marks;
 use super::rows::{self, bad_row};
@@ -263,8 +263,7 @@ impl Ready {
 struct Relatives {
     runs: HashMap<i64, RunId>,
     parents: HashMap<i64, TaskId>,
-    /// By parent and whether it is for a join: what those get that have no input of their own, or why there is nothing.
-    inputs: HashMap<(i64, bool), Result<Option<Json>, String>>,
+    inputs: Inputs,
 }
 
 impl Relatives {
@@ -278,9 +277,10 @@ impl Relatives {
         let changed = |why| StoreError::CorruptRow { row: "its input was changed".into(), reason: why };
         let run = self.run(tx, place.run)?;
         let parent = self.parent(tx, place.parent)?;
-        let input = match own.map_err(changed)? {
-            None if parent.is_some() => self.inherited_input(tx, place)?.map_err(changed)?,
-            own => own,
+        let input = match self.inputs.of(tx, place, own.map_err(changed)?) {
+            Ok(Input::Missing) => return Err(changed("it is missing".into())),
+            Err(StoreError::CorruptRow { reason, .. }) => return Err(changed(reason)),
+            input => input?.into_json(),
         };
         Ok((run, parent, input))
     }
@@ -306,23 +306,6 @@ impl Relatives {
         let id = TaskId::from_u128(id.ok_or_else(|| bad_row("task", key, "its row is missing"))?);
         self.parents.insert(key, id);
         Ok(Some(id))
-    }
-
-    fn inherited_input(
-        &mut self,
-        tx: &Connection,
-        place: Place,
-    ) -> Result<Result<Option<Json>, String>, StoreError> {
-        let whose = (place.parent, place.is_join);
-        if let Some(known) = self.inputs.get(&whose) {
-            return Ok(known.clone());
-        }
-        let input = match inputs::inherited(tx, place) {
-            Err(StoreError::CorruptRow { reason: why, .. }) => Err(why),
-            read => read?.map_err(ToOwned::to_owned),
-        };
-        self.inputs.insert(whose, input.clone());
-        Ok(input)
     }
 }
 

@@ -52,6 +52,7 @@ mod sql;
 mod submit;
 mod submit_in;
 mod sweep;
+mod task_record;
 mod task_row;
 #[cfg(test)]
 mod tests;

@@ -69,7 +69,7 @@ fn every_kind_of_problem_is_found_and_named() {
         ("UPDATE tasks SET name = '' WHERE name = 'P#2'", "name must not be empty"),
         (
             "UPDATE tasks SET name = 'a' || char(10) WHERE name = 'P#2'",
-            "name must not hold control characters",
+            "name must not contain control characters",
         ),
         (long, "name must be at most 255 bytes"),
         (
