@@ -155,7 +155,7 @@ pub fn nothing_below_open_join_is_revived(harness: &Harness<'_>) {
     let rejected = harness.revive_error(children[1]);
     assert!(matches!(rejected, ReviveError::JoinRunning(_)), "{rejected}");
     let all = harness.writes_nothing(|| harness.revive_all(NodeId::Task(parent), ReviveFilter::Failed, 10));
-    assert_eq!((all.tasks, all.skipped), (0, 1), "in bulk it is skipped and counted");
+    assert_eq!((all.tasks, all.skipped), (0, 1), "a bulk revival skips the leaf and counts it");
 }
 
 pub fn join_reruns_with_same_id_after_revival(harness: &Harness<'_>) {

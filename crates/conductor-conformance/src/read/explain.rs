@@ -133,7 +133,7 @@ pub fn claim_of_dead_engine_is_shown(harness: &Harness<'_>) {
     drop(engine);
     let assert_dead = |others| {
         let reason = reason(harness, task);
-        assert!(reason.to_string().contains("which is gone"), "{reason}");
+        assert!(reason.to_string().contains("which is not running"), "{reason}");
         assert!(
             matches!(reason, StateReason::Claimed { engine: Some(_), engine_alive: false, engines, .. } if engines == Some(others))
         );
