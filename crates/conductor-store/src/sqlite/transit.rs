@@ -20,7 +20,7 @@ pub(super) struct Brings<'a> {
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
     pub(super) failure: Option<(&'a AttemptFailure, RetryDecision)>,
-    /// Why a leaf was cancelled, in the words of whoever did it.
+    /// The reason of the cancel, as the caller stated it.
     pub(super) reason: Option<&'a ErrorText>,
 }
 

@@ -41,7 +41,7 @@ fn hanging_handler_without_timeout_is_named() {
         let tasks = root_tasks(&store, run);
         assert_eq!(blocked.stalled_tasks, tasks[..1]);
         assert!(
-            blocked.to_string().ends_with(&format!("hanging without a timeout: {}", tasks[0])),
+            blocked.to_string().ends_with(&format!("handlers hang without a timeout: {}", tasks[0])),
             "{blocked}"
         );
         // All other tasks ran, also the task that was due hours later.
@@ -112,7 +112,7 @@ fn run_with_deleted_rows_is_inconsistent() {
 }
 
 #[test]
-#[should_panic(expected = "workers must be in 1..=10000")]
+#[should_panic(expected = "must be between 1 and 10000")]
 fn invalid_engine_settings_are_rejected() {
     let mut simulation = Simulation::new(store(), 1).workers(0).script("work", |_| Behavior::succeed());
     let run = simulation.submit(RunDraft::new().task(TaskDraft::new("work"))).unwrap();
@@ -120,7 +120,7 @@ fn invalid_engine_settings_are_rejected() {
 }
 
 #[test]
-#[should_panic(expected = "there are two handlers for kind work; choose one")]
+#[should_panic(expected = "kind work has two handlers; remove one of them")]
 fn duplicate_handlers_are_rejected() {
     let _ = Simulation::new(store(), 1)
         .script("work", |_| Behavior::succeed())

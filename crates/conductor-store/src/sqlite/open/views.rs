@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_view_writes_an_id_as_the_model_does(bits: u128) {
+        fn view_writes_id_like_model(bits: u128) {
             let memory = Connection::open_in_memory().unwrap();
             let sql = format!("SELECT {}", ulid("?1"));
             let text: String = memory.query_row(&sql, [bits.to_be_bytes()], |row| row.get(0)).unwrap();
@@ -168,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn the_view_writes_a_moment_as_the_model_does(
+        fn view_writes_timestamp_like_model(
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()
         ) {
             let memory = Connection::open_in_memory().unwrap();
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn the_views_are_written_once() {
+    fn views_are_built_once() {
         assert!(std::ptr::eq(all(), all()));
     }
 
     #[test]
-    fn an_id_that_is_none_shows_as_null() {
+    fn invalid_id_shows_as_null() {
         let memory = Connection::open_in_memory().unwrap();
         let sql = format!("SELECT {} IS NULL AND {} IS NULL", ulid("NULL"), ulid("x'00'"));
         assert!(memory.query_row(&sql, [], |row| row.get::<_, bool>(0)).unwrap());

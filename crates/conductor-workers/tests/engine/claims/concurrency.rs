@@ -180,7 +180,7 @@ fn invalid_settings_are_rejected() {
     let handler = |(): (), _: Context| Ok::<_, TaskError>(());
     let rejected = |builder: EngineBuilder| builder.build().unwrap_err();
     let out_of_range = |error: BuildError| match error {
-        BuildError::OutOfRange { what, .. } => what,
+        BuildError::OutOfRange { setting, .. } => setting,
         other => panic!("{other}"),
     };
     assert_eq!(out_of_range(rejected(fixture.engine().workers(0))), "workers");
@@ -189,7 +189,7 @@ fn invalid_settings_are_rejected() {
     assert_eq!(out_of_range(rejected(fixture.engine().lease(Duration::from_millis(99)))), "lease");
     assert_eq!(out_of_range(rejected(fixture.engine().lease(Duration::from_secs(86_401)))), "lease");
     let limit = fixture.engine().handler("a", handler).kind_limit("a", 0);
-    assert_eq!(out_of_range(rejected(limit)), "the limit of a kind");
+    assert_eq!(out_of_range(rejected(limit)), "kind_limit");
     let error = rejected(fixture.engine().handler("a", handler).kind_limit("b", 3));
     assert_eq!(error, BuildError::LimitWithoutHandler("b".into()));
     let error = rejected(fixture.engine().handler("a", handler).handler("a", handler));

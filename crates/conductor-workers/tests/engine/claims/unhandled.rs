@@ -41,7 +41,7 @@ fn unhandled_kind_is_reported_once() {
     engine.start();
     fixture.submit_all((0..10).map(|index| TaskDraft::new(format!("t {index}")).kind("unhandled")));
     let warning =
-        |kind: &str| format!("tasks of kind {kind} are ready, and this engine has no handler for them");
+        |kind: &str| format!("tasks of kind {kind} are ready, but this engine has no handler for them");
     wait_until("the first warning arrives", || !warnings.lock().unwrap().is_empty());
     // More tasks of the same kind, with a pause after each, and then a task of another kind.
     for _ in 0..3 {
@@ -65,6 +65,12 @@ fn panicking_warning_listener_ends_engine() {
         .unwrap();
     let run = fixture.submit(TaskDraft::new("unhandled"));
     let error = try_settle(&engine, run).unwrap_err();
-    assert_eq!(error.to_string(), "the engine panicked");
-    assert_eq!(engine.run_forever().unwrap_err().to_string(), "the engine panicked");
+    assert_eq!(
+        error.to_string(),
+        "the engine's own thread panicked; see the message of the panic on standard error"
+    );
+    assert_eq!(
+        engine.run_forever().unwrap_err().to_string(),
+        "the engine's own thread panicked; see the message of the panic on standard error"
+    );
 }

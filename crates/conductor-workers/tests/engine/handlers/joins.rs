@@ -149,5 +149,8 @@ fn join_handler_rejects_ordinary_task() {
     let engine = fixture.engine().handler("sum", sum).build().unwrap();
     let task = fixture.run_task(&engine, TaskDraft::new("sum"));
     assert_eq!(task.state, State::Failed);
-    assert_eq!(task.last_error.unwrap().as_str(), "the handler of sum is for joins, and this task is none");
+    assert_eq!(
+        task.last_error.unwrap().as_str(),
+        "the handler of kind sum takes the children of a join, but this task is not a join"
+    );
 }

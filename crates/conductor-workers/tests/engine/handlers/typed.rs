@@ -121,7 +121,7 @@ fn unstorable_output_fails_permanently() {
     for (kind, why) in [("formless", "has no JSON form"), ("large", "1048576")] {
         let task = fixture.run_task(&engine, TaskDraft::new(kind));
         assert_eq!((task.state, task.retry_count, output(&task)), (State::Failed, 0, None), "{kind}");
-        assert!(error(&task).starts_with("the output cannot be kept: "), "{}", error(&task));
+        assert!(error(&task).starts_with("the output cannot be stored: "), "{}", error(&task));
         assert!(error(&task).contains(why), "{}", error(&task));
     }
 }

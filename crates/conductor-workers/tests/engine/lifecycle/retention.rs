@@ -45,5 +45,5 @@ fn engine_without_retention_prunes_nothing() {
 fn retention_below_one_second_is_rejected() {
     let fixture = Fixture::new();
     let error = fixture.engine().retention(Duration::from_millis(999)).build().unwrap_err();
-    assert!(matches!(error, BuildError::OutOfRange { what: "keep_settled_for", .. }), "{error}");
+    assert!(matches!(error, BuildError::OutOfRange { setting: "retention", .. }), "{error}");
 }

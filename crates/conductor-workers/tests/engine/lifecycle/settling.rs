@@ -32,7 +32,7 @@ fn wait_ends_with_unhandled_kinds_named() {
     assert_eq!((blocked.run, kinds.as_slice()), (run, ["paint", "print"].as_slice()));
     assert_eq!(
         blocked.to_string(),
-        format!("run {run} waits for others: this engine has no handler for paint, print")
+        format!("run {run} is blocked: this engine has no handler for paint, print")
     );
     assert_eq!(fixture.first_task(run).state, State::Succeeded);
 }
@@ -54,7 +54,7 @@ fn wait_ends_with_external_tasks_named() {
     fixture.start_externally(held);
     let blocked = blocked(try_settle(&engine, run).unwrap_err());
     assert_eq!((blocked.external_tasks.as_slice(), blocked.unhandled_kinds.len()), ([held].as_slice(), 0));
-    assert!(blocked.to_string().ends_with(&format!("held from outside: {held}")), "{blocked}");
+    assert!(blocked.to_string().ends_with(&format!("another program runs {held}")), "{blocked}");
     fixture.report(Report::succeeded(held));
     assert_eq!(settle(&engine, run).state, State::Succeeded);
 }
