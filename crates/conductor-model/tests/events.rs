@@ -1,14 +1,14 @@
-//! Events: each is written as `{seq, run, task, at, name, payload}` and read back equal.
+//! The JSON form of events: `{seq, run, task, at, name, payload}`.
 
 use conductor_model::{
-    CancelCause, ChildCounts, Event, EventBody, FailureReason, FanoutSize, Policy, RunId, State, StateCounts,
-    TaskId, Timestamp,
+    CancelCause, ChildCounts, EVENT_NAMES, Event, EventBody, FailureReason, FanoutSize, Policy, RunId, State,
+    StateCounts, TaskId, Timestamp, event_code,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-fn numbers() -> ChildCounts {
+fn child_counts() -> ChildCounts {
     ChildCounts { total: None, created: 5, open: 2, failed: 1, cancelled: 1 }
 }
 
@@ -16,10 +16,10 @@ fn created(index: u32, fanout: Option<FanoutSize>) -> EventBody {
     EventBody::TaskCreated { index, parent: None, fanout, policy: Policy::Fail, has_join: false }
 }
 
-/// Every variant, those with optional parts with and without them.
-fn every_body() -> Vec<EventBody> {
+/// Returns all variants, with and without their optional fields.
+fn all_bodies() -> Vec<EventBody> {
     let task = TaskId::from_u128(u128::MAX);
-    let tally = StateCounts { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
+    let state_counts = StateCounts { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
     let at = Timestamp::MAX;
     let mut bodies = vec![
         EventBody::RunCreated { policy: Policy::Fail, has_join: false },
@@ -66,7 +66,7 @@ fn every_body() -> Vec<EventBody> {
         },
         EventBody::TaskRevived,
         EventBody::TaskReopened,
-        EventBody::RunAdopted { state: State::Running, child_counts: numbers(), state_counts: tally },
+        EventBody::RunAdopted { state: State::Running, child_counts: child_counts(), state_counts },
         EventBody::TaskAdopted {
             parent: None,
             index: 1,
@@ -83,7 +83,7 @@ fn every_body() -> Vec<EventBody> {
             retry_due: true,
             retry_count: 3,
             attempt: 4,
-            child_counts: Some(numbers()),
+            child_counts: Some(child_counts()),
         },
         EventBody::Legacy { id: "x".into(), name: "task.done".into(), payload: None },
         EventBody::Legacy { id: String::new(), name: "ü\0".into(), payload: Some("{not json".into()) },
@@ -107,8 +107,8 @@ fn event(body: EventBody) -> Event {
 }
 
 #[test]
-fn every_event_is_read_back_as_it_was_written() {
-    for body in every_body() {
+fn event_survives_json() {
+    for body in all_bodies() {
         let event = event(body);
         let text = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
@@ -118,8 +118,8 @@ fn every_event_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn an_event_has_the_columns_of_the_original() {
-    for body in every_body() {
+fn event_json_has_documented_keys() {
+    for body in all_bodies() {
         let event = event(body);
         let value = serde_json::to_value(&event).unwrap();
         let keys: HashSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -135,21 +135,21 @@ fn an_event_has_the_columns_of_the_original() {
 }
 
 #[test]
-fn an_event_without_a_payload_has_none() {
+fn event_without_payload_omits_payload() {
     let started = event(EventBody::TaskStarted);
     let expected = json!({
         "seq": 7, "run": "00000000000000000000000001", "task": "00000000000000000000000002",
         "at": "2026-03-01T12:00:00.123Z", "name": "task.started",
     });
     assert_eq!(serde_json::to_value(&started).unwrap(), expected);
-    // Whoever stores events in columns gives back a NULL.
+    // A store with a payload column returns NULL.
     let mut with_null = expected;
     with_null["payload"] = Value::Null;
     assert_eq!(serde_json::from_value::<Event>(with_null).unwrap(), started);
 }
 
 #[test]
-fn a_payload_says_only_what_there_is_to_say() {
+fn payload_omits_defaults() {
     let payload = |body| serde_json::to_value(event(body)).unwrap()["payload"].clone();
     assert_eq!(payload(created(1, None)), json!({"index": 1}));
     let open = created(1, Some(FanoutSize::Open));
@@ -162,11 +162,11 @@ fn a_payload_says_only_what_there_is_to_say() {
 }
 
 #[test]
-fn an_event_that_nobody_knows_is_refused() {
+fn unknown_or_malformed_event_is_rejected() {
     let known = serde_json::to_value(event(EventBody::TaskStarted)).unwrap();
     let changes = [
         ("name", json!("task.exploded")),
-        ("name", json!("task.sealed")), // its payload is absent
+        ("name", json!("task.sealed")), // without its payload
         ("seq", json!(-1)),
         ("run", json!("x")),
         ("task", json!("x")),
@@ -181,7 +181,7 @@ fn an_event_that_nobody_knows_is_refused() {
 
 proptest! {
     #[test]
-    fn any_failure_survives_its_event(
+    fn any_failure_survives_event_json(
         error in any::<String>(), seq in any::<u64>(), (run, task) in any::<(u128, u128)>(),
         millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis(),
     ) {
@@ -192,4 +192,18 @@ proptest! {
         let text = serde_json::to_string(&event).unwrap();
         prop_assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
     }
+}
+
+#[test]
+fn each_name_has_stable_code() {
+    for body in all_bodies() {
+        let code = event_code(body.name()).expect("a code");
+        assert_eq!(EVENT_NAMES[usize::try_from(code).unwrap()], body.name());
+    }
+    assert_eq!(EVENT_NAMES.iter().collect::<HashSet<_>>().len(), EVENT_NAMES.len());
+    let codes = [("run.created", 0), ("task.created", 6), ("original", 20), ("task.swept", 23)];
+    for (name, code) in codes {
+        assert_eq!(event_code(name), Some(code), "{name}");
+    }
+    assert_eq!(event_code("task.exploded"), None);
 }

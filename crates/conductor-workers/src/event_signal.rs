@@ -1,34 +1,33 @@
-//! Rings when an engine may have written something, for whoever follows what happens.
+//! Signals that an engine may have written events.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counts its rings. Whoever listens asks for the count, then looks, then waits for another count: no ring is missed, and
-/// whoever rings waits for nobody.
+/// A counter of signals. A subscription reads the counter, then the events, and then waits for another count: so it misses
+/// no signal, and the engine never waits for a subscription.
 #[derive(Debug, Default)]
 pub(crate) struct EventSignal {
-    rings: Mutex<u64>,
-    rung: Condvar,
+    count: Mutex<u64>,
+    changed: Condvar,
 }
 
 impl EventSignal {
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         *self.lock() += 1;
-        self.rung.notify_all();
+        self.changed.notify_all();
     }
 
-    /// How often it has rung.
-    pub(crate) fn rings(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         *self.lock()
     }
 
-    /// Waits so long, or until it has rung another number of times; whether it has.
-    pub(crate) fn wait(&self, known: u64, patience: Duration) -> bool {
-        let waited = self.rung.wait_timeout_while(self.lock(), patience, |rings| *rings == known);
+    /// Waits until the count differs from `known`, or until the timeout. Returns whether it differs.
+    pub(crate) fn wait(&self, known: u64, timeout: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |count| *count == known);
         *waited.unwrap_or_else(PoisonError::into_inner).0 != known
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -65,7 +65,7 @@ fn settle_children(harness: &Harness<'_>, row: &PolicyRow, children: &[TaskId]) 
 /// Checks each cell of the rows about a topic: for a parent and for a run, without a join and with one.
 fn assert_rows(harness: &Harness<'_>, topic: PolicyTopic) {
     for row in POLICY_ROWS.iter().filter(|row| row.topic == topic) {
-        for ((policy, name), end) in POLICY_COLUMNS.into_iter().zip(row.ends) {
+        for ((policy, name), end) in POLICY_COLUMNS.into_iter().zip(row.outcomes) {
             for submit in [submit_parent, submit_run] {
                 let (node, children) = submit(harness, row, policy, false);
                 settle_children(harness, row, &children);

@@ -76,7 +76,10 @@ fn uncreatable_lock_file_is_named() {
     let store = SqliteStore::open(test.folder.path().join(&name)).unwrap();
     let error = store.register_engine(&RegisterEngine::new(&test.env)).map(drop).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains(&format!("{name}-engine-")) && source.contains("cannot be made"), "{source}");
+    assert!(
+        source.contains(&format!("{name}-engine-")) && source.contains("cannot create and lock"),
+        "{source}"
+    );
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn attempt_at_maximum_fails_task_at_claim() {
     assert_eq!(test.store.retry(&test.step(10)).unwrap().changed, 2);
     assert_claimed_only(&test.claim(), &intact, "the neighbour");
     let corrupt = test.reload(&corrupt);
-    assert_eq!(corrupt.last_error.unwrap().as_str(), "its attempt was changed, and cannot go up");
+    assert_eq!(corrupt.last_error.unwrap().as_str(), "its attempt was changed, and cannot increase");
     test.run_steps_until_idle();
     assert_eq!(test.run(corrupt.run).state, State::Failed);
 }

@@ -97,7 +97,7 @@ fn standalone_and_embedded_files_are_distinguished() {
     let before = host.bytes();
     let error = SqliteStore::open(host.path()).unwrap_err();
     assert!(matches!(error, OpenError::EmbeddedDatabase { .. }), "{error:?}");
-    assert!(error.to_string().contains("open_installed"), "{error}");
+    assert!(error.to_string().contains("open_embedded"), "{error}");
     assert_eq!(host.bytes(), before);
     assert_eq!(host.names(), ["host.db"]);
 }

@@ -136,10 +136,15 @@ fn error_names_database() {
     let mut connection = Connection::open_in_memory().unwrap();
     connection.execute_batch("CREATE TABLE conductor_tasks (what TEXT)").unwrap();
     assert!(
-        install_into(&mut connection).unwrap_err().to_string().starts_with(":memory: holds something else")
+        install_into(&mut connection)
+            .unwrap_err()
+            .to_string()
+            .starts_with(":memory: has other tables or views")
     );
     let host = HostApp::empty();
     let mut connection = host.connect();
     connection.execute_batch("CREATE TABLE conductor_tasks (what TEXT)").unwrap();
-    assert!(install_into(&mut connection).unwrap_err().to_string().contains("host.db holds something else"));
+    assert!(
+        install_into(&mut connection).unwrap_err().to_string().contains("host.db has other tables or views")
+    );
 }

@@ -28,7 +28,7 @@ fn row_with_changed_key_is_repaired() {
             assert_eq!(report.unrepairable, [], "{key} {new_key}{more}");
             assert_eq!(test.divergence_kinds(), [], "{key} {new_key}{more}");
             if more.is_empty() {
-                assert_eq!(report.repaired[0].action, "gave its row its key back");
+                assert_eq!(report.repaired[0].action, "restored its row key");
             }
             assert_eq!((test.rows(), outputs(&test)), before, "{key} {new_key}{more}");
             test.finish(run);

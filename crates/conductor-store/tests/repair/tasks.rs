@@ -32,14 +32,14 @@ fn deleted_input_is_restored_from_parent() {
         assert_eq!(test.divergence_kinds(), [DivergenceKind::Input], "{names:?}");
         let report = test.repair();
         assert_eq!((report.repaired.len(), report.unrepairable), (names.len(), vec![]), "{names:?}");
-        assert_eq!(report.repaired[0].action, "gave it its item of its parent's input again");
+        assert_eq!(report.repaired[0].action, "restored its input from the items of its parent");
         assert_eq!(test.rows(), before, "{names:?}");
         assert_eq!(test.divergence_kinds(), []);
     }
     // The input of an appended child is stored nowhere else.
     test.change(&delete_input_of("Q#2"));
     assert_eq!(test.divergence_kinds(), [DivergenceKind::Input]);
-    assert_eq!(test.repair().unrepairable[0].reason, "what it was to work on is noted nowhere else");
+    assert_eq!(test.repair().unrepairable[0].reason, "its input was stored only in the missing row");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn divergences_beyond_limit_are_counted() {
     let report = test.store.verify(&Verify { max_divergences: 10, ..Verify::all() }).unwrap();
     assert_eq!((report.divergences.len(), report.found), (10, 50));
     let shown = report.divergences[0].to_string();
-    assert!(shown.ends_with(": attempt: 7, where 0 follows from the events"), "{shown}");
+    assert!(shown.ends_with(": attempt: found 7; expected 0"), "{shown}");
     assert_eq!(test.repair().repaired.len(), 50);
     assert_eq!(test.divergence_kinds(), []);
 }

@@ -129,7 +129,9 @@ fn search_beyond_limit_is_reported() {
         (StateReason::WaitingForChildren { open: 1, children: 900 }, None)
     );
     assert!(
-        explanation.to_string().ends_with("; which of them was not looked for any further"),
+        explanation
+            .to_string()
+            .ends_with("; the child that causes this was not found among the searched children"),
         "{explanation}"
     );
 }
@@ -145,7 +147,7 @@ fn cancelled_leaf_among_many_is_found() {
     report(&test, others.map(|leaf| Report::succeeded(leaf.id)));
     let explanation = explain(&test, run);
     assert_eq!(names(&explanation), ["p450", "p450#1"], "{explanation}");
-    assert!(explanation.to_string().ends_with("cancelled by a person: bad data"), "{explanation}");
+    assert!(explanation.to_string().ends_with("cancelled on request: bad data"), "{explanation}");
 }
 
 /// Cancels leaves one by one at this interval, and returns the explanation of each.
@@ -163,14 +165,14 @@ fn cancel_one_by_one(count: u32, interval_ms: u64) -> Vec<String> {
 #[test]
 fn cancel_reason_is_found_by_time() {
     let reasons = cancel_one_by_one(1202, 1);
-    assert!(reasons.iter().all(|reason| reason == "cancelled by a person: bad data"), "{reasons:?}");
+    assert!(reasons.iter().all(|reason| reason == "cancelled on request: bad data"), "{reasons:?}");
 }
 
 #[test]
 fn unknown_cancel_reason_is_omitted() {
     let reasons = cancel_one_by_one(1202, 0);
     for known in [&reasons[0], &reasons[1201]] {
-        assert_eq!(known, "cancelled by a person: bad data");
+        assert_eq!(known, "cancelled on request: bad data");
     }
     assert_eq!(reasons[600], "it was cancelled");
 }

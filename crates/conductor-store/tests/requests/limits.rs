@@ -23,13 +23,13 @@ fn append_beyond_max_children_is_rejected() {
     let before = test.dump();
     assert_eq!(
         append_items(&test, OPEN_PARENT, 10_000_000, &["1", "2"]).unwrap_err(),
-        "10000001 are too many: at most 10000000 children in all"
+        "10000001 children are too many; at most 10000000 per parent"
     );
     assert_eq!(test.dump(), before);
     append_items(&test, OPEN_PARENT, 10_000_000, &["1"]).unwrap();
     assert_eq!(
         append_items(&test, OPEN_PARENT, 10_000_001, &["2"]).unwrap_err(),
-        "10000001 are too many: at most 10000000 children in all"
+        "10000001 children are too many; at most 10000000 per parent"
     );
 }
 

@@ -36,14 +36,14 @@ fn no_ids() -> IdBlock {
 const SUBMISSIONS: &[Request] = &[
     (
         |test| test.submit_json(r#"{"idempotency_key": "used", "meta": "another"}"#),
-        "the idempotency key was used for run 00000000000000000000000002 with another payload; use another key, or submit the same",
+        "run 00000000000000000000000002 has this idempotency key, but another payload; use another key, or submit the same payload",
     ),
     (
         |test| {
             let run = RunDraft::new().validate().unwrap();
             error_text(test.store.submit(&Submit { run, now: test.env.now(), ids: no_ids() }))
         },
-        "the submission needs more ids than the 0 that it was given",
+        "0 ids are not enough for the submission; pass as many as `NewRun::ids_needed` returns",
     ),
     (
         |test| {
@@ -51,7 +51,7 @@ const SUBMISSIONS: &[Request] = &[
             let run = RunDraft::new().meta(1).tasks(tasks).validate().unwrap();
             error_text(test.store.submit(&Submit::new(run, &test.env)))
         },
-        "there is a task 00000000000000000000000001 already; choose another id, or none",
+        "task 00000000000000000000000001 exists already; choose another id, or none",
     ),
 ];
 
@@ -61,7 +61,7 @@ const JOINS: &[Request] = &[
             let run = RunDraft::new().id(run(UNKNOWN)).join("J").validate().unwrap();
             error_text(test.store.submit(&Submit { run, now: test.env.now(), ids: no_ids() }))
         },
-        "the submission needs more ids than the 0 that it was given",
+        "0 ids are not enough for the submission; pass as many as `NewRun::ids_needed` returns",
     ),
     (
         |test| {
@@ -69,7 +69,7 @@ const JOINS: &[Request] = &[
             let (run, now) = (run(OPEN_RUN), test.env.now());
             error_text(test.store.append(&Append::Tasks { run, first_index: 2, tasks, now, ids: no_ids() }))
         },
-        "the append needs more ids than the 0 that it was given",
+        "0 ids are not enough for the append; pass one per task and one per join",
     ),
 ];
 
@@ -82,81 +82,90 @@ fn revive(test: &TestStore, leaf: u128) -> Result<(), String> {
 }
 
 const CANCELS: &[Request] = &[
-    (|test| cancel(test, NodeId::Task(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
-    (|test| cancel(test, NodeId::Run(run(UNKNOWN))), "there is no run 00000000000000000000000009"),
+    (
+        |test| cancel(test, NodeId::Task(task(UNKNOWN))),
+        "task 00000000000000000000000009 does not exist; check the id",
+    ),
+    (
+        |test| cancel(test, NodeId::Run(run(UNKNOWN))),
+        "run 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |test| cancel(test, NodeId::Task(task(SUCCEEDED))),
-        "task 00000000000000000000000003 has ended: it is SUCCEEDED",
+        "task 00000000000000000000000003 is SUCCEEDED already; only open work can be cancelled",
     ),
     (
         |test| cancel(test, NodeId::Task(task(FAILED))),
-        "task 00000000000000000000000004 has ended: it is FAILED",
+        "task 00000000000000000000000004 is FAILED already; only open work can be cancelled",
     ),
     (
         |test| cancel(test, NodeId::Run(run(ENDED_RUN))),
-        "run 00000000000000000000000003 has ended: it is SUCCEEDED",
+        "run 00000000000000000000000003 is SUCCEEDED already; only open work can be cancelled",
     ),
 ];
 
 const REVIVALS: &[Request] = &[
-    (|test| revive(test, UNKNOWN), "there is no task 00000000000000000000000009"),
+    (|test| revive(test, UNKNOWN), "task 00000000000000000000000009 does not exist; check the id"),
     (
         |test| revive(test, PARENT),
-        "task 00000000000000000000000008 is a parent: its state follows from its children; revive those below it",
+        "task 00000000000000000000000008 is a parent; revive its failed children instead",
     ),
     (
         |test| revive(test, LEAF),
-        "task 00000000000000000000000001 is PENDING: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000001 is PENDING; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |test| revive(test, SUCCEEDED),
-        "task 00000000000000000000000003 is SUCCEEDED: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000003 is SUCCEEDED; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |test| revive(test, RETRY_DUE),
-        "task 00000000000000000000000005 is FAILED, and is retried when its time comes: only what failed for good or was cancelled can be revived",
+        "task 00000000000000000000000005 is FAILED with a retry to come; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |test| {
             let request = Revive::run(run(UNKNOWN), ReviveFilter::Failed, test.env.now());
             error_text(test.store.revive(&request))
         },
-        "there is no run 00000000000000000000000009",
+        "run 00000000000000000000000009 does not exist; check the id",
     ),
     (
         |test| {
             let request = Revive::run(run(OPEN_RUN), ReviveFilter::Failed, test.env.now());
             error_text(test.store.revive(&request.after(task(FAILED))))
         },
-        "there is no task 00000000000000000000000004",
+        "task 00000000000000000000000004 does not exist; check the id",
     ),
 ];
 
 const APPENDS: &[Request] = &[
-    (|test| append_items(test, UNKNOWN, 1, &["1"]), "there is no task 00000000000000000000000009"),
+    (
+        |test| append_items(test, UNKNOWN, 1, &["1"]),
+        "task 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |test| append_items(test, LEAF, 1, &["1"]),
         "task 00000000000000000000000001 has no fan-out; only a task submitted as `open` gets children by append",
     ),
     (
         |test| append_items(test, PARENT, 3, &["1"]),
-        "task 00000000000000000000000008 is sealed, and takes no more children",
+        "task 00000000000000000000000008 is sealed; start another run for more children",
     ),
-    (|test| append_items(test, OPEN_PARENT, 0, &["1"]), "indices count from 1, not from 0"),
+    (|test| append_items(test, OPEN_PARENT, 0, &["1"]), "the append starts at index 0; the first index is 1"),
     (
         |test| append_items(test, OPEN_PARENT, 4, &["4"]),
-        "the append begins at index 4, but the next one is 3",
+        "the append starts at index 4, but the next index is 3; append from 3",
     ),
     (
         |test| append_items(test, OPEN_PARENT, u32::MAX, &["4"]),
-        "the append begins at index 4294967295, but the next one is 3",
+        "the append starts at index 4294967295, but the next index is 3; append from 3",
     ),
     (
         |test| {
             let items = vec![json("1"); MAX_TASKS + 1];
             error_text(test.store.append(&Append::items(task(OPEN_PARENT), 3, items, &test.env)))
         },
-        "100001 are too many: at most 100000 at once",
+        "100001 children are too many; at most 100000 per append",
     ),
     (
         |test| {
@@ -169,40 +178,58 @@ const APPENDS: &[Request] = &[
                 ids: no_ids(),
             }))
         },
-        "the append needs more ids than the 0 that it was given",
+        "0 ids are not enough for the append; pass one per task and one per join",
     ),
-    (|test| append_tasks(test, UNKNOWN, 1, &["B"]), "there is no run 00000000000000000000000009"),
+    (
+        |test| append_tasks(test, UNKNOWN, 1, &["B"]),
+        "run 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |test| append_tasks(test, SEALED_RUN, 9, &["B"]),
-        "run 00000000000000000000000002 is sealed, and takes no more children",
+        "run 00000000000000000000000002 is sealed; start another run for more children",
     ),
     (
         |test| append_tasks(test, ENDED_RUN, 1, &["B"]),
-        "run 00000000000000000000000003 is sealed, and takes no more children",
+        "run 00000000000000000000000003 is sealed; start another run for more children",
     ),
-    (|test| append_tasks(test, OPEN_RUN, 0, &["B"]), "indices count from 1, not from 0"),
-    (|test| append_tasks(test, OPEN_RUN, 3, &["B"]), "the append begins at index 3, but the next one is 2"),
+    (|test| append_tasks(test, OPEN_RUN, 0, &["B"]), "the append starts at index 0; the first index is 1"),
+    (
+        |test| append_tasks(test, OPEN_RUN, 3, &["B"]),
+        "the append starts at index 3, but the next index is 2; append from 2",
+    ),
     (
         |test| {
             let tasks = vec![new_task("B"), TaskDraft::new("C").id(task(LEAF)).validate().unwrap()];
             error_text(test.store.append(&Append::tasks(run(OPEN_RUN), 2, tasks, &test.env)))
         },
-        "there is a task 00000000000000000000000001 already; choose another id, or none",
+        "task 00000000000000000000000001 exists already; choose another id, or none",
     ),
 ];
 
 const SEALS: &[Request] = &[
-    (|test| seal(test, UNKNOWN, 0), "there is no task 00000000000000000000000009"),
-    (|test| seal(test, LEAF, 0), "task 00000000000000000000000001 has no fan-out, and nothing to seal"),
-    (|test| seal(test, PARENT, 3), "task 00000000000000000000000008 is sealed with 2 children, not 3"),
+    (|test| seal(test, UNKNOWN, 0), "task 00000000000000000000000009 does not exist; check the id"),
+    (
+        |test| seal(test, LEAF, 0),
+        "task 00000000000000000000000001 has no fan-out; seal only a task submitted as `open`",
+    ),
+    (
+        |test| seal(test, PARENT, 3),
+        "task 00000000000000000000000008 is sealed with 2 children already, not 3; the number is final",
+    ),
     (|test| seal(test, OPEN_PARENT, 1), "task 00000000000000000000000007 has 2 children, not 1: count again"),
     (
         |test| seal(test, OPEN_PARENT, 3),
         "task 00000000000000000000000007 has 2 children, not 3: append the missing ones first",
     ),
-    (|test| seal_run(test, UNKNOWN, 0), "there is no run 00000000000000000000000009"),
-    (|test| seal_run(test, SEALED_RUN, 7), "run 00000000000000000000000002 is sealed with 8 children, not 7"),
-    (|test| seal_run(test, ENDED_RUN, 1), "run 00000000000000000000000003 is sealed with 0 children, not 1"),
+    (|test| seal_run(test, UNKNOWN, 0), "run 00000000000000000000000009 does not exist; check the id"),
+    (
+        |test| seal_run(test, SEALED_RUN, 7),
+        "run 00000000000000000000000002 is sealed with 8 children already, not 7; the number is final",
+    ),
+    (
+        |test| seal_run(test, ENDED_RUN, 1),
+        "run 00000000000000000000000003 is sealed with 0 children already, not 1; the number is final",
+    ),
     (|test| seal_run(test, OPEN_RUN, 0), "run 00000000000000000000000001 has 1 children, not 0: count again"),
     (
         |test| seal_run(test, OPEN_RUN, 2),
@@ -211,14 +238,17 @@ const SEALS: &[Request] = &[
 ];
 
 const REPORTS: &[Request] = &[
-    (|test| test.report_one(Report::succeeded(task(UNKNOWN))), "there is no task 00000000000000000000000009"),
+    (
+        |test| test.report_one(Report::succeeded(task(UNKNOWN))),
+        "task 00000000000000000000000009 does not exist; check the id",
+    ),
     (
         |test| test.report_one(Report::succeeded(task(PARENT))),
-        "task 00000000000000000000000008 is a parent: its state follows from its children",
+        "task 00000000000000000000000008 is a parent; report its children instead",
     ),
     (
         |test| test.report_one(Report::cancelled(task(OPEN_PARENT))),
-        "task 00000000000000000000000007 is a parent: its state follows from its children",
+        "task 00000000000000000000000007 is a parent; report its children instead",
     ),
     (|test| test.report_one(Report::started(task(LEAF)).for_attempt(0)), "stale: the attempt is 0"),
     (|test| test.report_one(Report::started(task(LEAF)).for_attempt(2)), "stale: the attempt is 0"),

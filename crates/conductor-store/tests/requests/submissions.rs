@@ -72,19 +72,19 @@ fn shapes() -> Vec<Case> {
         case(r#"{"tasks": null}"#, ACCEPTED),
         case(r#"{"tasks": {"name": "A"}}"#, "tasks: must be an array of objects"),
         case(r#"{"tasks": ["A"]}"#, "tasks[0]: must be an object"),
-        case(r#"{"colour": 1}"#, "colour: is not a key that belongs here"),
-        case(with(r#""colour": 1"#), "tasks[0].colour: is not a key that belongs here"),
-        case(r#"{"meta": 1, "meta": 2}"#, "meta: this key stands there twice"),
-        case(with(r#""name": "B""#), "tasks[0].name: this key stands there twice"),
+        case(r#"{"colour": 1}"#, "colour: unknown key"),
+        case(with(r#""colour": 1"#), "tasks[0].colour: unknown key"),
+        case(r#"{"meta": 1, "meta": 2}"#, "meta: duplicate key"),
+        case(with(r#""name": "B""#), "tasks[0].name: duplicate key"),
         case(r#"{"open": "yes"}"#, "open: must be true or false"),
         case(r#"{"open": false}"#, ACCEPTED),
         case(
             r#"{"tasks": [{"name": "a#b", "max_retries": -1}, {"input": {"fanout": 0}}], "id": "x", "to": 1}"#,
             "6 issues: id: must be a ULID (26 Crockford base-32 characters): invalid length; \
-             tasks[0].name: `#` separates a child's name from its index and may not stand in this name; \
+             tasks[0].name: `#` separates a child's name from its index and must not appear in this name; \
              tasks[0].max_retries: must be an integer in 0..=1000; tasks[1].name: is required; \
              tasks[1].input.fanout: must be an integer in 1..=10000000 or an array of 1 to 10000000 items; \
-             to: is not a key that belongs here",
+             to: unknown key",
         ),
     ]
 }
@@ -104,17 +104,17 @@ fn names() -> Vec<Case> {
         case(named(&format!("{wide}x")), "tasks[0].name: must be at most 255 bytes, but has 256"),
         case(
             named("A#1"),
-            "tasks[0].name: `#` separates a child's name from its index and may not stand in this name",
+            "tasks[0].name: `#` separates a child's name from its index and must not appear in this name",
         ),
-        case(named(r"A\u0000"), "tasks[0].name: must not hold control characters, but holds U+0000"),
-        case(named(r"A\nB"), "tasks[0].name: must not hold control characters, but holds U+000A"),
-        case(named(r"A\u0085"), "tasks[0].name: must not hold control characters, but holds U+0085"),
+        case(named(r"A\u0000"), "tasks[0].name: must not contain control characters, but contains U+0000"),
+        case(named(r"A\nB"), "tasks[0].name: must not contain control characters, but contains U+000A"),
+        case(named(r"A\u0085"), "tasks[0].name: must not contain control characters, but contains U+0085"),
         case(named(r"A\ud800"), "tasks[0].name: must be a text"),
         case(with(r#""kind": """#), "tasks[0].kind: must not be empty"),
         case(with(r#""kind": "a#b""#), ACCEPTED),
         case(
             with(r#""kind": "\u0000""#),
-            "tasks[0].kind: must not hold control characters, but holds U+0000",
+            "tasks[0].kind: must not contain control characters, but contains U+0000",
         ),
         case(with(r#""kind": ["a"]"#), "tasks[0].kind: must be a text"),
         case(with(&format!(r#""kind": "{longest}""#)), ACCEPTED),
@@ -125,11 +125,11 @@ fn names() -> Vec<Case> {
         case(r#"{"idempotency_key": ""}"#, "idempotency_key: must not be empty"),
         case(
             r#"{"idempotency_key": "a\tb"}"#,
-            "idempotency_key: must not hold control characters, but holds U+0009",
+            "idempotency_key: must not contain control characters, but contains U+0009",
         ),
         case(
             r#"{"idempotency_key": "used"}"#,
-            "the idempotency key was used for run 00000000000000000000000002 with another payload; use another key, or submit the same",
+            "run 00000000000000000000000002 has this idempotency key, but another payload; use another key, or submit the same payload",
         ),
         case(format!(r#"{{"idempotency_key": "{longest}"}}"#), ACCEPTED),
         case(
@@ -163,11 +163,11 @@ fn ids() -> Vec<Case> {
         case(r#"{"id": 1}"#, "id: must be a text"),
         case(
             r#"{"id": "00000000000000000000000002"}"#,
-            "there is a run 00000000000000000000000002 already; choose another id, or none",
+            "run 00000000000000000000000002 exists already; choose another id, or none",
         ),
         case(
             with(r#""id": "00000000000000000000000002""#),
-            "there is a task 00000000000000000000000002 already; choose another id, or none",
+            "task 00000000000000000000000002 exists already; choose another id, or none",
         ),
         case(
             with(r#""id": "x""#),
@@ -307,15 +307,15 @@ fn jsons() -> Vec<Case> {
         ),
         case(
             input(r#"{"a": 1, "b": 2, "a": 3}"#),
-            r#"tasks[0].input: is not accepted as JSON: the key "a" stands there twice at line 1 column 24"#,
+            r#"tasks[0].input: is not accepted as JSON: duplicate key "a" at line 1 column 24"#,
         ),
         case(
             input(r#"{"a": 1, "\u0061": 3}"#),
-            r#"tasks[0].input: is not accepted as JSON: the key "a" stands there twice at line 1 column 21"#,
+            r#"tasks[0].input: is not accepted as JSON: duplicate key "a" at line 1 column 21"#,
         ),
         case(
             input(r#"[{"deep": {"a": 1, "a": 1}}]"#),
-            r#"tasks[0].input: is not accepted as JSON: the key "a" stands there twice at line 1 column 26"#,
+            r#"tasks[0].input: is not accepted as JSON: duplicate key "a" at line 1 column 26"#,
         ),
         case(
             input(r#""\ud800""#),
@@ -372,7 +372,7 @@ fn policies() -> Vec<Case> {
         case(input(r#"{"fanout": 2}, "policy": {"tolerate": 1}"#), ACCEPTED),
         case(
             with(r#""policy": "ignore""#),
-            "tasks[0].policy: is about children: give the task a fan-out, or make it `open`",
+            "tasks[0].policy: applies to children: give the task a fan-out, or make it `open`",
         ),
     ]
 }
@@ -384,11 +384,11 @@ fn joins_and_deadlines() -> Vec<Case> {
         case(format!(r#"{{"join": "{longest}"}}"#), ACCEPTED),
         case(format!(r#"{{"join": "{longest}x"}}"#), "join: must be at most 255 bytes, but has 256"),
         case(r#"{"join": ""}"#, "join: must not be empty"),
-        case(r#"{"join": "a\u0000"}"#, "join: must not hold control characters, but holds U+0000"),
+        case(r#"{"join": "a\u0000"}"#, "join: must not contain control characters, but contains U+0000"),
         case(r#"{"join": {"kind": ""}}"#, "join.kind: must not be empty"),
         case(r#"{"join": {"max_retries": 1}}"#, "join.kind: is required"),
-        case(r#"{"join": {"kind": "a", "kind": "b"}}"#, "join.kind: this key stands there twice"),
-        case(r#"{"join": {"kind": "a", "priority": 1}}"#, "join.priority: is not a key that belongs here"),
+        case(r#"{"join": {"kind": "a", "kind": "b"}}"#, "join.kind: duplicate key"),
+        case(r#"{"join": {"kind": "a", "priority": 1}}"#, "join.priority: unknown key"),
         case(r#"{"join": {"kind": "a", "max_retries": 1000, "timeout_ms": 604800000}}"#, ACCEPTED),
         case(
             r#"{"join": {"kind": "a", "max_retries": 1001}}"#,
@@ -411,7 +411,7 @@ fn joins_and_deadlines() -> Vec<Case> {
         case(parent(r#""join": 1"#), JOIN),
         case(
             with(r#""join": "a""#),
-            "tasks[0].join: is about children: give the task a fan-out, or make it `open`",
+            "tasks[0].join: applies to children: give the task a fan-out, or make it `open`",
         ),
         case(r#"{"deadline_ms": 1}"#, ACCEPTED),
         case(r#"{"deadline_ms": 31536000000}"#, ACCEPTED),
@@ -420,7 +420,7 @@ fn joins_and_deadlines() -> Vec<Case> {
         case(r#"{"deadline_ms": -1}"#, DEADLINE),
         case(r#"{"deadline_ms": 1.5}"#, DEADLINE),
         case(r#"{"deadline_ms": "1000"}"#, DEADLINE),
-        case(with(r#""deadline_ms": 1"#), "tasks[0].deadline_ms: is not a key that belongs here"),
+        case(with(r#""deadline_ms": 1"#), "tasks[0].deadline_ms: unknown key"),
     ]
 }
 

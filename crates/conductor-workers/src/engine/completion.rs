@@ -1,13 +1,13 @@
-//! What those who wait for an engine are told.
+//! Tells waiting callers that a run may have settled, or that the engine has ended.
 
 use super::error::RunError;
 use conductor_store::StoreError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counts the moments at which a run may have been settled, and knows how the engine ended.
+/// Counts the moments at which a run may have settled, and stores how the engine ended.
 #[derive(Debug, Default)]
-pub(crate) struct Completion {
+pub(super) struct Completion {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -15,16 +15,16 @@ pub(crate) struct Completion {
 #[derive(Debug, Default)]
 struct State {
     settled: u64,
-    over: Option<EngineEnd>,
+    end: Option<EngineEnd>,
 }
 
 /// How an engine ended.
 #[derive(Clone, Debug)]
-pub(crate) enum EngineEnd {
-    /// It was asked to.
+pub(super) enum EngineEnd {
+    /// It was asked to stop.
     Stopped,
-    /// The store could not go on.
-    Failed(Arc<StoreError>),
+    /// The store failed permanently, or for too long.
+    StoreFailed(Arc<StoreError>),
     /// The runtime of its asynchronous handlers was shut down.
     RuntimeShutDown,
     /// Its own thread panicked.
@@ -32,45 +32,47 @@ pub(crate) enum EngineEnd {
 }
 
 impl EngineEnd {
-    /// The error of an engine that was not asked to end.
-    pub(crate) fn without_a_stop(self) -> Result<(), RunError> {
+    /// Returns the error of an engine that was not asked to stop.
+    pub(super) fn error(self) -> Option<RunError> {
         match self {
-            Self::Stopped => Ok(()),
-            Self::Failed(fault) => Err(RunError::Store(fault)),
-            Self::RuntimeShutDown => Err(RunError::RuntimeShutDown),
-            Self::Panicked => Err(RunError::Panicked),
+            Self::Stopped => None,
+            Self::StoreFailed(error) => Some(RunError::Store(error)),
+            Self::RuntimeShutDown => Some(RunError::RuntimeShutDown),
+            Self::Panicked => Some(RunError::Panicked),
         }
     }
 }
 
 impl Completion {
-    pub(crate) fn something_settled(&self) {
+    /// Wakes the callers that wait for a run.
+    pub(super) fn notify(&self) {
         self.lock().settled += 1;
         self.changed.notify_all();
     }
 
-    pub(crate) fn over(&self, end: EngineEnd) {
-        self.lock().over = Some(end);
+    /// Ends all waits: the engine has ended.
+    pub(super) fn finish(&self, end: EngineEnd) {
+        self.lock().end = Some(end);
         self.changed.notify_all();
     }
 
-    /// The count, and how the engine ended, if it did.
-    pub(crate) fn seen(&self) -> (u64, Option<EngineEnd>) {
+    /// Returns the count, for [`Completion::wait`], and how the engine ended.
+    pub(super) fn status(&self) -> (u64, Option<EngineEnd>) {
         let state = self.lock();
-        (state.settled, state.over.clone())
+        (state.settled, state.end.clone())
     }
 
-    /// Waits until the count is another one, the engine ended, or so much time has passed.
-    pub(crate) fn wait(&self, seen: u64, patience: Duration) {
-        let same = |state: &mut State| state.settled == seen && state.over.is_none();
-        let _ = self.changed.wait_timeout_while(self.lock(), patience, same);
+    /// Waits until the count differs from `known`, the engine has ended, or the timeout has passed.
+    pub(super) fn wait(&self, known: u64, timeout: Duration) {
+        let is_same = |state: &mut State| state.settled == known && state.end.is_none();
+        let _ = self.changed.wait_timeout_while(self.lock(), timeout, is_same);
     }
 
-    /// Waits until the engine ended.
-    pub(crate) fn wait_for_the_end(&self) -> EngineEnd {
-        let running = |state: &mut State| state.over.is_none();
-        let state = self.changed.wait_while(self.lock(), running).unwrap_or_else(PoisonError::into_inner);
-        state.over.clone().unwrap_or(EngineEnd::Stopped)
+    /// Waits until the engine has ended.
+    pub(super) fn wait_for_end(&self) -> EngineEnd {
+        let is_running = |state: &mut State| state.end.is_none();
+        let state = self.changed.wait_while(self.lock(), is_running).unwrap_or_else(PoisonError::into_inner);
+        state.end.clone().unwrap_or(EngineEnd::Stopped)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

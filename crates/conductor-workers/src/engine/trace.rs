@@ -1,123 +1,94 @@
-//! What an engine tells `tracing`: all of its spans and events are here, under the target `conductor`.
+//! The spans and events that an engine records with `tracing`, all with the target `conductor`.
 //!
-//! Without a subscriber each of them is a look at one atomic number, and nothing is formatted.
+//! Without a subscriber each of them only reads an atomic number, and formats nothing.
 
-use crate::engine::Warning;
-use crate::engine::completion::EngineEnd;
-use crate::engine::scheduler::Settings;
 use crate::handler::attempt::Attempt;
 use conductor_model::{AttemptFailure, Kind};
-use conductor_store::{FenceOutcome, SettleOutcome, StoreError};
+use conductor_store::StoreError;
 use std::error::Error;
+use std::fmt::Display;
 use tracing::{Span, debug, error, info, info_span, warn};
 
-/// Around the call of a handler: what the handler itself says stands in it.
-pub(crate) fn attempt(attempt: &Attempt, kind: &Kind) -> Span {
-    info_span!(
-        target: "conductor",
-        "conductor.attempt",
-        run = %attempt.run,
-        task = %attempt.fence.task,
-        kind = kind.as_str(),
-        attempt = attempt.fence.attempt,
-        index = attempt.index,
-    )
+/// Calls a macro of `tracing` with the fields of an attempt.
+macro_rules! attempt_fields {
+    ($macro:ident [$($head:tt)*] $attempt:expr, $kind:expr, [$($tail:tt)*]) => {
+        $macro!(
+            target: "conductor",
+            $($head)*
+            run = %$attempt.run,
+            task = %$attempt.fence.task,
+            kind = $kind.as_str(),
+            attempt = $attempt.fence.attempt,
+            index = $attempt.index,
+            $($tail)*
+        )
+    };
 }
 
-pub(crate) fn started(settings: &Settings) {
-    let Settings { kinds, workers, .. } = settings;
-    info!(target: "conductor", workers, kinds = kinds.len(), "engine started");
+/// Returns the span around the call of a handler. Events that the handler records belong to it.
+pub(super) fn attempt_span(attempt: &Attempt, kind: &Kind) -> Span {
+    attempt_fields!(info_span ["conductor.attempt",] attempt, kind, [])
 }
 
-pub(crate) fn over(end: &EngineEnd) {
-    match end {
-        EngineEnd::Stopped => info!(target: "conductor", "engine stopped"),
-        EngineEnd::Failed(fault) => {
-            error!(target: "conductor", error = &**fault as &dyn Error, "engine ended: the store cannot go on");
-        }
-        EngineEnd::RuntimeShutDown => {
-            error!(target: "conductor", "engine ended: its Tokio runtime was shut down")
-        }
-        EngineEnd::Panicked => error!(target: "conductor", "engine ended: it panicked"),
-    }
+pub(super) fn failed(attempt: &Attempt, kind: &Kind, failure: &AttemptFailure) {
+    attempt_fields!(info [] attempt, kind, [error = %failure.text(), "attempt failed"]);
 }
 
-/// What a claim came to.
-pub(crate) fn claimed(tasks: usize) {
+pub(super) fn timed_out(attempt: &Attempt, kind: &Kind) {
+    attempt_fields!(info [] attempt, kind, ["attempt timed out"]);
+}
+
+/// The claim has passed to another engine, or may have.
+pub(super) fn lease_lost(attempt: &Attempt, kind: &Kind) {
+    attempt_fields!(warn [] attempt, kind, ["lease lost"]);
+}
+
+pub(super) fn started(workers: u32, kinds: usize) {
+    info!(target: "conductor", workers, kinds, "engine started");
+}
+
+pub(super) fn stopped() {
+    info!(target: "conductor", "engine stopped");
+}
+
+pub(super) fn store_failed(fault: &StoreError) {
+    error!(target: "conductor", error = fault as &dyn Error, "engine ended: the store failed");
+}
+
+pub(super) fn runtime_shut_down() {
+    error!(target: "conductor", "engine ended: its Tokio runtime was shut down");
+}
+
+pub(super) fn panicked() {
+    error!(target: "conductor", "engine ended: it panicked");
+}
+
+pub(super) fn claimed(tasks: usize) {
     if tasks > 0 {
         debug!(target: "conductor", tasks, "claimed");
     }
 }
 
-/// What one transaction with the store came to.
-pub(crate) fn exchanged(settled: &SettleOutcome) {
-    claimed(settled.claimed.tasks.len());
-    let endings = settled.results.len();
-    if endings > 0 {
-        debug!(
-            target: "conductor",
-            tasks = endings,
-            stale = settled.results.iter().filter(|ending| **ending == FenceOutcome::Stale).count(),
-            "settled"
-        );
+pub(super) fn settled(tasks: usize, stale: usize) {
+    if tasks > 0 {
+        debug!(target: "conductor", tasks, stale, "settled");
     }
 }
 
-/// An attempt failed; whether it is retried is the store's to say.
-pub(crate) fn failed(attempt: &Attempt, kind: &Kind, failure: &AttemptFailure) {
-    info!(
-        target: "conductor",
-        run = %attempt.run,
-        task = %attempt.fence.task,
-        kind = kind.as_str(),
-        attempt = attempt.fence.attempt,
-        index = attempt.index,
-        error = %failure.text(),
-        "attempt failed"
-    );
-}
-
-pub(crate) fn timed_out(attempt: &Attempt, kind: &Kind) {
-    info!(
-        target: "conductor",
-        run = %attempt.run,
-        task = %attempt.fence.task,
-        kind = kind.as_str(),
-        attempt = attempt.fence.attempt,
-        index = attempt.index,
-        "attempt timed out"
-    );
-}
-
-/// The claim is somebody else's by now, or may be.
-pub(crate) fn lease_lost(attempt: &Attempt, kind: &Kind) {
-    warn!(
-        target: "conductor",
-        run = %attempt.run,
-        task = %attempt.fence.task,
-        kind = kind.as_str(),
-        attempt = attempt.fence.attempt,
-        index = attempt.index,
-        "lease lost"
-    );
-}
-
-pub(crate) fn runs_decided(runs: u32) {
+pub(super) fn runs_decided(runs: u32) {
     if runs > 0 {
         info!(target: "conductor", runs, "runs decided");
     }
 }
 
-/// The store failed, and is asked again.
-pub(crate) fn waits_for_store(fault: &StoreError) {
-    warn!(target: "conductor", error = fault as &dyn Error, "the store failed, and is asked again");
+pub(super) fn store_retried(fault: &StoreError) {
+    warn!(target: "conductor", error = fault as &dyn Error, "the store failed; retrying");
 }
 
-/// What handlers reported could not be written; it is tried again.
-pub(crate) fn progress_not_written(fault: &StoreError) {
-    warn!(target: "conductor", error = fault as &dyn Error, "progress could not be written");
+pub(super) fn progress_not_written(fault: &StoreError) {
+    warn!(target: "conductor", error = fault as &dyn Error, "progress could not be written; retrying");
 }
 
-pub(crate) fn warning(warning: &Warning) {
+pub(super) fn warning(warning: &dyn Display) {
     warn!(target: "conductor", %warning, "warning");
 }

@@ -1,79 +1,74 @@
-//! Asynchronous handlers, on Tokio.
+//! Runs asynchronous handlers on Tokio.
 
-use crate::engine::pool::Pool;
-use crate::handler::attempt::Attempt;
-use crate::handler::panicked;
+use crate::handler::call::panic_result;
+use crate::handler::cancel_token::CancelToken;
 use conductor_store::AttemptResult;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use tokio::runtime::Handle;
 
-/// Where futures run: a runtime of the caller's, or one that is made at first need.
+/// The Tokio runtime of an engine: one that the caller passed, or one that is created when the first future starts.
 #[derive(Debug, Default)]
-pub(crate) struct Runtime {
+pub(crate) struct AsyncRuntime {
     handle: OnceLock<Handle>,
     own: OnceLock<tokio::runtime::Runtime>,
 }
 
-impl Runtime {
-    pub(crate) fn of(handle: Option<Handle>) -> Self {
-        let runtime = Self::default();
-        if let Some(handle) = handle {
-            // A new cell is empty.
-            let _ = runtime.handle.set(handle);
-        }
-        runtime
+impl AsyncRuntime {
+    pub(crate) fn new(handle: Option<Handle>) -> Self {
+        let handle = handle.map(OnceLock::from).unwrap_or_default();
+        Self { handle, own: OnceLock::new() }
     }
 
-    /// Runs a future to its end; it is dropped when its attempt is given up.
+    /// Runs a future, and drops it when `token` is cancelled. Calls `on_done` once: with the result, or with `None` if
+    /// the future was dropped.
     pub(crate) fn run(
         &self,
-        pool: &Arc<Pool>,
-        attempt: Arc<Attempt>,
         future: impl Future<Output = AttemptResult> + Send + 'static,
+        token: &CancelToken,
+        on_done: impl FnOnce(Option<AttemptResult>) + Send + 'static,
     ) {
         let handle = self.handle.get_or_init(|| {
             let runtime = self.own.get_or_init(|| {
                 let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-                runtime.expect("the system gives threads to a runtime")
+                runtime.expect("the system can start the threads of a Tokio runtime")
             });
             runtime.handle().clone()
         });
         let work = handle.spawn(future);
-        let drop_it = work.abort_handle();
-        attempt.signal.on_given(move || drop_it.abort());
-        let back = Back { pool: Arc::clone(pool), attempt, ending: None };
+        let abort = work.abort_handle();
+        token.on_cancel(move || abort.abort());
+        let done = Done { on_done: Some(on_done), result: None };
         handle.spawn(async move {
-            let ending = match work.await {
-                Ok(ending) => Some(ending),
-                Err(error) => error.try_into_panic().ok().map(panicked),
+            let result = match work.await {
+                Ok(result) => Some(result),
+                Err(error) => error.try_into_panic().ok().map(panic_result),
             };
-            back.with(ending);
+            done.with(result);
         });
     }
 }
 
-/// Says that an attempt came back, in whatever way: a runtime that is shut down drops what it runs.
-struct Back {
-    pool: Arc<Pool>,
-    attempt: Arc<Attempt>,
-    /// `None` when it was dropped. If that was not because the attempt was given up, the runtime is gone.
-    ending: Option<AttemptResult>,
+/// Calls `on_done` when it is dropped: a runtime that shuts down drops its futures before they finish.
+struct Done<F: FnOnce(Option<AttemptResult>)> {
+    on_done: Option<F>,
+    result: Option<AttemptResult>,
 }
 
-impl Back {
-    fn with(mut self, ending: Option<AttemptResult>) {
-        self.ending = ending;
+impl<F: FnOnce(Option<AttemptResult>)> Done<F> {
+    fn with(mut self, result: Option<AttemptResult>) {
+        self.result = result;
     }
 }
 
-impl Drop for Back {
+impl<F: FnOnce(Option<AttemptResult>)> Drop for Done<F> {
     fn drop(&mut self) {
-        self.pool.came_back(Arc::clone(&self.attempt), self.ending.take());
-        self.pool.wake();
+        if let Some(on_done) = self.on_done.take() {
+            on_done(self.result.take());
+        }
     }
 }
 
-impl Drop for Runtime {
+impl Drop for AsyncRuntime {
     fn drop(&mut self) {
         if let Some(own) = self.own.take() {
             // Without waiting: an engine may be dropped inside another runtime.

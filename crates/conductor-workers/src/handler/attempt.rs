@@ -1,38 +1,37 @@
-//! One attempt at one task: what the engine, the thread that runs it and the handler share of it.
+//! One attempt at one task: the state that the engine, the worker thread and the handler share.
 
 use crate::handler::cancel_token::CancelToken;
 use conductor_model::{Json, Progress, RunId, TaskId};
-use conductor_store::{ClaimedTask, Fence};
+use conductor_store::{AttemptResult, ClaimedTask, Fence};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// An attempt. Whether it begins is decided once, by whoever comes first: a thread that begins it, or the engine that
-/// takes it back.
+/// An attempt. Either a worker thread starts it or the engine revokes it: the first of the two decides.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) fence: Fence,
     pub(crate) run: RunId,
     pub(crate) parent: Option<TaskId>,
     pub(crate) index: u32,
-    /// A place in the engine's list of kinds.
+    /// An index into the engine's list of kinds.
     pub(crate) kind: usize,
     pub(crate) input: Option<Json>,
     pub(crate) retry_count: u32,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) alone: bool,
-    /// Tells the handler to give up.
-    pub(crate) signal: CancelToken,
-    /// What its handler reported last, until it is written.
+    pub(crate) isolated: bool,
+    /// Asks the handler to stop.
+    pub(crate) cancel_token: CancelToken,
+    /// The last progress that the handler reported, until it is written.
     progress: Mutex<Option<Progress>>,
-    /// When it began, in microseconds of the engine's monotonic clock and one more; or one of the two below.
-    began: AtomicU64,
-    /// Whether the thread that runs it came back, or the engine stopped waiting for it: whichever was first.
-    over: AtomicBool,
+    /// `NOT_STARTED`, `REVOKED`, or the start in microseconds of the engine's monotonic clock, plus one.
+    start: AtomicU64,
+    /// Set by the worker thread when the handler returns, or by the engine when it abandons the attempt.
+    finished: AtomicBool,
 }
 
-const WAITS: u64 = 0;
-const TAKEN_BACK: u64 = u64::MAX;
+const NOT_STARTED: u64 = 0;
+const REVOKED: u64 = u64::MAX;
 
 impl Attempt {
     pub(crate) fn new(task: ClaimedTask, kind: usize) -> Self {
@@ -45,26 +44,26 @@ impl Attempt {
             input: task.input,
             retry_count: task.retry_count,
             timeout: task.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
-            alone: task.isolated,
-            signal: CancelToken::default(),
+            isolated: task.isolated,
+            cancel_token: CancelToken::default(),
             progress: Mutex::default(),
-            began: AtomicU64::new(WAITS),
-            over: AtomicBool::new(false),
+            start: AtomicU64::new(NOT_STARTED),
+            finished: AtomicBool::new(false),
         }
     }
 
-    /// Its handler says how far it has come.
-    pub(crate) fn report(&self, progress: Progress) {
+    /// Sets the progress to write next.
+    pub(crate) fn set_progress(&self, progress: Progress) {
         *self.progress() = Some(progress);
     }
 
-    /// What its handler reported, once.
-    pub(crate) fn take_report(&self) -> Option<Progress> {
+    /// Takes the progress to write.
+    pub(crate) fn take_progress(&self) -> Option<Progress> {
         self.progress().take()
     }
 
-    /// What could not be written, unless there is something newer.
-    pub(crate) fn put_report_back(&self, progress: Progress) {
+    /// Restores progress that could not be written, unless the handler has reported newer progress.
+    pub(crate) fn restore_progress(&self, progress: Progress) {
         self.progress().get_or_insert(progress);
     }
 
@@ -72,42 +71,55 @@ impl Attempt {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins it, unless it was taken back.
-    pub(crate) fn begin(&self, now: Duration) -> bool {
-        let now = u64::try_from(now.as_micros()).unwrap_or(TAKEN_BACK - 2) + 1;
-        self.began.compare_exchange(WAITS, now, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Starts the attempt. Returns `false` if it was revoked.
+    pub(crate) fn start(&self, now: Duration) -> bool {
+        let now = u64::try_from(now.as_micros()).unwrap_or(REVOKED - 2) + 1;
+        self.start.compare_exchange(NOT_STARTED, now, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Takes it back, unless it began.
-    pub(crate) fn take_back(&self) -> bool {
-        self.began.compare_exchange(WAITS, TAKEN_BACK, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Revokes the attempt: it will never start. Returns `false` if it has started.
+    pub(crate) fn revoke(&self) -> bool {
+        self.start.compare_exchange(NOT_STARTED, REVOKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether it was taken back.
-    pub(crate) fn is_taken_back(&self) -> bool {
-        self.began.load(Ordering::Acquire) == TAKEN_BACK
+    /// Returns whether the attempt was revoked.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.start.load(Ordering::Acquire) == REVOKED
     }
 
-    /// Ends it, for the thread that came back or for the engine that stops waiting: whether this was the first to do so.
-    pub(crate) fn end(&self) -> bool {
-        !self.over.swap(true, Ordering::AcqRel)
+    /// Finishes the attempt. Returns whether this call was the first: the handler may return while the engine abandons
+    /// the attempt.
+    pub(crate) fn finish(&self) -> bool {
+        !self.finished.swap(true, Ordering::AcqRel)
     }
 
-    /// When it began.
-    pub(crate) fn began(&self) -> Option<Duration> {
-        match self.began.load(Ordering::Acquire) {
-            WAITS | TAKEN_BACK => None,
+    /// Returns whether the handler was called.
+    pub(crate) fn has_started(&self) -> bool {
+        self.started_at().is_some()
+    }
+
+    fn started_at(&self) -> Option<Duration> {
+        match self.start.load(Ordering::Acquire) {
+            NOT_STARTED | REVOKED => None,
             micros => Some(Duration::from_micros(micros - 1)),
         }
     }
 
-    /// When its time is over, if it began and has a limit.
+    /// Returns when the timeout ends the attempt; `None` without a timeout and before the start.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        Some(self.began()? + self.timeout?)
+        Some(self.started_at()? + self.timeout?)
     }
 
-    /// Whether its time is over.
-    pub(crate) fn is_late(&self, now: Duration) -> bool {
+    /// Returns whether the timeout has passed.
+    pub(crate) fn is_overdue(&self, now: Duration) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
+}
+
+/// An attempt whose handler returned, panicked or was dropped.
+#[derive(Debug)]
+pub(crate) struct FinishedAttempt {
+    pub(crate) attempt: Arc<Attempt>,
+    /// `None` if the Tokio runtime was shut down before the handler returned.
+    pub(crate) result: Option<AttemptResult>,
 }

@@ -1,9 +1,9 @@
-//! Tells a handler to give up.
+//! Asks a handler to stop.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Given once; whoever waits for it wakes up, and what was registered is called.
+/// A token that is cancelled once. Cancelling wakes waiting threads and runs the registered callback.
 #[derive(Default)]
 pub(crate) struct CancelToken {
     state: Mutex<State>,
@@ -12,45 +12,45 @@ pub(crate) struct CancelToken {
 
 #[derive(Default)]
 struct State {
-    given: bool,
-    then: Option<Box<dyn FnOnce() + Send>>,
+    cancelled: bool,
+    on_cancel: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl CancelToken {
-    pub(crate) fn give(&self) {
-        let then = {
+    pub(crate) fn cancel(&self) {
+        let on_cancel = {
             let mut state = self.lock();
-            state.given = true;
-            state.then.take()
+            state.cancelled = true;
+            state.on_cancel.take()
         };
         self.changed.notify_all();
-        if let Some(then) = then {
-            then();
+        if let Some(on_cancel) = on_cancel {
+            on_cancel();
         }
     }
 
-    pub(crate) fn is_given(&self) -> bool {
-        self.lock().given
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.lock().cancelled
     }
 
-    /// Calls `then` when the signal is given, or now if it was.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only asynchronous handlers are dropped"))]
-    pub(crate) fn on_given(&self, then: impl FnOnce() + Send + 'static) {
+    /// Calls `callback` when the token is cancelled, or now if it is cancelled already. Replaces an earlier callback.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only futures need it"))]
+    pub(crate) fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
-        if state.given {
+        if state.cancelled {
             drop(state);
-            then();
+            callback();
         } else {
-            state.then = Some(Box::new(then));
+            state.on_cancel = Some(Box::new(callback));
         }
     }
 
-    /// Waits so long, or until the signal is given; whether it was.
-    pub(crate) fn wait(&self, patience: Duration) -> bool {
+    /// Waits until the token is cancelled, or until the timeout. Returns whether it was cancelled.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let started = Instant::now();
         let mut state = self.lock();
-        while !state.given {
-            let Some(rest) = patience.checked_sub(started.elapsed()).filter(|rest| !rest.is_zero()) else {
+        while !state.cancelled {
+            let Some(rest) = timeout.checked_sub(started.elapsed()).filter(|rest| !rest.is_zero()) else {
                 return false;
             };
             state = self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
@@ -65,6 +65,6 @@ impl CancelToken {
 
 impl std::fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CancelToken").field("given", &self.is_given()).finish_non_exhaustive()
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
     }
 }

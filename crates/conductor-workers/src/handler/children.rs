@@ -1,19 +1,19 @@
-//! What a join works on: what became of the children.
+//! The children that a join works on.
 
+use crate::engine_store::EngineStore;
 use crate::handler::context::Context;
 use crate::handler::task_error::TaskError;
 use crate::outputs::{self, OutputError, Pages};
-use crate::store::EngineStore;
 use conductor_model::ChildCounts;
 use conductor_store::{ChildFailure, MAX_PAGE, NodeId};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// The children of the parent whose join runs, or the root tasks of its run: all of them are settled.
+/// The settled children of the parent whose join runs, or the root tasks of the run whose join runs.
 ///
-/// A handler for a join takes it in place of an input. The outputs are read from the store page by page, in the order of
-/// the children's indices, so that memory does not grow with their number.
+/// The handler of a join takes it instead of an input. It reads outputs from the store in pages, in the order of the
+/// indices, so memory does not grow with the number of children.
 ///
 /// ```
 /// use conductor_model::{Policy, RunDraft, State, TaskDraft};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// use conductor_workers::{Children, Context, Engine, TaskError};
 ///
 /// fn length(word: String, _: Context) -> Result<usize, TaskError> {
-///     if word.is_empty() { Err(TaskError::fatal("no word")) } else { Ok(word.len()) }
+///     if word.is_empty() { Err(TaskError::fatal("the word is empty")) } else { Ok(word.len()) }
 /// }
 ///
 /// fn total(words: Children<usize>, _: Context) -> Result<String, TaskError> {
@@ -35,74 +35,74 @@ use std::sync::Arc;
 /// let run = engine.submit(RunDraft::new().task(words))?;
 /// assert_eq!(engine.run_until_settled(run)?.state, State::Succeeded);
 /// let parent = engine.store().tasks(run, Default::default(), None, 1)?.items.remove(0);
-/// assert_eq!(parent.output.unwrap().to::<String>()?, "4 letters; word 2 is missing: no word");
+/// assert_eq!(parent.output.unwrap().to::<String>()?, "4 letters; word 2 is missing: the word is empty");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Children<T> {
     store: Arc<dyn EngineStore>,
-    of: NodeId,
-    numbers: ChildCounts,
+    parent: NodeId,
+    counts: ChildCounts,
     output: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Children<T> {
-    /// The children that the join of this attempt is about.
+    /// Returns the children of the join that this attempt runs.
     pub(crate) fn of(context: &Context) -> Result<Self, TaskError> {
         if context.index() != 0 {
             let kind = context.kind();
             return Err(TaskError::fatal(format!(
-                "the handler of {kind} is for joins, and this task is none"
+                "the handler of kind {kind} takes the children of a join, but this task is not a join"
             )));
         }
         let store = Arc::clone(&context.shared.store);
-        let (of, numbers) = match context.parent() {
+        let (parent, counts) = match context.parent() {
             Some(parent) => (NodeId::Task(parent), store.task(parent)?.and_then(|task| task.child_counts)),
             None => (NodeId::Run(context.run()), store.run(context.run())?.map(|run| run.child_counts)),
         };
-        let numbers = numbers.ok_or_else(|| TaskError::fatal(format!("there is no {of} any more")))?;
-        Ok(Self { store, of, numbers, output: PhantomData })
+        let counts = counts.ok_or_else(|| TaskError::fatal(format!("{parent} does not exist any more")))?;
+        Ok(Self { store, parent, counts, output: PhantomData })
     }
 
-    /// How many there are.
+    /// Returns the number of children.
     pub fn len(&self) -> usize {
-        self.numbers.created as usize
+        self.counts.created as usize
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no children.
     pub fn is_empty(&self) -> bool {
-        self.numbers.created == 0
+        self.counts.created == 0
     }
 
-    /// How many of them FAILED; more than the policy tolerates would have failed the parent without its join.
+    /// Returns how many children FAILED. The parent's policy tolerates that many: otherwise the join would not run.
     pub fn failed(&self) -> usize {
-        self.numbers.failed as usize
+        self.counts.failed as usize
     }
 
-    /// The outputs of those that SUCCEEDED, in the order of their indices; one that has none is read from `null`.
+    /// Returns the outputs of the children that SUCCEEDED, in the order of the indices. A missing output is read from
+    /// `null`.
     ///
     /// # Errors
-    /// Each item may be a [`TaskError`]: one that is retried when the store cannot be read, a fatal one when an output is not
-    /// a `T`.
+    /// Each item may be a [`TaskError`]: a retried one if the store cannot be read, a fatal one if an output is not a `T`.
     pub fn outputs(&self) -> impl Iterator<Item = Result<T, TaskError>> + use<'_, T> {
         self.outputs_with_index().map(|item| item.map(|(_, output)| output))
     }
 
-    /// The same, each with the index of its child.
+    /// Returns the outputs of the children that SUCCEEDED, each with the index of its child.
     ///
     /// # Errors
     /// As for [`Children::outputs`].
     pub fn outputs_with_index(&self) -> impl Iterator<Item = Result<(u32, T), TaskError>> + use<'_, T> {
-        let outputs = outputs::of_children(&*self.store, self.of, self.numbers.succeeded());
+        let outputs = outputs::of_children(&*self.store, self.parent, self.counts.succeeded());
         outputs.map(|child| child.map_err(task_error))
     }
 
-    /// Those that did not succeed, in the order of their indices.
+    /// Returns the children that FAILED or were CANCELLED, in the order of the indices.
     ///
     /// # Errors
-    /// Each item may be a [`TaskError`], when the store cannot be read.
+    /// Each item may be a [`TaskError`] if the store cannot be read.
     pub fn failures(&self) -> impl Iterator<Item = Result<ChildFailure, TaskError>> + use<'_, T> {
-        let page = |after| self.store.child_failures(self.of, after, MAX_PAGE);
-        Pages::of(self.numbers.failed + self.numbers.cancelled, page)
+        let page = |cursor| self.store.child_failures(self.parent, cursor, MAX_PAGE);
+        Pages::of(self.counts.failed + self.counts.cancelled, page)
             .map(|child| child.map_err(TaskError::from))
     }
 }
@@ -110,13 +110,13 @@ impl<T: DeserializeOwned> Children<T> {
 impl<T> std::fmt::Debug for Children<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Children")
-            .field("of", &self.of)
-            .field("numbers", &self.numbers)
+            .field("parent", &self.parent)
+            .field("counts", &self.counts)
             .finish_non_exhaustive()
     }
 }
 
-/// A store that cannot be read is worth a retry; an output of another type stays as it is.
+/// Converts the error: reading the store again may help, but the type of an output does not change.
 fn task_error(error: OutputError) -> TaskError {
     match error {
         OutputError::Store(error) => error.into(),

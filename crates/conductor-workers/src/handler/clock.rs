@@ -1,18 +1,18 @@
-//! Time inside a process: monotonic, and never that of the wall.
+//! Monotonic time inside a process.
 
 use crate::handler::cancel_token::CancelToken;
 use std::time::{Duration, Instant};
 
-/// A clock that never goes back. Leases that this process trusts, timeouts and polls go by it.
+/// A clock that never moves back. Lease validity, timeouts and polls use it instead of the system time.
 pub(crate) trait Monotonic: Send + Sync {
-    /// The time since the clock was made.
+    /// Returns the time since the clock was created.
     fn elapsed(&self) -> Duration;
 
-    /// Lets so much time pass, or waits until the signal is given, which it is at `deadline`; whether it was.
-    fn wait(&self, signal: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool;
+    /// Waits for `time`, until `token` is cancelled, or until `deadline`. Returns `true` in the last two cases.
+    fn wait(&self, token: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool;
 }
 
-/// The machine's.
+/// The monotonic clock of the machine.
 #[derive(Debug)]
 pub(crate) struct MachineClock(Instant);
 
@@ -27,8 +27,13 @@ impl Monotonic for MachineClock {
         self.0.elapsed()
     }
 
-    fn wait(&self, signal: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool {
+    fn wait(&self, token: &CancelToken, time: Duration, deadline: Option<Duration>) -> bool {
         let rest = deadline.map_or(time, |deadline| time.min(deadline.saturating_sub(self.elapsed())));
-        signal.wait(rest) || deadline.is_some_and(|deadline| deadline <= self.elapsed())
+        token.wait(rest) || deadline.is_some_and(|deadline| deadline <= self.elapsed())
     }
+}
+
+/// Returns whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

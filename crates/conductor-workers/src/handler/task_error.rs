@@ -1,12 +1,12 @@
-//! How a handler says that an attempt failed.
+//! The error that a handler returns.
 
 use conductor_model::{AttemptFailure, MAX_BACKOFF_MS};
 use std::fmt;
 use std::time::Duration;
 
-/// Why an attempt failed, and whether another one could help.
+/// The error of a failed attempt, and whether another attempt may help.
 ///
-/// Any error turns into one that is retried, so that `?` works in a handler:
+/// Every error type converts into one that is retried, so `?` works in a handler:
 ///
 /// ```
 /// use conductor_workers::{Context, TaskError};
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// fn parse(text: String, _: Context) -> Result<u32, TaskError> {
 ///     let number: u32 = text.trim().parse()?;
 ///     if number == 0 {
-///         return Err(TaskError::fatal("there is nothing to do"));
+///         return Err(TaskError::fatal("the number is 0"));
 ///     }
 ///     Ok(number)
 /// }
@@ -24,21 +24,22 @@ use std::time::Duration;
 pub struct TaskError(AttemptFailure);
 
 impl TaskError {
-    /// Another attempt could help: it is made after the task's backoff, while retries are left.
-    pub fn retry(why: impl fmt::Display) -> Self {
-        Self(AttemptFailure::error(why.to_string()))
+    /// Creates an error that is retried after the task's backoff, while retries are left.
+    pub fn retry(error: impl fmt::Display) -> Self {
+        Self(AttemptFailure::error(error.to_string()))
     }
 
-    /// Another attempt could help, but not before so long; at most seven days.
-    pub fn retry_after(wait: Duration, why: impl fmt::Display) -> Self {
+    /// Creates an error that is retried after `wait` instead of the task's backoff, while retries are left. `wait` is cut
+    /// to seven days.
+    pub fn retry_after(wait: Duration, error: impl fmt::Display) -> Self {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).min(MAX_BACKOFF_MS);
-        let error = why.to_string().into();
+        let error = error.to_string().into();
         Self(AttemptFailure::Error { error, retryable: true, retry_after_ms: Some(wait_ms) })
     }
 
-    /// No other attempt could help: the task is FAILED for good.
-    pub fn fatal(why: impl fmt::Display) -> Self {
-        Self(AttemptFailure::fatal(why.to_string()))
+    /// Creates an error that is not retried: the task is FAILED permanently.
+    pub fn fatal(error: impl fmt::Display) -> Self {
+        Self(AttemptFailure::fatal(error.to_string()))
     }
 
     pub(crate) fn into_failure(self) -> AttemptFailure {
@@ -53,7 +54,7 @@ impl fmt::Display for TaskError {
 }
 
 impl<E: std::error::Error> From<E> for TaskError {
-    /// The error and its sources, in one line.
+    /// Converts an error with all its sources, in one line.
     fn from(error: E) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();

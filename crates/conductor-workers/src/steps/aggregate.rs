@@ -1,6 +1,6 @@
-//! Decides parents and runs whose children are all settled.
+//! The aggregate step: decides parents and runs whose children are settled.
 //!
-//! A run from its submission to its end:
+//! A run from its submission to its final state:
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
@@ -20,7 +20,7 @@
 //!
 //! fan_out::run_once(&store, Scope::Run(run), &env)?;
 //!
-//! // Two children are done; nothing is decided while the third is not.
+//! // Two children have succeeded; the third has not.
 //! let children = store.children(parent, 0, 100)?.items;
 //! store.report(&ReportBatch::new(children[..2].iter().map(|child| Report::succeeded(child.id)), &env))?;
 //! assert_eq!(aggregate::run_once(&store, Scope::Run(run), &env)?.parents, 0);
@@ -33,10 +33,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_HEAVY_STEP;
+use super::drain::drain;
+use crate::limits::ROWS_PER_HEAVY_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
 
-/// What an aggregation came to.
+/// The totals of an aggregate pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregateTotals {
     /// How many parents were decided.
@@ -45,26 +46,30 @@ pub struct AggregateTotals {
     pub runs: u64,
 }
 
-/// Carries the states of children up to their parents and runs, level by level.
+/// Makes one pass, which repeats bounded steps until no parent and no run in the scope can be decided. Each step decides one
+/// level of the tree.
 ///
-/// Nothing is decided before all children exist and are settled, unless the parent was given up. More failures than its
-/// policy tolerates make it FAILED, else any CANCELLED child makes it CANCELLED, else its join runs, and without one it
-/// has SUCCEEDED.
+/// A parent is decided after all its children exist and are settled, or when it is being cancelled. The first matching rule
+/// decides:
+///
+/// 1. It has more failed children than its policy tolerates: it is FAILED.
+/// 2. It has a CANCELLED child: it is CANCELLED.
+/// 3. It has a join that has not run: the join starts.
+/// 4. Otherwise it has SUCCEEDED.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_once<S: Store + ?Sized>(
     store: &S,
     scope: Scope,
     env: &Environment,
 ) -> Result<AggregateTotals, StoreError> {
-    let mut report = AggregateTotals::default();
-    loop {
-        let done = store.aggregate(&Step::new(scope, ROWS_PER_HEAVY_STEP, env))?;
-        report.parents += u64::from(done.parents);
-        report.runs += u64::from(done.runs);
-        if !done.more {
-            return Ok(report);
-        }
-    }
+    let mut totals = AggregateTotals::default();
+    drain(|| {
+        let step = store.aggregate(&Step::new(scope, ROWS_PER_HEAVY_STEP, env))?;
+        totals.parents += u64::from(step.parents);
+        totals.runs += u64::from(step.runs);
+        Ok(step.more)
+    })?;
+    Ok(totals)
 }

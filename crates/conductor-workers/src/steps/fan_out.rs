@@ -1,4 +1,4 @@
-//! Creates the children that are missing.
+//! The fan-out step: creates missing children.
 //!
 //! ```
 //! use conductor_model::{RunDraft, TaskDraft};
@@ -12,8 +12,8 @@
 //! let parent = TaskDraft::new("PARENT").input(json!({"fanout": 3, "width": 80}));
 //! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
 //!
-//! let report = fan_out::run_once(&store, Scope::Run(run), &env)?;
-//! assert_eq!((report.parents, report.children), (1, 3));
+//! let totals = fan_out::run_once(&store, Scope::Run(run), &env)?;
+//! assert_eq!((totals.parents, totals.children), (1, 3));
 //!
 //! let parent = store.tasks(run, TaskFilter::default(), None, 1)?.items.remove(0);
 //! let children = store.children(parent.id, 0, 100)?.items;
@@ -21,42 +21,43 @@
 //! assert_eq!(names, ["PARENT#1", "PARENT#2", "PARENT#3"]);
 //! assert_eq!(children[0].input.as_ref().unwrap().as_str(), r#"{"width":80}"#);
 //!
-//! // Once more: nothing is missing.
+//! // The second pass creates nothing.
 //! assert_eq!(fan_out::run_once(&store, Scope::Run(run), &env)?.children, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::CHILDREN_PER_STEP;
+use super::drain::drain;
+use crate::limits::CHILDREN_PER_STEP;
 use conductor_store::{Environment, FanOut, RotationCursor, Scope, Store, StoreError};
 
-/// What a fan-out came to.
+/// The totals of a fan-out pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FanOutTotals {
-    /// How often a parent got children; one with many gets them in several steps.
+    /// How many parents got children, summed over the steps: a large parent gets its children in several steps.
     pub parents: u64,
     /// How many children were created.
     pub children: u64,
 }
 
-/// Creates the children of every parent in the scope that asks for some: `NAME#1` … `NAME#N`.
+/// Makes one pass, which repeats bounded steps until no child in the scope is missing.
 ///
-/// Running it again, or twice at once, creates only what is missing.
+/// The children of a parent `NAME` are named `NAME#1` to `NAME#N`. Passes can be repeated and can run concurrently: each
+/// creates only missing children.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_once<S: Store + ?Sized>(
     store: &S,
     scope: Scope,
     env: &Environment,
 ) -> Result<FanOutTotals, StoreError> {
-    let (mut report, mut turn) = (FanOutTotals::default(), RotationCursor::default());
-    loop {
-        let done = store.fan_out(&FanOut::new(scope, CHILDREN_PER_STEP, env).after(turn))?;
-        turn = done.cursor;
-        report.parents += u64::from(done.parents);
-        report.children += u64::from(done.children);
-        if !done.more {
-            return Ok(report);
-        }
-    }
+    let (mut totals, mut cursor) = (FanOutTotals::default(), RotationCursor::default());
+    drain(|| {
+        let step = store.fan_out(&FanOut::new(scope, CHILDREN_PER_STEP, env).after(cursor))?;
+        cursor = step.cursor;
+        totals.parents += u64::from(step.parents);
+        totals.children += u64::from(step.children);
+        Ok(step.more)
+    })?;
+    Ok(totals)
 }

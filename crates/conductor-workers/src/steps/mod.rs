@@ -1,6 +1,18 @@
-//! The workers together.
+//! The steps, for programs that do the work of tasks without an engine.
+//!
+//! Each step is one bounded transaction of background work. A pass (`run_once`) repeats a step until nothing is left to do.
+//! Passes can be stopped, killed, repeated and run concurrently.
+//!
+//! | module | the step |
+//! |---|---|
+//! | [`fan_out`] | creates missing children |
+//! | [`retry`] | makes failed tasks PENDING when their retry is due, and lets delayed tasks start |
+//! | [`sweep`] | cancels the open tasks of runs and parents that are being cancelled |
+//! | [`aggregate`] | decides parents and runs whose children are settled |
+//! | [`prune`] | deletes runs that settled long ago |
 
 pub mod aggregate;
+mod drain;
 pub mod fan_out;
 pub mod prune;
 pub mod retry;
@@ -15,49 +27,49 @@ pub use revive::revive_all;
 pub use sweep::SweepTotals;
 
 use conductor_store::{Environment, Scope, Store, StoreError};
+use drain::drain;
 
-/// What [`run_steps_until_idle`] came to.
+/// The totals of [`run_steps_until_idle`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTotals {
-    /// What was created.
+    /// Created children.
     pub fan_out: FanOutTotals,
-    /// What was decided.
+    /// Decided parents and runs.
     pub aggregate: AggregateTotals,
-    /// What is tried again.
+    /// Retried and promoted tasks.
     pub retry: RetryTotals,
-    /// What was cancelled.
+    /// Cancelled tasks.
     pub sweep: SweepTotals,
 }
 
-/// Repeats sweep, fan-out, retry and aggregate until none of them has anything to do.
+/// Repeats passes of sweep, fan-out, retry and aggregate until none of them changes a row.
 ///
-/// Afterwards everything that is not settled waits for somebody's work, for its time, or for an append.
+/// Afterwards each task that has not settled waits for a worker, for its due time, or for an append.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_steps_until_idle<S: Store + ?Sized>(
     store: &S,
     scope: Scope,
     env: &Environment,
 ) -> Result<StepTotals, StoreError> {
-    let mut all = StepTotals::default();
-    loop {
-        let before = all;
+    let mut totals = StepTotals::default();
+    drain(|| {
+        let before = totals;
         let sweep = sweep::run_once(store, scope, env)?;
-        all.sweep.expired += sweep.expired;
-        all.sweep.cancelled += sweep.cancelled;
-        all.sweep.marked += sweep.marked;
+        totals.sweep.expired += sweep.expired;
+        totals.sweep.cancelled += sweep.cancelled;
+        totals.sweep.marked += sweep.marked;
         let fan_out = fan_out::run_once(store, scope, env)?;
-        all.fan_out.parents += fan_out.parents;
-        all.fan_out.children += fan_out.children;
+        totals.fan_out.parents += fan_out.parents;
+        totals.fan_out.children += fan_out.children;
         let retry = retry::run_once(store, scope, env)?;
-        all.retry.retried += retry.retried;
-        all.retry.promoted += retry.promoted;
+        totals.retry.retried += retry.retried;
+        totals.retry.promoted += retry.promoted;
         let aggregate = aggregate::run_once(store, scope, env)?;
-        all.aggregate.parents += aggregate.parents;
-        all.aggregate.runs += aggregate.runs;
-        if all == before {
-            return Ok(all);
-        }
-    }
+        totals.aggregate.parents += aggregate.parents;
+        totals.aggregate.runs += aggregate.runs;
+        Ok(totals != before)
+    })?;
+    Ok(totals)
 }

@@ -1,4 +1,4 @@
-//! Removes what ended long ago.
+//! The prune step: deletes runs that settled long ago.
 //!
 //! ```
 //! use conductor_model::{RunDraft, Timestamp};
@@ -18,39 +18,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use super::drain::drain;
 use conductor_model::Timestamp;
 use conductor_store::{Admin, Prune, StoreError};
 
-/// What a prune came to.
+/// The totals of a prune pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PruneTotals {
-    /// How many runs were removed.
+    /// How many runs were deleted.
     pub runs: u64,
-    /// How many tasks.
+    /// How many tasks were deleted.
     pub tasks: u64,
-    /// How many events.
+    /// How many events were deleted.
     pub events: u64,
-    /// How many bytes the store gave back.
+    /// How many bytes the store returned to the system.
     pub bytes: u64,
 }
 
-/// Removes whole settled runs that ended before a moment, and gives their space back, in transactions so short that other
-/// writers hardly notice.
+/// Makes one pass, which repeats bounded steps until no run is left that settled before `settled_before`.
 ///
-/// It may be stopped, killed or run twice at once at any point: the next one goes on.
+/// It deletes whole runs with all their rows, and returns the space to the system. The transactions are short, so other
+/// writers wait little. Passes can run concurrently, and a pass that was killed is continued by the next one.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_once<S: Admin + ?Sized>(store: &S, settled_before: Timestamp) -> Result<PruneTotals, StoreError> {
-    let mut report = PruneTotals::default();
-    loop {
-        let done = store.prune(&Prune::before(settled_before))?;
-        report.runs += u64::from(done.runs);
-        report.tasks += u64::from(done.tasks);
-        report.events += u64::from(done.events);
-        report.bytes += done.bytes;
-        if !done.more {
-            return Ok(report);
-        }
-    }
+    let mut totals = PruneTotals::default();
+    drain(|| {
+        let step = store.prune(&Prune::before(settled_before))?;
+        totals.runs += u64::from(step.runs);
+        totals.tasks += u64::from(step.tasks);
+        totals.events += u64::from(step.events);
+        totals.bytes += step.bytes;
+        Ok(step.more)
+    })?;
+    Ok(totals)
 }

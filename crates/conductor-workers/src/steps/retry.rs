@@ -1,4 +1,4 @@
-//! Makes failed tasks PENDING whose retry is due.
+//! The retry step: makes failed tasks PENDING when their retry is due.
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
@@ -8,7 +8,7 @@
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //!
-//! // A limit of its own; without one, a task is retried three times.
+//! // Without its own limit a task is retried three times.
 //! let task = TaskDraft::new("API_CALL").max_retries(5);
 //! let run = store.submit(&Submit::new(RunDraft::new().task(task).validate()?, &env))?.run;
 //! let task = store.tasks(run, TaskFilter::default(), None, 1)?.items[0].id;
@@ -23,7 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! How often, and after which wait, is said per task; none is retried for ever:
+//! Each task has its own number of retries, up to 1,000, and its own backoff:
 //!
 //! ```
 //! use conductor_model::{Backoff, TaskDraft};
@@ -31,43 +31,43 @@
 //! let critical = TaskDraft::new("CRITICAL_TASK").max_retries(10).validate()?;
 //! assert_eq!(critical.max_retries().get(), 10);
 //!
-//! // 1 s, 2 s, 4 s … up to a minute, each up to a fifth shorter by chance.
-//! let patient = TaskDraft::new("API_CALL").backoff(Backoff::exponential(1000, 60_000)?.with_jitter(0.2)?);
-//! assert!(patient.validate().is_ok());
-//! assert!(TaskDraft::new("STUBBORN").max_retries(1001).validate().is_err());
+//! // 1 s, 2 s, 4 s … up to one minute, each shortened by a random part of up to one fifth.
+//! let slow = TaskDraft::new("API_CALL").backoff(Backoff::exponential(1000, 60_000)?.with_jitter(0.2)?);
+//! assert!(slow.validate().is_ok());
+//! assert!(TaskDraft::new("ENDLESS").max_retries(1001).validate().is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_STEP;
+use super::drain::drain;
+use crate::limits::ROWS_PER_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
 
-/// What a round of retries came to.
+/// The totals of a retry pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryTotals {
-    /// How many tasks are PENDING again, with their `retry_count` raised.
+    /// How many failed tasks became PENDING, each with `retry_count` increased by one.
     pub retried: u64,
-    /// How many delayed tasks may start now.
+    /// How many delayed tasks became ready.
     pub promoted: u64,
 }
 
-/// Retries every failed task in the scope whose retry is due, and lets delayed tasks start that are due.
+/// Makes one pass, which repeats bounded steps until no retry and no delayed start in the scope is due.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_once<S: Store + ?Sized>(
     store: &S,
     scope: Scope,
     env: &Environment,
 ) -> Result<RetryTotals, StoreError> {
-    let mut report = RetryTotals::default();
-    // One moment for all steps: what becomes due meanwhile belongs to the next call.
+    let mut totals = RetryTotals::default();
+    // One time for all steps: a retry that becomes due during the pass belongs to the next pass.
     let step = Step::new(scope, ROWS_PER_STEP, env);
-    loop {
+    drain(|| {
         let (retried, promoted) = (store.retry(&step)?, store.promote(&step)?);
-        report.retried += u64::from(retried.changed);
-        report.promoted += u64::from(promoted.changed);
-        if !retried.more && !promoted.more {
-            return Ok(report);
-        }
-    }
+        totals.retried += u64::from(retried.changed);
+        totals.promoted += u64::from(promoted.changed);
+        Ok(retried.more || promoted.more)
+    })?;
+    Ok(totals)
 }

@@ -1,33 +1,33 @@
-//! Revive all that failed, transaction by transaction.
+//! Revives many tasks, in bounded transactions.
 
+use super::drain::drain;
 use conductor_store::{Admin, Environment, NodeId, Revive, ReviveError, ReviveFilter, ReviveOutcome};
 
-/// How many tasks one transaction looks at.
+/// How many tasks one transaction reads.
 const TASKS_PER_STEP: u32 = 1000;
 
-/// Tries all leaves below a parent, or of a run, again that ended so: in bounded transactions, each leaf once. How many were
-/// revived, reopened and skipped in all.
+/// Revives all leaves below a task or of a run that `filter` selects, each leaf once, in bounded transactions. Returns the
+/// totals of revived, reopened and skipped tasks.
 ///
 /// # Errors
-/// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
+/// [`ReviveError`]; earlier transactions remain, and a second call continues after them.
 pub fn revive_all(
     store: &(impl Admin + ?Sized),
     below: impl Into<NodeId>,
-    which: ReviveFilter,
+    filter: ReviveFilter,
     env: &Environment,
 ) -> Result<ReviveOutcome, ReviveError> {
     let below = below.into();
-    let mut all = ReviveOutcome::default();
-    loop {
-        let after = all.next;
-        let step = Revive::All { below, which, cursor: after, limit: TASKS_PER_STEP, now: env.now() };
-        let revived = store.revive(&step)?;
-        all.tasks += revived.tasks;
-        all.reopened += revived.reopened;
-        all.skipped += revived.skipped;
-        all.next = revived.next;
-        if all.next.is_none() {
-            return Ok(all);
-        }
-    }
+    let mut totals = ReviveOutcome::default();
+    drain(|| -> Result<bool, ReviveError> {
+        let (cursor, now) = (totals.next, env.now());
+        let request = Revive::All { below, which: filter, cursor, limit: TASKS_PER_STEP, now };
+        let step = store.revive(&request)?;
+        totals.tasks += step.tasks;
+        totals.reopened += step.reopened;
+        totals.skipped += step.skipped;
+        totals.next = step.next;
+        Ok(totals.next.is_some())
+    })?;
+    Ok(totals)
 }

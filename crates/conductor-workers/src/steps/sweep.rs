@@ -1,4 +1,6 @@
-//! Cancels what is open below something that was given up: by a person, by a policy that fails fast, by a deadline.
+//! The sweep step: cancels the open tasks of runs and parents that are being cancelled.
+//!
+//! A caller, a fail-fast policy or a deadline starts such a cancellation.
 //!
 //! ```
 //! use conductor_model::{RunDraft, State, TaskDraft};
@@ -12,7 +14,7 @@
 //! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
 //! fan_out::run_once(&store, Scope::Run(run), &env)?;
 //!
-//! // The call marks the run, and nothing of it begins any more; the rest is done in bounded steps.
+//! // The request only marks the run, so that none of its tasks starts. The sweep cancels the tasks in bounded steps.
 //! let _ = store.cancel(&Cancel::run(run, env.now()).reason("no longer needed"))?;
 //! assert_eq!(sweep::run_once(&store, Scope::Run(run), &env)?.cancelled, 3);
 //! aggregate::run_once(&store, Scope::Run(run), &env)?;
@@ -20,39 +22,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::ROWS_PER_HEAVY_STEP;
+use super::drain::drain;
+use crate::limits::ROWS_PER_HEAVY_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
 
-/// What a sweep came to.
+/// The totals of a sweep pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepTotals {
-    /// How many runs were given up because their deadline passed.
+    /// How many runs are being cancelled because their deadline has passed.
     pub expired: u64,
     /// How many leaves and joins were cancelled.
     pub cancelled: u64,
-    /// How many parents below something given up were given up with it.
+    /// How many parents were marked as being cancelled, with the run or the parent above them.
     pub marked: u64,
 }
 
-/// Gives up runs whose deadline passed, and cancels what is open below whatever was given up.
+/// Makes one pass, which repeats bounded steps until no deadline in the scope has passed and no task is left to cancel.
 ///
 /// # Errors
-/// [`StoreError`] of the step that failed; what the steps before it did stays done.
+/// [`StoreError`] of the failed step; earlier steps remain.
 pub fn run_once<S: Store + ?Sized>(
     store: &S,
     scope: Scope,
     env: &Environment,
 ) -> Result<SweepTotals, StoreError> {
-    let mut report = SweepTotals::default();
-    // One moment for all steps: a deadline that passes meanwhile belongs to the next call.
+    let mut totals = SweepTotals::default();
+    // One time for all steps: a deadline that passes during the pass belongs to the next pass.
     let step = Step::new(scope, ROWS_PER_HEAVY_STEP, env);
-    loop {
+    drain(|| {
         let (expired, swept) = (store.expire(&step)?, store.sweep(&step)?);
-        report.expired += u64::from(expired.changed);
-        report.cancelled += u64::from(swept.tasks);
-        report.marked += u64::from(swept.parents);
-        if !expired.more && !swept.more {
-            return Ok(report);
-        }
-    }
+        totals.expired += u64::from(expired.changed);
+        totals.cancelled += u64::from(swept.tasks);
+        totals.marked += u64::from(swept.parents);
+        Ok(expired.more || swept.more)
+    })?;
+    Ok(totals)
 }

@@ -1,71 +1,72 @@
-//! What a scripted handler does.
+//! The behavior of a scripted handler.
 
-use crate::TaskError;
+use crate::handler::TaskError;
 use conductor_model::{AttemptFailure, Json};
 use conductor_store::AttemptResult;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What a scripted handler does: how long it takes, and how it ends.
+/// How long a scripted handler takes, and how its attempt ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
-    pub(super) takes: Duration,
-    pub(super) end: Outcome,
+    pub(super) duration: Duration,
+    pub(super) outcome: Outcome,
 }
 
+/// How an attempt ends in a simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
     Returns(AttemptResult),
-    /// The engine's process dies.
+    /// The process of the engine dies.
     Crashes,
-    /// The engine's process stands still for so long, and then this ends well.
+    /// The process of the engine is suspended for this time; then the handler succeeds.
     Stalls(Duration),
-    /// It goes on for ever, whatever it is told.
+    /// The handler never returns.
     Hangs,
 }
 
 impl Behavior {
-    fn returning(ending: AttemptResult) -> Self {
-        Self { takes: Duration::ZERO, end: Outcome::Returns(ending) }
+    fn new(outcome: Outcome) -> Self {
+        Self { duration: Duration::ZERO, outcome }
     }
 
-    /// It ends well, without an output.
+    /// Succeeds without an output.
     pub fn succeed() -> Self {
-        Self::returning(AttemptResult::Succeeded { output: None })
+        Self::new(Outcome::Returns(AttemptResult::Succeeded { output: None }))
     }
 
-    /// It ends well, and this comes out of it.
+    /// Succeeds with this output.
     pub fn succeed_with(output: impl Serialize) -> Self {
-        Self::returning(match Json::of(&output) {
+        Self::new(Outcome::Returns(match Json::of(&output) {
             Ok(output) => AttemptResult::Succeeded { output: Some(output) },
             Err(issue) => AttemptResult::Failed(AttemptFailure::fatal(issue.to_string())),
-        })
+        }))
     }
 
-    /// It fails.
+    /// Fails with this error.
     pub fn fail(error: TaskError) -> Self {
-        Self::returning(AttemptResult::Failed(error.into_failure()))
+        Self::new(Outcome::Returns(AttemptResult::Failed(error.into_failure())))
     }
 
-    /// The process of its engine dies, and another engine starts a second later.
+    /// Crashes the process of its engine. Another engine starts a second later.
     pub fn crash() -> Self {
-        Self { takes: Duration::ZERO, end: Outcome::Crashes }
+        Self::new(Outcome::Crashes)
     }
 
-    /// The process of its engine stands still for so long, as if it were stopped, and comes back to it then.
+    /// Suspends the process of its engine for `time`, and then succeeds.
     pub fn stall(time: Duration) -> Self {
-        Self { takes: Duration::ZERO, end: Outcome::Stalls(time) }
+        Self::new(Outcome::Stalls(time))
     }
 
-    /// It goes on for ever, and never hears that its time is over. A run in which nothing else is left and nothing ends it, for
-    /// want of a timeout, is [`RunError::Blocked`](crate::RunError::Blocked).
+    /// Never returns, and ignores its timeout. If nothing else of a run is left, and no timeout ends the attempt, the run is
+    /// [`RunError::Blocked`](crate::RunError::Blocked).
     pub fn hang() -> Self {
-        Self { takes: Duration::MAX, end: Outcome::Hangs }
+        Self { duration: Duration::MAX, outcome: Outcome::Hangs }
     }
 
-    /// It takes so long until then.
+    /// Sets how long the attempt takes. Default: no time.
     pub fn after(mut self, time: Duration) -> Self {
-        self.takes = time;
+        self.duration = time;
         self
     }
 }

@@ -1,61 +1,60 @@
-//! A thread that sees other processes write, and wakes the coordinator.
+//! A thread that notices writes of other processes, and wakes the coordinator.
 
 use crate::engine::mailbox::Mailbox;
 use conductor_store::WriteNotifier;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Looks out while the coordinator has nothing to do: else it sees what is written by itself.
-pub(crate) struct WriteWatcher {
-    shared: Arc<Shared>,
+/// Watches for writes while the coordinator is idle. A busy coordinator sees them in its next turn.
+pub(super) struct WriteWatcher {
+    shared: Arc<WatcherShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    write_notifier: Box<dyn WriteNotifier>,
+struct WatcherShared {
+    notifier: Box<dyn WriteNotifier>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Resting,
-    LookingOut,
-    Over,
+    Paused,
+    Watching,
+    Closed,
 }
 
 impl WriteWatcher {
-    /// One that rests; `None` if the system has no thread for it, and then there are only polls.
-    pub(crate) fn start(write_notifier: Box<dyn WriteNotifier>, mailbox: Arc<Mailbox>) -> Option<Self> {
-        let shared = Shared { write_notifier, state: Mutex::new(State::Resting), changed: Condvar::new() };
-        let shared = Arc::new(shared);
-        let looking = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("conductor-lookout".into());
-        let thread = thread.spawn(move || looking.run(&mailbox)).ok()?;
+    /// Starts a paused watcher. Returns `None` if the system has no thread for it; then the engine only polls.
+    pub(super) fn start(notifier: Box<dyn WriteNotifier>, mailbox: Arc<Mailbox>) -> Option<Self> {
+        let shared =
+            Arc::new(WatcherShared { notifier, state: Mutex::new(State::Paused), changed: Condvar::new() });
+        let watching = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("conductor-watcher".into());
+        let thread = thread.spawn(move || watching.run(&mailbox)).ok()?;
         Some(Self { shared, thread: Some(thread) })
     }
 
-    /// The next write of anybody wakes the coordinator.
-    pub(crate) fn look_out(&self) {
+    /// Wakes the coordinator at the next write.
+    pub(super) fn watch(&self) {
         let mut state = self.shared.lock();
-        if *state == State::Resting {
-            *state = State::LookingOut;
+        if *state == State::Paused {
+            *state = State::Watching;
             self.shared.changed.notify_one();
         }
     }
 }
 
-impl Shared {
+impl WatcherShared {
     fn run(&self, mailbox: &Mailbox) {
         loop {
-            let resting = self.changed.wait_while(self.lock(), |state| *state == State::Resting);
-            if *resting.unwrap_or_else(PoisonError::into_inner) == State::Over || !self.write_notifier.wait()
-            {
+            let state = self.changed.wait_while(self.lock(), |state| *state == State::Paused);
+            if *state.unwrap_or_else(PoisonError::into_inner) == State::Closed || !self.notifier.wait() {
                 return;
             }
             let mut state = self.lock();
-            if *state == State::LookingOut {
-                *state = State::Resting;
+            if *state == State::Watching {
+                *state = State::Paused;
             }
             drop(state);
             mailbox.wake();
@@ -69,11 +68,11 @@ impl Shared {
 
 impl Drop for WriteWatcher {
     fn drop(&mut self) {
-        *self.shared.lock() = State::Over;
+        *self.shared.lock() = State::Closed;
         self.shared.changed.notify_one();
-        self.shared.write_notifier.close();
+        self.shared.notifier.close();
         if let Some(thread) = self.thread.take() {
-            // It has nothing to say, not even of a panic.
+            // The thread returns no result, and a panic of it has been printed.
             let _ = thread.join();
         }
     }

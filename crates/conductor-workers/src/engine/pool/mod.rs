@@ -1,151 +1,136 @@
-//! The threads that run attempts.
+//! The worker threads of an engine.
 //!
-//! One queue, one lock: the engine puts attempts in, the threads take them out in turn and put what became of them into
-//! the mailbox. Threads come into being when they are needed. One whose handler goes on after its time is lost until the
-//! handler returns; a spare thread takes its place, as long as there are any.
+//! The coordinator puts attempts into one queue. The threads take them out in order, call the handlers, and deliver the
+//! results to the mailbox. Threads are created when they are needed. A thread whose handler ignores its timeout is lost
+//! until the handler returns; a spare thread replaces it while there are spare threads.
 
-use super::WORKER_THREAD;
+mod queue;
+mod thread_count;
+
+use super::config::PoolConfig;
 use super::mailbox::Mailbox;
-use super::scheduler::{FinishedAttempt, LeaseValidity};
-use crate::engine::trace;
-use crate::handler::attempt::Attempt;
-use crate::handler::context::{Context, Shared};
-use crate::handler::{Call, panicked};
+use super::scheduler::{LeaseValidity, Workers};
+use super::{WORKER_THREAD, trace};
+#[cfg(feature = "tokio")]
+use crate::handler::async_runtime::AsyncRuntime;
+use crate::handler::attempt::{Attempt, FinishedAttempt};
+use crate::handler::call::{Call, panic_result};
+use crate::handler::context::{Context, ContextShared};
 use conductor_model::{AttemptFailure, TaskId};
 use conductor_store::AttemptResult;
-use std::collections::VecDeque;
+use queue::Queue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+use thread_count::ThreadCount;
 #[cfg(feature = "tokio")]
 use tracing::Instrument as _;
 
-/// How long a thread waits before it asks again whether claims can be trusted.
-const DISTRUST: Duration = Duration::from_millis(5);
+/// How long a thread waits before it checks again whether claims are valid.
+const RECHECK_EVERY: Duration = Duration::from_millis(5);
 
-pub(crate) struct Pool {
-    pub(crate) workers: u32,
-    /// How many threads there may be beyond `workers`.
-    pub(crate) spare: u32,
-    pub(crate) handlers: Vec<Call>,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) trust: LeaseValidity,
+pub(super) struct Pool {
+    workers: u32,
+    spare_threads: u32,
+    handlers: Vec<Call>,
     #[cfg(feature = "tokio")]
-    pub(crate) runtime: crate::handler::async_runtime::Runtime,
-    pub(crate) queue: Mutex<Queue>,
-    pub(crate) work: Condvar,
-    pub(crate) alive: Arc<Alive>,
-}
-
-/// How many threads there are. They hold it apart from the pool, which they let go first, and the store with it.
-#[derive(Debug, Default)]
-pub(crate) struct Alive {
-    threads: Mutex<u32>,
-    ended: Condvar,
-}
-
-/// One of them.
-struct AliveThread(Arc<Alive>);
-
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    attempts: VecDeque<Arc<Attempt>>,
-    /// How many attempts run, not counting those that nobody waits for.
-    running: u32,
-    /// The tasks whose handlers were told to give up and go on: a thread or a future is with each of them.
-    deaf: Vec<TaskId>,
-    threads: u32,
-    /// How many threads wait, not counting those that were called.
-    idle: u32,
-    /// How many waiting threads were called and have not woken up yet.
-    called: u32,
-    closed: bool,
+    runtime: AsyncRuntime,
+    pub(super) shared: Arc<ContextShared>,
+    pub(super) mailbox: Arc<Mailbox>,
+    lease_validity: LeaseValidity,
+    queue: Mutex<Queue>,
+    /// Notified when an attempt can start, and when the pool closes.
+    work: Condvar,
+    threads: Arc<ThreadCount>,
 }
 
 impl Pool {
-    /// Puts attempts into the queue, in their order. Called in each turn, so that threads which the system refused are asked
-    /// for again.
-    pub(crate) fn run(self: &Arc<Self>, attempts: Vec<Arc<Attempt>>) {
+    pub(super) fn new(
+        config: PoolConfig,
+        shared: Arc<ContextShared>,
+        mailbox: Arc<Mailbox>,
+        lease_validity: LeaseValidity,
+    ) -> Self {
+        Self {
+            workers: config.workers,
+            spare_threads: config.spare_threads,
+            handlers: config.handlers,
+            #[cfg(feature = "tokio")]
+            runtime: AsyncRuntime::new(config.runtime),
+            shared,
+            mailbox,
+            lease_validity,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            threads: Arc::default(),
+        }
+    }
+
+    /// Puts attempts into the queue, in their order. The coordinator calls it in each turn, so that threads are requested
+    /// again that the system refused.
+    pub(super) fn run(self: &Arc<Self>, attempts: Vec<Arc<Attempt>>) {
         let mut queue = self.lock();
         queue.attempts.extend(attempts);
-        self.call_workers(&mut queue);
+        self.notify_threads(&mut queue);
     }
 
-    /// Nobody waits any longer for an attempt whose handler was told to give up.
-    pub(crate) fn give_up(self: &Arc<Self>, attempt: &Attempt) {
-        // Under the lock: whoever ends it second counts on what the first one counted.
+    /// No longer waits for an attempt whose handler was asked to stop.
+    fn abandon(self: &Arc<Self>, attempt: &Attempt) {
+        // Under the lock: the thread that finishes the attempt second relies on the counters of the first.
         let mut queue = self.lock();
-        if attempt.began().is_some() && attempt.end() {
-            queue.running -= 1;
-            queue.deaf.push(attempt.fence.task);
-            self.call_workers(&mut queue);
+        if queue.abandon(attempt) {
+            self.notify_threads(&mut queue);
         }
     }
 
-    /// How many workers are lost for want of spare threads.
-    pub(crate) fn lost_workers(&self) -> u32 {
-        u32::try_from(self.lock().deaf.len()).unwrap_or(u32::MAX).saturating_sub(self.spare)
+    /// Returns how many workers have no thread, because abandoned handlers occupy more than the spare threads.
+    pub(super) fn lost_workers(&self) -> u32 {
+        u32::try_from(self.lock().abandoned().len()).unwrap_or(u32::MAX).saturating_sub(self.spare_threads)
     }
 
-    /// Whether an attempt at this task is over, and its handler goes on all the same.
-    pub(crate) fn is_deaf(&self, task: TaskId) -> bool {
-        self.lock().deaf.contains(&task)
+    /// Returns whether an attempt at this task was abandoned, and its handler has not returned.
+    pub(super) fn is_abandoned(&self, task: TaskId) -> bool {
+        self.lock().abandoned().contains(&task)
     }
 
-    /// Lets the threads end when they come back. It waits for them unless one is with a handler that nobody waits for.
-    pub(crate) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
-        queue.attempts.clear();
-        let all_are_back = queue.running == 0 && queue.deaf.is_empty();
-        drop(queue);
+    /// Ends the threads, and waits for them if no handler runs.
+    pub(super) fn close(&self) {
+        let is_quiet = self.lock().close();
         self.work.notify_all();
-        if all_are_back {
-            self.alive.wait_for_the_end();
+        if is_quiet {
+            self.threads.wait_for_none();
         }
     }
 
-    /// Wakes as many threads as can work now, and makes those that are missing.
-    fn call_workers(self: &Arc<Self>, queue: &mut Queue) {
-        let wanted = self.threads_wanted(queue).saturating_sub(queue.called);
-        let waiting = wanted.min(queue.idle);
+    /// Notifies as many threads as have work, and creates missing ones.
+    fn notify_threads(self: &Arc<Self>, queue: &mut Queue) {
+        let needed = queue.threads_needed(self.workers, &self.handlers).saturating_sub(queue.notified);
+        let waiting = needed.min(queue.idle);
         for _ in 0..waiting {
             queue.idle -= 1;
-            queue.called += 1;
+            queue.notified += 1;
             self.work.notify_one();
         }
-        for _ in waiting..wanted {
-            if queue.threads >= self.workers + self.spare {
+        for _ in waiting..needed {
+            if queue.threads >= self.workers + self.spare_threads {
                 break;
             }
-            let (pool, alive) = (Arc::clone(self), Alive::one_more(&self.alive));
-            let life = move || {
-                // Counted until the pool is let go.
-                let _alive = alive;
+            let (pool, counted) = (Arc::clone(self), ThreadCount::add(&self.threads));
+            let body = move || {
+                // Counted until the thread has dropped the pool.
+                let _counted = counted;
                 pool.work();
             };
-            // Without a thread the attempt waits for one of the others, or for the next turn.
-            let made = thread::Builder::new().name(WORKER_THREAD.into()).spawn(life);
-            if made.is_err() {
+            // Without a new thread the attempt waits for another thread, or for the next turn.
+            if thread::Builder::new().name(WORKER_THREAD.into()).spawn(body).is_err() {
                 break;
             }
             queue.threads += 1;
         }
     }
 
-    /// How many threads it takes to begin what may begin now: a plain handler keeps its thread, while one thread begins
-    /// any number of asynchronous ones.
-    fn threads_wanted(&self, queue: &Queue) -> u32 {
-        let free = self.workers.saturating_sub(queue.running) as usize;
-        let next = queue.attempts.iter().take(free);
-        let plain = next.filter(|attempt| matches!(self.handlers[attempt.kind], Call::Plain(_))).count();
-        let threads = plain + usize::from(plain < free.min(queue.attempts.len()));
-        u32::try_from(threads).unwrap_or(u32::MAX)
-    }
-
-    /// The life of a thread.
+    /// Runs attempts until the pool closes.
     fn work(self: Arc<Self>) {
         let mut queue = self.lock();
         loop {
@@ -153,26 +138,25 @@ impl Pool {
                 queue.threads -= 1;
                 return;
             }
-            let next = if queue.running < self.workers { queue.attempts.pop_front() } else { None };
-            let Some(attempt) = next else {
+            let Some(attempt) = queue.next(self.workers) else {
                 queue.idle += 1;
-                let not_called = |queue: &mut Queue| queue.called == 0 && !queue.closed;
-                queue = self.work.wait_while(queue, not_called).unwrap_or_else(PoisonError::into_inner);
-                queue.called = queue.called.saturating_sub(1);
+                let is_quiet = |queue: &mut Queue| queue.notified == 0 && !queue.closed;
+                queue = self.work.wait_while(queue, is_quiet).unwrap_or_else(PoisonError::into_inner);
+                queue.notified = queue.notified.saturating_sub(1);
                 continue;
             };
             let now = self.shared.clock.elapsed();
-            if attempt.is_taken_back() {
+            if attempt.is_revoked() {
                 continue;
             }
-            if !self.trust.holds(now) {
+            if !self.lease_validity.holds(now) {
                 queue.attempts.push_front(attempt);
                 drop(queue);
-                // Not on the condition: whoever is called there must take what is ready.
-                thread::sleep(DISTRUST);
+                // Not on the condition variable: a thread that is notified there must take an attempt.
+                thread::sleep(RECHECK_EVERY);
                 queue = self.lock();
-            } else if attempt.begin(now) {
-                queue.running += 1;
+            } else if attempt.start(now) {
+                queue.count_started();
                 drop(queue);
                 self.call(attempt);
                 queue = self.lock();
@@ -183,48 +167,41 @@ impl Pool {
     fn call(self: &Arc<Self>, attempt: Arc<Attempt>) {
         let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(&self.shared) };
         match &self.handlers[attempt.kind] {
-            Call::Plain(handler) => {
-                // The handler's own panics are caught where it is called; this is for a subscriber's.
+            Call::Sync(handler) => {
+                // The handler catches its own panics; a subscriber of `tracing` may panic too.
                 let call = || {
-                    let span = trace::attempt(&context.attempt, context.kind());
+                    let span = trace::attempt_span(&context.attempt, context.kind());
                     span.in_scope(|| handler(context))
                 };
-                let ending = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panicked);
-                self.came_back(attempt, Some(ending));
+                let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panic_result);
+                self.attempt_returned(attempt, Some(result));
             }
             #[cfg(feature = "tokio")]
-            Call::Asynchronous(handler) => {
+            Call::Async(handler) => {
                 let handler = Arc::clone(handler);
                 // The handler is called on the runtime too: it may need it before its first await, and it may panic.
-                self.runtime.run(self, attempt, async move {
-                    let span = trace::attempt(&context.attempt, context.kind());
+                let future = async move {
+                    let span = trace::attempt_span(&context.attempt, context.kind());
                     async move { handler(context).await }.instrument(span).await
+                };
+                let (pool, returned) = (Arc::clone(self), Arc::clone(&attempt));
+                self.runtime.run(future, &attempt.cancel_token, move |result| {
+                    pool.attempt_returned(returned, result);
+                    // A worker became free, and no thread of the pool noticed it.
+                    pool.notify_threads(&mut pool.lock());
                 });
             }
         }
     }
 
-    /// A handler returned, or was dropped: then there is no ending. One that came back after its time has failed, also when
-    /// the engine has not looked at it since.
-    pub(crate) fn came_back(self: &Arc<Self>, attempt: Arc<Attempt>, mut ending: Option<AttemptResult>) {
-        if ending.is_some() && attempt.is_late(self.shared.clock.elapsed()) {
-            ending = Some(AttemptResult::Failed(AttemptFailure::TimedOut));
+    /// Delivers the result of a handler that returned; `None` if its future was dropped. A handler that returned after
+    /// its timeout has failed, even if the coordinator has not noticed the timeout.
+    fn attempt_returned(&self, attempt: Arc<Attempt>, mut result: Option<AttemptResult>) {
+        if result.is_some() && attempt.is_overdue(self.shared.clock.elapsed()) {
+            result = Some(AttemptResult::Failed(AttemptFailure::TimedOut));
         }
-        let mut queue = self.lock();
-        if attempt.end() {
-            queue.running -= 1;
-        } else {
-            let place = queue.deaf.iter().position(|task| *task == attempt.fence.task);
-            place.map(|place| queue.deaf.swap_remove(place));
-        }
-        drop(queue);
-        self.mailbox.finished(FinishedAttempt { attempt, ending });
-    }
-
-    /// A place became free that no thread of the pool noticed.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn wake(self: &Arc<Self>) {
-        self.call_workers(&mut self.lock());
+        self.lock().count_returned(&attempt);
+        self.mailbox.deliver(FinishedAttempt { attempt, result });
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -232,24 +209,18 @@ impl Pool {
     }
 }
 
-impl Alive {
-    fn one_more(alive: &Arc<Self>) -> AliveThread {
-        *alive.lock() += 1;
-        AliveThread(Arc::clone(alive))
+impl Workers for &Arc<Pool> {
+    fn lost(&self) -> u32 {
+        self.lost_workers()
     }
 
-    fn wait_for_the_end(&self) {
-        let _ended = self.ended.wait_while(self.lock(), |threads| *threads > 0);
+    fn abandon(&mut self, attempts: Vec<Arc<Attempt>>) {
+        for attempt in attempts {
+            Pool::abandon(self, &attempt);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, u32> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for AliveThread {
-    fn drop(&mut self) {
-        *self.0.lock() -= 1;
-        self.0.ended.notify_all();
+    fn run(&mut self, attempts: Vec<Arc<Attempt>>) {
+        Pool::run(self, attempts);
     }
 }

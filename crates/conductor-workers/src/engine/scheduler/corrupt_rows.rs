@@ -1,47 +1,47 @@
-//! What the engine does about rows that a store cannot read: it goes on with all the others, and says so.
+//! Works past corrupt rows: the engine processes all other rows, and reports the corrupt ones.
 
 use conductor_store::StoreError;
 
-/// What could not be read, for whoever runs the engine.
+/// The errors of corrupt rows, until they are reported.
 #[derive(Debug, Default)]
-pub(crate) struct CorruptRows(Vec<StoreError>);
+pub(super) struct CorruptRows(Vec<StoreError>);
 
 impl CorruptRows {
-    /// Notes a row that cannot be read; any other fault goes on its way.
-    pub(crate) fn note(&mut self, fault: StoreError) -> Result<(), StoreError> {
-        if !matches!(fault, StoreError::CorruptRow { .. }) {
-            return Err(fault);
+    /// Records the error of a corrupt row. Returns every other error.
+    fn record(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if !matches!(error, StoreError::CorruptRow { .. }) {
+            return Err(error);
         }
-        self.0.push(fault);
+        self.0.push(error);
         Ok(())
     }
 
-    /// The answer, or as much as nothing if a row cannot be read.
-    pub(crate) fn past<T: Default>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        answer.or_else(|fault| self.note(fault).map(|()| T::default()))
+    /// Returns the answer; the default if a row is corrupt.
+    pub(super) fn skip<T: Default>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        answer.or_else(|error| self.record(error).map(|()| T::default()))
     }
 
-    /// Makes a request about all of these. If a row among them cannot be read it makes one about each half, and so on, so
-    /// that it harms none of the others. One answer per item, in their order; `None` for one that cannot be read.
-    pub(crate) fn in_halves<T, A>(
+    /// Sends a request about all items. If a row of them is corrupt, repeats it for each half, and so on: so a corrupt row
+    /// affects only its own item. Returns one answer per item, in their order; `None` for a corrupt one.
+    pub(super) fn bisect<T, A>(
         &mut self,
         items: &[T],
-        ask: &mut impl FnMut(&[T]) -> Result<Vec<A>, StoreError>,
+        send: &mut impl FnMut(&[T]) -> Result<Vec<A>, StoreError>,
     ) -> Result<Vec<Option<A>>, StoreError> {
-        match ask(items) {
+        match send(items) {
             Ok(answers) => Ok(answers.into_iter().map(Some).collect()),
             Err(StoreError::CorruptRow { .. }) if items.len() > 1 => {
-                let (one, other) = items.split_at(items.len() / 2);
-                let mut answers = self.in_halves(one, ask)?;
-                answers.extend(self.in_halves(other, ask)?);
+                let (left, right) = items.split_at(items.len() / 2);
+                let mut answers = self.bisect(left, send)?;
+                answers.extend(self.bisect(right, send)?);
                 Ok(answers)
             }
-            Err(fault) => self.note(fault).map(|()| items.iter().map(|_| None).collect()),
+            Err(error) => self.record(error).map(|()| items.iter().map(|_| None).collect()),
         }
     }
 
-    /// What was noted since the last call.
-    pub(crate) fn take(&mut self) -> Vec<StoreError> {
+    /// Takes the errors since the last call.
+    pub(super) fn take(&mut self) -> Vec<StoreError> {
         std::mem::take(&mut self.0)
     }
 }
@@ -50,36 +50,36 @@ impl CorruptRows {
 mod tests {
     use super::*;
 
-    fn unreadable() -> StoreError {
-        StoreError::CorruptRow { row: "task 5".into(), reason: "somebody wrote into it".into() }
+    fn corrupt() -> StoreError {
+        StoreError::CorruptRow { row: "task 5".into(), reason: "another program wrote into it".into() }
     }
 
     #[test]
-    fn one_row_that_cannot_be_read_harms_none_of_the_others() {
-        let mut damage = CorruptRows::default();
+    fn corrupt_row_affects_only_its_own_item() {
+        let mut corrupt_rows = CorruptRows::default();
         let mut requests = 0;
-        let answers = damage.in_halves(&[0, 1, 2, 3, 4, 5, 6, 7], &mut |items| {
+        let answers = corrupt_rows.bisect(&[0, 1, 2, 3, 4, 5, 6, 7], &mut |items| {
             requests += 1;
-            if items.contains(&5) { Err(unreadable()) } else { Ok(items.to_vec()) }
+            if items.contains(&5) { Err(corrupt()) } else { Ok(items.to_vec()) }
         });
         let expected = [0, 1, 2, 3, 4, 5, 6, 7].map(|item| (item != 5).then_some(item));
         assert_eq!(answers.unwrap(), expected);
-        // All; both halves; both quarters of the second; both of its rows.
+        // All; both halves; both quarters of the second half; both rows of the first of these.
         assert_eq!(requests, 7);
-        assert_eq!(damage.take().len(), 1);
-        assert!(damage.take().is_empty());
+        assert_eq!(corrupt_rows.take().len(), 1);
+        assert!(corrupt_rows.take().is_empty());
     }
 
     #[test]
-    fn any_other_fault_is_one_of_the_whole() {
-        let mut damage = CorruptRows::default();
+    fn other_error_stops_the_request() {
+        let mut corrupt_rows = CorruptRows::default();
         let mut requests = 0;
-        let answers = damage.in_halves(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, StoreError> {
+        let answers = corrupt_rows.bisect(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, StoreError> {
             requests += 1;
-            Err(if items.len() > 2 { unreadable() } else { StoreError::Busy("somebody else writes".into()) })
+            Err(if items.len() > 2 { corrupt() } else { StoreError::Busy("another process writes".into()) })
         });
         assert!(matches!(answers, Err(StoreError::Busy(_))));
         assert_eq!(requests, 2);
-        assert!(damage.take().is_empty());
+        assert!(corrupt_rows.take().is_empty());
     }
 }
