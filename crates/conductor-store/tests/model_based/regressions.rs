@@ -80,8 +80,8 @@ fn parent(children: u32) -> TaskDraft {
     TaskDraft::new("P").input(json!({ "fanout": children }))
 }
 
-/// The second failure cancelled the parent again after the first leaf was revived. The other leaves were skipped, and the
-/// revived leaf was cancelled.
+/// The second failure cancelled the parent again after the first leaf was revived. The other leaves were skipped, and
+/// the revived leaf was cancelled.
 #[test]
 fn all_fail_fast_failures_can_be_revived() {
     let test = TestRun::new(&RunDraft::new().task(parent(3).policy(Policy::FailFast)));
@@ -99,8 +99,8 @@ fn all_fail_fast_failures_can_be_revived() {
     assert_eq!(test.state("P"), State::Succeeded);
 }
 
-/// The parent was CANCELLED although its join had SUCCEEDED. After a revival, every aggregate step failed, because the join
-/// could not run again.
+/// The parent was CANCELLED although its join had SUCCEEDED. After a revival, every aggregate step failed, because the
+/// join could not run again.
 #[test]
 fn join_success_before_sweep_settles_parent() {
     let test = TestRun::new(&RunDraft::new().task(parent(2).policy(Policy::Ignore).join("sum")));

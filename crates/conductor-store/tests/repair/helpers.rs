@@ -126,6 +126,9 @@ impl TestStore {
     pub(crate) fn finish(&self, run: RunId) {
         let now = self.env.now().plus_millis(1_000_000);
         for _ in 0..20 {
+            if self.run(run).state.is_terminal() {
+                break;
+            }
             let _ = self.store.rescue(&Rescue { now, limit: 1000, jitter: Jitter(0) }).unwrap();
             let _ = self.store.retry(&Step { now, ..self.step(1000) }).unwrap();
             let leaves = self.tasks(run).into_iter().filter(|task| task.child_counts.is_none());

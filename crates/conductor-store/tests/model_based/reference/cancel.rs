@@ -120,7 +120,8 @@ impl Reference {
         expired
     }
 
-    /// Applies the choice of a sweep: below a cancelled node it may cancel open leaves and request the cancel of open parents.
+    /// Applies the choice of a sweep. Below a cancelled node it may cancel open leaves, and request the cancel of open
+    /// parents.
     pub(crate) fn follow_sweep(
         &mut self,
         observed: &[Observed],
@@ -173,7 +174,7 @@ impl Reference {
         cancelled.partition(|leaf| self.tasks[*leaf].is_join())
     }
 
-    /// Asserts that after the last sweep only parents are open below a cancelled node, and that they wait for a decision.
+    /// Asserts that after the last sweep only parents are open below a cancelled node, and wait for a decision.
     pub(crate) fn assert_swept(&self, only: Option<usize>) {
         for (number, task) in self.tasks.iter().enumerate() {
             if !task.is_settled() && only.is_none_or(|run| run == task.run) && self.is_cancelling(number) {

@@ -142,7 +142,8 @@ impl Reference {
         }
     }
 
-    /// One step: decides the nodes that can be decided at its start, parents first. Returns the counts of parents and runs.
+    /// One step: decides the nodes that can be decided at its start, parents first. Returns the numbers of parents and of
+    /// runs.
     pub(crate) fn aggregate(&mut self, only: Option<usize>, limit: u32) -> (u32, u32) {
         let parents = (0..self.tasks.len()).filter(|task| {
             let task = &self.tasks[*task];
