@@ -33,7 +33,7 @@ pub(crate) enum Step {
     /// The benches work, and three steps take no more instructions than is recorded.
     Bench,
     /// The tests catch the bugs that are planted for them.
-    Planted,
+    Mutants,
 }
 
 impl Step {
@@ -48,7 +48,7 @@ impl Step {
         Self::Package,
         Self::Demo,
         Self::Bench,
-        Self::Planted,
+        Self::Mutants,
     ];
 
     /// The step of this name.
@@ -68,7 +68,7 @@ impl Step {
             Self::Package => "package",
             Self::Demo => "demo",
             Self::Bench => "bench",
-            Self::Planted => "planted",
+            Self::Mutants => "mutants",
         }
     }
 
@@ -86,7 +86,7 @@ impl Step {
                 let benches = crate::run(Command::Bench(vec!["--quick".into()]));
                 benches.and(crate::run(Command::Instructions))
             }
-            Self::Planted => crate::run(Command::Planted { names: vec![] }),
+            Self::Mutants => crate::run(Command::Mutants { names: vec![] }),
         }
     }
 }

@@ -11,11 +11,11 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
   tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
-  bench [args…]       run the benches of conductor-bench, each beside its floor (`bench --help` shows its options)
+  bench [args…]       run the benches of conductor-bench, each beside its baseline (`bench --help` shows its options)
   instructions        count the instructions of a fan-out, a claim and a settlement beside what is recorded
-  planted [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
+  mutants [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
   ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
-                      steps: fmt, clippy, alone, test, doc, deny, package, demo, bench, planted
+                      steps: fmt, clippy, alone, test, doc, deny, package, demo, bench, mutants
   help                print this";
 
 /// A command line that was understood.
@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Count instructions.
     Instructions,
     /// Plant bugs and see that tests catch them.
-    Planted {
+    Mutants {
         /// Which bugs; all of them if none is named.
         names: Vec<String>,
     },
@@ -61,9 +61,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         "bench" => Ok(Command::Bench(rest)),
         "instructions" if rest.is_empty() => Ok(Command::Instructions),
         "instructions" => Err("`instructions` takes no arguments.".to_owned()),
-        "planted" => {
+        "mutants" => {
             let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-            Ok(Command::Planted { names })
+            Ok(Command::Mutants { names })
         }
         "ci" => ci(&rest),
         other => Err(format!("There is no command `{other}`; use one of those below.")),
@@ -115,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn planted_takes_names() {
-        assert_eq!(parsed("planted"), Ok(Command::Planted { names: vec![] }));
+    fn mutants_takes_names() {
+        assert_eq!(parsed("mutants"), Ok(Command::Mutants { names: vec![] }));
         let names = vec!["no-fence".to_owned(), "lost-wake-up".to_owned()];
-        assert_eq!(parsed("planted no-fence lost-wake-up"), Ok(Command::Planted { names }));
+        assert_eq!(parsed("mutants no-fence lost-wake-up"), Ok(Command::Mutants { names }));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn grouped(number: u64) -> String {
 /// Runs one of them under callgrind, which counts only what happens inside of `counted`.
 fn count(name: &str) -> Result<u64, Failure> {
     let runner = "target.'cfg(all())'.runner = ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', \
-        '--log-fd=1', '--toggle-collect=conductor_bench::count::counted*']";
+        '--log-fd=1', '--toggle-collect=conductor_bench::instructions::counted*']";
     let args = [
         "run",
         "--quiet",

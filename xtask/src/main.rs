@@ -3,14 +3,14 @@
 //! An xtask is an ordinary program in the workspace, so that what a developer types and what CI runs is one
 //! thing, on every platform, without anything to install. [`command`] reads the command line, [`cargo`] runs
 //! cargo, [`ci`] is the list of everything that must hold, [`instructions`] counts what three steps cost, [`tidy`]
-//! has the checks that keep the house in order, and [`planted`] the mistakes that the tests must catch.
+//! has the checks that keep the house in order, and [`mutants`] the mistakes that the tests must catch.
 
 mod cargo;
 mod ci;
 mod command;
 mod instructions;
+mod mutants;
 mod package;
-mod planted;
 mod tidy;
 
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tidy { bless } => tidy::run(bless),
         Command::Bench(args) => cargo::here(["run", "--release", "--package", "conductor-bench", "--"], args),
         Command::Instructions => instructions::run(),
-        Command::Planted { names } => planted::run(&names),
+        Command::Mutants { names } => mutants::run(&names),
         Command::Ci { skip } => ci::run(&skip),
     }
 }

@@ -10,9 +10,9 @@ const END: &str = "<!-- /generated -->";
 
 /// The documents that may hold generated sections, each with the one that it must hold.
 const DOCUMENTS: [(&str, &str); 3] = [
-    ("README.md", "state-diagram"),
-    ("ARCHITECTURE.md", "transition-table"),
-    ("docs/policies.md", "policy-table"),
+    ("docs/design/state-machine.md", "state-diagram"),
+    ("docs/design/state-machine.md", "transition-table"),
+    ("docs/guide/policies.md", "policy-table"),
 ];
 
 /// Compares every section with what the model generates.
@@ -128,7 +128,7 @@ mod tests {
     fn a_missing_document_or_section_is_a_complaint() {
         let complaints = check(&Files::default());
         assert_eq!(complaints.len(), DOCUMENTS.len());
-        assert!(complaints[0].starts_with("README.md is missing"), "{}", complaints[0]);
+        assert!(complaints[0].starts_with("docs/design/state-machine.md is missing"), "{}", complaints[0]);
         let complaints = document("README.md", "state-diagram", Some("# A\n"));
         assert!(complaints[0].contains("lacks the section"), "{}", complaints[0]);
     }

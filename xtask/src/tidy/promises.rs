@@ -2,7 +2,7 @@
 
 use crate::tidy::files::Files;
 
-const PAGE: &str = "docs/promises.md";
+const PAGE: &str = "docs/guarantees.md";
 
 /// Every test that stands between backticks in the page must be a function in some source file.
 pub(crate) fn check(files: &Files) -> Vec<String> {

@@ -229,13 +229,13 @@ pub(super) fn run_differences(
         Ok((row.get::<_, i64>(0)?, StoredHead::read(row, 1)?, tally))
     })?;
     let Some((state, head, tally)) = stored else { return Ok(None) };
-    let Some((told_state, standing, told_tally)) = audit.told.run() else { return Ok(None) };
+    let Some(run) = audit.told.run() else { return Ok(None) };
     let mut found = Vec::new();
-    if state != state_code(told_state) {
-        found.push((DivergenceKind::State, state_in_words(state), told_state.to_string()));
+    if state != state_code(run.state) {
+        found.push((DivergenceKind::State, state_in_words(state), run.state.to_string()));
     }
-    head.differences(&StoredHead::of(Some(standing))?, &mut found);
-    let told_tally = State::ALL.map(|state| told_tally.of(state).cast_signed());
+    head.differences(&StoredHead::of(Some(run.status))?, &mut found);
+    let told_tally = State::ALL.map(|state| run.state_counts.of(state).cast_signed());
     if tally != told_tally {
         found.push((DivergenceKind::StateCounts, tally_in_words(tally), tally_in_words(told_tally)));
     }

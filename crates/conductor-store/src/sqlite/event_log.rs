@@ -3,41 +3,9 @@
 use super::rows::{self, bad_row};
 use super::sql::{Sql, array};
 use crate::StoreError;
+pub(super) use conductor_model::{EVENT_NAMES as NAMES, event_code as code_of};
 use conductor_model::{Event, EventBody, NodeType, RunId, Signal, TaskId, Timestamp, transition_event};
 use rusqlite::{Connection, Row, params};
-
-/// The names of events, by the number that is stored. Append only: files with these numbers exist.
-pub(super) const NAMES: [&str; 24] = [
-    "run.created",
-    "run.sealed",
-    "run.started",
-    "run.aggregated",
-    "run.cancel_requested",
-    "run.reopened",
-    "task.created",
-    "task.fanned_out",
-    "task.sealed",
-    "task.started",
-    "task.succeeded",
-    "task.failed",
-    "task.retried",
-    "task.released",
-    "task.cancelled",
-    "task.revived",
-    "task.reopened",
-    "task.aggregated",
-    "run.adopted",
-    "task.adopted",
-    "original",
-    "run.swept",
-    "task.cancel_requested",
-    "task.swept",
-];
-
-/// The number of an event's name, if there is such an event.
-pub(super) fn code_of(name: &str) -> Option<i64> {
-    NAMES.iter().position(|known| *known == name).and_then(|code| i64::try_from(code).ok())
-}
 
 pub(super) const INSERT: &str =
     "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";

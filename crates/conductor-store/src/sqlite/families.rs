@@ -15,7 +15,7 @@ impl Inspected {
         let told = &self.audit.told;
         let is_swept =
             |state: State, standing: ParentStatus| standing.cancel_cause.is_some() && !state.is_terminal();
-        let run_is_swept = told.run().is_some_and(|(state, standing, _)| is_swept(state, standing));
+        let run_is_swept = told.run().is_some_and(|run| is_swept(run.state, run.status));
         let parent_is_swept = |number| {
             told.task(number)
                 .is_some_and(|task| task.status.is_some_and(|standing| is_swept(task.state, standing)))
@@ -128,7 +128,7 @@ pub(super) fn undecided(audit: &Audit, family: Option<u32>) -> Option<(JoinStatu
 /// The state of a parent, or of the run, and what its decision depends on.
 fn head(audit: &Audit, family: Option<u32>) -> Option<(State, ParentStatus)> {
     let Some(parent) = family else {
-        return audit.told.run().map(|(state, standing, _)| (state, standing));
+        return audit.told.run().map(|run| (run.state, run.status));
     };
     let parent = audit.told.task(parent)?;
     Some((parent.state, parent.status?))

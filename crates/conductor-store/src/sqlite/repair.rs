@@ -302,17 +302,17 @@ pub(super) fn due_at(stored: Option<&Stored>, told: &RunReplayTask, now: Timesta
 }
 
 fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcome, StoreError> {
-    let Some((state, standing, tally)) = audit.told.run() else { return Ok(Outcome::InOrder) };
+    let Some(run) = audit.told.run() else { return Ok(Outcome::InOrder) };
     let differences = run_differences(tx, audit)?.unwrap_or_default();
     if differences.is_empty() {
         return Ok(Outcome::InOrder);
     }
-    let head = StoredHead::of(Some(standing))?;
+    let (head, tally) = (StoredHead::of(Some(run.status))?, run.state_counts);
     tx.run(
         UPDATE_RUN,
         params![
             audit.run,
-            state_code(state),
+            state_code(run.state),
             now.as_millis(),
             head.sealed,
             head.numbers[0],

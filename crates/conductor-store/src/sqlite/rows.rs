@@ -19,13 +19,7 @@ pub(super) const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, 
 
 /// The number that stands for a state.
 pub(super) fn state_code(state: State) -> i64 {
-    match state {
-        State::Pending => 0,
-        State::Running => 1,
-        State::Succeeded => 2,
-        State::Failed => 3,
-        State::Cancelled => 4,
-    }
+    state.code()
 }
 
 /// A value that another program put there.
@@ -35,8 +29,7 @@ pub(super) fn unreadable(column: usize, why: impl std::fmt::Display) -> rusqlite
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let code: i64 = row.get(column)?;
-    let found = usize::try_from(code).ok().and_then(|code| State::ALL.get(code));
-    found.copied().ok_or_else(|| unreadable(column, format_args!("{code} is not a state")))
+    State::from_code(code).ok_or_else(|| unreadable(column, format_args!("{code} is not a state")))
 }
 
 pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
@@ -164,17 +157,12 @@ pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Canc
 
 /// What a number stands for.
 pub(super) fn mark_of(code: i64) -> Option<CancelCause> {
-    CancelCause::ALL.into_iter().find(|mark| mark_code(*mark) == code)
+    CancelCause::from_code(code)
 }
 
 /// The number that stands for it.
 pub(super) fn mark_code(mark: CancelCause) -> i64 {
-    match mark {
-        CancelCause::Requested => 1,
-        CancelCause::Deadline => 2,
-        CancelCause::FailFast => 3,
-        CancelCause::Ancestor => 4,
-    }
+    mark.code()
 }
 
 /// What stands for how a join stands; how it ended stands in its own row.

@@ -116,7 +116,7 @@ impl Write<'_> {
             retry_count: task.retry_count,
             max_retries: task.max_retries,
             backoff: task.backoff,
-            failed,
+            failure: failed,
         };
         let after = decide_retry(failure, self.now, jitter.fraction(task.id));
         self.transit(task, Signal::Fail, Brings { failure: Some((failed, after)), ..Brings::default() })
