@@ -11,7 +11,7 @@ Usage: cargo xtask <command>
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
   test [args…]        run every test and doctest, then the tidy checks; with args, run `cargo test` with them
   tidy [--fix]        run the tidy checks only; --fix rewrites the generated sections of the documents first
-  bench [args…]       run the benches of conductor-bench, each beside its floor (`bench --help` shows its options)
+  bench [args…]       run the benches of conductor-bench, each beside its baseline (`bench --help` shows its options)
   instructions        count the instructions of a fan-out, a claim and a settlement, and compare them with the record
   mutants [name…]     put known bugs into a copy of the tree, one at a time; a test must catch each
   ci [--skip <step>]  run all checks that a change must pass before it is merged; --skip may be repeated

@@ -1,75 +1,72 @@
-//! Benchmarks, each figure beside its floor: the shortest raw SQL that writes the same rows with the same durability.
+//! Benchmarks. Each result is beside its baseline: the shortest raw SQL that writes the same rows with the same durability.
 //!
-//! `cargo xtask bench` runs all of them, each in a process of its own, so that what one leaves in memory is no other's.
-//! [`benches`] says what is measured, [`floor`] against what, [`measure`] how, [`figure`] what comes out.
+//! `cargo xtask bench` runs each bench in its own process, so that the memory of one does not count for another.
+//! [`benches`] has the workloads, [`baseline`] the raw SQL, [`measure`] the method, [`report`] the output.
 
+mod baseline;
 mod benches;
-mod compare;
-mod count;
-mod figure;
-mod floor;
-mod helper;
+mod instructions;
 mod measure;
 mod memory;
-mod place;
-mod plot;
-mod summary;
+mod report;
+mod subprocess;
+mod workspace;
 
 use benches::BENCHES;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use conductor_store::Synchronous;
-use figure::Figure;
 use measure::Bench;
+use report::{Record, compare, plot, summary};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Measure Origin Conductor, each figure beside its floor in the same run.
+/// Measures Origin Conductor, each result beside its baseline in the same run.
 ///
-/// All of it takes about half an hour. The table and the plots in target/bench say for each figure: the value and the floor's, both
-/// the median of the rounds; their ratio, where 1 is as good and more is better; the slowest of our rounds over the fastest; the most
-/// memory that this process held; and what the file grew by for each task.
+/// A whole run takes about half an hour. The columns are: the median value and the median of the baseline; their ratio, where 1
+/// is equal and more is better; the slowest round divided by the fastest; the peak memory of the process; and the growth of the
+/// file for each task. Plots are written to target/bench.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
-    /// Small sizes, one round: whether all of it works, not how fast.
+    /// Run small sizes and one round, only to see that the benches work
     #[arg(long)]
     quick: bool,
-    /// Only this bench; may be repeated.
+    /// Run only this bench; may be repeated
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(BENCHES.map(|(name, _)| name)))]
     only: Vec<String>,
-    /// Write the figures here, one JSON object per line.
+    /// Write the records to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Print the ratios to an earlier file of figures.
+    /// Print the ratios to the records of an earlier run
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
 
-/// What the processes are asked to do that this one starts.
+/// The hidden commands of the processes that this one starts.
 #[derive(Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Part {
-    /// One bench; its figures go to standard output.
+    /// Runs one bench and prints its records.
     #[command(hide = true)]
     One { name: String },
-    /// An engine that works on a file until its run is settled.
+    /// Runs an engine on a file until its run is settled.
     #[command(hide = true)]
     Worker { file: PathBuf, sync: Sync },
-    /// An engine that says when a handler starts.
+    /// Runs an engine that reports each start of a handler.
     #[command(hide = true)]
     Listener { file: PathBuf, sync: Sync },
-    /// What is counted under callgrind.
+    /// Runs one operation under callgrind.
     #[command(hide = true)]
     Count { name: String },
 }
 
-/// The durability, as [`Synchronous`] writes it.
+/// A durability on the command line, written like [`Synchronous`].
 #[derive(Clone, Copy)]
 struct Sync(Synchronous);
 
@@ -79,7 +76,7 @@ impl std::str::FromStr for Sync {
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [Synchronous::Full, Synchronous::Normal];
         let found = all.into_iter().find(|sync| format!("{sync:?}") == text);
-        found.map(Self).ok_or_else(|| format!("`{text}` is no durability"))
+        found.map(Self).ok_or_else(|| format!("`{text}` is not a durability; use Full or Normal"))
     }
 }
 
@@ -88,9 +85,9 @@ fn main() -> ExitCode {
     let outcome = match &args.part {
         None => run(&args),
         Some(Part::One { name }) => bench(name).and_then(|bench| bench(&Bench::new(args.quick))),
-        Some(Part::Worker { file, sync }) => helper::work(file, sync.0),
-        Some(Part::Listener { file, sync }) => helper::listen(file, sync.0),
-        Some(Part::Count { name }) => count::run(name),
+        Some(Part::Worker { file, sync }) => subprocess::work(file, sync.0),
+        Some(Part::Listener { file, sync }) => subprocess::run_listener(file, sync.0),
+        Some(Part::Count { name }) => instructions::run(name),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,39 +100,39 @@ fn main() -> ExitCode {
 
 fn bench(name: &str) -> Outcome<benches::Entry> {
     let found = BENCHES.iter().find(|(known, _)| *known == name);
-    found.map(|(_, bench)| *bench).ok_or_else(|| format!("there is no bench `{name}`").into())
+    found.map(|(_, bench)| *bench).ok_or_else(|| format!("bench `{name}` does not exist").into())
 }
 
 fn run(args: &Args) -> Outcome<()> {
-    // What cannot be used is said before hours of measuring.
-    let earlier = args.compare.as_deref().map(figure::read).transpose()?;
+    // Check the arguments before measuring.
+    let earlier = args.compare.as_deref().map(report::read).transpose()?;
     let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
     let mut json = args.json.as_deref().map(create).transpose()?;
-    let mut figures = Vec::new();
+    let mut records = Vec::new();
     let mut out = std::io::stdout();
     writeln!(out, "{}", summary::header())?;
     for (name, _) in BENCHES.into_iter().filter(|(name, _)| is_asked(name)) {
-        one(name, args.quick, |figure| {
-            writeln!(out, "{}", summary::row(&figure))?;
+        run_one(name, args.quick, |record| {
+            writeln!(out, "{}", summary::row(&record))?;
             if let Some(json) = &mut json {
-                writeln!(json, "{}", serde_json::to_string(&figure)?)?;
+                writeln!(json, "{}", serde_json::to_string(&record)?)?;
             }
-            figures.push(figure);
+            records.push(record);
             Ok(())
         })?;
     }
     let folder = folder()?;
     std::fs::create_dir_all(&folder)?;
-    for plot in plot::all(&folder, &figures)? {
+    for plot in plot::all(&folder, &records)? {
         writeln!(out, "plot: {}", plot.display())?;
     }
     if let Some(earlier) = earlier {
-        write!(out, "{}", compare::table(&earlier, &figures))?;
+        write!(out, "{}", compare::table(&earlier, &records))?;
     }
     Ok(())
 }
 
-/// Where the plots go: `target/bench`, wherever this program was built.
+/// Returns the folder of the plots: `bench` beside the build profile of this program.
 fn folder() -> Outcome<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent).ok_or("a program without a folder")?;
@@ -147,8 +144,8 @@ fn create(path: &Path) -> Outcome<std::fs::File> {
         .map_err(|error| format!("{} cannot be written: {error}.", path.display()).into())
 }
 
-/// Runs one bench in a process of its own.
-fn one(name: &str, quick: bool, mut take: impl FnMut(Figure) -> Outcome<()>) -> Outcome<()> {
+/// Runs one bench in its own process.
+fn run_one(name: &str, quick: bool, mut take: impl FnMut(Record) -> Outcome<()>) -> Outcome<()> {
     let mut command = Command::new(std::env::current_exe()?);
     if quick {
         command.arg("--quick");
@@ -160,6 +157,6 @@ fn one(name: &str, quick: bool, mut take: impl FnMut(Figure) -> Outcome<()>) -> 
     }
     match child.wait()? {
         status if status.success() => Ok(()),
-        status => Err(format!("the bench `{name}` failed ({status}); it says why above.").into()),
+        status => Err(format!("the bench `{name}` failed ({status}); its error is above.").into()),
     }
 }

@@ -1,14 +1,14 @@
-//! What this process holds and has used, where the system tells.
+//! Memory, processor time and writes of this process, on systems that report them.
 
 use std::fs;
 
-/// Forgets the peak so far.
-pub(crate) fn forget_peak() {
-    // Where this cannot be, the peak is that of the whole process.
+/// Resets the peak memory.
+pub(crate) fn reset_peak() {
+    // Where this fails, the peak is that of the whole process.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The most memory that this process has held since, in MB.
+/// Returns the peak memory since the reset, in MB.
 pub(crate) fn peak_mb() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -16,7 +16,7 @@ pub(crate) fn peak_mb() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-/// The processor time of this process so far, in seconds.
+/// Returns the processor time of this process, in seconds.
 pub(crate) fn cpu_seconds() -> Option<f64> {
     // In nanoseconds; `/proc/self/stat` counts in hundredths of a second.
     let threads = fs::read_dir("/proc/self/task").ok()?;
@@ -27,7 +27,7 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
     Some(threads.filter_map(Result::ok).filter_map(spent).sum::<f64>() / 1e9)
 }
 
-/// How often this process has written to anything so far.
+/// Returns the number of write calls of this process.
 pub(crate) fn writes() -> Option<f64> {
     let counts = fs::read_to_string("/proc/self/io").ok()?;
     counts.lines().find_map(|line| line.strip_prefix("syscw: "))?.parse().ok()

@@ -1,80 +1,72 @@
-//! The contract of a store, as tests that the author of any store runs with one call.
+//! The conformance suite of Origin Conductor: the tests that every store passes.
 //!
-//! A promise is a function whose name says it, in the file of its topic; [`suite!`] makes a test of each. The
-//! factory is called once per test and gives an empty store, or a [`Fixture`] around one that cleans up when it
-//! is dropped.
+//! A store is a type with the traits [`Store`], [`Admin`], [`Query`] and [`Monitor`]. Its author calls [`suite!`] with
+//! a factory, and gets about 480 tests:
 //!
 //! ```
 //! use conductor_store::SqliteStore;
 //!
-//! conductor_conformance::suite!(|| SqliteStore::open_in_memory().unwrap());
+//! mod in_memory {
+//!     conductor_conformance::suite!(|| super::SqliteStore::open_in_memory().unwrap());
+//! }
 //! # fn main() {}
 //! ```
 //!
-//! One call per module, since the tests are named after their topics: `retry::a_retry_waits_for_its_time`. After
-//! every promise the whole history is computed again from its events and must give the same rows.
+//! - The **factory** is called once per test. It returns an empty store, or a [`Fixture`] that owns a store and removes
+//!   its files or tables on drop.
+//! - The tests run in parallel. Stores of two tests must not share data.
+//! - The tests are named after their topics: `in_memory::retry::retry_waits_for_due_time`. A module holds one call.
+//! - The tests control time. A store must take the time from its requests, and never from the system clock.
+//! - After each test, [`assert_replays`] and [`assert_verified`] compare all rows of the store with its events.
 //!
-//! What the suite cannot know is how a store survives a crash, or what it does to rows that another program
-//! changed: that is for the store's own tests.
+//! A single test is run with [`check`]:
+//!
+//! ```
+//! use conductor_conformance::{check, lifecycle::submit};
+//! use conductor_store::SqliteStore;
+//!
+//! check(&SqliteStore::open_in_memory().unwrap(), submit::run_is_stored_as_submitted);
+//! ```
+//!
+//! # What the suite does not cover
+//!
+//! Each store needs tests of its own for:
+//!
+//! - durability: what is left after a crash of the process or of the machine;
+//! - concurrency: several threads, connections and processes on the same data;
+//! - corruption: rows that another program has changed or removed;
+//! - setup: opening, migrating and locking its files or tables;
+//! - cost: query plans, and the time that an operation takes.
 
 #![expect(
     missing_docs,
     clippy::missing_panics_doc,
-    reason = "the name of a test is its guarantee; a panic is its failure"
+    reason = "the name of a test function says what it checks, and it panics if the store fails"
 )]
 
-mod hands;
-mod people;
+mod harness;
 mod replays;
 mod suite;
-mod suite_of_ends;
-mod world;
 
-pub mod aggregate;
-pub mod append;
-pub mod cancel;
-pub mod claim;
-pub mod engines;
-pub mod events;
-pub mod expire;
-pub mod explain;
-pub mod fan_out;
-pub mod held;
-pub mod join;
-pub mod join_marks;
-pub mod monitor;
-pub mod policy;
-pub mod progress;
-pub mod promote;
-pub mod prune;
-pub mod query;
-pub mod release;
-pub mod renew;
-pub mod report;
-pub mod rescue;
-pub mod retry;
-pub mod revive;
-pub mod seal;
-pub mod settle;
-pub mod submit;
-pub mod sweep;
-pub mod values;
-pub mod verify;
+pub mod admin;
+pub mod cancellation;
+pub mod claims;
+pub mod lifecycle;
+pub mod read;
 
-pub use crate::__conformance_suite as suite;
+pub use harness::Harness;
 pub use replays::{assert_replays, assert_verified};
-pub use world::World;
 
 use conductor_store::{Admin, Monitor, Query, Store};
 
-/// Everything that a store does.
+/// All four traits of a store.
 pub trait AnyStore: Store + Admin + Query + Monitor {}
 
 impl<S: Store + Admin + Query + Monitor + ?Sized> AnyStore for S {}
 
-/// What a factory makes: a store, or something that holds one and cleans up after it.
+/// The result of a factory: a store, or a value that owns one and cleans up on drop.
 pub trait Fixture {
-    /// The store, empty.
+    /// Returns the store. It is empty when the test starts.
     fn store(&self) -> &dyn AnyStore;
 }
 
@@ -84,13 +76,18 @@ impl<S: AnyStore> Fixture for S {
     }
 }
 
-/// Tries one promise on an empty store, and computes its history again.
+/// Runs one test on an empty store, and then compares the rows of the store with its events.
 ///
 /// # Panics
-/// When the promise is broken.
-pub fn check(fixture: &impl Fixture, promise: fn(&World<'_>)) {
+/// If the store fails the test.
+pub fn check(fixture: &impl Fixture, test: fn(&Harness<'_>)) {
     let store = fixture.store();
-    promise(&World::of(store));
+    test(&Harness::new(store));
     assert_replays(store);
     assert_verified(store);
 }
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

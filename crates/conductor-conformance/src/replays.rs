@@ -1,91 +1,103 @@
-//! Everything computed again from the events, and compared with the rows.
+//! Replays all events, and compares the result with the rows.
 
-use super::AnyStore;
-use super::world::{all_events, all_runs, all_tasks};
+use crate::AnyStore;
+use crate::harness::{all_events, all_runs, all_tasks};
 use conductor_model::{Replay, Run, State, StateCounts, Task};
 use conductor_store::{Admin, Scope, Verify};
 
-/// Computes every state and number again from the events alone: the rows must say the same.
+/// Computes all states and counts from the events alone, and checks that the rows agree.
+///
+/// Reads the whole store.
 ///
 /// # Panics
-/// When they do not, or when the events contradict themselves.
+/// If a row differs from the events, or if the events are not a legal history.
 pub fn assert_replays(store: &dyn AnyStore) {
     let mut replay = Replay::new();
     let mut last = 0;
     for event in all_events(store) {
-        assert!(event.seq > last, "event {} comes after event {last}", event.seq);
+        assert!(event.seq > last, "event {} follows event {last}", event.seq);
         last = event.seq;
-        replay.apply(&event).expect("the events tell a possible history");
+        replay.apply(&event).expect("events are a legal history");
     }
     let runs = all_runs(store);
-    assert_eq!(runs.len(), replay.run_count(), "as many runs as were created");
+    assert_eq!(runs.len(), replay.run_count(), "number of runs, in rows and events");
     let mut tasks = 0;
-    let mut tally = StateCounts::default();
+    let mut state_counts = StateCounts::default();
     for run in &runs {
         assert_run(run, &replay);
         for task in all_tasks(store, run.id) {
             assert_task(&task, &replay);
             if task.index > 0 {
-                tally.apply(None, task.state);
+                state_counts.apply(None, task.state);
             }
             tasks += 1;
         }
     }
-    assert_eq!(tasks, replay.task_count(), "as many tasks as were created");
-    assert_eq!(store.state_counts(Scope::All).expect("a tally"), tally, "the tally of all runs");
+    assert_eq!(tasks, replay.task_count(), "number of tasks, in rows and events");
+    assert_eq!(
+        store.state_counts(Scope::All).expect("query succeeds"),
+        state_counts,
+        "state counts of all runs"
+    );
 }
 
-/// The store itself finds nothing that diverges from its events.
+/// Checks that the store finds no divergence between its rows and its events ([`Admin::verify`]).
 ///
 /// # Panics
-/// When it does.
+/// If the store finds a divergence.
 pub fn assert_verified(store: &(impl Admin + ?Sized)) {
     let mut after = 0;
     loop {
         let found = store.verify(&Verify { integrity: true, ..Verify::all().after(after) });
-        let found = found.expect("a verification");
-        assert_eq!((found.divergences, found.found), (Vec::new(), 0), "nothing diverges");
+        let found = found.expect("verify succeeds");
+        assert_eq!((found.divergences, found.found), (Vec::new(), 0), "the store has no divergences");
         let Some(next) = found.next else { return };
         after = next;
     }
 }
 
 fn assert_run(run: &Run, replay: &Replay) {
-    let told = replay.run(run.id).expect("a run that the events tell of");
+    let replayed = replay.run(run.id).expect("run is in the events");
     assert_eq!(
         (run.state, run.child_counts, run.state_counts, run.policy, run.cancel_cause),
-        (told.state, told.status.counts, told.state_counts, told.status.policy, told.status.cancel_cause),
-        "run {}, its row and its events",
+        (
+            replayed.state,
+            replayed.status.counts,
+            replayed.state_counts,
+            replayed.status.policy,
+            replayed.status.cancel_cause
+        ),
+        "run {}, in row and events",
         run.id
     );
 }
 
 fn assert_task(task: &Task, replay: &Replay) {
-    let told = replay.task(task.id).expect("a task that the events tell of");
+    let replayed = replay.task(task.id).expect("task is in the events");
     let attempt = if task.child_counts.is_some() { 0 } else { task.attempt };
     assert_eq!(
         (task.run, task.parent, task.index, task.state, task.status().retry_due),
-        (told.run, told.parent, told.index, told.state, told.retry_due),
-        "task {}, its row and its events",
+        (replayed.run, replayed.parent, replayed.index, replayed.state, replayed.retry_due),
+        "task {}, in row and events",
         task.name
     );
-    let standing = told.status.unwrap_or_default();
+    let status = replayed.status.unwrap_or_default();
     assert_eq!(
         (task.policy, task.cancel_cause, task.join.is_some()),
-        (standing.policy, standing.cancel_cause, standing.join.has_join()),
-        "task {}, its row and its events",
+        (status.policy, status.cancel_cause, status.join.has_join()),
+        "task {}, in row and events",
         task.name
     );
     assert_eq!(
         (task.retry_count, attempt, task.child_counts),
-        (told.retry_count, told.attempt, told.child_counts()),
-        "task {}, its row and its events",
+        (replayed.retry_count, replayed.attempt, replayed.child_counts()),
+        "task {}, in row and events",
         task.name
     );
     if task.due_at.is_some() {
         assert!(
             matches!(task.state, State::Pending | State::Failed),
-            "{} is due as {}",
+            "{} has a due time in the state {}",
             task.name,
             task.state
         );

@@ -1,4 +1,4 @@
-//! The command line, read into a value.
+//! Reads the command line into a value.
 
 use crate::scenarios;
 use clap::Parser;
@@ -8,58 +8,58 @@ use std::{
     process::ExitCode,
 };
 
-/// The exit code for arguments that are wrong.
+/// The exit code for wrong arguments.
 const WRONG_ARGUMENTS: u8 = 2;
 
-/// What the user wants.
+/// A command of the demo.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// The scenarios.
-    Play(Play),
-    /// Their titles.
+    /// Run scenarios.
+    Run(Options),
+    /// Print the titles of the scenarios.
     List,
-    /// To be the process that scenario 8 kills.
+    /// Run as the process that scenario 8 kills.
     CrashWorker {
-        /// Where it works.
+        /// The database that it works on.
         database: PathBuf,
     },
 }
 
-/// How the scenarios are played.
+/// The options of a run of scenarios.
 #[derive(Debug)]
-pub(crate) struct Play {
-    /// Their numbers, in order.
+pub(crate) struct Options {
+    /// The numbers of the scenarios, in order.
     pub(crate) numbers: BTreeSet<u8>,
-    /// Where the database is.
-    pub(crate) place: Place,
-    /// Whether a machine reads the output.
+    /// The database.
+    pub(crate) database: Database,
+    /// Whether the output is JSON.
     pub(crate) json: bool,
-    /// The folder whose words are counted.
+    /// The folder whose words scenario 9 counts.
     pub(crate) input: PathBuf,
 }
 
-/// Where the database is.
+/// The database of the demo.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a folder that goes away.
+pub(crate) enum Database {
+    /// A file in creating a temporary folder, which is deleted at the end.
     Temporary,
-    /// In a new file, which is kept.
+    /// A new file, which is kept.
     New(PathBuf),
-    /// In a file that was kept, whose counting is gone on with.
-    Again(PathBuf),
+    /// A file of an interrupted demo, whose word count continues.
+    Resumed(PathBuf),
 }
 
-impl Play {
-    /// Where the database is kept, if it is.
-    pub(crate) fn kept(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Temporary => None,
-            Place::New(path) | Place::Again(path) => Some(path),
+impl Options {
+    /// Returns the path of the database, if it is kept.
+    pub(crate) fn kept_path(&self) -> Option<&Path> {
+        match &self.database {
+            Database::Temporary => None,
+            Database::New(path) | Database::Resumed(path) => Some(path),
         }
     }
 }
 
-/// Plays the scenarios of Origin Conductor on a real database file.
+/// Runs the scenarios of Origin Conductor on a real database file.
 #[derive(Debug, Parser)]
 #[command(name = "conductor-demo", version, disable_help_subcommand = true)]
 struct Args {
@@ -71,7 +71,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER", conflicts_with = "folder")]
     input: Option<PathBuf>,
 
-    /// Play this scenario only; may be repeated
+    /// Run only this scenario; may be repeated
     #[arg(long, value_name = "N", value_delimiter = ',',
         value_parser = clap::value_parser!(u8).range(1..=scenarios::COUNT))]
     only: Vec<u8>,
@@ -80,11 +80,11 @@ struct Args {
     #[arg(long, value_name = "PATH")]
     keep: Option<PathBuf>,
 
-    /// Go on counting words where an interrupted start with this database left off
+    /// Continue the interrupted word count in this database
     #[arg(long, value_name = "PATH", conflicts_with_all = ["keep", "only", "input", "folder"])]
     resume: Option<PathBuf>,
 
-    /// Print one JSON object per scenario, and nothing else
+    /// Print one JSON object per scenario and nothing else
     #[arg(long)]
     json: bool,
 
@@ -96,25 +96,25 @@ struct Args {
     crash_worker: Option<PathBuf>,
 }
 
-/// Reads the arguments of this process; help and complaints are printed, and leave only the exit code.
+/// Reads the arguments of this process. Prints help and errors; then only the exit code is left.
 pub(crate) fn read() -> Result<Command, ExitCode> {
     match Args::try_parse() {
-        Ok(args) => command(args).map_err(|sentence| complain(&sentence)),
+        Ok(args) => command(args).map_err(|sentence| print_error(&sentence)),
         Err(help) if !help.use_stderr() => {
-            // A reader who has gone away needs no help.
+            // A closed pipe is not an error here.
             let _ = help.print();
             Err(ExitCode::SUCCESS)
         }
         Err(error) => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            Err(complain(line.trim_start_matches("error: ")))
+            Err(print_error(line.trim_start_matches("error: ")))
         }
     }
 }
 
-fn complain(sentence: &str) -> ExitCode {
-    eprintln!("conductor-demo: {sentence} (`--help` says what there is)");
+fn print_error(sentence: &str) -> ExitCode {
+    eprintln!("conductor-demo: {sentence} (see `--help`)");
     ExitCode::from(WRONG_ARGUMENTS)
 }
 
@@ -125,48 +125,53 @@ fn command(args: Args) -> Result<Command, String> {
     if let Some(database) = args.crash_worker {
         return Ok(Command::CrashWorker { database });
     }
-    let place = place(args.keep, args.resume)?;
+    let database = database(args.keep, args.resume)?;
     let input = args.input.or(args.folder);
     if let Some(input) = &input {
-        must_be_a_folder(input)?;
+        check_is_folder(input)?;
     }
     let mut numbers = BTreeSet::from_iter(args.only);
-    if let Place::Again(_) = place {
+    if let Database::Resumed(_) = database {
         numbers.insert(scenarios::COUNTING);
     } else if numbers.is_empty() {
         numbers = scenarios::numbers().collect();
     }
-    Ok(Command::Play(Play { numbers, place, json: args.json, input: input.unwrap_or_else(own_sources) }))
+    Ok(Command::Run(Options { numbers, database, json: args.json, input: input.unwrap_or_else(own_sources) }))
 }
 
-fn place(keep: Option<PathBuf>, resume: Option<PathBuf>) -> Result<Place, String> {
+fn database(keep: Option<PathBuf>, resume: Option<PathBuf>) -> Result<Database, String> {
     match (keep, resume) {
-        (Some(keep), _) => must_be_free(&keep).map(|()| Place::New(keep)),
-        (None, Some(resume)) if resume.is_file() => Ok(Place::Again(resume)),
-        (None, Some(resume)) => Err(format!("there is no database {} to go on with", resume.display())),
-        (None, None) => Ok(Place::Temporary),
+        (Some(keep), _) => check_path_is_free(&keep).map(|()| Database::New(keep)),
+        (None, Some(resume)) if resume.is_file() => Ok(Database::Resumed(resume)),
+        (None, Some(resume)) => Err(format!(
+            "{} is not a database file; pass the path that an interrupted demo printed",
+            resume.display()
+        )),
+        (None, None) => Ok(Database::Temporary),
     }
 }
 
-/// Nothing that somebody has is overwritten.
-fn must_be_free(keep: &Path) -> Result<(), String> {
-    // A dangling link is something, too.
+/// Refuses a path that exists, so that the demo overwrites nothing.
+fn check_path_is_free(keep: &Path) -> Result<(), String> {
+    // A dangling link counts as existing.
     if keep.symlink_metadata().is_ok() {
         let keep = keep.display();
-        return Err(format!("{keep} exists already: choose another path for --keep, or go on with --resume"));
+        return Err(format!(
+            "{keep} exists already; choose another path for --keep, or continue it with --resume"
+        ));
     }
     Ok(())
 }
 
-fn must_be_a_folder(input: &Path) -> Result<(), String> {
+fn check_is_folder(input: &Path) -> Result<(), String> {
     match input.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(format!("{} is not a folder", input.display())),
-        Err(error) => Err(format!("there is no folder {}: {error}", input.display())),
+        Err(error) => Err(format!("folder {} cannot be opened: {error}", input.display())),
     }
 }
 
-/// The repository that this program was built from, if it is still there.
+/// Returns the repository that this program was built from, or the current folder if it is gone.
 fn own_sources() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     repository.filter(|root| root.is_dir()).unwrap_or(Path::new(".")).to_path_buf()
@@ -184,42 +189,44 @@ mod tests {
 
     fn numbers(line: &str) -> Vec<u8> {
         match parsed(line) {
-            Ok(Command::Play(play)) => play.numbers.into_iter().collect(),
+            Ok(Command::Run(options)) => options.numbers.into_iter().collect(),
             other => panic!("{line}: {other:?}"),
         }
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_definition_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn all_scenarios_are_played_unless_some_are_named() {
+    fn without_only_all_scenarios_are_selected() {
         assert_eq!(numbers(""), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(numbers("--only 3"), [3]);
         assert_eq!(numbers("--only 9 --only 2,4 --only 9"), [2, 4, 9]);
     }
 
     #[test]
-    fn what_is_gone_on_with_is_the_counting() {
-        let Ok(Command::Play(play)) = parsed("--resume Cargo.toml --json") else { panic!() };
-        assert_eq!(play.place, Place::Again("Cargo.toml".into()));
-        assert!(play.numbers.into_iter().eq([scenarios::COUNTING]));
+    fn resume_selects_the_word_count() {
+        let Ok(Command::Run(options)) = parsed("--resume Cargo.toml --json") else { panic!() };
+        assert_eq!(options.database, Database::Resumed("Cargo.toml".into()));
+        assert!(options.numbers.into_iter().eq([scenarios::COUNTING]));
     }
 
     #[test]
-    fn the_folder_is_found_unless_it_is_given() {
+    fn default_folder_is_the_repository() {
         assert!(
-            matches!(parsed(""), Ok(Command::Play(Play { input, .. })) if input.join("Cargo.lock").is_file())
+            matches!(parsed(""), Ok(Command::Run(Options { input, .. })) if input.join("Cargo.lock").is_file())
         );
         for line in [".", "--input ."] {
-            assert!(matches!(parsed(line), Ok(Command::Play(Play { input, .. })) if input == Path::new(".")));
+            assert!(
+                matches!(parsed(line), Ok(Command::Run(Options { input, .. })) if input == Path::new("."))
+            );
         }
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn wrong_arguments_are_refused() {
         for line in [
             "--only 0",
             "--only 10",

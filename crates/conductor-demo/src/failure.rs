@@ -1,18 +1,18 @@
-//! What did not hold, in a sentence.
+//! The error type of the demo.
 
 use std::{error::Error, fmt};
 
-/// Why a scenario, or the demo itself, did not come to its end.
+/// The reason why a scenario, or the demo itself, failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure(String);
 
 impl Failure {
-    /// A failure in these words.
+    /// Returns a failure with this message.
     pub(crate) fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
 
-    /// The same failure, with what was being done.
+    /// Returns the same failure, with the action that failed in front.
     pub(crate) fn during(self, what: impl fmt::Display) -> Self {
         Self(format!("{what}: {}", self.0))
     }
@@ -24,14 +24,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Every error of the library, with everything that lies behind it.
+/// Takes over the message of an error and of all its sources.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut sentence = error.to_string();
         let mut source = error.source();
         while let Some(behind) = source {
             let more = behind.to_string();
-            // Some errors repeat what lies behind them.
+            // Some errors repeat the message of their source.
             if !sentence.contains(&more) {
                 sentence = format!("{sentence}: {more}");
             }
@@ -41,13 +41,13 @@ impl<E: Error> From<E> for Failure {
     }
 }
 
-/// Holds if both are equal; `what` begins the sentence that says that they are not.
+/// Fails unless both values are equal. `what` is the subject of the message.
 pub(crate) fn check<T: PartialEq + fmt::Display + Copy>(
     what: &str,
     is: T,
-    should_be: T,
+    expected: T,
 ) -> Result<(), Failure> {
-    if is == should_be { Ok(()) } else { Err(Failure(format!("{what} is {is} and should be {should_be}"))) }
+    if is == expected { Ok(()) } else { Err(Failure(format!("{what} is {is} and should be {expected}"))) }
 }
 
 #[cfg(test)]
@@ -55,17 +55,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_that_does_not_hold_says_both() {
+    fn failed_check_shows_both_values() {
         assert_eq!(check("the number of children", 3, 3), Ok(()));
         let failure = check("the number of children", 2, 3).unwrap_err();
         assert_eq!(failure.to_string(), "the number of children is 2 and should be 3");
     }
 
     #[test]
-    fn everything_behind_an_error_is_told_once() {
+    fn failure_message_contains_each_source_once() {
         let io = std::io::Error::other("the disk is full");
-        let fault = conductor_store::StoreError::Io(Box::new(io));
+        let fault = origin_conductor::store::StoreError::Io(Box::new(io));
         let told = Failure::from(fault).during("scenario 1").to_string();
-        assert_eq!(told, "scenario 1: the database could not be read or written: the disk is full");
+        assert_eq!(told, "scenario 1: cannot read or write the database; check the disk: the disk is full");
     }
 }

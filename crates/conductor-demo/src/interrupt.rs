@@ -1,17 +1,17 @@
-//! Ctrl-C. The library leaves signals alone: what they mean is for the program to say, and this one says it here.
+//! Handles Ctrl-C. The library installs no signal handlers; each program decides what a signal does.
 
 use crate::failure::Failure;
-use conductor_workers::{Engine, StopHandle};
+use origin_conductor::{Engine, StopHandle};
 use std::{
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The exit code of a program that Ctrl-C ended, by custom: 128 and the number of the signal.
+/// The exit code after Ctrl-C: 128 plus the number of the signal.
 pub(crate) const EXIT: u8 = 130;
 
-/// Listens to Ctrl-C. The first one stops the engine gracefully: what runs finishes, the rest is handed back, and the demo
-/// ends. The second one stops it at once, and the third one waits for nothing.
+/// The Ctrl-C handler. The first signal stops the engine gracefully: running handlers finish, other claims are released,
+/// and the demo ends. The second signal stops the engine at once. The third one ends the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<Mutex<State>>);
 
@@ -23,26 +23,26 @@ struct State {
 }
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Installs the handler.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let interrupt = Self::default();
         let listener = interrupt.clone();
-        // It is called in a thread of its own, and so may lock.
-        ctrlc::set_handler(move || listener.hear())?;
+        // The handler runs in a thread of its own, so it may lock.
+        ctrlc::set_handler(move || listener.on_signal())?;
         Ok(interrupt)
     }
 
-    /// Whether Ctrl-C was pressed.
-    pub(crate) fn came(&self) -> bool {
+    /// Returns whether Ctrl-C was pressed.
+    pub(crate) fn was_pressed(&self) -> bool {
         self.lock().times > 0
     }
 
-    /// Holds unless Ctrl-C was pressed: for whatever takes long without an engine.
+    /// Fails if Ctrl-C was pressed. Long work without an engine calls this.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.came() { Err(Failure::new("stopped by Ctrl-C")) } else { Ok(()) }
+        if self.was_pressed() { Err(Failure::new("stopped by Ctrl-C")) } else { Ok(()) }
     }
 
-    /// From now on Ctrl-C stops this engine; it may have been pressed already.
+    /// Lets Ctrl-C stop this engine, also if it was pressed before.
     pub(crate) fn stops(&self, engine: &Engine) {
         let stop_handle = engine.stop_handle();
         let mut state = self.lock();
@@ -52,11 +52,11 @@ impl Interrupt {
         state.engine = Some(stop_handle);
     }
 
-    fn hear(&self) {
+    fn on_signal(&self) {
         let mut state = self.lock();
         state.times += 1;
         match &state.engine {
-            // Asked for the second time, it stops at once.
+            // The second request stops the engine at once.
             Some(engine) if state.times <= 2 => engine.stop(),
             _ if state.times > 1 => process::exit(EXIT.into()),
             _ => {}
@@ -71,12 +71,10 @@ impl Interrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_model::{RunDraft, TaskDraft};
-    use conductor_store::SqliteStore;
-    use conductor_workers::{Context, RunError};
+    use origin_conductor::{Context, RunDraft, RunError, SqliteStore, TaskDraft};
     use std::{sync::mpsc, time::Duration};
 
-    /// An engine with a task that takes an hour, unless it is told to give up.
+    /// Returns an engine with a task that takes an hour, unless it is cancelled.
     fn engine() -> (Engine, mpsc::Receiver<()>) {
         let (says, hears) = mpsc::channel();
         let slow = move |(): (), context: Context| {
@@ -89,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_time_what_runs_is_handed_back() {
+    fn second_signal_releases_running_tasks() {
         let (engine, begun) = engine();
         let interrupt = Interrupt::default();
         interrupt.stops(&engine);
@@ -97,18 +95,18 @@ mod tests {
         engine.start();
         begun.recv().unwrap();
         assert!(interrupt.check().is_ok());
-        interrupt.hear();
-        assert!(interrupt.came() && interrupt.check().is_err());
-        interrupt.hear();
+        interrupt.on_signal();
+        assert!(interrupt.was_pressed() && interrupt.check().is_err());
+        interrupt.on_signal();
         assert!(matches!(engine.run_until_settled(run), Err(RunError::Stopped)));
         assert_eq!(engine.store().run(run).unwrap().unwrap().state_counts.pending, 1);
     }
 
     #[test]
-    fn an_engine_that_comes_too_late_does_nothing() {
+    fn engine_started_after_signal_does_nothing() {
         let (engine, _) = engine();
         let interrupt = Interrupt::default();
-        interrupt.hear();
+        interrupt.on_signal();
         interrupt.stops(&engine);
         let run = engine.submit(RunDraft::new().task(TaskDraft::new("slow"))).unwrap();
         assert!(matches!(engine.run_until_settled(run), Err(RunError::Stopped)));

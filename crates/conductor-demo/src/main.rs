@@ -1,39 +1,39 @@
-//! The scenarios of Origin Conductor, on a real database file: `cargo xtask demo`.
+//! The scenarios of Origin Conductor on a real database file: `cargo xtask demo`.
 //!
-//! Each file in [`scenarios`] is one of them, and reads as documentation: it uses the library as a program of
-//! yours would, says what it does, shows the states that come of it, and checks them. [`args`] reads the command
-//! line, [`show`] performs the scenarios one after the other, [`interrupt`] listens to Ctrl-C. The others are the
-//! stage: [`stage`] opens the database, [`look`] reads from it, [`tree`] and [`screen`] print, [`failure`] says what did not hold.
+//! Each file in [`scenarios`] is one scenario and reads as documentation. It uses the library as an application does,
+//! describes what it does, prints the resulting states, and checks them. [`args`] reads the command line, [`runner`]
+//! runs the scenarios in order, and [`interrupt`] handles Ctrl-C. [`fixture`] opens the database, [`queries`] reads
+//! from it, [`tree`] and [`output`] print, and [`failure`] is the error type.
 
 mod args;
 mod failure;
+mod fixture;
 mod interrupt;
-mod look;
+mod output;
+mod queries;
+mod runner;
 mod scenarios;
-mod screen;
-mod show;
-mod stage;
 mod tree;
 
-use crate::{args::Command, failure::Failure, show::End};
+use crate::{args::Command, failure::Failure, runner::End};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let outcome = match args::read() {
-        Ok(Command::Play(play)) => show::all(&play),
-        Ok(Command::List) => show::list(),
-        Ok(Command::CrashWorker { database }) => scenarios::crash_worker(&database).map(|()| End::Held),
+        Ok(Command::Run(play)) => runner::all(&play),
+        Ok(Command::List) => runner::list(),
+        Ok(Command::CrashWorker { database }) => scenarios::crash_worker(&database).map(|()| End::Passed),
         Err(exit) => return exit,
     };
     match outcome {
-        Ok(End::Held) => ExitCode::SUCCESS,
-        Ok(End::DidNotHold) => ExitCode::FAILURE,
+        Ok(End::Passed) => ExitCode::SUCCESS,
+        Ok(End::Failed) => ExitCode::FAILURE,
         Ok(End::Interrupted) => ExitCode::from(interrupt::EXIT),
-        Err(failure) => complain(&failure),
+        Err(failure) => print_error(&failure),
     }
 }
 
-fn complain(failure: &Failure) -> ExitCode {
+fn print_error(failure: &Failure) -> ExitCode {
     eprintln!("conductor-demo: {failure}");
     ExitCode::FAILURE
 }

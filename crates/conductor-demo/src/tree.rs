@@ -1,17 +1,17 @@
-//! The state tree: a run, its tasks, and what became of them. Long lists of siblings are abbreviated from the
-//! numbers of their parent, so that a million of them cost no more than three.
+//! The state tree: a run, its tasks and their states. Long lists of siblings are abbreviated with the counters of their
+//! parent, so that a million siblings cost as much as three.
 
 use crate::{
     failure::Failure,
-    look,
-    screen::{self, Screen, counted, grouped},
+    output::{self, Output, counted, grouped},
+    queries,
 };
-use conductor_model::{ChildCounts, Run, RunId, State, Task};
-use conductor_store::{Query, TaskFilter};
+use origin_conductor::store::{Query, TaskFilter};
+use origin_conductor::{ChildCounts, Run, RunId, State, Task};
 
-/// How many siblings are shown before their list is abbreviated …
+/// The longest list of siblings that is shown whole.
 const SIBLINGS: u32 = 6;
-/// … and how many of an abbreviated list.
+/// The number of siblings that an abbreviated list shows.
 const ABBREVIATED: u32 = 3;
 
 /// One line of the tree.
@@ -22,63 +22,63 @@ pub(crate) struct Line {
     note: String,
 }
 
-/// The tree of a run.
+/// Reads the tree of a run.
 pub(crate) fn of(store: &(impl Query + ?Sized), run: RunId) -> Result<Vec<Line>, Failure> {
-    let Run { state, child_counts: numbers, .. } = look::run(store, run)?;
+    let Run { state, child_counts: counts, .. } = queries::run(store, run)?;
     let mut lines = vec![Line { label: format!("run {run}"), state: Some(state), note: String::new() }];
-    let mut roots = store.tasks(run, TaskFilter::default(), None, shown(numbers))?.items;
+    let mut roots = store.tasks(run, TaskFilter::default(), None, shown(counts))?.items;
     roots.retain(|task| task.parent.is_none());
-    siblings(store, &roots, numbers, "", &mut lines)?;
+    siblings(store, &roots, counts, "", &mut lines)?;
     Ok(lines)
 }
 
-/// The lines, aligned and in colour.
-pub(crate) fn painted(lines: &[Line], screen: &Screen) -> Vec<String> {
+/// Returns the lines, aligned and coloured.
+pub(crate) fn painted(lines: &[Line], output: &Output) -> Vec<String> {
     let width = lines.iter().filter(|line| line.state.is_some()).map(|line| line.label.chars().count());
     let width = width.max().unwrap_or(0);
     let paint = |Line { label, state, note }: &Line| match state {
-        None => format!("{label}{}", screen.dim(note)),
+        None => format!("{label}{}", output.dim(note)),
         Some(state) => {
-            let state = screen.paint(screen::of_state(*state), format_args!("{state:9}"));
-            format!("{label:width$}  {state}  {}", screen.dim(note)).trim_end().to_owned()
+            let state = output.paint(output::of_state(*state), format_args!("{state:9}"));
+            format!("{label:width$}  {state}  {}", output.dim(note)).trim_end().to_owned()
         }
     };
     lines.iter().map(paint).collect()
 }
 
-fn shown(numbers: ChildCounts) -> u32 {
-    if numbers.created > SIBLINGS { ABBREVIATED } else { SIBLINGS }
+fn shown(counts: ChildCounts) -> u32 {
+    if counts.created > SIBLINGS { ABBREVIATED } else { SIBLINGS }
 }
 
-/// The first siblings with all that is below them, and a summary of the others.
+/// Adds the first siblings with their descendants, and a summary of the other siblings.
 fn siblings(
     store: &(impl Query + ?Sized),
     tasks: &[Task],
-    numbers: ChildCounts,
+    counts: ChildCounts,
     indent: &str,
     lines: &mut Vec<Line>,
 ) -> Result<(), Failure> {
-    let rest = rest(tasks, numbers);
+    let rest = rest(tasks, counts);
     for (at, task) in tasks.iter().enumerate() {
         let is_last = at + 1 == tasks.len() && rest.is_none();
         let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         let label = format!("{indent}{branch}{}", task.name);
         lines.push(Line { label, state: Some(task.state), note: note(task) });
-        if let Some(numbers) = task.child_counts {
-            let children = store.children(task.id, 0, shown(numbers))?.items;
-            siblings(store, &children, numbers, &format!("{indent}{below}"), lines)?;
+        if let Some(counts) = task.child_counts {
+            let children = store.children(task.id, 0, shown(counts))?.items;
+            siblings(store, &children, counts, &format!("{indent}{below}"), lines)?;
         }
     }
     lines.extend(rest.map(|note| Line { label: format!("{indent}└─ "), state: None, note }));
     Ok(())
 }
 
-/// What there is to say of a task besides its state.
+/// Returns the remarks on a task besides its state.
 fn note(task: &Task) -> String {
     let mut notes = Vec::new();
-    if let Some(numbers) = task.child_counts {
-        notes.push(counted(numbers.created, "child", "children"));
-        if !numbers.is_sealed() {
+    if let Some(counts) = task.child_counts {
+        notes.push(counted(counts.created, "child", "children"));
+        if !counts.is_sealed() {
             notes.push("still open".to_owned());
         }
     }
@@ -94,8 +94,8 @@ fn note(task: &Task) -> String {
     notes.join(", ")
 }
 
-/// What became of the siblings that are not shown, from the numbers of their parent.
-fn rest(tasks: &[Task], numbers: ChildCounts) -> Option<String> {
+/// Returns a summary of the siblings that are not shown, from the counters of their parent.
+fn rest(tasks: &[Task], counts: ChildCounts) -> Option<String> {
     let count = |settled: bool, state: Option<State>| {
         let counts = |task: &&Task| {
             task.status().is_settled() == settled && state.is_none_or(|state| task.state == state)
@@ -103,11 +103,11 @@ fn rest(tasks: &[Task], numbers: ChildCounts) -> Option<String> {
         u32::try_from(tasks.iter().filter(counts).count()).unwrap_or(u32::MAX)
     };
     let others = [
-        (numbers.succeeded(), count(true, Some(State::Succeeded)), "SUCCEEDED"),
-        (numbers.failed, count(true, Some(State::Failed)), "FAILED"),
-        (numbers.cancelled, count(true, Some(State::Cancelled)), "CANCELLED"),
-        (numbers.open, count(false, None), "not settled"),
-        (numbers.total.unwrap_or(numbers.created), numbers.created, "still to be created"),
+        (counts.succeeded(), count(true, Some(State::Succeeded)), "SUCCEEDED"),
+        (counts.failed, count(true, Some(State::Failed)), "FAILED"),
+        (counts.cancelled, count(true, Some(State::Cancelled)), "CANCELLED"),
+        (counts.open, count(false, None), "not settled"),
+        (counts.total.unwrap_or(counts.created), counts.created, "still to be created"),
     ];
     let mut parts = Vec::new();
     for (all, shown, what) in others {
@@ -123,8 +123,8 @@ fn rest(tasks: &[Task], numbers: ChildCounts) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_model::{RunDraft, TaskDraft};
-    use conductor_store::{Environment, Report, ReportBatch, Scope, SqliteStore, Store, Submit};
+    use origin_conductor::store::{ReportBatch, Store, Submit};
+    use origin_conductor::{Environment, Report, RunDraft, Scope, SqliteStore, TaskDraft};
     use serde_json::json;
 
     fn tree(input: serde_json::Value, reports: impl Fn(&Task) -> Option<Report>) -> Vec<String> {
@@ -132,11 +132,11 @@ mod tests {
         let task = TaskDraft::new("PARENT").input(input);
         let run = RunDraft::new().task(task).validate().unwrap();
         let run = store.submit(&Submit::new(run, &env)).unwrap().run;
-        conductor_workers::run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
-        let root = look::root(&store, run).unwrap();
-        let children = look::children(&store, root.id).unwrap();
+        origin_conductor::steps::run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
+        let root = queries::root(&store, run).unwrap();
+        let children = queries::children(&store, root.id).unwrap();
         store.report(&ReportBatch::new(children.iter().filter_map(reports), &env)).unwrap();
-        let lines = painted(&of(&store, run).unwrap(), &Screen::default());
+        let lines = painted(&of(&store, run).unwrap(), &Output::default());
         lines.iter().map(|line| line.replace(&run.to_string(), "1")).collect()
     }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_a_child_is_shown_below_it() {
+    fn grandchildren_are_shown_below_their_parent() {
         let lines = tree(json!({"fanout": [{"fanout": 1}, "leaf"]}), |_| None);
         let names: Vec<&str> = lines[1..].iter().map(|line| line.split("  R").next().unwrap()).collect();
         let names = names.iter().map(|line| line.split("  P").next().unwrap().trim_end());

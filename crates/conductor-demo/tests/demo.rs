@@ -1,7 +1,7 @@
 //! The demo as a user runs it: the real binary, its output and its exit code.
 
-use conductor_model::{RunId, State};
-use conductor_store::{Query, SqliteStore};
+use origin_conductor::store::Query;
+use origin_conductor::{RunId, SqliteStore, State};
 use serde_json::Value;
 use std::{
     fs,
@@ -18,7 +18,7 @@ fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
-/// What a run that held printed.
+/// Returns the output of a demo that passes.
 #[track_caller]
 fn held(args: &[&str]) -> String {
     let output = demo(args);
@@ -27,7 +27,7 @@ fn held(args: &[&str]) -> String {
     text(&output.stdout).to_owned()
 }
 
-/// The complaint about wrong arguments: one line, nothing else, exit code 2.
+/// Returns the error for wrong arguments: one line, no other output, exit code 2.
 #[track_caller]
 fn refused(args: &[&str]) -> String {
     let output = demo(args);
@@ -46,7 +46,7 @@ fn write(folder: &Path, path: &str, content: impl AsRef<[u8]>) {
 }
 
 #[test]
-fn all_nine_scenarios_hold_without_colours_where_there_is_no_terminal() {
+fn all_scenarios_pass_without_colours_in_pipes() {
     let out = held(&[]);
     for number in 1..=9 {
         assert!(
@@ -54,14 +54,14 @@ fn all_nine_scenarios_hold_without_colours_where_there_is_no_terminal() {
             "{number}"
         );
     }
-    assert_eq!(out.matches("✓ held").count(), 9);
-    assert!(out.lines().last().unwrap().starts_with("9 scenarios, 9 held, "), "{out}");
+    assert_eq!(out.matches("✓ passed").count(), 9);
+    assert!(out.lines().last().unwrap().starts_with("9 scenarios, 9 passed, "), "{out}");
     assert!(!out.contains('\u{1b}'), "{out}");
     assert!(!out.lines().any(|line| line.ends_with(' ')), "{out}");
 }
 
 #[test]
-fn json_is_one_object_a_scenario_and_nothing_else() {
+fn json_prints_one_object_per_scenario() {
     let out = held(&["--json", "--only", "2", "--only", "1,7"]);
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let scenarios: Vec<&Value> = lines.iter().map(|line| &line["scenario"]).collect();
@@ -73,20 +73,20 @@ fn json_is_one_object_a_scenario_and_nothing_else() {
         assert!(line["title"].as_str().is_some_and(|title| !title.is_empty()));
         assert!(line["seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0));
     }
-    // In the order in which they are documented.
+    // The keys are in the documented order.
     assert!(out.starts_with(r#"{"scenario":1,"title":"#), "{out}");
 }
 
 #[test]
-fn only_performs_one_scenario() {
+fn only_runs_one_scenario() {
     let out = held(&["--only", "3"]);
     assert!(out.starts_with("3. Partial completion\n"), "{out}");
-    assert!(out.lines().last().unwrap().starts_with("1 scenario, 1 held, "), "{out}");
-    assert_eq!(out.matches("✓ held").count(), 1);
+    assert!(out.lines().last().unwrap().starts_with("1 scenario, 1 passed, "), "{out}");
+    assert_eq!(out.matches("✓ passed").count(), 1);
 }
 
 #[test]
-fn only_states_and_counts_change_from_one_time_to_the_next() {
+fn output_is_the_same_each_time() {
     let tree = |out: String| -> Vec<String> {
         out.lines().filter(|line| line.contains('─')).map(str::to_owned).collect()
     };
@@ -96,12 +96,12 @@ fn only_states_and_counts_change_from_one_time_to_the_next() {
 }
 
 #[test]
-fn keep_keeps_the_database_and_overwrites_nothing() {
+fn keep_keeps_database_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kept.db");
-    let kept = path.to_str().unwrap();
-    let out = held(&["--only", "1,2", "--keep", kept]);
-    assert!(out.contains(&format!("sqlite3 '{kept}' \"SELECT name, state FROM tasks")), "{out}");
+    let kept_path = path.to_str().unwrap();
+    let out = held(&["--only", "1,2", "--keep", kept_path]);
+    assert!(out.contains(&format!("sqlite3 '{kept_path}' \"SELECT name, state FROM tasks")), "{out}");
 
     let before = fs::read(&path).unwrap();
     let store = SqliteStore::open(&path).unwrap();
@@ -110,14 +110,14 @@ fn keep_keeps_the_database_and_overwrites_nothing() {
     assert_eq!(states, [State::Succeeded, State::Failed]);
     drop(store);
 
-    assert!(refused(&["--only", "1", "--keep", kept]).contains("exists already"));
+    assert!(refused(&["--only", "1", "--keep", kept_path]).contains("exists already"));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]
-fn a_database_that_cannot_be_made_is_said_once_and_without_a_panic() {
+fn unusable_database_path_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("nowhere/kept.db");
+    let path = folder.path().join("nowhere/kept_path.db");
     let output = demo(&["--keep", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let complaint = text(&output.stderr);
@@ -126,7 +126,7 @@ fn a_database_that_cannot_be_made_is_said_once_and_without_a_panic() {
 }
 
 #[test]
-fn wrong_arguments_are_one_line_and_exit_code_2() {
+fn wrong_arguments_exit_with_code_2() {
     assert!(refused(&["--bogus"]).contains("--bogus"));
     assert!(refused(&["--only", "10"]).contains("1..=9"));
     assert!(refused(&["--only", "0"]).contains("--only"));
@@ -137,19 +137,19 @@ fn wrong_arguments_are_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn missing_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let missing = missing.to_str().unwrap();
     for args in [&["--only", "9", missing][..], &["--only", "9", "--input", missing]] {
-        assert!(refused(args).contains(&format!("there is no folder {missing}")), "{args:?}");
+        assert!(refused(args).contains(&format!("folder {missing} cannot be opened")), "{args:?}");
     }
     write(folder.path(), "file", "");
     assert!(refused(&[folder.path().join("file").to_str().unwrap()]).contains("is not a folder"));
 }
 
 #[test]
-fn help_and_list_say_what_there_is() {
+fn help_and_list_are_complete() {
     let help = held(&["--help"]);
     for option in ["--only", "--keep", "--resume", "--json", "--input", "--list"] {
         assert!(help.contains(option), "{option}");
@@ -159,7 +159,7 @@ fn help_and_list_say_what_there_is() {
 }
 
 #[test]
-fn words_are_counted_and_what_is_no_text_fails_after_its_retries() {
+fn words_are_counted_and_binary_files_fail() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.txt", "one two three\nfour\n");
     write(folder.path(), "deep/er/b.TXT", "five");
@@ -183,7 +183,7 @@ fn words_are_counted_and_what_is_no_text_fails_after_its_retries() {
 }
 
 #[test]
-fn many_files_are_appended_page_by_page_and_an_empty_folder_has_none() {
+fn many_files_and_no_files_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let count = |expected: &str| {
         let out = held(&["--only", "9", "--input", folder.path().to_str().unwrap()]);
@@ -198,7 +198,7 @@ fn many_files_are_appended_page_by_page_and_an_empty_folder_has_none() {
 }
 
 #[test]
-fn a_reader_who_goes_away_is_no_failure() {
+fn closed_pipe_is_not_an_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conductor-demo"));
     command.args(["--only", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

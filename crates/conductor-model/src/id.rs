@@ -1,4 +1,4 @@
-//! ULIDs for runs and tasks, and blocks of consecutive ones.
+//! ULIDs of runs, tasks and engines, and blocks of consecutive ids.
 
 use crate::issue::{Issue, IssueCode};
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,34 @@ use std::{fmt, str::FromStr};
 use ulid::Ulid;
 
 fn parse(text: &str) -> Result<Ulid, Issue> {
-    let wrong = |why: &str| {
-        Issue::new(
-            IssueCode::InvalidFormat,
-            format!("must be a ULID (26 Crockford base-32 characters): {why}"),
-        )
+    let invalid = |reason: &str| {
+        let message = format!("must be a ULID (26 Crockford base-32 characters): {reason}");
+        Issue::new(IssueCode::InvalidFormat, message)
     };
-    let ulid = Ulid::from_string(text).map_err(|error| wrong(&error.to_string()))?;
-    // 26 characters hold 130 bits; the crate drops the two that do not fit.
+    let ulid = Ulid::from_string(text).map_err(|error| invalid(&error.to_string()))?;
+    // 26 characters encode 130 bits; the `ulid` crate silently drops the upper two.
     if text.as_bytes()[0] > b'7' {
-        return Err(wrong("the first character may not be above 7"));
+        return Err(invalid("the first character may not be above 7"));
     }
     Ok(ulid)
 }
 
 macro_rules! id {
-    ($name:ident, $what:literal) => {
-        #[doc = concat!("The id of a ", $what, ": a ULID.")]
+    ($name:ident, $owner:literal) => {
+        #[doc = concat!("The id of ", $owner, ": a ULID.")]
         ///
-        /// Either case is accepted, upper case is written, and the order of ids is the order of their text.
+        /// Parsing accepts upper and lower case; the text form is upper case. Ids sort like their texts.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Ulid);
 
         impl $name {
-            /// The id with these 128 bits: 48 of milliseconds since 1970, 80 of chance.
+            /// Creates the id from 128 bits: 48 bits of milliseconds since 1970, then 80 random bits.
             pub fn from_u128(bits: u128) -> Self {
                 Self(Ulid::from(bits))
             }
 
-            /// The 128 bits of the id.
+            /// Returns the 128 bits of the id.
             pub fn as_u128(self) -> u128 {
                 self.0.into()
             }
@@ -77,14 +75,14 @@ macro_rules! id {
     };
 }
 
-id!(RunId, "run");
-id!(TaskId, "task");
-id!(EngineId, "working engine");
+id!(RunId, "a run");
+id!(TaskId, "a task");
+id!(EngineId, "a registered engine");
 
-/// Consecutive ids, reserved from a generator before the transaction that uses them.
+/// A block of consecutive ids, reserved before the transaction that uses them.
 ///
-/// A block is also the bound of a step: a fan-out that is given a block of 10,000 creates at most 10,000
-/// children. Ids of a block that are not used are never used.
+/// The length of the block bounds a step: with a block of 10,000 ids, a fan-out step creates at most 10,000 children.
+/// Unused ids of a block are discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdBlock {
     first: u128,
@@ -92,47 +90,51 @@ pub struct IdBlock {
 }
 
 impl IdBlock {
-    /// The block of `len` ids from `first` on, or `None` if it would run past the last ULID.
+    /// Creates the block of `len` ids that starts at `first`.
+    ///
+    /// Returns `None` if the block would exceed the largest ULID.
     pub fn new(first: u128, len: u32) -> Option<Self> {
         first.checked_add(u128::from(len))?;
         Some(Self { first, len })
     }
 
-    /// How many ids are left in the block.
+    /// Returns the number of ids left in the block.
     pub fn len(self) -> u32 {
         self.len
     }
 
-    /// Whether no id is left in the block.
+    /// Returns whether no id is left in the block.
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
 
-    /// The first id of the block, as a task's.
+    /// Returns the first id of the block as a task id, without taking it.
     pub fn first_task(self) -> TaskId {
         TaskId::from_u128(self.first)
     }
 
-    /// Takes the first `count` ids off the block, or `None` (and takes nothing) if it holds fewer.
+    /// Takes the first `count` ids off the block.
+    ///
+    /// Returns `None`, and takes nothing, if the block holds fewer.
     pub fn take(&mut self, count: u32) -> Option<Self> {
-        let rest = self.len.checked_sub(count)?;
+        let len = self.len.checked_sub(count)?;
         let taken = Self { first: self.first, len: count };
-        *self = Self { first: self.first + u128::from(count), len: rest };
+        *self = Self { first: self.first + u128::from(count), len };
         Some(taken)
     }
 
     /// Takes one id off the block for a run.
     pub fn take_run(&mut self) -> Option<RunId> {
-        self.take(1).map(|one| RunId::from_u128(one.first))
+        self.take(1).map(|block| RunId::from_u128(block.first))
     }
 
     /// Takes one id off the block for an engine.
     pub fn take_engine(&mut self) -> Option<EngineId> {
-        self.take(1).map(|one| EngineId::from_u128(one.first))
+        self.take(1).map(|block| EngineId::from_u128(block.first))
     }
 
     /// Takes one id off the block for a task.
     pub fn take_task(&mut self) -> Option<TaskId> {
-        self.take(1).map(|one| TaskId::from_u128(one.first))
+        self.take(1).map(|block| TaskId::from_u128(block.first))
     }
 }

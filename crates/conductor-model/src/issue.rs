@@ -1,31 +1,31 @@
-//! Validation issues: every one of them, each with its place, a code for programs and words for people.
+//! Validation issues: each has a path, a code for programs and a message for people.
 
 use std::fmt;
 
-/// What is wrong, for programs. The names follow the codes that Zod gave in the original.
+/// The code of an issue, for programs. The names follow the codes of Zod, which the TypeScript version uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IssueCode {
-    /// A required value is absent.
+    /// A required value is missing.
     Required,
-    /// The value has another type than the one that is asked for.
+    /// The value has the wrong type.
     InvalidType,
-    /// The text does not have the form that is asked for (an id, a timestamp, a name).
+    /// The text does not have the required form, for instance that of an id, a timestamp or a name.
     InvalidFormat,
-    /// The number or the length is below its least value.
+    /// The number or the length is below its minimum.
     TooSmall,
-    /// The number or the length is above its greatest value.
+    /// The number or the length is above its maximum.
     TooBig,
-    /// The key is not one that belongs here.
+    /// The object has an unknown key.
     UnrecognizedKey,
-    /// The key stands there twice.
+    /// The object has the same key twice.
     DuplicateKey,
-    /// Two values that do not go together.
+    /// Two values exclude each other.
     Conflict,
 }
 
 impl IssueCode {
-    /// The code as text, as in `too_big`.
+    /// Returns the code as text, for instance `too_big`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -46,24 +46,24 @@ impl fmt::Display for IssueCode {
     }
 }
 
-/// One thing that is wrong with what was given.
+/// One problem of a value that failed validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
-    /// Where: `tasks[2].input.fanout`. Empty for the value itself.
+    /// The path of the value, for instance `tasks[2].input.fanout`. Empty for the root value.
     pub path: String,
-    /// What, for programs.
+    /// The code, for programs.
     pub code: IssueCode,
-    /// What, for people, with what would be right.
+    /// The message, for people. It says which values are valid.
     pub message: String,
 }
 
 impl Issue {
-    /// An issue with the value itself; [`Issue::at`] says where the value stands.
+    /// Creates an issue with an empty path; [`Issue::at`] adds the path.
     pub fn new(code: IssueCode, message: impl Into<String>) -> Self {
         Self { path: String::new(), code, message: message.into() }
     }
 
-    /// The same issue, one level up: `prefix` is a key (`input`) or an index (`[3]`).
+    /// Puts `prefix` in front of the path: a key (`input`) or an index (`[3]`).
     pub fn at(mut self, prefix: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{prefix}{dot}{}", self.path);
@@ -83,29 +83,26 @@ impl fmt::Display for Issue {
 
 impl std::error::Error for Issue {}
 
-/// How many issues are shown in one sentence; a program gets all of them.
+/// How many issues the message shows. [`ValidationError::issues`] returns all of them.
 const SHOWN: usize = 20;
 
-/// Everything that is wrong with a value. Nothing was written.
-///
-/// There is always at least one issue.
+/// The error of validation: all issues of a value, at least one. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationError(Vec<Issue>);
 
 impl ValidationError {
-    /// The issues as one error. There is at least one.
+    /// Creates the error from at least one issue.
     pub(crate) fn of(issues: Vec<Issue>) -> Self {
-        debug_assert!(!issues.is_empty(), "an error without an issue");
+        debug_assert!(!issues.is_empty(), "a validation error needs an issue");
         Self(issues)
     }
 
-    /// `Ok(value)` when there is no issue, and all the issues otherwise.
+    /// Returns `Ok(value())` if there is no issue, and all issues otherwise.
     pub(crate) fn unless_empty<T>(issues: Vec<Issue>, value: impl FnOnce() -> T) -> Result<T, Self> {
         if issues.is_empty() { Ok(value()) } else { Err(Self(issues)) }
     }
 
-    /// The issues: first duplicate keys, then the known keys in the order in which they are documented, then
-    /// unknown keys.
+    /// Returns the issues: first duplicate keys, then known keys in their documented order, then unknown keys.
     pub fn issues(&self) -> &[Issue] {
         &self.0
     }
@@ -130,17 +127,17 @@ impl From<Issue> for ValidationError {
 impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [one] => one.fmt(f),
-            many => {
-                write!(f, "{} issues: ", many.len())?;
-                for (i, issue) in many.iter().take(SHOWN).enumerate() {
+            [issue] => issue.fmt(f),
+            issues => {
+                write!(f, "{} issues: ", issues.len())?;
+                for (i, issue) in issues.iter().take(SHOWN).enumerate() {
                     if i > 0 {
                         f.write_str("; ")?;
                     }
                     issue.fmt(f)?;
                 }
-                if many.len() > SHOWN {
-                    write!(f, "; and {} more", many.len() - SHOWN)?;
+                if issues.len() > SHOWN {
+                    write!(f, "; and {} more", issues.len() - SHOWN)?;
                 }
                 Ok(())
             }

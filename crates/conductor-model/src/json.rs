@@ -1,4 +1,4 @@
-//! JSON as it was given: checked once, kept as text.
+//! JSON values: checked once, stored as the text of the caller.
 
 use crate::issue::{Issue, IssueCode};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// The largest JSON text that is stored for a task or a run, in bytes.
+/// The largest JSON text of a task or a run, in bytes: 1 MiB.
 pub const MAX_JSON_BYTES: usize = 1 << 20;
-/// How deep arrays and objects may nest.
+/// The deepest nesting of arrays and objects.
 pub const MAX_JSON_DEPTH: usize = 64;
 
 /// A JSON value of at most 1 MiB and at most 64 levels, without duplicate keys.
 ///
-/// It is kept as the text that was given, so that a number comes back digit by digit, and cloning is cheap.
+/// It keeps the original text, so numbers keep all their digits. Cloning is cheap.
 ///
 /// ```
 /// use conductor_model::Json;
@@ -29,40 +29,42 @@ pub const MAX_JSON_DEPTH: usize = 64;
 pub struct Json(Arc<str>);
 
 impl Json {
-    /// The JSON of a serializable value.
+    /// Serializes a value to JSON.
     ///
     /// # Errors
-    /// An [`Issue`] when the value has no JSON form, is larger than 1 MiB or nests deeper than 64.
+    /// Returns an [`Issue`] if the value has no JSON form, is larger than 1 MiB or nests deeper than 64 levels.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Issue> {
         let text = serde_json::to_string(value)
-            .map_err(|e| Issue::new(IssueCode::InvalidType, format!("has no JSON form: {e}")))?;
+            .map_err(|error| Issue::new(IssueCode::InvalidType, format!("has no JSON form: {error}")))?;
         text.parse()
     }
 
-    /// The text.
+    /// Returns the JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value, read into a type of the caller's.
+    /// Deserializes the value.
     ///
     /// # Errors
-    /// serde's, when the JSON does not fit the type.
+    /// Returns the error of `serde_json` if the JSON does not fit the type.
     pub fn to<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_str(&self.0)
     }
 
-    /// What each child of a counted fan-out gets: this object without its key `fanout`.
+    /// Returns this object without its key `fanout`: the input of each child of a counted fan-out.
+    ///
+    /// A value that is not an object is returned unchanged.
     pub fn without_fanout(&self) -> Self {
         let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&self.0) else {
             return self.clone();
         };
         members.remove("fanout");
-        // A map of raw JSON under string keys always has a JSON form.
+        // Serializing a map of raw JSON with string keys cannot fail.
         serde_json::to_string(&members).map_or_else(|_| self.clone(), |text| Self(text.into()))
     }
 
-    /// The items of the array under the key `fanout`, as texts; empty when there is none.
+    /// Returns the texts of the items under the key `fanout`; empty if `fanout` is not an array.
     pub fn fanout_items(&self) -> Vec<&str> {
         member(&self.0, "fanout").and_then(elements).unwrap_or_default()
     }
@@ -78,19 +80,25 @@ impl FromStr for Json {
         }
         let text = text.trim_matches([' ', '\t', '\n', '\r']);
         let mut reader = serde_json::Deserializer::from_str(text);
-        Checked { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| {
-            let message = error.to_string();
-            let code = if message.starts_with(DUPLICATE) {
-                IssueCode::DuplicateKey
-            } else if message.starts_with(TOO_DEEP) {
-                IssueCode::TooBig
-            } else {
-                IssueCode::InvalidFormat
-            };
-            Issue::new(code, format!("is not accepted as JSON: {message}"))
-        })?;
+        Checker { depth: 0 }
+            .deserialize(&mut reader)
+            .and_then(|()| reader.end())
+            .map_err(|error| rejected(&error))?;
         Ok(Self(text.into()))
     }
+}
+
+/// Converts the error of [`Checker`] or of the JSON parser.
+fn rejected(error: &serde_json::Error) -> Issue {
+    let message = error.to_string();
+    let code = if message.starts_with(DUPLICATE) {
+        IssueCode::DuplicateKey
+    } else if message.starts_with(TOO_DEEP) {
+        IssueCode::TooBig
+    } else {
+        IssueCode::InvalidFormat
+    };
+    Issue::new(code, format!("is not accepted as JSON: {message}"))
 }
 
 impl fmt::Display for Json {
@@ -119,22 +127,22 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Reads a member that is there: `null` is a value, and only an absent member is `None`.
+/// Deserializes a member that exists: `null` is a value, and only a missing member is `None`.
 pub(crate) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
     Json::deserialize(deserializer).map(Some)
 }
 
-const DUPLICATE: &str = "the key ";
+const DUPLICATE: &str = "duplicate key ";
 const TOO_DEEP: &str = "arrays and objects nest deeper";
 
-/// Walks a JSON text once, builds nothing, and refuses depth and duplicate keys.
+/// Reads a JSON text once without building a value, and rejects excessive depth and duplicate keys.
 #[derive(Clone, Copy)]
-struct Checked {
+struct Checker {
     depth: usize,
 }
 
-impl Checked {
-    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+impl Checker {
+    fn nested<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_JSON_DEPTH {
             return Err(E::custom(format_args!("{TOO_DEEP} than {MAX_JSON_DEPTH}")));
         }
@@ -142,7 +150,7 @@ impl Checked {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Checked {
+impl<'de> DeserializeSeed<'de> for Checker {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -150,7 +158,7 @@ impl<'de> DeserializeSeed<'de> for Checked {
     }
 }
 
-impl<'de> Visitor<'de> for Checked {
+impl<'de> Visitor<'de> for Checker {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,25 +190,25 @@ impl<'de> Visitor<'de> for Checked {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let inside = self.inside()?;
-        while seq.next_element_seed(inside)?.is_some() {}
+        let nested = self.nested()?;
+        while seq.next_element_seed(nested)?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let inside = self.inside()?;
+        let nested = self.nested()?;
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            map.next_value_seed(inside)?;
-            if let Some(twice) = seen.replace(key) {
-                return Err(A::Error::custom(format_args!("{DUPLICATE}{twice:?} stands there twice")));
+            map.next_value_seed(nested)?;
+            if let Some(duplicate) = seen.replace(key) {
+                return Err(A::Error::custom(format_args!("{DUPLICATE}{duplicate:?}")));
             }
         }
         Ok(())
     }
 }
 
-/// The text of one member of a JSON object; `None` when the text is no object or has no such key.
+/// Returns the text of one member of a JSON object; `None` if the text is not an object or lacks the key.
 pub(crate) fn member<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     if !text.starts_with('{') {
         return None;
@@ -209,7 +217,7 @@ pub(crate) fn member<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     Member { key }.deserialize(&mut reader).ok().flatten().map(RawValue::get)
 }
 
-/// The texts of a JSON array's elements; `None` when the text is no array.
+/// Returns the texts of the elements of a JSON array; `None` if the text is not an array.
 pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
     if !text.starts_with('[') {
         return None;
@@ -218,6 +226,7 @@ pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
     Some(items.into_iter().map(RawValue::get).collect())
 }
 
+/// Finds one member of an object and skips the others.
 struct Member<'k> {
     key: &'k str,
 }

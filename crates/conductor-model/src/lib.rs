@@ -1,94 +1,87 @@
-//! The domain of Origin Conductor: ids, states, transitions, validation and decisions.
+//! The domain rules of Origin Conductor: ids, states, transitions, validation and decisions.
 //!
-//! A **run** holds **tasks**. A task may **fan out** into N children; when all of them are settled the
-//! parent's state follows from theirs, and so does the run's. Failed tasks are retried within a limit.
-//! This crate knows those rules and nothing else: no I/O, no clock, no random numbers, no SQL. Everything
-//! that comes from outside (the time, ids, chance) is a parameter.
+//! A **run** holds **tasks**. A task may **fan out** into N children. When all children are settled, the state of
+//! their parent follows from theirs, and the state of the run follows from its root tasks. Failed tasks are retried
+//! within a limit. This crate contains these rules only: it does no I/O, reads no clock, draws no random numbers and
+//! knows no SQL. The time, ids and random fractions are parameters.
 //!
 //! ```
 //! use conductor_model::{RunDraft, TaskDraft, ChildCounts, Decision, ParentStatus, State};
 //! use serde_json::json;
 //!
-//! // Drafts hold what somebody wrote; `check` turns them into values that cannot be wrong.
-//! let run = RunDraft::new().task(TaskDraft::new("resize").input(json!({"fanout": 3}))).check()?;
-//! assert_eq!(run.tasks()[0].numbers().unwrap().total, Some(3));
+//! // A draft holds unchecked values; `validate` turns it into a value that is always valid.
+//! let run = RunDraft::new().task(TaskDraft::new("resize").input(json!({"fanout": 3}))).validate()?;
+//! assert_eq!(run.tasks()[0].child_counts().unwrap().total, Some(3));
 //!
-//! // Every issue is reported at once, with its place.
-//! let wrong = RunDraft::new().task(TaskDraft::new("a#b").max_retries(1001)).check().unwrap_err();
-//! assert_eq!(wrong.to_string(), "2 issues: tasks[0].name: `#` separates a child's name from its index and \
-//!     may not stand in this name; tasks[0].max_retries: must be an integer in 0..=1000");
+//! // All issues are reported together, each with its path.
+//! let invalid = RunDraft::new().task(TaskDraft::new("a#b").max_retries(1001)).validate().unwrap_err();
+//! assert_eq!(invalid.to_string(), "2 issues: tasks[0].name: `#` separates a child's name from its index and \
+//!     must not appear in this name; tasks[0].max_retries: must be an integer in 0..=1000");
 //!
-//! // Decisions are pure functions of numbers.
-//! let numbers = ChildCounts { total: Some(3), children: 3, open: 0, failed: 1, cancelled: 0 };
-//! assert_eq!(ParentStatus::of(numbers).decide(), Decision::Settle(State::Failed));
+//! // Decisions are pure functions of counts.
+//! let counts = ChildCounts { total: Some(3), created: 3, open: 0, failed: 1, cancelled: 0 };
+//! assert_eq!(ParentStatus::of(counts).decide(), Decision::Settle(State::Failed));
 //! # Ok::<(), conductor_model::ValidationError>(())
 //! ```
 //!
-//! Where to look: [`transition`] has the state machine, [`ParentStatus`] what follows for a parent,
-//! [`decide_retry`] what follows for a failed task, [`RunDraft`] and [`TaskDraft`] what may be submitted,
-//! [`Event`] what is remembered, [`Replay`] how everything is recomputed from it.
+//! Where to look:
+//!
+//! | question | item |
+//! |---|---|
+//! | What may be submitted? | [`RunDraft`], [`TaskDraft`], [`JoinDraft`] |
+//! | Which transitions are legal? | [`transition()`], [`TRANSITIONS`] |
+//! | What follows for a parent or a run? | [`ParentStatus::decide`] |
+//! | Is a failed task retried, and when? | [`decide_retry`] |
+//! | Is a lease or a fence still valid? | [`lease_expired`], [`fence_is_valid`] |
+//! | What is recorded in the event log? | [`Event`] |
+//! | How is the state computed from events? | [`Replay`] |
+//!
+//! Arrows between the modules go one way: the top level, then `state`, then `draft`, `event` and `record`, then `replay`.
 
-mod claim;
 mod draft;
-mod eta;
 mod event;
-mod explain;
-mod fanout;
-mod fields;
-mod health;
 mod id;
 mod issue;
-mod join;
 mod json;
 mod name;
-mod numbers;
-mod payload;
-mod policy;
-mod policy_table;
-mod progress;
 mod record;
 mod replay;
-mod retry;
-mod run_draft;
+mod state;
+mod text;
 mod time;
-mod told;
-mod transition;
 
-pub use claim::{
-    DEFAULT_LEASE_MS, LeaseLosses, MAX_LEASE_MS, fence_is_valid, lease_expired, lease_losses_after,
-    next_lease_losses,
+pub use draft::{
+    Fanout, FanoutItem, JoinDraft, MAX_FANOUT, MAX_TASKS, NewJoin, NewRun, NewTask, PAYLOAD_HASH_VERSION,
+    PayloadHash, RunDraft, TaskDraft,
 };
-pub use draft::{NewTask, TaskDraft};
-pub use eta::{Eta, RecentEvent};
-pub use event::{Event, EventBody, FailureReason, FanoutSize, transition_event};
-pub use explain::{ExplainTarget, Explanation, StateReason};
-pub use fanout::{Fanout, FanoutItem, MAX_FANOUT};
-pub use health::{Health, HealthCounts, HealthReport, RetryMetrics, RunSummary, StuckItem};
+pub use event::{EVENT_NAMES, Event, EventBody, FanoutSize, event_code, transition_event};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
 pub use issue::{Issue, IssueCode, ValidationError};
-pub use join::{JoinDraft, NewJoin};
 pub use json::{Json, MAX_JSON_BYTES, MAX_JSON_DEPTH};
 pub use name::{IdempotencyKey, Kind, MAX_NAME_BYTES, TaskName};
-pub use numbers::{ChildCounts, StateCounts};
-pub use payload::{PAYLOAD_HASH_VERSION, PayloadHash};
-pub use policy::{CancelCause, Decision, JoinStatus, ParentStatus, Percent, Policy};
-pub use policy_table::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};
-pub use progress::{MAX_PROGRESS_MESSAGE_BYTES, Progress, ProgressMessage, TaskProgress};
-pub use record::{ErrorText, Join, MAX_ERROR_BYTES, Run, Task};
-pub use replay::{Replay, ReplayError, ReplayedRun, ReplayedTask};
-pub use retry::{
-    AttemptFailure, Backoff, DEFAULT_MAX_RETRIES, FailedAttempt, Jitter, MAX_BACKOFF_MS, MAX_RETRIES,
-    MAX_TIMEOUT_MS, MaxRetries, RetryDecision, decide_retry, retry_is_due,
+pub use record::{
+    Eta, ExplainTarget, Explanation, Health, HealthCounts, HealthReport, Join, Progress, RecentEvent,
+    RetryMetrics, Run, RunSummary, StateReason, StuckItem, Task, TaskProgress,
 };
-pub use run_draft::{MAX_TASKS, NewRun, RunDraft};
-pub use time::{Timestamp, TimestampOutOfRange};
-pub use told::{EventTarget, RunReplay, RunReplayTask};
-pub use transition::{
-    IllegalTransition, NodeStatus, NodeType, RunState, Signal, State, TRANSITIONS, TaskState, Transition,
+pub use replay::{EventTarget, Replay, ReplayError, ReplayedRun, ReplayedTask, RunReplay, RunReplayTask};
+pub use state::{
+    AttemptFailure, Backoff, CancelCause, ChildCounts, DEFAULT_LEASE_MS, DEFAULT_MAX_RETRIES, Decision,
+    FailedAttempt, FailureReason, IllegalTransition, Jitter, JoinStatus, LeaseLosses, MAX_BACKOFF_MS,
+    MAX_LEASE_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries, NodeStatus, NodeType, ParentStatus, Percent,
+    Policy, RetryDecision, RunState, Signal, State, StateCounts, TRANSITIONS, TaskState, Transition,
+    decide_retry, fence_is_valid, lease_expired, lease_losses_after, next_lease_losses, retry_is_due,
     state_diagram, transition, transition_table,
 };
+#[doc(hidden)]
+pub use state::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};
+pub use text::{ErrorText, MAX_ERROR_BYTES, MAX_PROGRESS_MESSAGE_BYTES, ProgressMessage};
+pub use time::{Timestamp, TimestampOutOfRange};
 
-/// The examples of `docs/policies.md` run with the documentation's.
+// Signatures of this crate name types and traits of these two.
+pub use serde;
+pub use serde_json;
+
+/// Runs the example of the README as a doctest.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/policies.md")]
-struct Policies;
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,10 +1,10 @@
-//! Names: of tasks, of kinds, of idempotency keys.
+//! Names of tasks and kinds, and idempotency keys.
 
 use crate::issue::{Issue, IssueCode};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// The longest name that may be given, in bytes.
+/// The longest name of a root task, kind or idempotency key, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
 fn check_label(text: &str, max_bytes: usize) -> Result<(), Issue> {
@@ -16,7 +16,8 @@ fn check_label(text: &str, max_bytes: usize) -> Result<(), Issue> {
         return Err(Issue::new(IssueCode::TooBig, message));
     }
     if let Some(control) = text.chars().find(|c| c.is_control()) {
-        let message = format!("must not hold control characters, but holds U+{:04X}", u32::from(control));
+        let message =
+            format!("must not contain control characters, but contains U+{:04X}", u32::from(control));
         return Err(Issue::new(IssueCode::InvalidFormat, message));
     }
     Ok(())
@@ -30,7 +31,7 @@ macro_rules! label {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -77,44 +78,43 @@ macro_rules! label {
 label! {
     /// The name of a task.
     ///
-    /// A root task's name is given: 1 to 255 bytes without control characters and without `#`. A child's
-    /// name is derived from its parent's and its index: `NAME#3`, and below that `NAME#3#1`. This type holds
-    /// both; [`TaskName::root`] accepts only the first.
+    /// The caller names a root task: 1 to 255 bytes without control characters and without `#`. The name of a child is
+    /// derived from its parent's name and its index: `NAME#3`, and below that `NAME#3#1`. Parsing accepts both forms;
+    /// [`TaskName::root`] accepts only the name of a root task.
     TaskName, |text| {
-        // A child's name is longer than a given one by its indices; inputs nest at most 64 deep.
+        // Each level of the tree adds an index to the name; inputs nest at most 64 deep.
         check_label(text, 4 * MAX_NAME_BYTES)
     }
 }
 
 impl TaskName {
-    /// A name for a root task.
+    /// Parses the name of a root task.
     ///
     /// # Errors
-    /// An [`Issue`] for an empty, overlong or unprintable name, and for one with a `#`.
+    /// Returns an [`Issue`] if the name is empty, longer than 255 bytes, or contains a control character or `#`.
     pub fn root(text: &str) -> Result<Self, Issue> {
         check_label(text, MAX_NAME_BYTES)?;
         if text.contains('#') {
             return Err(Issue::new(
                 IssueCode::InvalidFormat,
-                "`#` separates a child's name from its index and may not stand in this name",
+                "`#` separates a child's name from its index and must not appear in this name",
             ));
         }
         Ok(Self(text.into()))
     }
 
-    /// The name of this task's child with that index (from 1).
+    /// Returns the name of the child with this index, which starts at 1.
     pub fn child(&self, index: u32) -> Self {
         Self(format!("{}#{index}", self.0).into())
     }
 }
 
 label! {
-    /// The kind of a task: which handler runs it. 1 to 255 bytes without control characters.
+    /// The kind of a task, which selects its handler: 1 to 255 bytes without control characters.
     Kind, |text| check_label(text, MAX_NAME_BYTES)
 }
 
 label! {
-    /// A key of the caller's under which a submission takes place once. 1 to 255 bytes without control
-    /// characters.
+    /// The key under which a caller submits a run at most once: 1 to 255 bytes without control characters.
     IdempotencyKey, |text| check_label(text, MAX_NAME_BYTES)
 }

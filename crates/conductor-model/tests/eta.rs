@@ -1,4 +1,4 @@
-//! When a run will be settled, by what happened lately.
+//! Estimates of when a run settles.
 
 use conductor_model::{ErrorText, Eta, EventBody, FailureReason, RecentEvent, State, Timestamp};
 use proptest::prelude::*;
@@ -18,23 +18,23 @@ fn started(before_now_ms: i64) -> RecentEvent {
 }
 
 #[test]
-fn the_pace_is_what_was_settled_since_the_first_of_the_events() {
+fn throughput_counts_tasks_settled_after_first_event() {
     let recent = [started(10_000), settled(8000), started(8000), settled(4000), settled(1000)];
     let eta = Eta::of(6, &recent, at(0));
     assert_eq!((eta.remaining, eta.per_second, eta.at), (6, 0.3, Some(at(-20_000))));
 }
 
 #[test]
-fn what_was_settled_at_the_first_moment_does_not_count() {
-    // One transaction settled many, and the events begin in the middle of it.
+fn tasks_settled_at_first_event_do_not_count() {
+    // One transaction settled many tasks, and the events begin in its middle.
     let mut recent = vec![settled(2000); 500];
     recent.extend([settled(1000); 4]);
     assert_eq!(Eta::of(10, &recent, at(0)).at, Some(at(-5000)), "two per second");
-    assert_eq!(Eta::of(10, &[settled(2000); 500], at(0)).at, None, "nothing is known of the time before");
+    assert_eq!(Eta::of(10, &[settled(2000); 500], at(0)).at, None, "the time before is unknown");
 }
 
 #[test]
-fn nothing_settled_lately_gives_no_time() {
+fn nothing_settled_recently_gives_no_estimate() {
     let nothing = Eta { remaining: 5, per_second: 0.0, at: None };
     assert_eq!(Eta::of(5, &[], at(0)), nothing);
     assert_eq!(Eta::of(5, &[started(3000), started(1000)], at(0)), nothing);
@@ -43,29 +43,29 @@ fn nothing_settled_lately_gives_no_time() {
 }
 
 #[test]
-fn a_pause_before_the_last_hour_does_not_slow_it_down() {
+fn events_before_window_are_ignored() {
     let day = 24 * 60 * 60 * 1000;
     let recent = [settled(day), started(10_000), settled(5000)];
     assert_eq!(Eta::of(1, &recent, at(0)).at, Some(at(-10_000)));
 }
 
 #[test]
-fn nothing_remains_at_the_end() {
+fn nothing_remaining_gives_no_estimate() {
     let eta = Eta::of(0, &[started(1000), settled(500)], at(0));
     assert_eq!((eta.remaining, eta.per_second, eta.at), (0, 1.0, None));
 }
 
 #[test]
-fn what_settles_a_task_counts() {
+fn only_settling_events_count() {
     let failed =
         |due_at| EventBody::TaskFailed { reason: FailureReason::Error, error: ErrorText::from("no"), due_at };
-    let settles = [
+    let settling = [
         EventBody::TaskSucceeded,
         EventBody::TaskCancelled { reason: None },
         EventBody::TaskAggregated { state: State::Failed },
         failed(None),
     ];
-    assert!(settles.iter().all(EventBody::settles_task));
+    assert!(settling.iter().all(EventBody::settles_task));
     let others = [
         EventBody::TaskStarted,
         EventBody::TaskRetried,
@@ -79,7 +79,7 @@ fn what_settles_a_task_counts() {
 
 proptest! {
     #[test]
-    fn no_events_and_no_clock_give_nonsense(
+    fn any_events_and_clock_give_sane_estimate(
         remaining: u64,
         now in -62_167_219_200_000_i64..=253_402_300_799_999,
         events in prop::collection::vec((-10_000_000_i64..10_000_000, any::<bool>()), 0..20),

@@ -1,29 +1,34 @@
-//! What the numbers say of a run's health.
+//! Health reports and retry metrics.
 
 use conductor_model::{
     Health, HealthCounts, HealthReport, RetryMetrics, StateCounts, StateReason, StuckItem,
 };
 use proptest::prelude::*;
 
-fn close(share: Option<f64>, expected: Option<f64>) -> bool {
+fn approx_eq(share: Option<f64>, expected: Option<f64>) -> bool {
     match (share, expected) {
         (Some(share), Some(expected)) => (share - expected).abs() < 1e-12,
         (share, expected) => share.is_none() && expected.is_none(),
     }
 }
 
-fn counts() -> impl Strategy<Value = HealthCounts> {
-    let few = || 0_u64..4;
-    let tally =
-        (few(), few(), few(), few(), few()).prop_map(|(pending, running, succeeded, failed, cancelled)| {
-            StateCounts { pending, running, succeeded, failed, cancelled }
-        });
-    (tally, few(), few(), few(), few(), few()).prop_map(
-        |(tally, due, exhausted, retried_tasks, total_retries, stuck)| {
-            let retries_due = due.min(tally.failed);
-            let failed_leaves = exhausted.min(tally.failed - retries_due);
+fn any_counts() -> impl Strategy<Value = HealthCounts> {
+    let small = || 0_u64..4;
+    let state_counts = (small(), small(), small(), small(), small()).prop_map(
+        |(pending, running, succeeded, failed, cancelled)| StateCounts {
+            pending,
+            running,
+            succeeded,
+            failed,
+            cancelled,
+        },
+    );
+    (state_counts, small(), small(), small(), small(), small()).prop_map(
+        |(state_counts, due, exhausted, retried_tasks, total_retries, stuck)| {
+            let retries_due = due.min(state_counts.failed);
+            let failed_leaves = exhausted.min(state_counts.failed - retries_due);
             HealthCounts {
-                state_counts: tally,
+                state_counts,
                 retries_due,
                 failed_leaves,
                 retries_exhausted: exhausted,
@@ -37,7 +42,7 @@ fn counts() -> impl Strategy<Value = HealthCounts> {
 
 proptest! {
     #[test]
-    fn a_final_failure_is_critical_and_something_that_waits_or_is_stuck_a_warning(counts in counts()) {
+    fn health_follows_failures_retries_and_stuck_items(counts in any_counts()) {
         let report = HealthReport::of(counts);
         let expected = if counts.state_counts.failed > counts.retries_due {
             Health::Critical
@@ -53,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn rates_are_shares_of_what_is_settled(counts in counts()) {
+    fn rates_are_shares_of_settled_tasks(counts in any_counts()) {
         let report = HealthReport::of(counts);
         let settled = counts.state_counts.succeeded + counts.state_counts.failed - counts.retries_due + counts.state_counts.cancelled;
         prop_assert_eq!(report.success_rate.is_none(), settled == 0);
@@ -64,10 +69,10 @@ proptest! {
 }
 
 #[test]
-fn a_report_says_in_words_what_is_wrong() {
-    let tally = StateCounts { succeeded: 6, failed: 3, cancelled: 1, running: 5, pending: 2 };
+fn report_lists_problems_as_text() {
+    let state_counts = StateCounts { succeeded: 6, failed: 3, cancelled: 1, running: 5, pending: 2 };
     let counts = HealthCounts {
-        state_counts: tally,
+        state_counts,
         retries_due: 1,
         failed_leaves: 1,
         retries_exhausted: 1,
@@ -77,29 +82,29 @@ fn a_report_says_in_words_what_is_wrong() {
     };
     let report = HealthReport::of(counts);
     let expected = [
-        "1 leaf failed for good",
+        "1 leaf failed permanently",
         "1 parent failed",
-        "1 of them has no retry left",
+        "1 leaf has no retry left",
         "1 failed task waits for its retry",
-        "1 thing is stuck",
+        "1 run or task is stuck",
     ];
     assert_eq!(report.warnings, expected);
-    assert!(close(report.success_rate, Some(6.0 / 9.0)));
-    assert!(close(report.failure_rate, Some(2.0 / 9.0)));
-    assert!(close(Some(report.average_retries), Some(2.5)));
+    assert!(approx_eq(report.success_rate, Some(6.0 / 9.0)));
+    assert!(approx_eq(report.failure_rate, Some(2.0 / 9.0)));
+    assert!(approx_eq(Some(report.average_retries), Some(2.5)));
     assert!(HealthReport::of(HealthCounts::default()).warnings.is_empty());
 }
 
 #[test]
-fn retry_metrics_of_nothing_are_no_division_by_nothing() {
+fn retry_metrics_without_tasks_do_not_divide() {
     let none = RetryMetrics::of(0, 0, 0, 0);
-    assert!(close(none.success_rate, None) && close(Some(none.average_retries), Some(0.0)));
+    assert!(approx_eq(none.success_rate, None) && approx_eq(Some(none.average_retries), Some(0.0)));
     let some = RetryMetrics::of(6, 4, 3, 1);
-    assert!(close(some.success_rate, Some(0.75)) && close(Some(some.average_retries), Some(1.5)));
+    assert!(approx_eq(some.success_rate, Some(0.75)) && approx_eq(Some(some.average_retries), Some(1.5)));
 }
 
 #[test]
-fn what_is_stuck_is_written_and_read() {
+fn stuck_item_survives_json() {
     let (run, since) = (conductor_model::RunId::from_u128(1), conductor_model::Timestamp::MIN);
     let reasons = [
         StateReason::RunningExternally { since },

@@ -1,11 +1,11 @@
-//! Ids and moments: what is printed can be read, and what is read is what was meant.
+//! Ids, blocks of ids and timestamps.
 
 use conductor_model::{IdBlock, IssueCode, RunId, TaskId, Timestamp};
 use proptest::prelude::*;
 
 const CROCKFORD: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The text of a ULID, worked out digit by digit.
+/// Returns the text of a ULID, computed digit by digit.
 fn crockford(mut bits: u128) -> String {
     let mut digits = [0_u8; 26];
     for digit in digits.iter_mut().rev() {
@@ -15,14 +15,14 @@ fn crockford(mut bits: u128) -> String {
     String::from_utf8(digits.to_vec()).unwrap()
 }
 
-fn a_moment() -> impl Strategy<Value = Timestamp> {
+fn any_timestamp() -> impl Strategy<Value = Timestamp> {
     (Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis())
         .prop_map(|millis| Timestamp::from_millis(millis).unwrap())
 }
 
 proptest! {
     #[test]
-    fn an_id_is_written_in_upper_case_and_read_in_either(bits in any::<u128>()) {
+    fn id_is_written_upper_case_and_read_either(bits in any::<u128>()) {
         let id = TaskId::from_u128(bits);
         let text = id.to_string();
         prop_assert_eq!(&text, &crockford(bits));
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn an_id_survives_its_json(bits in any::<u128>()) {
+    fn id_survives_json(bits in any::<u128>()) {
         let (run, task) = (RunId::from_u128(bits), TaskId::from_u128(bits));
         let json = serde_json::to_string(&(run, task)).unwrap();
         prop_assert_eq!(&json, &format!("[\"{run}\",\"{task}\"]"));
@@ -41,14 +41,14 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_ids_is_the_order_of_their_text(a in any::<u128>(), b in any::<u128>()) {
+    fn ids_sort_like_their_texts(a in any::<u128>(), b in any::<u128>()) {
         let (a, b) = (TaskId::from_u128(a), TaskId::from_u128(b));
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
         prop_assert_eq!(a.cmp(&b), a.as_u128().cmp(&b.as_u128()));
     }
 
     #[test]
-    fn any_text_is_an_id_or_refused_and_never_changed_in_silence(text in "[0-9A-Za-z é]{24,28}") {
+    fn any_text_is_id_or_rejected(text in "[0-9A-Za-z é]{24,28}") {
         match text.parse::<TaskId>() {
             Ok(id) => prop_assert_eq!(id.to_string(), text.to_uppercase()),
             Err(issue) => prop_assert_eq!(issue.code, IssueCode::InvalidFormat),
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn a_block_hands_out_consecutive_ids_and_no_more_than_it_holds(
+    fn block_hands_out_its_consecutive_ids(
         first in any::<u64>(), len in 0_u32..100, takes in prop::collection::vec(0_u32..30, 0..20),
     ) {
         let mut block = IdBlock::new(u128::from(first), len).unwrap();
@@ -82,43 +82,43 @@ proptest! {
     }
 
     #[test]
-    fn a_moment_is_printed_and_read_back(moment in a_moment()) {
-        let text = moment.to_string();
+    fn timestamp_survives_text_and_json(timestamp in any_timestamp()) {
+        let text = timestamp.to_string();
         prop_assert_eq!(text.len(), "2026-03-01T12:00:00.000Z".len());
         prop_assert!(text.ends_with('Z'));
-        prop_assert_eq!(text.parse::<Timestamp>().unwrap(), moment);
-        let json = serde_json::to_string(&moment).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), moment);
+        prop_assert_eq!(text.parse::<Timestamp>().unwrap(), timestamp);
+        let json = serde_json::to_string(&timestamp).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), timestamp);
     }
 
     #[test]
-    fn the_order_of_moments_is_the_order_of_their_text(a in a_moment(), b in a_moment()) {
+    fn timestamps_sort_like_their_texts(a in any_timestamp(), b in any_timestamp()) {
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
     }
 
     #[test]
-    fn moments_add_and_subtract_without_leaving_their_years(moment in a_moment(), millis in any::<u64>()) {
-        let (later, earlier) = (moment.plus_millis(millis), moment.minus_millis(millis));
-        prop_assert!(earlier <= moment && moment <= later);
-        prop_assert!(later == Timestamp::MAX || later.millis_since(moment) == millis);
-        prop_assert!(earlier == Timestamp::MIN || moment.millis_since(earlier) == millis);
+    fn timestamp_arithmetic_stays_in_range(timestamp in any_timestamp(), millis in any::<u64>()) {
+        let (later, earlier) = (timestamp.plus_millis(millis), timestamp.minus_millis(millis));
+        prop_assert!(earlier <= timestamp && timestamp <= later);
+        prop_assert!(later == Timestamp::MAX || later.millis_since(timestamp) == millis);
+        prop_assert!(earlier == Timestamp::MIN || timestamp.millis_since(earlier) == millis);
         prop_assert_eq!(earlier.millis_since(later), 0);
     }
 
     #[test]
-    fn an_offset_moves_the_moment_and_not_the_text_alone(
-        moment in 0_i64..4_000_000_000_000, minutes in -1439_i64..=1439,
+    fn offset_is_converted_to_utc(
+        timestamp in 0_i64..4_000_000_000_000, minutes in -1439_i64..=1439,
     ) {
-        let local = Timestamp::from_millis(moment + minutes * 60_000).unwrap().to_string();
+        let local = Timestamp::from_millis(timestamp + minutes * 60_000).unwrap().to_string();
         let sign = if minutes < 0 { '-' } else { '+' };
         let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
         let text = format!("{}{sign}{hours:02}:{rest:02}", local.trim_end_matches('Z'));
-        prop_assert_eq!(text.parse::<Timestamp>().unwrap().as_millis(), moment, "{}", text);
+        prop_assert_eq!(text.parse::<Timestamp>().unwrap().as_millis(), timestamp, "{}", text);
     }
 }
 
 #[test]
-fn what_is_no_ulid_is_refused() {
+fn malformed_ulid_is_rejected() {
     let good = "01HZXW3V5N8Q4R6T7Y9ABCDEFG";
     assert!(good.parse::<RunId>().is_ok());
     let bad = [
@@ -149,7 +149,7 @@ fn what_is_no_ulid_is_refused() {
 }
 
 #[test]
-fn the_first_and_the_last_id_are_ids() {
+fn smallest_and_largest_ids_are_valid() {
     let (first, last) = ("00000000000000000000000000", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
     assert_eq!(first.parse::<TaskId>().unwrap().as_u128(), 0);
     assert_eq!(last.parse::<TaskId>().unwrap().as_u128(), u128::MAX);
@@ -157,7 +157,7 @@ fn the_first_and_the_last_id_are_ids() {
 }
 
 #[test]
-fn a_block_never_runs_past_the_last_id() {
+fn block_beyond_largest_id_is_refused() {
     assert!(IdBlock::new(u128::MAX - 5, 5).is_some());
     assert_eq!(IdBlock::new(u128::MAX - 5, 7), None);
     let mut block = IdBlock::new(u128::MAX - 1, 1).unwrap();
@@ -166,25 +166,25 @@ fn a_block_never_runs_past_the_last_id() {
 }
 
 #[test]
-fn the_years_end_at_0000_and_9999() {
-    for (moment, text) in
+fn timestamp_outside_years_0000_to_9999_is_rejected() {
+    for (timestamp, text) in
         [(Timestamp::MIN, "0000-01-01T00:00:00.000Z"), (Timestamp::MAX, "9999-12-31T23:59:59.999Z")]
     {
-        assert_eq!(moment.to_string(), text);
-        assert_eq!(text.parse::<Timestamp>().unwrap(), moment);
+        assert_eq!(timestamp.to_string(), text);
+        assert_eq!(text.parse::<Timestamp>().unwrap(), timestamp);
     }
     assert!(Timestamp::from_millis(Timestamp::MIN.as_millis() - 1).is_err());
     assert!(Timestamp::from_millis(Timestamp::MAX.as_millis() + 1).is_err());
     assert!(Timestamp::from_millis(i64::MIN).is_err());
     assert!(Timestamp::from_millis(i64::MAX).is_err());
-    // Inside by their digits, outside by their offset.
+    // In range by their digits, out of range by their offset.
     assert!("0000-01-01T00:00:00+00:01".parse::<Timestamp>().is_err());
     assert!("9999-12-31T23:59:59-00:01".parse::<Timestamp>().is_err());
     assert!("9999-12-31T23:59:59+00:01".parse::<Timestamp>().is_ok());
 }
 
 #[test]
-fn a_leap_second_is_the_first_of_the_next_day() {
+fn leap_second_becomes_next_day() {
     let leap: Timestamp = "2016-12-31T23:59:60.250Z".parse().unwrap();
     assert_eq!(leap.to_string(), "2017-01-01T00:00:00.250Z");
     assert!("9999-12-31T23:59:60Z".parse::<Timestamp>().is_err());
@@ -192,7 +192,7 @@ fn a_leap_second_is_the_first_of_the_next_day() {
 }
 
 #[test]
-fn what_is_finer_than_a_millisecond_is_cut_off() {
+fn digits_below_millisecond_are_dropped() {
     for (text, written) in [
         ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000Z"),
         ("2026-03-01t12:00:00.9z", "2026-03-01T12:00:00.900Z"),
@@ -205,7 +205,7 @@ fn what_is_finer_than_a_millisecond_is_cut_off() {
 }
 
 #[test]
-fn what_is_no_rfc_3339_timestamp_is_refused() {
+fn malformed_timestamp_is_rejected() {
     for text in [
         "",
         "now",

@@ -1,20 +1,20 @@
-//! Names and JSON values: what is accepted comes back as it was given.
+//! Names, and JSON values in tasks and runs.
 
 use conductor_model::{
-    Backoff, CancelCause, ChildCounts, ErrorText, Fanout, IdempotencyKey, IssueCode, Join, Json, Kind,
-    MAX_ERROR_BYTES, MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_NAME_BYTES, MaxRetries, Policy, Run, RunId, State,
-    StateCounts, Task, TaskId, TaskName, Timestamp,
+    Backoff, CancelCause, ChildCounts, Fanout, IdempotencyKey, IssueCode, Join, Json, Kind, MAX_JSON_BYTES,
+    MAX_JSON_DEPTH, MAX_NAME_BYTES, MaxRetries, Policy, Run, RunId, State, StateCounts, Task, TaskId,
+    TaskName, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn a_value() -> impl Strategy<Value = Value> {
+fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("JSON has no such number", |f| f.is_finite()).prop_map(Value::from),
+        any::<f64>().prop_filter("JSON cannot express it", |f| f.is_finite()).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
         Just(json!("")),
         Just(json!(0)),
@@ -28,7 +28,7 @@ fn a_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn a_task(input: Option<Json>, output: Option<Json>) -> Task {
+fn sample_task(input: Option<Json>, output: Option<Json>) -> Task {
     let now = Timestamp::from_millis(1).unwrap();
     Task {
         id: TaskId::from_u128(2),
@@ -64,7 +64,7 @@ fn nested(depth: usize) -> String {
 
 proptest! {
     #[test]
-    fn any_json_value_survives(value in a_value()) {
+    fn any_value_survives_json(value in any_value()) {
         let json = Json::of(&value).unwrap();
         prop_assert_eq!(json.to::<Value>().unwrap(), value.clone());
         prop_assert_eq!(json.as_str().parse::<Json>().unwrap(), json.clone());
@@ -76,11 +76,11 @@ proptest! {
     }
 
     #[test]
-    fn any_json_value_survives_in_a_task_and_in_a_run(
-        (input, output) in (prop::option::of(a_value()), prop::option::of(a_value())),
+    fn any_value_survives_in_task_and_run(
+        (input, output) in (prop::option::of(any_value()), prop::option::of(any_value())),
     ) {
         let json = |value: Option<Value>| value.map(|value| Json::of(&value).unwrap());
-        let task = a_task(json(input.clone()), json(output));
+        let task = sample_task(json(input.clone()), json(output));
         let text = serde_json::to_string(&task).unwrap();
         prop_assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task, "{}", text);
 
@@ -96,8 +96,8 @@ proptest! {
     }
 
     #[test]
-    fn a_counted_child_gets_the_input_without_its_fanout_and_nothing_else_changes(
-        mut members in prop::collection::btree_map(any::<String>(), a_value(), 0..6), n in 1_u32..1000,
+    fn without_fanout_removes_only_fanout(
+        mut members in prop::collection::btree_map(any::<String>(), any_value(), 0..6), n in 1_u32..1000,
     ) {
         members.remove("fanout");
         let rest = Value::Object(members.clone().into_iter().collect());
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn the_items_of_a_fan_out_are_the_elements_of_its_array(items in prop::collection::vec(a_value(), 1..6)) {
+    fn fanout_items_are_elements_of_array(items in prop::collection::vec(any_value(), 1..6)) {
         let input = Json::of(&json!({"other": [1], "fanout": items})).unwrap();
         let read: Vec<Value> =
             input.fanout_items().into_iter().map(|item| serde_json::from_str(item).unwrap()).collect();
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn a_name_without_control_characters_survives(text in "\\PC{1,60}") {
+    fn name_without_control_characters_survives(text in "\\PC{1,60}") {
         let kind: Kind = text.parse().unwrap();
         prop_assert_eq!(kind.to_string(), text.clone());
         let json = serde_json::to_string(&kind).unwrap();
@@ -142,10 +142,10 @@ proptest! {
 }
 
 #[test]
-fn a_null_in_a_task_or_a_run_is_not_an_absent_value() {
+fn null_in_task_and_run_is_value() {
     let null: Json = "null".parse().unwrap();
     for (input, output) in [(None, Some(null.clone())), (Some(null.clone()), None), (None, None)] {
-        let task = a_task(input, output);
+        let task = sample_task(input, output);
         let text = serde_json::to_string(&task).unwrap();
         assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task, "{text}");
     }
@@ -169,7 +169,7 @@ fn a_null_in_a_task_or_a_run_is_not_an_absent_value() {
 }
 
 #[test]
-fn the_text_of_a_value_is_kept_as_it_was_given() {
+fn json_text_is_kept_verbatim() {
     for text in [
         "0",
         "false",
@@ -195,7 +195,7 @@ fn the_text_of_a_value_is_kept_as_it_was_given() {
 }
 
 #[test]
-fn numbers_come_back_to_the_last_bit() {
+fn numbers_keep_all_bits() {
     for number in [0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, -0.0, 9_007_199_254_740_993.0, 5e-324] {
         let back: f64 = Json::of(&number).unwrap().to().unwrap();
         assert_eq!(back.to_bits(), number.to_bits(), "{number:e}");
@@ -204,7 +204,7 @@ fn numbers_come_back_to_the_last_bit() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn malformed_json_is_rejected() {
     for text in [
         "",
         " ",
@@ -235,7 +235,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn a_key_that_stands_there_twice_is_refused_at_any_depth() {
+fn duplicate_key_is_rejected_at_any_depth() {
     for text in [
         r#"{"a": 1, "a": 1}"#,
         r#"{"a": 1, "\u0061": 2}"#,
@@ -252,7 +252,7 @@ fn a_key_that_stands_there_twice_is_refused_at_any_depth() {
 }
 
 #[test]
-fn a_value_may_be_64_deep_and_no_deeper() {
+fn nesting_above_64_is_rejected() {
     assert!(nested(MAX_JSON_DEPTH).parse::<Json>().is_ok());
     let objects = |depth| "{\"a\":".repeat(depth) + "1" + &"}".repeat(depth);
     assert!(objects(MAX_JSON_DEPTH).parse::<Json>().is_ok());
@@ -261,12 +261,12 @@ fn a_value_may_be_64_deep_and_no_deeper() {
     {
         assert_eq!(text.parse::<Json>().unwrap_err().code, IssueCode::TooBig);
     }
-    // The deepest value can be read as well.
+    // The deepest valid value can be deserialized as well.
     assert!(nested(MAX_JSON_DEPTH).parse::<Json>().unwrap().to::<Value>().is_ok());
 }
 
 #[test]
-fn a_value_may_have_1_mib_and_no_more() {
+fn json_above_1_mib_is_rejected() {
     let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
     assert_eq!(text(MAX_JSON_BYTES).parse::<Json>().unwrap().as_str().len(), 1024 * 1024);
     assert_eq!(text(MAX_JSON_BYTES + 1).parse::<Json>().unwrap_err().code, IssueCode::TooBig);
@@ -274,7 +274,7 @@ fn a_value_may_have_1_mib_and_no_more() {
 }
 
 #[test]
-fn a_fanout_key_counts_however_it_is_written() {
+fn fanout_key_is_read_in_any_spelling() {
     let escaped: Json = r#"{"a": 1, "\u0066anout": 2}"#.parse().unwrap();
     assert_eq!(Fanout::of(&escaped).unwrap(), Some(Fanout::Count(2)));
     assert_eq!(escaped.without_fanout().as_str(), r#"{"a":1}"#);
@@ -282,11 +282,7 @@ fn a_fanout_key_counts_however_it_is_written() {
     assert_eq!(only.without_fanout().as_str(), "{}");
     let digits: Json =
         r#"{"fanout": 1, "n": 1.0000000000000000000001, "in": {"fanout": 0}}"#.parse().unwrap();
-    assert_eq!(
-        Fanout::of(&digits).unwrap(),
-        Some(Fanout::Count(1)),
-        "only the input's own key means anything"
-    );
+    assert_eq!(Fanout::of(&digits).unwrap(), Some(Fanout::Count(1)), "only the top-level key counts");
     assert_eq!(digits.without_fanout().as_str(), r#"{"in":{"fanout": 0},"n":1.0000000000000000000001}"#);
     for leaf in ["3", "null", "[{\"fanout\": 0}]", "\"fanout\"", "{\"Fanout\":0}"] {
         let leaf: Json = leaf.parse().unwrap();
@@ -297,7 +293,7 @@ fn a_fanout_key_counts_however_it_is_written() {
 }
 
 #[test]
-fn a_name_has_1_to_255_bytes_and_no_control_characters() {
+fn name_out_of_bounds_is_rejected() {
     let names = |text: &str| {
         [
             TaskName::root(text).map(String::from),
@@ -325,20 +321,5 @@ fn a_name_has_1_to_255_bytes_and_no_control_characters() {
             assert_eq!(name.unwrap_err().code, code, "{text:?}");
         }
         assert!(serde_json::from_value::<Kind>(text.into()).is_err());
-    }
-}
-
-#[test]
-fn an_error_text_is_never_refused() {
-    assert_eq!(ErrorText::from("a\0b").as_str(), "a\u{FFFD}b");
-    assert_eq!(ErrorText::from("").as_str(), "");
-    assert_eq!(ErrorText::from("x".repeat(MAX_ERROR_BYTES)).as_str().len(), MAX_ERROR_BYTES);
-    for long in
-        ["x".repeat(MAX_ERROR_BYTES + 1), "é".repeat(MAX_ERROR_BYTES), "\u{1F980}".repeat(MAX_ERROR_BYTES)]
-    {
-        let cut = ErrorText::from(long.clone());
-        assert!(cut.as_str().len() <= MAX_ERROR_BYTES && cut.as_str().len() > MAX_ERROR_BYTES - 8);
-        assert!(long.starts_with(cut.as_str().strip_suffix('…').unwrap()));
-        assert_eq!(ErrorText::from(cut.as_str()), cut, "cut once");
     }
 }

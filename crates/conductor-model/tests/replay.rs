@@ -1,4 +1,4 @@
-//! Everything computed again from the events alone, and impossible histories refused where they become so.
+//! Replay of histories, and rejection of impossible events.
 
 use conductor_model::{
     CancelCause, ChildCounts, Event, EventBody, FailureReason, FanoutSize, Policy, Replay, ReplayError,
@@ -34,11 +34,11 @@ impl History {
         Ok(replay)
     }
 
-    /// Everything but the last event fits; the last does not, for that reason.
+    /// Asserts that the last event, and no earlier one, is rejected with this message.
     #[track_caller]
-    fn refused_at_the_end(&self, what: &str) {
+    fn assert_last_rejected(&self, message: &str) {
         let error = self.replay().unwrap_err();
-        assert_eq!((error.seq, error.what.as_str()), (self.0.len() as u64, what));
+        assert_eq!((error.seq, error.message.as_str()), (self.0.len() as u64, message));
         assert_eq!(error.name, self.0.last().unwrap().body.name());
     }
 }
@@ -88,7 +88,7 @@ fn history() -> History {
 }
 
 #[test]
-fn a_history_gives_the_states_and_the_numbers() {
+fn history_gives_states_and_counts() {
     let replay = history()
         .task(2, EventBody::TaskStarted)
         .task(2, failed(true))
@@ -125,7 +125,7 @@ fn a_history_gives_the_states_and_the_numbers() {
 }
 
 #[test]
-fn a_history_is_followed_to_its_end() {
+fn complete_and_revived_history_is_replayed() {
     let history = history()
         .task(2, EventBody::TaskStarted)
         .task(2, failed(true))
@@ -156,7 +156,7 @@ fn a_history_is_followed_to_its_end() {
     let leaf = replay.task(TaskId::from_u128(2)).unwrap();
     assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
 
-    // A person revives the child that failed; exactly its ancestors reopen.
+    // A user revives the failed child; only its ancestors are reopened.
     let replay = history
         .task(11, EventBody::TaskRevived)
         .task(3, EventBody::TaskReopened)
@@ -173,7 +173,7 @@ fn a_history_is_followed_to_its_end() {
 }
 
 #[test]
-fn parents_below_parents_and_open_fan_outs_are_followed() {
+fn nested_parents_and_open_fan_outs_are_replayed() {
     let nested = EventBody::TaskFannedOut {
         first: 1,
         last: 2,
@@ -195,19 +195,19 @@ fn parents_below_parents_and_open_fan_outs_are_followed() {
         .task(2, EventBody::TaskSealed { total: 2 })
         .replay()
         .unwrap();
-    let numbers = |id| replay.task(TaskId::from_u128(id)).unwrap().child_counts();
-    assert_eq!(numbers(2), Some(ChildCounts { created: 2, open: 2, ..ChildCounts::sealed(2) }));
-    assert_eq!(numbers(20), None);
-    assert_eq!(numbers(21), Some(ChildCounts { created: 4, open: 4, ..ChildCounts::sealed(4) }));
+    let counts = |id| replay.task(TaskId::from_u128(id)).unwrap().child_counts();
+    assert_eq!(counts(2), Some(ChildCounts { created: 2, open: 2, ..ChildCounts::sealed(2) }));
+    assert_eq!(counts(20), None);
+    assert_eq!(counts(21), Some(ChildCounts { created: 4, open: 4, ..ChildCounts::sealed(4) }));
     assert_eq!(replay.run(RunId::from_u128(RUN)).unwrap().status.counts.total, None);
 }
 
 #[test]
-fn an_adopted_history_begins_with_what_was_found() {
-    let numbers = ChildCounts { created: 1, open: 1, ..ChildCounts::sealed(1) };
-    let tally = StateCounts { failed: 1, ..StateCounts::default() };
+fn imported_history_begins_with_imported_state() {
+    let counts = ChildCounts { created: 1, open: 1, ..ChildCounts::sealed(1) };
+    let state_counts = StateCounts { failed: 1, ..StateCounts::default() };
     let replay = History::default()
-        .run(EventBody::RunAdopted { state: State::Running, child_counts: numbers, state_counts: tally })
+        .run(EventBody::RunAdopted { state: State::Running, child_counts: counts, state_counts })
         .task(
             2,
             EventBody::TaskAdopted {
@@ -226,17 +226,17 @@ fn an_adopted_history_begins_with_what_was_found() {
         .replay()
         .unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
-    assert_eq!((run.state_counts.pending, run.state_counts.failed, run.status.counts), (1, 0, numbers));
+    assert_eq!((run.state_counts.pending, run.state_counts.failed, run.status.counts), (1, 0, counts));
     assert_eq!(replay.task(TaskId::from_u128(2)).unwrap().retry_count, 2);
 }
 
 #[test]
-fn an_illegal_transition_is_refused_at_its_event() {
+fn illegal_transition_is_rejected_at_its_event() {
     let not = |signal: &str, state: &str| format!("{signal} is not possible in state {state}");
-    history().task(2, EventBody::TaskSucceeded).refused_at_the_end(&not("succeed", "PENDING"));
-    history().task(2, EventBody::TaskRetried).refused_at_the_end(&not("retry", "PENDING"));
-    history().run(EventBody::RunStarted).refused_at_the_end(&not("start", "RUNNING"));
-    history().task(3, EventBody::TaskReleased).refused_at_the_end(&not("release", "RUNNING"));
+    history().task(2, EventBody::TaskSucceeded).assert_last_rejected(&not("succeed", "PENDING"));
+    history().task(2, EventBody::TaskRetried).assert_last_rejected(&not("retry", "PENDING"));
+    history().run(EventBody::RunStarted).assert_last_rejected(&not("start", "RUNNING"));
+    history().task(3, EventBody::TaskReleased).assert_last_rejected(&not("release", "RUNNING"));
     let done = || history().task(2, EventBody::TaskStarted).task(2, EventBody::TaskSucceeded);
     for (body, signal) in [
         (EventBody::TaskStarted, "start"),
@@ -244,35 +244,37 @@ fn an_illegal_transition_is_refused_at_its_event() {
         (EventBody::TaskCancelled { reason: None }, "cancel"),
         (EventBody::TaskRevived, "revive"),
     ] {
-        done().task(2, body).refused_at_the_end(&not(signal, "SUCCEEDED"));
+        done().task(2, body).assert_last_rejected(&not(signal, "SUCCEEDED"));
     }
     let waiting = history().task(2, EventBody::TaskStarted).task(2, failed(true));
     waiting
         .task(2, EventBody::TaskRevived)
-        .refused_at_the_end("revive is not possible in state FAILED with a retry due");
+        .assert_last_rejected("revive is not possible in state FAILED with a retry due");
     let error = done().task(2, EventBody::TaskStarted).replay().unwrap_err().to_string();
     assert_eq!(error, "event 11 (task.started): start is not possible in state SUCCEEDED");
 }
 
 #[test]
-fn events_of_nothing_and_of_the_wrong_thing_are_refused() {
+fn event_of_missing_or_wrong_target_is_rejected() {
     let id = |bits| TaskId::from_u128(bits);
-    history().task(99, EventBody::TaskStarted).refused_at_the_end(&format!("task {} does not exist", id(99)));
-    history().task(2, EventBody::RunStarted).refused_at_the_end("is not an event of a task");
-    history().run(EventBody::TaskStarted).refused_at_the_end("is not an event of a run");
+    history()
+        .task(99, EventBody::TaskStarted)
+        .assert_last_rejected(&format!("task {} does not exist", id(99)));
+    history().task(2, EventBody::RunStarted).assert_last_rejected("not an event of a task");
+    history().run(EventBody::TaskStarted).assert_last_rejected("not an event of a run");
     let pending = aggregated(State::Pending);
-    history().task(3, pending).refused_at_the_end("was decided as PENDING, where Wait follows");
+    history().task(3, pending).assert_last_rejected("settled as PENDING, but Wait follows");
     let none = RunId::from_u128(RUN);
-    History::default().run(EventBody::RunStarted).refused_at_the_end(&format!("run {none} does not exist"));
-    History::default().task(2, created(1)).refused_at_the_end(&format!("run {none} does not exist"));
-    history().run(run_created()).refused_at_the_end(&format!("run {none} exists already"));
+    History::default().run(EventBody::RunStarted).assert_last_rejected(&format!("run {none} does not exist"));
+    History::default().task(2, created(1)).assert_last_rejected(&format!("run {none} does not exist"));
+    history().run(run_created()).assert_last_rejected(&format!("run {none} already exists"));
     let twice = History::default().run(run_created()).task(2, created(1)).task(2, created(2));
-    twice.refused_at_the_end(&format!("task {} exists already", id(2)));
-    history().task(2, EventBody::TaskSealed { total: 1 }).refused_at_the_end("a leaf is sealed");
+    twice.assert_last_rejected(&format!("task {} already exists", id(2)));
+    history().task(2, EventBody::TaskSealed { total: 1 }).assert_last_rejected("a leaf cannot be sealed");
 }
 
 #[test]
-fn children_come_into_being_in_order_within_their_number_and_below_something_open() {
+fn child_out_of_order_or_bounds_is_rejected() {
     let base = || {
         History::default()
             .run(run_created())
@@ -280,40 +282,44 @@ fn children_come_into_being_in_order_within_their_number_and_below_something_ope
             .task(2, created(1))
             .task(3, parent(2, 3))
     };
-    base().task(4, created(3)).refused_at_the_end("child 3 comes into being where there are to be 2");
-    base().task(4, created(1)).refused_at_the_end("child 1 comes into being where 3 is the next");
-    base().task(3, fanned_out(2, 3, 10)).refused_at_the_end("child 2 comes into being where 1 is the next");
+    base()
+        .task(4, created(3))
+        .assert_last_rejected("child 3 is created, but its parent is sealed with 2 children");
+    base().task(4, created(1)).assert_last_rejected("child 1 is created, but the next index is 3");
+    base().task(3, fanned_out(2, 3, 10)).assert_last_rejected("child 2 is created, but the next index is 1");
     base()
         .task(3, fanned_out(1, 4, 10))
-        .refused_at_the_end("child 4 comes into being where there are to be 3");
-    base().task(3, fanned_out(3, 1, 10)).refused_at_the_end("children 3 to 1 are not what it created");
-    base().task(2, fanned_out(1, 1, 10)).refused_at_the_end("a leaf has a child");
-    base().task(3, fanned_out(0, 3, 10)).refused_at_the_end("child 0 comes into being where 1 is the next");
-    // The ids of the children run past the last id.
+        .assert_last_rejected("child 4 is created, but its parent is sealed with 3 children");
+    base()
+        .task(3, fanned_out(3, 1, 10))
+        .assert_last_rejected("children 3 to 1 do not match the created children");
+    base().task(2, fanned_out(1, 1, 10)).assert_last_rejected("a leaf cannot have children");
+    base().task(3, fanned_out(0, 3, 10)).assert_last_rejected("child 0 is created, but the next index is 1");
+    // The ids of the children exceed the largest id.
     base()
         .task(3, fanned_out(1, 3, u128::MAX - 1))
-        .refused_at_the_end("children 1 to 3 are not what it created");
+        .assert_last_rejected("children 1 to 3 do not match the created children");
     base().task(3, fanned_out(1, 3, u128::MAX - 2)).replay().unwrap();
     let elsewhere =
         EventBody::TaskFannedOut { first: 1, last: 2, first_id: TaskId::from_u128(9), parents: vec![(3, 1)] };
-    base().task(3, elsewhere).refused_at_the_end("children 1 to 2 are not what it created");
+    base().task(3, elsewhere).assert_last_rejected("children 1 to 2 do not match the created children");
     base()
-        .task(3, marked(CancelCause::Requested))
+        .task(3, cancel_requested(CancelCause::Requested))
         .task(3, fanned_out(1, 1, 10))
-        .refused_at_the_end("child 1 comes into being below something that is marked");
+        .assert_last_rejected("child 1 is created, but its parent is being cancelled");
     base()
-        .task(3, marked(CancelCause::Requested))
+        .task(3, cancel_requested(CancelCause::Requested))
         .task(3, aggregated(State::Cancelled))
         .task(3, fanned_out(1, 1, 10))
-        .refused_at_the_end("child 1 comes into being below something CANCELLED");
+        .assert_last_rejected("child 1 is created, but its parent is CANCELLED");
 }
 
 #[test]
-fn a_number_is_final_once() {
+fn second_or_smaller_seal_is_rejected() {
     let again = EventBody::RunSealed { total: 2 };
-    history().run(again).refused_at_the_end("is sealed already, with 2 children");
+    history().run(again).assert_last_rejected("already sealed with 2 children");
     let again = EventBody::TaskSealed { total: 3 };
-    history().task(3, again).refused_at_the_end("is sealed already, with 3 children");
+    history().task(3, again).assert_last_rejected("already sealed with 3 children");
     let open = EventBody::TaskCreated {
         index: 1,
         parent: None,
@@ -324,27 +330,27 @@ fn a_number_is_final_once() {
     let history = History::default().run(run_created()).task(2, open).task(2, fanned_out(1, 2, 10));
     history
         .task(2, EventBody::TaskSealed { total: 1 })
-        .refused_at_the_end("is sealed with 1 children, but has 2");
+        .assert_last_rejected("sealed with 1 children, but has 2");
 }
 
 #[test]
-fn leaves_are_worked_on_and_parents_follow_their_children() {
+fn leaf_event_on_parent_is_rejected() {
     let follows = "a parent's state follows from its children";
-    history().task(3, EventBody::TaskSucceeded).refused_at_the_end(follows);
-    history().task(3, failed(true)).refused_at_the_end(follows);
-    // A parent whose input became unreadable fails for good.
+    history().task(3, EventBody::TaskSucceeded).assert_last_rejected(follows);
+    history().task(3, failed(true)).assert_last_rejected(follows);
+    // A parent with an unreadable input fails permanently.
     history().task(3, failed(false)).replay().unwrap();
     let started = history().task(2, EventBody::TaskStarted);
-    started.task(2, aggregated(State::Succeeded)).refused_at_the_end("a leaf has no children");
+    started.task(2, aggregated(State::Succeeded)).assert_last_rejected("a leaf has no children");
 }
 
 #[test]
-fn a_task_stays_in_its_run_and_is_adopted_once() {
+fn second_run_or_import_of_task_is_rejected() {
     let mut two = history();
     two.push(7, None, run_created());
     two.push(7, Some(2), EventBody::TaskStarted);
     let (task, run) = (TaskId::from_u128(2), RunId::from_u128(RUN));
-    two.refused_at_the_end(&format!("task {task} belongs to run {run}"));
+    two.assert_last_rejected(&format!("task {task} belongs to run {run}"));
 
     let state = State::Pending;
     let adopted = EventBody::TaskAdopted {
@@ -356,17 +362,17 @@ fn a_task_stays_in_its_run_and_is_adopted_once() {
         attempt: 0,
         child_counts: None,
     };
-    history().task(2, adopted).refused_at_the_end(&format!("task {task} exists already"));
+    history().task(2, adopted).assert_last_rejected(&format!("task {task} already exists"));
     let adopted = EventBody::RunAdopted {
         state,
         child_counts: ChildCounts::open(),
         state_counts: StateCounts::default(),
     };
-    history().run(adopted).refused_at_the_end(&format!("run {run} exists already"));
+    history().run(adopted).assert_last_rejected(&format!("run {run} already exists"));
 }
 
-fn marked(by: CancelCause) -> EventBody {
-    EventBody::TaskCancelRequested { cause: by, reason: None }
+fn cancel_requested(cause: CancelCause) -> EventBody {
+    EventBody::TaskCancelRequested { cause, reason: None }
 }
 
 fn swept(children: &[(u32, u32)]) -> EventBody {
@@ -374,7 +380,7 @@ fn swept(children: &[(u32, u32)]) -> EventBody {
 }
 
 #[test]
-fn a_sweep_cancels_what_is_named_and_marks_parents() {
+fn sweep_cancels_leaves_and_requests_parent_cancel() {
     let history = history()
         .task(2, EventBody::TaskStarted)
         .run(EventBody::RunCancelRequested { cause: CancelCause::Deadline, reason: None })
@@ -396,73 +402,89 @@ fn a_sweep_cancels_what_is_named_and_marks_parents() {
     let end = EventBody::RunAggregated { state: State::Cancelled };
     let whole = history.task(3, aggregated(State::Cancelled)).run(end);
     assert_eq!(whole.replay().unwrap().run(RunId::from_u128(RUN)).unwrap().state, State::Cancelled);
-    let too_early =
-        self::history().task(3, marked(CancelCause::Requested)).task(3, aggregated(State::Cancelled));
-    too_early.refused_at_the_end("was decided as CANCELLED, where Wait follows");
-    let unknown = self::history().task(3, marked(CancelCause::Requested)).task(3, swept(&[(4, 4)]));
-    unknown.refused_at_the_end("there is no child 4 to sweep");
-    let twice =
-        self::history().task(3, marked(CancelCause::Requested)).task(3, marked(CancelCause::Ancestor));
-    twice.refused_at_the_end("is marked, though it has ended or was marked before");
-    let patient = self::history().task(3, marked(CancelCause::FailFast));
-    patient.refused_at_the_end("is given up, though its policy does not say so");
+    let too_early = self::history()
+        .task(3, cancel_requested(CancelCause::Requested))
+        .task(3, aggregated(State::Cancelled));
+    too_early.assert_last_rejected("settled as CANCELLED, but Wait follows");
+    let unknown = self::history().task(3, cancel_requested(CancelCause::Requested)).task(3, swept(&[(4, 4)]));
+    unknown.assert_last_rejected("child 4 is swept, but does not exist");
+    let twice = self::history()
+        .task(3, cancel_requested(CancelCause::Requested))
+        .task(3, cancel_requested(CancelCause::Ancestor));
+    twice.assert_last_rejected("cancelled, but it is settled or already being cancelled");
+    let tolerant = self::history().task(3, cancel_requested(CancelCause::FailFast));
+    tolerant.assert_last_rejected("cancelled by fail-fast, but its policy does not require it");
 }
 
-#[test]
-fn a_join_begins_when_the_children_are_settled_and_its_end_is_the_parents() {
-    let join = |parent| EventBody::TaskCreated {
-        index: 0,
-        parent,
-        fanout: None,
-        policy: Policy::Fail,
-        has_join: false,
-    };
-    let of = |id| Some(TaskId::from_u128(id));
-    let with_join = EventBody::TaskCreated {
+fn join(parent: Option<u128>) -> EventBody {
+    let parent = parent.map(TaskId::from_u128);
+    EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, has_join: false }
+}
+
+/// A run with a join and a parent (3) with a join, whose only child (10) is created.
+fn history_with_joins() -> History {
+    let parent = EventBody::TaskCreated {
         index: 1,
         parent: None,
         fanout: Some(FanoutSize::Fixed(1)),
         policy: Policy::Ignore,
         has_join: true,
     };
-    let base = || {
-        History::default()
-            .run(EventBody::RunCreated { policy: Policy::Fail, has_join: true })
-            .task(3, with_join.clone())
-            .run(EventBody::RunSealed { total: 1 })
-            .run(EventBody::RunStarted)
-            .task(3, EventBody::TaskStarted)
-            .task(3, fanned_out(1, 1, 10))
-    };
-    base().task(20, join(of(3))).refused_at_the_end("a join begins before its time");
-    let settled = || base().task(10, EventBody::TaskStarted).task(10, failed(false));
-    settled()
+    History::default()
+        .run(EventBody::RunCreated { policy: Policy::Fail, has_join: true })
+        .task(3, parent)
+        .run(EventBody::RunSealed { total: 1 })
+        .run(EventBody::RunStarted)
+        .task(3, EventBody::TaskStarted)
+        .task(3, fanned_out(1, 1, 10))
+}
+
+/// The same; the child has failed, which the policy ignores.
+fn history_ready_to_join() -> History {
+    history_with_joins().task(10, EventBody::TaskStarted).task(10, failed(false))
+}
+
+/// The same; the join (20) of the parent is running.
+fn history_with_running_join() -> History {
+    history_ready_to_join().task(20, join(Some(3))).task(20, EventBody::TaskStarted)
+}
+
+#[test]
+fn join_starts_after_children_and_settles_parent() {
+    let too_early = "the join is created too early, or twice";
+    history_with_joins().task(20, join(Some(3))).assert_last_rejected(too_early);
+    history_ready_to_join()
         .task(3, aggregated(State::Succeeded))
-        .refused_at_the_end("was decided as SUCCEEDED, where StartJoin follows");
-    let joined = || settled().task(20, join(of(3))).task(20, EventBody::TaskStarted);
-    joined().task(21, join(of(3))).refused_at_the_end("a join begins before its time");
-    let ended = joined().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
+        .assert_last_rejected("settled as SUCCEEDED, but StartJoin follows");
+    history_with_running_join().task(21, join(Some(3))).assert_last_rejected(too_early);
+    let ended =
+        history_with_running_join().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
     let replay = ended.replay().unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(
         run.state_counts,
         StateCounts { failed: 1, succeeded: 1, ..StateCounts::default() },
-        "the join is in no tally"
+        "the join is not counted by state"
     );
     assert_eq!(
         replay.task(TaskId::from_u128(3)).unwrap().child_counts().unwrap().created,
         1,
-        "and in no number"
+        "the join is not counted as child"
     );
-    let hasty =
-        joined().task(20, failed(false)).task(3, aggregated(State::Failed)).task(3, EventBody::TaskReopened);
-    let hasty = hasty.task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
-    hasty.refused_at_the_end("a join is run again before its time");
-    // A failed join fails its parent, and a revived one opens it again.
-    let again = joined()
-        .task(20, failed(false))
-        .task(3, aggregated(State::Failed))
-        .task(3, EventBody::TaskReopened)
+}
+
+#[test]
+fn revived_join_reopens_and_settles_parent() {
+    // A failed join fails its parent. Reviving the join reopens the parent.
+    let reopened = || {
+        history_with_running_join()
+            .task(20, failed(false))
+            .task(3, aggregated(State::Failed))
+            .task(3, EventBody::TaskReopened)
+    };
+    let too_early = reopened().task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
+    too_early.assert_last_rejected("the join is revived too early");
+    let again = reopened()
         .task(20, EventBody::TaskRevived)
         .task(20, EventBody::TaskStarted)
         .task(20, EventBody::TaskSucceeded)

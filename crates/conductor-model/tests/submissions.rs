@@ -1,4 +1,4 @@
-//! What remains of a draft once checked, and the hash of what the caller gave.
+//! Valid drafts, and the hash of a draft.
 
 use conductor_model::{
     Backoff, Json, NewRun, NewTask, PayloadHash, RunDraft, RunId, TaskDraft, TaskId, Timestamp,
@@ -9,24 +9,24 @@ use serde_json::{Value, json};
 
 const ID: &str = "01HZXW3V5N8Q4R6T7Y9ABCDEFG";
 
-/// The hash of a draft under the key `k`.
+/// Returns the hash of a draft under the key `k`.
 fn hash(json: &str) -> PayloadHash {
     let draft: RunDraft = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
-    hash_of(&draft)
+    hash_of_draft(&draft)
 }
 
-fn hash_of(draft: &RunDraft) -> PayloadHash {
+fn hash_of_draft(draft: &RunDraft) -> PayloadHash {
     let run =
         draft.clone().idempotency_key("k").validate().unwrap_or_else(|error| panic!("{draft:?}: {error}"));
     run.payload().expect("a run with a key has a hash")
 }
 
-fn run_of(value: &Value) -> NewRun {
+fn run_from_value(value: &Value) -> NewRun {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{value}: {error}"))
 }
 
 #[test]
-fn a_draft_that_was_built_equals_one_that_was_read() {
+fn built_draft_equals_parsed_draft() {
     let at: Timestamp = "2026-03-01T12:00:00.000Z".parse().unwrap();
     let built = RunDraft::new()
         .id(ID.parse::<RunId>().unwrap())
@@ -56,7 +56,7 @@ fn a_draft_that_was_built_equals_one_that_was_read() {
     );
     assert_eq!(serde_json::from_str::<NewRun>(&read).unwrap(), built);
     assert_eq!(read.parse::<NewRun>().unwrap(), built);
-    assert_eq!(run_of(&serde_json::from_str(&read).unwrap()), built);
+    assert_eq!(run_from_value(&serde_json::from_str(&read).unwrap()), built);
 
     assert_eq!(built.id().unwrap().to_string(), ID);
     assert_eq!(built.meta().unwrap().as_str(), r#"{"by":"me"}"#);
@@ -73,7 +73,7 @@ fn a_draft_that_was_built_equals_one_that_was_read() {
 }
 
 #[test]
-fn a_task_read_from_json_stands_beside_one_that_was_built() {
+fn parsed_and_built_tasks_are_combined() {
     let draft: RunDraft = serde_json::from_str(r#"{"tasks": [{"name": "a"}]}"#).unwrap();
     let run = draft.task(TaskDraft::new("b")).validate().unwrap();
     let names: Vec<&str> = run.tasks().iter().map(|task| task.name().as_str()).collect();
@@ -81,7 +81,7 @@ fn a_task_read_from_json_stands_beside_one_that_was_built() {
 }
 
 #[test]
-fn an_input_of_null_is_not_an_absent_one() {
+fn null_input_is_value() {
     let input = |json: &str| serde_json::from_str::<NewTask>(json).unwrap().input().cloned();
     assert_eq!(input(r#"{"name": "a"}"#), None);
     for value in ["null", "0", "false", "\"\"", "[]", "{}"] {
@@ -95,7 +95,7 @@ fn an_input_of_null_is_not_an_absent_one() {
 }
 
 #[test]
-fn elsewhere_null_means_absent() {
+fn other_null_is_missing() {
     let keys = ["id", "kind", "max_retries", "backoff", "priority", "due_at", "open"];
     let nulls = keys.map(|key| format!("\"{key}\": null")).join(", ");
     let task: NewTask = serde_json::from_str(&format!(r#"{{"name": "a", {nulls}}}"#)).unwrap();
@@ -103,7 +103,7 @@ fn elsewhere_null_means_absent() {
 }
 
 #[test]
-fn a_value_without_a_json_form_is_an_issue_and_no_panic() {
+fn value_without_json_form_is_issue() {
     let keyed_by_lists = std::collections::BTreeMap::from([(vec![1], 2)]);
     let invalid = RunDraft::new()
         .meta(&keyed_by_lists)
@@ -115,7 +115,7 @@ fn a_value_without_a_json_form_is_an_issue_and_no_panic() {
 }
 
 #[test]
-fn the_hash_does_not_see_the_order_of_keys_nor_white_space_nor_escapes() {
+fn hash_ignores_key_order_white_space_and_escapes() {
     let one = hash(
         r#"{"meta":{"a":1,"b":[1,2]},"idempotency_key":"k","tasks":[{"name":"é","input":{"x":1,"y":2}},{"name":"b"}]}"#,
     );
@@ -127,22 +127,22 @@ fn the_hash_does_not_see_the_order_of_keys_nor_white_space_nor_escapes() {
 }
 
 #[test]
-fn the_hash_does_not_see_what_was_not_given() {
-    // No id, time or default is in it: the same draft hashes the same at any time.
+fn hash_ignores_generated_values() {
+    // The hash excludes ids, times and defaults, so it never changes.
     let draft = RunDraft::new().task(TaskDraft::new("a"));
-    assert_eq!(hash_of(&draft), hash_of(&draft));
-    assert_eq!(hash_of(&draft), hash(r#"{"tasks": [{"name": "a"}]}"#));
+    assert_eq!(hash_of_draft(&draft), hash_of_draft(&draft));
+    assert_eq!(hash_of_draft(&draft), hash(r#"{"tasks": [{"name": "a"}]}"#));
     assert_eq!(hash("{}"), hash(r#"{"tasks": []}"#));
 }
 
 #[test]
-fn without_an_idempotency_key_nothing_is_hashed() {
+fn run_without_idempotency_key_has_no_hash() {
     assert_eq!(RunDraft::new().task(TaskDraft::new("a")).validate().unwrap().payload(), None);
     assert_eq!(r#"{"meta": {"a": 1}}"#.parse::<NewRun>().unwrap().payload(), None);
 }
 
 #[test]
-fn the_hash_sees_every_difference_that_was_given() {
+fn hash_differs_for_any_given_difference() {
     let drafts = [
         "{}".into(),
         r#"{"open": true}"#.into(),
@@ -182,12 +182,12 @@ fn the_hash_sees_every_difference_that_was_given() {
     }
 }
 
-/// The same JSON with its keys in another order, and with white space.
-fn turned(value: &Value, turn: usize) -> String {
+/// Returns the same JSON with its keys in another order, and with white space.
+fn reordered(value: &Value, turn: usize) -> String {
     let Value::Object(members) = value else { return value.to_string() };
     let mut members: Vec<String> = members
         .iter()
-        .map(|(key, value)| format!(" {} :\t{}", Value::from(key.as_str()), turned(value, turn / 2)))
+        .map(|(key, value)| format!(" {} :\t{}", Value::from(key.as_str()), reordered(value, turn / 2)))
         .collect();
     let by = turn % members.len().max(1);
     members.rotate_left(by);
@@ -196,17 +196,17 @@ fn turned(value: &Value, turn: usize) -> String {
 
 proptest! {
     #[test]
-    fn any_order_of_keys_is_the_same_submission(
+    fn any_key_order_gives_same_hash(
         meta in btree_map("\\PC{0,4}", btree_map(".{0,3}", any::<i32>(), 0..4), 0..6), turn in any::<usize>(),
     ) {
         let plain = json!({"meta": meta, "tasks": [{"name": "a", "input": meta}], "open": true});
-        let turned = turned(&plain, turn);
-        prop_assert_eq!(hash(&plain.to_string()), hash(&turned), "{}", turned);
+        let reordered = reordered(&plain, turn);
+        prop_assert_eq!(hash(&plain.to_string()), hash(&reordered), "{}", reordered);
     }
 
     #[test]
-    fn another_meta_is_another_submission(a in any::<i64>(), b in any::<i64>(), text in any::<String>()) {
-        let of = |meta: Value| hash_of(&RunDraft::new().meta(meta));
+    fn different_meta_gives_different_hash(a in any::<i64>(), b in any::<i64>(), text in any::<String>()) {
+        let of = |meta: Value| hash_of_draft(&RunDraft::new().meta(meta));
         prop_assert_eq!(of(json!([a, text])) == of(json!([b, text])), a == b);
         prop_assert_ne!(of(json!(text)), of(json!([text])));
     }

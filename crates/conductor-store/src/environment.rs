@@ -1,4 +1,4 @@
-//! Where time, ids and chance come from: outside, as parameters.
+//! Time, ids and randomness, as parameters.
 
 use conductor_model::{IdBlock, Jitter, Timestamp};
 use rand::rngs::StdRng;
@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A clock.
 pub trait Clock: Send + Sync {
-    /// The present moment.
+    /// Returns the present time.
     fn now(&self) -> Timestamp;
 }
 
-/// The clock of this machine.
+/// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -24,17 +24,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// A moment is a clock that stands still.
+/// A timestamp is a clock that does not move.
 impl Clock for Timestamp {
     fn now(&self) -> Timestamp {
         *self
     }
 }
 
-/// Time, ids and chance for one process.
+/// The source of time, ids and randomness of a process.
 ///
-/// A process makes one and hands it to whoever writes. Tests make one from a clock and a seed of their own,
-/// and everything that they do happens again in the same way.
+/// A process creates one and passes it to the code that creates requests. Tests create one from their own clock and seed,
+/// so that each test run is identical.
 pub struct Environment {
     clock: Box<dyn Clock>,
     ids: Mutex<Ids>,
@@ -42,29 +42,29 @@ pub struct Environment {
 
 struct Ids {
     random: StdRng,
-    /// The last id that was given out; every later one is greater, also when the clock steps back.
+    /// The last id that was returned. Every later one is greater, even if the clock goes back.
     last: u128,
 }
 
 impl Environment {
-    /// The machine's clock, and chance from the operating system.
+    /// Creates an environment with the clock of the machine and randomness of the operating system.
     pub fn system() -> Self {
         let seed = rand::make_rng::<StdRng>();
         Self { clock: Box::new(SystemClock), ids: Mutex::new(Ids { random: seed, last: 0 }) }
     }
 
-    /// A given clock, and chance that follows from a seed.
+    /// Creates an environment with a given clock and a seed.
     pub fn seeded(clock: impl Clock + 'static, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
         Self { clock: Box::new(clock), ids: Mutex::new(Ids { random, last: 0 }) }
     }
 
-    /// The present moment.
+    /// Returns the present time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The next `count` ids: consecutive ULIDs, greater than all that were given out before.
+    /// Returns the next `count` ids: consecutive ULIDs, greater than all earlier ones.
     ///
     /// # Panics
     /// At the end of the last millisecond that a ULID can hold, in the year 10889.
@@ -74,25 +74,25 @@ impl Environment {
         let mut ids = self.lock();
         let random = u128::from(ids.random.next_u64()) << 16 | u128::from(ids.random.next_u32() >> 16);
         let fresh = millis << RANDOM_BITS | random;
-        // In the same millisecond, or after a step back of the clock, go on from the last one.
+        // In the same millisecond, or after the clock went back, continue from the last one.
         let first = fresh.max(ids.last + 1);
         ids.last = first + u128::from(count);
         IdBlock::new(first, count).expect("a clock shows years up to 9999, a ULID holds years up to 10889")
     }
 
-    /// The chance of one transaction.
+    /// Returns the random number for the delays of retries in one transaction.
     pub fn jitter(&self) -> Jitter {
         Jitter(self.lock().random.next_u64())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Ids> {
-        // Nothing panics while the lock is held; and an id that was skipped is no harm.
+        // No code panics while it has the lock, and a skipped id does no harm.
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("now", &self.now()).finish_non_exhaustive()
+        f.debug_struct("Environment").field("now", &self.now()).finish_non_exhaustive()
     }
 }

@@ -1,56 +1,60 @@
-//! What can go wrong with a store itself, whatever was asked of it.
+//! Errors of the store itself, which any request can meet.
 
 use conductor_model::{RunId, TaskId};
 use std::error::Error;
 
-/// The store could not do it. Nothing of the request was written, except after [`StoreError::CommitOutcomeUnknown`].
+/// The store failed. Nothing of the request was written, except possibly after [`StoreError::CommitOutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Another writer held the database for longer than the busy timeout. Try again.
-    #[error("the database is busy: another writer held it for longer than the busy timeout")]
+    /// Another writer locked the database for longer than the busy timeout. Repeat the request.
+    #[error(
+        "the database is busy: another writer locked it for longer than the busy timeout; repeat the request"
+    )]
     Busy(#[source] Box<dyn Error + Send + Sync>),
-    /// COMMIT itself failed, so that nobody knows whether it took effect. Look up what was to be written (the
-    /// run id, the idempotency key, the state of the task) before doing it again.
-    #[error("the commit failed, and it is unknown whether it took effect")]
+    /// COMMIT failed, and it is unknown whether it took effect. Read the run, the idempotency key or the task before you
+    /// repeat the request.
+    #[error(
+        "the commit failed, and it is unknown whether it took effect; read the rows before you repeat the request"
+    )]
     CommitOutcomeUnknown(#[source] Box<dyn Error + Send + Sync>),
-    /// The disk failed or is full. The connection was given up; the next request opens a new one.
-    #[error("the database could not be read or written")]
+    /// The disk failed or is full. The store has closed the connection; the next request opens a new one.
+    #[error("cannot read or write the database; check the disk")]
     Io(#[source] Box<dyn Error + Send + Sync>),
-    /// The request is about a run that is not there: a wrong id, or a run that was pruned.
-    #[error("there is no run {0}")]
+    /// The run of the request does not exist: the id is wrong, or the run was pruned.
+    #[error("run {0} does not exist; check the id, or whether it was pruned")]
     RunNotFound(RunId),
-    /// The request goes on after a task that is not there, or that belongs to another run.
-    #[error("there is no task {0} to go on after")]
+    /// The task that the cursor of the request names does not exist, or belongs to another run.
+    #[error("task {0} of the cursor does not exist; start without a cursor")]
     TaskNotFound(TaskId),
-    /// More at once than one bounded transaction takes; make several requests of it.
-    #[error("{len} are too many at once: at most {max}")]
+    /// The request is larger than one bounded transaction allows. Split it.
+    #[error("{len} items in one request are too many; at most {max}")]
     BatchTooLarge {
-        /// How many there are.
+        /// The number of items in the request.
         len: usize,
-        /// How many there may be.
+        /// The largest allowed number.
         max: usize,
     },
-    /// A row does not hold what was written there: another program changed it.
+    /// A row is not as the store wrote it: another program changed it. See [`Admin::repair`](crate::Admin::repair).
     #[error("{row} cannot be read: {reason}")]
     CorruptRow {
-        /// Which row: `task 01J…`.
+        /// The row, for instance `task 01J…`.
         row: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// Anything else that the database says.
-    #[error("the database refused")]
+    /// Any other error of the database.
+    #[error("database error")]
     Backend(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// Whether the same request may succeed if it is simply made again.
+    /// Returns whether the same request may succeed when it is repeated.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy(_))
     }
 
-    /// Whether the connection that met it can no longer be trusted.
+    /// Returns whether the store must close the connection that met the error.
     #[cfg(feature = "sqlite")]
     pub(crate) fn invalidates_connection(&self) -> bool {
         matches!(self, Self::Io(_) | Self::CommitOutcomeUnknown(_))

@@ -1,74 +1,73 @@
-//! The stores of Origin Conductor.
+//! The contract between Origin Conductor and its stores, and the store on SQLite.
 //!
-//! A store keeps runs, tasks and events, and carries out one intent in one bounded transaction. What follows
-//! from what is decided in [`conductor_model`]; a store asks it and writes the answer. The contract is the
-//! traits [`Store`], [`Admin`], [`Query`] and [`Monitor`] together with the suite in `conformance` (a feature), which
-//! every store passes.
+//! A store keeps runs, tasks and events. It executes each request in one bounded transaction. [`conductor_model`] decides
+//! what follows from a request; the store writes the result. The contract consists of the traits [`Store`], [`Admin`],
+//! [`Query`] and [`Monitor`], and of the suite in the crate `conductor-conformance`, which every store must pass.
+//!
+//! This crate works as an only dependency: it re-exports the domain types that its signatures name.
 //!
 //! ```
-//! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::{FanOut, Query, Scope, Environment, SqliteStore, Store, Submit};
+//! use conductor_store::{Environment, FanOut, Query, RunDraft, Scope, SqliteStore, State, Store, Submit, TaskDraft};
 //! use serde_json::json;
 //!
 //! let store = SqliteStore::open_in_memory()?;
 //! let env = Environment::system();
 //!
-//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).check()?;
+//! let run = RunDraft::new().task(TaskDraft::new("PARENT").input(json!({"fanout": 3}))).validate()?;
 //! let run = store.submit(&Submit::new(run, &env))?.run;
 //!
-//! // One step creates at most as many children as it is given ids.
+//! // One step creates at most 100 children.
 //! assert_eq!(store.fan_out(&FanOut::new(Scope::Run(run), 100, &env))?.children, 3);
 //! assert_eq!(store.run(run)?.unwrap().state, State::Running);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod append;
+mod admin;
 mod arc;
-mod cancel;
-mod claim;
-mod engine;
 mod environment;
 mod error;
-mod lease;
+mod forward;
 mod notifier;
-mod progress;
-mod prune;
 mod query;
-mod repair;
-mod report;
-mod revive;
+mod request;
 mod scope;
-mod seal;
-mod settle;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod step;
-mod store;
-mod submit;
-mod verify;
+mod traits;
 
-pub use append::{Append, AppendError, AppendOutcome};
-pub use cancel::{Cancel, CancelError, CancelOutcome};
-pub use claim::{Claim, ClaimOutcome, ClaimedTask, Fence, FenceOutcome, KindQuota, RotationCursor};
-pub use engine::{EngineCapabilities, EngineKey, EngineRegistration, RegisterEngine};
+pub use admin::{
+    Cancel, CancelError, CancelOutcome, Divergence, DivergenceKind, Prune, PruneOutcome, Repair,
+    RepairReport, RepairedItem, Revive, ReviveError, ReviveFilter, ReviveOutcome, UnrepairableItem, Verify,
+    VerifyReport,
+};
+/// The domain types: everything that the signatures of this crate name, and more. The most used are at the root, too.
+pub use conductor_model as model;
+pub use conductor_model::{
+    AttemptFailure, Backoff, CancelCause, ChildCounts, EngineId, ErrorText, Eta, Event, EventBody,
+    Explanation, FailureReason, HealthReport, IdBlock, IdempotencyKey, IllegalTransition, Jitter, JoinDraft,
+    Json, Kind, MaxRetries, NewRun, NewTask, Policy, Progress, RetryMetrics, Run, RunDraft, RunId,
+    RunSummary, State, StateCounts, StateReason, StuckItem, Task, TaskDraft, TaskId, TaskName, TaskProgress,
+    Timestamp, ValidationError,
+};
 pub use environment::{Clock, Environment, SystemClock};
 pub use error::StoreError;
-pub use lease::{Release, Renew, Rescue};
 pub use notifier::WriteNotifier;
-pub use progress::RecordProgress;
-pub use prune::{Prune, PruneOutcome};
 pub use query::{
     ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, RunBlockers, StuckThreshold, TaskFilter,
 };
-pub use repair::{Repair, RepairReport, RepairedItem, UnrepairableItem};
-pub use report::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult};
-pub use revive::{Revive, ReviveError, ReviveFilter, ReviveOutcome};
+pub use request::{
+    AggregateOutcome, Append, AppendError, AppendOutcome, AttemptResult, Claim, ClaimOutcome, ClaimedTask,
+    EngineCapabilities, EngineKey, EngineRegistration, FanOut, FanOutOutcome, Fence, FenceOutcome, KindQuota,
+    RecordProgress, RegisterEngine, Release, Renew, Report, ReportBatch, ReportOutcome, ReportRejection,
+    ReportedResult, Rescue, RotationCursor, Seal, SealError, Settle, SettleOutcome, Step, StepOutcome,
+    Submit, SubmitError, SubmitOutcome, SweepOutcome,
+};
 pub use scope::{NodeId, Scope};
-pub use seal::{Seal, SealError};
-pub use settle::{AttemptResult, Settle, SettleOutcome};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
-pub use step::{AggregateOutcome, FanOut, FanOutOutcome, Step, StepOutcome, SweepOutcome};
-pub use store::{Admin, Monitor, Query, Store};
-pub use submit::{Submit, SubmitError, SubmitOutcome};
-pub use verify::{Divergence, DivergenceKind, Verify, VerifyReport};
+pub use traits::{Admin, Monitor, Query, Store};
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

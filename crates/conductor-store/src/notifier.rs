@@ -1,15 +1,15 @@
-//! Seeing at once that another process wrote.
+//! Notifies of writes by other processes.
 
-/// Sees the writes of other processes as they happen, so that whoever waits for them need not ask all the time.
+/// Notifies of writes by other processes, so that an idle engine polls less often.
 ///
-/// It may see writes that were none, and miss some: whoever must not miss any asks [`Query::change_token`](crate::Query::change_token)
-/// as well, only more rarely.
+/// Notifications may be spurious, and some may be missing. To miss no write, also poll
+/// [`Query::change_token`](crate::Query::change_token) from time to time.
 pub trait WriteNotifier: Send + Sync {
-    /// Waits for the next write; whether there is one. It may be on its way, and not committed yet.
+    /// Blocks until the next write, and returns `true`. The write may not be committed yet.
     ///
-    /// `false`, and at once from then on, after [`end`](Lookout::end), and when nothing can be seen any more.
+    /// Returns `false` at once after [`close`](WriteNotifier::close), and when the notifier no longer works.
     fn wait(&self) -> bool;
 
-    /// Ends the waiting, of now and later.
+    /// Ends the present and all later calls of [`wait`](WriteNotifier::wait).
     fn close(&self);
 }

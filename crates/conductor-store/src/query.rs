@@ -1,104 +1,104 @@
-//! What readers ask for, page by page.
+//! Pages, filters and results of queries.
 
 use conductor_model::{ErrorText, Kind, RunId, State, TaskId, Timestamp};
 
-/// The largest page that a reader gets, whatever it asks for.
+/// The largest number of items on a page. A larger limit counts as this.
 pub const MAX_PAGE: u32 = 1000;
 
-/// A page of results.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, Cursor> {
-    /// The results, in order.
+    /// The items, in order.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` after the last one.
+    /// The cursor for the next page; `None` after the last one.
     pub next: Option<Cursor>,
 }
 
-/// Which tasks of a run to read.
+/// Selects tasks of a run. Default: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskFilter {
-    /// Only those in this state.
+    /// Selects tasks in this state.
     pub state: Option<State>,
 }
 
-/// Which events to read.
+/// Selects events. Default: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter<'a> {
-    /// Only those of this run.
+    /// Selects events of this run.
     pub run: Option<RunId>,
-    /// Only those of this task.
+    /// Selects events of this task.
     pub task: Option<TaskId>,
-    /// Only those with this name: `task.failed`.
+    /// Selects events with this name, for instance `task.failed`.
     pub name: Option<&'a str>,
-    /// Only those at this moment or later.
+    /// Selects events at this time or later.
     pub since: Option<Timestamp>,
-    /// Only those before this moment.
+    /// Selects events before this time.
     pub until: Option<Timestamp>,
 }
 
-/// What came out of a child that SUCCEEDED, as a join reads it.
+/// The output of a SUCCEEDED child, for a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildOutput {
-    /// Its ordinal among its siblings, from 1.
+    /// The index of the child among its siblings, from 1.
     pub index: u32,
-    /// The text of its JSON, which was checked when it was written; `None` if there is none.
+    /// The output as JSON text, which was validated when it was written; `None` without an output.
     pub output: Option<String>,
 }
 
-/// What became of a child that did not succeed.
+/// A child that has not SUCCEEDED.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildFailure {
-    /// Its ordinal among its siblings, from 1.
+    /// The index of the child among its siblings, from 1.
     pub index: u32,
-    /// The child.
+    /// The id of the child.
     pub id: TaskId,
-    /// FAILED or CANCELLED; while siblings are open, any state but SUCCEEDED.
+    /// Its state: FAILED or CANCELLED. While siblings are open, it can also be PENDING or RUNNING.
     pub state: State,
-    /// Why it last failed.
+    /// The error of its last failed attempt.
     pub error: Option<ErrorText>,
 }
 
-/// What is left of a run waits for, as far as a single look tells.
+/// The things that the open tasks of a run wait for, at one point in time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunBlockers {
-    /// Kinds of leaves that are ready, the first of them.
+    /// Kinds of ready leaves; as many as the limit allows.
     pub ready: Vec<Kind>,
-    /// Leaves that are held from outside, the first of them.
+    /// Leaves that run outside an engine; as many as the limit allows.
     pub external_tasks: Vec<TaskId>,
-    /// Whether engines hold leaves of it.
+    /// Whether engines have claimed leaves of the run.
     pub claimed: bool,
-    /// Whether a fan-out, or the run itself, is open: for an append, or its seal.
+    /// Whether a fan-out or the run itself is open, and waits for an append or a seal.
     pub open: bool,
-    /// Whether something else goes on or will: a step, a task that is due later, or the deadline.
+    /// Whether there is other work now or later: a step, a task that is due later, or the deadline.
     pub other_work: bool,
 }
 
 impl RunBlockers {
-    /// Whether nothing is left to wait for: the run is settled, or another program changed its rows.
+    /// Returns whether the run waits for nothing. Then it is settled, or another program has changed its rows.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// When something counts as stuck.
+/// The time without activity after which an item counts as stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StuckThreshold {
     /// The present moment.
     pub now: Timestamp,
-    /// How long without a sign of life, in milliseconds.
+    /// The time without activity, in milliseconds.
     pub threshold_ms: u64,
 }
 
 impl StuckThreshold {
-    /// Five minutes without a sign of life.
+    /// The default: five minutes.
     pub const DEFAULT_THRESHOLD_MS: u64 = 5 * 60 * 1000;
 
-    /// The default threshold, at this moment.
+    /// Creates the default threshold at this time.
     pub fn at(now: Timestamp) -> Self {
         Self { now, threshold_ms: Self::DEFAULT_THRESHOLD_MS }
     }
 
-    /// What gave its last sign of life before this moment is stuck.
+    /// Returns the latest activity of a stuck item: `now` minus the threshold.
     pub fn cutoff(self) -> Timestamp {
         self.now.minus_millis(self.threshold_ms)
     }

@@ -1,4 +1,4 @@
-//! What a step or a question is about.
+//! Names what a request is about.
 
 use conductor_model::{RunId, TaskId};
 use std::fmt;
@@ -8,11 +8,11 @@ use std::fmt;
 pub enum Scope {
     /// Every run in the store.
     All,
-    /// That run.
+    /// One run.
     Run(RunId),
 }
 
-/// What may have children: a task with a fan-out, or a run, which is the parent of its root tasks.
+/// The id of a node of the tree: a run or a task. A run is the parent of its root tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeId {
     /// A task.

@@ -1,15 +1,15 @@
-//! The workers of Origin Conductor: an engine that runs tasks, and the steps that carry them to their end.
+//! The workers of Origin Conductor: the engine that runs tasks, and the steps that move runs to their final state.
 //!
-//! An [`Engine`] claims ready tasks, calls their handlers, records what became of them, and takes the steps that follow:
+//! An [`Engine`] claims ready tasks, runs their handlers, records the results, and carries out the steps that follow:
 //!
 //! ```
-//! use conductor_model::{RunDraft, State, TaskDraft};
-//! use conductor_store::SqliteStore;
+//! use conductor_workers::model::{RunDraft, State, TaskDraft};
+//! use conductor_workers::store::SqliteStore;
 //! use conductor_workers::{Context, Engine, TaskError};
 //!
 //! fn resize(file: String, context: Context) -> Result<usize, TaskError> {
 //!     if file.is_empty() {
-//!         return Err(TaskError::fatal("no file"));
+//!         return Err(TaskError::fatal("the file name is empty"));
 //!     }
 //!     Ok(file.len() + context.index() as usize)
 //! }
@@ -21,64 +21,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Whoever does the work elsewhere takes the steps alone. Each worker repeats one bounded step of a
-//! [`Store`](conductor_store::Store) until nothing is left to do, and may be stopped, killed or run twice at any point:
-//! [`fanout`] creates the children that are missing, [`aggregate`] decides parents and runs whose children are all settled,
-//! [`retry`] makes failed tasks PENDING whose retry is due, [`sweep`] cancels what is open below something that was given up.
-//! [`run_steps_until_idle`] repeats them until nothing changes.
-//! [`prune`] removes what ended long ago.
+//! A program that does the work of tasks without an engine carries out the steps itself: see [`steps`].
 //!
-//! [`testing`] has engines on a clock that moves when it is told to, for tests of retries, timeouts and crashes.
+//! [`testing`] has engines on a virtual clock, for tests of retries, timeouts and crashes.
+//!
+//! The crate re-exports [`conductor_model`] as [`model`] and [`conductor_store`] as [`store`](mod@store), so a program needs no
+//! other dependency.
 
-pub mod aggregate;
-#[cfg(feature = "tokio")]
-mod asynchronous;
-mod attempt;
-mod children;
-mod clock;
-mod context;
 mod engine;
-pub mod fanout;
+mod engine_store;
+mod event_signal;
 mod handler;
+mod limits;
 mod outputs;
-pub mod prune;
-pub mod retry;
-mod revive;
-mod run_steps_until_idle;
-mod signal;
-mod store;
+pub mod steps;
 mod subscription;
-pub mod sweep;
-mod task_error;
 pub mod testing;
-mod trace;
 
-use std::time::Duration;
-
-pub use children::Children;
+pub use conductor_model as model;
+pub use conductor_store as store;
 pub use conductor_store::ChildFailure;
-pub use context::Context;
 pub use engine::{Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, RunError, StopHandle, Warning};
-pub use handler::Handler;
+pub use engine_store::EngineStore;
+pub use handler::{Children, Context, Handler, TaskError};
+pub use limits::{CHILDREN_PER_STEP, POLL_INTERVAL, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 pub use outputs::OutputError;
-pub use revive::revive_all;
-pub use run_steps_until_idle::{StepTotals, run_steps_until_idle};
-pub use store::EngineStore;
 pub use subscription::Subscription;
-pub use task_error::TaskError;
 
-/// How many rows one step changes at most: enough that a commit is cheap per row, and few enough that claims and results
-/// wait for milliseconds only.
-pub const ROWS_PER_STEP: u32 = 4_000;
-/// The same of a step whose rows cost more: a sweep's may all be running and stand in more indexes, a rescue's and an
-/// aggregate's are written one by one.
-pub const ROWS_PER_HEAVY_STEP: u32 = 2_000;
-/// How many children a fan-out creates in one step at most: nothing costs less than a row that is appended.
-pub const CHILDREN_PER_STEP: u32 = 10_000;
-/// How often an idle engine, or a subscription, looks whether another process wrote something.
-pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The README's examples run with the documentation's.
+/// Runs the example of the README as a doctest.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,6 +1,6 @@
 //! Reads the outputs of tasks as values of the caller's type.
 
-use crate::store::EngineStore;
+use crate::engine_store::EngineStore;
 use conductor_model::TaskId;
 use conductor_store::{ChildOutput, MAX_PAGE, NodeId, Page, StoreError};
 use serde::de::DeserializeOwned;
@@ -43,14 +43,14 @@ pub(crate) fn of_task<T: DeserializeOwned>(
     read.map_err(|error| OutputError::WrongType { task, error })
 }
 
-/// Reads the outputs of the children of `of` that SUCCEEDED, with their indices, in the order of the indices. A child
+/// Reads the outputs of the children of `parent` that SUCCEEDED, with their indices, in the order of the indices. A child
 /// without an output is read from `null`. Reads nothing if `count`, the number of such children, is 0.
 pub(crate) fn of_children<T: DeserializeOwned>(
     store: &dyn EngineStore,
-    of: NodeId,
+    parent: NodeId,
     count: u32,
 ) -> impl Iterator<Item = Result<(u32, T), OutputError>> + use<'_, T> {
-    let page = move |after| store.child_outputs(of, after, MAX_PAGE);
+    let page = move |cursor| store.child_outputs(parent, cursor, MAX_PAGE);
     Pages::of(count, page).map(|child| {
         let ChildOutput { index, output } = child?;
         let read = serde_json::from_str(output.as_deref().unwrap_or("null"));

@@ -1,27 +1,27 @@
-//! Follows what happens: every event, in commit order.
+//! Subscriptions: all events, in the order of their commits.
 //!
-//! Nothing is buffered for a reader but the page that it reads: its place is a number, and the events are in the store. So a
-//! slow reader holds nobody up and loses nothing, and one that was away goes on where it was.
+//! The events are in the store, and the position of a subscription is a number. Only the page that it reads is in memory.
+//! So a slow subscription does not block any writer and loses no event, and a program can continue after a restart.
 //!
-//! No event is skipped, because numbers become visible in their order: a store numbers events under the lock that all
-//! writers wait for (SQLite: AUTOINCREMENT inside `BEGIN IMMEDIATE`), so a transaction whose events have larger numbers
-//! begins after the one with the smaller numbers has been committed. A reader that sees a number sees all before it.
+//! No event is skipped, because sequence numbers become visible in their order. A store assigns them under the write lock
+//! (SQLite: AUTOINCREMENT inside `BEGIN IMMEDIATE`). So a transaction with larger numbers begins after the transaction
+//! with smaller numbers has been committed. A reader that sees a number can see all smaller ones.
 
-use crate::POLL_INTERVAL;
-use crate::engine::bell::Bell;
+use crate::event_signal::EventSignal;
+use crate::limits::POLL_INTERVAL;
 use conductor_model::{Event, RunId};
 use conductor_store::{EventFilter, Query, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many events are read at once, and so held in memory at most.
+/// How many events are read at once, and are in memory at most.
 const EVENTS_PER_PAGE: u32 = 250;
 
-/// Every event after a place, in the order of `seq`: those that are there already, and those that come, from whichever
-/// engine or process they come. It only reads.
+/// All events after a position, in the order of `seq`: first the stored events, then new events of all engines and
+/// processes. A subscription only reads.
 ///
-/// Made by [`Engine::subscribe`](crate::Engine::subscribe), or without an engine:
+/// It is created by [`Engine::subscribe`](crate::Engine::subscribe), or without an engine:
 ///
 /// ```
 /// use conductor_model::{RunDraft, TaskDraft};
@@ -34,55 +34,56 @@ const EVENTS_PER_PAGE: u32 = 250;
 /// let mut events = Subscription::new(Arc::clone(&store), 0);
 /// assert!(events.next_timeout(Duration::ZERO)?.is_none());
 ///
-/// let run = RunDraft::new().task(TaskDraft::new("T")).check()?;
+/// let run = RunDraft::new().task(TaskDraft::new("T")).validate()?;
 /// let run = store.submit(&Submit::new(run, &Environment::system()))?.run;
 /// let event = events.next_timeout(Duration::from_secs(10))?.expect("the submission");
 /// assert_eq!((event.run, event.body.name()), (run, "run.created"));
 ///
-/// // A program that remembers this goes on behind it, whatever happens meanwhile.
+/// // A program that stores this position can continue after it.
 /// assert_eq!(events.position(), event.seq);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Subscription {
     store: Arc<dyn Query>,
-    /// Rung by the engine that made it.
-    bell: Arc<Bell>,
+    /// Notified by the engine that created it.
+    signal: Arc<EventSignal>,
     run: Option<RunId>,
     position: u64,
     page: VecDeque<Event>,
 }
 
 impl Subscription {
-    /// The events of a store after that `seq`; 0 from the first one on.
+    /// Subscribes to the events of a store after the sequence number `cursor`; 0 begins with the first event.
     ///
-    /// What is written is noticed within 50 ms; a subscription of an engine notices what that engine does at once.
-    pub fn new(store: impl Query + 'static, after: u64) -> Self {
-        Self::of(Arc::new(store), Arc::default(), after)
+    /// The subscription receives new events within 50 ms. A subscription of an engine receives that engine's events at once.
+    pub fn new(store: impl Query + 'static, cursor: u64) -> Self {
+        Self::with_signal(Arc::new(store), Arc::default(), cursor)
     }
 
-    pub(crate) fn of(store: Arc<dyn Query>, bell: Arc<Bell>, after: u64) -> Self {
-        Self { store, bell, run: None, position: after, page: VecDeque::new() }
+    pub(crate) fn with_signal(store: Arc<dyn Query>, signal: Arc<EventSignal>, cursor: u64) -> Self {
+        Self { store, signal, run: None, position: cursor, page: VecDeque::new() }
     }
 
-    /// Only the events of this run. It reads nothing of the others.
+    /// Restricts the subscription to the events of one run. It does not read other events.
     pub fn for_run(mut self, run: RunId) -> Self {
         self.run = Some(run);
         self.page.clear();
         self
     }
 
-    /// The `seq` of the last event that was given, or where it began: where to go on after a restart.
+    /// Returns the `seq` of the last returned event, or the position at which the subscription began. Pass it as `cursor` to
+    /// continue after a restart.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next event, as soon as there is one; `None` when there is none for so long. It blocks the thread.
+    /// Returns the next event; `None` if there is none before the timeout. Blocks the thread.
     ///
     /// # Errors
-    /// [`StoreError`], when the store cannot be read; nothing is lost by asking again. At an event that another program made
-    /// unreadable it stops: nothing is left out in silence. Whoever wants to go on makes a new one behind it.
-    pub fn next_timeout(&mut self, patience: Duration) -> Result<Option<Event>, StoreError> {
-        if self.page.is_empty() && !self.wait(patience)? {
+    /// [`StoreError`] if the store cannot be read. The call can be repeated, and no event is lost. If another program has
+    /// corrupted an event, every call fails. To continue, create a subscription after that event.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Event>, StoreError> {
+        if self.page.is_empty() && !self.wait(timeout)? {
             return Ok(None);
         }
         let event = self.page.pop_front();
@@ -92,7 +93,7 @@ impl Subscription {
         Ok(event)
     }
 
-    /// The events one after the other, until there is none for so long.
+    /// Returns an iterator over the next events. It ends when there is none for the duration of the timeout.
     ///
     /// ```
     /// # let mut events = conductor_workers::Subscription::new(conductor_store::SqliteStore::open_in_memory()?, 0);
@@ -101,29 +102,29 @@ impl Subscription {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn iter_timeout(&mut self, patience: Duration) -> impl Iterator<Item = Result<Event, StoreError>> {
-        std::iter::from_fn(move || self.next_timeout(patience).transpose())
+    pub fn iter_timeout(&mut self, timeout: Duration) -> impl Iterator<Item = Result<Event, StoreError>> {
+        std::iter::from_fn(move || self.next_timeout(timeout).transpose())
     }
 
-    /// Waits until there is a page with something on it; whether there is.
-    fn wait(&mut self, patience: Duration) -> Result<bool, StoreError> {
+    /// Waits until the page has an event. Returns `false` after the timeout.
+    fn wait(&mut self, timeout: Duration) -> Result<bool, StoreError> {
         let began = Instant::now();
         loop {
-            // Whoever is behind asks for nothing but events: the pulse may have to wait for a commit.
+            // First without the change token: a subscription that is behind should not wait for a commit.
             if self.read()? {
                 return Ok(true);
             }
-            // Both before the next look: what is written from here on changes one of them.
-            let (rings, change_token) = (self.bell.rings(), self.store.change_token()?);
+            // Before the next read: a later write changes one of them.
+            let (count, change_token) = (self.signal.count(), self.store.change_token()?);
             if self.read()? {
                 return Ok(true);
             }
             loop {
-                let left = patience.saturating_sub(began.elapsed());
+                let left = timeout.saturating_sub(began.elapsed());
                 if left.is_zero() {
                     return Ok(false);
                 }
-                if self.bell.wait(rings, left.min(POLL_INTERVAL))
+                if self.signal.wait(count, left.min(POLL_INTERVAL))
                     || self.store.change_token()? != change_token
                 {
                     break;
@@ -132,7 +133,7 @@ impl Subscription {
         }
     }
 
-    /// Reads the next page; whether something is on it.
+    /// Reads the next page. Returns whether it has an event.
     fn read(&mut self) -> Result<bool, StoreError> {
         let filter = EventFilter { run: self.run, ..EventFilter::default() };
         self.page = self.store.events(filter, self.position, EVENTS_PER_PAGE)?.items.into();

@@ -19,40 +19,57 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features:
+//! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`] and the module [`sqlite`] |
 //! | `tokio` | no | asynchronous handlers |
-//! | `testing` | no | the module `testing`: engines on a clock that a test moves |
+//! | `testing` | no | the module `testing`: engines on a virtual clock |
 //!
-//! The crates below this one can be used alone: [`conductor_model`] has the rules without any I/O, [`conductor_store`]
-//! the stores without an engine.
+//! # Where to look
+//!
+//! - [`Engine`] and [`EngineBuilder`]: submit runs, wait for them, cancel, revive, explain.
+//! - [`RunDraft`] and [`TaskDraft`]: describe a run and its tasks.
+//! - [`Handler`], [`Context`], [`TaskError`] and [`Children`]: write handlers.
+//! - [`Subscription`]: follow events.
+//! - [`store`]: the traits and requests for tools, servers and other stores.
+//! - [`model`]: the rules without any I/O.
+//!
+//! The guide and the reference are in the folder `docs` of the repository. Every example there is a test of this crate.
 
 pub use conductor_model::{
-    Backoff, ChildCounts, EngineId, ErrorText, Eta, Event, EventBody, ExplainTarget, Explanation,
-    FailureReason, Health, HealthReport, IdempotencyKey, Issue, IssueCode, JoinDraft, Json, Kind, MaxRetries,
-    Percent, Policy, Progress, Run, RunDraft, RunId, RunSummary, State, StateCounts, StateReason, StuckItem,
-    Task, TaskDraft, TaskId, TaskName, TaskProgress, Timestamp, ValidationError,
+    Backoff, CancelCause, ChildCounts, EngineId, ErrorText, Eta, Event, EventBody, ExplainTarget,
+    Explanation, FailureReason, FanoutSize, Health, HealthCounts, HealthReport, IdempotencyKey,
+    IllegalTransition, Issue, IssueCode, Join, JoinDraft, Json, Kind, MaxRetries, NewRun, NewTask, Percent,
+    Policy, Progress, ProgressMessage, Run, RunDraft, RunId, RunState, RunSummary, State, StateCounts,
+    StateReason, StuckItem, Task, TaskDraft, TaskId, TaskName, TaskProgress, Timestamp, TimestampOutOfRange,
+    ValidationError,
 };
 pub use conductor_store::{
-    AppendError, AppendOutcome, CancelError, CancelOutcome, ChildFailure, Environment, NodeId, Report,
-    ReportOutcome, ReportRejection, ReviveError, ReviveFilter, ReviveOutcome, Scope, SealError, StoreError,
-    SubmitError,
+    AppendError, AppendOutcome, CancelError, CancelOutcome, ChildFailure, Clock, Environment, NodeId, Report,
+    ReportOutcome, ReportRejection, ReportedResult, ReviveError, ReviveFilter, ReviveOutcome, Scope,
+    SealError, StoreError, SubmitError,
 };
 #[cfg(feature = "sqlite")]
 pub use conductor_store::{OpenError, SqliteOptions, SqliteStore, Synchronous};
 pub use conductor_workers::{
-    Blocked, BuildError, Children, Context, Engine, EngineBuilder, Handler, OutputError, RunError,
-    StopHandle, Subscription, TaskError, Warning,
+    Blocked, BuildError, Children, Context, Engine, EngineBuilder, EngineStore, Handler, MAX_WORKERS,
+    OutputError, RunError, StopHandle, Subscription, TaskError, Warning,
 };
 
-/// What only the SQLite store has: tables inside the database of the caller, and submissions in a transaction of the
-/// caller.
+/// The functions of the SQLite store alone: tables in the caller's own database, and submissions in the caller's
+/// transaction.
+///
+/// It re-exports the `rusqlite` that these functions take their connections and transactions from.
 #[cfg(feature = "sqlite")]
 pub mod sqlite {
     pub use conductor_store::sqlite::{install_into, rusqlite, submit_in};
+}
+
+/// The rules without any I/O: drafts and their validation, the state machine, decisions, events and their replay.
+pub mod model {
+    pub use conductor_model::*;
 }
 
 /// The store traits with all their requests, for tools, servers and other stores.
@@ -62,12 +79,10 @@ pub mod store {
 
 /// The steps that move work forward, for programs without an engine.
 pub mod steps {
-    pub use conductor_workers::{
-        StepTotals, aggregate, fanout, prune, retry, revive_all, run_steps_until_idle, sweep,
-    };
+    pub use conductor_workers::steps::*;
 }
 
-/// Engines on a clock that a test moves, for tests of retries, timeouts and crashes.
+/// Engines on a virtual clock, for tests of retries, timeouts and crashes.
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use conductor_workers::testing::*;
@@ -79,3 +94,6 @@ pub mod prelude {
     pub use crate::SqliteStore;
     pub use crate::{Backoff, Children, Context, Engine, Policy, RunDraft, State, TaskDraft, TaskError};
 }
+
+#[cfg(doctest)]
+mod pages;

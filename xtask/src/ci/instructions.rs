@@ -60,7 +60,7 @@ fn grouped(number: u64) -> String {
 /// Runs one step under callgrind, which counts only inside of the function `counted`.
 fn count(name: &str) -> Result<u64, Failure> {
     let runner = "target.'cfg(all())'.runner = ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', \
-        '--log-fd=1', '--toggle-collect=conductor_bench::count::counted*']";
+        '--log-fd=1', '--toggle-collect=conductor_bench::instructions::counted*']";
     let args = [
         "run",
         "--quiet",

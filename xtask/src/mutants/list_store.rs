@@ -6,7 +6,7 @@ use crate::mutants::bug::{Bug, Test, model, store, workers};
 /// Whole engines under all that can go wrong. A few hundred seeds take seconds.
 const SIMULATION: Test = Test {
     env: &[("CONDUCTOR_SEEDS", "200")],
-    ..workers("simulation", "everything_settles_whatever_happens_in_between")
+    ..workers("simulation", "every_random_history_settles_and_keeps_invariants")
 };
 
 const TRANSIT: &str = "crates/conductor-store/src/sqlite/transit.rs";
@@ -18,36 +18,36 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "aggregate-before-settled",
         harm: "a parent is decided while its children still run",
-        file: "crates/conductor-model/src/policy.rs",
-        from: "let is_complete = numbers.total == Some(numbers.created) && numbers.open == 0;",
-        to: "let is_complete = numbers.total == Some(numbers.created);",
-        test: model("decisions", "a_failed_child_that_still_has_retries_decides_nothing"),
+        file: "crates/conductor-model/src/state/decision.rs",
+        from: "let is_complete = counts.total == Some(counts.created) && counts.open == 0;",
+        to: "let is_complete = counts.total == Some(counts.created);",
+        test: model("decisions", "failed_child_with_retry_due_decides_nothing"),
         hangs_for: None,
     },
     Bug {
         name: "join-takes-a-mark",
         harm: "a parent whose join has succeeded ends CANCELLED, and once it is reopened its join stops every step",
-        file: "crates/conductor-model/src/policy.rs",
+        file: "crates/conductor-model/src/state/decision.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
         to: "",
-        test: store("conformance", "in_memory::join_marks::a_join_that_succeeded_is_never_needed_again"),
+        test: store("conformance", "in_memory::join_cancel::successful_join_is_final"),
         hangs_for: None,
     },
     Bug {
         name: "one-retry-too-many",
         harm: "a task runs more often than it may",
-        file: "crates/conductor-model/src/retry.rs",
-        from: "if failure.retry_count >= failure.max_retries.get() {",
-        to: "if failure.retry_count > failure.max_retries.get() {",
-        test: model("retries", "a_task_is_never_retried_past_its_max_retries"),
+        file: "crates/conductor-model/src/state/failure.rs",
+        from: "if retry_count >= max_retries.get() {",
+        to: "if retry_count > max_retries.get() {",
+        test: model("retries", "task_is_never_retried_beyond_max_retries"),
         hangs_for: None,
     },
     Bug {
         name: "no-fence",
         harm: "a worker that was given up settles what another one works on",
-        file: "crates/conductor-model/src/claim.rs",
-        from: "state == State::Running && leased && attempt == named",
-        to: "state == State::Running && leased && (attempt == named || true)",
+        file: "crates/conductor-model/src/state/lease.rs",
+        from: "state == State::Running && leased && attempt == fence",
+        to: "state == State::Running && leased && (attempt == fence || true)",
         test: SIMULATION,
         hangs_for: None,
     },
@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/fence.rs",
         from: "if holds { self.0.remove(&key) } else { None }",
         to: "if holds { self.0.get(&key).cloned() } else { None }",
-        test: store("conformance", "in_memory::settle::a_fence_that_is_named_twice_applies_once"),
+        test: store("conformance", "in_memory::settle::duplicate_fence_applies_once"),
         hangs_for: None,
     },
     Bug {
@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = CASE WHEN ?8 THEN 0 ELSE attempt + ?4 END, retry_count",
-        test: store("conformance", "in_memory::settle::a_fence_from_before_a_newer_claim_never_wins"),
+        test: store("conformance", "in_memory::settle::fence_of_older_claim_is_stale"),
         hangs_for: None,
     },
     Bug {
@@ -75,7 +75,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = attempt + ?4 - (?2 = 0 AND NOT ?8), retry_count",
-        test: store("conformance", "in_memory::release::a_released_task_is_claimed_again_under_a_new_fence"),
+        test: store("conformance", "in_memory::release::released_task_is_reclaimed_with_new_fence"),
         hangs_for: None,
     },
     Bug {
@@ -84,7 +84,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count = retry_count + ?8, lease_until = ?5,",
         to: "attempt = attempt + ?4, retry_count = retry_count + (?2 = 0), lease_until = ?5,",
-        test: store("conformance", "in_memory::release::a_released_task_is_ready_with_all_its_retries"),
+        test: store("conformance", "in_memory::release::released_task_is_ready_with_all_retries"),
         hangs_for: None,
     },
     Bug {
@@ -93,10 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "if self.marks.is_doomed(write, row.place)? {",
         to: "if false && self.marks.is_doomed(write, row.place)? {",
-        test: store(
-            "conformance",
-            "in_memory::cancel::a_claim_cancels_what_is_below_a_mark_and_starts_nothing",
-        ),
+        test: store("conformance", "in_memory::cancel_subtree::claim_below_cancelled_node_cancels_tasks"),
         hangs_for: None,
     },
     Bug {
@@ -105,7 +102,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/aggregate.rs",
         from: "if standing.decide() == Decision::StartJoin && Marks",
         to: "if standing.decide() == Decision::Wait && Marks",
-        test: store("conformance", "in_memory::join_marks::no_join_begins_below_a_mark"),
+        test: store("conformance", "in_memory::join_cancel::no_join_starts_below_cancelled_node"),
         hangs_for: None,
     },
     Bug {
@@ -114,10 +111,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/ledger.rs",
         from: "Decision::CancelOpenChildren(by) if is_failure && ",
         to: "Decision::CancelOpenChildren(by) if (is_failure || true) && ",
-        test: store(
-            "conformance",
-            "in_memory::revive::a_revived_leaf_is_not_given_up_for_a_sibling_that_failed_before",
-        ),
+        test: store("conformance", "in_memory::revive::revived_leaf_survives_older_sibling_failure"),
         hangs_for: None,
     },
     Bug {
@@ -126,7 +120,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/revive.rs",
         from: "if task.place.is_join && !joins_now(write, task.place)? {",
         to: "if false && !joins_now(write, task.place)? {",
-        test: store("conformance", "in_memory::join_marks::a_join_is_not_revived_before_its_time"),
+        test: store("conformance", "in_memory::join_cancel::join_is_not_revived_before_ready"),
         hangs_for: None,
     },
     Bug {
@@ -135,7 +129,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/prune.rs",
         from: "WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key)",
         to: "WHERE t.due_at IS NOT NULL AND t.run = -conductor_runs.key)",
-        test: store("prune", "an_adopted_run_with_something_open_below_it_stays"),
+        test: store("concurrency", "prune::run_with_open_task_is_kept"),
         hangs_for: None,
     },
     Bug {
@@ -144,7 +138,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/task_row.rs",
         from: "WHERE p.run = conductor_tasks.run)",
         to: "WHERE p.run = -conductor_tasks.run)",
-        test: store("conformance", "in_memory::prune::nothing_brings_a_run_back_that_is_half_gone"),
+        test: store("conformance", "in_memory::prune::half_removed_run_cannot_be_revived"),
         hangs_for: None,
     },
     Bug {
@@ -153,7 +147,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/recreate.rs",
         from: "is_running_leaf.then_some(now.as_millis()),",
         to: "is_running_leaf.then_some(now.as_millis()).filter(|_| false),",
-        test: store("repair", "a_running_task_that_was_created_again_is_rescued"),
+        test: store("repair", "tasks::recreated_running_task_is_rescued"),
         hangs_for: None,
     },
     Bug {
@@ -163,7 +157,7 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n",
         to: "            if of_one_run[0].state != conductor_model::State::Succeeded {\n\
              event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n}\n",
-        test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
+        test: store("conformance", "in_memory::settle::many_parents_and_runs_settle_at_once"),
         hangs_for: None,
     },
     Bug {
@@ -173,7 +167,7 @@ pub(super) const BUGS: &[Bug] = &[
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
         to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
              ledger.count_many(tx, siblings[0].place, now, moved)?;\n}\n",
-        test: store("conformance", "in_memory::settle::claims_of_many_parents_and_runs_are_settled_at_once"),
+        test: store("conformance", "in_memory::settle::many_parents_and_runs_settle_at_once"),
         hangs_for: None,
     },
     Bug {
@@ -182,7 +176,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "    ledger.flush(tx, now)?;\n",
         to: "    tx.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;\n    ledger.flush(tx, now)?;\n",
-        test: store("transactions", "each_intent_is_one_transaction"),
+        test: store("concurrency", "transactions::each_request_is_one_transaction"),
         hangs_for: None,
     },
     Bug {
@@ -191,10 +185,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "Transaction::new_unchecked(connection, TransactionBehavior::Immediate)",
         to: "Transaction::new_unchecked(connection, TransactionBehavior::Deferred)",
-        test: store(
-            "writers",
-            "writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused",
-        ),
+        test: store("concurrency", "writers::concurrent_writers_wait_and_none_fails"),
         hangs_for: None,
     },
     Bug {
@@ -203,10 +194,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
         to: "connection.busy_timeout(patience)?;",
-        test: store(
-            "writers",
-            "beside_one_that_writes_nearly_all_the_time_another_process_comes_to_its_turn",
-        ),
+        test: store("concurrency", "writers::busy_writer_does_not_block_other_process"),
         hangs_for: None,
     },
     Bug {
@@ -215,7 +203,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/submit_in.rs",
         from: "if submitted.is_err() {",
         to: "if false {",
-        test: store("embedding", "submit::a_refused_submission_leaves_the_transaction_as_it_was"),
+        test: store("embed", "submit::rejected_submission_leaves_transaction_unchanged"),
         hangs_for: None,
     },
     Bug {
@@ -233,7 +221,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: LEASE,
         from: "            write.tx().run(RENEW, params![keys, until.as_millis(), request.now.as_millis()])?;\n",
         to: "            let _ = (keys, until);\n",
-        test: store("conformance", "in_memory::renew::a_lease_that_is_renewed_in_time_is_never_lost"),
+        test: store("conformance", "in_memory::renew::lease_renewed_in_time_is_kept"),
         hangs_for: None,
     },
     Bug {
@@ -242,7 +230,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/rescue.rs",
         from: "WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 LIMIT ?1",
         to: "WHERE state = 1 AND sealed IS NULL AND lease_until > 0 AND created_at <= ?2 - 30000 LIMIT ?1",
-        test: store("conformance", "in_memory::renew::a_lease_that_is_renewed_in_time_is_never_lost"),
+        test: store("conformance", "in_memory::renew::lease_renewed_in_time_is_kept"),
         hangs_for: None,
     },
     Bug {
@@ -251,7 +239,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(_) => false,",
-        test: store("registration", "the_claims_of_an_engine_of_another_store_are_left_alone_while_it_lives"),
+        test: store("concurrency", "engine_registration::claims_of_living_engine_are_not_rescued"),
         hangs_for: None,
     },
     Bug {
@@ -260,7 +248,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(path) => file_of(path, engine).exists(),",
-        test: store("registration", "what_a_killed_process_held_is_taken_back_at_once"),
+        test: store("concurrency", "engine_registration::claims_of_killed_process_are_rescued_at_once"),
         hangs_for: None,
     },
     Bug {
@@ -269,7 +257,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "            \"FROM conductor_tasks t INDEXED BY \",\n            $index,\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND \",\n",
         to: "            \"FROM conductor_tasks t\",\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.sealed IS NULL AND \",\n",
-        test: store("conformance", "in_memory::claim::what_is_ready_is_claimed_and_nothing_else"),
+        test: store("conformance", "in_memory::claim::only_ready_tasks_are_claimed"),
         hangs_for: None,
     },
     Bug {
@@ -278,7 +266,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "WHERE t.kind = ?1 AND t.state = 0",
         to: "WHERE ?1 > 0 AND t.state = 0",
-        test: store("conformance", "in_memory::claim::what_is_ready_is_claimed_and_nothing_else"),
+        test: store("conformance", "in_memory::claim::only_ready_tasks_are_claimed"),
         hangs_for: None,
     },
     Bug {
@@ -287,10 +275,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3",
         to: "t.run = ?2 ORDER BY t.key LIMIT ?3",
-        test: store(
-            "conformance",
-            "in_memory::claim::the_higher_priority_comes_first_and_then_the_older_task",
-        ),
+        test: store("conformance", "in_memory::claim::higher_priority_then_older_task_comes_first"),
         hangs_for: None,
     },
     Bug {
@@ -299,10 +284,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "runs_in_turn(wanted.cursor, most",
         to: "runs_in_turn(RotationCursor::default(), most",
-        test: store(
-            "conformance",
-            "in_memory::claim::a_claim_goes_on_behind_the_run_at_which_the_last_one_stopped",
-        ),
+        test: store("conformance", "in_memory::claim::rotation_continues_after_last_run"),
         hangs_for: None,
     },
     Bug {
@@ -311,7 +293,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: CLAIM,
         from: "    if request.allow_isolated {",
         to: "    if request.limit > 0 {",
-        test: store("conformance", "in_memory::rescue::a_task_that_lost_two_leases_in_a_row_is_run_alone"),
+        test: store("conformance", "in_memory::rescue::task_losing_two_leases_is_isolated"),
         hangs_for: None,
     },
     Bug {
@@ -320,7 +302,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/retry.rs",
         from: "WHERE state = 3 AND due_at <= ?2 AND",
         to: "WHERE state = 3 AND due_at <= ?2 + 1000 AND",
-        test: store("conformance", "in_memory::retry::a_retry_waits_for_its_time"),
+        test: store("conformance", "in_memory::retry::retry_waits_for_due_time"),
         hangs_for: None,
     },
     Bug {
@@ -329,7 +311,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/progress.rs",
         from: "AND p.task = t.key AND p.attempt = t.attempt \\",
         to: "AND p.task = t.key \\",
-        test: store("conformance", "in_memory::progress::the_next_attempt_begins_with_nothing"),
+        test: store("conformance", "in_memory::progress::next_attempt_starts_without_progress"),
         hangs_for: None,
     },
 ];

@@ -1,26 +1,22 @@
 //! The tests that the page of guarantees names must exist.
 
-use crate::tidy::files::{File, Files};
+use crate::tidy::files::Files;
 
-/// The name of the page, in any folder.
-// `promises.md` is its former name.
-const PAGES: [&str; 2] = ["guarantees.md", "promises.md"];
+const PAGE: &str = "docs/guarantees.md";
 
 /// Looks up each test that the page names between backticks.
 pub(crate) fn check(files: &Files) -> Vec<String> {
-    let page = |file: &&File| PAGES.contains(&file.path.rsplit('/').next().unwrap_or_default());
-    let Some(page) = files.iter().find(page) else {
-        return vec![format!("{} is missing: list the guarantees with the tests that prove them.", PAGES[0])];
+    let Some(page) = files.get(PAGE) else {
+        return vec![format!("{PAGE} is missing: list the guarantees with the tests that prove them.")];
     };
-    let path = &page.path;
-    let named: Vec<&str> = page.text.split('`').skip(1).step_by(2).filter(|name| is_test(name)).collect();
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| is_test(name)).collect();
     if named.is_empty() {
-        return vec![format!("{path} names no test: add the tests that prove the guarantees.")];
+        return vec![format!("{PAGE} names no test: add the tests that prove the guarantees.")];
     }
     let exists = |name: &&&str| files.ending(".rs").any(|file| file.text.contains(&format!("fn {name}(")));
     let missing = named.iter().filter(|name| !exists(name));
     missing
-        .map(|name| format!("{path} names the test `{name}`, which does not exist: name its replacement."))
+        .map(|name| format!("{PAGE} names the test `{name}`, which does not exist: name its replacement."))
         .collect()
 }
 
@@ -33,8 +29,6 @@ fn is_test(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PAGE: &str = "docs/design/guarantees.md";
 
     #[test]
     fn missing_test_is_reported() {

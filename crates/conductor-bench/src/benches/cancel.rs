@@ -1,32 +1,37 @@
-//! A cancel of a run with many open tasks: the call itself, all that follows from it, and its longest hold of the write lock.
+//! Cancel of a run with many open tasks: the call, all steps that follow, and the longest hold of the write lock.
 
-use super::hold;
+use super::lock_hold;
 use crate::measure::{Bench, Unit, Workload};
-use crate::place::{Place, fanned_out, time};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, fanned_out, time};
+use crate::{Outcome, baseline};
 use conductor_model::State;
 use conductor_store::{Admin, Cancel, Environment, Query, Scope, SqliteStore, Synchronous};
-use conductor_workers::{aggregate, sweep};
+use conductor_workers::steps::{aggregate, sweep};
 use std::time::Duration;
 
-pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, floor: raw };
+pub(super) const CANCEL: Workload = Workload { name: "cancel", unit: "tasks/s", ours, baseline: raw };
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let n = bench.size(1_000_000);
     bench.run(CANCEL, n, Synchronous::Full, 3)?;
-    let both = bench.both(3, Synchronous::Full, |place| call(place, n), |place| floor_call(place, n))?;
-    bench.tell(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
     let both = bench.both(
         3,
         Synchronous::Full,
-        |place| hold::sweep(place, n),
-        |place| hold::floor_of_sweep(place, n),
+        |workspace| call(workspace, n),
+        |workspace| baseline_call(workspace, n),
     )?;
-    bench.tell(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
+    bench.print(&both.time("cancel/call", n, Synchronous::Full, 50, Unit::Milliseconds))?;
+    let both = bench.both(
+        3,
+        Synchronous::Full,
+        |workspace| lock_hold::sweep(workspace, n),
+        |workspace| lock_hold::baseline_of_sweep(workspace, n),
+    )?;
+    bench.print(&both.time("cancel/longest hold", n, Synchronous::Full, 100, Unit::Milliseconds))
 }
 
-fn ours(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, env) = (place.store()?, Environment::system());
+fn ours(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let run = fanned_out(&store, n)?;
     let took = time(|| {
         cancel(&store, run)?;
@@ -45,20 +50,20 @@ fn cancel(store: &SqliteStore, run: conductor_model::RunId) -> Outcome<()> {
     Ok(())
 }
 
-fn call(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+fn call(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     let run = fanned_out(&store, n)?;
     time(|| cancel(&store, run))
 }
 
-fn raw(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    time(|| floor::cancel(&mut raw, n, floor::INSERTS))
+fn raw(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    time(|| baseline::cancel(&mut raw, n, baseline::INSERTS))
 }
 
-/// The mark alone, on a connection that has written already.
-fn floor_call(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    floor::mark(&mut raw)?;
-    time(|| floor::mark(&mut raw))
+/// Writes only the cancel request, on a connection with a warm cache.
+fn baseline_call(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    baseline::request_cancel(&mut raw)?;
+    time(|| baseline::request_cancel(&mut raw))
 }

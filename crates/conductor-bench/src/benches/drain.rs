@@ -1,10 +1,10 @@
-//! How fast ready tasks are claimed, run and settled, with all events.
+//! Rate at which ready tasks are claimed, run and settled, with all events.
 
-use super::fan_out;
-use crate::helper::Workers;
+use super::operations::fan_out;
 use crate::measure::{Bench, Workload};
-use crate::place::{Place, drain, engine, fanned_out, open_parent, time};
-use crate::{Outcome, floor};
+use crate::subprocess::Workers;
+use crate::workspace::{Workspace, drain, engine, fanned_out, open_parent, time};
+use crate::{Outcome, baseline};
 use conductor_model::{Json, RunId};
 use conductor_store::{Append, Environment, NodeId, Seal, SqliteStore, Store, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
@@ -15,13 +15,22 @@ const PROCESSES: u32 = 4;
 const WIDE: usize = 10_000;
 const WIDER: usize = 100_000;
 
-pub(super) const NOOP: Workload = Workload { name: "drain", unit: "tasks/s", ours: noop, floor: floor_noop };
+pub(super) const NOOP: Workload =
+    Workload { name: "drain", unit: "tasks/s", ours: noop, baseline: baseline_noop };
 const OF_PROCESSES: Workload =
-    Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, floor: floor_noop };
-const OF_WIDE: Workload =
-    Workload { name: "drain/10 KB", unit: "tasks/s", ours: wide::<WIDE>, floor: floor_wide::<WIDE, 100> };
-const OF_WIDER: Workload =
-    Workload { name: "drain/100 KB", unit: "tasks/s", ours: wide::<WIDER>, floor: floor_wide::<WIDER, 20> };
+    Workload { name: "drain/4 processes", unit: "tasks/s", ours: processes, baseline: baseline_noop };
+const OF_WIDE: Workload = Workload {
+    name: "drain/10 KB",
+    unit: "tasks/s",
+    ours: wide::<WIDE>,
+    baseline: baseline_wide::<WIDE, 100>,
+};
+const OF_WIDER: Workload = Workload {
+    name: "drain/100 KB",
+    unit: "tasks/s",
+    ours: wide::<WIDER>,
+    baseline: baseline_wide::<WIDER, 20>,
+};
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for n in bench.sizes([10_000, 100_000]) {
@@ -34,30 +43,30 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     bench.run(OF_WIDER, bench.size(2_000), Synchronous::Full, 5)
 }
 
-fn noop(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+fn noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     let run = fanned_out(&store, n)?;
     drain(&engine(&store)?, &store, run)
 }
 
-fn floor_noop(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    time(|| floor::drain(&mut raw, n, floor::UPDATES))
+fn baseline_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    time(|| baseline::drain(&mut raw, n, baseline::UPDATES))
 }
 
-/// Engines in processes of their own work on one file.
-fn processes(place: &Place, n: u32) -> Outcome<Duration> {
-    let store = place.store()?;
+/// Engines in several processes work on one file.
+fn processes(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = workspace.store()?;
     let run = fanned_out(&store, n)?;
-    Workers::start(&place.path(), place.sync, PROCESSES)?.drain(&store, run)
+    Workers::start(&workspace.path(), workspace.sync, PROCESSES)?.drain(&store, run)
 }
 
 fn text(bytes: usize) -> String {
     fan_out::ITEM.trim_matches('"').repeat(bytes / 98)
 }
 
-fn wide_items(place: &Place, n: u32, item: &Json) -> Outcome<(Arc<SqliteStore>, RunId)> {
-    let (store, env) = (place.store()?, Environment::system());
+fn wide_items(workspace: &Workspace, n: u32, item: &Json) -> Outcome<(Arc<SqliteStore>, RunId)> {
+    let (store, env) = (workspace.store()?, Environment::system());
     let (run, parent) = open_parent(&store, "wide")?;
     for first in (0..n).step_by(100) {
         let page = vec![item.clone(); 100.min(n - first) as usize];
@@ -67,18 +76,18 @@ fn wide_items(place: &Place, n: u32, item: &Json) -> Outcome<(Arc<SqliteStore>, 
     Ok((store, run))
 }
 
-/// Each task gets so many bytes and gives them back.
-fn wide<const BYTES: usize>(place: &Place, n: u32) -> Outcome<Duration> {
-    let (store, run) = wide_items(place, n, &Json::of(&text(BYTES))?)?;
+/// Each task gets an input of that many bytes and returns it.
+fn wide<const BYTES: usize>(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, run) = wide_items(workspace, n, &Json::of(&text(BYTES))?)?;
     let handler = |text: String, _: Context| Ok::<_, TaskError>(text);
     let engine = Engine::builder(Arc::clone(&store)).handler("wide", handler).workers(2).build()?;
     drain(&engine, &store, run)
 }
 
-/// The same, so many tasks in a transaction: those that serve best.
-fn floor_wide<const BYTES: usize, const EACH: u32>(place: &Place, n: u32) -> Outcome<Duration> {
+/// The same in raw SQL, with the transaction size that is fastest.
+fn baseline_wide<const BYTES: usize, const EACH: u32>(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let output = Json::of(&text(BYTES))?;
-    wide_items(place, n, &output)?;
-    let mut raw = place.raw()?;
-    time(|| floor::drain_with_outputs(&mut raw, n, true, output.as_str(), EACH))
+    wide_items(workspace, n, &output)?;
+    let mut raw = workspace.raw()?;
+    time(|| baseline::drain_with_outputs(&mut raw, n, true, output.as_str(), EACH))
 }

@@ -1,13 +1,14 @@
-//! What a task costs at ten times the size, over what it costs at the size.
+//! Cost of a task at ten times the size, divided by its cost at the size.
 
-use super::{cancel, drain, fan_out, retry, whole};
+use super::operations::{fan_out, retry};
+use super::{cancel, drain, whole_run};
 use crate::Outcome;
 use crate::measure::{Bench, Both, Side, Workload};
-use crate::place::Place;
+use crate::workspace::Workspace;
 use conductor_store::Synchronous;
 
 const WORKLOADS: [Workload; 5] =
-    [fan_out::BY_COUNT, drain::NOOP, whole::ONE_PARENT, retry::RETRY, cancel::CANCEL];
+    [fan_out::BY_COUNT, drain::NOOP, whole_run::ONE_PARENT, retry::RETRY, cancel::CANCEL];
 const ROUNDS: usize = 3;
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
@@ -16,23 +17,23 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
         let mut both = Both::default();
         for _ in 0..bench.rounds(ROUNDS) {
             both.ours.0.push(growth(workload.ours, n)?);
-            both.floor.0.push(growth(workload.floor, n)?);
+            both.baseline.0.push(growth(workload.baseline, n)?);
         }
-        let (ours, floor) = (both.ours.median(), both.floor.median());
+        let (ours, baseline) = (both.ours.median(), both.baseline.median());
         let name = format!("growth/{}", workload.name);
-        bench.tell(&both.figure(
+        bench.print(&both.record(
             &name,
             10 * n,
             Synchronous::Full,
             (ours, "x"),
-            Some((floor, floor / ours)),
+            Some((baseline, baseline / ours)),
         ))?;
     }
     Ok(())
 }
 
 fn growth(side: Side, n: u32) -> Outcome<f64> {
-    let small = side(&Place::new(Synchronous::Full)?, n)?.as_secs_f64();
-    let large = side(&Place::new(Synchronous::Full)?, 10 * n)?.as_secs_f64();
+    let small = side(&Workspace::new(Synchronous::Full)?, n)?.as_secs_f64();
+    let large = side(&Workspace::new(Synchronous::Full)?, 10 * n)?.as_secs_f64();
     Ok(large / (10.0 * small))
 }

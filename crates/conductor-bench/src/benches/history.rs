@@ -1,8 +1,8 @@
-//! What idle steps, an empty claim, an explanation and a run's status cost, with ever more settled tasks in the file.
+//! Cost of idle steps, an empty claim, an explanation and a run query, while the number of settled tasks in the file grows.
 
 use crate::measure::{Bench, Both, Unit};
-use crate::place::{Place, fan_out, fanned_out, run_steps_until_idle, submit};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, fan_out, fanned_out, settle_all, submit};
+use crate::{Outcome, baseline};
 use conductor_model::{RunId, TaskDraft};
 use conductor_store::{
     Claim, EngineKey, Environment, FanOut, KindQuota, NodeId, Query, RegisterEngine, Rescue, Scope,
@@ -12,118 +12,126 @@ use rusqlite::Connection;
 use serde_json::json;
 use std::time::Instant;
 
-/// How often each is done in a round.
+/// The number of calls in a round.
 const TIMES: u32 = 2_000;
 const ROUNDS: usize = 5;
 
-type Op = fn(&World) -> Outcome<()>;
+type Op = fn(&Fixture) -> Outcome<()>;
 
-struct World {
+struct Fixture {
     store: std::sync::Arc<SqliteStore>,
     raw: Connection,
     env: Environment,
-    holder: EngineKey,
+    engine_key: EngineKey,
     run: RunId,
-    /// One that waits for children whose kind nobody handles: all there is to explain.
+    /// A run whose children have a kind without a handler, so that all its reasons must be explained.
     open: RunId,
 }
 
-/// What is done, and how: once as by an engine, and once with the shortest statement that would tell the same; of an
-/// explanation, with the first of those that it needs.
+/// Each operation twice: as an engine does it, and as the shortest statement with the same answer. For an explanation that is
+/// the first of its statements.
 const OPS: [(&str, Op, Op); 10] = [
     (
         "history/fan_out",
-        |world| keep(world.store.fan_out(&FanOut::new(Scope::All, 1000, &world.env))),
-        wanting,
+        |world| ignore_output(world.store.fan_out(&FanOut::new(Scope::All, 1000, &world.env))),
+        next_parent,
     ),
-    ("history/aggregate", |world| keep(world.store.aggregate(&world.step())), wanting),
-    ("history/sweep", |world| keep(world.store.sweep(&world.step())), wanting),
-    ("history/retry", |world| keep(world.store.retry(&world.step())), due),
-    ("history/promote", |world| keep(world.store.promote(&world.step())), due),
-    ("history/expire", |world| keep(world.store.expire(&world.step())), expired),
-    ("history/rescue", |world| keep(world.store.rescue(&Rescue::new(1000, &world.env))), running),
+    ("history/aggregate", |world| ignore_output(world.store.aggregate(&world.step())), next_parent),
+    ("history/sweep", |world| ignore_output(world.store.sweep(&world.step())), next_parent),
+    ("history/retry", |world| ignore_output(world.store.retry(&world.step())), due),
+    ("history/promote", |world| ignore_output(world.store.promote(&world.step())), due),
+    ("history/expire", |world| ignore_output(world.store.expire(&world.step())), expired),
+    ("history/rescue", |world| ignore_output(world.store.rescue(&Rescue::new(1000, &world.env))), running),
     ("history/claim", claim, ready),
-    ("history/explain", |world| keep(world.store.explain(NodeId::Run(world.open), world.env.now())), run_row),
-    ("history/status", |world| keep(world.store.run(world.run)), run_row),
+    (
+        "history/explain",
+        |world| ignore_output(world.store.explain(NodeId::Run(world.open), world.env.now())),
+        run_row,
+    ),
+    ("history/status", |world| ignore_output(world.store.run(world.run)), run_row),
 ];
 
-impl World {
+impl Fixture {
     fn step(&self) -> Step {
         Step::new(Scope::All, 1000, &self.env)
     }
 }
 
-fn keep<T, E: std::error::Error + 'static>(done: Result<T, E>) -> Outcome<()> {
+fn ignore_output<T, E: std::error::Error + 'static>(done: Result<T, E>) -> Outcome<()> {
     done.map(|done| drop(std::hint::black_box(done))).map_err(Into::into)
 }
 
-fn claim(world: &World) -> Outcome<()> {
+fn claim(world: &Fixture) -> Outcome<()> {
     let want = KindQuota::new("noop".parse()?, 100);
-    keep(world.store.claim(&Claim::new(world.holder, vec![want], 30_000, &world.env)))
+    ignore_output(world.store.claim(&Claim::new(world.engine_key, vec![want], 30_000, &world.env)))
 }
 
-fn wanting(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE wants = 1 LIMIT 1")
+fn next_parent(world: &Fixture) -> Outcome<()> {
+    baseline::read_one_row(&world.raw, "SELECT key FROM conductor_tasks WHERE wants = 1 LIMIT 1")
 }
 
-fn due(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT key FROM conductor_tasks WHERE state = 3 AND due_at <= 1 LIMIT 1")
+fn due(world: &Fixture) -> Outcome<()> {
+    baseline::read_one_row(
+        &world.raw,
+        "SELECT key FROM conductor_tasks WHERE state = 3 AND due_at <= 1 LIMIT 1",
+    )
 }
 
-fn expired(world: &World) -> Outcome<()> {
+fn expired(world: &Fixture) -> Outcome<()> {
     let sql = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline WHERE deadline IS NOT NULL \
         AND mark IS NULL AND state IN (0, 1) AND deadline <= 1 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::read_one_row(&world.raw, sql)
 }
 
-fn running(world: &World) -> Outcome<()> {
+fn running(world: &Fixture) -> Outcome<()> {
     let sql =
         "SELECT key FROM conductor_tasks WHERE state = 1 AND sealed IS NULL AND lease_until <= 1 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::read_one_row(&world.raw, sql)
 }
 
-fn ready(world: &World) -> Outcome<()> {
+fn ready(world: &Fixture) -> Outcome<()> {
     let sql = "SELECT key FROM conductor_tasks WHERE kind = 1 AND state = 0 AND due_at IS NULL AND sealed IS NULL \
         AND coalesce(lost, 0) < 2 LIMIT 1";
-    floor::probe(&world.raw, sql)
+    baseline::read_one_row(&world.raw, sql)
 }
 
-fn run_row(world: &World) -> Outcome<()> {
-    floor::probe(&world.raw, "SELECT * FROM conductor_runs WHERE key = 1")
+fn run_row(world: &Fixture) -> Outcome<()> {
+    baseline::read_one_row(&world.raw, "SELECT * FROM conductor_runs WHERE key = 1")
 }
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
-    let place = Place::new(Synchronous::Full)?;
-    let (store, env) = (place.store()?, Environment::system());
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let (store, env) = (workspace.store()?, Environment::system());
     let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let run = fanned_out(&store, 1)?;
-    let mut world = World { raw: place.raw()?, holder: registration.key(), store, env, run, open: run };
-    run_steps_until_idle(&world.store, &world.raw)?;
+    let mut world =
+        Fixture { raw: workspace.raw()?, engine_key: registration.key(), store, env, run, open: run };
+    settle_all(&world.store, &world.raw)?;
     let mut tasks = 0;
     for n in bench.sizes([10_000, 100_000, 1_000_000, 10_000_000]) {
         while tasks < n {
             let more = (n - tasks).min(1_000_000);
             fanned_out(&world.store, more)?;
-            run_steps_until_idle(&world.store, &world.raw)?;
+            settle_all(&world.store, &world.raw)?;
             tasks += more;
         }
         world.open = submit(&world.store, TaskDraft::new("strange").input(json!({ "fanout": 3 })))?;
         fan_out(&world.store)?;
         world.raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        for (name, ours, floor) in OPS {
+        for (name, ours, baseline) in OPS {
             let mut both = Both::default();
             for _ in 0..bench.rounds(ROUNDS) {
                 both.ours.0.push(each(&world, ours)?);
-                both.floor.0.push(each(&world, floor)?);
+                both.baseline.0.push(each(&world, baseline)?);
             }
-            bench.tell(&both.time(name, n, Synchronous::Full, 50, Unit::Microseconds))?;
+            bench.print(&both.time(name, n, Synchronous::Full, 50, Unit::Microseconds))?;
         }
     }
     Ok(())
 }
 
-/// What one costs, in seconds.
-fn each(world: &World, op: Op) -> Outcome<f64> {
+/// Returns the time of one call, in seconds.
+fn each(world: &Fixture, op: Op) -> Outcome<f64> {
     let began = Instant::now();
     for _ in 0..TIMES {
         op(world)?;

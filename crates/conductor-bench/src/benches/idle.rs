@@ -1,7 +1,7 @@
-//! What an engine costs that has nothing to do: processor time and writes.
+//! The cost of an idle engine: processor time and writes.
 
 use crate::measure::{Bench, Both, Rounds};
-use crate::place::{Place, drain, engine, fanned_out};
+use crate::workspace::{Workspace, drain, engine, fanned_out};
 use crate::{Outcome, memory};
 use conductor_store::Synchronous;
 use conductor_workers::POLL_INTERVAL;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let watched = Duration::from_secs(if bench.quick { 1 } else { 30 });
-    let place = Place::new(Synchronous::Full)?;
-    let store = place.store()?;
+    let workspace = Workspace::new(Synchronous::Full)?;
+    let store = workspace.store()?;
     let engine = engine(&store)?;
     let n = bench.size(100_000);
     let run = fanned_out(&store, n)?;
@@ -22,26 +22,26 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let ours = percent(watched, thread::sleep);
     let writes = memory::writes().zip(before).map(|(after, before)| after - before);
     drop(engine);
-    let observer = place.raw()?;
+    let observer = workspace.raw()?;
     let version = || observer.pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0));
-    // What a process must do that wants to notice writes of others as soon.
-    let floor = percent(watched, |watched| {
+    // The baseline does what any process must do to notice writes of other processes as soon.
+    let baseline = percent(watched, |watched| {
         let began = Instant::now();
         while began.elapsed() < watched {
             let _ = std::hint::black_box(version());
             thread::sleep(POLL_INTERVAL);
         }
     });
-    let both = Both { ours: Rounds(vec![ours]), floor: Rounds(vec![floor]), ..Both::default() };
+    let both = Both { ours: Rounds(vec![ours]), baseline: Rounds(vec![baseline]), ..Both::default() };
     let (sync, unit) = (Synchronous::Full, "% of a core");
-    bench.tell(&both.figure("idle/processor", n, sync, (ours, unit), Some((floor, floor / ours))))?;
-    // Nothing where the system does not tell.
+    bench.print(&both.record("idle/processor", n, sync, (ours, unit), Some((baseline, baseline / ours))))?;
+    // Empty on systems without this counter.
     writes.map_or(Ok(()), |writes| {
-        bench.tell(&Both::default().figure("idle/writes", n, sync, (writes, "writes"), None))
+        bench.print(&Both::default().record("idle/writes", n, sync, (writes, "writes"), None))
     })
 }
 
-/// What it takes of a core meanwhile, in percent; nothing where the system does not tell.
+/// Returns the processor time meanwhile, in percent of a core; `None` on systems without this counter.
 fn percent(watched: Duration, work: impl Fn(Duration)) -> f64 {
     let before = memory::cpu_seconds();
     work(watched);

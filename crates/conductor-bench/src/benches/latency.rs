@@ -1,9 +1,9 @@
-//! How long it takes from a submission to the start of the handler, on an idle engine.
+//! Time from a submission to the start of the handler on an idle engine.
 
-use crate::helper::Helper;
 use crate::measure::{Bench, Both, Rounds, Unit};
-use crate::place::{Place, submit};
-use crate::{Outcome, floor};
+use crate::subprocess::Subprocess;
+use crate::workspace::{Workspace, submit};
+use crate::{Outcome, baseline};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{Environment, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};
@@ -12,23 +12,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const TIMES: u32 = 300;
-/// Ours and the floor take turns after so many.
+/// The number of submissions after which engine and baseline alternate.
 const IN_TURN: u32 = 30;
 
-/// How long the engine is idle before, on no beat of a poll.
+/// How long the engine is idle before a submission, not in step with its poll.
 #[derive(Clone, Copy)]
 enum Idle {
-    /// For 2 ms: it has nothing to do, and the processor is awake.
+    /// 2 ms: the processor is still awake.
     Shortly,
-    /// For 10 to 130 ms: by then others had the processor, and its caches.
+    /// 10 to 130 ms: other processes had the processor and its caches.
     Long,
 }
 
 impl Idle {
-    fn pass(self, nth: u32) {
+    fn pass(self, i: u32) {
         let micros = match self {
             Self::Shortly => 2_000,
-            Self::Long => 10_000 + 1_237 * u64::from(nth * 37 % 100),
+            Self::Long => 10_000 + 1_237 * u64::from(i * 37 % 100),
         };
         thread::sleep(Duration::from_micros(micros));
     }
@@ -36,51 +36,51 @@ impl Idle {
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     for sync in [Synchronous::Normal, Synchronous::Full] {
-        tell(bench, "latency", sync, Idle::Long, one_process)?;
-        tell(bench, "latency/2 ms", sync, Idle::Shortly, one_process)?;
-        tell(bench, "latency/2 processes", sync, Idle::Long, two_processes)?;
+        print(bench, "latency", sync, Idle::Long, one_process)?;
+        print(bench, "latency/2 ms", sync, Idle::Shortly, one_process)?;
+        print(bench, "latency/2 processes", sync, Idle::Long, two_processes)?;
     }
     Ok(())
 }
 
-/// One submission after the other; how long each takes, in seconds.
+/// Submits one run after the other; returns each latency, in seconds.
 type Times = Box<dyn FnMut() -> Outcome<f64>>;
 
-fn tell(
+fn print(
     bench: &Bench,
     name: &str,
     sync: Synchronous,
     idle: Idle,
-    begin: fn(&Place) -> Outcome<Times>,
+    begin: fn(&Workspace) -> Outcome<Times>,
 ) -> Outcome<()> {
-    let (ours, raw) = (Place::new(sync)?, Place::new(sync)?);
-    let mut sides = [begin(&ours)?, floor(&raw)?];
+    let (ours, raw) = (Workspace::new(sync)?, Workspace::new(sync)?);
+    let mut sides = [begin(&ours)?, baseline(&raw)?];
     let times = if bench.quick { 20 } else { TIMES };
     let mut taken = [Vec::new(), Vec::new()];
     for first in (0..times).step_by(IN_TURN as usize) {
         for (side, taken) in sides.iter_mut().zip(&mut taken) {
-            for nth in first..times.min(first + IN_TURN) {
-                idle.pass(nth);
+            for i in first..times.min(first + IN_TURN) {
+                idle.pass(i);
                 taken.push(side()?);
             }
         }
     }
-    let [ours, floor] = taken.map(Rounds);
-    let both = Both { ours, floor, ..Both::default() };
+    let [ours, baseline] = taken.map(Rounds);
+    let both = Both { ours, baseline, ..Both::default() };
     for percent in [50, 99] {
-        bench.tell(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
+        bench.print(&both.time(&format!("{name}/p{percent}"), times, sync, percent, Unit::Milliseconds))?;
     }
     Ok(())
 }
 
-fn one_process(place: &Place) -> Outcome<Times> {
+fn one_process(workspace: &Workspace) -> Outcome<Times> {
     let (started, starts) = mpsc::channel();
     let started = Mutex::new(started);
     let handler = move |_: serde_json::Value, _: Context| -> Result<(), TaskError> {
         started.lock().map_err(|error| TaskError::fatal(error.to_string()))?.send(Instant::now())?;
         Ok(())
     };
-    let engine = Engine::builder(place.store()?).handler("noop", handler).workers(2).build()?;
+    let engine = Engine::builder(workspace.store()?).handler("noop", handler).workers(2).build()?;
     engine.start();
     Ok(Box::new(move || {
         let submitted = Instant::now();
@@ -89,10 +89,10 @@ fn one_process(place: &Place) -> Outcome<Times> {
     }))
 }
 
-/// The engine is in another process, and says through a pipe that the handler starts.
-fn two_processes(place: &Place) -> Outcome<Times> {
-    let store = place.store()?;
-    let mut listener = Helper::start("listener", &place.path(), place.sync)?;
+/// The engine is in another process and reports the start of a handler through a pipe.
+fn two_processes(workspace: &Workspace) -> Outcome<Times> {
+    let store = workspace.store()?;
+    let mut listener = Subprocess::start("listener", &workspace.path(), workspace.sync)?;
     Ok(Box::new(move || {
         let submitted = Instant::now();
         submit(&store, TaskDraft::new("noop"))?;
@@ -101,13 +101,13 @@ fn two_processes(place: &Place) -> Outcome<Times> {
     }))
 }
 
-/// The transaction alone, in which the run is written and its task claimed. (Across processes it takes two.)
-fn floor(place: &Place) -> Outcome<Times> {
-    let mut raw = place.raw_with_parent(1)?;
+/// The single transaction that writes the run and claims its task. Between processes, two transactions are needed.
+fn baseline(workspace: &Workspace) -> Outcome<Times> {
+    let mut raw = workspace.raw_with_parent(1)?;
     let env = Environment::system();
     Ok(Box::new(move || {
         let began = Instant::now();
-        floor::submit_and_claim(&mut raw, &env)?;
+        baseline::submit_and_claim(&mut raw, &env)?;
         Ok(began.elapsed().as_secs_f64())
     }))
 }

@@ -1,12 +1,12 @@
-//! The lean layout beside the original's: insert rate, claim-and-settle rate, bytes per finished task.
+//! The table layout beside the layout of the TypeScript version: insert rate, claim-and-settle rate, bytes per finished task.
 //!
-//! Both sides are raw statements over many rows, with the same pragmas, all events and the indexes that the steps need;
-//! what differs is the layout alone. Ours is what the other benches have as their floor; what stands as the floor here is
-//! the original's: text ids, text states, text times, one row per child with its name and input; events narrow.
+//! Both sides are raw statements over many rows, with the same pragmas, all events, and the indexes that the steps need.
+//! Only the layout differs. The value is the baseline of the other benches. The baseline here is the layout of the TypeScript
+//! version: ids, states and times as text, and one row for each child with its name and input.
 
 use crate::measure::{Bench, Side};
-use crate::place::{Place, time};
-use crate::{Outcome, floor};
+use crate::workspace::{Workspace, time};
+use crate::{Outcome, baseline};
 use conductor_model::TaskId;
 use conductor_store::{Environment, Synchronous};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -16,45 +16,46 @@ const ROWS_PER_STATEMENT: usize = 250;
 
 pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let (n, sync) = (bench.size(100_000), Synchronous::Full);
-    let ours: [Side; 3] = [fan_out, |place, n| drain(place, n, 100), |place, n| drain(place, n, 1_000)];
+    let ours: [Side; 3] =
+        [fan_out, |workspace, n| drain(workspace, n, 100), |workspace, n| drain(workspace, n, 1_000)];
     let original: [Side; 3] = [
         insert_original,
-        |place, n| drain_original(place, n, 100),
-        |place, n| drain_original(place, n, 1_000),
+        |workspace, n| drain_original(workspace, n, 100),
+        |workspace, n| drain_original(workspace, n, 1_000),
     ];
     let names = ["layout/insert", "layout/drain by 100", "layout/drain by 1000"];
     for ((name, ours), original) in names.into_iter().zip(ours).zip(original) {
-        let both = bench.both(5, sync, |place| ours(place, n), |place| original(place, n))?;
-        bench.tell(&both.rate(name, n, sync, "tasks/s"))?;
+        let both = bench.both(5, sync, |workspace| ours(workspace, n), |workspace| original(workspace, n))?;
+        bench.print(&both.rate(name, n, sync, "tasks/s"))?;
         if name == names[2] {
             let [ours, original] = both.bytes.map(|bytes| bytes / f64::from(n));
-            let floor = Some((original, original / ours));
-            bench.tell(&both.figure("layout/bytes", n, sync, (ours, "bytes/task"), floor))?;
+            let baseline = Some((original, original / ours));
+            bench.print(&both.record("layout/bytes", n, sync, (ours, "bytes/task"), baseline))?;
         }
     }
     Ok(())
 }
 
-fn fan_out(place: &Place, n: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_parent(n)?;
-    time(|| floor::fan_out(&mut raw, n, None, floor::INSERTS))
+fn fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_parent(n)?;
+    time(|| baseline::fan_out(&mut raw, n, None, baseline::INSERTS))
 }
 
-fn drain(place: &Place, n: u32, each: u32) -> Outcome<Duration> {
-    let mut raw = place.raw_with_children(n)?;
-    time(|| floor::drain(&mut raw, n, each))
+fn drain(workspace: &Workspace, n: u32, each: u32) -> Outcome<Duration> {
+    let mut raw = workspace.raw_with_children(n)?;
+    time(|| baseline::drain(&mut raw, n, each))
 }
 
-fn insert_original(place: &Place, n: u32) -> Outcome<Duration> {
-    let (mut raw, ids) = (original(place)?, ids(n));
+fn insert_original(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (mut raw, ids) = (original(workspace)?, ids(n));
     time(|| insert(&mut raw, &ids))
 }
 
-fn drain_original(place: &Place, n: u32, each: usize) -> Outcome<Duration> {
-    let (mut raw, ids) = (original(place)?, ids(n));
+fn drain_original(workspace: &Workspace, n: u32, each: usize) -> Outcome<Duration> {
+    let (mut raw, ids) = (original(workspace)?, ids(n));
     insert(&mut raw, &ids)?;
     time(|| {
-        // Those of one claim are settled together with the next claim.
+        // The tasks of one claim are settled together with the next claim.
         let (mut claimed, mut rest): (&[TaskId], _) = (&[], ids.chunks(each));
         loop {
             let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -100,8 +101,8 @@ const RUN: &str = "01JZZZZZZZZZZZZZZZZZZZZZZR";
 const PARENT: &str = "01JZZZZZZZZZZZZZZZZZZZZZZP";
 const NOW: &str = "2026-01-01T00:00:00.000Z";
 
-fn original(place: &Place) -> Outcome<Connection> {
-    let connection = place.raw()?;
+fn original(workspace: &Workspace) -> Outcome<Connection> {
+    let connection = workspace.raw()?;
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO parents VALUES (?1, 1000000)", [PARENT])?;
     Ok(connection)
@@ -109,13 +110,13 @@ fn original(place: &Place) -> Outcome<Connection> {
 
 fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     let mut first = 1_u32;
-    for chunk in ids.chunks(floor::INSERTS as usize) {
+    for chunk in ids.chunks(baseline::INSERTS as usize) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for group in chunk.chunks(ROWS_PER_STATEMENT) {
-            let row = |nth| {
-                let id = nth + 2;
+            let row = |i| {
+                let id = i + 2;
                 format!(
-                    "(?{id}, '{RUN}', '{PARENT}', 'parent#' || (?1 + {nth}), 'PENDING', '{NOW}', '{NOW}', '{{}}')"
+                    "(?{id}, '{RUN}', '{PARENT}', 'parent#' || (?1 + {i}), 'PENDING', '{NOW}', '{NOW}', '{{}}')"
                 )
             };
             let rows: Vec<_> = (0..group.len()).map(row).collect();
@@ -123,8 +124,8 @@ fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
             let sql = format!("INSERT INTO tasks ({columns}) VALUES {}", rows.join(", "));
             let mut statement = tx.prepare_cached(&sql)?;
             statement.raw_bind_parameter(1, first)?;
-            for (nth, id) in group.iter().enumerate() {
-                statement.raw_bind_parameter(nth + 2, id.to_string())?;
+            for (i, id) in group.iter().enumerate() {
+                statement.raw_bind_parameter(i + 2, id.to_string())?;
             }
             statement.raw_execute()?;
             first += u32::try_from(group.len())?;
@@ -134,7 +135,7 @@ fn insert(connection: &mut Connection, ids: &[TaskId]) -> Outcome<()> {
     Ok(())
 }
 
-/// Claims as many ready tasks, and leaves an event for each.
+/// Claims as many ready tasks as there are ids, and writes an event for each.
 fn claim(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     let sql = "UPDATE tasks SET state = 'RUNNING', attempt = attempt + 1, lease_until = ?3, updated_at = ?3 \
         WHERE id IN (SELECT id FROM tasks WHERE run_id = ?1 AND state = 'PENDING' LIMIT ?2)";
@@ -143,7 +144,7 @@ fn claim(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     events(tx, ids, "task.started")
 }
 
-/// Settles these tasks, leaves an event for each, and counts them.
+/// Settles these tasks, writes an event for each, and updates the counters.
 fn settle(tx: &Connection, ids: &[TaskId]) -> Outcome<()> {
     let sql = "UPDATE tasks SET state = 'SUCCEEDED', lease_until = NULL, updated_at = ?3 \
         WHERE id BETWEEN ?1 AND ?2 AND attempt = 1 AND state = 'RUNNING'";

@@ -1,43 +1,37 @@
-//! What is measured: one file for each bench.
+//! The benches, one per file.
 
 mod cancel;
-mod claim;
 mod drain;
-mod fan_out;
 mod growth;
 mod history;
-mod hold;
 mod idle;
-mod join;
 mod latency;
 mod layout;
-mod prune;
-mod retry;
-mod revive;
-mod verify;
-mod whole;
+mod lock_hold;
+mod operations;
+mod whole_run;
 
 use crate::Outcome;
 use crate::measure::Bench;
 
 pub(crate) type Entry = fn(&Bench) -> Outcome<()>;
 
-/// Every bench, in the order in which they run.
+/// All benches, in the order in which they run.
 pub(crate) const BENCHES: [(&str, Entry); 16] = [
-    ("fan_out", fan_out::run),
+    ("fan_out", operations::fan_out::run),
     ("drain", drain::run),
-    ("whole", whole::run),
+    ("whole", whole_run::run),
     ("latency", latency::run),
     ("history", history::run),
-    ("retry", retry::run),
+    ("retry", operations::retry::run),
     ("cancel", cancel::run),
-    ("prune", prune::run),
+    ("prune", operations::prune::run),
     ("idle", idle::run),
     ("growth", growth::run),
-    ("hold", hold::run),
-    ("claim", claim::run),
-    ("join", join::run),
-    ("revive", revive::run),
-    ("verify", verify::run),
+    ("hold", lock_hold::run),
+    ("claim", operations::claim::run),
+    ("join", operations::join::run),
+    ("revive", operations::revive::run),
+    ("verify", operations::verify::run),
     ("layout", layout::run),
 ];

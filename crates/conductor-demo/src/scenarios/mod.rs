@@ -1,4 +1,4 @@
-//! The scenarios, one file each.
+//! The scenarios, one per file.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -16,23 +16,23 @@ mod s7_nested_fanout;
 mod s8_crash;
 mod s9_count_words;
 
-use crate::{failure::Failure, stage::Stage};
+use crate::{failure::Failure, fixture::Fixture};
 
 pub(crate) use s8_crash::crash_worker;
-pub(crate) use s9_count_words::is_counting;
+pub(crate) use s9_count_words::has_unfinished_count;
 
 /// One scenario.
 #[derive(Debug)]
 pub(crate) struct Scenario {
-    /// What it is called.
+    /// The title.
     pub(crate) title: &'static str,
-    /// What it does, in a line or two.
+    /// What the scenario does, in two or three lines.
     pub(crate) about: &'static str,
-    /// Does it, and checks what came of it.
-    pub(crate) play: fn(&Stage) -> Result<(), Failure>,
+    /// Runs the scenario and checks its result.
+    pub(crate) play: fn(&Fixture) -> Result<(), Failure>,
 }
 
-/// The scenarios of the original, then three of our own.
+/// The seven scenarios of the TypeScript version, and two more.
 const ALL: [Scenario; 9] = [
     s1_all_succeed::SCENARIO,
     s2_one_fails::SCENARIO,
@@ -45,18 +45,18 @@ const ALL: [Scenario; 9] = [
     s9_count_words::SCENARIO,
 ];
 
-/// How many there are, and the number of the last one.
+/// The number of scenarios.
 pub(crate) const COUNT: i64 = 9;
 
-/// The number of the one that counts words, which may be interrupted and gone on with.
+/// The number of the scenario that counts words. It can be interrupted and continued.
 pub(crate) const COUNTING: u8 = 9;
 
-/// Their numbers.
+/// Returns the numbers of the scenarios.
 pub(crate) fn numbers() -> impl Iterator<Item = u8> {
     (1..).take(ALL.len())
 }
 
-/// The scenarios with their numbers.
+/// Returns the scenarios with their numbers.
 pub(crate) fn numbered() -> impl Iterator<Item = (u8, &'static Scenario)> {
     numbers().zip(&ALL)
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_number_is_the_count() {
+    fn last_number_equals_count() {
         assert_eq!(numbers().last().map(i64::from), Some(COUNT));
     }
 }

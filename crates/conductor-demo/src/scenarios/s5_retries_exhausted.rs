@@ -1,18 +1,17 @@
-//! Retries have an end, and then the failure is final.
+//! A task fails permanently when its retries are exhausted.
 
 use super::Scenario;
 use crate::{
     failure::{Failure, check},
-    look,
-    stage::Stage,
+    fixture::Fixture,
+    queries,
 };
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_workers::{Context, Engine, TaskError};
+use origin_conductor::{Context, Engine, RunDraft, State, TaskDraft, TaskError};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Retries exhausted",
-    about: "A child that may be retried twice fails three times. Then its failure is final, and the parent\n\
-        and the run have failed.",
+    about: "A child with two retries fails three times. Then its failure is final, and the parent and the run\n\
+        fail.",
     play,
 };
 
@@ -23,16 +22,16 @@ fn connect(port: u16, context: Context) -> Result<u16, TaskError> {
     Ok(port)
 }
 
-fn play(stage: &Stage) -> Result<(), Failure> {
-    let engine = Engine::builder(stage.store()?).handler("FLAKY", connect).build()?;
-    // Children inherit the number of retries from their parent.
+fn play(fixture: &Fixture) -> Result<(), Failure> {
+    let engine = Engine::builder(fixture.store()?).handler("FLAKY", connect).build()?;
+    // Children inherit the maximum number of retries from their parent.
     let parent = TaskDraft::new("FLAKY").fan_out([443, 0]).max_retries(2);
     let run = engine.submit(RunDraft::new().task(parent))?;
     let outcome = engine.run_until_settled(run)?;
-    stage.show(engine.store(), run)?;
+    fixture.show(engine.store(), run)?;
 
     check("the run", outcome.state, State::Failed)?;
-    let children = look::children(engine.store(), look::root(engine.store(), run)?.id)?;
+    let children = queries::children(engine.store(), queries::root(engine.store(), run)?.id)?;
     check("the first child", children[0].state, State::Succeeded)?;
     check("the second child", children[1].state, State::Failed)?;
     check("its retry count", children[1].retry_count, 2)?;

@@ -1,33 +1,32 @@
-//! Children that are parents themselves.
+//! Children that are parents of other children.
 
 use super::Scenario;
 use crate::{
     failure::{Failure, check},
-    look,
-    stage::Stage,
+    fixture::Fixture,
+    queries,
 };
-use conductor_model::{RunDraft, State, TaskDraft};
-use conductor_workers::{Context, Engine, TaskError};
+use origin_conductor::{Context, Engine, RunDraft, State, TaskDraft, TaskError};
 use serde_json::{Value, json};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Nested fan-out of two levels",
-    about: "A fan-out over three items, two of which hold a `fanout` of their own: 100 children and 2. An\n\
-        engine works on the leaves, and what becomes of them travels up both levels.",
+    about: "A fan-out over three items. Two items have a `fanout` of their own: 100 children and 2. An engine\n\
+        works on the leaves, and their results decide both levels of parents.",
     play,
 };
 
-/// Called for leaves only: parents are decided by their children.
+/// The engine calls this for leaves only. The children of a parent decide its state.
 fn survey(region: Value, _: Context) -> Result<Value, TaskError> {
     Ok(json!({"surveyed": region}))
 }
 
-fn play(stage: &Stage) -> Result<(), Failure> {
-    let engine = Engine::builder(stage.store()?).handler("REGIONS", survey).build()?;
+fn play(fixture: &Fixture) -> Result<(), Failure> {
+    let engine = Engine::builder(fixture.store()?).handler("REGIONS", survey).build()?;
     let regions = json!({"fanout": [{"region": "north", "fanout": 100}, {"fanout": ["a", "b"]}, "south"]});
     let run = engine.submit(RunDraft::new().task(TaskDraft::new("REGIONS").input(regions)))?;
     let outcome = engine.run_until_settled(run)?;
-    stage.show(engine.store(), run)?;
+    fixture.show(engine.store(), run)?;
     check("the run", outcome.state, State::Succeeded)?;
     check(
         "the number of parents and leaves that succeeded",
@@ -35,11 +34,11 @@ fn play(stage: &Stage) -> Result<(), Failure> {
         3 + 100 + 2 + 1,
     )?;
 
-    let leaf = look::children(engine.store(), look::root(engine.store(), run)?.id)
-        .and_then(|regions| look::children(engine.store(), regions[0].id))?
+    let leaf = queries::children(engine.store(), queries::root(engine.store(), run)?.id)
+        .and_then(|regions| queries::children(engine.store(), regions[0].id))?
         .swap_remove(41);
     check("a name two levels down", leaf.name.as_str(), "REGIONS#1#42")?;
-    // The children of a number get their parent's input without the number.
+    // Children of a counted fan-out inherit the parent's input without the key `fanout`.
     let output = leaf.output.ok_or_else(|| Failure::new("REGIONS#1#42 has no output"))?;
     check("its output", output.as_str(), r#"{"surveyed":{"region":"north"}}"#)
 }

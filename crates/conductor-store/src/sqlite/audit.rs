@@ -10,10 +10,10 @@ use rusqlite::{Connection, Row, params};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-/// A run as its events tell it so far.
+/// A run as its events describe it so far.
 ///
-/// It is read in several transactions, each of which sees rows and events of one moment: whoever compares rows catches
-/// up with the events first, in the same transaction.
+/// It is read in several transactions. Each compares rows only after it has read the new events, so that both are of the same
+/// point in time.
 pub(super) struct Audit {
     pub(super) run: i64,
     /// Its id; `None` if its row is missing.
@@ -58,7 +58,7 @@ impl Audit {
                 (Ok(code), Ok(payload)) => {
                     event_log::read_body(code, payload).map_err(|error| error.to_string())
                 }
-                (Err(_), _) => Err(format!("{code} is no event")),
+                (Err(_), _) => Err(format!("{code} is not an event")),
                 (_, Err(error)) => Err(error.to_string()),
             };
             let fits = match body {

@@ -97,7 +97,7 @@ fn children<'a>(
     items: &[FanoutItem<'a>],
 ) -> Result<Vec<Child<'a>>, StoreError> {
     let child = |(nth, ordinal): (usize, u32)| {
-        let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "it got too few ids"))?;
+        let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "the step has too few ids"))?;
         let item = items.get(nth).copied();
         let numbers = item.and_then(|item| item.fanout).map(|fanout| ChildCounts::sealed(fanout.total()));
         Ok(Child { ordinal, id, item: item.map(|item| item.input), numbers })

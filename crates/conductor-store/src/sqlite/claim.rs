@@ -2,7 +2,7 @@
 
 use super::SqliteStore;
 use super::damage::MAX_COUNT;
-use super::inputs;
+use super::inputs::{Input, Inputs};
 use super::ledger::Place;
 use super::marks::Marks;
 use super::rows::{self, bad_row};
@@ -16,7 +16,7 @@ use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 
-/// How many runs one claim visits for a kind at most: each costs a few seeks, and the next claim goes on behind them.
+/// The largest number of runs that one claim visits per kind. Each costs a few seeks; the next claim continues behind them.
 const RUNS_PER_KIND: usize = 64;
 
 impl SqliteStore {
@@ -164,7 +164,7 @@ impl<'r> Claiming<'r> {
             match found {
                 Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
                     row.attempt = MAX_COUNT - 1;
-                    write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
+                    write.fail_damaged(&mut row, "its attempt was changed, and cannot increase".into())?;
                     self.claimed.rejected += 1;
                 }
                 Ok(ready) => sound.push(ready),
@@ -175,7 +175,7 @@ impl<'r> Claiming<'r> {
             }
         }
         let (mut rows, mut works) = (Vec::with_capacity(sound.len()), Vec::with_capacity(sound.len()));
-        // Only now: a failure may have given up what the others are below.
+        // Only now, because a failure above may have cancelled an ancestor of the others.
         for Ready { mut row, work } in sound {
             if self.marks.is_doomed(write, row.place)? {
                 let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
@@ -207,7 +207,7 @@ impl<'r> Claiming<'r> {
                     timeout_ms: work.timeout_ms,
                     isolated: row.runs_alone(),
                 }),
-                // A row that another program made unreadable fails its task, and stops nobody.
+                // A row that another program made unreadable fails its task, and does not stop the claim.
                 Err(StoreError::CorruptRow { row: what, reason: why }) => {
                     write.fail_damaged(&mut row, format!("{what}: {why}"))?;
                     self.claimed.rejected += 1;
@@ -236,7 +236,7 @@ struct Ready {
     work: Work,
 }
 
-/// What its handler will want to know of it.
+/// The data for its handler.
 struct Work {
     timeout_ms: Option<u32>,
     /// Its own input, if it has one; or why it cannot be read.
@@ -263,8 +263,7 @@ impl Ready {
 struct Relatives {
     runs: HashMap<i64, RunId>,
     parents: HashMap<i64, TaskId>,
-    /// By parent and whether it is for a join: what those get that have no input of their own, or why there is nothing.
-    inputs: HashMap<(i64, bool), Result<Option<Json>, String>>,
+    inputs: Inputs,
 }
 
 impl Relatives {
@@ -278,9 +277,10 @@ impl Relatives {
         let changed = |why| StoreError::CorruptRow { row: "its input was changed".into(), reason: why };
         let run = self.run(tx, place.run)?;
         let parent = self.parent(tx, place.parent)?;
-        let input = match own.map_err(changed)? {
-            None if parent.is_some() => self.inherited_input(tx, place)?.map_err(changed)?,
-            own => own,
+        let input = match self.inputs.of(tx, place, own.map_err(changed)?) {
+            Ok(Input::Missing) => return Err(changed("it is missing".into())),
+            Err(StoreError::CorruptRow { reason, .. }) => return Err(changed(reason)),
+            input => input?.into_json(),
         };
         Ok((run, parent, input))
     }
@@ -306,23 +306,6 @@ impl Relatives {
         let id = TaskId::from_u128(id.ok_or_else(|| bad_row("task", key, "its row is missing"))?);
         self.parents.insert(key, id);
         Ok(Some(id))
-    }
-
-    fn inherited_input(
-        &mut self,
-        tx: &Connection,
-        place: Place,
-    ) -> Result<Result<Option<Json>, String>, StoreError> {
-        let whose = (place.parent, place.is_join);
-        if let Some(known) = self.inputs.get(&whose) {
-            return Ok(known.clone());
-        }
-        let input = match inputs::inherited(tx, place) {
-            Err(StoreError::CorruptRow { reason: why, .. }) => Err(why),
-            read => read?.map_err(ToOwned::to_owned),
-        };
-        self.inputs.insert(whose, input.clone());
-        Ok(input)
     }
 }
 

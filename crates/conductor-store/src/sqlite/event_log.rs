@@ -3,41 +3,9 @@
 use super::rows::{self, bad_row};
 use super::sql::{Sql, array};
 use crate::StoreError;
+pub(super) use conductor_model::{EVENT_NAMES as NAMES, event_code as code_of};
 use conductor_model::{Event, EventBody, NodeType, RunId, Signal, TaskId, Timestamp, transition_event};
 use rusqlite::{Connection, Row, params};
-
-/// The names of events, by the number that is stored. Append only: files with these numbers exist.
-pub(super) const NAMES: [&str; 24] = [
-    "run.created",
-    "run.sealed",
-    "run.started",
-    "run.aggregated",
-    "run.cancel_requested",
-    "run.reopened",
-    "task.created",
-    "task.fanned_out",
-    "task.sealed",
-    "task.started",
-    "task.succeeded",
-    "task.failed",
-    "task.retried",
-    "task.released",
-    "task.cancelled",
-    "task.revived",
-    "task.reopened",
-    "task.aggregated",
-    "run.adopted",
-    "task.adopted",
-    "original",
-    "run.swept",
-    "task.cancel_requested",
-    "task.swept",
-];
-
-/// The number of an event's name, if there is such an event.
-pub(super) fn code_of(name: &str) -> Option<i64> {
-    NAMES.iter().position(|known| *known == name).and_then(|code| i64::try_from(code).ok())
-}
 
 pub(super) const INSERT: &str =
     "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -53,7 +21,7 @@ pub(super) fn record(
     at: Timestamp,
     body: &EventBody,
 ) -> Result<(), StoreError> {
-    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
     tx.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
     Ok(())
 }
@@ -81,7 +49,7 @@ pub(super) fn record_leaves(
     signal: Signal,
 ) -> Result<(), StoreError> {
     let code = transition_event(NodeType::Leaf, signal).and_then(|body| code_of(body.name()));
-    let code = code.ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    let code = code.ok_or_else(|| bad_row("run", run, "an event has no number"))?;
     tx.run(INSERT_LEAVES, params![array(tasks), run, code, at.as_millis()])?;
     Ok(())
 }

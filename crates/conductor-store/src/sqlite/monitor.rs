@@ -129,7 +129,7 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Sto
 ///
 /// A task that waits for its time, its turn or its children is in none of these. Where nothing has started there are
 /// only root tasks, and as a rule the first of them says it all; elsewhere what is overdue is looked for in the first
-/// thousand of each index, and where a run is marked, whatever wants its sweep says it all.
+/// thousand of each index, and where a run is marked, any row that needs a sweep shows it.
 const STUCK: &str = "
     SELECT run, key AS task, updated_at AS since
         FROM conductor_tasks INDEXED BY conductor_tasks_running

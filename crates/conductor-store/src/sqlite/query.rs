@@ -2,8 +2,9 @@
 
 use super::event_log::{self, SELECT_EVENTS, event_record};
 use super::fence::Fences;
-use super::rows::{self, SELECT_RUNS, SELECT_TASKS, Tasks};
+use super::rows::{self, SELECT_RUNS};
 use super::sql::{ScopeKey, Sql, fault, id_blob, known_run_key, run_key};
+use super::task_record::{SELECT_TASKS, Tasks};
 use super::{SqliteStore, page_limit, progress, results, waits};
 use crate::{
     ChildFailure, ChildOutput, EngineKey, EventFilter, Fence, NodeId, Page, Query, RunBlockers, Scope,

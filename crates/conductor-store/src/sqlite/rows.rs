@@ -1,14 +1,12 @@
-//! The one place that maps rows to records.
+//! Maps the columns of rows to values of the model, and rows of runs to records.
 
 use super::sql::Sql;
 use crate::StoreError;
 use conductor_model::{
-    Backoff, CancelCause, ChildCounts, ErrorText, IdempotencyKey, Join, JoinStatus, Json, Kind, LeaseLosses,
-    MAX_FANOUT, MaxRetries, ParentStatus, Policy, Run, RunId, State, StateCounts, Task, TaskId, TaskName,
-    Timestamp,
+    Backoff, CancelCause, ChildCounts, IdempotencyKey, Join, JoinStatus, Json, Kind, LeaseLosses, MAX_FANOUT,
+    MaxRetries, ParentStatus, Policy, Run, RunId, State, StateCounts, TaskId, Timestamp,
 };
 use rusqlite::{Connection, Row, types::Type};
-use std::collections::HashMap;
 use std::str::FromStr;
 
 /// The columns of [`run_record`], from `conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key`.
@@ -19,41 +17,19 @@ pub(super) const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, 
     LEFT JOIN conductor_joins j ON r.joining IS NOT NULL AND j.run = r.key AND j.task = 0 \
     LEFT JOIN conductor_kinds k ON k.key = j.kind";
 
-/// The columns of [`Tasks::record`]. A leaf child's name is derived; a child of a counted fan-out has no input
-/// of its own.
-pub(super) const SELECT_TASKS: &str = "SELECT t.id, r.id, p.id, t.ordinal, \
-    coalesce(t.name, p.name || '#' || t.ordinal), k.name, t.state, t.created_at, t.updated_at, t.due_at, \
-    i.input, t.output, t.retry_count, t.max_retries, t.backoff, t.priority, t.attempt, t.last_error, \
-    t.sealed, t.fanout, t.children, t.open_children, t.failed_children, t.cancelled_children, \
-    t.parent, t.run, t.timeout_ms, t.lease_until, t.key, t.policy, t.mark, j.id, jk.name \
-    FROM conductor_tasks t \
-    JOIN conductor_runs r ON r.key = t.run \
-    JOIN conductor_kinds k ON k.key = t.kind \
-    LEFT JOIN conductor_tasks p ON p.key = t.parent \
-    LEFT JOIN conductor_inputs i ON i.task = t.key \
-    LEFT JOIN conductor_joins j ON t.joining IS NOT NULL AND j.run = t.run AND j.task = t.key \
-    LEFT JOIN conductor_kinds jk ON jk.key = j.kind";
-
 /// The number that stands for a state.
 pub(super) fn state_code(state: State) -> i64 {
-    match state {
-        State::Pending => 0,
-        State::Running => 1,
-        State::Succeeded => 2,
-        State::Failed => 3,
-        State::Cancelled => 4,
-    }
+    state.code()
 }
 
 /// A value that another program put there.
-fn unreadable(column: usize, why: impl std::fmt::Display) -> rusqlite::Error {
+pub(super) fn unreadable(column: usize, why: impl std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.to_string().into())
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let code: i64 = row.get(column)?;
-    let found = usize::try_from(code).ok().and_then(|code| State::ALL.get(code));
-    found.copied().ok_or_else(|| unreadable(column, format_args!("{code} is no state")))
+    State::from_code(code).ok_or_else(|| unreadable(column, format_args!("{code} is not a state")))
 }
 
 pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
@@ -69,7 +45,7 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
     row.get::<_, [u8; 16]>(column).map(u128::from_be_bytes)
 }
 
-/// A text, whatever its bytes are.
+/// A text, with replacement characters for invalid bytes.
 pub(super) fn any_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
@@ -109,7 +85,7 @@ pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxR
     MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
 }
 
-/// What is known of lost leases; a number that nobody writes is the greatest.
+/// The lease losses; an unknown number counts as the largest.
 pub(super) fn lost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<LeaseLosses>> {
     let lost: Option<i64> = row.get(column)?;
     Ok(lost.map(|lost| if lost == 1 { LeaseLosses::Once } else { LeaseLosses::Isolate }))
@@ -134,7 +110,7 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Chil
     let count = |offset: usize| {
         let number: u32 = row.get(column + offset)?;
         if number > MAX_FANOUT {
-            return Err(unreadable(column + offset, format_args!("{number} is no number of children")));
+            return Err(unreadable(column + offset, format_args!("{number} is not a number of children")));
         }
         Ok(number)
     };
@@ -143,7 +119,7 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Chil
         ChildCounts { total, created: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
     match total {
         Some(total) if total < numbers.created => {
-            Err(unreadable(column + 2, format_args!("of {total} children there are {}", numbers.created)))
+            Err(unreadable(column + 2, format_args!("{} of {total} children exist", numbers.created)))
         }
         _ => Ok(numbers),
     }
@@ -173,7 +149,7 @@ pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> 
     text.map_err(|error| StoreError::Backend(Box::new(error)))
 }
 
-/// Why something was marked; a number that nobody writes is a person's cancel.
+/// The cancel cause; an unknown number counts as a request.
 pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CancelCause>> {
     let code: Option<i64> = row.get(column)?;
     Ok(code.map(|code| mark_of(code).unwrap_or(CancelCause::Requested)))
@@ -181,17 +157,12 @@ pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Canc
 
 /// What a number stands for.
 pub(super) fn mark_of(code: i64) -> Option<CancelCause> {
-    CancelCause::ALL.into_iter().find(|mark| mark_code(*mark) == code)
+    CancelCause::from_code(code)
 }
 
 /// The number that stands for it.
 pub(super) fn mark_code(mark: CancelCause) -> i64 {
-    match mark {
-        CancelCause::Requested => 1,
-        CancelCause::Deadline => 2,
-        CancelCause::FailFast => 3,
-        CancelCause::Ancestor => 4,
-    }
+    mark.code()
 }
 
 /// What stands for how a join stands; how it ended stands in its own row.
@@ -209,7 +180,7 @@ pub(super) fn swept(row: &Row<'_>, column: usize) -> rusqlite::Result<u32> {
 }
 
 /// A join that a run or a parent has; two columns: its id and its kind's name.
-fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
+pub(super) fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
     let Some(id) = row.get::<_, Option<[u8; 16]>>(column)? else { return Ok(None) };
     let kind = text::<Kind>(row, column + 1)?.ok_or_else(|| unreadable(column, "it has no kind"))?;
     Ok(Some(Join { id: TaskId::from_u128(u128::from_be_bytes(id)), kind }))
@@ -225,7 +196,7 @@ pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<StateCount
         u64::try_from(number)
             .ok()
             .filter(|number| *number <= MOST_TASKS)
-            .ok_or_else(|| unreadable(column + offset, format_args!("{number} is no number of tasks")))
+            .ok_or_else(|| unreadable(column + offset, format_args!("{number} is not a number of tasks")))
     };
     Ok(StateCounts {
         pending: count(0)?,
@@ -252,64 +223,6 @@ pub(super) fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
         deadline: due_at(row, 20)?,
         join: join(row, 21)?,
     })
-}
-
-/// Reads tasks, and the inputs that children have from their parents, each of those once.
-pub(super) struct Tasks<'c> {
-    connection: &'c Connection,
-    /// By parent: its input without the key `fanout`.
-    inherited: HashMap<i64, Option<Json>>,
-}
-
-impl<'c> Tasks<'c> {
-    pub(super) fn on(connection: &'c Connection) -> Self {
-        Self { connection, inherited: HashMap::new() }
-    }
-
-    /// A task from [`SELECT_TASKS`].
-    pub(super) fn record(&mut self, row: &Row<'_>) -> rusqlite::Result<Task> {
-        let parent: Option<[u8; 16]> = row.get(2)?;
-        let input = match text::<Json>(row, 10)? {
-            None if parent.is_some() => self.inherited(row.get(24)?)?,
-            own => own,
-        };
-        Ok(Task {
-            id: TaskId::from_u128(id(row, 0)?),
-            run: RunId::from_u128(id(row, 1)?),
-            parent: parent.map(u128::from_be_bytes).map(TaskId::from_u128),
-            index: row.get(3)?,
-            name: text::<TaskName>(row, 4)?.ok_or_else(|| unreadable(4, "it has no name"))?,
-            kind: text::<Kind>(row, 5)?.ok_or_else(|| unreadable(5, "it has no kind"))?,
-            state: state(row, 6)?,
-            created_at: timestamp(row, 7)?,
-            updated_at: timestamp(row, 8)?,
-            due_at: due_at(row, 9)?,
-            input,
-            output: text::<Json>(row, 11)?,
-            retry_count: row.get(12)?,
-            max_retries: max_retries(row, 13)?,
-            backoff: backoff(row, 14)?,
-            timeout_ms: row.get(26)?,
-            priority: row.get(15)?,
-            attempt: row.get(16)?,
-            lease_until: due_at(row, 27)?,
-            last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
-            child_counts: numbers(row, 18)?,
-            policy: policy(row, 29)?,
-            cancel_cause: mark(row, 30)?,
-            join: join(row, 31)?,
-        })
-    }
-
-    fn inherited(&mut self, parent: i64) -> rusqlite::Result<Option<Json>> {
-        if let Some(known) = self.inherited.get(&parent) {
-            return Ok(known.clone());
-        }
-        let input = read_input(self.connection, parent).map_err(|fault| unreadable(10, fault))?;
-        let input = input.map(|json| json.without_fanout());
-        self.inherited.insert(parent, input.clone());
-        Ok(input)
-    }
 }
 
 /// The input that is stored for a task itself.

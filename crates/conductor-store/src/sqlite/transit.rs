@@ -20,7 +20,7 @@ pub(super) struct Brings<'a> {
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
     pub(super) failure: Option<(&'a AttemptFailure, RetryDecision)>,
-    /// Why a leaf was cancelled, in the words of whoever did it.
+    /// The reason of the cancel, as the caller stated it.
     pub(super) reason: Option<&'a ErrorText>,
 }
 
@@ -116,7 +116,7 @@ impl Write<'_> {
             retry_count: task.retry_count,
             max_retries: task.max_retries,
             backoff: task.backoff,
-            failed,
+            failure: failed,
         };
         let after = decide_retry(failure, self.now, jitter.fraction(task.id));
         self.transit(task, Signal::Fail, Brings { failure: Some((failed, after)), ..Brings::default() })

@@ -2,7 +2,7 @@
 
 use crate::{RotationCursor, StoreError};
 
-/// At most so many runs that want something: those behind `turn` first, then the others. `next` finds the first one behind
+/// At most this many runs with work: those behind `turn` first, then the others. `next` finds the first one behind
 /// a run.
 pub(super) fn runs_in_turn(
     turn: RotationCursor,

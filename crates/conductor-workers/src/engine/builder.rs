@@ -1,12 +1,14 @@
-//! How an engine is described.
+//! Builds engines.
 
-use super::core::{MOST_SETTLED, Settings};
+use super::Engine;
+use super::config::{EngineConfig, MAX_WORKERS, PoolConfig, Settings, out_of_range};
 use super::error::BuildError;
+use super::scheduler::MAX_SETTLE_BYTES;
 use super::warning::{Listener, Warning};
-use super::{Engine, Parts};
-use crate::handler::{Call, Handler};
-use crate::store::EngineStore;
-use conductor_model::{DEFAULT_LEASE_MS, Kind, MAX_LEASE_MS};
+use crate::engine_store::EngineStore;
+use crate::handler::Handler;
+use crate::handler::call::Call;
+use conductor_model::{DEFAULT_LEASE_MS, Kind};
 use conductor_store::Environment;
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -16,14 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The most attempts that one engine may run at once.
-pub const MAX_WORKERS: u32 = 10_000;
-/// The shortest lease: a heartbeat must come through a busy database in a third of it.
-const MIN_LEASE: Duration = Duration::from_millis(100);
-/// Whoever waits for a run reads it after its end.
-const MIN_KEEP: Duration = Duration::from_secs(1);
-
-/// Describes an [`Engine`]: its handlers, and how many of them run at once.
+/// Builds an [`Engine`]: its handlers, and how many of them run concurrently.
 pub struct EngineBuilder {
     store: Arc<dyn EngineStore>,
     env: Arc<Environment>,
@@ -32,8 +27,8 @@ pub struct EngineBuilder {
     workers: u32,
     spare_threads: u32,
     lease: Duration,
-    keep: Option<Duration>,
-    waits_for_others: bool,
+    retention: Option<Duration>,
+    waits_for_external_work: bool,
     listener: Listener,
     #[cfg(feature = "tokio")]
     runtime: Option<tokio::runtime::Handle>,
@@ -51,128 +46,150 @@ impl EngineBuilder {
             workers,
             spare_threads: workers,
             lease: Duration::from_millis(DEFAULT_LEASE_MS),
-            keep: None,
-            waits_for_others: false,
+            retention: None,
+            waits_for_external_work: false,
             listener: Box::new(print),
             #[cfg(feature = "tokio")]
             runtime: None,
         }
     }
 
-    /// Handles tasks of a kind with a function: see [`Handler`].
+    /// Adds the handler for tasks of `kind`: see [`Handler`].
     pub fn handler<M>(mut self, kind: impl Into<String>, handler: impl Handler<M>) -> Self {
         self.handlers.push((kind.into(), handler.erased().0));
         self
     }
 
-    /// At most so many tasks of a kind at once; as many as there are workers by default. A plain handler that goes on after
-    /// its time was over no longer counts: the limit is no lock.
-    pub fn kind_limit(mut self, kind: impl Into<String>, most: u32) -> Self {
-        self.limits.insert(kind.into(), most);
+    /// Sets how many tasks of `kind` this engine runs concurrently. Minimum: 1. Default: no limit except the workers.
+    ///
+    /// A synchronous handler that continues after its timeout does not count, so the limit is not a mutual exclusion.
+    pub fn kind_limit(mut self, kind: impl Into<String>, max: u32) -> Self {
+        self.limits.insert(kind.into(), max);
         self
     }
 
-    /// How many tasks run at once: 1 to [`MAX_WORKERS`], as many as the machine has cores by default.
+    /// Sets how many tasks this engine runs concurrently: 1 to [`MAX_WORKERS`]. Default: the number of CPU cores.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self
     }
 
-    /// How many threads may be made beyond the workers, to take the place of those whose handler goes on after its time;
-    /// as many as the machine has cores by default.
+    /// Sets how many threads may replace those whose handlers continue after their timeout: 0 to [`MAX_WORKERS`].
+    /// Default: the number of CPU cores.
     pub fn spare_threads(mut self, threads: u32) -> Self {
         self.spare_threads = threads;
         self
     }
 
-    /// How long a claim holds when this engine gives no sign of life: 100 ms to a day, 30 s by default. The death of a
-    /// process on the same machine is noticed at once; the lease is for those that stand still.
+    /// Sets how long a claim is valid without a heartbeat: 100 ms to one day. Default: 30 s.
+    ///
+    /// The lease matters for processes that are suspended, and for other machines. The death of a process on the same
+    /// machine is noticed at once.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Removes runs that ended so long ago, at least a second, with all that belongs to them: whoever works on the store
-    /// shares in it. It goes at a low pace beside the work. For ever by default; see [`prune`](crate::prune).
+    /// Prunes runs, with all their rows, this long after they have settled. Minimum: one second. Default: runs are kept
+    /// forever.
+    ///
+    /// Each engine with a retention prunes all runs of the store, at a low rate: see [`prune`](crate::steps::prune).
     pub fn retention(mut self, time: Duration) -> Self {
-        self.keep = Some(time);
+        self.retention = Some(time);
         self
     }
 
-    /// [`Engine::run_until_settled`] goes on waiting when only tasks of kinds without a handler here, or tasks that are
-    /// held from outside, are left. Engines that divide the kinds of a run among them need this: what another one handles
-    /// is ready for a moment before it is claimed.
+    /// Lets [`Engine::run_until_settled`] wait for tasks that only another engine or another program can do. Default: it
+    /// returns [`RunError::Blocked`](crate::RunError::Blocked) if nothing else of the run is left.
+    ///
+    /// It is necessary if the kinds of a run are divided among several engines.
     pub fn wait_for_external_work(mut self) -> Self {
-        self.waits_for_others = true;
+        self.waits_for_external_work = true;
         self
     }
 
-    /// Who is told of warnings; by default they are printed to standard error. It is called by the engine's own thread,
-    /// which waits for it.
+    /// Sets the function that receives warnings. Default: they are printed to standard error.
+    ///
+    /// The engine's own thread calls it, and waits until it returns.
     pub fn on_warning(mut self, listener: impl Fn(&Warning) + Send + Sync + 'static) -> Self {
         self.listener = Box::new(listener);
         self
     }
 
-    /// Where time, ids and chance come from; the machine by default.
+    /// Sets the clock, the ids and the random numbers of the engine. Default: those of the system.
     pub fn environment(mut self, env: Environment) -> Self {
         self.env = Arc::new(env);
         self
     }
 
-    /// The Tokio runtime on which asynchronous handlers run; without one, the engine makes its own. Waiting for the engine,
-    /// or dropping it, blocks the thread: on a runtime with a single thread, do neither in that thread.
+    /// Sets the Tokio runtime of the asynchronous handlers. Default: the engine creates one.
+    ///
+    /// Waiting for the engine, or dropping it, blocks the thread. Do neither on the only thread of this runtime.
     #[cfg(feature = "tokio")]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Checks everything. The engine begins to work when it is asked to run or to start.
+    /// Builds the engine. It works when it is started, or when a run is waited for.
     ///
     /// # Errors
-    /// [`BuildError`]
+    /// [`BuildError`] for an invalid kind, for two handlers of one kind, for a limit without a handler, and for a setting
+    /// out of its range.
     pub fn build(self) -> Result<Engine, BuildError> {
         if self.spare_threads > MAX_WORKERS {
-            return out_of_range("spare_threads", format!("at most {MAX_WORKERS}"));
+            return out_of_range("spare_threads", &self.spare_threads, format!("at most {MAX_WORKERS}"));
         }
-        let mut limits = self.limits;
-        let (mut kinds, mut handlers) = (Vec::new(), Vec::new());
-        for (name, call) in self.handlers {
-            let kind = Kind::from_str(&name)
-                .map_err(|issue| BuildError::InvalidKind { kind: name.clone(), why: issue.to_string() })?;
-            if kinds.iter().any(|(known, _)| *known == kind) {
-                return Err(BuildError::DuplicateHandler(kind));
-            }
-            kinds.push((kind, limits.remove(&name)));
-            handlers.push(call);
-        }
-        if let Some(kind) = limits.into_keys().min() {
-            return Err(BuildError::LimitWithoutHandler(kind));
-        }
+        let (kinds, handlers) = kinds_and_handlers(self.handlers, self.limits)?;
         let settings = Settings {
             kinds,
             workers: self.workers,
             lease: self.lease,
-            keep: self.keep,
-            most_settled: MOST_SETTLED,
+            max_settle_bytes: MAX_SETTLE_BYTES,
+            retention: self.retention,
         };
-        settings.check()?;
-        Ok(Engine::of(Parts {
+        settings.validate()?;
+        Ok(Engine::new(EngineConfig {
             store: self.store,
             env: self.env,
             settings,
-            handlers,
-            spare_threads: self.spare_threads,
-            waits_for_others: self.waits_for_others,
+            pool: PoolConfig {
+                workers: self.workers,
+                spare_threads: self.spare_threads,
+                handlers,
+                #[cfg(feature = "tokio")]
+                runtime: self.runtime,
+            },
+            waits_for_external_work: self.waits_for_external_work,
             listener: self.listener,
-            #[cfg(feature = "tokio")]
-            runtime: self.runtime,
         }))
     }
 }
 
-/// Unlike `eprintln!`, without a panic when nobody reads standard error any more.
+/// The kinds with their limits, and their handlers in the same order.
+type KindsAndHandlers = (Vec<(Kind, Option<u32>)>, Vec<Call>);
+
+fn kinds_and_handlers(
+    named: Vec<(String, Call)>,
+    mut limits: HashMap<String, u32>,
+) -> Result<KindsAndHandlers, BuildError> {
+    let (mut kinds, mut handlers) = (Vec::new(), Vec::new());
+    for (name, call) in named {
+        let kind = Kind::from_str(&name)
+            .map_err(|issue| BuildError::InvalidKind { kind: name.clone(), error: issue.to_string() })?;
+        if kinds.iter().any(|(known, _)| *known == kind) {
+            return Err(BuildError::DuplicateHandler(kind));
+        }
+        kinds.push((kind, limits.remove(&name)));
+        handlers.push(call);
+    }
+    match limits.into_keys().min() {
+        Some(kind) => Err(BuildError::LimitWithoutHandler(kind)),
+        None => Ok((kinds, handlers)),
+    }
+}
+
+/// Prints a warning. Unlike `eprintln!` it does not panic if standard error is closed.
 fn print(warning: &Warning) {
     let _ = writeln!(std::io::stderr(), "conductor: {warning}");
 }
@@ -185,30 +202,7 @@ impl std::fmt::Debug for EngineBuilder {
             .field("limits", &self.limits)
             .field("workers", &self.workers)
             .field("lease", &self.lease)
-            .field("keep", &self.keep)
+            .field("retention", &self.retention)
             .finish_non_exhaustive()
     }
-}
-
-impl Settings {
-    /// Whether an engine can work with these, a real or a simulated one.
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
-        if !(1..=MAX_WORKERS).contains(&self.workers) {
-            return out_of_range("workers", format!("in 1..={MAX_WORKERS}"));
-        }
-        if !(MIN_LEASE..=Duration::from_millis(MAX_LEASE_MS)).contains(&self.lease) {
-            return out_of_range("lease", "between 100 ms and a day".into());
-        }
-        if self.keep.is_some_and(|keep| keep < MIN_KEEP) {
-            return out_of_range("keep_settled_for", "at least a second".into());
-        }
-        if self.kinds.iter().any(|(_, limit)| *limit == Some(0)) {
-            return out_of_range("the limit of a kind", "at least 1".into());
-        }
-        Ok(())
-    }
-}
-
-fn out_of_range<T>(what: &'static str, range: String) -> Result<T, BuildError> {
-    Err(BuildError::OutOfRange { what, range })
 }

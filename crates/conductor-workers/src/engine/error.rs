@@ -1,67 +1,80 @@
-//! What can go wrong with an engine.
+//! The errors of engines.
 
 use conductor_model::{Kind, RunId, TaskId};
 use conductor_store::StoreError;
+use std::sync::Arc;
 
-/// The engine cannot be built as it was described.
+/// An engine could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A kind that no task can have.
-    #[error("handler for {kind:?}: {why}")]
+    /// A handler has a kind that no task can have.
+    #[error("the handler for {kind:?} has an invalid kind: {error}")]
     InvalidKind {
-        /// The kind as it was given.
+        /// The kind.
         kind: String,
-        /// What is wrong with it.
-        why: String,
+        /// The rule that it breaks.
+        error: String,
     },
-    /// Two handlers for one kind.
-    #[error("there are two handlers for kind {0}; choose one")]
+    /// A kind has two handlers.
+    #[error("kind {0} has two handlers; remove one of them")]
     DuplicateHandler(Kind),
-    /// A limit for a kind without a handler.
-    #[error("there is a limit for kind {0:?}, but no handler")]
+    /// A kind has a limit but no handler.
+    #[error("kind {0:?} has a limit but no handler; add a handler or remove the limit")]
     LimitWithoutHandler(String),
-    /// A number that is out of its range.
-    #[error("{what} must be {range}")]
+    /// A setting is out of its range.
+    #[error("{setting} is {given}, but must be {range}")]
     OutOfRange {
-        /// Which: `workers`.
-        what: &'static str,
-        /// What it may be, in words.
+        /// The name of the setting, such as `workers`.
+        setting: &'static str,
+        /// The value.
+        given: String,
+        /// The valid range, in words.
         range: String,
     },
 }
 
-/// The engine ended before the run was settled.
+/// A run has not settled, and this engine does not wait for it any longer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The engine was stopped.
-    #[error("the engine was stopped")]
+    #[error("the engine was stopped before the run settled; run it again with another engine")]
     Stopped,
-    /// The store could not go on.
-    #[error("the store failed: {}", in_full(.0))]
-    Store(#[source] std::sync::Arc<StoreError>),
-    /// The Tokio runtime that asynchronous handlers ran on was shut down. What ran on it was handed back.
-    #[error("the Tokio runtime of the engine was shut down; what ran on it was handed back")]
+    /// The store failed permanently, or for too long.
+    #[error("the store failed: {}", with_sources(.0))]
+    Store(#[source] Arc<StoreError>),
+    /// The Tokio runtime of the asynchronous handlers was shut down. Their tasks were released.
+    #[error(
+        "the Tokio runtime of the engine was shut down, and its tasks were released; build an engine with another one"
+    )]
     RuntimeShutDown,
-    /// The engine's own thread panicked: in the listener for warnings, in a store of the caller's, or by a mistake of ours.
-    #[error("the engine panicked")]
+    /// The engine's own thread panicked: in the listener for warnings, in a store of the caller, or because of a bug.
+    #[error("the engine's own thread panicked; see the message of the panic on standard error")]
     Panicked,
-    /// There is no such run.
-    #[error("there is no run {0}")]
+    /// The run does not exist.
+    #[error("run {0} does not exist; check the id, or whether it was pruned")]
     RunNotFound(RunId),
-    /// What is left of the run waits for others: see [`Blocked`].
+    /// The rest of the run cannot be done by this engine.
     #[error(transparent)]
     Blocked(Blocked),
-    /// The run is not settled, and nothing is left of it that anybody could do: another program changed or deleted rows.
-    #[error("nothing is left to do of run {0}, and it is not settled: another program changed its rows")]
+    /// The run has not settled, but nothing is left to do: another program has changed or deleted rows.
+    #[error(
+        "run {0} has not settled, but nothing is left to do: another program changed its rows; verify and repair it"
+    )]
     Inconsistent(RunId),
 }
 
-/// An error with what caused it: a full disk stands behind a failed commit.
-fn in_full(fault: &StoreError) -> String {
-    let mut text = fault.to_string();
-    let mut source = std::error::Error::source(fault);
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// Formats an error with all its sources: a full disk is the source of a failed commit.
+fn with_sources(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
@@ -69,19 +82,21 @@ fn in_full(fault: &StoreError) -> String {
     text
 }
 
-/// What is left of a run can only be moved by others than this engine: nothing of it is due later, of whatever kind, and it
-/// has no deadline that would end it.
+/// The rest of a run, which only another engine or another program can do.
+///
+/// No retry and no delayed start of the run is due later, and the run has no deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// The run.
     pub run: RunId,
-    /// Kinds of ready tasks without a handler in this engine.
+    /// The kinds of ready tasks that this engine has no handler for.
     pub unhandled_kinds: Vec<Kind>,
-    /// Tasks that are held from outside, the first few of them.
+    /// Tasks that another program runs, up to 10.
     pub external_tasks: Vec<TaskId>,
-    /// Whether a fan-out or the run is open, for an append or its seal: only a simulation says so, an engine waits for it.
+    /// Whether the run or a task of it is open, so that it waits for an append or its seal. Only a simulation reports
+    /// it; an engine waits.
     pub is_open: bool,
-    /// Tasks that hang in a simulation and have no timeout, the first few of them.
+    /// Tasks of a simulation whose handlers hang and have no timeout. An engine reports none.
     pub stalled_tasks: Vec<TaskId>,
 }
 
@@ -96,14 +111,14 @@ impl std::fmt::Display for Blocked {
             reasons.push(format!("this engine has no handler for {}", kinds.join(", ")));
         }
         if !self.external_tasks.is_empty() {
-            reasons.push(format!("held from outside: {}", list(&self.external_tasks)));
+            reasons.push(format!("another program runs {}", list(&self.external_tasks)));
         }
         if self.is_open {
-            reasons.push("a fan-out is open, for an append or its seal".into());
+            reasons.push("it waits for an append or its seal".into());
         }
         if !self.stalled_tasks.is_empty() {
-            reasons.push(format!("hanging without a timeout: {}", list(&self.stalled_tasks)));
+            reasons.push(format!("handlers hang without a timeout: {}", list(&self.stalled_tasks)));
         }
-        write!(f, "run {} waits for others: {}", self.run, reasons.join("; "))
+        write!(f, "run {} is blocked: {}", self.run, reasons.join("; "))
     }
 }

@@ -1,23 +1,23 @@
-//! What others tell the thread that coordinates an engine.
+//! The messages to the coordinator of an engine.
 
-use super::core::Finished;
+use crate::handler::attempt::FinishedAttempt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Attempts that finished, word that something may be ready, and the wish to stop.
+/// Finished attempts, wake-ups, and the request to stop.
 #[derive(Debug, Default)]
-pub(crate) struct Mailbox {
+pub(super) struct Mailbox {
     mail: Mutex<Mail>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Mail {
-    pub(crate) finished: Vec<Finished>,
-    /// Somebody wrote something.
-    pub(crate) woken: bool,
-    pub(crate) stop: Option<Stop>,
-    /// Its reader waits for it.
+pub(super) struct Mail {
+    pub(super) finished: Vec<FinishedAttempt>,
+    /// The store may have changed.
+    woken: bool,
+    pub(super) stop: Option<Stop>,
+    /// Whether the coordinator waits for mail.
     awaited: bool,
 }
 
@@ -27,70 +27,73 @@ impl Mail {
     }
 }
 
-/// How an engine is to stop.
+/// How an engine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
-    /// When what runs has finished.
+pub(super) enum Stop {
+    /// After the running handlers have returned.
     Graceful,
-    /// Now.
-    AtOnce,
+    /// Immediately.
+    Now,
 }
 
 impl Mailbox {
-    pub(crate) fn finished(&self, finished: Finished) {
+    /// Delivers a finished attempt.
+    pub(super) fn deliver(&self, finished: FinishedAttempt) {
         let mut mail = self.lock();
         mail.finished.push(finished);
-        // Whoever put the first one there woke the reader.
-        let first = mail.finished.len() == 1;
+        // The first delivery has woken the coordinator.
+        let is_first = mail.finished.len() == 1;
         drop(mail);
-        if first {
+        if is_first {
             self.arrived.notify_one();
         }
     }
 
-    pub(crate) fn wake(&self) {
+    /// Wakes the coordinator.
+    pub(super) fn wake(&self) {
         self.lock().woken = true;
         self.arrived.notify_one();
     }
 
-    /// Asks for a stop: a graceful one, and at the second time one at once.
-    pub(crate) fn stop(&self) {
+    /// Requests a graceful stop. The second request is for an immediate one.
+    pub(super) fn stop(&self) {
         let mut mail = self.lock();
-        mail.stop = Some(if mail.stop.is_some() { Stop::AtOnce } else { Stop::Graceful });
+        mail.stop = Some(if mail.stop.is_some() { Stop::Now } else { Stop::Graceful });
         drop(mail);
         self.arrived.notify_one();
     }
 
-    pub(crate) fn stop_now(&self) {
-        self.lock().stop = Some(Stop::AtOnce);
+    /// Requests an immediate stop.
+    pub(super) fn stop_now(&self) {
+        self.lock().stop = Some(Stop::Now);
         self.arrived.notify_one();
     }
 
-    /// The wish to stop, if there is one.
-    pub(crate) fn stop_wish(&self) -> Option<Stop> {
+    /// Returns the request to stop.
+    pub(super) fn stop_request(&self) -> Option<Stop> {
         self.lock().stop
     }
 
-    /// Everything that arrived; the wish to stop stays.
-    pub(crate) fn take(&self) -> Mail {
+    /// Takes the mail. The request to stop remains.
+    pub(super) fn take(&self) -> Mail {
         let mut mail = self.lock();
         let stop = mail.stop;
         std::mem::replace(&mut *mail, Mail { stop, ..Mail::default() })
     }
 
-    /// Waits so long, or until something arrives that was not `known`; whether it did.
-    pub(crate) fn wait(&self, patience: Duration, known: Option<Stop>) -> bool {
+    /// Waits for mail, for a request to stop other than `known`, or for the timeout. Returns `false` after the timeout.
+    pub(super) fn wait(&self, timeout: Duration, known: Option<Stop>) -> bool {
         let mut mail = self.lock();
         mail.awaited = true;
-        let nothing = |mail: &mut Mail| mail.is_empty() && mail.stop == known;
-        let waited = self.arrived.wait_timeout_while(mail, patience, nothing);
+        let is_quiet = |mail: &mut Mail| mail.is_empty() && mail.stop == known;
+        let waited = self.arrived.wait_timeout_while(mail, timeout, is_quiet);
         let (mut mail, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         mail.awaited = false;
         !waited.timed_out()
     }
 
-    /// Whether its reader waits, and nothing has arrived, nor the wish to stop.
-    pub(crate) fn is_awaited(&self) -> bool {
+    /// Returns whether the coordinator waits, and neither mail nor a request to stop has arrived.
+    pub(super) fn is_reader_waiting(&self) -> bool {
         let mail = self.lock();
         mail.awaited && mail.is_empty() && mail.stop.is_none()
     }
@@ -107,12 +110,12 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
-    /// Longer than it takes to wake a thread, on however busy a machine.
+    /// Longer than a busy machine takes to wake a thread.
     const LONG: Duration = Duration::from_secs(5);
 
-    /// Something arrives while somebody waits: whoever waits is woken.
+    /// Checks that a message wakes a waiting reader.
     #[track_caller]
-    fn wakes(tell: impl FnOnce(&Mailbox)) {
+    fn assert_wakes(send: impl FnOnce(&Mailbox)) {
         let mailbox = Arc::new(Mailbox::default());
         let waiting = {
             let mailbox = Arc::clone(&mailbox);
@@ -122,37 +125,37 @@ mod tests {
             })
         };
         thread::sleep(Duration::from_millis(50));
-        tell(&mailbox);
+        send(&mailbox);
         let (arrived, waited) = waiting.join().unwrap();
         assert!(arrived && waited < LONG, "{waited:?}");
     }
 
     #[test]
-    fn a_nudge_wakes_whoever_waits() {
-        wakes(Mailbox::wake);
+    fn wake_ends_wait() {
+        assert_wakes(Mailbox::wake);
     }
 
     #[test]
-    fn a_wish_to_stop_wakes_whoever_waits() {
-        wakes(Mailbox::stop);
-        wakes(Mailbox::stop_now);
+    fn stop_request_ends_wait() {
+        assert_wakes(Mailbox::stop);
+        assert_wakes(Mailbox::stop_now);
     }
 
     #[test]
-    fn a_reader_that_was_told_of_something_waits_no_longer() {
-        for tell in [Mailbox::wake, Mailbox::stop, Mailbox::stop_now] {
+    fn reader_with_message_is_not_waiting() {
+        for send in [Mailbox::wake, Mailbox::stop, Mailbox::stop_now] {
             let mailbox = Mailbox::default();
-            assert!(!mailbox.is_awaited());
-            // It is told before it is awake again.
+            assert!(!mailbox.is_reader_waiting());
+            // The message arrives before the reader is awake.
             mailbox.lock().awaited = true;
-            assert!(mailbox.is_awaited());
-            tell(&mailbox);
-            assert!(!mailbox.is_awaited());
+            assert!(mailbox.is_reader_waiting());
+            send(&mailbox);
+            assert!(!mailbox.is_reader_waiting());
         }
     }
 
     #[test]
-    fn nothing_is_waited_for_until_it_is_taken() {
+    fn mail_ends_wait_until_taken() {
         let mailbox = Mailbox::default();
         mailbox.wake();
         assert!(mailbox.wait(LONG, None));
@@ -160,6 +163,6 @@ mod tests {
         assert!(!mailbox.wait(Duration::ZERO, None));
         mailbox.stop();
         assert!(mailbox.wait(LONG, None));
-        assert!(!mailbox.wait(Duration::ZERO, Some(Stop::Graceful)), "that is known");
+        assert!(!mailbox.wait(Duration::ZERO, Some(Stop::Graceful)), "the request is known");
     }
 }

@@ -1,322 +1,194 @@
-//! The engine: it claims ready tasks, runs their handlers, records what became of them, and takes the steps that follow.
+//! The engine: it claims ready tasks, runs their handlers, records the results, and carries out the steps that follow.
 //!
-//! One thread coordinates (`coordinator.rs`): turn by turn it hands results to the store and takes the next claims, in one
-//! transaction (`core.rs`), and carries out the steps. Other threads run the handlers (`pool.rs`). Between the two there is
-//! a queue on one side and a mailbox on the other. Whoever submits while it waits claims in its place (`crew.rs`).
+//! The coordinator (`coordinator/`) is one thread. In each turn it asks the scheduler (`scheduler/`) to settle results and
+//! to claim tasks in one transaction, and to carry out the steps. The worker threads (`pool/`) run the handlers. A queue
+//! leads from the coordinator to the workers, and a mailbox leads back. A caller that submits a run while the coordinator
+//! waits claims the run's tasks itself (`shared.rs`).
 
-pub(crate) mod ahead;
-pub(crate) mod bell;
 mod builder;
+mod channels;
+mod completion;
+pub(crate) mod config;
 mod coordinator;
-pub(crate) mod core;
-mod crew;
-mod damage;
 mod error;
 mod mailbox;
-mod patience;
-pub(crate) mod pool;
-pub(crate) mod progress;
+mod pool;
 mod requests;
+pub(crate) mod scheduler;
+mod shared;
+mod stop_handle;
+mod store_retry;
+mod trace;
+mod wait;
 mod warning;
-mod watcher;
-mod writer;
 
-pub use builder::{EngineBuilder, MAX_WORKERS};
+pub use builder::EngineBuilder;
+pub use config::MAX_WORKERS;
 pub use error::{Blocked, BuildError, RunError};
+pub use stop_handle::StopHandle;
 pub use warning::Warning;
 
-use crate::clock::{MachineClock, Monotonic};
-use crate::context::Shared;
-use crate::handler::Call;
-use crate::store::EngineStore;
+use crate::engine_store::EngineStore;
 use crate::subscription::Subscription;
-use ahead::Ahead;
-use bell::Bell;
-use conductor_model::{Kind, Run, RunDraft, RunId, Timestamp};
-use conductor_store::{Environment, MAX_PAGE, StoreError, Submit, SubmitError};
+use channels::Channels;
+use conductor_model::{Kind, Run, RunDraft, RunId};
+use conductor_store::{Environment, Submit, SubmitError};
+use config::EngineConfig;
 use coordinator::Coordinator;
-use core::{Core, Settings};
-use crew::Crew;
-use mailbox::Mailbox;
-use patience::Patience;
-use pool::{Pool, Queue};
-use progress::{End, Progress};
+use shared::SharedScheduler;
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-use warning::{Listener, Warnings};
-use watcher::Watcher;
-use writer::ProgressWriter;
+use wait::RunWaiter;
 
-/// How many of each that a run waits for an error names.
-const NAMED: usize = 10;
-/// How often whoever waits for a run looks at it, if nobody says that something was settled.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often it asks what the run waits for.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// Runs tasks, in this process, out of a store that other engines may share.
+/// An engine: runs tasks in this process, from a store that it may share with other engines.
 pub struct Engine {
     store: Arc<dyn EngineStore>,
     env: Arc<Environment>,
     kinds: HashSet<Kind>,
-    waits_for_others: bool,
-    mailbox: Arc<Mailbox>,
-    progress: Arc<Progress>,
-    bell: Arc<Bell>,
-    /// What works, once it has begun and until it ends.
-    crew: OnceLock<Weak<Crew>>,
-    /// What the threads are made of, until they are.
-    idle: Mutex<Option<Parts>>,
+    waits_for_external_work: bool,
+    channels: Channels,
+    /// The scheduler and the pool, from the start of the engine to its end.
+    shared: OnceLock<Weak<SharedScheduler>>,
+    /// The configuration, until the engine starts.
+    config: Mutex<Option<EngineConfig>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What an engine is made of.
-pub(crate) struct Parts {
-    store: Arc<dyn EngineStore>,
-    env: Arc<Environment>,
-    settings: Settings,
-    handlers: Vec<Call>,
-    spare_threads: u32,
-    waits_for_others: bool,
-    listener: Listener,
-    #[cfg(feature = "tokio")]
-    runtime: Option<tokio::runtime::Handle>,
-}
-
 impl Engine {
-    /// Describes an engine that works on this store: a store itself, or an `Arc` of one that others use too.
+    /// Creates a builder for an engine on this store: a store, or an `Arc` of one.
     pub fn builder(store: impl EngineStore + 'static) -> EngineBuilder {
         EngineBuilder::new(Arc::new(store))
     }
 
-    fn of(parts: Parts) -> Self {
+    fn new(config: EngineConfig) -> Self {
         Self {
-            store: Arc::clone(&parts.store),
-            env: Arc::clone(&parts.env),
-            kinds: parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
-            waits_for_others: parts.waits_for_others,
-            mailbox: Arc::default(),
-            progress: Arc::default(),
-            bell: Arc::default(),
-            crew: OnceLock::new(),
-            idle: Mutex::new(Some(parts)),
+            store: Arc::clone(&config.store),
+            env: Arc::clone(&config.env),
+            kinds: config.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
+            waits_for_external_work: config.waits_for_external_work,
+            channels: Channels::default(),
+            shared: OnceLock::new(),
+            config: Mutex::new(Some(config)),
             thread: Mutex::default(),
         }
     }
 
-    /// The store that it works on.
+    /// Returns the store of the engine.
     pub fn store(&self) -> &dyn EngineStore {
         &*self.store
     }
 
-    /// Time, ids and chance as this engine sees them: for requests to its store, such as an append. Say
-    /// [`Engine::wake`] after one.
+    /// Returns the clock, the ids and the random numbers of the engine, for requests to its store.
+    ///
+    /// Call [`Engine::wake`] after a request that writes.
     pub fn environment(&self) -> &Environment {
         &self.env
     }
 
-    /// Submits a run, and wakes the engine. If it was idle, what it can begin is claimed in the same transaction.
+    /// Submits a run, and wakes the engine. An idle engine claims the run's first tasks in the same transaction.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was written.
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, SubmitError> {
         let request = Submit::new(run.borrow().validate()?, &self.env);
-        let begun = self.crew().map_or(Ok(None), |crew| crew.submit(&request));
-        let submitted = begun.and_then(|begun| begun.map_or_else(|| self.store.submit(&request), Ok));
-        // Also after an error: a commit of unknown fate may have left something to do.
+        let claimed = self.shared().map_or(Ok(None), |shared| shared.submit(&request));
+        let submitted = claimed.and_then(|outcome| outcome.map_or_else(|| self.store.submit(&request), Ok));
+        // Also after an error: a commit with an unknown outcome may have left work.
         self.wake();
         Ok(submitted?.run)
     }
 
-    /// What works, while it does.
-    fn crew(&self) -> Option<Arc<Crew>> {
-        self.crew.get().and_then(Weak::upgrade)
+    fn shared(&self) -> Option<Arc<SharedScheduler>> {
+        self.shared.get().and_then(Weak::upgrade)
     }
 
-    /// Says that something was written to the store by other means: the engine looks at once, instead of within 50 ms.
+    /// Wakes the engine: it looks for work at once, instead of within 50 ms. Call it after another writer has changed the
+    /// store.
     pub fn wake(&self) {
-        self.mailbox.wake();
-        self.bell.ring();
+        self.channels.mailbox.wake();
+        self.channels.events.notify();
     }
 
-    /// Begins to work, in the background, on all runs in the store; a second time it does nothing.
+    /// Starts to work in the background, on all runs in the store. A second call has no effect.
     ///
     /// # Panics
-    /// When the system has no thread left for it.
+    /// If the system cannot start a thread.
     pub fn start(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(parts) = idle.take() else { return };
-        let coordinator = self.coordinator(parts);
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(config) = config.take() else { return };
+        let coordinator = Coordinator::new(config, self.channels.clone());
+        // The cell is empty: the configuration is taken only once.
+        let _ = self.shared.set(Arc::downgrade(coordinator.shared()));
         let thread = thread::Builder::new().name(ENGINE_THREAD.into()).spawn(move || coordinator.run());
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(thread.expect("the system gives a thread to an engine"));
+            Some(thread.expect("the system can start the thread of an engine"));
     }
 
-    fn coordinator(&self, parts: Parts) -> Coordinator {
-        let clock: Arc<dyn Monotonic> = Arc::new(MachineClock::start());
-        let kinds: Vec<Kind> = parts.settings.kinds.iter().map(|(kind, _)| kind.clone()).collect();
-        let workers = parts.settings.workers;
-        let core =
-            Core::new(Arc::clone(&parts.store), Arc::clone(&parts.env), parts.settings, Ahead::at_least(0));
-        let shared = Arc::new(Shared {
-            store: Arc::clone(&parts.store),
-            clock: Arc::clone(&clock),
-            kinds: kinds.clone(),
-            reported: AtomicBool::new(false),
-        });
-        let pool = Pool {
-            workers,
-            spare: parts.spare_threads,
-            handlers: parts.handlers,
-            shared: Arc::clone(&shared),
-            mailbox: Arc::clone(&self.mailbox),
-            trust: core.trust(),
-            #[cfg(feature = "tokio")]
-            runtime: crate::asynchronous::Runtime::of(parts.runtime),
-            queue: Mutex::new(Queue::default()),
-            work: Condvar::new(),
-            alive: Arc::default(),
-        };
-        let crew = Arc::new(Crew::of(core, Arc::new(pool)));
-        // A new cell is empty: this is called once.
-        let _ = self.crew.set(Arc::downgrade(&crew));
-        let write_notifier = parts.store.write_notifier();
-        Coordinator {
-            watcher: write_notifier
-                .and_then(|write_notifier| Watcher::start(write_notifier, Arc::clone(&self.mailbox))),
-            crew,
-            mailbox: Arc::clone(&self.mailbox),
-            progress: Arc::clone(&self.progress),
-            bell: Arc::clone(&self.bell),
-            writer: ProgressWriter::new(shared),
-            store: parts.store,
-            env: parts.env,
-            clock,
-            warnings: Warnings::new(kinds, parts.listener),
-            looks_at: Duration::from_secs(1),
-            turn_began: Timestamp::MIN,
-            nap: coordinator::FIRST_NAP,
-        }
-    }
-
-    /// Works until the run is settled, by whichever engine; the run as it is then.
+    /// Starts the engine, blocks the thread until the run has settled, and returns the run.
     ///
-    /// The engine works on other runs meanwhile, and goes on in the background afterwards. It blocks the thread.
+    /// The engine also works on other runs meanwhile, and continues in the background afterwards. Other engines may do
+    /// the work of the run too. To resume a run from an earlier process, pass its id.
     ///
     /// # Errors
-    /// [`RunError`]: among others when nothing is left of the run but tasks that this engine cannot move, which are
-    /// named.
+    /// [`RunError`]. [`RunError::Blocked`] names the tasks of the run that this engine cannot do, if nothing else is left:
+    /// see [`EngineBuilder::wait_for_external_work`].
     pub fn run_until_settled(&self, run: RunId) -> Result<Run, RunError> {
         self.start();
-        let (started, mut patience) = (Instant::now(), Patience::default());
-        let mut asks_at = started;
-        loop {
-            let (seen, end) = self.progress.seen();
-            let is_over = end.is_some();
-            // What it waits for costs more to find out than whether it is settled.
-            let asks = !self.waits_for_others && Instant::now() >= asks_at;
-            if asks {
-                asks_at = Instant::now() + ASK_EVERY;
-            }
-            match self.look(run, end, asks) {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None) => patience = Patience::default(),
-                Err(RunError::Store(fault))
-                    if !is_over && patience.is_left(&fault, started.elapsed(), self.mailbox.stop_wish()) => {}
-                Err(error) => return Err(error),
-            }
-            self.progress.wait(seen, LOOK_EVERY);
-        }
+        let waiter = RunWaiter {
+            store: &*self.store,
+            completion: &self.channels.completion,
+            mailbox: &self.channels.mailbox,
+            kinds: &self.kinds,
+            waits_for_external_work: self.waits_for_external_work,
+        };
+        waiter.wait(run)
     }
 
-    /// The run, if it is settled, and why it will not be by this engine. `end` is how the engine ended before this look.
-    fn look(&self, run: RunId, end: Option<End>, asks: bool) -> Result<Option<Run>, RunError> {
-        let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
-        if found.state.is_terminal() {
-            return Ok(Some(found));
-        }
-        match end {
-            Some(End::Stopped) => return Err(RunError::Stopped),
-            Some(end) => end.without_a_stop()?,
-            None => {}
-        }
-        if asks { self.blocked(run) } else { Ok(None) }
-    }
-
-    /// An error if nothing is left of a run but what this engine cannot move; the run, if it is settled by now.
-    fn blocked(&self, run: RunId) -> Result<Option<Run>, RunError> {
-        // All of them, not the first few: the one that this engine handles may come last.
-        let mut waits = self.store.run_blockers(run, MAX_PAGE).map_err(failed)?;
-        if waits.is_nothing() {
-            // Settled since it was looked at, or never.
-            let found = self.store.run(run).map_err(failed)?.ok_or(RunError::RunNotFound(run))?;
-            return if found.state.is_terminal() {
-                Ok(Some(found))
-            } else {
-                Err(RunError::Inconsistent(run))
-            };
-        }
-        let is_handled = waits.ready.iter().any(|kind| self.kinds.contains(kind));
-        if waits.claimed || waits.open || waits.other_work || is_handled {
-            return Ok(None);
-        }
-        waits.ready.truncate(NAMED);
-        waits.external_tasks.truncate(NAMED);
-        let (unhandled, outside) = (waits.ready, waits.external_tasks);
-        Err(RunError::Blocked(Blocked {
-            run,
-            unhandled_kinds: unhandled,
-            external_tasks: outside,
-            is_open: false,
-            stalled_tasks: Vec::new(),
-        }))
-    }
-
-    /// Works until it is stopped.
+    /// Starts the engine, and blocks the thread until it is stopped.
     ///
     /// # Errors
-    /// [`RunError::Store`] when the store cannot go on, [`RunError::RuntimeShutDown`] and [`RunError::Panicked`].
+    /// [`RunError::Store`] if the store fails permanently or for too long, [`RunError::RuntimeShutDown`] and
+    /// [`RunError::Panicked`].
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.start();
-        self.progress.wait_for_the_end().without_a_stop()
+        self.channels.completion.wait_for_end().error().map_or(Ok(()), Err)
     }
 
-    /// Every event of the store after that `seq`, those that are there and those that come; 0 from the first one on. What this
-    /// engine does is noticed at once, what others do within 50 ms. It never holds the engine up.
-    pub fn subscribe(&self, after: u64) -> Subscription {
-        let store: Arc<dyn EngineStore> = Arc::clone(&self.store);
-        Subscription::of(store, Arc::clone(&self.bell), after)
+    /// Subscribes to the events of all runs after the sequence number `cursor`; 0 begins with the first event.
+    ///
+    /// The subscription receives events of this engine at once, and events of other writers within 50 ms. A slow
+    /// subscription does not slow the engine down.
+    pub fn subscribe(&self, cursor: u64) -> Subscription {
+        Subscription::with_signal(self.store.clone(), Arc::clone(&self.channels.events), cursor)
     }
 
-    /// Something that can stop the engine from anywhere: another thread, a signal handler.
+    /// Returns a handle that stops the engine from another thread.
     pub fn stop_handle(&self) -> StopHandle {
-        StopHandle { mailbox: Arc::clone(&self.mailbox) }
+        StopHandle::new(Arc::clone(&self.channels.mailbox))
     }
 }
 
 /// The names of an engine's threads.
 const ENGINE_THREAD: &str = "conductor-engine";
-pub(crate) const WORKER_THREAD: &str = "conductor-worker";
+const WORKER_THREAD: &str = "conductor-worker";
 
-/// Whether this thread is an engine's: waiting for an engine there could be waiting for oneself.
-fn is_an_engines_thread() -> bool {
+/// Returns whether this thread belongs to an engine: waiting for an engine could then be waiting for itself.
+fn is_engine_thread() -> bool {
     thread::current().name().is_some_and(|name| [ENGINE_THREAD, WORKER_THREAD].contains(&name))
 }
 
-/// Dropping an engine stops it gracefully, and waits for it, unless a plain handler or a listener drops it.
+/// Stops the engine gracefully, and waits for it, unless a synchronous handler or a listener drops it.
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.mailbox.stop_wish().is_none() {
-            self.mailbox.stop();
+        if self.channels.mailbox.stop_request().is_none() {
+            self.channels.mailbox.stop();
         }
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
-            && !is_an_engines_thread()
+            && !is_engine_thread()
         {
-            // A panic of the coordinator was shown when it happened.
+            // A panic of the coordinator has been printed.
             let _ = thread.join();
         }
     }
@@ -326,28 +198,4 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("kinds", &self.kinds).finish_non_exhaustive()
     }
-}
-
-/// Stops an engine.
-#[derive(Clone, Debug)]
-pub struct StopHandle {
-    mailbox: Arc<Mailbox>,
-}
-
-impl StopHandle {
-    /// Asks the engine to stop. It claims nothing more, hands back what has not begun, and ends when what runs has
-    /// finished. Asked a second time it stops at once: what runs is handed back too, and done again by whoever claims it
-    /// next.
-    pub fn stop(&self) {
-        self.mailbox.stop();
-    }
-
-    /// Asks the engine to stop at once.
-    pub fn stop_now(&self) {
-        self.mailbox.stop_now();
-    }
-}
-
-fn failed(fault: StoreError) -> RunError {
-    RunError::Store(Arc::new(fault))
 }

@@ -1,4 +1,4 @@
-//! The requests of a program to the store of its engine. Each one wakes the engine.
+//! The requests of a program to the store of its engine. Each request that writes wakes the engine.
 
 use super::Engine;
 use crate::outputs::{self, OutputError};
@@ -124,6 +124,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; [`StoreError::RunNotFound`] for an unknown run.
     pub fn root_tasks(&self, run: RunId) -> Result<Vec<Task>, StoreError> {
+        self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?;
         let (mut roots, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.store.tasks(run, TaskFilter::default(), cursor, MAX_PAGE)?;
@@ -173,8 +174,10 @@ impl Engine {
         self.store.health(scope, StuckThreshold::at(self.env.now()))
     }
 
-    /// Cancels a task with all below it, or a run, and says why. What runs is told so through its [`Context`](crate::Context)
-    /// and recorded as CANCELLED.
+    /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation.
+    ///
+    /// The call returns before all tasks are CANCELLED: engines cancel them in bounded steps. Running handlers are asked to
+    /// stop through their [`Context`](crate::Context).
     ///
     /// # Errors
     /// [`CancelError`]; nothing was written.
@@ -185,36 +188,39 @@ impl Engine {
     ) -> Result<CancelOutcome, CancelError> {
         let (target, reason) = (target.into(), Some(reason.into()));
         let cancelled = self.store.cancel(&Cancel { target, reason, now: self.env.now() })?;
-        self.mailbox.wake();
+        self.channels.mailbox.wake();
         Ok(cancelled)
     }
 
-    /// Tries one leaf again that failed for good or was cancelled. Exactly what is above it goes on.
+    /// Revives a leaf that FAILED permanently or was CANCELLED: it becomes PENDING, and its parents and its run continue.
     ///
     /// # Errors
     /// [`ReviveError`]; nothing was written.
     pub fn revive(&self, leaf: TaskId) -> Result<ReviveOutcome, ReviveError> {
         let revived = self.store.revive(&Revive::leaf(leaf, self.env.now()))?;
-        self.mailbox.wake();
+        self.channels.mailbox.wake();
         Ok(revived)
     }
 
-    /// Tries all leaves below a parent, or of a run, again that ended so: see [`revive_all`](crate::revive_all()).
+    /// Revives all matching leaves below a task or of a run, in bounded transactions: see
+    /// [`revive_all`](crate::steps::revive_all()).
     ///
     /// # Errors
-    /// [`ReviveError`]; what earlier transactions revived stays so, and a second call goes on.
+    /// [`ReviveError`]; earlier transactions remain, and a second call continues after them.
     pub fn revive_all(
         &self,
         below: impl Into<NodeId>,
-        which: ReviveFilter,
+        filter: ReviveFilter,
     ) -> Result<ReviveOutcome, ReviveError> {
-        let revived = crate::revive_all(&*self.store, below, which, &self.env);
-        self.mailbox.wake();
+        let revived = crate::steps::revive_all(&*self.store, below, filter, &self.env);
+        self.channels.mailbox.wake();
         revived
     }
 
-    /// Why a run or a task is where it is, down to what it waits for; `None` if there is no such run or task. The store says
-    /// all that anybody can know; this engine adds which of its own handlers ignore that their time is over.
+    /// Explains why a run or a task is in its state, down to the task or the condition that it waits for. Returns `None` if
+    /// it does not exist.
+    ///
+    /// In addition to the store, the engine knows which of its own handlers continue after their timeout.
     ///
     /// ```
     /// # use conductor_model::{RunDraft, TaskDraft};
@@ -230,18 +236,18 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn explain(&self, subject: impl Into<NodeId>) -> Result<Option<Explanation>, StoreError> {
-        let mut explanation = self.store.explain(subject.into(), self.env.now())?;
-        let crew = self.crew();
+    pub fn explain(&self, target: impl Into<NodeId>) -> Result<Option<Explanation>, StoreError> {
+        let mut explanation = self.store.explain(target.into(), self.env.now())?;
+        let shared = self.shared();
         let mut deepest = explanation.as_mut();
         while let Some(one) = deepest {
-            if let (ExplainTarget::Task { id, .. }, None, Some(crew)) = (&one.target, &one.caused_by, &crew)
-                && crew.pool.is_deaf(*id)
+            if let (ExplainTarget::Task { id, .. }, None, Some(shared)) =
+                (&one.target, &one.caused_by, &shared)
+                && shared.pool.is_abandoned(*id)
             {
-                let (subject, state) = (one.target.clone(), one.state);
+                let (target, state) = (one.target.clone(), one.state);
                 let reason = StateReason::HandlerOverran;
-                one.caused_by =
-                    Some(Box::new(Explanation { target: subject, state, reason, caused_by: None }));
+                one.caused_by = Some(Box::new(Explanation { target, state, reason, caused_by: None }));
                 break;
             }
             deepest = one.caused_by.as_deref_mut();

@@ -1,26 +1,23 @@
-//! What an engine has to say to whoever runs it.
+//! The warnings of engines.
 
-use crate::store::EngineStore;
-use crate::trace;
+use super::trace;
+use crate::engine_store::EngineStore;
 use conductor_model::Kind;
 use conductor_store::{MAX_PAGE, StoreError};
 use std::collections::HashSet;
 use std::fmt;
 
-/// How many kinds without a handler are looked for at once.
-const KINDS_AT_ONCE: u32 = MAX_PAGE;
+/// How many different warnings an engine emits at most.
+const MAX_WARNINGS: usize = 10_000;
 
-/// How many warnings are remembered and told apart; after as many of them nothing more is said.
-const MOST: usize = 10_000;
-
-/// Something that an engine noticed and that nobody waits for.
+/// A condition that an engine noticed, and that no caller waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Tasks of this kind are ready, and this engine has no handler for them. Said once per kind.
+    /// Tasks of this kind are ready, but this engine has no handler for them. Emitted once per kind.
     UnhandledKind(Kind),
-    /// The store met a row that it cannot read, because another program changed it: the engine goes on with all the
-    /// others. It holds what the store said, and is said once for each such text.
+    /// The store met a corrupt row, which another program changed. The engine processes all other rows. Contains the
+    /// error of the store; emitted once per text.
     CorruptRow(String),
 }
 
@@ -28,39 +25,40 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnhandledKind(kind) => {
-                write!(f, "tasks of kind {kind} are ready, and this engine has no handler for them")
+                write!(f, "tasks of kind {kind} are ready, but this engine has no handler for them")
             }
-            Self::CorruptRow(what) => write!(f, "{what}; the engine goes on without it"),
+            Self::CorruptRow(error) => write!(f, "{error}; the engine continues without this row"),
         }
     }
 }
 
-pub(crate) type Listener = Box<dyn Fn(&Warning) + Send + Sync>;
+pub(super) type Listener = Box<dyn Fn(&Warning) + Send + Sync>;
 
-/// Says each warning once.
-pub(crate) struct Warnings {
-    handled: HashSet<Kind>,
-    said: HashSet<Warning>,
+/// Emits each warning once.
+pub(super) struct Warnings {
+    handled_kinds: HashSet<Kind>,
+    emitted: HashSet<Warning>,
     listener: Listener,
 }
 
 impl Warnings {
-    pub(crate) fn new(handled: impl IntoIterator<Item = Kind>, listener: Listener) -> Self {
-        Self { handled: handled.into_iter().collect(), said: HashSet::new(), listener }
+    pub(super) fn new(handled_kinds: impl IntoIterator<Item = Kind>, listener: Listener) -> Self {
+        Self { handled_kinds: handled_kinds.into_iter().collect(), emitted: HashSet::new(), listener }
     }
 
-    pub(crate) fn look_for_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), StoreError> {
-        for kind in store.ready_kinds(KINDS_AT_ONCE)? {
-            if !self.handled.contains(&kind) {
-                self.say(&Warning::UnhandledKind(kind));
+    /// Emits a warning for each ready kind without a handler.
+    pub(super) fn check_unhandled_kinds(&mut self, store: &dyn EngineStore) -> Result<(), StoreError> {
+        for kind in store.ready_kinds(MAX_PAGE)? {
+            if !self.handled_kinds.contains(&kind) {
+                self.emit(&Warning::UnhandledKind(kind));
             }
         }
         Ok(())
     }
 
-    /// Says it, unless it was said before.
-    pub(crate) fn say(&mut self, warning: &Warning) {
-        if self.said.len() < MOST && self.said.insert(warning.clone()) {
+    /// Emits a warning, unless it was emitted before.
+    pub(super) fn emit(&mut self, warning: &Warning) {
+        if self.emitted.len() < MAX_WARNINGS && self.emitted.insert(warning.clone()) {
             trace::warning(warning);
             (self.listener)(warning);
         }

@@ -1,220 +1,125 @@
-//! One engine of a simulation: the core of a real one, without threads.
+//! One engine of a simulation: the scheduler of a real engine, without threads.
 
-use super::act::{Behavior, End};
-use super::clock::VirtualClock;
-use crate::attempt::Attempt;
-use crate::context::{Context, Shared};
-use crate::engine::core::{Core, Finished, Trust};
-use crate::handler::Call;
-use conductor_model::TaskId;
+use super::behavior::Outcome;
+use super::workers::{Running, SimWorkers, SimWorld, WorkersInTurn};
+use crate::engine::scheduler::{Scheduler, TurnInput};
+use crate::handler::attempt::FinishedAttempt;
+use crate::limits::POLL_INTERVAL;
 use conductor_store::{AttemptResult, StoreError, Submit, SubmitError, SubmitOutcome};
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// What handles a kind in a simulation.
-pub(super) enum SimHandler {
-    /// A function of the user's, called when its attempt begins.
-    Real(Call),
-    Script(Box<dyn Fn(&Context) -> Behavior>),
-}
 
 pub(super) struct SimEngine {
     pub(super) number: usize,
-    core: Core,
-    trust: Trust,
-    workers: u32,
-    /// Claimed and not begun.
-    queue: VecDeque<Arc<Attempt>>,
-    running: Vec<Running>,
-    /// Its process does not run before.
-    stands_still_until: Duration,
-    /// Something happened that it is told at once.
+    scheduler: Scheduler,
+    pub(super) workers: SimWorkers,
+    /// Until then the process of the engine is suspended.
+    suspended_until: Duration,
+    /// Whether the engine takes a turn at once.
     pub(super) woken: bool,
-    /// The pulse of the store before its last turn.
+    /// The change token of the store before the last turn.
     change_token: u64,
-    /// When it will notice that others wrote.
-    notices_at: Option<Duration>,
+    /// When the engine notices a write of another engine.
+    polls_at: Option<Duration>,
 }
 
-struct Running {
-    attempt: Arc<Attempt>,
-    ends_at: Duration,
-    /// `None` when it stalls its process at the end, or never ends.
-    ending: Option<AttemptResult>,
-    stalls: Option<Duration>,
-    /// The engine does not wait for it any longer.
-    lost: bool,
-}
-
-impl Running {
-    /// Whether nothing ends it.
-    fn hangs(&self) -> bool {
-        self.ends_at == Duration::MAX && self.attempt.timeout.is_none()
-    }
-}
-
-/// What a turn came to, for the simulation.
-#[derive(Default)]
-pub(super) struct Turned {
-    /// The process of the engine died.
-    pub(super) crashed: bool,
+/// What a simulated engine did with its turn.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SimTurn {
+    Taken,
+    Crashed,
 }
 
 impl SimEngine {
-    pub(super) fn new(number: usize, core: Core, workers: u32) -> Self {
-        let trust = core.trust();
+    pub(super) fn new(number: usize, scheduler: Scheduler, workers: u32) -> Self {
         Self {
             number,
-            core,
-            trust,
-            workers,
-            queue: VecDeque::new(),
-            running: Vec::new(),
-            stands_still_until: Duration::ZERO,
+            workers: SimWorkers::new(workers, scheduler.lease_validity()),
+            scheduler,
+            suspended_until: Duration::ZERO,
             woken: true,
             change_token: 0,
-            notices_at: None,
+            polls_at: None,
         }
     }
 
-    pub(super) fn stand_still(&mut self, until: Duration) {
-        self.stands_still_until = self.stands_still_until.max(until);
+    /// Suspends the process of the engine.
+    pub(super) fn suspend(&mut self, until: Duration) {
+        self.suspended_until = self.suspended_until.max(until);
     }
 
-    /// When it runs next, if nothing happens before. `due` is when time alone gives somebody something to do.
-    pub(super) fn wakes_at(
+    /// Returns when the engine takes its next turn. `due` is when a task of the store becomes due.
+    pub(super) fn next_turn(
         &mut self,
         now: Duration,
         change_token: u64,
         due: Option<Duration>,
     ) -> Option<Duration> {
-        if change_token != self.change_token && self.notices_at.is_none() {
-            self.notices_at = Some(now + crate::POLL_INTERVAL);
+        if change_token != self.change_token && self.polls_at.is_none() {
+            self.polls_at = Some(now + POLL_INTERVAL);
         }
-        // What was due at its last turn already waits for the next rescue.
-        let due = due.map(|due| if due <= now { self.core.rescues_at().max(due) } else { due });
-        let ends = self.running.iter().map(|running| running.ends_at).min();
+        // A task that was due at the last turn waits for the next rescue.
+        let due = due.map(|due| if due <= now { self.scheduler.next_rescue().max(due) } else { due });
         let woken = self.woken.then_some(now);
-        let first =
-            [woken, self.notices_at, due, ends, self.core.wanted_at(now)].into_iter().flatten().min()?;
-        (first < Duration::MAX).then_some(first.max(self.stands_still_until))
+        let wakes = [woken, self.polls_at, due, self.workers.next_end(), self.scheduler.next_wake(now)];
+        let first = wakes.into_iter().flatten().min()?;
+        (first < Duration::MAX).then_some(first.max(self.suspended_until))
     }
 
-    /// Whether everything that runs hangs, and has no timeout that could end it.
+    /// Returns whether the engine only waits for handlers that hang without a timeout.
     pub(super) fn only_hangs(&self) -> bool {
-        !self.woken && self.running.iter().all(|running| running.lost || running.hangs())
+        !self.woken && self.workers.all_hang()
     }
 
-    /// The tasks whose handlers hang and have no timeout.
-    pub(super) fn hanging(&self) -> impl Iterator<Item = TaskId> {
-        let hanging = self.running.iter().filter(|running| !running.lost && running.hangs());
-        hanging.map(|running| running.attempt.fence.task)
-    }
-
-    /// Whether one more attempt could begin.
-    pub(super) fn has_room(&self) -> bool {
-        self.running.iter().filter(|running| !running.lost).count() < self.workers as usize
-    }
-
-    /// Submits a run, and claims what can begin of it; `None`, and nothing was submitted, if it stands still or nothing can begin.
+    /// Submits a run, and claims its first tasks. Returns `None` if nothing was submitted: the engine is suspended, or
+    /// nothing of the run can start.
     pub(super) fn submit(
         &mut self,
         now: Duration,
         request: &Submit,
     ) -> Result<Option<SubmitOutcome>, SubmitError> {
-        if self.stands_still_until > now {
+        if self.suspended_until > now {
             return Ok(None);
         }
-        let queue = &mut self.queue;
-        let submitted = self.core.submit(now, request, 0, |attempts| queue.extend(attempts))?;
-        self.woken |= submitted.is_some();
-        Ok(submitted)
+        let Some(submitted) = self.scheduler.submit(now, request, 0)? else { return Ok(None) };
+        self.workers.enqueue(submitted.attempts);
+        self.woken = true;
+        Ok(Some(submitted.outcome))
     }
 
-    /// Takes in what finished, talks to the store, and begins what can begin.
-    pub(super) fn turn(
-        &mut self,
-        clock: &VirtualClock,
-        shared: &Arc<Shared>,
-        handlers: &[SimHandler],
-    ) -> Result<Turned, StoreError> {
-        let now = clock.now();
+    /// Takes a turn.
+    pub(super) fn turn(&mut self, world: &SimWorld<'_>) -> Result<SimTurn, StoreError> {
+        let now = world.clock.now();
         self.woken = false;
-        self.notices_at = None;
-        let (over, running) =
-            std::mem::take(&mut self.running).into_iter().partition(|one| one.ends_at <= now);
-        self.running = running;
-        let mut finished = Vec::new();
-        for one in over {
-            let Running { attempt, ending, stalls, .. } = one;
-            match (ending, stalls) {
-                (Some(ending), _) => finished.push(Finished { attempt, ending: Some(ending) }),
-                (None, Some(time)) => {
-                    self.stand_still(now + time);
-                    let ending = Some(AttemptResult::Succeeded { output: None });
-                    let ends_at = now + time;
-                    self.running.push(Running { attempt, ends_at, ending, stalls: None, lost: false });
+        self.polls_at = None;
+        let mut returned = Vec::new();
+        for Running { attempt, outcome, .. } in self.workers.take_ended(now) {
+            match outcome {
+                Outcome::Returns(result) => returned.push((attempt, result)),
+                Outcome::Stalls(time) => {
+                    self.suspend(now + time);
+                    let outcome = Outcome::Returns(AttemptResult::Succeeded { output: None });
+                    self.workers.push_running(Running::new(attempt, now + time, outcome));
                 }
-                (None, None) => return Ok(Turned { crashed: true }),
+                Outcome::Crashes | Outcome::Hangs => return Ok(SimTurn::Crashed),
             }
         }
-        if self.stands_still_until > now {
-            // It stood still before it could tell anybody.
-            self.running.extend(finished.into_iter().map(|Finished { attempt, ending }| Running {
-                attempt,
-                ends_at: self.stands_still_until,
-                ending,
-                stalls: None,
-                lost: false,
-            }));
-            return Ok(Turned::default());
-        }
-        self.change_token = shared.store.change_token()?;
-        let started = self.core.exchange(now, finished, 0);
-        let looked = self.core.look_for_cancelled(now, self.change_token);
-        for attempt in self.core.take_given_up() {
-            let running = self.running.iter_mut().find(|running| Arc::ptr_eq(&running.attempt, &attempt));
-            if let Some(running) = running {
-                running.lost = true;
+        if self.suspended_until > now {
+            // The process was suspended before it could settle the results.
+            for (attempt, result) in returned {
+                let outcome = Outcome::Returns(result);
+                self.workers.push_running(Running::new(attempt, self.suspended_until, outcome));
             }
+            return Ok(SimTurn::Taken);
         }
-        self.queue.extend(started?);
-        looked?;
-        self.begin(now, clock, shared, handlers);
-        self.woken |= self.core.step(now)?.more;
-        Ok(Turned::default())
-    }
-
-    /// Begins as many attempts as there are workers.
-    fn begin(&mut self, now: Duration, clock: &VirtualClock, shared: &Arc<Shared>, handlers: &[SimHandler]) {
-        let busy = self.running.iter().filter(|running| !running.lost).count();
-        for _ in busy..self.workers as usize {
-            let Some(attempt) = self.queue.pop_front() else { return };
-            if !self.trust.holds(now) {
-                self.queue.push_front(attempt);
-                return;
-            }
-            if !attempt.begin(now) {
-                continue;
-            }
-            let context = Context { attempt: Arc::clone(&attempt), shared: Arc::clone(shared) };
-            let act = match &handlers[attempt.kind] {
-                SimHandler::Script(script) => script(&context),
-                SimHandler::Real(Call::Plain(handler)) => {
-                    let end = End::Returns(handler(context));
-                    Behavior { takes: clock.take_ahead(), end }
-                }
-                #[cfg(feature = "tokio")]
-                SimHandler::Real(Call::Asynchronous(_)) => Behavior::hang(),
-            };
-            let ends_at = if act.end == End::Hangs { Duration::MAX } else { now.saturating_add(act.takes) };
-            let (ending, stalls) = match act.end {
-                End::Returns(ending) => (Some(ending), None),
-                End::Stalls(time) => (None, Some(time)),
-                End::Crashes | End::Hangs => (None, None),
-            };
-            self.running.push(Running { attempt, ends_at, ending, stalls, lost: false });
-        }
+        self.change_token = world.context.store.change_token()?;
+        let finished = returned
+            .into_iter()
+            .map(|(attempt, result)| FinishedAttempt { attempt, result: Some(result) })
+            .collect();
+        let input = TurnInput { finished, change_token: Some(self.change_token), takes_steps: true };
+        let mut workers = WorkersInTurn { workers: &mut self.workers, now, world };
+        self.woken |= self.scheduler.turn(now, input, &mut workers)?.more;
+        Ok(SimTurn::Taken)
     }
 }

@@ -1,23 +1,34 @@
-//! What the engine promises, promise by promise.
+//! What the engine guarantees, by topic.
 
-#[cfg(feature = "tokio")]
-mod asynchronous;
-mod cancelling;
-mod concurrency;
-mod context;
-mod desk;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod claims {
+    mod concurrency;
+    mod leases;
+    mod unhandled;
+    mod waking;
+}
 mod faults;
-mod handlers;
-mod installed;
-mod joins;
-mod leases;
-mod meddler;
-mod progress;
-mod retention;
-mod settling;
-mod stopping;
-mod subscription;
-mod timing;
-mod trees;
-mod unhandled;
-mod waking;
+mod handlers {
+    #[cfg(feature = "tokio")]
+    mod asynchronous;
+    mod context;
+    mod joins;
+    mod timing;
+    mod typed;
+}
+mod lifecycle {
+    mod cancelling;
+    mod embedded;
+    mod retention;
+    mod settling;
+    mod stopping;
+    mod trees;
+}
+mod faulty_store;
+mod pausing;
+mod watching {
+    mod progress;
+    mod subscription;
+}

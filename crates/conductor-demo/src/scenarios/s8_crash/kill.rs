@@ -1,13 +1,12 @@
-//! Starting the process, and killing it at a moment that nobody could foresee.
+//! Starts a worker process and kills it at a random moment.
 
 use super::CHILDREN;
 use crate::{
     failure::{Failure, check},
-    look,
-    stage::Stage,
+    fixture::Fixture,
+    queries,
 };
-use conductor_model::RunId;
-use conductor_store::SqliteStore;
+use origin_conductor::{RunId, SqliteStore};
 use rand::{RngExt, rngs::StdRng};
 use std::{
     env,
@@ -17,11 +16,16 @@ use std::{
     time::Duration,
 };
 
-/// Starts a worker, lets it work for a while, and kills it; so many others come later.
-pub(super) fn a_worker(stage: &Stage, run: RunId, later: u32, random: &mut StdRng) -> Result<(), Failure> {
-    let mut worker = start_worker(&stage.database)?;
-    let waited = let_it_work(stage, run, &mut worker, later, random);
-    // On Unix this is SIGKILL: the process cannot notice it, nor do anything more.
+/// Starts a worker process, lets it work for a while, and kills it. `later` more workers follow.
+pub(super) fn kill_one_worker(
+    fixture: &Fixture,
+    run: RunId,
+    later: u32,
+    random: &mut StdRng,
+) -> Result<(), Failure> {
+    let mut worker = start_worker(&fixture.database)?;
+    let waited = wait_for_progress(fixture, run, &mut worker, later, random);
+    // On Unix this is SIGKILL: the process gets no notice and does no cleanup.
     worker.kill()?;
     let end = worker.wait()?;
     waited?;
@@ -31,36 +35,35 @@ pub(super) fn a_worker(stage: &Stage, run: RunId, later: u32, random: &mut StdRn
 fn start_worker(database: &Path) -> Result<Child, Failure> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("--crash-worker").arg(database);
-    // The line to it says nothing; it ends with this process, and then the worker ends too.
+    // The pipe closes when this process ends, and the worker then stops.
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?)
 }
 
-/// Waits until so much more is done as nobody could foresee, and a moment longer.
-fn let_it_work(
-    stage: &Stage,
+/// Waits until a random amount of work is done, and then a random moment longer.
+fn wait_for_progress(
+    fixture: &Fixture,
     run: RunId,
     worker: &mut Child,
     later: u32,
     random: &mut StdRng,
 ) -> Result<(), Failure> {
-    let store = stage.store()?;
-    // So that something is left for those that come later, as a rule: to create each child and to settle it are two things,
-    // and one transaction does many of them.
+    let store = fixture.store()?;
+    // Creating and settling a child are two units of work. One transaction does many, so leave some for later workers.
     let (already, all) = (done(&store, run)?, 2 * CHILDREN);
     let enough = already + random.random_range(0..=(all - already) / (later + 2));
     while done(&store, run)? < enough {
         if worker.try_wait()?.is_some() {
-            return Err(Failure::new("the worker process ended before anybody killed it"));
+            return Err(Failure::new("the worker process ended before it was killed"));
         }
-        stage.interrupt.check()?;
+        fixture.interrupt.check()?;
         thread::sleep(Duration::from_millis(1));
     }
     thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
     Ok(())
 }
 
-/// How many children were created, and how many settled, together.
+/// Returns the number of created children plus the number of settled children.
 fn done(store: &SqliteStore, run: RunId) -> Result<u32, Failure> {
-    let numbers = look::root(store, run)?.child_counts.unwrap_or_default();
-    Ok(numbers.created + numbers.succeeded())
+    let counts = queries::root(store, run)?.child_counts.unwrap_or_default();
+    Ok(counts.created + counts.succeeded())
 }

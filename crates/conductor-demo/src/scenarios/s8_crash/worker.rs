@@ -1,29 +1,28 @@
-//! The engine that is killed, and the one that finishes: they are the same.
+//! The engine that is killed, and the same engine that finishes the work.
 
-use crate::{failure::Failure, stage};
-use conductor_store::SqliteStore;
-use conductor_workers::{Context, Engine, TaskError};
+use crate::{failure::Failure, fixture};
+use origin_conductor::{Context, Engine, SqliteStore, TaskError};
 use serde::de::IgnoredAny;
 use std::{io, path::Path, thread, time::Duration};
 
-/// What its tasks are called.
+/// The kind of the tasks.
 pub(super) const KIND: &str = "collatz";
 
-/// How long a claim holds when its process stands still. That of a process that died is taken back at once: if it were
-/// not, this scenario would take hours.
+/// The lease of a claim. The claims of a dead process are taken back at once, because its lock is gone. Otherwise this
+/// scenario would take hours.
 const LEASE: Duration = Duration::from_hours(1);
 
-/// An engine that works on whatever is in a database.
+/// Builds an engine on a database.
 pub(super) fn engine(store: SqliteStore) -> Result<Engine, Failure> {
     Ok(Engine::builder(store).handler(KIND, collatz).workers(8).lease(LEASE).build()?)
 }
 
 fn collatz(_: IgnoredAny, context: Context) -> Result<u64, TaskError> {
-    Ok(steps_to_one(context.index().into()))
+    Ok(collatz_steps(context.index().into()))
 }
 
-/// Halve what is even, triple what is odd and add one: how many steps is it to 1?
-pub(super) fn steps_to_one(mut number: u64) -> u64 {
+/// Counts the Collatz steps to 1: halve an even number; triple an odd number and add one.
+pub(super) fn collatz_steps(mut number: u64) -> u64 {
     let mut steps = 0;
     while number > 1 {
         number = if number.is_multiple_of(2) { number / 2 } else { 3 * number + 1 };
@@ -32,15 +31,15 @@ pub(super) fn steps_to_one(mut number: u64) -> u64 {
     steps
 }
 
-/// What the process does that is killed.
+/// Runs the process that the scenario kills.
 pub(crate) fn crash_worker(database: &Path) -> Result<(), Failure> {
-    // Ctrl-C is for whoever started this process.
+    // Ctrl-C reaches this process too, but only the parent process reacts.
     ctrlc::set_handler(|| {})?;
-    let (store, _) = stage::open(database)?;
+    let (store, _) = fixture::open(database)?;
     let engine = engine(store)?;
     let stop_handle = engine.stop_handle();
     thread::spawn(move || {
-        // The line is silent until whoever started this process is gone.
+        // Nothing is ever written to this pipe: the read ends when the parent process is gone.
         let _ = io::stdin().read_line(&mut String::new());
         stop_handle.stop();
     });
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_to_one_is_counted() {
-        assert_eq!([1, 2, 3, 6, 27].map(steps_to_one), [0, 1, 7, 8, 111]);
+    fn collatz_steps_are_counted() {
+        assert_eq!([1, 2, 3, 6, 27].map(collatz_steps), [0, 1, 7, 8, 111]);
     }
 }

@@ -1,6 +1,6 @@
-//! The work itself: counting the lines and words of a file.
+//! Counts the lines and words of a file.
 
-use conductor_workers::{Context, TaskError};
+use origin_conductor::{Context, TaskError};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
@@ -8,25 +8,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What comes out of counting a file: the output of its task.
+/// The output of a task: the counts of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Count {
-    /// Its lines.
+    /// The number of lines.
     pub(super) lines: u64,
-    /// What white space separates in them.
+    /// The number of words, separated by white space.
     pub(super) words: u64,
 }
 
-/// The handler: the path of a file is the input of its task, the folder is that of the parent.
+/// The handler. The input of a task is the path of a file; the input of its parent is the folder.
 ///
-/// It knows nothing but what is in the database, so that any process can go on. A file that cannot be read is an error
-/// like any other, and is tried again.
+/// The handler uses only data from the database, so that any process can continue the work. A file that cannot be read is
+/// an error that is retried.
 pub(super) fn words(path: PathBuf, context: Context) -> Result<Count, TaskError> {
     let folder: PathBuf = context.parent_input()?;
     Ok(count(&folder.join(path))?)
 }
 
-/// Counts line by line: however large the file is, one line of it is held.
+/// Counts line by line; only one line is in memory at a time.
 fn count(file: &Path) -> io::Result<Count> {
     let mut count = Count::default();
     for line in BufReader::new(File::open(file)?).lines() {
@@ -42,7 +42,7 @@ mod tests {
     use std::{fs, io::ErrorKind};
 
     #[test]
-    fn words_are_what_white_space_separates() {
+    fn white_space_separates_words() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (text, lines, words) in
             [("", 0, 0), ("\n\n", 2, 0), ("one", 1, 1), (" one  two\r\n\tdrei\u{3000}vier\n", 2, 4)]
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_or_has_vanished_is_an_error() {
+    fn binary_or_missing_file_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"one\ntw\xff\n").unwrap();
         assert_eq!(count(file.path()).unwrap_err().kind(), ErrorKind::InvalidData);

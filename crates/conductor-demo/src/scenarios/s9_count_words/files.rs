@@ -1,38 +1,38 @@
-//! The files under a folder, as a person sees it: nothing hidden, nothing that a build has left.
+//! Lists the files in a folder, without hidden files and build output.
 
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// Where cargo puts what it builds.
+/// The folder of Cargo's build output.
 const BUILT: &str = "target";
 
-/// The paths of all files, from the folder on, in their order; only those after `last`, if there is one. Links are not
-/// followed.
+/// Returns the paths of all files below a folder, relative to it and sorted; only those after `last`, if given. Does not
+/// follow links.
 ///
-/// A folder below that cannot be listed is an error among them.
+/// A subfolder that cannot be listed is an error in the list.
 pub(super) fn under(folder: &Path, last: Option<PathBuf>) -> impl Iterator<Item = Result<String, Failure>> {
-    // Name by name, as paths compare: so the walk can begin again after any of them.
+    // Sort name by name, as paths compare, so that the walk can continue after any path.
     let walk = WalkDir::new(folder).min_depth(1).sort_by(|one, other| name(one).cmp(&name(other)));
-    let paths = walk.into_iter().filter_entry(is_wanted).filter_map(move |entry| match entry {
+    let paths = walk.into_iter().filter_entry(is_included).filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_file() => {
             let path = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             Some(Ok(path.to_string_lossy().into_owned()))
         }
         Ok(_) => None,
-        Err(error) => Some(Err(Failure::from(error).during("not counted"))),
+        Err(error) => Some(Err(Failure::from(error).during("skipped"))),
     });
     let is_new = move |path: &str| last.as_ref().is_none_or(|last| Path::new(path) > last.as_path());
     paths.filter(move |path| path.as_ref().map_or(true, |path| is_new(path)))
 }
 
-/// JSON is UTF-8. A name that is not will not be found again, and its child fails.
+/// JSON is UTF-8. The path of a file whose name is not UTF-8 is changed, so its child fails.
 fn name(entry: &DirEntry) -> std::borrow::Cow<'_, str> {
     entry.file_name().to_string_lossy()
 }
 
-fn is_wanted(entry: &DirEntry) -> bool {
-    // The folder itself was asked for, whatever its name is.
+fn is_included(entry: &DirEntry) -> bool {
+    // The user named this folder, so its name does not matter.
     if entry.depth() == 0 {
         return true;
     }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_and_built_things_are_left_out() {
+    fn hidden_files_and_build_output_are_skipped() {
         let files =
             [".git/config", "target/debug/x", "a/.hidden/y", "a/b.rs", "a/target/z", "c/target", "d.md"];
         let folder = folder_with(&files);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_begins_again_after_any_file_also_one_that_is_gone() {
+    fn walk_continues_after_any_path() {
         // By their bytes, `a-b` and `a.txt` would stand between `a` and `a/x`.
         let files = ["B", "a/b/c", "a/x", "a-b/y", "a.txt", "z/ü", "ä/é"];
         let folder = folder_with(&files);

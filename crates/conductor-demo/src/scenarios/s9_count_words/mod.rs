@@ -1,8 +1,8 @@
-//! Real work on real input: how many words are in the files of a folder?
+//! A real job on real input: how many words are in the files of a folder?
 //!
-//! One parent with an open fan-out, one child per file. The walk through the folder appends children while an engine
-//! counts, on all cores, those that are there already. Everything is in the database, so that another process goes on
-//! where this one was stopped or killed.
+//! One parent has an open fan-out with one child for each file. The walk through the folder appends children while an
+//! engine counts, on all cores, the files that were appended before. All state is in the database, so that another process
+//! can continue after a stop or a crash.
 
 mod count;
 mod feed;
@@ -13,67 +13,67 @@ use self::totals::Totals;
 use super::Scenario;
 use crate::{
     failure::{Failure, check},
-    look,
-    screen::{counted, grouped},
-    stage::Stage,
+    fixture::Fixture,
+    output::{counted, grouped},
+    queries,
 };
-use conductor_model::{Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
-use conductor_store::{EventFilter, MAX_PAGE, Query, TaskFilter};
-use conductor_workers::Engine;
+use origin_conductor::store::{EventFilter, MAX_PAGE, Query, TaskFilter};
+use origin_conductor::{Engine, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use std::path::{Path, PathBuf};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     title: "Counting words",
-    about: "One child for every file under a folder, appended page by page to an open fan-out, while an engine\n\
-        counts on all cores. A file that cannot be read as text is tried again, and then has failed; the\n\
-        others' words are added up. Ctrl-C stops it so that it can be gone on with.",
+    about: "An open fan-out with one child for each file in a folder. The children are appended in pages while\n\
+        an engine counts on all cores. A file that is not text is retried and then fails; the words of\n\
+        the other files are added up. Ctrl-C stops it; it can be continued later.",
     play,
 };
 
-/// What its tasks are called.
+/// The kind of the tasks.
 const KIND: &str = "count-words";
-/// How often a file that cannot be read is tried again.
+/// The number of retries of a file that cannot be read.
 const RETRIES: u32 = 2;
 
-fn play(stage: &Stage) -> Result<(), Failure> {
-    let engine = Engine::builder(stage.store()?).handler(KIND, count::words).build()?;
-    stage.interrupt.stops(&engine);
-    let run = if stage.resume { interrupted(stage, engine.store())? } else { submit(&engine, &stage.input)? };
-    let parent = look::root(engine.store(), run)?;
-    say_what(stage, &parent)?;
+fn play(fixture: &Fixture) -> Result<(), Failure> {
+    let engine = Engine::builder(fixture.store()?).handler(KIND, count::words).build()?;
+    fixture.interrupt.stops(&engine);
+    let run =
+        if fixture.resume { interrupted(fixture, engine.store())? } else { submit(&engine, &fixture.input)? };
+    let parent = queries::root(engine.store(), run)?;
+    print_folder(fixture, &parent)?;
 
     engine.start();
-    feed::all_files(stage, &engine, parent.id)?;
-    say_how_far(stage, &engine, parent.id)?;
+    feed::all_files(fixture, &engine, parent.id)?;
+    print_progress(fixture, &engine, parent.id)?;
     let outcome = engine.run_until_settled(run)?;
 
     let mut totals = Totals::default();
-    look::each_child(engine.store(), parent.id, |child| totals.add(&child))?;
-    stage.show(engine.store(), run)?;
-    totals.show(stage);
-    everything_adds_up(engine.store(), &outcome, &totals)
+    queries::each_child(engine.store(), parent.id, |child| totals.add(&child))?;
+    fixture.show(engine.store(), run)?;
+    totals.show(fixture);
+    check_totals(engine.store(), &outcome, &totals)
 }
 
-/// A run with one parent, which gets its children later.
+/// Submits a run with one open parent.
 fn submit(engine: &Engine, folder: &Path) -> Result<RunId, Failure> {
-    // Whoever goes on may stand elsewhere.
+    // A process that continues may have another current folder.
     let folder = std::path::absolute(folder)?;
     let parent = TaskDraft::new("COUNT").kind(KIND).input(folder).max_retries(RETRIES.into()).open();
     Ok(engine.submit(RunDraft::new().task(parent))?)
 }
 
-/// The counting that an earlier process left.
-fn interrupted(stage: &Stage, store: &(impl Query + ?Sized)) -> Result<RunId, Failure> {
-    let nothing = || Failure::new(format!("no counting was begun in {}", stage.database.display()));
-    Ok(last_counting(store)?.ok_or_else(nothing)?.id)
+/// Returns the run that an earlier process started.
+fn interrupted(fixture: &Fixture, store: &(impl Query + ?Sized)) -> Result<RunId, Failure> {
+    let nothing = || Failure::new(format!("there is no word count in {}", fixture.database.display()));
+    Ok(last_count(store)?.ok_or_else(nothing)?.id)
 }
 
-/// Whether there is a counting in this database that has not come to its end.
-pub(crate) fn is_counting(store: &impl Query) -> Result<bool, Failure> {
-    Ok(last_counting(store)?.is_some_and(|run| !run.state.is_terminal()))
+/// Returns whether the database has a word count that is not finished.
+pub(crate) fn has_unfinished_count(store: &impl Query) -> Result<bool, Failure> {
+    Ok(last_count(store)?.is_some_and(|run| !run.state.is_terminal()))
 }
 
-fn last_counting(store: &(impl Query + ?Sized)) -> Result<Option<Run>, Failure> {
+fn last_count(store: &(impl Query + ?Sized)) -> Result<Option<Run>, Failure> {
     let (mut last, mut after) = (None, None);
     loop {
         let page = store.runs(after, MAX_PAGE)?;
@@ -90,38 +90,40 @@ fn last_counting(store: &(impl Query + ?Sized)) -> Result<Option<Run>, Failure> 
     }
 }
 
-fn say_what(stage: &Stage, parent: &Task) -> Result<(), Failure> {
-    let folder: PathBuf = look::input(parent)?;
-    stage.say(format_args!("The folder: {}", folder.display()));
-    if stage.resume {
-        let numbers = parent.child_counts.unwrap_or_default();
-        let (found, done) = (grouped(numbers.created), grouped(numbers.created - numbers.open));
-        stage.say(format_args!("Going on: {found} files were found so far, and {done} are done"));
+fn print_folder(fixture: &Fixture, parent: &Task) -> Result<(), Failure> {
+    let folder: PathBuf = queries::input(parent)?;
+    fixture.say(format_args!("The folder: {}", folder.display()));
+    if fixture.resume {
+        let counts = parent.child_counts.unwrap_or_default();
+        let (found, done) = (grouped(counts.created), grouped(counts.created - counts.open));
+        fixture.say(format_args!("Continuing: {found} files were found before, and {done} are done"));
     }
     Ok(())
 }
 
-/// The engine did not wait for the end of the walk.
-fn say_how_far(stage: &Stage, engine: &Engine, parent: TaskId) -> Result<(), Failure> {
-    let numbers = look::task(engine.store(), parent)?.child_counts.unwrap_or_default();
-    let files = counted(numbers.created, "file", "files");
-    match numbers.created - numbers.open {
-        0 => stage.say(format_args!("{files} found\n")),
-        done => stage.say(format_args!("{files} found, and {} done before the last was\n", grouped(done))),
+/// Prints how many files were counted before the walk ended.
+fn print_progress(fixture: &Fixture, engine: &Engine, parent: TaskId) -> Result<(), Failure> {
+    let counts = queries::task(engine.store(), parent)?.child_counts.unwrap_or_default();
+    let files = counted(counts.created, "file", "files");
+    match counts.created - counts.open {
+        0 => fixture.say(format_args!("{files} found\n")),
+        done => {
+            fixture.say(format_args!("{files} found; {} were done before the walk ended\n", grouped(done)));
+        }
     }
     Ok(())
 }
 
-/// The table is worth what the run says: every file is in it once, and no failure was given up too early.
-fn everything_adds_up(store: &(impl Query + ?Sized), run: &Run, totals: &Totals) -> Result<(), Failure> {
-    let numbers = look::root(store, run.id)?.child_counts.unwrap_or_default();
-    check("the number of counted files", totals.files(), numbers.succeeded().into())?;
-    check("the number of failed files", totals.failures(), numbers.failed.into())?;
-    check("the number of all files", totals.files() + totals.failures(), numbers.created.into())?;
+/// Checks that the table agrees with the run: each file is counted once, and each failed file had all its retries.
+fn check_totals(store: &(impl Query + ?Sized), run: &Run, totals: &Totals) -> Result<(), Failure> {
+    let counts = queries::root(store, run.id)?.child_counts.unwrap_or_default();
+    check("the number of counted files", totals.files(), counts.succeeded().into())?;
+    check("the number of failed files", totals.failures(), counts.failed.into())?;
+    check("the number of all files", totals.files() + totals.failures(), counts.created.into())?;
 
     let failed = EventFilter { run: Some(run.id), name: Some("task.failed"), ..EventFilter::default() };
     let mut attempts = 0;
-    look::each_event(store, failed, |_| {
+    queries::each_event(store, failed, |_| {
         attempts += 1;
         Ok(())
     })?;

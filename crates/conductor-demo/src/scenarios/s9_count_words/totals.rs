@@ -1,21 +1,21 @@
-//! What the counting came to, as a table: one row per extension, the one with the most words first.
+//! The result of the word count as a table: one row for each extension, most words first.
 
 use super::{RETRIES, count::Count};
 use crate::{
     failure::{Failure, check},
-    look,
-    screen::{counted, grouped},
-    stage::Stage,
+    fixture::Fixture,
+    output::{counted, grouped},
+    queries,
 };
-use conductor_model::{State, Task};
+use origin_conductor::{State, Task};
 use std::{collections::BTreeMap, path::Path};
 
-/// How many extensions have a row of their own.
+/// The number of extensions with a row of their own.
 const ROWS: usize = 12;
-/// How many failures are shown.
+/// The number of failures that are shown.
 const FAILURES: usize = 5;
 
-/// The files of one extension, or all of them.
+/// The counts of the files with one extension, or of all files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
     files: u64,
@@ -33,20 +33,20 @@ impl Row {
     }
 }
 
-/// What the counting came to.
+/// The result of the word count.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     rows: BTreeMap<String, Row>,
     failures: u64,
     failed_attempts: u64,
-    /// The first of them, in words.
+    /// The first failures, as text.
     failed: Vec<String>,
 }
 
 impl Totals {
-    /// Adds what became of one file.
+    /// Adds the result of one file.
     pub(super) fn add(&mut self, child: &Task) -> Result<(), Failure> {
-        let path: String = look::input(child)?;
+        let path: String = queries::input(child)?;
         self.failed_attempts += u64::from(child.retry_count);
         match (child.state, &child.output) {
             (State::Succeeded, Some(output)) => {
@@ -55,7 +55,7 @@ impl Totals {
                 *row = row.plus(Row { files: 1, lines, words });
             }
             (State::Failed, _) => self.add_failure(&path, child)?,
-            (state, _) => return Err(Failure::new(format!("{path} is {state} in the end"))),
+            (state, _) => return Err(Failure::new(format!("{path} is {state} at the end"))),
         }
         Ok(())
     }
@@ -72,17 +72,17 @@ impl Totals {
         Ok(())
     }
 
-    /// How many files were counted.
+    /// Returns the number of counted files.
     pub(super) fn files(&self) -> u64 {
         self.sum().files
     }
 
-    /// How many could not be.
+    /// Returns the number of files that could not be counted.
     pub(super) fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// How many attempts failed at all files: each retry follows one, and each failed file ends with one.
+    /// Returns the number of failed attempts of all files: one for each retry, and one for each failed file.
     pub(super) fn failed_attempts(&self) -> u64 {
         self.failed_attempts
     }
@@ -91,17 +91,17 @@ impl Totals {
         self.rows.values().copied().fold(Row::default(), Row::plus)
     }
 
-    /// Shows the table and the failures.
-    pub(super) fn show(&self, stage: &Stage) {
-        stage.gap();
-        self.table().into_iter().for_each(|line| stage.say(line));
+    /// Prints the table and the failures.
+    pub(super) fn show(&self, fixture: &Fixture) {
+        fixture.gap();
+        self.table().into_iter().for_each(|line| fixture.say(line));
         if self.failures > 0 {
-            stage.gap();
+            fixture.gap();
         }
-        self.failed.iter().for_each(|line| stage.say(stage.screen.verdict(false, line)));
+        self.failed.iter().for_each(|line| fixture.say(fixture.output.verdict(false, line)));
         let others = self.failures.saturating_sub(FAILURES as u64);
         if others > 0 {
-            stage.say(format_args!("… {} more FAILED", grouped(others)));
+            fixture.say(format_args!("… {} more FAILED", grouped(others)));
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, OpenError> {
 /// The connection that writes to a file, which is made if there is none.
 pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     check_library(rusqlite::version_number())?;
-    if options.installed {
+    if options.embedded {
         return install::open(path, options);
     }
     if let Some(connection) = current(path, options)? {
@@ -56,7 +56,7 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
             return configured(path, connection, options);
         }
         if given.as_ref() == Some(&next) {
-            let what = format!("it was given {next:?} and needs it again");
+            let what = format!("the setup step {next:?} had no effect");
             return Err(OpenError::Corrupt { path: path.into(), what });
         }
         advance(path, &mut connection, options, &next)?;
@@ -69,7 +69,7 @@ pub(super) fn file_again(path: &Path, options: &SqliteOptions) -> Result<Connect
     if place::has_content(path)? {
         return file(path, options);
     }
-    let gone = std::io::Error::new(std::io::ErrorKind::NotFound, "the file is gone, or empty");
+    let gone = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted, or is empty");
     Err(OpenError::of_system(path, gone))
 }
 
@@ -139,7 +139,7 @@ fn connect(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError
         return Err(OpenError::ReadOnly { path: path.into(), source: None });
     }
     connection.busy_timeout(options.patience()).map_err(sqlite)?;
-    // Whoever closes a database last moves its log into it: not into one that may be none of ours.
+    // The last connection to close a database checkpoints its log; the store must not do this to a foreign database.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(sqlite)?;
     Ok(connection)
 }
@@ -169,8 +169,8 @@ fn advance(
     }
 }
 
-/// Gives the file its layout, if it can still be had for little: before it has tables of ours, or when somebody took
-/// the write-ahead log away.
+/// Sets the layout of the file while that is cheap: before it has our tables, or when another program has switched the
+/// write-ahead log off.
 fn lay_out(path: &Path, connection: &Connection, patience: Duration) -> Result<(), OpenError> {
     vacuum_by_increments(connection)
         .and_then(|()| log_ahead(connection, patience))

@@ -4,7 +4,7 @@
 //! in a database of the caller's, where these names are the caller's.
 
 use crate::sqlite::event_log::NAMES;
-use conductor_model::State;
+use conductor_model::{MAX_FANOUT, State};
 use rusqlite::{Connection, TransactionBehavior};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -48,14 +48,15 @@ fn runs() -> String {
     )
 }
 
-/// A child of a counted fan-out shows what it works on: its parent's input without the key `fanout`. JSON that
-/// another program broke shows as NULL there and not as an error of the whole view.
+/// The column `input` shows the same as `Query::task`: see `sqlite/inputs.rs` for the rule. JSON that another program broke
+/// shows as NULL there and not as an error of the whole view.
 fn tasks() -> String {
     format!(
         "SELECT {id} AS id, {run} AS run_id, {parent} AS parent_task_id, \
          coalesce(t.name, p.name || '#' || t.ordinal) AS name, {state} AS state, \
          {created} AS created_at, {updated} AS updated_at, \
-         coalesce(i.input, CASE WHEN json_valid(j.input) THEN json_remove(j.input, '$.fanout') END) AS input, \
+         coalesce(i.input, CASE WHEN json_valid(j.input) AND ({inherits}) \
+         THEN json_remove(j.input, '$.fanout') END) AS input, \
          t.output AS output, t.retry_count AS retry_count, t.max_retries AS max_retries, \
          t.last_error AS last_error \
          FROM conductor_tasks t \
@@ -66,9 +67,22 @@ fn tasks() -> String {
         id = ulid("t.id"),
         run = ulid("r.id"),
         parent = ulid("p.id"),
+        inherits = inherits(),
         state = state("t.state"),
         created = moment("t.created_at"),
         updated = moment("t.updated_at"),
+    )
+}
+
+/// Whether a task `t` without an input of its own has the input `j` of its parent: a join, a child of a counted fan-out, or
+/// a child of an imported parent with the input `null`.
+fn inherits() -> String {
+    format!(
+        "t.ordinal = 0 \
+         OR json_type(j.input, '$.fanout') = 'integer' AND json_extract(j.input, '$.fanout') BETWEEN 1 AND {MAX_FANOUT} \
+         OR j.input = 'null' AND EXISTS (SELECT 1 FROM conductor_events e \
+         WHERE e.run = t.run AND e.name = {adopted} AND e.name NOT IN (9, 10))",
+        adopted = code("run.adopted"),
     )
 }
 
@@ -146,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_view_writes_an_id_as_the_model_does(bits: u128) {
+        fn view_writes_id_like_model(bits: u128) {
             let memory = Connection::open_in_memory().unwrap();
             let sql = format!("SELECT {}", ulid("?1"));
             let text: String = memory.query_row(&sql, [bits.to_be_bytes()], |row| row.get(0)).unwrap();
@@ -154,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn the_view_writes_a_moment_as_the_model_does(
+        fn view_writes_timestamp_like_model(
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()
         ) {
             let memory = Connection::open_in_memory().unwrap();
@@ -165,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn the_views_are_written_once() {
+    fn views_are_built_once() {
         assert!(std::ptr::eq(all(), all()));
     }
 
     #[test]
-    fn an_id_that_is_none_shows_as_null() {
+    fn invalid_id_shows_as_null() {
         let memory = Connection::open_in_memory().unwrap();
         let sql = format!("SELECT {} IS NULL AND {} IS NULL", ulid("NULL"), ulid("x'00'"));
         assert!(memory.query_row(&sql, [], |row| row.get::<_, bool>(0)).unwrap());

@@ -85,7 +85,7 @@ pub(super) fn check(path: &Path, connection: &Connection) -> Result<(), OpenErro
     plan(path, connection, ORIGINAL).map(drop)
 }
 
-/// Checks the original's tables and makes room for ours, in one transaction: nobody writes in between.
+/// Checks the original's tables and makes room for ours, in one transaction, so that no other process writes in between.
 pub(super) fn rename(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
@@ -102,7 +102,7 @@ pub(super) fn carry_over(path: &Path, connection: &mut Connection) -> Result<(),
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     let plan = plan(path, &tx, RENAMED)?;
     carry::carry(&tx, &plan).map_err(|fault| OpenError::of_fault(path, fault))?;
-    // In the order in which a foreign key, if somebody added one, can lose its other end.
+    // Referencing tables first, in case another program added a foreign key.
     for table in RENAMED.into_iter().rev() {
         tx.execute_batch(&format!("DROP TABLE {table}")).map_err(sqlite)?;
     }

@@ -1,0 +1,4 @@
+//! Prune, verify and repair.
+
+pub mod prune;
+pub mod verify;

@@ -1,0 +1,162 @@
+//! The tests of `cancellation`: policies, cancels, deadlines, joins and revivals.
+
+/// Generates the tests of `cancellation`. A part of [`suite`](crate::suite!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cancellation_tests {
+    () => {
+        $crate::__conformance_tests! { cancellation:
+            policy {
+                table_holds_for_no_children
+                table_holds_for_one_child
+                table_holds_for_many_children
+                table_holds_for_nested_parents
+                table_holds_for_cancelled_children
+                policy_is_stored_as_submitted
+                policy_is_not_inherited
+                failure_with_retry_left_is_not_counted
+                percentage_is_of_all_children_rounded_down
+                tolerated_failures_wait_for_all_children
+                fail_fast_cancels_at_first_final_failure
+                fail_fast_settlement_claims_no_siblings
+                fail_fast_creates_no_missing_children
+                fail_fast_open_fan_out_rejects_appends
+                fail_fast_run_cancels_its_root_tasks
+                fail_fast_propagates_level_by_level
+                failure_of_last_child_needs_no_cancel
+                cancelled_child_is_not_failure
+                cancel_outweighs_every_policy
+                first_cancel_cause_is_kept
+                many_failures_in_settlement_cancel_once
+            }
+            cancel {
+                open_leaf_is_cancelled_at_once
+                settled_leaf_is_not_cancelled
+                unknown_id_is_rejected
+                cancelled_claim_is_stale_and_others_settle
+                cancelled_leaf_does_not_affect_siblings
+                parent_is_cancelled_after_its_open_descendants
+                run_is_cancelled_after_its_open_tasks
+                nested_parents_are_cancelled_level_by_level
+                repeated_cancel_changes_nothing
+                settled_parent_and_run_are_not_cancelled
+                decidable_parent_is_decided_instead
+                last_result_before_cancel_wins
+                delayed_parent_is_cancelled_at_once
+                delayed_parent_is_cancelled_with_run
+                open_fan_out_is_cancelled_with_its_children
+                empty_open_run_is_cancelled_at_once
+                reason_is_stored_in_event
+            }
+            cancel_subtree {
+                nothing_is_created_below_cancelled_node
+                nothing_is_created_three_levels_below_cancel
+                claim_below_cancelled_node_cancels_tasks
+                claim_meeting_only_cancelled_tasks_reports_more
+                claim_meeting_cancelled_isolated_task_reports_more
+                starts_are_rejected_and_results_are_recorded
+                claim_settled_before_sweep_counts
+                nothing_is_appended_below_cancelled_node
+                nothing_is_sealed_below_cancelled_node
+                due_retry_below_cancelled_node_starts_nothing
+                lost_claim_below_cancelled_node_is_not_retried
+                leaf_below_cancelled_node_can_be_cancelled
+                parent_below_cancelled_node_can_be_cancelled
+            }
+            sweep {
+                step_sweeps_at_most_its_limit
+                bounded_sweep_reaches_every_level
+                large_cancel_does_not_block_small_one
+                idle_sweep_writes_nothing
+                settled_family_is_not_visited_again
+                settled_siblings_are_not_changed
+                swept_claim_is_stale
+                scope_of_one_run_excludes_others
+                unknown_run_is_rejected_by_sweep_and_expire
+                one_event_per_parent_lists_swept_children
+                one_step_sweeps_several_families
+                wide_family_is_swept_whole
+            }
+            expire {
+                deadline_counts_from_submission
+                run_is_cancelled_exactly_at_deadline
+                passed_deadline_is_handled_once
+                next_due_is_earliest_deadline
+                settled_run_is_not_expired
+                decidable_run_at_deadline_is_in_time
+                run_awaiting_later_retry_is_cancelled
+                open_run_is_cancelled_at_deadline
+                open_join_is_cancelled_with_its_run
+                requested_cancel_keeps_its_cause
+                scope_of_one_run_excludes_others
+                step_expires_at_most_its_limit
+            }
+            join {
+                join_runs_once_after_all_children
+                join_waits_for_missing_children_and_seal
+                join_waits_for_retry
+                unsatisfied_policy_or_cancel_prevents_join
+                join_runs_after_tolerated_failures
+                join_runs_without_children
+                join_of_run_decides_run
+                join_output_becomes_parent_output
+                failed_join_without_retries_fails_parent
+                join_has_its_own_timeout
+                join_is_claimed_like_leaf
+                join_is_not_counted_as_child
+                join_of_run_accepts_any_kind_name
+                nested_join_precedes_join_of_run
+                failed_join_counts_for_ancestor_policy
+                lost_join_is_rescued_and_retried
+                released_join_is_ready_again
+                many_joins_settle_at_once
+                join_is_reported_like_leaf
+                planned_join_id_is_taken
+            }
+            join_cancel {
+                parent_is_cancelled_while_join_is_open
+                join_awaiting_retry_is_cancelled_with_parent
+                run_is_cancelled_while_join_is_open
+                claim_below_cancelled_node_cancels_join
+                join_settled_before_sweep_decides_parent
+                successful_join_is_final
+                no_join_starts_below_cancelled_node
+                cancelled_join_cancels_its_parent
+                failed_join_is_revived_with_its_ancestors
+                nothing_below_open_join_is_revived
+                join_reruns_with_same_id_after_revival
+                join_is_not_revived_before_ready
+            }
+            revive {
+                only_ancestors_of_leaf_reopen
+                revived_leaf_has_all_retries_and_keeps_attempts
+                revived_leaf_is_claimed_with_new_fence
+                leaf_of_running_run_reopens_no_ancestor
+                leaf_is_revived_before_parent_is_decided
+                only_final_failures_and_cancels_are_revived
+                parent_and_unknown_id_are_rejected
+                tolerated_failure_is_final
+                revival_during_unfinished_sweep_is_rejected
+                revival_clears_cancel_causes
+                revived_leaf_can_be_cancelled_again
+                passed_deadline_is_cleared
+                revived_leaf_survives_older_sibling_failure
+                revival_writes_events
+            }
+            revive_all {
+                cancelled_parent_resumes_fan_out
+                parent_cancelled_before_first_child_starts_again
+                cancelled_open_fan_out_reopens
+                cancelled_run_with_successful_tasks_is_redecided
+                run_cancelled_before_join_runs_join
+                bulk_revival_is_bounded_per_transaction
+                refailed_leaf_is_revived_once
+                only_descendants_of_given_parent_are_revived
+                cancelled_leaves_are_revived_on_request_only
+                empty_revival_writes_nothing
+                unknown_cursor_is_rejected
+                revival_does_not_affect_claims
+            }
+        }
+    };
+}

@@ -1,0 +1,164 @@
+//! The tests of `lifecycle`: from the submission of a run to its settled state.
+
+/// Generates the tests of `lifecycle`. A part of [`suite`](crate::suite!).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lifecycle_tests {
+    () => {
+        $crate::__conformance_tests! { lifecycle:
+            submit {
+                run_is_stored_as_submitted
+                task_is_stored_as_submitted
+                omitted_task_fields_have_defaults
+                root_tasks_keep_submitted_order
+                root_tasks_may_share_name
+                caller_ids_are_kept
+                missing_ids_come_from_block
+                taken_run_id_is_rejected
+                taken_task_id_rejects_whole_run
+                too_few_ids_are_rejected
+                same_key_and_payload_return_same_run
+                key_holds_after_run_settles
+                json_key_order_does_not_change_payload
+                other_payload_under_key_is_conflict
+                without_key_every_submission_creates_run
+                run_without_tasks_succeeds
+                open_run_without_tasks_waits
+                submitted_run_is_visible_at_once
+            }
+            fan_out {
+                children_are_named_after_parent_and_index
+                counted_child_inherits_input_without_fanout_key
+                item_is_input_of_its_child
+                item_with_fanout_becomes_parent
+                step_that_creates_parent_reports_more
+                children_inherit_kind_retries_backoff_timeout_priority
+                step_creates_one_child_per_id
+                step_continues_where_last_stopped
+                step_without_ids_creates_nothing
+                repeated_fan_out_creates_nothing
+                fan_out_after_settlement_creates_nothing
+                one_step_serves_several_parents
+                large_fan_out_does_not_block_small_one
+                parents_with_items_get_half_of_step
+                nested_parent_counts_twice
+                rotation_continues_after_last_run
+                ids_follow_child_indices
+                parent_and_run_start_with_first_child
+                children_have_timestamp_of_their_step
+                delayed_parent_waits_for_due_time
+                scope_of_one_run_excludes_others
+                unknown_run_is_rejected_by_every_step
+                leaf_never_fans_out
+                wide_fan_out_creates_every_child
+                long_list_gives_each_child_its_item
+            }
+            append {
+                appended_items_are_child_inputs
+                long_append_gives_each_child_its_item
+                fanout_in_appended_item_is_ignored
+                first_append_starts_parent_and_run
+                children_run_while_more_arrive
+                gap_is_rejected_with_expected_index
+                repeated_append_adds_nothing
+                overlapping_append_adds_rest
+                empty_append_returns_next_index
+                append_to_sealed_parent_is_rejected
+                repeated_append_succeeds_after_seal_and_settlement
+                append_to_settled_parent_is_rejected
+                append_to_counted_fan_out_is_rejected
+                append_to_leaf_is_rejected
+                append_to_unknown_node_is_rejected
+                append_from_index_zero_is_rejected
+                append_with_too_few_ids_is_rejected
+                oversized_append_is_rejected
+                root_tasks_are_appended_to_open_run
+                repeated_root_tasks_are_appended_once
+                root_tasks_for_sealed_run_are_rejected
+                taken_task_id_rejects_whole_append
+            }
+            seal {
+                wrong_count_is_rejected
+                repeated_seal_changes_nothing
+                seal_with_other_count_is_rejected
+                counted_fan_out_is_sealed_from_start
+                parent_sealed_without_children_succeeds
+                run_sealed_without_tasks_succeeds
+                run_is_decided_only_after_seal
+                wrong_count_of_root_tasks_is_rejected
+                seal_of_leaf_is_rejected
+                seal_of_unknown_node_is_rejected
+            }
+            report {
+                result_of_pending_task_passes_through_running
+                started_task_is_running
+                repeated_start_is_heartbeat
+                success_stores_output
+                repeated_success_changes_nothing
+                success_is_final
+                failure_stores_error
+                repeated_failure_changes_nothing
+                final_failure_rejects_other_reports
+                failure_awaiting_retry_rejects_results
+                failure_awaiting_retry_can_be_cancelled
+                pending_and_running_tasks_can_be_cancelled
+                cancelled_task_rejects_other_reports
+                every_start_counts_as_attempt
+                report_of_other_attempt_is_stale
+                report_on_parent_is_rejected
+                oversized_batch_is_rejected
+                report_on_unknown_task_is_rejected
+                rejected_report_does_not_affect_others
+                reports_on_one_task_apply_in_order
+                empty_batch_returns_no_answers
+                report_on_delayed_task_is_applied
+                report_on_nested_leaf_is_applied
+                report_on_claimed_task_is_rejected
+            }
+            aggregate {
+                parent_and_run_succeed_when_all_succeeded
+                parent_and_run_fail_when_any_failed
+                cancelled_child_without_failure_cancels_parent_and_run
+                failure_outweighs_cancel
+                nothing_is_decided_before_all_children_exist
+                failure_with_retry_left_decides_nothing
+                parent_never_awaits_retry
+                states_propagate_level_by_level
+                parent_output_counts_child_states
+                parent_counts_its_children
+                run_counts_root_tasks_and_all_states
+                run_starts_with_its_first_task
+                run_whose_tasks_never_started_skips_running
+                repeated_aggregate_changes_nothing
+                step_decides_at_most_its_limit
+                scope_of_one_run_excludes_others
+                decided_parent_has_timestamp_of_decision
+            }
+            retry {
+                retry_makes_task_pending_and_counts
+                retry_without_backoff_is_due_at_once
+                retry_waits_for_due_time
+                exponential_backoff_doubles_up_to_cap
+                jitter_shortens_delay_by_given_fraction
+                requested_delay_replaces_backoff
+                delay_is_capped_at_seven_days
+                non_retryable_failure_is_final
+                task_is_retried_up_to_max_retries
+                task_without_retries_fails_at_once
+                retry_far_ahead_after_clock_jump_is_due
+                retry_seven_days_ahead_is_not_clock_jump
+                step_retries_at_most_its_limit
+                scope_of_one_run_excludes_others
+                siblings_are_retried_independently
+            }
+            promote {
+                delayed_task_is_not_ready_before_due_time
+                task_due_in_past_is_promoted_at_once
+                failure_awaiting_retry_is_not_promoted
+                delayed_task_is_not_retried
+                step_promotes_at_most_its_limit
+                scope_of_one_run_excludes_others
+            }
+        }
+    };
+}

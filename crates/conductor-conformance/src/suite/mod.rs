@@ -1,0 +1,47 @@
+//! The lists of the tests, one per folder, and the macros that generate a test from each name.
+
+mod admin;
+mod cancellation;
+mod claims;
+mod lifecycle;
+mod read;
+
+/// Generates the tests of the suite, for the stores that a factory creates.
+///
+/// The argument is an expression that can be called without arguments, for instance a closure or the path of a
+/// function. It is called once per test, and returns a [`Fixture`](crate::Fixture) with an empty store.
+///
+/// Each test is an item `topic::name`, so that a module holds at most one call. See [the crate](crate) for an
+/// example.
+#[macro_export]
+macro_rules! suite {
+    ($factory:expr $(,)?) => {
+        fn fixture() -> impl $crate::Fixture {
+            ($factory)()
+        }
+
+        $crate::__lifecycle_tests!();
+        $crate::__claims_tests!();
+        $crate::__cancellation_tests!();
+        $crate::__read_tests!();
+        $crate::__admin_tests!();
+    };
+}
+
+/// Generates one test per name, in a module per topic.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($folder:ident: $($topic:ident { $($test:ident)* })*) => {
+        $(
+            mod $topic {
+                $(
+                    #[test]
+                    fn $test() {
+                        $crate::check(&super::fixture(), $crate::$folder::$topic::$test);
+                    }
+                )*
+            }
+        )*
+    };
+}

@@ -1,0 +1,170 @@
+//! The exchange with the store: one transaction that settles results and makes the next claim.
+
+use super::outbox::result_bytes;
+use super::state::{Closing, Scheduler};
+use crate::engine::trace;
+use crate::handler::attempt::{Attempt, FinishedAttempt};
+use conductor_model::AttemptFailure;
+use conductor_store::{
+    AttemptResult, Claim, ClaimOutcome, Fence, FenceOutcome, Settle, SettleOutcome, StoreError,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Scheduler {
+    /// Collects finished attempts, settles their results, and returns the attempts that it claimed. `lost_workers` is
+    /// the number of workers whose handlers ignore their timeout.
+    ///
+    /// After an error nothing is lost: the results and the releases wait for the next turn.
+    pub(super) fn settle_and_claim(
+        &mut self,
+        now: Duration,
+        finished: Vec<FinishedAttempt>,
+        lost_workers: u32,
+    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
+        self.collect(finished);
+        // First: another error must not cost the claims their leases.
+        self.keep_claims(now)?;
+        match self.compose(now, lost_workers)? {
+            Some(request) => self.commit(now, request),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Phase 1: puts the results of finished attempts into the outbox.
+    pub(crate) fn collect(&mut self, finished: Vec<FinishedAttempt>) {
+        let bytes = finished.iter().filter_map(|one| one.result.as_ref()).map(result_bytes).sum();
+        self.prefetch.measure_outputs(finished.len(), bytes);
+        for FinishedAttempt { attempt, result } in finished {
+            // Without a claim it was settled otherwise: its timeout had passed, or its claim was lost.
+            if !self.claims.remove(&attempt) {
+                continue;
+            }
+            let Some(result) = result else {
+                self.outbox.push_releases([attempt.fence]);
+                self.closing.get_or_insert(Closing::RuntimeShutDown);
+                continue;
+            };
+            match &result {
+                AttemptResult::Failed(AttemptFailure::TimedOut) => {
+                    trace::timed_out(&attempt, self.base.kind_of(&attempt));
+                }
+                AttemptResult::Failed(failure) => {
+                    trace::failed(&attempt, self.base.kind_of(&attempt), failure);
+                }
+                AttemptResult::Succeeded { .. } => {}
+            }
+            self.outbox.push(attempt.fence, result);
+        }
+    }
+
+    /// Phase 2: keeps the claims that are valid, and releases those that are not needed.
+    fn keep_claims(&mut self, now: Duration) -> Result<(), StoreError> {
+        self.time_out_overdue(now);
+        self.renew_leases(now)?;
+        self.recover_unknown_claims()?;
+        self.send_releases()
+    }
+
+    /// Phase 3: composes the request; `None` if there is nothing to settle and nothing to claim.
+    fn compose(&mut self, now: Duration, lost_workers: u32) -> Result<Option<Settle>, StoreError> {
+        let results = self.outbox.take_batch(self.base.settings.max_settle_bytes);
+        self.prefetch.begin_exchange(now, results.len());
+        let mut request = Settle::new(results, &self.base.env);
+        match self.release_surplus(now, lost_workers).and_then(|()| self.compose_claim(lost_workers)) {
+            Ok(claim) => request.claim = claim,
+            Err(error) => {
+                self.outbox.requeue(request.results);
+                return Err(error);
+            }
+        }
+        let is_empty = request.claim.is_none() && request.results.is_empty();
+        Ok((!is_empty).then_some(request))
+    }
+
+    /// Composes the next claim; `None` if there is no room for more tasks, or if nothing may be claimed.
+    pub(super) fn compose_claim(&mut self, lost_workers: u32) -> Result<Option<Claim>, StoreError> {
+        let settings = &self.base.settings;
+        let workers = settings.workers.saturating_sub(lost_workers);
+        let max = if workers == 0 { 0 } else { workers + self.prefetch.max() };
+        // A result keeps its place until it is settled.
+        let used = self.claims.len() + self.outbox.len();
+        let limit = max.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
+        if self.closing.is_some() || limit == 0 || settings.kinds.is_empty() || self.outbox.is_full() {
+            return Ok(None);
+        }
+        self.rotation.compose(&self.base, &self.claims, limit).map(Some)
+    }
+
+    /// Phase 4: sends the request, and returns the attempts that it claimed.
+    fn commit(&mut self, now: Duration, request: Settle) -> Result<Vec<Arc<Attempt>>, StoreError> {
+        match self.base.store.settle(&request) {
+            Ok(SettleOutcome { results, claimed }) => {
+                trace::claimed(claimed.tasks.len());
+                // The task of a stale result has passed to another engine, or was cancelled.
+                let stale = results.iter().filter(|result| **result == FenceOutcome::Stale).count();
+                trace::settled(results.len(), stale);
+                Ok(self.accept_claims(now, request.claim.as_ref(), claimed))
+            }
+            Err(StoreError::CorruptRow { .. }) => self.settle_separately(now, request.results, request.claim),
+            Err(error) => {
+                self.outbox.claim_unknown |=
+                    request.claim.is_some() && matches!(error, StoreError::CommitOutcomeUnknown(_));
+                self.outbox.requeue(request.results);
+                Err(error)
+            }
+        }
+    }
+
+    /// Settles the results and makes the claim in separate requests, because a corrupt row prevents the common one. A
+    /// result whose own row is corrupt is dropped.
+    fn settle_separately(
+        &mut self,
+        now: Duration,
+        results: Vec<(Fence, AttemptResult)>,
+        claim: Option<Claim>,
+    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
+        let (store, env) = (&*self.base.store, &*self.base.env);
+        let settle = &mut |results: &[_]| Ok(store.settle(&Settle::new(results.to_vec(), env))?.results);
+        if !results.is_empty()
+            && let Err(error) = self.corrupt_rows.bisect(&results, settle)
+        {
+            self.outbox.requeue(results);
+            return Err(error);
+        }
+        let Some(claim) = claim else { return Ok(Vec::new()) };
+        let claimed = store.claim(&claim);
+        self.outbox.claim_unknown |= matches!(claimed, Err(StoreError::CommitOutcomeUnknown(_)));
+        let claimed = self.corrupt_rows.skip(claimed)?;
+        Ok(self.accept_claims(now, Some(&claim), claimed))
+    }
+
+    /// Adds claimed tasks to the claims, and returns their attempts.
+    pub(super) fn accept_claims(
+        &mut self,
+        now: Duration,
+        claim: Option<&Claim>,
+        claimed: ClaimOutcome,
+    ) -> Vec<Arc<Attempt>> {
+        self.rotation.advance(claim, &claimed);
+        if self.claims.is_empty() && !self.outbox.has_results() {
+            self.heartbeat.extend_validity(now);
+        }
+        let mut attempts = Vec::with_capacity(claimed.tasks.len());
+        let mut bytes = 0;
+        for task in claimed.tasks {
+            let kind = self.rotation.kind_at(task.quota_index);
+            bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
+            let attempt = Arc::new(Attempt::new(task, kind));
+            // The engine claims a task again that it lost while its process was suspended.
+            if let Some(lost) = self.claims.get(attempt.fence.key) {
+                trace::lease_lost(&lost, self.base.kind_of(&lost));
+                self.claims.abandon(lost);
+            }
+            self.claims.insert(Arc::clone(&attempt));
+            attempts.push(attempt);
+        }
+        self.prefetch.measure_inputs(attempts.len(), bytes);
+        attempts
+    }
+}

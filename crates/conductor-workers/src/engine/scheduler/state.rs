@@ -1,0 +1,123 @@
+//! The state of a scheduler.
+
+use super::cancel_check::CancelCheck;
+use super::claims::Claims;
+use super::corrupt_rows::CorruptRows;
+use super::heartbeat::{Heartbeat, LeaseValidity};
+use super::outbox::Outbox;
+use super::prefetch::Prefetch;
+use super::rotation::Rotation;
+use super::steps::StepTimers;
+use crate::engine::config::Settings;
+use crate::engine::trace;
+use crate::engine_store::EngineStore;
+use crate::handler::attempt::Attempt;
+use conductor_model::Kind;
+use conductor_store::{Environment, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct Scheduler {
+    pub(super) base: Base,
+    pub(super) claims: Claims,
+    pub(super) outbox: Outbox,
+    pub(super) rotation: Rotation,
+    pub(super) prefetch: Prefetch,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) cancel_check: CancelCheck,
+    pub(super) timers: StepTimers,
+    pub(super) corrupt_rows: CorruptRows,
+    /// Why nothing more is claimed; `None` while the engine works.
+    pub(super) closing: Option<Closing>,
+}
+
+/// The parts of a scheduler that never change.
+pub(super) struct Base {
+    pub(super) store: Arc<dyn EngineStore>,
+    pub(super) env: Arc<Environment>,
+    pub(super) settings: Settings,
+}
+
+impl Base {
+    pub(super) fn kind_of(&self, attempt: &Attempt) -> &Kind {
+        &self.settings.kinds[attempt.kind].0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// The engine was asked to stop.
+    Stopping,
+    /// Asynchronous handlers have no runtime any more.
+    RuntimeShutDown,
+}
+
+impl Scheduler {
+    pub(crate) fn new(
+        store: Arc<dyn EngineStore>,
+        env: Arc<Environment>,
+        settings: Settings,
+        prefetch: Prefetch,
+    ) -> Self {
+        Self {
+            claims: Claims::new(settings.kinds.len()),
+            outbox: Outbox::default(),
+            rotation: Rotation::new(settings.kinds.len()),
+            prefetch,
+            heartbeat: Heartbeat::new(settings.lease),
+            cancel_check: CancelCheck::default(),
+            timers: StepTimers::default(),
+            corrupt_rows: CorruptRows::default(),
+            closing: None,
+            base: Base { store, env, settings },
+        }
+    }
+
+    /// Records that the engine started.
+    pub(crate) fn trace_start(&self) {
+        trace::started(self.base.settings.workers, self.base.settings.kinds.len());
+    }
+
+    /// Returns the claimed attempts.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = &Arc<Attempt>> {
+        self.claims.iter()
+    }
+
+    pub(crate) fn lease_validity(&self) -> LeaseValidity {
+        self.heartbeat.validity()
+    }
+
+    /// Returns whether nothing is claimed, and the store has taken all results and releases.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.outbox.is_empty()
+    }
+
+    /// Returns whether the engine closes because its Tokio runtime was shut down.
+    pub(crate) fn is_runtime_shut_down(&self) -> bool {
+        self.closing == Some(Closing::RuntimeShutDown)
+    }
+
+    /// Takes the errors of corrupt rows that were met since the last call.
+    pub(crate) fn take_corrupt_rows(&mut self) -> Vec<StoreError> {
+        self.corrupt_rows.take()
+    }
+
+    /// Ends the turn that began with the last exchange. Returns how long the next turn may wait for more results.
+    pub(crate) fn end_turn(&mut self, now: Duration) -> Duration {
+        self.prefetch.end_turn(now);
+        self.prefetch.pause(self.claims.len(), self.base.settings.workers)
+    }
+
+    /// Returns when the claimed attempts next need a turn: a heartbeat, a timeout, or a check for cancelled attempts.
+    pub(crate) fn next_wake(&self, now: Duration) -> Option<Duration> {
+        let keeps_leases = !self.claims.is_empty() || self.outbox.has_results();
+        let heartbeat = keeps_leases.then_some(self.heartbeat.next_at());
+        let check = self.cancel_check.next_at().filter(|_| self.claims.started().next().is_some());
+        [self.claims.next_timeout(now), heartbeat, check].into_iter().flatten().min()
+    }
+
+    /// Returns when the next rescue, or the next prune of an engine with a retention, is due.
+    pub(crate) fn next_rescue(&self) -> Duration {
+        self.timers.next_at(self.base.settings.retention.is_some())
+    }
+}

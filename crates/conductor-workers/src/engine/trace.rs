@@ -1,0 +1,94 @@
+//! The spans and events that an engine records with `tracing`, all with the target `conductor`.
+//!
+//! Without a subscriber each of them only reads an atomic number, and formats nothing.
+
+use crate::handler::attempt::Attempt;
+use conductor_model::{AttemptFailure, Kind};
+use conductor_store::StoreError;
+use std::error::Error;
+use std::fmt::Display;
+use tracing::{Span, debug, error, info, info_span, warn};
+
+/// Calls a macro of `tracing` with the fields of an attempt.
+macro_rules! attempt_fields {
+    ($macro:ident [$($head:tt)*] $attempt:expr, $kind:expr, [$($tail:tt)*]) => {
+        $macro!(
+            target: "conductor",
+            $($head)*
+            run = %$attempt.run,
+            task = %$attempt.fence.task,
+            kind = $kind.as_str(),
+            attempt = $attempt.fence.attempt,
+            index = $attempt.index,
+            $($tail)*
+        )
+    };
+}
+
+/// Returns the span around the call of a handler. Events that the handler records belong to it.
+pub(super) fn attempt_span(attempt: &Attempt, kind: &Kind) -> Span {
+    attempt_fields!(info_span ["conductor.attempt",] attempt, kind, [])
+}
+
+pub(super) fn failed(attempt: &Attempt, kind: &Kind, failure: &AttemptFailure) {
+    attempt_fields!(info [] attempt, kind, [error = %failure.text(), "attempt failed"]);
+}
+
+pub(super) fn timed_out(attempt: &Attempt, kind: &Kind) {
+    attempt_fields!(info [] attempt, kind, ["attempt timed out"]);
+}
+
+/// The claim has passed to another engine, or may have.
+pub(super) fn lease_lost(attempt: &Attempt, kind: &Kind) {
+    attempt_fields!(warn [] attempt, kind, ["lease lost"]);
+}
+
+pub(super) fn started(workers: u32, kinds: usize) {
+    info!(target: "conductor", workers, kinds, "engine started");
+}
+
+pub(super) fn stopped() {
+    info!(target: "conductor", "engine stopped");
+}
+
+pub(super) fn store_failed(fault: &StoreError) {
+    error!(target: "conductor", error = fault as &dyn Error, "engine ended: the store failed");
+}
+
+pub(super) fn runtime_shut_down() {
+    error!(target: "conductor", "engine ended: its Tokio runtime was shut down");
+}
+
+pub(super) fn panicked() {
+    error!(target: "conductor", "engine ended: it panicked");
+}
+
+pub(super) fn claimed(tasks: usize) {
+    if tasks > 0 {
+        debug!(target: "conductor", tasks, "claimed");
+    }
+}
+
+pub(super) fn settled(tasks: usize, stale: usize) {
+    if tasks > 0 {
+        debug!(target: "conductor", tasks, stale, "settled");
+    }
+}
+
+pub(super) fn runs_decided(runs: u32) {
+    if runs > 0 {
+        info!(target: "conductor", runs, "runs decided");
+    }
+}
+
+pub(super) fn store_retried(fault: &StoreError) {
+    warn!(target: "conductor", error = fault as &dyn Error, "the store failed; retrying");
+}
+
+pub(super) fn progress_not_written(fault: &StoreError) {
+    warn!(target: "conductor", error = fault as &dyn Error, "progress could not be written; retrying");
+}
+
+pub(super) fn warning(warning: &dyn Display) {
+    warn!(target: "conductor", %warning, "warning");
+}

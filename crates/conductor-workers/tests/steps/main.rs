@@ -1,0 +1,7 @@
+//! The steps without an engine: fan-out, aggregation, retries, and all of them in any order.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod interleaving;
+mod original_behavior;
