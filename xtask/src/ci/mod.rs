@@ -1,43 +1,50 @@
-//! Everything that must hold before a change is merged.
+//! All checks that a change must pass before it is merged.
 
-use std::time::{Duration, Instant};
+mod instructions;
+mod package;
 
-use crate::{
-    Command,
-    cargo::{self, Failure},
-    package,
+use std::{
+    ffi::OsString,
+    time::{Duration, Instant},
 };
 
-/// How to get the one tool that does not come with Rust. `.ci/run` installs the same version.
+use crate::{
+    cargo::{self, Failure},
+    mutants,
+    test::{self, programs},
+    tidy,
+};
+
+/// The command that installs the only tool which does not come with Rust. `.ci/run` installs the same version.
 const INSTALL_DENY: &str = "cargo install --locked cargo-deny --version 0.20.2";
 
-/// One thing that must hold.
+/// A group of checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The sources are formatted.
     Fmt,
-    /// Clippy has nothing to say.
+    /// Clippy has no complaint.
     Clippy,
-    /// The model and the store serve alone, with no more features than they ask for.
+    /// The libraries compile alone, with no more features than they ask for.
     Alone,
-    /// The tests pass, and the tidy checks.
+    /// The tests and the tidy checks pass.
     Test,
     /// The documentation builds without a warning.
     Doc,
-    /// Dependencies keep to `deny.toml`.
+    /// The dependencies comply with `deny.toml`.
     Deny,
-    /// What is published can be packed.
+    /// The published crates can be packed.
     Package,
-    /// The demo's scenarios hold.
+    /// The scenarios of the demo succeed.
     Demo,
-    /// The benches work, and three steps take no more instructions than is recorded.
+    /// The benches run, and three steps take no more instructions than recorded.
     Bench,
-    /// The tests catch the bugs that are planted for them.
+    /// The tests catch known bugs.
     Mutants,
 }
 
 impl Step {
-    /// Every step, cheap and likely complaints first.
+    /// Every step; those that are fast and often fail come first.
     pub(crate) const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Clippy,
@@ -51,12 +58,12 @@ impl Step {
         Self::Mutants,
     ];
 
-    /// The step of this name.
+    /// Returns the step with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)
     }
 
-    /// What the command line calls it.
+    /// Returns the name for the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fmt => "fmt",
@@ -77,21 +84,18 @@ impl Step {
             Self::Fmt => cargo::at_root(["fmt", "--all", "--check"], vec![]),
             Self::Clippy => clippy(),
             Self::Alone => alone(),
-            Self::Test => crate::run(Command::Test(vec![])),
+            Self::Test => test(vec![]),
             Self::Doc => doc(),
             Self::Deny => deny(),
             Self::Package => package::run(),
-            Self::Demo => crate::run(Command::Demo(vec![])),
-            Self::Bench => {
-                let benches = crate::run(Command::Bench(vec!["--quick".into()]));
-                benches.and(crate::run(Command::Instructions))
-            }
-            Self::Mutants => crate::run(Command::Mutants { names: vec![] }),
+            Self::Demo => demo(),
+            Self::Bench => bench(),
+            Self::Mutants => mutants::run(&[]),
         }
     }
 }
 
-/// Runs every step that is not skipped, goes on after one that fails, and ends with a list of all.
+/// Runs every step that is not skipped, also after one that fails. Prints a list of all steps at the end.
 pub(crate) fn run(skip: &[Step]) -> Result<(), Failure> {
     let mut lines = Vec::new();
     let mut failed = Vec::new();
@@ -105,8 +109,8 @@ pub(crate) fn run(skip: &[Step]) -> Result<(), Failure> {
         let outcome = step.run();
         lines.push(line(step, outcome.is_ok(), began.elapsed()));
         if let Err(failure) = outcome {
-            if let Failure::Say(sentence) = failure {
-                eprintln!("xtask: {sentence}");
+            if let Failure::Message(message) = failure {
+                eprintln!("xtask: {message}");
             }
             failed.push(step.name());
         }
@@ -115,7 +119,7 @@ pub(crate) fn run(skip: &[Step]) -> Result<(), Failure> {
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Say(format!("ci failed in {}: see what each printed above.", failed.join(", "))))
+        Err(Failure::Message(format!("ci failed in {}; see their output above", failed.join(", "))))
     }
 }
 
@@ -128,7 +132,7 @@ fn clippy() -> Result<(), Failure> {
     cargo::at_root(args, vec![])
 }
 
-/// In the whole workspace one crate's features help another to build; here nothing helps.
+/// In a build of the whole workspace, a crate also has the features that other crates ask for.
 fn alone() -> Result<(), Failure> {
     for package in ["conductor-model", "conductor-store"] {
         let args =
@@ -138,15 +142,39 @@ fn alone() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Runs the tests, then the tidy checks, the latter also if a test fails.
+pub(crate) fn test(args: Vec<OsString>) -> Result<(), Failure> {
+    let tests = test::run(args);
+    tests.and(tidy::run(false))
+}
+
+/// Runs the demo that the tests have built; a build of the demo alone would have other features.
+fn demo() -> Result<(), Failure> {
+    let programs = programs::build()?.binaries;
+    let demo = programs.iter().find(|program| program.name == "conductor-demo");
+    let demo = demo.ok_or_else(|| Failure::Message("cargo builds no program `conductor-demo`".to_owned()))?;
+    cargo::finish(std::process::Command::new(&demo.path).current_dir(cargo::root()).status())
+}
+
+fn bench() -> Result<(), Failure> {
+    let args = ["run", "--release", "--package", "conductor-bench", "--", "--quick"];
+    cargo::at_root(args, vec![])?;
+    instructions()
+}
+
+/// Counts the instructions of three steps, and compares them with the record.
+pub(crate) fn instructions() -> Result<(), Failure> {
+    instructions::run()
+}
+
 fn doc() -> Result<(), Failure> {
     cargo::with_env("RUSTDOCFLAGS", "-D warnings", ["doc", "--workspace", "--no-deps", "--all-features"])
 }
 
-/// Offline, because only these three checks need no network; the fetch brings the crates of other platforms,
-/// which building does not.
+/// These three checks need no network. The fetch loads the crates of other platforms, which a build does not load.
 fn deny() -> Result<(), Failure> {
     if cargo::capture(["deny", "--version"]).is_err() {
-        return Err(Failure::Say(format!("cargo-deny is not installed: run `{INSTALL_DENY}`.")));
+        return Err(Failure::Message(format!("cargo-deny is not installed; run `{INSTALL_DENY}`")));
     }
     cargo::at_root(["fetch", "--quiet"], vec![])?;
     cargo::at_root(["deny", "--offline", "check", "bans", "licenses", "sources"], vec![])
@@ -157,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_is_found_by_its_name() {
+    fn step_is_found_by_its_name() {
         for step in Step::ALL {
             assert_eq!(Step::named(step.name()), Some(step));
         }
@@ -165,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_stands_out() {
+    fn failed_step_is_marked() {
         assert_eq!(line(Step::Doc, true, Duration::from_millis(1_250)), "  doc      ok        1.2 s");
         assert_eq!(line(Step::Demo, false, Duration::ZERO), "  demo     FAILED    0.0 s");
     }
 
     #[test]
-    fn ci_installs_the_version_that_is_asked_for() {
-        assert!(include_str!("../../.ci/run").contains(INSTALL_DENY));
+    fn ci_installs_the_named_version() {
+        assert!(include_str!("../../../.ci/run").contains(INSTALL_DENY));
     }
 }
