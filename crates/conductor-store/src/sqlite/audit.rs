@@ -179,8 +179,8 @@ impl Audit {
     }
 }
 
-/// The key of the first of children that came into being together, if a row is left that says it: their keys follow
-/// each other like their ids, for all were inserted in one transaction, and only one transaction inserts at a time.
+/// The key of the first of children that were created together, if one of their rows still shows it. Their keys are
+/// consecutive like their ids, because one transaction inserted all of them.
 fn first_key(
     connection: &Connection,
     keys: &Keys,
@@ -198,8 +198,8 @@ fn first_key(
     if count == 1 || first == connection.first(LAST_LEFT, ids, said)?.flatten() {
         return Ok(first);
     }
-    // Another program gave some of them other keys: most of them say how it was, and where as many say something else, it
-    // is what comes behind the tasks before them.
+    // Another program changed some keys. The majority of the rows decides; in a tie, the key behind the earlier tasks
+    // wins.
     let mut votes: BTreeMap<i64, u32> = BTreeMap::new();
     for key in connection.all(ALL_LEFT, ids, said)?.into_iter().flatten() {
         *votes.entry(key).or_default() += 1;

@@ -127,8 +127,8 @@ fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) 
     columns.insert(tx, child.item).map(|_| ())
 }
 
-/// How many leaves one statement inserts, the most first: it opens the table and each index once for all of them, which
-/// otherwise costs more than the rows themselves.
+/// The numbers of leaves that one statement inserts, largest first. One statement opens the table and its indexes once,
+/// which otherwise costs more than the rows.
 const LEAVES_PER_STATEMENT: [usize; 3] = [256, 16, 1];
 
 /// The prepared statements that insert that many leaves, and their inputs.

@@ -1,8 +1,8 @@
 //! Engines that work on a database, and whether they live.
 //!
-//! An engine that lives holds a lock on a file of its own beside the database. The system takes the lock away when the
-//! process ends, however it ends; a process id would say less, for it may be another process's by then. A database in
-//! memory belongs to one process, which remembers who lives.
+//! An engine that lives holds a lock on a file of its own beside the database. The system releases the lock when the
+//! process ends for any reason. A process id is less reliable, because systems reuse it. A database in memory belongs
+//! to one process, which remembers who lives.
 
 use super::SqliteStore;
 use super::open::place;
@@ -144,8 +144,8 @@ fn is_locked(path: &Path) -> bool {
     }
 }
 
-/// Removes the files of engines that are not known: their process ended between making the file and the commit, or
-/// between the commit of a rescue and the removal.
+/// Deletes the files of unknown engines. Their process ended between creating the file and the commit, or the rescuing
+/// process ended before it deleted the file.
 fn remove_strays(tx: &Connection, database: &Path) -> Result<(), StoreError> {
     let known = tx.all(SELECT_ENGINES, [], |row| rows::id(row, 1))?;
     let known: HashSet<PathBuf> =

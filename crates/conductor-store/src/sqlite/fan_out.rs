@@ -19,10 +19,10 @@ use std::ops::RangeInclusive;
 const RUNS_PER_STEP: usize = 64;
 /// A run that needs it gets this part of a step at least.
 const PART_OF_STEP: u32 = 8;
-/// And this one for a parent that has items: where the next one begins is only known by reading all of them, and in small
-/// shares that would be most of the work.
+/// This one is for a parent with items. Finding the next item means reading all of them, which dominates the cost of
+/// small shares.
 const PART_OF_STEP_FOR_ITEMS: u32 = 2;
-/// How many parents one step looks at: it may give each of them only a few children, and each costs as much as 15 of them.
+/// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.
 const PARENTS_PER_STEP: u32 = 500;
 /// What a child that is a parent itself takes of a step, where another takes 1: it is written in a statement of its own.
 const PARENTS_WEIGHT: u32 = 2;

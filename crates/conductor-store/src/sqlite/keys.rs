@@ -89,8 +89,8 @@ impl Keys {
         Some(self.lost.remove(place).0)
     }
 
-    /// So many tasks whose keys are to begin with this one, but which have others: those that came into being next after
-    /// what lies before it, for keys are given in that order.
+    /// Takes `count` tasks whose keys should start with this one, but have been changed. These are the tasks that were
+    /// created next after the tasks before it.
     pub(super) fn take_displaced(&mut self, key: i64, count: u32) -> Option<u32> {
         let (_, before) = self.by_key.range(..key).next_back()?;
         let next = before.number + before.count;

@@ -25,8 +25,8 @@ pub(super) fn known_id(
     Ok(id.flatten().map(TaskId::from_u128))
 }
 
-/// Gives a task's row its key back, if another program gave it one that no event names. A row of the same id is the task's
-/// own; that of a root task, whose id stands nowhere else, is the one in its place.
+/// Gives a task's row its key back, if another program gave it one that no event names. A row with the id of the task
+/// is its row. The id of a root task is stored nowhere else, so that its row is the one at its position.
 pub(super) fn take_back(
     tx: &Connection,
     audit: &Audit,

@@ -2,7 +2,6 @@
 
 use crate::harness::{Coverage, Harness};
 use crate::programs::{Op, cancel_and_revive_program, op, op_among_engines};
-use conductor_conformance::assert_verified;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
@@ -32,7 +31,7 @@ fn assert_matches_reference(on_file: bool, program: &[Op]) -> Coverage {
         harness.apply(op);
         harness.check();
     }
-    assert_verified(&harness.store);
+    harness.check_end();
     harness.coverage
 }
 

@@ -9,8 +9,7 @@ use std::path::Path;
 
 /// What a file needs next.
 ///
-/// Opening repeats: look, do that, look again. So a crash between two of them, or in the midst of one, leaves
-/// nothing but a file whose next need is found in the same way.
+/// Opening repeats: look, do that, look again. So after a crash, the next open finds the next step in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// The original made it: its tables make room for ours.

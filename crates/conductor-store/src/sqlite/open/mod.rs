@@ -1,8 +1,8 @@
 //! Opens databases: makes them, brings them up to date, adopts those of the original, refuses what is none of ours.
 //! Databases of the caller's own go another way: [`install`].
 //!
-//! A file that needs nothing is opened without a write, under a shared lock. For all others, opening is a loop under
-//! an exclusive lock: [`inspect`] says what the file needs next, that is done, and it is looked at again.
+//! A file that needs nothing is opened without a write, under a shared lock. For all others, opening is a loop under an
+//! exclusive lock: [`inspect`] returns the next setup step, the step is executed, and the file is inspected again.
 
 mod adopt;
 mod error;
@@ -197,9 +197,8 @@ fn log_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()
     patiently(patience, || connection.pragma_update(None, "journal_mode", inspect::WAL))
 }
 
-/// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee SQLite compiles
-/// most statements again whenever a parameter is bound, in case its value made another plan better: that costs more than
-/// running them.
+/// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee, SQLite
+/// recompiles most statements at each binding, to look for a better plan. That costs more than the execution.
 fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(statements);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

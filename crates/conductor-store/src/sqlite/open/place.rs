@@ -1,7 +1,7 @@
 //! Where a database is: the file, the folder, and the lock beside it.
 //!
-//! The database file itself is never opened or closed here once it exists: when a process closes any handle of a
-//! file, the system drops all POSIX locks that the process has on it, SQLite's among them.
+//! This module never opens an existing database file. When a process closes any handle of a file, the system releases
+//! all its POSIX locks on the file, including those of SQLite.
 
 use super::OpenError;
 use std::ffi::OsString;

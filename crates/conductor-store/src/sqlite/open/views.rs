@@ -74,8 +74,8 @@ fn tasks() -> String {
     )
 }
 
-/// Whether a task `t` without an input of its own has the input `j` of its parent: a join, a child of a counted fan-out, or
-/// a child of an imported parent with the input `null`.
+/// SQL for: a task `t` without an input of its own inherits the input `j` of its parent. Three tasks do: a join, a
+/// child of a counted fan-out, and a child of an imported parent with the input `null`.
 fn inherits() -> String {
     format!(
         "t.ordinal = 0 \
@@ -137,8 +137,8 @@ fn moment(column: &str) -> String {
 
 /// The text of a ULID from its 16 bytes; NULL for anything else.
 ///
-/// A character stands for 5 bits and a hexadecimal digit for 4; the first character holds only 3 of them, so that
-/// character `n` begins at bit `5 n - 2` and lies within two digits.
+/// A character has 5 bits and a hexadecimal digit has 4. The first character has only 3 bits. So character `n` starts
+/// at bit `5 n - 2`, and spans at most two digits.
 fn ulid(blob: &str) -> String {
     let digit = |nth: usize| format!("(instr('0123456789ABCDEF', substr(hex({blob}), {}, 1)) - 1)", nth + 1);
     let character = |value: String| format!("substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 1 + ({value}), 1)");

@@ -1,8 +1,8 @@
 //! Decides the state in which each imported task and run continues.
 //!
-//! The original failed a parent, and its run, as soon as one child failed, and forgot them when the retry succeeded;
-//! we look at what is settled. So failures that can still be retried come due, and what failed above them reopens.
-//! ARCHITECTURE.md, "Opening, adopting, refusing", has the rules in a table.
+//! The TypeScript version failed a parent and its run as soon as one child failed, and did not correct them after a
+//! successful retry. So the import uses settled children only. So failures that can still be retried come due, and what
+//! failed above them reopens. ARCHITECTURE.md, "Opening, adopting, refusing", has the rules in a table.
 
 use super::Problems;
 use super::survey::{Old, OldTask};

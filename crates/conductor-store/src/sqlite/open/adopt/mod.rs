@@ -1,8 +1,8 @@
 //! Adopts a file of the original: reads all of it, decides what follows from its rows, carries them over.
 //!
 //! [`survey`] reads and checks, [`tree`] puts the tasks into their places, [`fate`] decides the states, and [`carry`]
-//! writes. The first three write nothing; they run before the tables are renamed, so that a file with problems is
-//! refused untouched, and again when the rows are carried over.
+//! writes. The first three only read. They run before the tables are renamed, so that a rejected file is not changed.
+//! They run again when the rows are copied.
 
 mod carry;
 mod fate;
