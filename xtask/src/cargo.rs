@@ -1,29 +1,29 @@
-//! Running cargo, and what a run that failed leaves behind.
+//! Runs cargo and other programs, and describes their failures.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Output},
+    process::{Command, ExitStatus, Output, Stdio},
 };
 
-/// Why a command of ours did not succeed.
+/// The reason why a command of xtask failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What ran has said why; its exit code is ours.
+    /// The program that was run has printed the reason. xtask exits with its exit code.
     Exit(u8),
-    /// A sentence that nobody has printed yet.
-    Say(String),
+    /// A message that is not printed yet.
+    Message(String),
 }
 
-/// The root of the workspace.
+/// Returns the root folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
 }
 
-/// Runs cargo in the folder where the user stands, on their terminal.
+/// Runs cargo in the current folder of the user, on their terminal.
 pub(crate) fn here<const N: usize>(args: [&str; N], more: Vec<OsString>) -> Result<(), Failure> {
     finish(command(args).args(more).status())
 }
@@ -38,12 +38,15 @@ pub(crate) fn with_env<const N: usize>(name: &str, value: &str, args: [&str; N])
     finish(command(args).env(name, value).current_dir(root()).status())
 }
 
-/// Runs cargo at the root of the workspace and returns what it printed.
+/// Runs cargo at the root of the workspace and returns its standard output.
 pub(crate) fn capture<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<String, String> {
     output(command(args).current_dir(root()))
 }
 
-/// Runs a program and returns what it printed, or what it complained about.
+/// Runs a program and returns its standard output.
+///
+/// # Errors
+/// Returns the standard error of a program that fails.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
     if status.success() {
@@ -53,7 +56,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The cargo that runs us, so that a toolchain chosen with `cargo +…` stays chosen.
+/// Runs cargo with messages in JSON, and returns them. Its errors and warnings go to the user's terminal.
+pub(crate) fn messages(command: &mut Command) -> Result<String, Failure> {
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| Failure::Message(format!("cargo could not be started: {error}")))?;
+    finish(Ok(output.status))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Creates a command of the cargo that runs xtask, so that a toolchain chosen with `cargo +…` is kept.
 pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(cargo);
@@ -61,11 +72,12 @@ pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Com
     command
 }
 
-fn finish(status: io::Result<ExitStatus>) -> Result<(), Failure> {
+/// Turns the end of a program into an outcome.
+pub(crate) fn finish(status: io::Result<ExitStatus>) -> Result<(), Failure> {
     match status {
         Ok(status) if status.success() => Ok(()),
-        // A process that a signal ended has no code.
+        // A process that was ended by a signal has no exit code.
         Ok(status) => Err(Failure::Exit(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
-        Err(error) => Err(Failure::Say(format!("cargo could not be started: {error}"))),
+        Err(error) => Err(Failure::Message(format!("cargo could not be started: {error}"))),
     }
 }

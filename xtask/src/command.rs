@@ -1,44 +1,44 @@
-//! The command line, read into a value.
+//! The command line.
 
 use std::ffi::OsString;
 
 use crate::ci::Step;
 
-/// What `cargo xtask help` prints.
+/// The text that `cargo xtask` and `cargo xtask help` print.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask <command>
 
   demo [args…]        run the scenarios of conductor-demo on a real database file (`demo --help` shows its options)
-  test [args…]        run every test and doctest, then the tidy checks; args go to `cargo test`
-  tidy [--bless]      run the tidy checks alone; --bless rewrites the generated sections of the documentation
+  test [args…]        run every test and doctest, then the tidy checks; with args, run `cargo test` with them
+  tidy [--fix]        run the tidy checks only; --fix rewrites the generated sections of the documents first
   bench [args…]       run the benches of conductor-bench, each beside its baseline (`bench --help` shows its options)
-  instructions        count the instructions of a fan-out, a claim and a settlement beside what is recorded
-  mutants [name…]     make known mistakes in a copy of the tree, one at a time: a test must catch each
-  ci [--skip <step>]  run everything that must hold before a change is merged; --skip may be repeated
+  instructions        count the instructions of a fan-out, a claim and a settlement, and compare them with the record
+  mutants [name…]     put known bugs into a copy of the tree, one at a time; a test must catch each
+  ci [--skip <step>]  run all checks that a change must pass before it is merged; --skip may be repeated
                       steps: fmt, clippy, alone, test, doc, deny, package, demo, bench, mutants
   help                print this";
 
-/// A command line that was understood.
+/// A valid command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Print the usage.
     Help,
     /// Run the demo with these arguments.
     Demo(Vec<OsString>),
-    /// Run the tests, with these arguments for `cargo test`, and the tidy checks.
+    /// Run the tests and the tidy checks; with arguments, run `cargo test` with them.
     Test(Vec<OsString>),
     /// Run the tidy checks.
     Tidy {
         /// Rewrite the generated sections first.
-        bless: bool,
+        fix: bool,
     },
     /// Run the benches with these arguments.
     Bench(Vec<OsString>),
     /// Count instructions.
     Instructions,
-    /// Plant bugs and see that tests catch them.
+    /// Check that the tests catch known bugs.
     Mutants {
-        /// Which bugs; all of them if none is named.
+        /// The names of the bugs; all bugs if it is empty.
         names: Vec<String>,
     },
     /// Run every step that is not skipped.
@@ -48,7 +48,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Reads the arguments after `cargo xtask`; the error is a sentence for the person who typed them.
+/// Reads the arguments after `cargo xtask`. The error is a message for the user.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut args = args.into_iter();
     let Some(name) = args.next() else { return Ok(Command::Help) };
@@ -60,21 +60,21 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         "tidy" => tidy(&rest),
         "bench" => Ok(Command::Bench(rest)),
         "instructions" if rest.is_empty() => Ok(Command::Instructions),
-        "instructions" => Err("`instructions` takes no arguments.".to_owned()),
+        "instructions" => Err("`instructions` takes no arguments".to_owned()),
         "mutants" => {
             let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).collect();
             Ok(Command::Mutants { names })
         }
         "ci" => ci(&rest),
-        other => Err(format!("There is no command `{other}`; use one of those below.")),
+        other => Err(format!("unknown command `{other}`; use one of the commands below")),
     }
 }
 
 fn tidy(args: &[OsString]) -> Result<Command, String> {
     match args {
-        [] => Ok(Command::Tidy { bless: false }),
-        [bless] if bless == "--bless" => Ok(Command::Tidy { bless: true }),
-        _ => Err("`tidy` takes `--bless` and nothing else.".to_owned()),
+        [] => Ok(Command::Tidy { fix: false }),
+        [fix] if fix == "--fix" => Ok(Command::Tidy { fix: true }),
+        _ => Err("wrong arguments; `tidy` takes only `--fix`".to_owned()),
     }
 }
 
@@ -86,8 +86,8 @@ fn ci(args: &[OsString]) -> Result<Command, String> {
 fn skipped(pair: &[OsString]) -> Result<Step, String> {
     match pair {
         [skip, step] if skip == "--skip" => Step::named(&step.to_string_lossy())
-            .ok_or_else(|| format!("There is no step `{}` to skip.", step.display())),
-        _ => Err("`ci` takes `--skip <step>`, as often as needed, and nothing else.".to_owned()),
+            .ok_or_else(|| format!("unknown step `{}`; use one of the steps below", step.display())),
+        _ => Err("wrong arguments; `ci` takes only `--skip <step>`, once or more".to_owned()),
     }
 }
 
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn no_arguments_and_help_print_the_usage() {
+    fn no_arguments_and_help_print_usage() {
         for line in ["", "help", "--help", "-h"] {
             assert_eq!(parsed(line), Ok(Command::Help), "{line}");
         }
     }
 
     #[test]
-    fn arguments_of_demo_test_and_bench_pass_through_untouched() {
+    fn arguments_of_demo_test_and_bench_are_kept() {
         let args = vec![OsString::from("--only"), OsString::from("3"), OsString::from("--help")];
         assert_eq!(parsed("demo --only 3 --help"), Ok(Command::Demo(args.clone())));
         assert_eq!(parsed("test --only 3 --help"), Ok(Command::Test(args.clone())));
@@ -122,32 +122,31 @@ mod tests {
     }
 
     #[test]
-    fn tidy_and_ci_know_their_options() {
-        assert_eq!(parsed("tidy"), Ok(Command::Tidy { bless: false }));
-        assert_eq!(parsed("tidy --bless"), Ok(Command::Tidy { bless: true }));
+    fn options_of_tidy_and_ci_are_read() {
+        assert_eq!(parsed("tidy"), Ok(Command::Tidy { fix: false }));
+        assert_eq!(parsed("tidy --fix"), Ok(Command::Tidy { fix: true }));
         assert_eq!(parsed("ci"), Ok(Command::Ci { skip: vec![] }));
         let skip = vec![Step::Test, Step::Demo];
         assert_eq!(parsed("ci --skip test --skip demo"), Ok(Command::Ci { skip }));
     }
 
     #[test]
-    fn everything_else_is_refused_with_a_sentence() {
+    fn wrong_command_lines_are_rejected() {
         for line in [
             "tests",
-            "tidy --fix",
-            "tidy --bless now",
+            "tidy --bless",
+            "tidy --fix now",
             "ci --skip",
             "ci --skip lunch",
             "ci test",
             "instructions now",
         ] {
-            let sentence = parsed(line).unwrap_err();
-            assert!(sentence.ends_with('.'), "{line}: {sentence}");
+            assert!(parsed(line).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn the_usage_names_every_step() {
+    fn usage_names_every_step() {
         let list = Step::ALL.map(Step::name).join(", ");
         assert!(USAGE.contains(&format!("steps: {list}\n")), "write `steps: {list}`");
     }

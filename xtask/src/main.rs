@@ -1,16 +1,14 @@
-//! The commands of the house, run as `cargo xtask <command>`.
+//! The commands for developers of this workspace: `cargo xtask <command>`.
 //!
-//! An xtask is an ordinary program in the workspace, so that what a developer types and what CI runs is one
-//! thing, on every platform, without anything to install. [`command`] reads the command line, [`cargo`] runs
-//! cargo, [`ci`] is the list of everything that must hold, [`instructions`] counts what three steps cost, [`tidy`]
-//! has the checks that keep the house in order, and [`mutants`] the mistakes that the tests must catch.
+//! An xtask is an ordinary program of the workspace. Developers and CI run the same commands, on every platform, and need not
+//! install anything. [`command`] reads the command line, [`cargo`] runs cargo, [`test`] runs the tests, [`ci`] runs all checks
+//! that a change must pass, [`tidy`] checks conventions, and [`mutants`] checks that the tests catch known bugs.
 
 mod cargo;
 mod ci;
 mod command;
-mod instructions;
 mod mutants;
-mod package;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -23,16 +21,16 @@ use crate::{
 fn main() -> ExitCode {
     let outcome = match command::parse(std::env::args_os().skip(1)) {
         Ok(command) => run(command),
-        Err(sentence) => {
-            eprintln!("{sentence}\n\n{USAGE}");
+        Err(message) => {
+            eprintln!("xtask: {message}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Exit(code)) => ExitCode::from(code),
-        Err(Failure::Say(sentence)) => {
-            eprintln!("xtask: {sentence}");
+        Err(Failure::Message(message)) => {
+            eprintln!("xtask: {message}");
             ExitCode::FAILURE
         }
     }
@@ -44,26 +42,13 @@ fn run(command: Command) -> Result<(), Failure> {
             println!("{USAGE}");
             Ok(())
         }
-        Command::Demo(args) => demo(args),
-        Command::Test(args) => test(args),
-        Command::Tidy { bless } => tidy::run(bless),
+        // The current folder stays, so that a relative folder among the arguments has its usual meaning.
+        Command::Demo(args) => cargo::here(["run", "--package", "conductor-demo", "--"], args),
+        Command::Test(args) => ci::test(args),
+        Command::Tidy { fix } => tidy::run(fix),
         Command::Bench(args) => cargo::here(["run", "--release", "--package", "conductor-bench", "--"], args),
-        Command::Instructions => instructions::run(),
+        Command::Instructions => ci::instructions(),
         Command::Mutants { names } => mutants::run(&names),
         Command::Ci { skip } => ci::run(&skip),
     }
-}
-
-/// Runs the demo where the user stands, so that a folder given to it means what they think it means.
-///
-/// The dev profile builds twice as fast, and the demo waits for the disk and not for our code.
-fn demo(args: Vec<std::ffi::OsString>) -> Result<(), Failure> {
-    cargo::here(["run", "--package", "conductor-demo", "--"], args)
-}
-
-/// Runs every test and doctest, then the tidy checks, the latter even if a test has failed.
-fn test(args: Vec<std::ffi::OsString>) -> Result<(), Failure> {
-    let tests = cargo::at_root(["test", "--workspace", "--all-features"], args);
-    let tidy = tidy::run(false);
-    tests.and(tidy)
 }

@@ -86,3 +86,8 @@ pub fn check(fixture: &impl Fixture, test: fn(&Harness<'_>)) {
     assert_replays(store);
     assert_verified(store);
 }
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

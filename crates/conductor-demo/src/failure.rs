@@ -66,6 +66,6 @@ mod tests {
         let io = std::io::Error::other("the disk is full");
         let fault = origin_conductor::store::StoreError::Io(Box::new(io));
         let told = Failure::from(fault).during("scenario 1").to_string();
-        assert_eq!(told, "scenario 1: the database could not be read or written: the disk is full");
+        assert_eq!(told, "scenario 1: cannot read or write the database; check the disk: the disk is full");
     }
 }

@@ -80,3 +80,8 @@ pub use time::{Timestamp, TimestampOutOfRange};
 // Signatures of this crate name types and traits of these two.
 pub use serde;
 pub use serde_json;
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

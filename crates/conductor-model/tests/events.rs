@@ -18,10 +18,21 @@ fn created(index: u32, fanout: Option<FanoutSize>) -> EventBody {
 
 /// Returns all variants, with and without their optional fields.
 fn all_bodies() -> Vec<EventBody> {
-    let task = TaskId::from_u128(u128::MAX);
-    let state_counts = StateCounts { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
-    let at = Timestamp::MAX;
-    let mut bodies = vec![
+    let mut bodies = [run_bodies(), creating_bodies(), task_bodies(), imported_bodies()].concat();
+    for reason in [FailureReason::Error, FailureReason::RetriesExhausted, FailureReason::NotRetryable] {
+        for due_at in [None, Some(Timestamp::MAX)] {
+            bodies.push(EventBody::TaskFailed { reason, error: "\"boom\"\n".into(), due_at });
+        }
+    }
+    for state in State::ALL {
+        bodies.push(EventBody::RunAggregated { state });
+        bodies.push(EventBody::TaskAggregated { state });
+    }
+    bodies
+}
+
+fn run_bodies() -> Vec<EventBody> {
+    vec![
         EventBody::RunCreated { policy: Policy::Fail, has_join: false },
         EventBody::RunCreated { policy: Policy::Tolerate(3), has_join: true },
         EventBody::RunSealed { total: u32::MAX },
@@ -30,16 +41,32 @@ fn all_bodies() -> Vec<EventBody> {
         EventBody::RunCancelRequested { cause: CancelCause::Requested, reason: Some("enough".into()) },
         EventBody::RunSwept { children: vec![(0, 0), (1, 9)] },
         EventBody::RunReopened,
+    ]
+}
+
+fn creating_bodies() -> Vec<EventBody> {
+    let task = TaskId::from_u128(u128::MAX);
+    let (fanout, policy) = (Some(FanoutSize::Open), Policy::tolerate_percent(5).unwrap());
+    let parents = vec![(1, 2), (9, 10_000_000)];
+    vec![
         created(1, None),
         created(2, Some(FanoutSize::Fixed(7))),
         created(3, Some(FanoutSize::Open)),
-        EventBody::TaskFannedOut { first: 1, last: 9, first_id: task, parents: vec![] },
-        EventBody::TaskFannedOut {
-            first: 1,
-            last: 9,
-            first_id: task,
-            parents: vec![(1, 2), (9, 10_000_000)],
+        EventBody::TaskCreated {
+            index: 0,
+            parent: Some(task),
+            fanout: None,
+            policy: Policy::Fail,
+            has_join: false,
         },
+        EventBody::TaskCreated { index: 1, parent: None, fanout, policy, has_join: true },
+        EventBody::TaskFannedOut { first: 1, last: 9, first_id: task, parents: vec![] },
+        EventBody::TaskFannedOut { first: 1, last: 9, first_id: task, parents },
+    ]
+}
+
+fn task_bodies() -> Vec<EventBody> {
+    vec![
         EventBody::TaskSealed { total: 0 },
         EventBody::TaskStarted,
         EventBody::TaskSucceeded,
@@ -50,22 +77,15 @@ fn all_bodies() -> Vec<EventBody> {
         EventBody::TaskCancelRequested { cause: CancelCause::FailFast, reason: None },
         EventBody::TaskCancelRequested { cause: CancelCause::Requested, reason: Some("enough".into()) },
         EventBody::TaskSwept { children: vec![(1, u32::MAX)] },
-        EventBody::TaskCreated {
-            index: 0,
-            parent: Some(task),
-            fanout: None,
-            policy: Policy::Fail,
-            has_join: false,
-        },
-        EventBody::TaskCreated {
-            index: 1,
-            parent: None,
-            fanout: Some(FanoutSize::Open),
-            policy: Policy::tolerate_percent(5).unwrap(),
-            has_join: true,
-        },
         EventBody::TaskRevived,
         EventBody::TaskReopened,
+    ]
+}
+
+/// Returns the events of runs and tasks from the TypeScript version.
+fn imported_bodies() -> Vec<EventBody> {
+    let state_counts = StateCounts { pending: 1, running: 2, succeeded: u64::MAX, failed: 4, cancelled: 5 };
+    vec![
         EventBody::RunAdopted { state: State::Running, child_counts: child_counts(), state_counts },
         EventBody::TaskAdopted {
             parent: None,
@@ -77,7 +97,7 @@ fn all_bodies() -> Vec<EventBody> {
             child_counts: None,
         },
         EventBody::TaskAdopted {
-            parent: Some(task),
+            parent: Some(TaskId::from_u128(u128::MAX)),
             index: u32::MAX,
             state: State::Failed,
             retry_due: true,
@@ -87,17 +107,7 @@ fn all_bodies() -> Vec<EventBody> {
         },
         EventBody::Legacy { id: "x".into(), name: "task.done".into(), payload: None },
         EventBody::Legacy { id: String::new(), name: "ü\0".into(), payload: Some("{not json".into()) },
-    ];
-    for reason in [FailureReason::Error, FailureReason::RetriesExhausted, FailureReason::NotRetryable] {
-        for due_at in [None, Some(at)] {
-            bodies.push(EventBody::TaskFailed { reason, error: "\"boom\"\n".into(), due_at });
-        }
-    }
-    for state in State::ALL {
-        bodies.push(EventBody::RunAggregated { state });
-        bodies.push(EventBody::TaskAggregated { state });
-    }
-    bodies
+    ]
 }
 
 fn event(body: EventBody) -> Event {

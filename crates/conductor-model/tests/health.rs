@@ -84,7 +84,7 @@ fn report_lists_problems_as_text() {
     let expected = [
         "1 leaf failed permanently",
         "1 parent failed",
-        "1 of them has no retry left",
+        "1 leaf has no retry left",
         "1 failed task waits for its retry",
         "1 run or task is stuck",
     ];

@@ -416,40 +416,49 @@ fn sweep_cancels_leaves_and_requests_parent_cancel() {
     tolerant.assert_last_rejected("cancelled by fail-fast, but its policy does not require it");
 }
 
-#[test]
-fn join_starts_after_children_and_settles_parent() {
-    let join = |parent| EventBody::TaskCreated {
-        index: 0,
-        parent,
-        fanout: None,
-        policy: Policy::Fail,
-        has_join: false,
-    };
-    let of = |id| Some(TaskId::from_u128(id));
-    let with_join = EventBody::TaskCreated {
+fn join(parent: Option<u128>) -> EventBody {
+    let parent = parent.map(TaskId::from_u128);
+    EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, has_join: false }
+}
+
+/// A run with a join and a parent (3) with a join, whose only child (10) is created.
+fn history_with_joins() -> History {
+    let parent = EventBody::TaskCreated {
         index: 1,
         parent: None,
         fanout: Some(FanoutSize::Fixed(1)),
         policy: Policy::Ignore,
         has_join: true,
     };
-    let base = || {
-        History::default()
-            .run(EventBody::RunCreated { policy: Policy::Fail, has_join: true })
-            .task(3, with_join.clone())
-            .run(EventBody::RunSealed { total: 1 })
-            .run(EventBody::RunStarted)
-            .task(3, EventBody::TaskStarted)
-            .task(3, fanned_out(1, 1, 10))
-    };
-    base().task(20, join(of(3))).assert_last_rejected("the join is created too early, or twice");
-    let settled = || base().task(10, EventBody::TaskStarted).task(10, failed(false));
-    settled()
+    History::default()
+        .run(EventBody::RunCreated { policy: Policy::Fail, has_join: true })
+        .task(3, parent)
+        .run(EventBody::RunSealed { total: 1 })
+        .run(EventBody::RunStarted)
+        .task(3, EventBody::TaskStarted)
+        .task(3, fanned_out(1, 1, 10))
+}
+
+/// The same; the child has failed, which the policy ignores.
+fn history_ready_to_join() -> History {
+    history_with_joins().task(10, EventBody::TaskStarted).task(10, failed(false))
+}
+
+/// The same; the join (20) of the parent is running.
+fn history_with_running_join() -> History {
+    history_ready_to_join().task(20, join(Some(3))).task(20, EventBody::TaskStarted)
+}
+
+#[test]
+fn join_starts_after_children_and_settles_parent() {
+    let too_early = "the join is created too early, or twice";
+    history_with_joins().task(20, join(Some(3))).assert_last_rejected(too_early);
+    history_ready_to_join()
         .task(3, aggregated(State::Succeeded))
         .assert_last_rejected("settled as SUCCEEDED, but StartJoin follows");
-    let joined = || settled().task(20, join(of(3))).task(20, EventBody::TaskStarted);
-    joined().task(21, join(of(3))).assert_last_rejected("the join is created too early, or twice");
-    let ended = joined().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
+    history_with_running_join().task(21, join(Some(3))).assert_last_rejected(too_early);
+    let ended =
+        history_with_running_join().task(20, EventBody::TaskSucceeded).task(3, aggregated(State::Succeeded));
     let replay = ended.replay().unwrap();
     let run = replay.run(RunId::from_u128(RUN)).unwrap();
     assert_eq!(
@@ -462,15 +471,20 @@ fn join_starts_after_children_and_settles_parent() {
         1,
         "the join is not counted as child"
     );
-    let too_early =
-        joined().task(20, failed(false)).task(3, aggregated(State::Failed)).task(3, EventBody::TaskReopened);
-    let too_early = too_early.task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
-    too_early.assert_last_rejected("the join is revived too early");
+}
+
+#[test]
+fn revived_join_reopens_and_settles_parent() {
     // A failed join fails its parent. Reviving the join reopens the parent.
-    let again = joined()
-        .task(20, failed(false))
-        .task(3, aggregated(State::Failed))
-        .task(3, EventBody::TaskReopened)
+    let reopened = || {
+        history_with_running_join()
+            .task(20, failed(false))
+            .task(3, aggregated(State::Failed))
+            .task(3, EventBody::TaskReopened)
+    };
+    let too_early = reopened().task(10, EventBody::TaskRevived).task(20, EventBody::TaskRevived);
+    too_early.assert_last_rejected("the join is revived too early");
+    let again = reopened()
         .task(20, EventBody::TaskRevived)
         .task(20, EventBody::TaskStarted)
         .task(20, EventBody::TaskSucceeded)

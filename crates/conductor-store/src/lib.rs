@@ -66,3 +66,8 @@ pub use scope::{NodeId, Scope};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
 pub use traits::{Admin, Monitor, Query, Store};
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

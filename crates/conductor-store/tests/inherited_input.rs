@@ -164,16 +164,15 @@ impl Fixture {
         let claimed = self.claim("A");
         let mut rejected = 0;
         for task in before.iter().filter(|task| task.child_counts.is_none()) {
-            match claimed.iter().find(|claimed| claimed.fence.task == task.id) {
-                Some(claimed) => assert_eq!(claimed.input, task.input, "{name}: {task:?}"),
-                None => {
-                    let after = self.store.task(task.id).unwrap().unwrap();
-                    let error = after.last_error.expect("a claim rejects a task with an error");
-                    assert!(error.as_str().starts_with("its input was changed"), "{name}: {error}");
-                    assert_eq!((after.state, &task.input), (State::Failed, &None), "{name}");
-                    rejected += 1;
-                }
+            if let Some(claimed) = claimed.iter().find(|claimed| claimed.fence.task == task.id) {
+                assert_eq!(claimed.input, task.input, "{name}: {task:?}");
+                continue;
             }
+            let after = self.store.task(task.id).unwrap().unwrap();
+            let error = after.last_error.expect("a claim rejects a task with an error");
+            assert!(error.as_str().starts_with("its input was changed"), "{name}: {error}");
+            assert_eq!((after.state, &task.input), (State::Failed, &None), "{name}");
+            rejected += 1;
         }
         rejected
     }

@@ -47,3 +47,8 @@ pub use handler::{Children, Context, Handler, TaskError};
 pub use limits::{CHILDREN_PER_STEP, POLL_INTERVAL, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
 pub use outputs::OutputError;
 pub use subscription::Subscription;
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,6 +21,22 @@ pub(super) struct Bug {
     pub(super) hangs_for: Option<Duration>,
 }
 
+impl Bug {
+    /// Returns the text of the file with the bug in it.
+    pub(super) fn apply(&self, text: &str) -> Result<String, String> {
+        let Self { name, file, from, to, .. } = self;
+        match text.matches(from).count() {
+            1 => Ok(text.replacen(from, to, 1)),
+            0 => Err(format!(
+                "the bug `{name}` is outdated: {file} does not contain `{from}`; adapt the entry"
+            )),
+            times => Err(format!(
+                "the bug `{name}` is outdated: {file} contains `{from}` {times} times; adapt the entry"
+            )),
+        }
+    }
+}
+
 /// The [`Test::target`] of the unit tests of a crate, which `cargo test --lib` compiles.
 pub(super) const UNIT_TESTS: &str = "lib";
 

@@ -129,7 +129,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/prune.rs",
         from: "WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key)",
         to: "WHERE t.due_at IS NOT NULL AND t.run = -conductor_runs.key)",
-        test: store("prune", "an_adopted_run_with_something_open_below_it_stays"),
+        test: store("concurrency", "prune::run_with_open_task_is_kept"),
         hangs_for: None,
     },
     Bug {
@@ -147,7 +147,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/recreate.rs",
         from: "is_running_leaf.then_some(now.as_millis()),",
         to: "is_running_leaf.then_some(now.as_millis()).filter(|_| false),",
-        test: store("repair", "a_running_task_that_was_created_again_is_rescued"),
+        test: store("repair", "tasks::recreated_running_task_is_rescued"),
         hangs_for: None,
     },
     Bug {
@@ -176,7 +176,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "    ledger.flush(tx, now)?;\n",
         to: "    tx.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;\n    ledger.flush(tx, now)?;\n",
-        test: store("transactions", "each_intent_is_one_transaction"),
+        test: store("concurrency", "transactions::each_request_is_one_transaction"),
         hangs_for: None,
     },
     Bug {
@@ -185,10 +185,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "Transaction::new_unchecked(connection, TransactionBehavior::Immediate)",
         to: "Transaction::new_unchecked(connection, TransactionBehavior::Deferred)",
-        test: store(
-            "writers",
-            "writers_with_connections_of_their_own_wait_for_their_turn_and_none_is_refused",
-        ),
+        test: store("concurrency", "writers::concurrent_writers_wait_and_none_fails"),
         hangs_for: None,
     },
     Bug {
@@ -197,10 +194,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
         to: "connection.busy_timeout(patience)?;",
-        test: store(
-            "writers",
-            "beside_one_that_writes_nearly_all_the_time_another_process_comes_to_its_turn",
-        ),
+        test: store("concurrency", "writers::busy_writer_does_not_block_other_process"),
         hangs_for: None,
     },
     Bug {
@@ -209,7 +203,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/submit_in.rs",
         from: "if submitted.is_err() {",
         to: "if false {",
-        test: store("embedding", "submit::a_refused_submission_leaves_the_transaction_as_it_was"),
+        test: store("embed", "submit::rejected_submission_leaves_transaction_unchanged"),
         hangs_for: None,
     },
     Bug {
@@ -245,7 +239,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(_) => false,",
-        test: store("registration", "the_claims_of_an_engine_of_another_store_are_left_alone_while_it_lives"),
+        test: store("concurrency", "engine_registration::claims_of_living_engine_are_not_rescued"),
         hangs_for: None,
     },
     Bug {
@@ -254,7 +248,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(path) => file_of(path, engine).exists(),",
-        test: store("registration", "what_a_killed_process_held_is_taken_back_at_once"),
+        test: store("concurrency", "engine_registration::claims_of_killed_process_are_rescued_at_once"),
         hangs_for: None,
     },
     Bug {

@@ -172,10 +172,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/damage.rs",
         from: "        Err(StoreError::CorruptRow { .. }) => Ok(None),\n",
         to: "",
-        test: store(
-            "damage",
-            "a_task_whose_run_or_parent_is_gone_fails_at_its_claim_and_its_neighbours_go_on",
-        ),
+        test: store("corruption", "parents::task_without_run_or_parent_fails_at_claim"),
         hangs_for: None,
     },
     Bug {
@@ -184,7 +181,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: WRITE,
         from: "    write.fail_what_is_damaged()?;\n",
         to: "",
-        test: store("damage", "a_parent_whose_numbers_were_changed_fails_and_its_run_ends"),
+        test: store("corruption", "parents::parent_with_changed_counts_fails"),
         hangs_for: None,
     },
     Bug {

@@ -1,65 +1,42 @@
-//! Planted bugs: proof that the tests catch the mistakes that matter.
+//! Mutation tests: proof that the tests catch the mistakes that matter.
 //!
-//! The tree is copied. In the copy each mistake of the lists is made, one at a time, and the test that stands beside it
-//! must fail. Before that the same test must pass without it, for a test that is red anyway proves nothing. The product
-//! itself knows nothing of this: a bug is one text that takes the place of another.
+//! The tree is copied. Each bug of the lists is put into the copy, one at a time, and the test beside it must fail. The same
+//! test must pass without the bug first. The product contains nothing for this: a bug is one text that replaces another one.
 //!
-//! [`sandbox`] has the files and the processes; what is here judges, and is tested without either.
+//! [`trial`] decides whether a bug is caught; [`sandbox`] has the files and the processes.
 
 mod bug;
 mod list_store;
 mod list_workers;
 mod sandbox;
+mod trial;
 
-use std::time::{Duration, Instant};
+use std::thread;
 
 use crate::{
     cargo::Failure,
     mutants::{
-        bug::{Bug, Test},
-        sandbox::Copy,
+        bug::Bug,
+        sandbox::{Lock, TreeCopy},
     },
 };
 
-/// A test that takes longer has stopped: the slowest of them takes seconds.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// How a test ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ran {
-    Passed,
-    Failed,
-    /// It was ended, because it did not end by itself.
-    Hung,
-    /// It ended in a way that says nothing about what it tests.
-    Died(String),
-    /// There is no test of this name.
-    Missing,
-}
-
-/// Where bugs are planted and tests are run.
-trait Field {
-    /// What stands in a file.
-    fn read(&self, file: &str) -> Result<String, String>;
-
-    /// Writes a file.
-    fn write(&mut self, file: &str, text: &str) -> Result<(), String>;
-
-    /// Compiles a test; the error is what the compiler said.
-    fn compile(&mut self, test: &Test) -> Result<(), String>;
-
-    /// Runs a test that was compiled, for as long as that at most, and keeps what it prints under `name`.
-    fn run(&mut self, test: &Test, patience: Duration, name: &str) -> Result<Ran, String>;
-}
-
-/// Plants the bugs of these names, or all of them.
+/// Tries the bugs of these names, or all bugs.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
-    let chosen = choose(&all(), names).map_err(Failure::Say)?;
-    let mut copy = Copy::make().map_err(Failure::Say)?;
-    judge(&mut copy, &chosen, &mut |line| println!("{line}")).map_err(Failure::Say)
+    let chosen = choose(&all(), names).map_err(Failure::Message)?;
+    let _lock = Lock::take().map_err(Failure::Message)?;
+    let lanes = lanes(&chosen);
+    let complaints: Vec<String> = thread::scope(|scope| {
+        let running: Vec<_> =
+            lanes.iter().map(|(name, bugs)| scope.spawn(move || lane(name, bugs))).collect();
+        let ended =
+            running.into_iter().map(|lane| lane.join().unwrap_or_else(|_| Err("a lane panicked".into())));
+        ended.filter_map(Result::err).collect()
+    });
+    if complaints.is_empty() { Ok(()) } else { Err(Failure::Message(complaints.join("\nxtask: "))) }
 }
 
-/// Every bug of the lists, in an order in which cargo rebuilds little.
+/// Returns every bug of the lists.
 fn all() -> Vec<&'static Bug> {
     list_store::BUGS.iter().chain(list_workers::BUGS).collect()
 }
@@ -67,108 +44,71 @@ fn all() -> Vec<&'static Bug> {
 fn choose(bugs: &[&'static Bug], names: &[String]) -> Result<Vec<&'static Bug>, String> {
     if let Some(unknown) = names.iter().find(|name| bugs.iter().all(|bug| bug.name != name.as_str())) {
         let known: Vec<&str> = bugs.iter().map(|bug| bug.name).collect();
-        return Err(format!("There is no planted bug `{unknown}`; there are {}.", known.join(", ")));
+        return Err(format!("unknown bug `{unknown}`; use one of {}", known.join(", ")));
     }
-    // In the order of the list, which is the one in which the least is built again.
+    // The order of the lists is the one in which cargo rebuilds least.
     let is_chosen = |bug: &&&Bug| names.is_empty() || names.iter().any(|name| name == bug.name);
     Ok(bugs.iter().filter(is_chosen).copied().collect())
 }
 
-/// Tries every bug, says a line about each, and ends with a list of those that nothing catches.
-fn judge(field: &mut dyn Field, bugs: &[&Bug], say: &mut dyn FnMut(String)) -> Result<(), String> {
-    // All texts first: that costs nothing, and the rest takes minutes.
-    let applies = |bug: &&Bug| field.read(bug.file).and_then(|env| changed(&env, bug)).err();
-    let adapt: Vec<String> = bugs.iter().filter_map(applies).collect();
-    if !adapt.is_empty() {
-        return Err(adapt.join("\nxtask: "));
-    }
-    let began = Instant::now();
-    let tests = tests_of(bugs);
-    for test in &tests {
-        passes(field, test)?;
-    }
-    say(format!(
-        "Without a bug every test passes ({}).  ({:.1} s)",
-        tests.len(),
-        began.elapsed().as_secs_f64()
-    ));
-    let mut complaints = Vec::new();
-    for bug in bugs {
-        let began = Instant::now();
-        let caught = plant(field, bug);
-        let seconds = began.elapsed().as_secs_f64();
-        let verdict = if caught.is_ok() { "caught by" } else { "NOT CAUGHT by" };
-        say(format!("  {:26} {verdict} {}  ({seconds:.1} s)", bug.name, bug.test));
-        complaints.extend(caught.err());
-    }
-    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\nxtask: ")) }
+/// Splits the bugs into groups that are tried beside each other, each in a copy of its own.
+///
+/// Most of the time one crate is compiled after the other, which leaves cores idle. Bugs that need the same test programs stay
+/// together.
+fn lanes(bugs: &[&'static Bug]) -> Vec<(&'static str, Vec<&'static Bug>)> {
+    let (workers, store): (Vec<_>, Vec<_>) =
+        bugs.iter().copied().partition(|bug| bug.test.package == "conductor-workers");
+    [("store", store), ("workers", workers)].into_iter().filter(|(_, bugs)| !bugs.is_empty()).collect()
 }
 
-/// Each test once, in the order of the bugs.
-fn tests_of(bugs: &[&Bug]) -> Vec<Test> {
-    let mut tests: Vec<Test> = Vec::new();
-    for bug in bugs {
-        if !tests.contains(&bug.test) {
-            tests.push(bug.test);
-        }
-    }
-    tests
-}
-
-/// Sees that a test passes as long as no bug is planted.
-fn passes(field: &mut dyn Field, test: &Test) -> Result<(), String> {
-    field.compile(test).map_err(|error| format!("{test} does not compile without any bug:\n{error}"))?;
-    match field.run(test, PATIENCE, "without-a-bug")? {
-        Ran::Passed => Ok(()),
-        Ran::Missing => Err(format!("There is no test {test}: name another one, or write it.")),
-        Ran::Failed => Err(format!("{test} fails without any bug, and so proves nothing: mend that first.")),
-        Ran::Hung => Err(format!("{test} does not end without any bug, and so proves nothing.")),
-        Ran::Died(how) => Err(format!("{test} cannot be run without any bug: {how}.")),
-    }
-}
-
-/// Plants one bug, tries its test, and takes it out again, whatever happened; the error says why it is not caught.
-fn plant(field: &mut dyn Field, bug: &Bug) -> Result<(), String> {
-    let env = field.read(bug.file)?;
-    let wrong = changed(&env, bug)?;
-    field.write(bug.file, &wrong)?;
-    let caught = is_caught(field, bug);
-    field.write(bug.file, &env)?;
-    caught
-}
-
-fn is_caught(field: &mut dyn Field, bug: &Bug) -> Result<(), String> {
-    let Bug { name, harm, test, .. } = bug;
-    field.compile(test).map_err(|error| {
-        format!("The planted bug `{name}` does not compile, so that no test is needed for it:\n{error}")
-    })?;
-    match field.run(test, bug.hangs_for.unwrap_or(PATIENCE), name)? {
-        Ran::Failed => Ok(()),
-        Ran::Hung if bug.hangs_for.is_some() => Ok(()),
-        Ran::Passed => {
-            Err(format!("No test catches the planted bug `{name}` ({harm}): {test} passes. Write one."))
-        }
-        Ran::Hung => Err(format!(
-            "{test} does not end with the planted bug `{name}`: let it fail, or say in the list that it hangs."
-        )),
-        Ran::Missing => Err(format!("With the planted bug `{name}` there is no test {test}.")),
-        Ran::Died(how) => {
-            Err(format!("{test} does not fail by a test with the planted bug `{name}`, but: {how}."))
-        }
-    }
-}
-
-/// The env with the bug in it.
-fn changed(env: &str, bug: &Bug) -> Result<String, String> {
-    let Bug { name, file, from, to, .. } = bug;
-    match env.matches(from).count() {
-        1 => Ok(env.replacen(from, to, 1)),
-        0 => Err(format!("The planted bug `{name}` no longer applies: {file} lacks `{from}`. Adapt it.")),
-        times => Err(format!(
-            "The planted bug `{name}` no longer applies: {file} has `{from}` {times} times. Adapt it."
-        )),
-    }
+fn lane(name: &str, bugs: &[&Bug]) -> Result<(), String> {
+    let mut copy = TreeCopy::make(name)?;
+    trial::try_all(&mut copy, bugs, &mut |line| println!("{line}"))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bugs_are_chosen_in_order_of_the_list() {
+        let bugs = all();
+        assert_eq!(choose(&bugs, &[]).expect("all").len(), bugs.len());
+        let names = [bugs[1].name.to_owned(), bugs[0].name.to_owned()];
+        let chosen: Vec<_> = choose(&bugs, &names).expect("two").iter().map(|bug| bug.name).collect();
+        assert_eq!(chosen, [bugs[0].name, bugs[1].name]);
+    }
+
+    #[test]
+    fn unknown_bug_is_rejected_with_known_names() {
+        let bugs = all();
+        let error = choose(&bugs, &["lunch".to_owned()]).expect_err("an error");
+        assert!(error.contains("`lunch`") && error.contains(bugs[0].name), "{error}");
+    }
+
+    #[test]
+    fn each_bug_is_in_one_lane() {
+        let bugs = all();
+        let lanes = lanes(&bugs);
+        assert_eq!(lanes.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["store", "workers"]);
+        assert_eq!(lanes.iter().map(|(_, bugs)| bugs.len()).sum::<usize>(), bugs.len());
+        let one: Vec<_> =
+            bugs.into_iter().filter(|bug| bug.test.package == "conductor-store").take(1).collect();
+        assert_eq!(super::lanes(&one).len(), 1);
+    }
+
+    #[test]
+    fn each_bug_applies_to_the_present_tree() {
+        let bugs = all();
+        let mut names: Vec<&str> = bugs.iter().map(|bug| bug.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), bugs.len(), "each name is used once");
+        for bug in bugs {
+            let text = std::fs::read_to_string(crate::cargo::root().join(bug.file)).expect(bug.file);
+            assert_ne!(bug.apply(&text).as_ref(), Ok(&text), "{}", bug.name);
+            bug.apply(&text).expect("a text that occurs once");
+            assert!(!bug.harm.is_empty() && bug.name.len() <= 26, "{}", bug.name);
+        }
+    }
+}

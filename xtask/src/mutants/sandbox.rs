@@ -1,4 +1,4 @@
-//! The copy of the tree in which bugs are planted, and the tests that are run there.
+//! A copy of the tree in which bugs are written, and the tests that run there.
 
 use std::{
     collections::HashSet,
@@ -10,50 +10,75 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
 use crate::{
     cargo,
     mutants::{
-        Field, Ran,
         bug::{Test, UNIT_TESTS},
+        trial::{Sandbox, TestEnd},
     },
+    test::programs::{self, Program},
 };
 
-/// How often a test is asked whether it has ended.
+/// The interval between two looks at a running test.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// What a test exits with when it fails.
+
+/// The exit code of a test that fails.
 const FAILED: i32 = 101;
 
-/// A copy of the files that git knows, with a target folder of its own.
-pub(super) struct Copy {
-    tree: PathBuf,
-    build: PathBuf,
-    /// What the tests printed.
-    logs: PathBuf,
-    /// The test that was compiled last, as a program.
-    program: PathBuf,
-    /// Held for as long as the copy is used.
-    _lock: File,
+/// Keeps other processes out of the copies. Two processes in one copy would test each other's bugs.
+pub(super) struct Lock {
+    _file: File,
 }
 
-impl Copy {
-    /// Copies what git tracks, as it is in the working tree.
-    pub(super) fn make() -> Result<Self, String> {
-        let place = cargo::root().join("target/mutants");
-        let (tree, build, logs) = (place.join("tree"), place.join("build"), place.join("logs"));
-        for folder in [&tree, &logs] {
-            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+impl Lock {
+    /// Takes the lock of this checkout, or fails at once.
+    pub(super) fn take() -> Result<Self, String> {
+        let path = folder("lock");
+        create(&folder(""))?;
+        let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err("another `cargo xtask mutants` runs in this checkout; wait for its end".to_owned())
+            }
+            Err(TryLockError::Error(error)) => Err(format!("{}: {error}", path.display())),
         }
-        let lock = lock(&place.join("lock"))?;
-        // Also what it would track after `git add`, so that a new test is tried before the commit.
+    }
+}
+
+/// Returns a folder of the mutation tests.
+fn folder(name: &str) -> PathBuf {
+    cargo::root().join("target/mutants").join(name)
+}
+
+fn create(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// A copy of the files that git tracks, with a target folder of its own.
+pub(super) struct TreeCopy {
+    tree: PathBuf,
+    build: PathBuf,
+    /// The folder for the output of the tests.
+    logs: PathBuf,
+    /// The test program that was compiled last.
+    program: Option<Program>,
+}
+
+impl TreeCopy {
+    /// Copies the files that git tracks, as they are in the working tree, and those that it would track after `git add`.
+    pub(super) fn make(name: &str) -> Result<Self, String> {
+        let place = folder(name);
+        let (tree, build, logs) = (place.join("tree"), place.join("build"), place.join("logs"));
+        create(&tree)?;
+        create(&logs)?;
         let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
         let list = cargo::output(Command::new("git").args(list).current_dir(cargo::root()))
-            .map_err(|error| format!("plant bugs in a git checkout, for `git ls-files` says: {error}"))?;
+            .map_err(|error| format!("`git ls-files` failed: {error}; run this in a git checkout"))?;
         let mut tracked = HashSet::new();
         for name in list.split_terminator('\0') {
             let (from, to) = (cargo::root().join(name), tree.join(name));
-            // One that was removed, and not from git yet, is removed from the copy too.
+            // A file that is deleted but still tracked is missing here. It is removed from the copy, too.
             if from.symlink_metadata().is_ok() {
                 copy(&from, &to).map_err(|error| format!("{name} cannot be copied: {error}"))?;
                 tracked.insert(to);
@@ -61,43 +86,31 @@ impl Copy {
         }
         remove_others(&tree, &tracked)
             .map_err(|error| format!("{} cannot be cleared: {error}", tree.display()))?;
-        Ok(Self { tree, build, logs, program: PathBuf::new(), _lock: lock })
+        Ok(Self { tree, build, logs, program: None })
     }
 }
 
-/// Two of us in one copy would plant bugs under each other's tests.
-fn lock(path: &Path) -> Result<File, String> {
-    let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err("Bugs are being planted in this checkout already: wait for that to end.".to_owned())
-        }
-        Err(TryLockError::Error(error)) => Err(format!("{}: {error}", path.display())),
-    }
-}
-
-/// Copies a file or a symbolic link. What is the same already is left alone, so that it is not compiled again.
+/// Copies a file or a symbolic link. An equal file is left alone, so that cargo does not compile it again.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }
     #[cfg(unix)]
     if from.symlink_metadata()?.is_symlink() {
-        let leads_to = fs::read_link(from)?;
-        if fs::read_link(to).is_ok_and(|present| present == leads_to) {
+        let target = fs::read_link(from)?;
+        if fs::read_link(to).is_ok_and(|present| present == target) {
             return Ok(());
         }
         if to.symlink_metadata().is_ok() {
             fs::remove_file(to)?;
         }
-        return std::os::unix::fs::symlink(leads_to, to);
+        return std::os::unix::fs::symlink(target, to);
     }
     let content = fs::read(from)?;
     if fs::read(to).is_ok_and(|present| present == content) { Ok(()) } else { fs::write(to, content) }
 }
 
-/// Removes what an earlier run copied and what is tracked no longer: a test, say, that cargo would find and compile.
+/// Removes files that an earlier run copied and that are no longer tracked. Cargo would compile such a test.
 fn remove_others(folder: &Path, tracked: &HashSet<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -110,7 +123,7 @@ fn remove_others(folder: &Path, tracked: &HashSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-impl Field for Copy {
+impl Sandbox for TreeCopy {
     fn read(&self, file: &str) -> Result<String, String> {
         fs::read_to_string(self.tree.join(file)).map_err(|error| format!("{file}: {error}"))
     }
@@ -120,7 +133,7 @@ impl Field for Copy {
     }
 
     fn compile(&mut self, test: &Test) -> Result<(), String> {
-        let mut command = cargo::command(["test", "--no-run", "--quiet"]);
+        let mut command = cargo::command(["test", "--no-run", "--quiet", "--all-features"]);
         command.args(["--message-format", "json-render-diagnostics", "--package", test.package]);
         if test.target == UNIT_TESTS {
             command.arg("--lib");
@@ -128,89 +141,75 @@ impl Field for Copy {
             command.args(["--test", test.target]);
         }
         command.arg("--target-dir").arg(&self.build);
-        // Nobody looks at these programs with a debugger, and without its data they are linked in half the time.
+        // Debug data takes time to compile and to link, and a test does not need it.
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").current_dir(&self.tree);
         let messages = cargo::output(&mut command)?;
-        let program = program(&messages);
-        self.program = program.ok_or_else(|| "cargo names no program that was built".to_owned())?;
+        let program = programs::read(&messages).tests.pop();
+        self.program = Some(program.ok_or_else(|| "cargo prints no program that it built".to_owned())?);
         Ok(())
     }
 
-    fn run(&mut self, test: &Test, patience: Duration, name: &str) -> Result<Ran, String> {
+    fn run(&mut self, test: &Test, time_limit: Duration, name: &str) -> Result<TestEnd, String> {
+        let program = self.program.as_ref().ok_or_else(|| format!("{test} is not compiled"))?;
         let log = self.logs.join(format!("{name}.txt"));
-        let io = |error: io::Error| format!("{test} could not be run: {error}");
-        let (out, err) = {
-            let file = File::create(&log).map_err(io)?;
-            (file.try_clone().map_err(io)?, file)
+        let failure = |error: io::Error| format!("{test} does not run: {error}");
+        let file = File::create(&log).map_err(failure)?;
+        let mut command = Command::new(&program.path);
+        command.args(["--exact", test.name]).current_dir(&program.folder).envs(test.env.iter().copied());
+        command.stdin(Stdio::null()).stdout(file.try_clone().map_err(failure)?).stderr(file);
+        let Some(status) = run_for(&mut command, time_limit).map_err(failure)? else {
+            return Ok(TestEnd::Hung);
         };
-        // As cargo would run it.
-        let mut command = Command::new(&self.program);
-        command.args(["--exact", test.name]).current_dir(self.tree.join("crates").join(test.package));
-        command.envs(test.env.iter().copied()).stdin(Stdio::null()).stdout(out).stderr(err);
-        let mut child = command.spawn().map_err(io)?;
-        let began = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(io)? {
-                break status;
-            }
-            if began.elapsed() > patience {
-                child.kill().and_then(|()| child.wait()).map_err(io)?;
-                return Ok(Ran::Hung);
-            }
-            thread::sleep(POLL_INTERVAL);
-        };
-        let printed = fs::read(&log).map_err(io)?;
-        Ok(verdict(status, &String::from_utf8_lossy(&printed)))
+        let printed = fs::read(&log).map_err(failure)?;
+        Ok(end(status, &String::from_utf8_lossy(&printed)))
     }
 }
 
-fn verdict(status: ExitStatus, printed: &str) -> Ran {
+/// Runs a program; `None` if it was killed at its time limit.
+fn run_for(command: &mut Command, time_limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let mut child = command.spawn()?;
+    let began = Instant::now();
+    while began.elapsed() <= time_limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+fn end(status: ExitStatus, printed: &str) -> TestEnd {
     match status.code() {
-        Some(0) if printed.contains("running 0 tests") => Ran::Missing,
-        Some(0) => Ran::Passed,
-        Some(FAILED) => Ran::Failed,
-        _ => Ran::Died(status.to_string()),
+        Some(0) if printed.contains("running 0 tests") => TestEnd::Missing,
+        Some(0) => TestEnd::Passed,
+        Some(FAILED) => TestEnd::Failed,
+        _ => TestEnd::Died(status.to_string()),
     }
 }
 
-/// The program that cargo built of a test, by the messages that it printed, one JSON text to a line. The others are of
-/// crates that the test needs, of which none is built as a test.
-fn program(messages: &str) -> Option<PathBuf> {
-    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .find(|message| message["profile"]["test"] == true)
-        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]
-    fn the_program_of_a_test_is_found_among_the_messages() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":null}"#,
-            "\nnot a message\n",
-            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/build/script"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/build/conformance"}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        assert_eq!(program(messages), Some(PathBuf::from("/build/conformance")));
-        assert_eq!(program("{}\n"), None);
+    fn only_exit_code_101_is_a_failed_test() {
+        let of = |raw, printed| end(ExitStatus::from_raw(raw), printed);
+        assert_eq!(of(0, "running 1 test\n"), TestEnd::Passed);
+        assert_eq!(of(0, "\nrunning 0 tests\n"), TestEnd::Missing);
+        assert_eq!(of(FAILED << 8, "running 1 test\n"), TestEnd::Failed);
+        for raw in [1 << 8, 6] {
+            assert!(matches!(of(raw, "running 1 test\n"), TestEnd::Died(_)), "{raw}");
+        }
     }
 
-    #[cfg(unix)]
     #[test]
-    fn only_the_exit_code_of_a_failed_test_is_a_failure() {
-        use std::os::unix::process::ExitStatusExt;
-        let of = |raw, printed| verdict(ExitStatus::from_raw(raw), printed);
-        assert_eq!(of(0, "running 1 test\n"), Ran::Passed);
-        assert_eq!(of(0, "\nrunning 0 tests\n"), Ran::Missing);
-        assert_eq!(of(101 << 8, "running 1 test\n"), Ran::Failed);
-        for raw in [1 << 8, 6] {
-            assert!(matches!(of(raw, "running 1 test\n"), Ran::Died(_)), "{raw}");
-        }
+    fn program_is_killed_at_its_time_limit() {
+        let mut sleep = Command::new("sleep");
+        assert_eq!(run_for(sleep.arg("60"), Duration::from_millis(50)).unwrap(), None);
+        assert!(run_for(&mut Command::new("true"), Duration::from_mins(1)).unwrap().is_some());
     }
 }

@@ -1,8 +1,8 @@
-//! Conventions of the manifests: what is common is said once, in the workspace, and nothing there is unused.
+//! Conventions of the manifests: common keys come from the workspace, and each of its dependencies is used.
 
 use crate::tidy::files::{File, Files};
 
-/// What every crate takes from the workspace.
+/// The keys that every crate takes from the workspace: section and key.
 const INHERITED: [(&str, &str); 4] = [
     ("package", "edition.workspace"),
     ("package", "rust-version.workspace"),
@@ -31,7 +31,7 @@ fn is_manifest(path: &str) -> bool {
     path == "Cargo.toml" || path.ends_with("/Cargo.toml")
 }
 
-/// Complains about everything that a crate should take from the workspace and does not.
+/// Returns a complaint about each key that a crate does not take from the workspace.
 fn inherited(File { path, text }: &File) -> Vec<String> {
     let entries = entries(text);
     let lacks = |(section, key): &&(&str, &str)| {
@@ -42,7 +42,7 @@ fn inherited(File { path, text }: &File) -> Vec<String> {
     INHERITED.iter().filter(lacks).map(complaint).collect()
 }
 
-/// Complains about every dependency of the workspace that no crate uses.
+/// Returns a complaint about each dependency of the workspace that no crate uses.
 fn unused(workspace: &str, used: &[&str]) -> Vec<String> {
     let names = entries(workspace).into_iter().filter(|entry| entry.section == "workspace.dependencies");
     let unused = names.map(|entry| entry.key).filter(|name| !used.contains(name));
@@ -51,7 +51,7 @@ fn unused(workspace: &str, used: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// The dependencies that a crate takes from the workspace.
+/// Returns the dependencies that a crate takes from the workspace.
 fn dependencies<'m>(manifest: &'m str) -> Vec<&'m str> {
     let taken = |Entry { section, key, value }: Entry<'m>| {
         let from_workspace = key.strip_suffix(".workspace");
@@ -61,7 +61,7 @@ fn dependencies<'m>(manifest: &'m str) -> Vec<&'m str> {
     entries(manifest).into_iter().filter_map(taken).collect()
 }
 
-/// The entries of a manifest that is written as manifests are: one key, or one `key.workspace`, a line.
+/// Reads the entries of a manifest with one `key = value` on each line.
 fn entries(manifest: &str) -> Vec<Entry<'_>> {
     let mut section = "";
     let mut entries = Vec::new();
@@ -85,12 +85,12 @@ mod tests {
         tempfile.workspace = true\n\n[lints]\nworkspace = true\n";
 
     #[test]
-    fn a_crate_that_inherits_everything_is_fine() {
+    fn crate_that_inherits_every_key_is_accepted() {
         assert!(check(&Files::from([("crates/a/Cargo.toml", CRATE)])).is_empty());
     }
 
     #[test]
-    fn each_thing_that_is_not_inherited_is_named() {
+    fn each_key_that_is_not_inherited_is_reported() {
         for (section, key) in INHERITED {
             let manifest = CRATE.replacen(&format!("\n{key} = true"), "", 1);
             let complaints = check(&Files::from([("crates/a/Cargo.toml", &*manifest)]));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workspace_dependency_that_nobody_uses_is_named() {
+    fn unused_workspace_dependency_is_reported() {
         let workspace = "[workspace.dependencies]\n# serde = for JSON\nserde = \"1\"\nrusqlite = { version = \"0.41\" }\n\
             tempfile = \"3\"\nrand = \"0.10\"\n\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
         let complaints = check(&Files::from([("Cargo.toml", workspace), ("crates/a/Cargo.toml", CRATE)]));

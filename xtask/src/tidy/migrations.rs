@@ -1,4 +1,4 @@
-//! Migrations are named `V<n>__<snake_case>.sql` and numbered without a gap, per database.
+//! Migrations are named `V<n>__<snake_case>.sql` and numbered without a gap, for each database.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ pub(crate) fn check(files: &Files) -> Vec<String> {
             folders.entry(folder).or_default().push(name);
         }
     }
-    folders.into_iter().flat_map(|(folder, names)| judge(folder, &names)).collect()
+    folders.into_iter().flat_map(|(folder, names)| complaints(folder, &names)).collect()
 }
 
-fn judge(folder: &str, names: &[&str]) -> Vec<String> {
-    let mut complaints = Vec::new();
+fn complaints(folder: &str, names: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
     let mut numbers = Vec::new();
     for name in names {
         match number(name) {
             Some(number) => numbers.push(number),
-            None => complaints.push(format!("{folder}/{name}: name it V<n>__<snake_case>.sql.")),
+            None => found.push(format!("{folder}/{name}: name it V<n>__<snake_case>.sql.")),
         }
     }
     numbers.sort_unstable();
     if !numbers.iter().copied().eq(1..=numbers.len()) {
-        complaints.push(format!("{folder} has migrations {numbers:?}: number them 1, 2, 3 … without a gap."));
+        found.push(format!("{folder} has migrations {numbers:?}: number them 1, 2, 3 … without a gap."));
     }
-    complaints
+    found
 }
 
-/// The number of a migration that is named as it should be.
+/// Returns the number of a migration with a correct name.
 fn number(name: &str) -> Option<usize> {
     let (number, words) = name.strip_prefix('V')?.strip_suffix(".sql")?.split_once("__")?;
     let snake = words.split('_').all(|word| {
@@ -45,12 +45,12 @@ fn number(name: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn complaints(names: &[&str]) -> usize {
-        judge("migrations/sqlite", names).len()
+    fn count(names: &[&str]) -> usize {
+        complaints("migrations/sqlite", names).len()
     }
 
     #[test]
-    fn names_are_versioned_snake_case() {
+    fn names_have_version_and_snake_case() {
         assert_eq!(number("V12__lean_layout_2.sql"), Some(12));
         for name in [
             "V1_lean.sql",
@@ -66,20 +66,20 @@ mod tests {
             "001_lean.sql",
         ] {
             assert_eq!(number(name), None, "{name}");
-            assert_eq!(complaints(&[name]), 1, "{name}");
+            assert_eq!(count(&[name]), 1, "{name}");
         }
     }
 
     #[test]
-    fn numbers_have_no_gap_and_no_twin() {
-        assert_eq!(complaints(&["V1__a.sql", "V10__j.sql", "V2__b.sql"]), 1);
-        assert_eq!(complaints(&["V1__a.sql", "V1__b.sql"]), 1);
-        assert_eq!(complaints(&["V2__a.sql"]), 1);
-        assert_eq!(complaints(&["V2__b.sql", "V1__a.sql"]), 0);
+    fn gaps_and_duplicate_numbers_are_reported() {
+        assert_eq!(count(&["V1__a.sql", "V10__j.sql", "V2__b.sql"]), 1);
+        assert_eq!(count(&["V1__a.sql", "V1__b.sql"]), 1);
+        assert_eq!(count(&["V2__a.sql"]), 1);
+        assert_eq!(count(&["V2__b.sql", "V1__a.sql"]), 0);
     }
 
     #[test]
-    fn databases_count_apart_and_fixtures_do_not_count() {
+    fn databases_are_numbered_separately() {
         let files = Files::from([
             ("migrations/postgres/V1__a.sql", ""),
             ("migrations/sqlite/V1__a.sql", ""),

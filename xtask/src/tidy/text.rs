@@ -1,11 +1,11 @@
-//! Conventions of every text file: how it ends, no white space that nobody sees, no path of one machine.
+//! Conventions of every text file: how it ends, no white space at the end of a line, no path of one machine.
 
 use crate::tidy::files::{File, Files};
 
-/// Files in which white space at the end of a line is never meant.
+/// The names of files in which white space at the end of a line is always a mistake.
 const TRIMMED: [&str; 4] = [".rs", ".toml", ".md", ".sql"];
 
-/// Folders at the root of somebody's machine; no other has them, or not with the same content.
+/// Folders at the root of one machine, which other machines lack or use otherwise.
 const PRIVATE: [&str; 4] = ["root", "work", "home", "Users"];
 
 /// Checks every file.
@@ -38,12 +38,13 @@ fn white_space(File { path, text }: &File) -> Vec<String> {
 fn machine(File { path, text }: &File) -> Vec<String> {
     let folder = |line: &str| PRIVATE.into_iter().find(|folder| names(line, folder));
     let found = text.lines().enumerate().filter_map(|(at, line)| folder(line).map(|folder| (at, folder)));
-    let complaint =
-        |(at, folder)| format!("{path}:{}: replace the path in /{folder}, which is one machine's.", at + 1);
+    let complaint = |(at, folder)| {
+        format!("{path}:{}: remove the path in /{folder}, which exists on one machine only.", at + 1)
+    };
     found.map(complaint).collect()
 }
 
-/// Whether a path in this line starts at the folder; in a relative path or a URL, the folder is another one.
+/// Whether a path in this line starts at the folder. A relative path or a URL with the same name does not.
 fn names(line: &str, folder: &str) -> bool {
     let relative = |c: char| c.is_alphanumeric() || "._-*}~$".contains(c);
     line.match_indices(&format!("/{folder}/")).any(|(at, _)| !line[..at].ends_with(relative))
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_ends_in_exactly_one_newline() {
+    fn file_ends_with_exactly_one_newline() {
         assert_eq!(complaints("a.txt", "a"), 1);
         assert_eq!(complaints("a.txt", "a\n\n"), 1);
         assert_eq!(complaints("a.txt", "a\n"), 0);
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_at_the_end_of_a_line_is_found_line_by_line() {
+    fn white_space_at_each_line_end_is_reported() {
         for path in ["a.rs", "a.toml", "a.md", "a.sql"] {
             assert_eq!(complaints(path, "a \nb\nc\t\nd\r\n"), 3, "{path}");
         }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_one_machine_is_found() {
+    fn path_of_one_machine_is_reported() {
         for folder in PRIVATE {
             for line in [format!("/{folder}/a"), format!("see `/{folder}/a`"), format!("file:///{folder}/a")]
             {

@@ -2,10 +2,10 @@
 
 use crate::Harness;
 use crate::harness::drain;
-use conductor_model::{RunDraft, RunId, State, StateCounts, TaskDraft, TaskId};
+use conductor_model::{RunDraft, RunId, State, StateCounts, Task, TaskDraft, TaskId};
 use conductor_store::{
-    EventFilter, NodeId, Prune, PruneOutcome, Report, ReportOutcome, ReportRejection, Revive, ReviveError,
-    Scope, StoreError, SubmitError, TaskFilter, Verify,
+    Cancel, CancelError, EventFilter, NodeId, Prune, PruneOutcome, Report, ReportOutcome, ReportRejection,
+    Revive, ReviveError, ReviveFilter, Scope, StoreError, SubmitError, TaskFilter, Verify,
 };
 use serde_json::json;
 
@@ -142,15 +142,12 @@ pub fn half_removed_run_cannot_be_revived(harness: &Harness<'_>) {
     assert!(step(harness, 3).more);
     let (store, now) = (harness.store(), harness.now());
     let left = children[19];
-    for revive in [Revive::leaf(left, now), Revive::run(run, conductor_store::ReviveFilter::Failed, now)] {
+    for revive in [Revive::leaf(left, now), Revive::run(run, ReviveFilter::Failed, now)] {
         let rejected = store.revive(&revive).expect_err("request is rejected");
         assert!(matches!(rejected, ReviveError::NotFound(_)), "{rejected}");
     }
-    let rejected = store.cancel(&conductor_store::Cancel::task(left, now)).expect_err("request is rejected");
-    assert!(
-        matches!(rejected, conductor_store::CancelError::NotFound(NodeId::Task(id)) if id == left),
-        "{rejected}"
-    );
+    let rejected = store.cancel(&Cancel::task(left, now)).expect_err("request is rejected");
+    assert!(matches!(rejected, CancelError::NotFound(NodeId::Task(id)) if id == left), "{rejected}");
     assert_eq!(
         harness.report(Report::started(left)),
         ReportOutcome::Rejected(ReportRejection::NotFound(left))
@@ -196,7 +193,7 @@ pub fn joins_and_wide_inputs_are_removed(harness: &Harness<'_>) {
     harness.fan_out();
     loop {
         harness.aggregate();
-        let open = |task: &conductor_model::Task| task.child_counts.is_none() && task.state == State::Pending;
+        let open = |task: &Task| task.child_counts.is_none() && task.state == State::Pending;
         let tasks = harness.tasks(run);
         let Some(task) = tasks.iter().find(|task| open(task)) else { break };
         harness.succeed(task.id);

@@ -2,7 +2,7 @@
 
 use super::cancel::{deepest, tree};
 use crate::Harness;
-use crate::harness::test_engine::{quota, success};
+use crate::harness::test_engine::{fences, quota, success};
 use conductor_model::{CancelCause, DEFAULT_LEASE_MS, RunDraft, State, TaskDraft};
 use conductor_store::{
     AppendError, CancelOutcome, Claim, FenceOutcome, NodeId, Report, ReportOutcome, ReportRejection, Scope,
@@ -47,7 +47,7 @@ pub fn claim_below_cancelled_node_cancels_tasks(harness: &Harness<'_>) {
         let cancelled = if target == NodeId::Task(root) { open } else { 2 };
         let claimed = engine.claim("A", 10);
         assert_eq!(claimed.len() as u64, open - cancelled, "{claimed:?}");
-        let _ = engine.release(&crate::harness::test_engine::fences(&claimed));
+        let _ = engine.release(&fences(&claimed));
     }
     let tasks = harness.tasks(run);
     let mut leaves = tasks.iter().filter(|task| task.child_counts.is_none());

@@ -7,7 +7,7 @@ use conductor_model::{
     Backoff, ChildCounts, DEFAULT_LEASE_MS, JoinDraft, Policy, RunDraft, RunId, State, StateCounts,
     TaskDraft, TaskId,
 };
-use conductor_store::{NodeId, Report, Scope};
+use conductor_store::{ClaimedTask, NodeId, Report, ReportOutcome, Scope, SubmitError};
 use serde_json::json;
 
 /// A parent of `n` leaves, with the join `J`.
@@ -15,14 +15,23 @@ pub(crate) fn parent_with_join(n: u32) -> TaskDraft {
     TaskDraft::new("P").input(json!({ "fanout": n })).join("J")
 }
 
-/// A family whose children have succeeded and whose join is open. Returns the run, the parent, the children and the join.
-pub(crate) fn open_join(harness: &Harness<'_>, draft: TaskDraft) -> (RunId, TaskId, Vec<TaskId>, TaskId) {
-    let (run, parent, children) = harness.family_of(draft);
+/// A family whose children have succeeded, and whose join is open.
+pub(crate) struct OpenJoin {
+    pub(crate) run: RunId,
+    pub(crate) parent: TaskId,
+    pub(crate) children: Vec<TaskId>,
+    pub(crate) join: TaskId,
+}
+
+/// Submits a parent with a join, and lets its children succeed.
+pub(crate) fn open_join(harness: &Harness<'_>, parent: TaskDraft) -> OpenJoin {
+    let (run, parent, children) = harness.family_of(parent);
     for child in &children {
         harness.succeed(*child);
     }
     harness.aggregate();
-    (run, parent, children, harness.join_id(NodeId::Task(parent)))
+    let join = harness.join_id(NodeId::Task(parent));
+    OpenJoin { run, parent, children, join }
 }
 
 /// A run of two leaves whose join is open. Returns the run and the join.
@@ -35,7 +44,7 @@ pub(crate) fn open_join_of_run(harness: &Harness<'_>) -> (RunId, TaskId) {
     (run, harness.join_id(NodeId::Run(run)))
 }
 
-pub(crate) fn claim_join<'h>(harness: &'h Harness<'h>) -> (TestEngine<'h>, conductor_store::ClaimedTask) {
+pub(crate) fn claim_join<'h>(harness: &'h Harness<'h>) -> (TestEngine<'h>, ClaimedTask) {
     let engine = harness.engine();
     let claimed = engine.claim("J", 10);
     assert_eq!(claimed.len(), 1, "one join is ready");
@@ -157,13 +166,13 @@ pub fn join_of_run_decides_run(harness: &Harness<'_>) {
 
 pub fn join_output_becomes_parent_output(harness: &Harness<'_>) {
     let output = |task| harness.task(task).output.map(|output| output.to_string());
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     harness.apply(Report::succeeded_with(join, json_of("{\"sum\":3}")));
     assert_eq!(output(parent).as_deref(), Some("{\"sum\":3}"));
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     harness.succeed(join);
     assert_eq!(output(parent), None, "a join without output leaves the parent without output");
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     harness.fail_permanently(join);
     assert_eq!(output(parent).as_deref(), Some(r#"{"cancelled":0,"failed":0,"succeeded":2}"#));
 }
@@ -171,7 +180,7 @@ pub fn join_output_becomes_parent_output(harness: &Harness<'_>) {
 pub fn failed_join_without_retries_fails_parent(harness: &Harness<'_>) {
     let join = JoinDraft::new("J").max_retries(2).backoff(Backoff::fixed(500).expect("backoff is valid"));
     let draft = TaskDraft::new("P").input(json!({"fanout": 1})).max_retries(0).join(join).timeout_ms(9);
-    let (run, parent, _, join) = open_join(harness, draft);
+    let OpenJoin { run, parent, join, .. } = open_join(harness, draft);
     for attempt in 1..=2 {
         harness.fail(join);
         let row = harness.task(join);
@@ -194,14 +203,14 @@ pub fn failed_join_without_retries_fails_parent(harness: &Harness<'_>) {
 
 pub fn join_has_its_own_timeout(harness: &Harness<'_>) {
     let join = JoinDraft::new("J").timeout_ms(1234);
-    let (..) = open_join(harness, TaskDraft::new("P").input(json!({"fanout": 1})).timeout_ms(9).join(join));
+    let _ = open_join(harness, TaskDraft::new("P").input(json!({"fanout": 1})).timeout_ms(9).join(join));
     let (_, claimed) = claim_join(harness);
     assert_eq!(claimed.timeout_ms, Some(1234));
 }
 
 pub fn join_is_claimed_like_leaf(harness: &Harness<'_>) {
     let draft = TaskDraft::new("P").input(json!({"fanout": 2, "to": "zip"})).priority(7).join("J");
-    let (run, parent, _, join) = open_join(harness, draft);
+    let OpenJoin { run, parent, join, .. } = open_join(harness, draft);
     let (engine, claimed) = claim_join(harness);
     assert_eq!(
         (claimed.fence.task, claimed.run, claimed.parent, claimed.index),
@@ -216,7 +225,7 @@ pub fn join_is_claimed_like_leaf(harness: &Harness<'_>) {
 }
 
 pub fn join_is_not_counted_as_child(harness: &Harness<'_>) {
-    let (run, parent, children, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, children, join } = open_join(harness, parent_with_join(2));
     let child_counts = ChildCounts { created: 2, ..ChildCounts::sealed(2) };
     let assert_counts = |counts: StateCounts| {
         assert_eq!(harness.child_counts(parent), child_counts);
@@ -277,7 +286,7 @@ pub fn failed_join_counts_for_ancestor_policy(harness: &Harness<'_>) {
 }
 
 pub fn lost_join_is_rescued_and_retried(harness: &Harness<'_>) {
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     let (engine, first) = claim_join(harness);
     harness.advance_ms(i64::try_from(DEFAULT_LEASE_MS).expect("lease fits") + 1);
     assert_eq!((harness.rescue(), harness.state(parent)), (1, State::Running));
@@ -293,7 +302,7 @@ pub fn lost_join_is_rescued_and_retried(harness: &Harness<'_>) {
 }
 
 pub fn released_join_is_ready_again(harness: &Harness<'_>) {
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     let (engine, claimed) = claim_join(harness);
     let _ = engine.release(&[claimed.fence]);
     assert_eq!((harness.state(join), harness.state(parent)), (State::Pending, State::Running));
@@ -320,14 +329,14 @@ pub fn many_joins_settle_at_once(harness: &Harness<'_>) {
 }
 
 pub fn join_is_reported_like_leaf(harness: &Harness<'_>) {
-    let (_, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(2));
     harness.apply(Report::started(join).for_attempt(1));
     harness.apply(Report::succeeded_with(join, json_of("1")));
     harness.writes_nothing(|| {
         let again = harness.report(Report::succeeded_with(join, json_of("1")));
-        assert_eq!(again, conductor_store::ReportOutcome::Unchanged);
+        assert_eq!(again, ReportOutcome::Unchanged);
         let other = harness.report(Report::failed(join, "late"));
-        assert!(matches!(other, conductor_store::ReportOutcome::Rejected(_)), "{other:?}");
+        assert!(matches!(other, ReportOutcome::Rejected(_)), "{other:?}");
     });
     assert_eq!(harness.state(parent), State::Succeeded);
 }
@@ -336,10 +345,7 @@ pub fn planned_join_id_is_taken(harness: &Harness<'_>) {
     let (_, parent, children) = harness.family_of(parent_with_join(1));
     let planned = harness.task(parent).join.expect("join is planned").id;
     let rejected = harness.try_submit(&RunDraft::new().task(TaskDraft::new("A").id(planned)));
-    assert!(
-        matches!(rejected, Err(conductor_store::SubmitError::TaskIdTaken(id)) if id == planned),
-        "{rejected:?}"
-    );
+    assert!(matches!(rejected, Err(SubmitError::TaskIdTaken(id)) if id == planned), "{rejected:?}");
     harness.succeed(children[0]);
     harness.aggregate();
     assert_eq!(harness.join_id(NodeId::Task(parent)), planned);

@@ -1,13 +1,13 @@
 //! Joins under cancels and revivals.
 
-use super::join::{claim_join, open_join, open_join_of_run, parent_with_join};
+use super::join::{OpenJoin, claim_join, open_join, open_join_of_run, parent_with_join};
 use crate::Harness;
 use crate::harness::json_of;
 use conductor_model::{Policy, State};
 use conductor_store::{CancelError, CancelOutcome, NodeId, Report, ReviveError, ReviveFilter};
 
 pub fn parent_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
-    let (run, parent, children, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, children, join } = open_join(harness, parent_with_join(2));
     let (engine, claimed) = claim_join(harness);
     assert_eq!(harness.cancel_task(parent), CancelOutcome::Requested);
     assert_eq!(harness.state(parent), State::Running);
@@ -20,7 +20,7 @@ pub fn parent_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
 }
 
 pub fn join_awaiting_retry_is_cancelled_with_parent(harness: &Harness<'_>) {
-    let (run, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, join, .. } = open_join(harness, parent_with_join(2));
     harness.fail(join);
     let _ = harness.cancel_run(run);
     assert_eq!(harness.sweep(), (1, 1));
@@ -30,7 +30,7 @@ pub fn join_awaiting_retry_is_cancelled_with_parent(harness: &Harness<'_>) {
 }
 
 pub fn run_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
-    let (run, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, join, .. } = open_join(harness, parent_with_join(2));
     let (joined_run, last) = open_join_of_run(harness);
     for target in [run, joined_run] {
         assert_eq!(harness.cancel_run(target), CancelOutcome::Requested);
@@ -42,7 +42,7 @@ pub fn run_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
 }
 
 pub fn claim_below_cancelled_node_cancels_join(harness: &Harness<'_>) {
-    let (run, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, join, .. } = open_join(harness, parent_with_join(2));
     let (joined_run, last) = open_join_of_run(harness);
     for target in [run, joined_run] {
         let _ = harness.cancel_run(target);
@@ -61,7 +61,7 @@ pub fn join_settled_before_sweep_decides_parent(harness: &Harness<'_>) {
         (State::Failed, State::Cancelled),
         (State::Cancelled, State::Cancelled),
     ] {
-        let (_, parent, _, join) = open_join(harness, parent_with_join(1));
+        let OpenJoin { parent, join, .. } = open_join(harness, parent_with_join(1));
         let _ = harness.cancel_task(parent);
         harness.settle_leaf(join, state);
         assert_eq!((harness.state(join), harness.state(parent)), (state, expected));
@@ -109,13 +109,13 @@ pub fn no_join_starts_below_cancelled_node(harness: &Harness<'_>) {
 }
 
 pub fn cancelled_join_cancels_its_parent(harness: &Harness<'_>) {
-    let (run, parent, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, join, .. } = open_join(harness, parent_with_join(2));
     assert_eq!(harness.cancel_task(join), CancelOutcome::Cancelled);
     assert_eq!((harness.state(join), harness.state(parent)), (State::Cancelled, State::Cancelled));
     assert_eq!(harness.aggregate(), (0, 1));
     assert_eq!(harness.run_state(run), State::Cancelled);
     assert!(matches!(harness.try_cancel(NodeId::Task(join)), Ok(CancelOutcome::Unchanged)));
-    let (_, settled, _, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { parent: settled, join, .. } = open_join(harness, parent_with_join(2));
     harness.succeed(join);
     let rejected = harness.try_cancel(NodeId::Task(settled));
     assert!(
@@ -125,7 +125,7 @@ pub fn cancelled_join_cancels_its_parent(harness: &Harness<'_>) {
 }
 
 pub fn failed_join_is_revived_with_its_ancestors(harness: &Harness<'_>) {
-    let (run, parent, children, join) = open_join(harness, parent_with_join(2));
+    let OpenJoin { run, parent, children, join } = open_join(harness, parent_with_join(2));
     harness.fail_permanently(join);
     harness.aggregate();
     assert_eq!(harness.revive(join), 2, "the parent and the run");
@@ -155,7 +155,7 @@ pub fn nothing_below_open_join_is_revived(harness: &Harness<'_>) {
     let rejected = harness.revive_error(children[1]);
     assert!(matches!(rejected, ReviveError::JoinRunning(_)), "{rejected}");
     let all = harness.writes_nothing(|| harness.revive_all(NodeId::Task(parent), ReviveFilter::Failed, 10));
-    assert_eq!((all.tasks, all.skipped), (0, 1), "in bulk it is skipped and counted");
+    assert_eq!((all.tasks, all.skipped), (0, 1), "a bulk revival skips the leaf and counts it");
 }
 
 pub fn join_reruns_with_same_id_after_revival(harness: &Harness<'_>) {

@@ -1,7 +1,7 @@
 //! Policies: how failures of children decide their parent, and failures of root tasks their run.
 
 use crate::Harness;
-use crate::harness::test_engine::quota;
+use crate::harness::test_engine::{failure, quota};
 use conductor_model::{
     CancelCause, EventBody, NodeType, POLICY_COLUMNS, POLICY_ROWS, Policy, PolicyRow, PolicyTopic, RunDraft,
     RunId, State, TaskDraft, TaskId,
@@ -212,7 +212,7 @@ pub fn fail_fast_settlement_claims_no_siblings(harness: &Harness<'_>) {
     let (_, other) = harness.submit_leaf();
     let first = engine.claim("A", 1).remove(0);
     let claim = Some(engine.claim_request([quota("A", 10)], 10));
-    let fatal = (first.fence, crate::harness::test_engine::failure("no"));
+    let fatal = (first.fence, failure("no"));
     let settled = engine.settle_with(&Settle { claim, ..engine.settle_request([fatal]) });
     let claimed: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
     assert_eq!((claimed, harness.task(parent).cancel_cause), (vec![other], Some(CancelCause::FailFast)));
@@ -329,8 +329,7 @@ pub fn many_failures_in_settlement_cancel_once(harness: &Harness<'_>) {
     harness.fan_out();
     let claimed = engine.claim("A", 5);
     let seen = harness.events().len();
-    let _ =
-        engine.settle(claimed.iter().map(|task| (task.fence, crate::harness::test_engine::failure("no"))));
+    let _ = engine.settle(claimed.iter().map(|task| (task.fence, failure("no"))));
     let cancels =
         harness.event_names(seen).into_iter().filter(|name| *name == "task.cancel_requested").count();
     assert_eq!(cancels, 1);

@@ -152,7 +152,11 @@ pub fn tolerated_failure_is_final(harness: &Harness<'_>) {
     let rejected = harness.revive_error(leaf);
     assert!(matches!(rejected, ReviveError::AncestorSucceeded(NodeId::Run(id)) if id == run), "{rejected}");
     let all = harness.revive_all(NodeId::Run(run), ReviveFilter::Failed, 10);
-    assert_eq!((all.tasks, all.reopened, all.skipped), (0, 0, 1), "in bulk it is skipped and counted");
+    assert_eq!(
+        (all.tasks, all.reopened, all.skipped),
+        (0, 0, 1),
+        "a bulk revival skips the leaf and counts it"
+    );
 }
 
 pub fn revival_during_unfinished_sweep_is_rejected(harness: &Harness<'_>) {

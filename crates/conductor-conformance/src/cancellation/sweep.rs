@@ -1,7 +1,8 @@
 //! Sweep: open tasks below a cancelled node are cancelled, in bounded steps.
 
 use crate::Harness;
-use crate::harness::drain;
+use crate::harness::test_engine::{success, success_with};
+use crate::harness::{drain, json_of};
 use conductor_model::{CancelCause, EventBody, RunId, State, TaskDraft};
 use conductor_store::{FenceOutcome, Scope, StoreError};
 use serde_json::json;
@@ -93,7 +94,7 @@ pub fn settled_siblings_are_not_changed(harness: &Harness<'_>) {
     let (run, parent, children) =
         harness.family_of(TaskDraft::new("P").kind("A").input(json!({"fanout": 5})));
     let claimed = engine.claim("A", 1);
-    engine.settle_one(&claimed[0], crate::harness::test_engine::success_with(crate::harness::json_of("[1]")));
+    engine.settle_one(&claimed[0], success_with(json_of("[1]")));
     harness.fail_permanently(children[1]);
     harness.report_cancelled(children[2]);
     let before: Vec<_> = children[..3].iter().map(|child| harness.task(*child)).collect();
@@ -187,7 +188,7 @@ pub fn wide_family_is_swept_whole(harness: &Harness<'_>) {
     let claimed = engine.claim("A", 300);
     let _ = harness.cancel_run(run);
     for task in claimed.iter().step_by(3) {
-        engine.settle_one(task, crate::harness::test_engine::success());
+        engine.settle_one(task, success());
     }
     let outcomes = drain(|| harness.sweep_step(&harness.bounded_step(Scope::All, 400)));
     assert_eq!(outcomes.iter().map(|done| done.tasks).sum::<u32>(), 1400);

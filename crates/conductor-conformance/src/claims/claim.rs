@@ -1,10 +1,12 @@
 //! Claim: ready tasks are claimed once each, in a fair rotation over runs and kinds.
 
 use crate::Harness;
-use crate::harness::drain;
-use crate::harness::test_engine::{TestEngine, claims_per_run, quota, quota_from, success, task_ids};
+use crate::harness::test_engine::{
+    TestEngine, claims_per_run, failure, quota, quota_from, success, task_ids,
+};
+use crate::harness::{drain, json_of};
 use conductor_model::{Backoff, DEFAULT_LEASE_MS, Json, MAX_LEASE_MS, RunDraft, State, TaskDraft, TaskId};
-use conductor_store::{Claim, ClaimOutcome, RotationCursor, Submit, SubmitError, SubmitOutcome};
+use conductor_store::{Claim, ClaimOutcome, KindQuota, RotationCursor, Submit, SubmitError, SubmitOutcome};
 use serde_json::json;
 
 pub fn only_ready_tasks_are_claimed(harness: &Harness<'_>) {
@@ -91,7 +93,7 @@ pub fn every_claim_counts_as_attempt(harness: &Harness<'_>) {
     for attempt in 1..=3 {
         let claimed = engine.claim_one();
         assert_eq!((claimed.fence.attempt, claimed.retry_count), (attempt, attempt - 1));
-        engine.settle_one(&claimed, crate::harness::test_engine::failure("it broke"));
+        engine.settle_one(&claimed, failure("it broke"));
         assert_eq!(harness.retry(), 1);
     }
     assert_eq!((harness.task(task).attempt, harness.task(task).retry_count), (3, 3));
@@ -99,7 +101,7 @@ pub fn every_claim_counts_as_attempt(harness: &Harness<'_>) {
 
 pub fn claim_contains_task_input_and_settings(harness: &Harness<'_>) {
     let engine = harness.engine();
-    let root = |name, input: &str| TaskDraft::new(name).input(crate::harness::json_of(input));
+    let root = |name, input: &str| TaskDraft::new(name).input(json_of(input));
     let (run, roots) = harness.submit_tasks([
         root("A", r#"{"b": 1.50, "a": []}"#).timeout_ms(700),
         root("A", "null"),
@@ -255,7 +257,7 @@ pub fn each_kind_has_its_own_rotation(harness: &Harness<'_>) {
     let (a, b) = (quota("A", 1), quota("B", 1));
     let first = engine.claim_with(&engine.claim_request([a.clone()], 1));
     assert_eq!(first.tasks[0].run, runs[0]);
-    let a = conductor_store::KindQuota { cursor: first.cursors[0], ..a };
+    let a = KindQuota { cursor: first.cursors[0], ..a };
     let both = engine.claim_with(&engine.claim_request([a, b], 2));
     let runs_of: Vec<_> = both.tasks.iter().map(|task| (task.quota_index, task.run)).collect();
     assert_eq!(runs_of, [(0, runs[1]), (1, runs[0])]);

@@ -1,11 +1,12 @@
 //! Engines: each registration has its own key.
 
 use crate::Harness;
+use crate::harness::test_engine::{TestEngine, success};
 use std::collections::HashSet;
 
 pub fn every_engine_has_unique_key(harness: &Harness<'_>) {
     let live: Vec<_> = (0..5).map(|_| harness.engine()).collect();
-    let mut keys: HashSet<_> = live.iter().map(crate::harness::test_engine::TestEngine::key).collect();
+    let mut keys: HashSet<_> = live.iter().map(TestEngine::key).collect();
     drop(live);
     harness.rescue();
     for _ in 0..5 {
@@ -31,5 +32,5 @@ pub fn live_engine_keeps_claims_when_others_leave(harness: &Harness<'_>) {
         drop(harness.engine());
         assert_eq!(harness.rescue(), 0);
     }
-    engine.settle_one(&claimed, crate::harness::test_engine::success());
+    engine.settle_one(&claimed, success());
 }

@@ -50,8 +50,8 @@ pub fn step_promotes_at_most_its_limit(harness: &Harness<'_>) {
 
 pub fn scope_of_one_run_excludes_others(harness: &Harness<'_>) {
     let delayed = || TaskDraft::new("A").due_at(harness.now());
-    let ((one, its), (_, other)) = (harness.submit_task(delayed()), harness.submit_task(delayed()));
+    let ((one, task), (_, other)) = (harness.submit_task(delayed()), harness.submit_task(delayed()));
     let scope = harness.bounded_step(Scope::Run(one), 100);
     assert_eq!((harness.promote_step(&scope).changed, harness.promote_step(&scope).changed), (1, 0));
-    assert_eq!((harness.task(its).due_at, harness.task(other).due_at), (None, Some(harness.now())));
+    assert_eq!((harness.task(task).due_at, harness.task(other).due_at), (None, Some(harness.now())));
 }

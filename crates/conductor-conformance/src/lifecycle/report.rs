@@ -3,7 +3,9 @@
 use crate::Harness;
 use crate::harness::json_of;
 use conductor_model::{MAX_TASKS, State, TaskDraft, TaskId};
-use conductor_store::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError};
+use conductor_store::{
+    FenceOutcome, Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError,
+};
 use serde_json::json;
 
 fn all_reports(task: TaskId) -> [Report; 5] {
@@ -306,7 +308,7 @@ pub fn report_on_claimed_task_is_rejected(harness: &Harness<'_>) {
         );
     }
     harness.succeed(roots[1]);
-    assert_eq!(engine.release(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
+    assert_eq!(engine.release(&[claimed.fence]), [FenceOutcome::Applied]);
     harness.succeed(roots[0]);
     assert_eq!(harness.task(roots[0]).attempt, 2);
 }

@@ -156,12 +156,12 @@ pub fn step_retries_at_most_its_limit(harness: &Harness<'_>) {
 }
 
 pub fn scope_of_one_run_excludes_others(harness: &Harness<'_>) {
-    let ((one, its), (_, other)) = (harness.submit_leaf(), harness.submit_leaf());
-    harness.fail(its);
+    let ((one, task), (_, other)) = (harness.submit_leaf(), harness.submit_leaf());
+    harness.fail(task);
     harness.fail(other);
     let scope = harness.bounded_step(Scope::Run(one), 100);
     assert_eq!((harness.retry_step(&scope).changed, harness.retry_step(&scope).changed), (1, 0));
-    assert_eq!((harness.state(its), harness.state(other)), (State::Pending, State::Failed));
+    assert_eq!((harness.state(task), harness.state(other)), (State::Pending, State::Failed));
 }
 
 pub fn siblings_are_retried_independently(harness: &Harness<'_>) {

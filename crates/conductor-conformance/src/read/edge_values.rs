@@ -5,7 +5,7 @@ use crate::harness::json_of;
 use conductor_model::{
     Json, MAX_ERROR_BYTES, MAX_JSON_BYTES, MAX_NAME_BYTES, RunDraft, TaskDraft, Timestamp,
 };
-use conductor_store::Report;
+use conductor_store::{Report, ReportOutcome};
 use serde_json::json;
 
 /// JSON that a store may easily lose, or write differently.
@@ -118,11 +118,7 @@ pub fn overlong_error_is_truncated_and_nul_replaced(harness: &Harness<'_>) {
     let read = harness.task(roots[0]).last_error.expect("error is stored");
     assert!(read.as_str().len() <= MAX_ERROR_BYTES && read.as_str().ends_with("é…"));
     let again = harness.report(Report::failed(roots[0], long.as_str()));
-    assert_eq!(
-        again,
-        conductor_store::ReportOutcome::Unchanged,
-        "a repeated error is truncated to the same text"
-    );
+    assert_eq!(again, ReportOutcome::Unchanged, "a repeated error is truncated to the same text");
     harness.apply(Report::failed(roots[1], "before\0after"));
     assert_eq!(harness.task(roots[1]).last_error.expect("error is stored").as_str(), "before\u{FFFD}after");
 }

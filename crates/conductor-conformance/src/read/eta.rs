@@ -3,7 +3,7 @@
 use super::monitor::MINUTE_MS;
 use crate::Harness;
 use conductor_model::{Eta, RunId, TaskDraft};
-use conductor_store::Scope;
+use conductor_store::{Report, Scope};
 use serde_json::json;
 
 fn eta(harness: &Harness<'_>, run: RunId) -> Eta {
@@ -47,7 +47,7 @@ pub fn rate_follows_recent_settlements(harness: &Harness<'_>) {
     let at = harness.now().plus_millis(13_334);
     assert_eq!(eta(harness, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
     // A failure with a due retry settles nothing, also if its error looks like an event.
-    harness.apply(conductor_store::Report::failed(children[3], r#""due_at": null"#));
+    harness.apply(Report::failed(children[3], r#""due_at": null"#));
     assert_eq!(eta(harness, run), Eta { remaining: 4, per_second: 0.3, at: Some(at) });
 }
 

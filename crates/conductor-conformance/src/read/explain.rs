@@ -3,9 +3,10 @@
 use crate::Harness;
 use crate::harness::test_engine::success;
 use conductor_model::{
-    Backoff, DEFAULT_LEASE_MS, ExplainTarget, Explanation, Kind, RunDraft, State, StateReason, TaskDraft,
+    Backoff, DEFAULT_LEASE_MS, ExplainTarget, Explanation, Kind, RunDraft, RunId, State, StateReason,
+    TaskDraft, TaskId,
 };
-use conductor_store::{EngineCapabilities, NodeId};
+use conductor_store::{EngineCapabilities, FenceOutcome, NodeId, Scope};
 use serde_json::json;
 
 pub(crate) fn explain(harness: &Harness<'_>, target: impl Into<NodeId>) -> Explanation {
@@ -27,7 +28,7 @@ fn kind() -> Kind {
 
 pub fn unknown_id_is_not_explained(harness: &Harness<'_>) {
     let (run, task) = harness.submit_leaf();
-    let (no_run, no_task) = (conductor_model::RunId::from_u128(1), conductor_model::TaskId::from_u128(1));
+    let (no_run, no_task) = (RunId::from_u128(1), TaskId::from_u128(1));
     for (target, is_there) in [(NodeId::Run(run), true), (NodeId::Task(task), true)] {
         assert_eq!(
             harness.store().explain(target, harness.now()).expect("query succeeds").is_some(),
@@ -113,7 +114,7 @@ pub fn claim_shows_engine_lease_and_heartbeat(harness: &Harness<'_>) {
     let engine = harness.engine();
     let claimed = engine.claim_one();
     harness.advance_ms(1000);
-    assert_eq!(engine.renew(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
+    assert_eq!(engine.renew(&[claimed.fence]), [FenceOutcome::Applied]);
     let heartbeat = harness.now();
     let StateReason::Claimed { engine: by, engine_alive: lives, attempt, until, heartbeat: last, engines } =
         reason(harness, task)
@@ -132,7 +133,7 @@ pub fn claim_of_dead_engine_is_shown(harness: &Harness<'_>) {
     drop(engine);
     let assert_dead = |others| {
         let reason = reason(harness, task);
-        assert!(reason.to_string().contains("which is gone"), "{reason}");
+        assert!(reason.to_string().contains("which is not running"), "{reason}");
         assert!(
             matches!(reason, StateReason::Claimed { engine: Some(_), engine_alive: false, engines, .. } if engines == Some(others))
         );
@@ -198,7 +199,7 @@ pub fn nested_parents_lead_to_leaf(harness: &Harness<'_>) {
 pub fn unfinished_fan_out_shows_created_children(harness: &Harness<'_>) {
     let (_, parent) = harness.submit_task(TaskDraft::new("A").input(json!({"fanout": 10})));
     let since = harness.now();
-    let _ = harness.fan_out_step(conductor_store::Scope::All, 4);
+    let _ = harness.fan_out_step(Scope::All, 4);
     assert_eq!(
         reason(harness, parent),
         StateReason::CreatingChildren { children: 4, total: 10, since, engines: 0 }

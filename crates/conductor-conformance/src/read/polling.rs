@@ -1,8 +1,9 @@
 //! What an engine polls: the change token, the next due time, and the blockers of a run.
 
 use crate::Harness;
+use crate::harness::test_engine::{failure, success};
 use conductor_model::{Backoff, RunDraft, TaskDraft};
-use conductor_store::RunBlockers;
+use conductor_store::{Fence, FenceOutcome, RunBlockers};
 use serde_json::json;
 
 pub fn change_token_changes_with_every_write(harness: &Harness<'_>) {
@@ -30,7 +31,7 @@ pub fn change_token_changes_with_every_write(harness: &Harness<'_>) {
     assert_changed("a renewal");
     let _ = engine.release(&[claimed[0].fence]);
     assert_changed("a release");
-    engine.settle_one(&claimed[1], crate::harness::test_engine::success());
+    engine.settle_one(&claimed[1], success());
     assert_changed("a settlement");
     drop(engine);
     harness.rescue();
@@ -54,8 +55,8 @@ pub fn change_token_stays_without_writes(harness: &Harness<'_>) {
         0
     );
     assert!(engine.claim("Q", 10).is_empty());
-    let stale = conductor_store::Fence { attempt: 9, ..claimed[0].fence };
-    assert_eq!(engine.renew(&[stale]), [conductor_store::FenceOutcome::Stale]);
+    let stale = Fence { attempt: 9, ..claimed[0].fence };
+    assert_eq!(engine.renew(&[stale]), [FenceOutcome::Stale]);
     assert_eq!(change_token(), before);
 }
 
@@ -74,9 +75,9 @@ pub fn next_due_is_earliest_waiting_time(harness: &Harness<'_>) {
     let claimed = engine.claim_one();
     assert_eq!((claimed.fence.task, next()), (task, Some(start.plus_millis(30_000))), "a lease");
     harness.advance_ms(5000);
-    assert_eq!(engine.renew(&[claimed.fence]), [conductor_store::FenceOutcome::Applied]);
+    assert_eq!(engine.renew(&[claimed.fence]), [FenceOutcome::Applied]);
     assert_eq!(next(), Some(start.plus_millis(35_000)), "a renewed lease");
-    engine.settle_one(&claimed, crate::harness::test_engine::failure("it broke"));
+    engine.settle_one(&claimed, failure("it broke"));
     assert_eq!(next(), Some(start.plus_millis(25_000)), "a retry");
     harness.advance_ms(20_000);
     assert_eq!(harness.retry(), 1);
@@ -98,7 +99,7 @@ pub fn run_blockers_say_what_run_waits_for(harness: &Harness<'_>) {
     );
     let claimed = engine.claim_one();
     assert_eq!(blockers(run), RunBlockers { claimed: true, ..nothing.clone() });
-    engine.settle_one(&claimed, crate::harness::test_engine::failure("no"));
+    engine.settle_one(&claimed, failure("no"));
     assert_eq!(blockers(run), RunBlockers { other_work: true, ..nothing.clone() }, "a retry is due");
     harness.retry();
     harness.start(task);

@@ -1,9 +1,9 @@
 //! Queries: every item exactly once, in order, in pages of bounded size.
 
 use crate::Harness;
-use crate::harness::{cursor_page, pages};
+use crate::harness::{cursor_page, json_of, pages};
 use conductor_model::{RunDraft, RunId, State, StateCounts, TaskDraft, TaskId};
-use conductor_store::{EventFilter, MAX_PAGE, Page, Scope, StoreError, TaskFilter};
+use conductor_store::{EventFilter, MAX_PAGE, Page, Scope, StoreError, StuckThreshold, TaskFilter};
 use serde_json::json;
 
 /// Reads all pages, and checks that no page is longer than the limit and that only the last page is shorter.
@@ -109,15 +109,15 @@ pub fn pages_have_at_most_1000_items(harness: &Harness<'_>) {
     for child in &children {
         harness.start(*child);
     }
-    for greedy in [MAX_PAGE + 1, u32::MAX] {
-        let page = harness.store().children(parent, 0, greedy).expect("query succeeds");
+    for limit in [MAX_PAGE + 1, u32::MAX] {
+        let page = harness.store().children(parent, 0, limit).expect("query succeeds");
         assert_eq!((page.items.len(), page.next), (1000, Some(1000)));
-        let page = harness.store().tasks(run, TaskFilter::default(), None, greedy).expect("query succeeds");
+        let page = harness.store().tasks(run, TaskFilter::default(), None, limit).expect("query succeeds");
         assert_eq!((page.items.len(), page.next), (1000, Some(children[998])));
-        let page = harness.store().events(EventFilter::default(), 0, greedy).expect("query succeeds");
+        let page = harness.store().events(EventFilter::default(), 0, limit).expect("query succeeds");
         assert_eq!((page.items.len(), page.next), (1000, page.items.last().map(|event| event.seq)));
-        let threshold = conductor_store::StuckThreshold::at(harness.now().plus_millis(3_600_000));
-        assert_eq!(harness.store().stuck(Scope::All, threshold, greedy).expect("query succeeds").len(), 1000);
+        let threshold = StuckThreshold::at(harness.now().plus_millis(3_600_000));
+        assert_eq!(harness.store().stuck(Scope::All, threshold, limit).expect("query succeeds").len(), 1000);
     }
 }
 
@@ -223,19 +223,19 @@ pub fn unknown_ids_return_nothing(harness: &Harness<'_>) {
 }
 
 pub fn unknown_cursor_is_rejected(harness: &Harness<'_>) {
-    let ((one, its), (other, _)) = (harness.submit_leaf(), harness.submit_leaf());
+    let ((one, task), (other, _)) = (harness.submit_leaf(), harness.submit_leaf());
     let store = harness.store();
     let runs = store.runs(Some(RunId::from_u128(1)), 10);
     assert!(matches!(runs, Err(StoreError::RunNotFound(_))), "{runs:?}");
-    for (run, after) in [(one, TaskId::from_u128(1)), (other, its)] {
+    for (run, after) in [(one, TaskId::from_u128(1)), (other, task)] {
         let tasks = store.tasks(run, TaskFilter::default(), Some(after), 10);
         assert!(matches!(tasks, Err(StoreError::TaskNotFound(id)) if id == after), "{tasks:?}");
     }
 }
 
 pub fn large_tasks_shorten_page(harness: &Harness<'_>) {
-    let large = || TaskDraft::new("A").input("x".repeat(1_000_000));
-    let (run, _) = harness.submit_tasks([(); 40].map(|()| large()));
+    let large = json_of(&format!("\"{}\"", "x".repeat(1_000_000)));
+    let (run, _) = harness.submit_tasks([(); 40].map(|()| TaskDraft::new("A").input(&large)));
     let (mut seen, mut after) = (0, None);
     loop {
         let page = harness.store().tasks(run, TaskFilter::default(), after, 1000).expect("query succeeds");

@@ -3,7 +3,7 @@
 use super::monitor::{MINUTE_MS, health};
 use crate::Harness;
 use conductor_model::{Backoff, RunDraft, RunId, StateReason, StuckItem, TaskDraft, TaskId, Timestamp};
-use conductor_store::{Scope, StuckThreshold};
+use conductor_store::{Report, Scope, StuckThreshold};
 use serde_json::json;
 
 fn stuck(harness: &Harness<'_>) -> Vec<StuckItem> {
@@ -51,7 +51,7 @@ pub fn silent_running_leaf_is_stuck(harness: &Harness<'_>) {
         |reason| matches!(reason, StateReason::RunningExternally { .. }),
         since,
     );
-    let _ = harness.report(conductor_store::Report::started(task));
+    let _ = harness.report(Report::started(task));
     assert_nothing_stuck(harness);
 }
 
@@ -223,7 +223,7 @@ pub fn ready_task_beside_active_sibling_is_not_stuck(harness: &Harness<'_>) {
     let (_, _, children) = harness.family(3);
     harness.start(children[0]);
     harness.advance_ms(4 * MINUTE_MS);
-    let _ = harness.report(conductor_store::Report::started(children[0]));
+    let _ = harness.report(Report::started(children[0]));
     harness.advance_ms(4 * MINUTE_MS);
     assert_nothing_stuck(harness);
 }
@@ -231,7 +231,7 @@ pub fn ready_task_beside_active_sibling_is_not_stuck(harness: &Harness<'_>) {
 pub fn parent_waiting_for_children_is_not_stuck(harness: &Harness<'_>) {
     let (_, _, children) = harness.family(1);
     for _ in 0..5 {
-        let _ = harness.report(conductor_store::Report::started(children[0]));
+        let _ = harness.report(Report::started(children[0]));
         harness.advance_ms(4 * MINUTE_MS);
         assert_nothing_stuck(harness);
     }

@@ -77,7 +77,7 @@ impl HealthReport {
         };
         warn(counts.failed_leaves, "leaf failed permanently", "leaves failed permanently");
         warn(failed.saturating_sub(counts.failed_leaves), "parent failed", "parents failed");
-        warn(counts.retries_exhausted, "of them has no retry left", "of them have no retry left");
+        warn(counts.retries_exhausted, "leaf has no retry left", "leaves have no retry left");
         warn(counts.retries_due, "failed task waits for its retry", "failed tasks wait for their retries");
         warn(counts.stuck, "run or task is stuck", "runs or tasks are stuck");
         let health = if failed > 0 {

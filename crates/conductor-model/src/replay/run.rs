@@ -12,8 +12,8 @@ use std::ops::Range;
 
 /// What an event applies to. Tasks are identified by numbers.
 ///
-/// Numbers start at 0 and follow the order in which tasks are created, so a caller can keep its own names of the tasks
-/// in a list. See [`RunReplay::apply`].
+/// Numbers start at 0 and follow the order of creation. A caller can therefore keep its own names of the tasks in a
+/// list. See [`RunReplay::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventTarget {
     /// The run.

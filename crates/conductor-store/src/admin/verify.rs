@@ -81,7 +81,7 @@ impl fmt::Display for Divergence {
             (Some(run), None) => write!(f, "run {run}: ")?,
             (None, None) => {}
         }
-        write!(f, "{}: {}, where {} follows from the events", self.kind, self.stored, self.computed)
+        write!(f, "{}: found {}; expected {}", self.kind, self.stored, self.computed)
     }
 }
 

@@ -57,7 +57,7 @@ fn append_items(
         return Err(AppendError::CancelInProgress(id));
     }
     let items = items[known..].iter().map(Json::as_str);
-    // Whatever they hold: what is appended is a leaf.
+    // An appended task is always a leaf; the key `fanout` in its input has no effect.
     let new: Vec<_> = items.map(|input| FanoutItem { input, fanout: None }).collect();
     let created = u32::try_from(new.len()).unwrap_or(u32::MAX);
     if created > 0 {
@@ -123,7 +123,7 @@ fn known_of(
     }
     let known = (expected - first_index) as usize;
     if known >= given {
-        // All of them exist: whoever asks again after a lost answer gets the same answer, sealed or not.
+        // All of them exist: a repeated append gets the same answer, also after the seal.
         return Ok(given);
     }
     if numbers.is_sealed() {

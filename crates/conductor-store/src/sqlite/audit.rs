@@ -10,10 +10,10 @@ use rusqlite::{Connection, Row, params};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-/// A run as its events tell it so far.
+/// A run as its events describe it so far.
 ///
-/// It is read in several transactions, each of which sees rows and events of one moment: whoever compares rows catches
-/// up with the events first, in the same transaction.
+/// It is read in several transactions. Each compares rows only after it has read the new events, so that both are of the same
+/// point in time.
 pub(super) struct Audit {
     pub(super) run: i64,
     /// Its id; `None` if its row is missing.
@@ -58,7 +58,7 @@ impl Audit {
                 (Ok(code), Ok(payload)) => {
                     event_log::read_body(code, payload).map_err(|error| error.to_string())
                 }
-                (Err(_), _) => Err(format!("{code} is no event")),
+                (Err(_), _) => Err(format!("{code} is not an event")),
                 (_, Err(error)) => Err(error.to_string()),
             };
             let fits = match body {
@@ -179,8 +179,8 @@ impl Audit {
     }
 }
 
-/// The key of the first of children that came into being together, if a row is left that says it: their keys follow
-/// each other like their ids, for all were inserted in one transaction, and only one transaction inserts at a time.
+/// The key of the first of children that were created together, if one of their rows still shows it. Their keys are
+/// consecutive like their ids, because one transaction inserted all of them.
 fn first_key(
     connection: &Connection,
     keys: &Keys,
@@ -198,8 +198,8 @@ fn first_key(
     if count == 1 || first == connection.first(LAST_LEFT, ids, said)?.flatten() {
         return Ok(first);
     }
-    // Another program gave some of them other keys: most of them say how it was, and where as many say something else, it
-    // is what comes behind the tasks before them.
+    // Another program changed some keys. The majority of the rows decides; in a tie, the key behind the earlier tasks
+    // wins.
     let mut votes: BTreeMap<i64, u32> = BTreeMap::new();
     for key in connection.all(ALL_LEFT, ids, said)?.into_iter().flatten() {
         *votes.entry(key).or_default() += 1;

@@ -1,8 +1,9 @@
-//! The child with which the explanation of a parent or a run goes on, found in bounded parts of a few indexes.
+//! Finds the child that the explanation of a parent or a run continues with, in bounded parts of a few indexes.
 //!
-//! The first children are looked at one by one. Behind them, what is open or failed in the run leads up to the child that it is
-//! below: keys grow with the ordinals, so that an index which ends with the key is entered right behind those children.
-//! At last come the last children. Whatever is in none of these stays unsaid, and the words say so.
+//! The first children are looked at one by one. Behind them, an open or failed task of the run leads to the child above
+//! it. Keys grow with the indices, so that a seek in an index with the key as its last column starts behind those
+//! children. Last, it reads the last children. If the open child is in none of these places, the explanation says that
+//! it is unknown.
 
 use super::event_log::code_of;
 use super::explain::Explainer;
@@ -11,8 +12,7 @@ use super::sql::{Sql, array};
 use crate::StoreError;
 use rusqlite::params;
 
-/// How many kinds that are ready anywhere are asked for in a run, and how many pairs of a kind and a priority are looked at
-/// there.
+/// The largest number of ready kinds that are searched in a run, and of pairs of kind and priority there.
 const MOST_KINDS: u32 = 100;
 const MOST_LANES: u32 = 30;
 
@@ -32,7 +32,7 @@ impl Explainer<'_> {
         self.child(place, &OPEN, |behind| self.open_in(place.run, behind))
     }
 
-    /// A child that failed for good.
+    /// A child that failed permanently.
     pub(super) fn failed_child(&self, place: Place) -> Result<Option<i64>, StoreError> {
         let failed = |behind| self.connection.all(FAILED_IN, [place.run, behind], |row| row.get(0));
         self.child(place, &FAILED, failed)
@@ -74,7 +74,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// What is open in a run behind a key: some of what runs, waits for its time, wants something of a step, or is ready.
+    /// Open tasks of a run behind a key: running, delayed, in need of a step, or ready.
     fn open_in(&self, run: i64, behind: i64) -> Result<Vec<i64>, StoreError> {
         let mut keys = Vec::new();
         for sql in [RUNNING_OUTSIDE, CLAIMED, DUE] {

@@ -97,7 +97,7 @@ fn children<'a>(
     items: &[FanoutItem<'a>],
 ) -> Result<Vec<Child<'a>>, StoreError> {
     let child = |(nth, ordinal): (usize, u32)| {
-        let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "it got too few ids"))?;
+        let id = ids.take_task().ok_or_else(|| bad_row("task", family.parent, "the step has too few ids"))?;
         let item = items.get(nth).copied();
         let numbers = item.and_then(|item| item.fanout).map(|fanout| ChildCounts::sealed(fanout.total()));
         Ok(Child { ordinal, id, item: item.map(|item| item.input), numbers })
@@ -127,8 +127,8 @@ fn insert_parent(family: &Family, tx: &Connection, now: i64, child: &Child<'_>) 
     columns.insert(tx, child.item).map(|_| ())
 }
 
-/// How many leaves one statement inserts, the most first: it opens the table and each index once for all of them, which
-/// otherwise costs more than the rows themselves.
+/// The numbers of leaves that one statement inserts, largest first. One statement opens the table and its indexes once,
+/// which otherwise costs more than the rows.
 const LEAVES_PER_STATEMENT: [usize; 3] = [256, 16, 1];
 
 /// The prepared statements that insert that many leaves, and their inputs.

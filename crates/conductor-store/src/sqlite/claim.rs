@@ -16,7 +16,7 @@ use conductor_model::{Json, MAX_LEASE_MS, RunId, Signal, TaskId};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 
-/// How many runs one claim visits for a kind at most: each costs a few seeks, and the next claim goes on behind them.
+/// The largest number of runs that one claim visits per kind. Each costs a few seeks; the next claim continues behind them.
 const RUNS_PER_KIND: usize = 64;
 
 impl SqliteStore {
@@ -164,7 +164,7 @@ impl<'r> Claiming<'r> {
             match found {
                 Ok(Ready { mut row, .. }) if row.attempt >= MAX_COUNT => {
                     row.attempt = MAX_COUNT - 1;
-                    write.fail_damaged(&mut row, "its attempt was changed, and cannot go up".into())?;
+                    write.fail_damaged(&mut row, "its attempt was changed, and cannot increase".into())?;
                     self.claimed.rejected += 1;
                 }
                 Ok(ready) => sound.push(ready),
@@ -175,7 +175,7 @@ impl<'r> Claiming<'r> {
             }
         }
         let (mut rows, mut works) = (Vec::with_capacity(sound.len()), Vec::with_capacity(sound.len()));
-        // Only now: a failure may have given up what the others are below.
+        // Only now, because a failure above may have cancelled an ancestor of the others.
         for Ready { mut row, work } in sound {
             if self.marks.is_doomed(write, row.place)? {
                 let cancelled = write.transit(&mut row, Signal::Cancel, Brings::default());
@@ -207,7 +207,7 @@ impl<'r> Claiming<'r> {
                     timeout_ms: work.timeout_ms,
                     isolated: row.runs_alone(),
                 }),
-                // A row that another program made unreadable fails its task, and stops nobody.
+                // A row that another program made unreadable fails its task, and does not stop the claim.
                 Err(StoreError::CorruptRow { row: what, reason: why }) => {
                     write.fail_damaged(&mut row, format!("{what}: {why}"))?;
                     self.claimed.rejected += 1;
@@ -236,7 +236,7 @@ struct Ready {
     work: Work,
 }
 
-/// What its handler will want to know of it.
+/// The data for its handler.
 struct Work {
     timeout_ms: Option<u32>,
     /// Its own input, if it has one; or why it cannot be read.

@@ -85,10 +85,10 @@ impl StoredHead {
             head.policy.clone().unwrap_or_else(|| "the default".into())
         });
         differ(DivergenceKind::CancelCause, self.mark != told.mark, &|head| match head.mark {
-            None => "no mark".into(),
+            None => "no cancel cause".into(),
             Some(code) => match rows::mark_of(code) {
                 Some(mark) => format!("{mark:?}"),
-                None => format!("mark {code}"),
+                None => format!("cancel cause {code}"),
             },
         });
         differ(DivergenceKind::JoinStatus, self.joining != told.joining, &|head| match head.joining {
@@ -133,7 +133,7 @@ impl Stored {
         Ok((stored, row.get(19)?))
     }
 
-    /// In what the row differs from what the events tell of its task.
+    /// The differences between the row and the events of its task.
     pub(super) fn differences(
         &self,
         audit: &Audit,
@@ -173,8 +173,8 @@ impl Stored {
         if !is_running_leaf && (self.lease_until.is_some() || self.holder.is_some()) {
             found.push((
                 DivergenceKind::Lease,
-                "a claim holds it".into(),
-                format!("none, for it is {}", told.state),
+                "a claim".into(),
+                format!("no claim in state {}", told.state),
             ));
         }
         self.head.differences(&StoredHead::of(told.status)?, &mut found);
@@ -192,12 +192,12 @@ impl Stored {
             _ => self.due_at == computed,
         };
         let show = |due_at: Option<i64>| match due_at {
-            None => "nothing is due".into(),
+            None => "no due time".into(),
             Some(millis) => Timestamp::from_millis(millis)
                 .map_or_else(|_| format!("{millis} ms"), |due_at| due_at.to_string()),
         };
         let some_time = told.retry_due && computed.is_none();
-        let computed = if some_time { "a retry is due".into() } else { show(computed) };
+        let computed = if some_time { "a due time".into() } else { show(computed) };
         (!agrees).then(|| (show(self.due_at), computed))
     }
 }
@@ -208,7 +208,7 @@ pub(super) fn may_be_delayed(told: &RunReplayTask) -> bool {
     told.attempt == 0 && told.retry_count == 0 && told.parent.is_none() && told.index > 0
 }
 
-/// Where a task stands: the key of its parent (0 for a root task, -1 if nobody knows it), and its ordinal.
+/// Where a task stands: the key of its parent (0 for a root task, -1 if it is unknown), and its ordinal.
 pub(super) fn place(audit: &Audit, told: &RunReplayTask) -> (i64, i64) {
     let parent = told.parent.map_or(0, |parent| audit.keys.key_of(parent).unwrap_or(-1));
     (parent, i64::from(told.index))
@@ -219,7 +219,7 @@ fn state_in_words(code: i64) -> String {
     known.map_or_else(|| format!("state {code}"), ToString::to_string)
 }
 
-/// In what the row of a run differs from what the events tell of it; `None` if one of the two is missing.
+/// The differences between the row of a run and its events; `None` if one of the two is missing.
 pub(super) fn run_differences(
     connection: &Connection,
     audit: &Audit,
@@ -253,7 +253,7 @@ pub(super) fn is_joined(standing: Option<ParentStatus>) -> bool {
     standing.is_some_and(|standing| standing.join != JoinStatus::None)
 }
 
-/// The row of a task by its key, in whatever run; with that run and its kind.
+/// The row of a task by its key, in any run; with the key of that run.
 pub(super) fn stored(connection: &Connection, key: i64) -> Result<Option<(Stored, i64)>, StoreError> {
     let sql = format!("SELECT {}, run FROM conductor_tasks WHERE key = ?1", Stored::COLUMNS);
     connection.first(&sql, [key], |row| Ok((Stored::read(row)?.0, row.get(20)?)))

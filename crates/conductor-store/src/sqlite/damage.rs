@@ -45,7 +45,7 @@ impl Damaged {
         key: i64,
         row: Result<Option<T>, StoreError>,
     ) -> Result<T, StoreError> {
-        let row = found("task", key, row, "it is no parent");
+        let row = found("task", key, row, "it is not a parent");
         if let Err(StoreError::CorruptRow { reason: why, .. }) = &row {
             self.parents.insert(key, format!("its numbers were changed: {why}"));
         }
@@ -93,24 +93,24 @@ impl Write<'_> {
         }
     }
 
-    /// Fails a task whose own row cannot be read: its state is written, and nothing else. Nobody knows what to count.
+    /// Fails a task whose own row cannot be read. It writes the state only, because the counts to change are unknown.
     pub(super) fn set_aside(&mut self, key: i64, why: &str) -> Result<(), StoreError> {
         let why = format!("its row was changed: {why}");
         self.tx().run(SET_ASIDE, params![key, self.now.as_millis(), why]).map(drop)
     }
 
-    /// Fails a task for good that cannot go on, by the way that the state machine knows.
+    /// Fails a task permanently, by legal transitions.
     pub(super) fn fail_damaged(&mut self, task: &mut TaskRow, why: String) -> Result<(), StoreError> {
         let key = task.key;
         if task.state == State::Pending {
             let started = self.transit(task, Signal::Start, Brings::default());
             started.map_err(|error| error.in_step(key))?;
         }
-        // A failure for good waits for nothing that chance could shorten.
+        // A permanent failure has no retry, and so no random delay.
         self.fail_in_step(task, &AttemptFailure::fatal(why), Jitter(0))
     }
 
-    /// Before the commit: fails the parents and runs that this transaction could not read, so that nobody waits for them.
+    /// Before the commit: fails the parents and runs that this transaction could not read, so that no caller waits for them.
     pub(super) fn fail_what_is_damaged(&mut self) -> Result<(), StoreError> {
         // A parent that fails is counted in its own, which may be the next one.
         while let Some((key, why)) = self.ledger.damaged.parents.pop_first() {

@@ -1,8 +1,8 @@
 //! Engines that work on a database, and whether they live.
 //!
-//! An engine that lives holds a lock on a file of its own beside the database. The system takes the lock away when the
-//! process ends, however it ends; a process id would say less, for it may be another process's by then. A database in
-//! memory belongs to one process, which remembers who lives.
+//! An engine that lives holds a lock on a file of its own beside the database. The system releases the lock when the
+//! process ends for any reason. A process id is less reliable, because systems reuse it. A database in memory belongs
+//! to one process, which remembers who lives.
 
 use super::SqliteStore;
 use super::open::place;
@@ -23,7 +23,7 @@ pub(super) type Alive = Arc<Mutex<HashSet<EngineId>>>;
 
 impl SqliteStore {
     pub(super) fn enlist_engine(&self, request: &RegisterEngine) -> Result<EngineRegistration, StoreError> {
-        // In one transaction: whoever looks for files that belong to no engine does so in one too.
+        // In one transaction, like the search for files without an engine.
         self.write(request.now, |write| {
             let sign = if let Some(path) = &self.path {
                 remove_strays(write.tx(), path)?;
@@ -98,7 +98,7 @@ enum Sign {
 impl Drop for Sign {
     fn drop(&mut self) {
         match self {
-            // Still under its lock, so that nobody takes the file for another engine's.
+            // While the file is still locked, so that no process mistakes it for the file of another engine.
             Self::File(locked) => {
                 let _ = fs::remove_file(&locked.path);
             }
@@ -118,8 +118,7 @@ impl LockedFile {
     fn make(path: PathBuf) -> Result<Self, StoreError> {
         let io = |error: std::io::Error| {
             let said = format!(
-                "{} cannot be made and locked ({error}): an engine keeps such a file beside the database while it lives; let it \
-                 write there",
+                "cannot create and lock {} ({error}); an engine needs this file beside the database, so allow it to write there",
                 path.display()
             );
             StoreError::Io(Box::new(std::io::Error::new(error.kind(), said)))
@@ -136,8 +135,8 @@ fn file_of(database: &Path, engine: EngineId) -> PathBuf {
     place::beside(database, &format!("{ENGINE_FILE}{engine}"))
 }
 
-/// Whether somebody holds a lock on the file. One that is not there is held by nobody; one that cannot be looked at may
-/// be, and then the lease decides.
+/// Returns whether a process has locked the file. A missing file is not locked. A file that cannot be opened may be locked;
+/// then the lease decides.
 fn is_locked(path: &Path) -> bool {
     match File::open(path) {
         Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
@@ -145,8 +144,8 @@ fn is_locked(path: &Path) -> bool {
     }
 }
 
-/// Removes the files of engines that are not known: their process ended between making the file and the commit, or
-/// between the commit of a rescue and the removal.
+/// Deletes the files of unknown engines. Their process ended between creating the file and the commit, or the rescuing
+/// process ended before it deleted the file.
 fn remove_strays(tx: &Connection, database: &Path) -> Result<(), StoreError> {
     let known = tx.all(SELECT_ENGINES, [], |row| rows::id(row, 1))?;
     let known: HashSet<PathBuf> =

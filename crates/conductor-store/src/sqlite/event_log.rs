@@ -21,7 +21,7 @@ pub(super) fn record(
     at: Timestamp,
     body: &EventBody,
 ) -> Result<(), StoreError> {
-    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
     tx.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
     Ok(())
 }
@@ -49,7 +49,7 @@ pub(super) fn record_leaves(
     signal: Signal,
 ) -> Result<(), StoreError> {
     let code = transition_event(NodeType::Leaf, signal).and_then(|body| code_of(body.name()));
-    let code = code.ok_or_else(|| bad_row("run", run, "an event without a number"))?;
+    let code = code.ok_or_else(|| bad_row("run", run, "an event has no number"))?;
     tx.run(INSERT_LEAVES, params![array(tasks), run, code, at.as_millis()])?;
     Ok(())
 }

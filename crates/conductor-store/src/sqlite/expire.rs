@@ -23,7 +23,7 @@ impl SqliteStore {
                 // One that cannot be read fails before the commit.
                 let Some(entry) = readable(ledger.run(tx, run))? else { continue };
                 if let Decision::Settle(_) = entry.head.standing.decide() {
-                    // It made it in time, and only has to be told so.
+                    // It was settled in time; only its deadline must be cleared.
                     entry.deadline = None;
                 } else {
                     ledger.mark(tx, Place::child(run, 0), now, CancelCause::Deadline, None)?;

@@ -31,7 +31,7 @@ impl SqliteStore {
                     None => Ok(None),
                 },
                 NodeId::Task(id) => {
-                    // A run that is being removed is found by nobody.
+                    // A run that is being pruned is not visible.
                     let sql = "SELECT key FROM conductor_tasks t WHERE id = ?1 \
                         AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = t.run)";
                     let key = connection.first(sql, [id_blob(id.as_u128())], |row| row.get(0))?;
@@ -183,7 +183,7 @@ impl<'s> Explainer<'s> {
             (_, None, Some(until)) => StateReason::Delayed { until, engines: self.engines_since(until)? },
             (_, None, None) => match (standing.decide(), standing.join, total) {
                 (Decision::Wait, JoinStatus::Open, _) => StateReason::WaitingForJoin,
-                // What fails fast was revived beside an older failure, and goes on like any other.
+                // A fail-fast parent was revived beside an older failure, and continues like any other.
                 (Decision::Wait | Decision::CancelOpenChildren(_), _, Some(total)) if children < total => {
                     StateReason::CreatingChildren { children, total, since, engines: self.engines()? }
                 }
@@ -201,7 +201,7 @@ impl<'s> Explainer<'s> {
         Ok((reason, because))
     }
 
-    /// With what the explanation of a parent or a run goes on.
+    /// The next level of the explanation of a parent or a run.
     fn below(&self, family: &Family, reason: &StateReason) -> Result<Option<i64>, StoreError> {
         let Family { place, standing, .. } = *family;
         match reason {
@@ -252,7 +252,7 @@ impl<'s> Explainer<'s> {
         })
     }
 
-    /// Who holds a leaf, and whether somebody takes it back.
+    /// Which engine has claimed a leaf, and whether the next rescue fails the attempt.
     fn held(&self, leaf: &Leaf, until: Timestamp) -> Result<StateReason, StoreError> {
         let lives = self.living()?.iter().any(|engine| Some(engine.id) == leaf.holder);
         let engines = if lives { self.engines_since(until)? } else { Some(self.engines()?) };

@@ -43,8 +43,12 @@ impl Inspected {
             if let Some(swept) = swept.filter(|swept| *swept >= i64::from(first)) {
                 let task = self.head_id(connection, parent)?;
                 let cure = Cure::Sweep(if parent.is_some() { key } else { 0 });
-                let said = format!("its children are swept up to {swept}");
-                self.note(task, cure, (DivergenceKind::CancelCause, said, format!("an open child {first}")));
+                let said = format!("children swept up to index {swept}");
+                self.note(
+                    task,
+                    cure,
+                    (DivergenceKind::CancelCause, said, format!("child {first} still open")),
+                );
             }
         }
         Ok(())
@@ -69,20 +73,20 @@ impl Inspected {
             let (why, said) = match key.and_then(|key| noted.remove(&key)) {
                 Some(kind) if kinds.contains(&kind) => continue,
                 Some(kind) => {
-                    let said = (DivergenceKind::Kind, format!("kind {kind} of its join"), "a kind".into());
-                    ("what the kind of its join was is noted nowhere else", said)
+                    let said = (DivergenceKind::Kind, format!("the join kind {kind}"), "a known kind".into());
+                    ("the kind of its join is stored only in this row", said)
                 }
                 None => {
-                    let said = (DivergenceKind::JoinPlan, "nothing is noted of it".into(), "a join".into());
-                    ("what was to be run is noted nowhere else", said)
+                    let said = (DivergenceKind::JoinPlan, "no join plan".into(), "a join plan".into());
+                    ("the join plan was stored only in the missing row", said)
                 }
             };
             let task = self.head_id(connection, family)?;
             self.note(task, Cure::None(why), said);
         }
         for key in noted.into_keys() {
-            let said = format!("one is noted for the task with row key {key}");
-            self.note(None, Cure::Join(key), (DivergenceKind::JoinPlan, said, "no join".into()));
+            let said = format!("a join plan of the task with row key {key}");
+            self.note(None, Cure::Join(key), (DivergenceKind::JoinPlan, said, "no join plan".into()));
         }
         Ok(())
     }
@@ -103,7 +107,7 @@ impl Inspected {
             let Some((_, end)) = undecided(&self.audit, family) else { continue };
             let task = self.head_id(connection, family)?;
             let said =
-                (DivergenceKind::Events, "no decision, though its join has ended".into(), end.to_string());
+                (DivergenceKind::Events, "no decision after the end of its join".into(), end.to_string());
             self.note(task, Cure::Decide(family), said);
         }
         Ok(())

@@ -15,14 +15,14 @@ use conductor_model::{CancelCause, ChildCounts, Fanout, FanoutItem, IdBlock, Jso
 use rusqlite::{Connection, params};
 use std::ops::RangeInclusive;
 
-/// How many runs one step visits at most: each costs a few seeks, and the next step goes on behind them.
+/// The largest number of runs that one step visits. Each costs a few seeks; the next step continues behind them.
 const RUNS_PER_STEP: usize = 64;
 /// A run that needs it gets this part of a step at least.
 const PART_OF_STEP: u32 = 8;
-/// And this one for a parent that has items: where the next one begins is only known by reading all of them, and in small
-/// shares that would be most of the work.
+/// This one is for a parent with items. Finding the next item means reading all of them, which dominates the cost of
+/// small shares.
 const PART_OF_STEP_FOR_ITEMS: u32 = 2;
-/// How many parents one step looks at: it may give each of them only a few children, and each costs as much as 15 of them.
+/// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.
 const PARENTS_PER_STEP: u32 = 500;
 /// What a child that is a parent itself takes of a step, where another takes 1: it is written in a statement of its own.
 const PARENTS_WEIGHT: u32 = 2;
@@ -143,7 +143,7 @@ struct Created {
     count: u32,
     /// What they took of the step.
     weight: u32,
-    /// Whether it, or one of them, wants more.
+    /// Whether more children are missing.
     more: bool,
     /// How many bytes of input were read, which bounds what was written.
     read: usize,
@@ -189,7 +189,7 @@ fn create_missing(
     Ok(Created { count, weight, more: rest || weight > count, read: input.as_str().len() })
 }
 
-/// What was read for a parent. If it cannot be read the parent fails, and the step goes on with the others.
+/// Unwraps data of a parent. If it cannot be read, the parent fails, and the step continues with the others.
 fn unless_damaged<T>(
     write: &mut Write<'_>,
     parent: &mut TaskRow,
@@ -229,7 +229,7 @@ fn next_children<'a>(
     }
     let asked = Fanout::with_items(input).map_err(|invalid| changed(parent.key, &invalid.to_string()))?;
     let Some((fanout, items)) = asked.filter(|(fanout, _)| numbers.total == Some(fanout.total())) else {
-        return Err(changed(parent.key, "it asks for another number of children"));
+        return Err(changed(parent.key, "it has another number of children"));
     };
     let (limit, items) = match fanout {
         Fanout::Count(_) => (share.weight, items),
@@ -265,7 +265,7 @@ fn places_are_free(
     let params = params![parent.place.run, parent.key, indices.start(), indices.end()];
     match tx.first(TAKEN, params, |row| row.get::<_, i64>(0))? {
         Some(index) => {
-            let why = format!("its numbers were changed: child {index} is there, and is not counted");
+            let why = format!("its numbers were changed: child {index} exists, but is not counted");
             Err(rows::bad_row("task", parent.key, &why))
         }
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What was given up, or is being given up: by whom or what, and why.
+//! Explains cancellations: the cause, the actor and the reason.
 
 use super::event_log::code_of;
 use super::explain::{Explainer, Leaf};
@@ -15,7 +15,7 @@ impl Explainer<'_> {
         if let Some(reason) = self.told_of(leaf)? {
             return Ok(StateReason::Cancelled { cause: Some(CancelCause::Requested), reason: Some(reason) });
         }
-        // It went with something above it, if that was given up by then.
+        // It was cancelled with an ancestor, if one was being cancelled by then.
         if self.is_below_a_mark(leaf.place)? {
             let (at, reason) = self.told_of_mark(leaf.place, CancelCause::Ancestor)?.unzip();
             if at.is_none_or(|at| at <= leaf.updated_at) {
@@ -85,7 +85,7 @@ impl Explainer<'_> {
         Ok(is_doomed)
     }
 
-    /// Why something was marked, in the words of whoever marked it, or what is above it.
+    /// The reason of a cancel, as the caller stated it for this node or for an ancestor.
     pub(super) fn words_of(
         &self,
         place: Place,

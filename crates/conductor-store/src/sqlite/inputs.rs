@@ -81,7 +81,7 @@ fn inherited(connection: &Connection, place: Place) -> Result<Input, StoreError>
     Ok(input.map_or(Input::None, |input| Input::Inherited(input.without_fanout())))
 }
 
-/// Whether each child of a parent with this input has an input of its own.
+/// Returns whether each child of a parent with this input must have an input of its own.
 pub(super) fn heirs_have_their_own(
     connection: &Connection,
     run: i64,
@@ -94,26 +94,26 @@ pub(super) fn heirs_have_their_own(
     }
 }
 
-/// What an adopted child has as its input where it had none, and is not to inherit its parent's.
+/// The input of an imported child that had none and must not inherit.
 const NOTHING: &str = "null";
 
-/// Whether children of a parent with this input have none of their own.
+/// Returns whether the children of a parent with this input inherit it.
 pub(super) fn is_counted(input: &Json) -> bool {
     matches!(Fanout::of(input), Ok(Some(Fanout::Count(_))))
 }
 
-/// Whether a run came from the original.
+/// Returns whether a run was imported from the TypeScript version.
 fn is_adopted(connection: &Connection, run: i64) -> Result<bool, StoreError> {
     let adopted = params![run, event_log::code_of("run.adopted")];
     Ok(connection.first(ADOPTED, adopted, |_| Ok(()))?.is_some())
 }
 
-/// Whether a task has an input of its own.
+/// Returns whether a task has an input of its own.
 pub(super) fn is_there(connection: &Connection, task: i64) -> Result<bool, StoreError> {
     Ok(connection.first(OWN, [task], |_| Ok(()))?.is_some())
 }
 
-/// The input of a task as far as anything tells it: its own, or else its item of its parent's.
+/// The known input of a task: its own row, or its item in the input of its parent.
 pub(super) fn known(connection: &Connection, audit: &Audit, number: u32) -> Result<Option<Json>, StoreError> {
     let own = audit.keys.key_of(number).map(|key| rows::read_input(connection, key)).transpose();
     if let Some(own) = readable(own)?.flatten().flatten() {
@@ -128,12 +128,12 @@ pub(super) fn known(connection: &Connection, audit: &Audit, number: u32) -> Resu
     Ok(item.and_then(|item| item.parse().ok()))
 }
 
-/// The item of a parent's input that the child with this index gets.
+/// The item for the child with this index in the input of its parent.
 pub(super) fn item(input: &Json, index: u32) -> Option<&str> {
     input.fanout_items().get((index as usize).checked_sub(1)?).copied()
 }
 
-/// Names that are not of starts and successes have an index.
+/// The index covers all event names except starts and successes.
 const ADOPTED: &str = "SELECT 1 FROM conductor_events INDEXED BY conductor_events_name \
     WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) LIMIT 1";
 const OWN: &str = "SELECT 1 FROM conductor_inputs WHERE task = ?1";

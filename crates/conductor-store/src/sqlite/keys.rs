@@ -78,19 +78,19 @@ impl Keys {
         self.ids.push(Ids { number, count, first });
     }
 
-    /// Nobody knows the keys of these.
+    /// Marks tasks as having no known keys.
     pub(super) fn lose(&mut self, number: u32, count: u32) {
         self.lost.push((number, count));
     }
 
-    /// Those whose keys nobody knows, if there are so many of them.
+    /// Takes `count` tasks without known keys, if there are that many.
     pub(super) fn take_lost(&mut self, count: u32) -> Option<u32> {
         let place = self.lost.iter().position(|(_, lost)| *lost == count)?;
         Some(self.lost.remove(place).0)
     }
 
-    /// So many tasks whose keys are to begin with this one, but which have others: those that came into being next after
-    /// what lies before it, for keys are given in that order.
+    /// Takes `count` tasks whose keys should start with this one, but have been changed. These are the tasks that were
+    /// created next after the tasks before it.
     pub(super) fn take_displaced(&mut self, key: i64, count: u32) -> Option<u32> {
         let (_, before) = self.by_key.range(..key).next_back()?;
         let next = before.number + before.count;
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_numbers_and_ids_lead_to_each_other() {
+    fn keys_numbers_and_ids_map_both_ways() {
         let mut keys = Keys::default();
         keys.add(10, 0, 1);
         keys.add(11, 1, 3);

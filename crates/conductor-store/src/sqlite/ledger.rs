@@ -223,7 +223,7 @@ impl Ledger {
                 event_log::record(tx, place.run, None, now, &EventBody::RunStarted)?;
             }
         }
-        // What cannot be read counts nothing, and stops nobody.
+        // A row that cannot be read counts nothing, and does not stop the transaction.
         let Some(head) = readable(self.head(tx, place))? else { return Ok(()) };
         if place.is_join {
             head.standing.join =
@@ -233,7 +233,7 @@ impl Ledger {
         for _ in 0..count {
             head.standing.counts.apply(before, after);
         }
-        // Only a new failure: nobody is given up because of one that was there before a sibling was revived.
+        // Only a new failure: otherwise an old failure would cancel the siblings that were revived after it.
         let is_failure = after.state == State::Failed && after.is_settled();
         match head.standing.decide() {
             Decision::CancelOpenChildren(by) if is_failure && !head.state.is_terminal() => {

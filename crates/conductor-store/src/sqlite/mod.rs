@@ -1,9 +1,9 @@
 //! The store on SQLite: one file, no server.
 //!
-//! One file per operation. A write goes through these rooms: the operation (`submit.rs`, `report.rs` …) opens a
-//! `write::Write` transaction and reads what it is about; `transit` carries out each transition and leaves its
-//! event through `event_log`; the `ledger` collects the numbers of all parents and runs that are touched and
-//! writes each once, before the commit. Reading goes through `rows`, the one place that maps rows to records.
+//! Each operation has its own module. A write has these steps. The operation (`submit.rs`, `report.rs` …) opens a
+//! `write::Write` transaction and reads its rows. `transit` executes each transition and records its event through
+//! `event_log`. The `ledger` collects the counts of all touched parents and runs, and writes each once before the commit.
+//! Queries map rows to records in `rows` and `task_record`.
 
 mod aggregate;
 mod append;
@@ -65,7 +65,7 @@ mod write;
 mod write_notifier;
 
 pub use open::{OpenError, SqliteOptions, Synchronous, install_into};
-/// The SQLite library of this store: a program that calls [`install_into`] and [`submit_in`] needs the same one.
+/// The SQLite library of this store. Programs that call [`install_into`] or [`submit_in`] must use the same version.
 pub use rusqlite;
 pub use submit_in::submit_in;
 
@@ -81,10 +81,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A store in a SQLite database: a file, or memory for tests.
+/// A store in an SQLite database: a file, or memory for tests.
 ///
-/// One connection writes, a few others read beside it. Any number of stores, in any number of processes on one
-/// machine, may have the same file open.
+/// One connection writes, and a few others read. Any number of stores may have the same file open, in any number of
+/// processes on one machine.
 ///
 /// ```
 /// use conductor_store::SqliteStore;
@@ -97,54 +97,53 @@ pub struct SqliteStore {
     /// `None` in memory.
     path: Option<PathBuf>,
     options: SqliteOptions,
-    /// Connections that read and are not in use. Before the writer, because fields are dropped in this order: the
-    /// last connection to close makes the checkpoint and removes the WAL, and one that only reads cannot.
+    /// Idle connections that read. This field is before the writer because fields are dropped in this order. The last
+    /// connection to close makes the checkpoint and deletes the WAL, and a read-only connection cannot do that.
     readers: Mutex<Vec<Connection>>,
-    /// Whose turn is next at the writer.
+    /// The queue in front of the writer.
     turn: Mutex<()>,
     /// `None` after a disk error, until the next request opens a new one.
     writer: Mutex<Option<Connection>>,
-    /// How many since the write-ahead log was last emptied while nobody waited.
+    /// The number of commits since the last checkpoint.
     commits: AtomicU32,
-    /// Who lives, for a database in memory.
+    /// The living engines of a database in memory.
     alive: engines::Alive,
 }
 
 impl SqliteStore {
-    /// Opens the database file at `path`, and makes it if there is none.
+    /// Opens the database file at `path`. Creates it if it does not exist.
     ///
     /// # Errors
-    /// [`OpenError`]; a file that is refused keeps its bytes.
+    /// [`OpenError`]; a rejected file is not changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(path, SqliteOptions::default())
     }
 
-    /// Opens the database file at `path` with options.
+    /// Opens the database file at `path` with options. Creates it if it does not exist.
     ///
     /// # Errors
-    /// [`OpenError`]; a file that is refused keeps its bytes.
+    /// [`OpenError`]; a rejected file is not changed.
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = open::locate(path.as_ref())?;
         let writer = open::file(&path, &options)?;
         Ok(Self::of(Some(path), options, writer))
     }
 
-    /// Opens a database of the caller's own, into which [`install_into`] has put our tables.
+    /// Opens a database of the caller that has embedded tables of Origin Conductor: see [`install_into`].
     ///
-    /// Tables of ours that an earlier version made are brought up to date. Nothing else of the database is touched: no
-    /// views are made, and it must be in WAL mode already. Engines leave small files beside it while they live.
+    /// Tables of an earlier version are migrated. Nothing else in the database changes, and no views are created. The
+    /// database must be in WAL mode. Engines keep small files beside it while they live.
     ///
     /// # Errors
-    /// [`OpenError`]: among others [`OpenError::NotInstalled`] and [`OpenError::NotInWalMode`]; a file that is refused
-    /// keeps its bytes.
+    /// [`OpenError`], for instance [`OpenError::NotEmbedded`] and [`OpenError::NotInWalMode`]; a rejected file is not changed.
     pub fn open_embedded(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(path, SqliteOptions::default().embedded(true))
     }
 
-    /// Opens a database in memory, which goes with the store: for tests.
+    /// Opens a database in memory, which ends with the store. Use it for tests.
     ///
     /// # Errors
-    /// [`OpenError`], when the SQLite library is too old.
+    /// [`OpenError`] if the SQLite library is too old.
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let writer = open::memory()?;
         Ok(Self::of(None, SqliteOptions::default(), writer))
@@ -158,14 +157,14 @@ impl SqliteStore {
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
-        // Whoever wrote just now waits here for the one that waits already. Otherwise it would have the writer again before
-        // the other is awake, and a thread that writes without a pause would keep all others waiting.
+        // A thread that has just written queues here behind the waiting threads. Without this queue it would get the writer
+        // again before they wake up, and could starve them.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // A panic inside a transaction rolled it back: the connection is as good as before.
+        // A panic inside a transaction has rolled it back, so that the connection is still usable.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a question against a connection that reads; all its statements see one state of the database.
+    /// Runs a query on a reading connection. All its statements see one state of the database.
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let Some(path) = &self.path else {
             let writer = self.lock_writer();
@@ -177,7 +176,7 @@ impl SqliteStore {
             None => open::reader(path, &self.options)?,
         };
         let snapshot = reader.transaction().map_err(sql::fault)?;
-        // A connection that met an error is dropped with it.
+        // A connection that met an error is closed.
         let answer = question(&snapshot)?;
         drop(snapshot);
         let mut idle = self.lock_readers();
@@ -309,7 +308,7 @@ impl Admin for SqliteStore {
     }
 }
 
-/// The limit of a page that is really read.
+/// The effective limit of a page.
 fn page_limit(limit: u32) -> u32 {
     limit.clamp(1, crate::MAX_PAGE)
 }

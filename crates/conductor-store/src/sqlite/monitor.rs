@@ -127,9 +127,9 @@ fn retried(connection: &Connection, scope: ScopeKey) -> Result<RetriedTasks, Sto
 /// All that is stuck: (run, task or NULL, since), in row keys. ?1: the last sign of life that is recent
 /// enough; ?2: the run, or NULL.
 ///
-/// A task that waits for its time, its turn or its children is in none of these. Where nothing has started there are
-/// only root tasks, and as a rule the first of them says it all; elsewhere what is overdue is looked for in the first
-/// thousand of each index, and where a run is marked, whatever wants its sweep says it all.
+/// A task that waits for its time, its turn or its children is in none of these. A run that has not started has only
+/// root tasks, and the first one is usually enough. Otherwise the query searches the first thousand entries of each
+/// index for overdue rows. In a run that is being cancelled, any row that needs a sweep is enough.
 const STUCK: &str = "
     SELECT run, key AS task, updated_at AS since
         FROM conductor_tasks INDEXED BY conductor_tasks_running

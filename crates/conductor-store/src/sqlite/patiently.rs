@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 /// How often it is tried again, at first and after [`SOON`].
 const TRY_EVERY: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(1)];
-/// Whoever has a lock for longer than this has it for long.
+/// A lock that lasts longer than this probably lasts much longer.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Tries again while it is busy, for so long. SQLite's own waiting sleeps ever longer, up to a tenth of a second: beside another
-/// process that writes nearly all the time it seldom wakes when the lock is free.
+/// Tries again while it is busy, for so long. The busy handler of SQLite sleeps for up to a tenth of a second. Beside
+/// another process that writes nearly all the time, it rarely wakes while the lock is free.
 pub(super) fn patiently<T>(
     patience: Duration,
     attempt: impl Fn() -> rusqlite::Result<T>,

@@ -17,7 +17,7 @@ impl SqliteStore {
         if self.probe(|connection| Ok(next_run(connection, request)?.is_some()))? {
             return self.write(request.settled_before, |write| prune(write, request, limit));
         }
-        if self.options.installed || !self.probe(|connection| Ok(free_pages(connection)? > 0))? {
+        if self.options.embedded || !self.probe(|connection| Ok(free_pages(connection)? > 0))? {
             return Ok(PruneOutcome::default());
         }
         self.write(request.settled_before, |write| give_back(write.tx()))
@@ -53,7 +53,7 @@ fn prune(write: &mut Write<'_>, request: &Prune, limit: u32) -> Result<PruneOutc
     Ok(pruned)
 }
 
-/// From here on nobody finds the run.
+/// From here on the run is not visible.
 fn take(tx: &Connection, run: i64) -> Result<(), StoreError> {
     tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [run])?;
     tx.run("DELETE FROM conductor_submissions WHERE run = ?1", [run])?;

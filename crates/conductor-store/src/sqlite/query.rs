@@ -281,8 +281,8 @@ fn read_tasks(
     Ok((tasks, false))
 }
 
-/// Events up to the end of the page, or up to one that cannot be read, with which the next page begins; and whether there are
-/// more.
+/// Reads events up to the end of the page, or up to an unreadable event, with which the next page starts. Also returns
+/// whether there are more.
 fn read_events(
     connection: &Connection,
     sql: &str,

@@ -25,8 +25,8 @@ pub(super) fn known_id(
     Ok(id.flatten().map(TaskId::from_u128))
 }
 
-/// Gives a task's row its key back, if another program gave it one that no event names. A row of the same id is the task's
-/// own; that of a root task, whose id stands nowhere else, is the one in its place.
+/// Gives a task's row its key back, if another program gave it one that no event names. A row with the id of the task
+/// is its row. The id of a root task is stored nowhere else, so that its row is the one at its position.
 pub(super) fn take_back(
     tx: &Connection,
     audit: &Audit,
@@ -59,19 +59,19 @@ pub(super) fn create(
     let known = audit.keys.key_of(number);
     let run = audit.run;
     if parent == 0 && told.index > 0 {
-        return Ok(Outcome::not("what a root task was to do is noted in its row only"));
+        return Ok(Outcome::not("the data of a root task is stored only in its row"));
     }
     let Some(id) = known_id(tx, audit, number, told, parent)? else {
-        return Ok(Outcome::not("its id is noted in its row only"));
+        return Ok(Outcome::not("its id is stored only in its row"));
     };
     if compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
     }
     if known.is_none() && compare::stored(tx, i64::MAX)?.is_some() {
-        return Ok(Outcome::not("there is no further key: another row has the greatest that there can be"));
+        return Ok(Outcome::not("no row key is free: another row has the largest possible key"));
     }
     clear(tx, run, (parent, i64::from(told.index)), known.unwrap_or(0))?;
-    // Nobody knows who works on it: it is taken back as if its lease had run out.
+    // Its worker is unknown: the next rescue treats its lease as expired.
     let is_running_leaf = told.status.is_none() && told.state == State::Running;
     let head = StoredHead::of(told.status)?;
     let sql = if told.index == 0 { INSERT_JOIN } else { INSERT_CHILD };
@@ -101,7 +101,7 @@ pub(super) fn create(
         ],
     )?;
     if inserted == 0 {
-        return Ok(Outcome::not("the row of its parent, or of its kind, is missing"));
+        return Ok(Outcome::not("the row of its parent or of its kind is missing"));
     }
     let key = tx.last_insert_rowid();
     if known.is_none() {
@@ -110,7 +110,11 @@ pub(super) fn create(
     let has_input = told.index == 0 || give_input(tx, key, parent, told.index)?;
     let input = if has_input { "" } else { "; its input is lost" };
     let output = if told.state == State::Succeeded { "; its output is lost" } else { "" };
-    let worker = if is_running_leaf { "; who works on it is not known, so that it is rescued" } else { "" };
+    let worker = if is_running_leaf {
+        "; its worker is unknown, so that the next rescue fails its attempt"
+    } else {
+        ""
+    };
     Ok(Outcome::Done(format!("created again as {}{input}{output}{worker}", told.state)))
 }
 

@@ -1,4 +1,4 @@
-//! Mend what diverges from the events, in bounded transactions.
+//! Repairs rows that differ from the events, in bounded transactions.
 
 use super::SqliteStore;
 use super::audit::Audit;
@@ -15,17 +15,17 @@ use crate::{Repair, RepairReport, RepairedItem, Scope, StoreError, UnrepairableI
 use conductor_model::{RunReplayTask, State, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
-/// How many divergences of a run are mended before it is looked at again.
+/// The number of divergences of a run that are repaired before it is examined again.
 const FINDINGS_PER_CALL: usize = 100_000;
 
-/// What became of something that was to be mended.
+/// The result of one repair.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    /// It was mended, in these words.
+    /// It was repaired, with this description.
     Done(String),
-    /// It is in order by now.
+    /// It is correct already.
     InOrder,
-    /// It was not mended, for this reason.
+    /// It was not repaired, for this reason.
     Not(String),
 }
 
@@ -53,7 +53,7 @@ impl SqliteStore {
                 is_whole = inspected.found <= FINDINGS_PER_CALL as u64;
                 self.mend_run(inspected, request, &mut done)?;
             }
-            // With more divergences than were looked at, the same run comes again.
+            // With more divergences than were examined, the same run is next again.
             let stays = !is_whole && done.repaired.len() > before;
             after = if stays { run - 1 } else { run };
             if stays || (request.scope == Scope::All && events >= request.limit) {
@@ -135,7 +135,7 @@ fn note(done: &mut RepairReport, finding: &Finding, outcome: &Outcome) {
     }
 }
 
-/// Looks again, and mends what still diverges.
+/// Compares again, and repairs the remaining divergence.
 fn mend(
     write: &mut Write<'_>,
     audit: &mut Audit,
@@ -169,7 +169,7 @@ fn mend(
         }
         Cure::Prune => {
             tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [audit.run])?;
-            Ok(Outcome::done("given to the next prune, for nothing can find it"))
+            Ok(Outcome::done("queued for the next prune"))
         }
         Cure::None(why) => Ok(Outcome::not(why)),
     }
@@ -191,7 +191,7 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     let differences = stored.differences(audit, number, &told)?;
     let mut done = Vec::new();
     if has_strayed {
-        done.push("gave its row its key back".to_owned());
+        done.push("restored its row key".to_owned());
     }
     if run != audit.run {
         done.push("moved its row back to its run".to_owned());
@@ -200,7 +200,7 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
         return Ok(if has_strayed { Outcome::Done(done.join(", ")) } else { Outcome::InOrder });
     }
     let Some(id) = known_id(tx, audit, number, &told, place.0)?.or(stored.id) else {
-        return Ok(Outcome::not("its id is noted in its row only"));
+        return Ok(Outcome::not("its id is stored only in its row"));
     };
     if stored.id != Some(id) && compare::id_is_taken(tx, id)? {
         return Ok(Outcome::not("another row has its id"));
@@ -213,8 +213,9 @@ fn mend_task(tx: &Connection, audit: &mut Audit, number: u32, now: Timestamp) ->
     write_task(tx, audit.run, place, id, &stored, &told, now, is_lost)?;
     if !differences.is_empty() {
         let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
-        let rest = if is_lost { "; who works on it is not known, so that it is rescued" } else { "" };
-        done.push(format!("wrote {} as the events say{rest}", whats.join(", ")));
+        let rest =
+            if is_lost { "; its worker is unknown, so that the next rescue fails its attempt" } else { "" };
+        done.push(format!("wrote {} from the events{rest}", whats.join(", ")));
     }
     Ok(Outcome::Done(done.join(", ")))
 }
@@ -227,12 +228,12 @@ fn mend_input(tx: &Connection, audit: &Audit, number: u32) -> Result<Outcome, St
     }
     let parent = told.parent.and_then(|parent| audit.keys.key_of(parent));
     match parent.map(|parent| give_input(tx, key, parent, told.index)).transpose()? {
-        Some(true) => Ok(Outcome::done("gave it its item of its parent's input again")),
-        _ => Ok(Outcome::not("what it was to work on is noted nowhere else")),
+        Some(true) => Ok(Outcome::done("restored its input from the items of its parent")),
+        _ => Ok(Outcome::not("its input was stored only in the missing row")),
     }
 }
 
-/// Makes a place free that belongs to one task; another row that has it will be mended as well, or removed.
+/// Frees the tree position of a task. Another row at this position is repaired or removed later.
 pub(super) fn clear(
     tx: &Connection,
     run: i64,
@@ -330,18 +331,18 @@ fn mend_run_row(tx: &Connection, audit: &Audit, now: Timestamp) -> Result<Outcom
         ],
     )?;
     let whats: Vec<String> = differences.iter().map(|(what, _, _)| what.to_string()).collect();
-    Ok(Outcome::Done(format!("wrote {} as the events say", whats.join(", "))))
+    Ok(Outcome::Done(format!("wrote {} from the events", whats.join(", "))))
 }
 
-/// Decides a parent, or the run, as its join ended. Its rows are in order by now, or else it is not decided.
+/// Settles a parent, or the run, by the result of its join, if its own row is correct by now.
 fn decide(write: &mut Write<'_>, audit: &Audit, family: Option<u32>) -> Result<Outcome, StoreError> {
     let Some((joining, end)) = undecided(audit, family) else { return Ok(Outcome::InOrder) };
     let Some(place) = place_in_order(write.tx(), audit, family)? else {
-        return Ok(Outcome::not("its row could not be mended"));
+        return Ok(Outcome::not("its row could not be repaired"));
     };
     write.note_joining(place, joining)?;
     write.join_ended(place)?;
-    Ok(Outcome::Done(format!("decided as {end}, for its join has ended")))
+    Ok(Outcome::Done(format!("settled as {end}, because its join is settled")))
 }
 
 /// The place of the children of a parent, or of the run, if its own row is as the events say.
@@ -369,7 +370,7 @@ fn remove_task(tx: &Connection, audit: &Audit, key: i64) -> Result<Outcome, Stor
     }
     tx.run("DELETE FROM conductor_inputs WHERE task = ?1", [key])?;
     tx.run("DELETE FROM conductor_tasks WHERE key = ?1", [key])?;
-    Ok(Outcome::done("removed, for no event tells of it"))
+    Ok(Outcome::done("removed, because no event describes it"))
 }
 
 fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Outcome, StoreError> {
@@ -378,7 +379,7 @@ fn move_back(tx: &Connection, audit: &Audit, key: i64, owner: i64) -> Result<Out
     }
     // Where it stands there is for the repair of that run to say.
     tx.run("UPDATE conductor_tasks SET run = ?2, ordinal = CASE WHEN key < 0 THEN key ELSE -key END WHERE key = ?1", params![key, owner])?;
-    Ok(Outcome::done("moved back to the run whose events tell of it"))
+    Ok(Outcome::done("moved back to the run whose events describe it"))
 }
 
 const RUN_OF_PARENT: &str = "SELECT p.run FROM conductor_tasks t JOIN conductor_tasks p ON p.key = t.parent \

@@ -39,7 +39,7 @@ fn take(write: &mut Write<'_>, report: &Report, jitter: Jitter) -> Result<Report
     if is_known(write, &task, &report.result)? {
         return Ok(ReportOutcome::Unchanged);
     }
-    // What happened is recorded as it happened; but nothing begins below something that is given up.
+    // A report of a result is always recorded. A start is rejected below a cancelled ancestor.
     if report.result == ReportedResult::Started && Marks::default().is_doomed(write, task.place)? {
         return Ok(ReportOutcome::Rejected(ReportRejection::CancelInProgress(task.id)));
     }

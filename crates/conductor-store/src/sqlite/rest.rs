@@ -1,4 +1,4 @@
-//! What is done while nobody waits: the write-ahead log goes into the database, so that no commit has to do it.
+//! Checkpoints the write-ahead log while the engine is idle, so that no commit has to do it.
 
 use super::SqliteStore;
 use rusqlite::{Connection, OpenFlags};
@@ -14,7 +14,8 @@ impl SqliteStore {
             return;
         }
         self.commits.store(0, Ordering::Relaxed);
-        // Beside the writer, which may be asked for something meanwhile. What fails here is done, and told, by a commit.
+        // On another connection, so that the writer remains free. If this fails, a later commit makes the checkpoint and
+        // reports the error.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let _ = Connection::open_with_flags(path, flags)
             .and_then(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));

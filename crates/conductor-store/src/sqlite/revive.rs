@@ -237,15 +237,15 @@ fn is_wanted(write: &mut Write<'_>, task: &TaskRow, which: ReviveFilter) -> Resu
     if !joins_now(write, task.place)? {
         return Ok(false);
     }
-    // A join is run again by itself when its family is settled again: only one whose family has nothing else to try again is
-    // revived here, for while it is open nothing below its head could be.
+    // A join starts by itself when its siblings are settled again. So only a join without failed siblings is revived
+    // here: while it is open, no sibling could be revived.
     let (tx, ledger, _) = write.parts();
     let has_failed = ledger.head(tx, task.place)?.standing.counts.failed > 0;
     Ok(!(has_failed && which.includes(State::Failed)))
 }
 
-/// Whether something that was cancelled has to reopen for its own sake: children of it are still to come, or nothing below
-/// it is there to be revived.
+/// Returns whether a cancelled parent or run must reopen by itself: some of its children do not exist yet, or no task
+/// below it can be revived.
 fn goes_on(head: Head, which: ReviveFilter) -> bool {
     let numbers = head.standing.counts;
     let is_incomplete = numbers.total != Some(numbers.created);

@@ -29,7 +29,7 @@ pub(super) fn unreadable(column: usize, why: impl std::fmt::Display) -> rusqlite
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let code: i64 = row.get(column)?;
-    State::from_code(code).ok_or_else(|| unreadable(column, format_args!("{code} is no state")))
+    State::from_code(code).ok_or_else(|| unreadable(column, format_args!("{code} is not a state")))
 }
 
 pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
@@ -45,7 +45,7 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
     row.get::<_, [u8; 16]>(column).map(u128::from_be_bytes)
 }
 
-/// A text, whatever its bytes are.
+/// A text, with replacement characters for invalid bytes.
 pub(super) fn any_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
@@ -85,7 +85,7 @@ pub(super) fn max_retries(row: &Row<'_>, column: usize) -> rusqlite::Result<MaxR
     MaxRetries::try_from(row.get::<_, i64>(column)?).map_err(|issue| unreadable(column, issue))
 }
 
-/// What is known of lost leases; a number that nobody writes is the greatest.
+/// The lease losses; an unknown number counts as the largest.
 pub(super) fn lost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<LeaseLosses>> {
     let lost: Option<i64> = row.get(column)?;
     Ok(lost.map(|lost| if lost == 1 { LeaseLosses::Once } else { LeaseLosses::Isolate }))
@@ -110,7 +110,7 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Chil
     let count = |offset: usize| {
         let number: u32 = row.get(column + offset)?;
         if number > MAX_FANOUT {
-            return Err(unreadable(column + offset, format_args!("{number} is no number of children")));
+            return Err(unreadable(column + offset, format_args!("{number} is not a number of children")));
         }
         Ok(number)
     };
@@ -119,7 +119,7 @@ pub(super) fn run_numbers(row: &Row<'_>, column: usize) -> rusqlite::Result<Chil
         ChildCounts { total, created: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
     match total {
         Some(total) if total < numbers.created => {
-            Err(unreadable(column + 2, format_args!("of {total} children there are {}", numbers.created)))
+            Err(unreadable(column + 2, format_args!("{} of {total} children exist", numbers.created)))
         }
         _ => Ok(numbers),
     }
@@ -149,7 +149,7 @@ pub(super) fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> 
     text.map_err(|error| StoreError::Backend(Box::new(error)))
 }
 
-/// Why something was marked; a number that nobody writes is a person's cancel.
+/// The cancel cause; an unknown number counts as a request.
 pub(super) fn mark(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CancelCause>> {
     let code: Option<i64> = row.get(column)?;
     Ok(code.map(|code| mark_of(code).unwrap_or(CancelCause::Requested)))
@@ -196,7 +196,7 @@ pub(super) fn tally(row: &Row<'_>, column: usize) -> rusqlite::Result<StateCount
         u64::try_from(number)
             .ok()
             .filter(|number| *number <= MOST_TASKS)
-            .ok_or_else(|| unreadable(column + offset, format_args!("{number} is no number of tasks")))
+            .ok_or_else(|| unreadable(column + offset, format_args!("{number} is not a number of tasks")))
     };
     Ok(StateCounts {
         pending: count(0)?,

@@ -33,7 +33,7 @@ pub(super) fn fault(error: rusqlite::Error) -> StoreError {
 }
 
 pub(super) fn no_connection() -> StoreError {
-    StoreError::Io("a database in memory is gone after an error".into())
+    StoreError::Io("the database in memory was closed after an error".into())
 }
 
 /// Short ways to run cached statements, with the store's errors.

@@ -1,4 +1,4 @@
-//! Submit a run inside a transaction of the caller's.
+//! Submits a run inside a transaction of the caller.
 
 use super::open::{history, listed, temporary};
 use super::sql::{Sql, fault};
@@ -7,21 +7,19 @@ use super::write::carry_out;
 use crate::{StoreError, Submit, SubmitError, SubmitOutcome};
 use rusqlite::{Connection, Transaction};
 
-/// Submits a run inside a transaction of the caller's: what else that transaction writes and the run appear together,
-/// at its commit, or not at all.
+/// Submits a run inside a transaction of the caller. The run and the other writes of the transaction are committed together
+/// or not at all.
 ///
-/// The database is one into which [`install_into`](super::install_into) has put our tables; a file that
-/// [`SqliteStore::open`](crate::SqliteStore::open) made serves too. The connection needs no settings of ours. Begin the
-/// transaction with [`TransactionBehavior::Immediate`](rusqlite::TransactionBehavior::Immediate): a deferred one that has
-/// read something cannot write after somebody else wrote, and all of it must be done again.
+/// The database must have the tables of Origin Conductor, from [`install_into`](super::install_into) or from
+/// [`SqliteStore::open`](crate::SqliteStore::open). The connection needs no special settings. Begin the transaction with [`TransactionBehavior::Immediate`](rusqlite::TransactionBehavior::Immediate): a deferred one that has
+/// read cannot write after another writer has committed, and must start again.
 ///
-/// Engines on the database notice the commit within 50 ms, or at once if they are nudged. How durable the commit is, the
-/// caller's connection decides (`PRAGMA synchronous`).
+/// Engines on the database notice the commit within 50 ms, or at once after `Engine::wake`. The connection of the caller
+/// decides the durability of the commit (`PRAGMA synchronous`).
 ///
 /// ```
-/// use conductor_model::{RunDraft, TaskDraft};
 /// use conductor_store::sqlite::{install_into, rusqlite, submit_in};
-/// use conductor_store::{Environment, Submit};
+/// use conductor_store::{Environment, RunDraft, Submit, TaskDraft};
 /// use rusqlite::{Connection, TransactionBehavior};
 ///
 /// let mut connection = Connection::open_in_memory()?;
@@ -39,15 +37,15 @@ use rusqlite::{Connection, Transaction};
 /// ```
 ///
 /// # Errors
-/// [`SubmitError`]; nothing of the run was written, and the caller's transaction is as it was, unless SQLite rolled all of
-/// it back, as it does when the disk is full.
+/// [`SubmitError`]; nothing of the run was written. The transaction of the caller remains open, unless SQLite has rolled it
+/// back completely, for instance because the disk is full.
 pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
     tx.execute_batch("SAVEPOINT conductor_submit").map_err(fault)?;
     let submitted = take_the_write_lock(tx)
         .and_then(|()| check_tables(tx))
         .and_then(|()| carry_out(tx, request.now, |write| submit(write, &request.run, request.ids)));
     if submitted.is_err() {
-        // Where this fails there is no transaction any more.
+        // This fails only if SQLite has rolled back the transaction.
         let _ = tx.execute_batch("ROLLBACK TO conductor_submit");
     }
     let released = tx.execute_batch("RELEASE conductor_submit").map_err(fault);
@@ -56,8 +54,8 @@ pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<SubmitOutcome
     Ok(submitted)
 }
 
-/// Waits for other writers before anything is read: a transaction that reads first is refused, without waiting, when
-/// somebody writes in between.
+/// Waits for other writers before anything is read: a transaction that reads first fails at once if
+/// another writer commits in between.
 fn take_the_write_lock(tx: &Connection) -> Result<(), SubmitError> {
     let Err(error) = tx.execute("DELETE FROM main.conductor_engines WHERE 0", []) else { return Ok(()) };
     if tx.table_exists(Some("main"), "conductor_engines").map_err(fault)? {
@@ -70,19 +68,22 @@ fn take_the_write_lock(tx: &Connection) -> Result<(), SubmitError> {
 fn check_tables(tx: &Connection) -> Result<(), SubmitError> {
     let shadows = temporary(tx).map_err(fault)?;
     if !shadows.is_empty() {
-        let why = format!("it has something temporary before our tables: {}; drop it", listed(&shadows));
+        let why = format!(
+            "temporary tables or views hide the tables of Origin Conductor: {}; drop them",
+            listed(&shadows)
+        );
         return Err(unfit(&why));
     }
     let (found, known) = (schema_version(tx)?, history::newest());
     if found < known {
         return Err(unfit(&format!(
-            "the tables have schema version {found}, and this program needs {known}; call `install_into` with it first"
+            "the tables have schema version {found}, but this program needs {known}; call `install_into` first"
         )));
     }
     if found > known {
         return Err(unfit(&format!(
-            "the tables have schema version {found}, but this program knows only versions up to {known}; use a newer \
-             version of it"
+            "the tables have schema version {found}, but this program supports only versions up to {known}; use a \
+             newer program"
         )));
     }
     Ok(())

@@ -27,14 +27,14 @@ impl SqliteStore {
     }
 }
 
-/// The next run behind one in which something wants to be swept.
+/// The next run behind a given one that needs a sweep.
 fn next_run(connection: &Connection, scope: ScopeKey, after: i64) -> Result<Option<i64>, StoreError> {
     let (from, to) = scope.range();
     let params = params![from.max(after.saturating_add(1)), to];
     Ok(connection.first(NEXT_RUN, params, |row| row.get(0))?.flatten())
 }
 
-/// The families of a run whose heads want to be swept.
+/// The parents of a run whose children need a sweep.
 fn families(connection: &Connection, run: i64, limit: u32) -> Result<Vec<Place>, StoreError> {
     connection.all(FAMILIES_TO_SWEEP, params![run, limit], |row| Ok(Place::child(run, row.get(0)?)))
 }

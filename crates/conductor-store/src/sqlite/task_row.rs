@@ -36,7 +36,7 @@ macro_rules! select {
     };
 }
 
-/// Nobody finds a task whose run is being pruned.
+/// A task whose run is being pruned is not visible.
 pub(super) const SELECT_BY_ID: &str =
     select!("id = ?1 AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = conductor_tasks.run)");
 pub(super) const SELECT_BY_KEY: &str = select!("key = ?1");

@@ -1,4 +1,4 @@
-//! The plans of the statements that run often: each one finds what it wants through an index.
+//! Query plans of frequent statements: each must find its rows through an index.
 
 mod cost;
 mod cost_of_marks;
@@ -32,7 +32,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_hot_statement_searches_an_index_and_sorts_nothing() {
+fn hot_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let connection = writer.as_ref().unwrap();
@@ -133,7 +133,7 @@ fn every_hot_statement_searches_an_index_and_sorts_nothing() {
 const GIVEN_KEYS: &str = "SCAN rarray VIRTUAL TABLE";
 
 #[test]
-fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
+fn claim_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let connection = writer.as_ref().unwrap();
@@ -177,7 +177,7 @@ fn every_statement_of_a_claim_searches_an_index_and_sorts_nothing() {
 }
 
 #[test]
-fn an_insert_reads_nothing_but_its_values() {
+fn insert_reads_only_its_values() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let connection = writer.as_ref().unwrap();
@@ -362,7 +362,7 @@ fn claim_of(holder: EngineKey, kind: &str, limit: u32, now: Timestamp) -> Claim 
 }
 
 #[test]
-fn no_statement_at_all_scans_what_grows_with_the_tasks() {
+fn no_statement_scans_growing_tables() {
     let store = SqliteStore::open_in_memory().unwrap();
     SEEN.with_borrow_mut(BTreeSet::clear);
     use_everything(&store).unwrap();

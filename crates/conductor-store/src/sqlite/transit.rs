@@ -20,7 +20,7 @@ pub(super) struct Brings<'a> {
     pub(super) output: Option<&'a Json>,
     /// Why it failed, and what was decided of it.
     pub(super) failure: Option<(&'a AttemptFailure, RetryDecision)>,
-    /// Why a leaf was cancelled, in the words of whoever did it.
+    /// The reason of the cancel, as the caller stated it.
     pub(super) reason: Option<&'a ErrorText>,
 }
 
@@ -133,8 +133,8 @@ impl Write<'_> {
         self.fail(task, failed, jitter).map_err(|error| error.in_step(key))
     }
 
-    /// Carries out the same transition of many leaves that are in the same state, with a few statements for all of
-    /// them: the tasks are afterwards as their rows will be. A claim brings its lease.
+    /// Applies the same transition to many leaves in the same state, with a few statements for all of them. It also
+    /// updates the given tasks. A claim brings its lease.
     pub(super) fn transit_leaves(
         &mut self,
         tasks: &mut [TaskRow],

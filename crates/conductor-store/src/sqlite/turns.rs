@@ -2,7 +2,7 @@
 
 use crate::{RotationCursor, StoreError};
 
-/// At most so many runs that want something: those behind `turn` first, then the others. `next` finds the first one behind
+/// At most this many runs with work: those behind `turn` first, then the others. `next` finds the first one behind
 /// a run.
 pub(super) fn runs_in_turn(
     turn: RotationCursor,
@@ -26,8 +26,8 @@ pub(super) fn runs_in_turn(
     Ok(runs)
 }
 
-/// An equal share of what is left for each of so many that are left, the present one included; what one does not need goes
-/// to the others.
+/// Returns an equal share of the rest for each remaining participant, including the present one. The others get the
+/// unused part.
 pub(super) fn share(left: u32, sharers: usize) -> u32 {
     left.div_ceil(u32::try_from(sharers).unwrap_or(u32::MAX).max(1))
 }

@@ -1,7 +1,7 @@
-//! Compute everything again from the events, run by run, and compare.
+//! Recomputes every run from its events, and compares it with its rows.
 //!
-//! Short transactions, one after the other: each catches up with the events and compares the next rows with them, so that
-//! rows and events are always of one moment, whoever writes meanwhile, and the log is never pinned for long.
+//! It uses short transactions. Each reads the new events first, and then compares the next rows with them. So rows and
+//! events are always of the same point in time, and no transaction keeps the write-ahead log from a checkpoint for long.
 
 use super::SqliteStore;
 use super::audit::Audit;
@@ -18,14 +18,14 @@ use std::ops::ControlFlow;
 /// How many events, or rows, one transaction reads.
 const ROWS_PER_READ: u32 = 100_000;
 
-/// A divergence, and what it takes to mend it.
+/// A divergence, and how to repair it.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) divergence: Divergence,
     pub(super) cure: Cure,
 }
 
-/// What it takes to mend something, in the order in which it is done.
+/// How to repair a divergence, in the order of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cure {
     /// Write the row of the task with this number.
@@ -112,12 +112,12 @@ impl SqliteStore {
         let id = match self.read(|connection| run_row(connection, run))? {
             RunRow::Here(id) => Ok(id),
             RunRow::Nameless => Err((
-                Cure::None("what its id was is noted nowhere else"),
+                Cure::None("its id is stored only in this row"),
                 (DivergenceKind::Id, format!("no id in the row with key {run}"), "an id".into()),
             )),
             RunRow::Missing => Err((
                 Cure::Prune,
-                (DivergenceKind::Row, "no row of the run".into(), "a row, or nothing".into()),
+                (DivergenceKind::Row, "no row of the run".into(), "a row, or no reference to it".into()),
             )),
             RunRow::PruneOutcome => return Ok(None),
         };
@@ -165,7 +165,7 @@ impl SqliteStore {
         let said: Vec<String> =
             self.read(|connection| connection.all("PRAGMA integrity_check(100)", [], |row| row.get(0)))?;
         let wrong = said.into_iter().filter(|line| line != "ok");
-        let computed = || "a file in order".to_owned();
+        let computed = || "an intact file".to_owned();
         Ok(wrong
             .map(|stored| Divergence {
                 run: None,
@@ -180,8 +180,8 @@ impl SqliteStore {
 
 /// An input that belongs to nothing.
 pub(super) fn stray_input(task: i64) -> Divergence {
-    let stored = format!("one of the task with row key {task}, which does not exist");
-    Divergence { run: None, task: None, kind: DivergenceKind::Input, stored, computed: "none".into() }
+    let stored = format!("an input of the task with row key {task}, which does not exist");
+    Divergence { run: None, task: None, kind: DivergenceKind::Input, stored, computed: "no input".into() }
 }
 
 /// Whether a run has a row.
@@ -251,17 +251,17 @@ impl Inspected {
     /// Compares the next rows with the events, which are those of the same moment; breaks after the last row.
     fn compare(&mut self, connection: &Connection, rows: &mut Rows) -> Result<ControlFlow<bool>, StoreError> {
         if let Some(why) = self.audit.contradiction.clone() {
-            let cure = Cure::None("events are never changed, and what follows from these is not known");
-            self.note(None, cure, (DivergenceKind::Events, why, "a possible history".into()));
+            let cure = Cure::None("events are never changed; restore a backup");
+            self.note(None, cure, (DivergenceKind::Events, why, "consistent events".into()));
             return Ok(ControlFlow::Break(true));
         }
         if self.audit.told.run().is_none() {
-            // Whoever took the events away is not to be believed that the rows are wrong.
-            let cure = Cure::None("nothing tells how it was");
+            // The program that deleted the events is at fault, and not the rows.
+            let cure = Cure::None("no event describes the run; restore a backup");
             self.note(
                 None,
                 cure,
-                (DivergenceKind::Events, "a run".into(), "no event tells of it, and so nothing".into()),
+                (DivergenceKind::Events, "a run without events".into(), "its events".into()),
             );
             return Ok(ControlFlow::Break(true));
         }
@@ -306,7 +306,7 @@ impl Inspected {
         let number = self.audit.keys.number_of(stored.key);
         let Some((number, told)) = number.and_then(|number| Some((number, self.audit.told.task(number)?)))
         else {
-            let said = (DivergenceKind::Row, format!("row key {}", stored.key), "no such task".into());
+            let said = (DivergenceKind::Row, format!("a row with key {}", stored.key), "no row".into());
             self.note(stored.id, Cure::Remove(stored.key), said);
             return Ok(());
         };
@@ -318,13 +318,13 @@ impl Inspected {
         }
         self.compare_task(connection, stored, (number, &told), rows)?;
         if rows.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&kind)) {
-            let why = Cure::None("what its kind was is noted nowhere else");
-            self.note(stored.id, why, (DivergenceKind::Kind, format!("kind {kind}"), "a kind".into()));
+            let why = Cure::None("its kind is stored only in this row");
+            self.note(stored.id, why, (DivergenceKind::Kind, format!("kind {kind}"), "a known kind".into()));
         }
         Ok(())
     }
 
-    /// Compares a row with what is told of its task, and looks whether it has the input that it should have.
+    /// Compares a row with the events of its task, and checks whether its input exists.
     fn compare_task(
         &mut self,
         connection: &Connection,
@@ -347,7 +347,7 @@ impl Inspected {
             _ => self.audit.fanned_out.contains(&number),
         };
         if has_its_own && !inputs::is_there(connection, stored.key)? {
-            let said = (DivergenceKind::Input, "it is missing".into(), "one of its own".into());
+            let said = (DivergenceKind::Input, "no input".into(), "an input of its own".into());
             self.note(stored.id, Cure::Input(number), said);
         }
         Ok(())
@@ -384,14 +384,14 @@ impl Inspected {
                         told.index
                     );
                     let stored = match found {
-                        Some((_, run)) => format!("its row belongs to the run with row key {run}"),
-                        None => "its row is missing".into(),
+                        Some((_, run)) => format!("a row in the run with row key {run}"),
+                        None => "no row".into(),
                     };
                     let id = self.audit.keys.id_of(number);
                     self.note(
                         id,
                         Cure::Task(number),
-                        (DivergenceKind::Row, stored, format!("{place}, {}", told.state)),
+                        (DivergenceKind::Row, stored, format!("{place} in state {}", told.state)),
                     );
                 }
             }

@@ -42,7 +42,7 @@ impl SqliteStore {
     }
 
     /// Lends the connection that writes. After a disk error nothing that a connection remembers can be trusted: all of
-    /// them are given up, and the next request opens new ones.
+    /// them are closed, and the next request opens new ones.
     fn with_writer<T, E: MaybeFault>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         let mut writer = self.lock_writer();
         let connection = match writer.as_ref() {
@@ -94,8 +94,8 @@ fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<Transa
     begun
 }
 
-/// Carries out one intent inside a transaction that somebody else commits: everything that `intent` writes, and the
-/// numbers that follow. What was written before an error is for that somebody to roll back.
+/// Executes one request inside a transaction that the caller commits: all that `intent` writes, and the counts that follow.
+/// After an error the caller must roll back.
 pub(super) fn carry_out<T, E: MaybeFault>(
     tx: &Connection,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! Sees commits of other processes: whoever commits appends to the write-ahead log, and the system tells of it.
+//! Sees commits of other processes through inotify: every commit appends to the write-ahead log.
 
 use super::open::place;
 use crate::WriteNotifier;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 struct WalLookout {
     wal: PathBuf,
-    /// What the system tells of the log.
+    /// The notifications of the system for the log.
     told: OwnedFd,
     /// Readable from the end on.
     over: OwnedFd,
@@ -26,14 +26,14 @@ pub(super) fn of(database: &Path) -> Option<Box<dyn WriteNotifier>> {
 impl WalLookout {
     fn wait_for_write(&self) -> io::Result<bool> {
         self.forget_earlier()?;
-        // Once: a log that is written all the time, by us for instance, costs nobody anything meanwhile.
+        // One notification per watch: otherwise a busy log would cost a wake-up per commit.
         inotify::add_watch(&self.told, &self.wal, WatchFlags::MODIFY | WatchFlags::ONESHOT)?;
         let mut both = [PollFd::new(&self.told, PollFlags::IN), PollFd::new(&self.over, PollFlags::IN)];
         io::retry_on_intr(|| poll(&mut both, None))?;
         Ok(both[1].revents().is_empty())
     }
 
-    /// Takes what was told of earlier writes.
+    /// Discards the notifications of earlier writes.
     fn forget_earlier(&self) -> io::Result<()> {
         let mut earlier = [0; 4096];
         loop {

@@ -1,11 +1,13 @@
-//! Opening, adopting and refusing database files.
+//! Opening, importing, upgrading and rejecting database files.
 
-mod adopt;
-mod adopt_refused;
-mod folder;
+mod import;
+mod import_helpers;
+mod import_rejected;
+mod import_trees;
+mod legacy_file;
 mod new;
 mod processes;
-mod refused;
-mod seed;
+mod rejected;
+mod test_folder;
 mod upgrade;
 mod views;

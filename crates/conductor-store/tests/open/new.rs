@@ -1,6 +1,6 @@
-//! A file is made, and opened again.
+//! A file is created, and opened again.
 
-use crate::folder::Folder;
+use crate::test_folder::TestFolder;
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{Environment, OpenError, Query, SqliteOptions, SqliteStore, Store, Submit};
 use std::fs;
@@ -13,9 +13,9 @@ fn submit(store: &SqliteStore) -> conductor_model::RunId {
 
 #[cfg(unix)]
 #[test]
-fn all_files_are_readable_by_their_owner_alone() {
+fn files_are_readable_by_owner_only() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let store = SqliteStore::open(folder.db()).unwrap();
     submit(&store);
     let names = folder.names();
@@ -30,8 +30,8 @@ fn all_files_are_readable_by_their_owner_alone() {
 }
 
 #[test]
-fn a_new_file_has_its_layout_from_the_first_page() {
-    let folder = Folder::new();
+fn new_file_has_expected_layout() {
+    let folder = TestFolder::new();
     drop(SqliteStore::open(folder.db()).unwrap());
     assert_eq!(folder.ask::<String>("PRAGMA journal_mode"), "wal");
     assert_eq!(folder.ask::<i64>("PRAGMA auto_vacuum"), 2);
@@ -42,9 +42,9 @@ fn a_new_file_has_its_layout_from_the_first_page() {
 }
 
 #[test]
-fn an_empty_file_and_a_database_without_tables_count_as_new() {
+fn empty_database_counts_as_new() {
     for (what, prepare) in [("empty", ""), ("without tables", "CREATE TABLE t (a); DROP TABLE t;")] {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         fs::write(folder.db(), "").unwrap();
         folder.run(prepare);
         drop(SqliteStore::open(folder.db()).unwrap());
@@ -54,8 +54,8 @@ fn an_empty_file_and_a_database_without_tables_count_as_new() {
 }
 
 #[test]
-fn a_later_open_writes_nothing() {
-    let folder = Folder::new();
+fn later_open_writes_nothing() {
+    let folder = TestFolder::new();
     let run = submit(&SqliteStore::open(folder.db()).unwrap());
     let before = (folder.content(), fs::metadata(folder.db()).unwrap().modified().unwrap());
     let store = SqliteStore::open(folder.db()).unwrap();
@@ -67,8 +67,8 @@ fn a_later_open_writes_nothing() {
 }
 
 #[test]
-fn a_copy_without_its_lock_is_opened_without_one() {
-    let folder = Folder::new();
+fn copy_without_lock_file_gets_none() {
+    let folder = TestFolder::new();
     let run = submit(&SqliteStore::open(folder.db()).unwrap());
     fs::remove_file(folder.path().join("conductor.db-conductor.lock")).unwrap();
     let store = SqliteStore::open(folder.db()).unwrap();
@@ -78,9 +78,9 @@ fn a_copy_without_its_lock_is_opened_without_one() {
 }
 
 #[test]
-fn names_that_mean_something_to_sqlite_are_files_like_others() {
+fn special_sqlite_names_are_plain_files() {
     for name in [":memory:", "file:a?mode=memory", "file::memory:"] {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let path = folder.path().join(name);
         let run = submit(&SqliteStore::open(&path).unwrap());
         assert!(path.is_file(), "{name}");
@@ -90,8 +90,8 @@ fn names_that_mean_something_to_sqlite_are_files_like_others() {
 
 #[cfg(unix)]
 #[test]
-fn every_spelling_of_a_path_means_the_same_file_and_lock() {
-    let folder = Folder::new();
+fn path_spellings_share_file_and_lock() {
+    let folder = TestFolder::new();
     fs::create_dir(folder.path().join("other")).unwrap();
     let link = folder.path().join("other/link.db");
     let run = submit(&SqliteStore::open(folder.path().join("other/../conductor.db")).unwrap());
@@ -104,12 +104,12 @@ fn every_spelling_of_a_path_means_the_same_file_and_lock() {
 }
 
 #[test]
-fn the_log_of_a_killed_process_is_read() {
-    let folder = Folder::new();
+fn wal_of_killed_process_is_read() {
+    let folder = TestFolder::new();
     let store = SqliteStore::open(folder.db()).unwrap();
     let run = submit(&store);
-    // What a process leaves behind that is killed: a file and its log.
-    let copy = Folder::new();
+    // A killed process leaves the database and its log.
+    let copy = TestFolder::new();
     for end in ["", "-wal"] {
         fs::copy(
             folder.path().join(format!("conductor.db{end}")),
@@ -125,8 +125,8 @@ fn the_log_of_a_killed_process_is_read() {
 }
 
 #[test]
-fn a_journal_mode_that_somebody_changed_is_mended() {
-    let folder = Folder::new();
+fn changed_journal_mode_is_restored() {
+    let folder = TestFolder::new();
     let run = submit(&SqliteStore::open(folder.db()).unwrap());
     folder.run("PRAGMA journal_mode = DELETE");
     let store = SqliteStore::open(folder.db()).unwrap();
@@ -136,8 +136,8 @@ fn a_journal_mode_that_somebody_changed_is_mended() {
 }
 
 #[test]
-fn two_stores_share_a_file() {
-    let folder = Folder::new();
+fn two_stores_share_one_file() {
+    let folder = TestFolder::new();
     let (one, other) = (SqliteStore::open(folder.db()).unwrap(), SqliteStore::open(folder.db()).unwrap());
     let run = submit(&one);
     assert!(other.run(run).unwrap().is_some());
@@ -146,8 +146,8 @@ fn two_stores_share_a_file() {
 }
 
 #[test]
-fn a_file_that_is_held_by_another_program_is_busy_and_not_broken() {
-    let folder = Folder::new();
+fn locked_file_is_reported_as_busy() {
+    let folder = TestFolder::new();
     drop(SqliteStore::open(folder.db()).unwrap());
     let holder = rusqlite::Connection::open(folder.db()).unwrap();
     holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
@@ -159,9 +159,9 @@ fn a_file_that_is_held_by_another_program_is_busy_and_not_broken() {
 }
 
 #[test]
-fn a_busy_timeout_beyond_what_sqlite_can_count_is_the_longest_that_it_can() {
+fn busy_timeout_is_capped_at_sqlite_maximum() {
     for busy_timeout in [Duration::from_hours(30 * 24), Duration::MAX] {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let options = SqliteOptions::default().busy_timeout(busy_timeout);
         let store = SqliteStore::open_with(folder.db(), options).unwrap();
         let run = submit(&store);

@@ -1,24 +1,23 @@
-//! A file of an earlier version of this program is brought up to date with its rows, and goes on.
+//! A file of an earlier version is upgraded, keeps its rows and continues.
 
-use crate::folder::Folder;
+use crate::test_folder::TestFolder;
 use conductor_conformance::assert_replays;
 use conductor_model::{Event, Run, RunDraft, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
     Append, AttemptResult, Claim, Environment, EventFilter, FanOut, FenceOutcome, KindQuota, NodeId, Query,
-    RegisterEngine, Report, ReportBatch, RotationCursor, Scope, Seal, Settle, SqliteStore, Step, Store,
-    Submit, TaskFilter,
+    RegisterEngine, Report, ReportBatch, Scope, Seal, Settle, SqliteStore, Step, Store, Submit, TaskFilter,
 };
 use rusqlite::Connection;
 use serde_json::json;
 
-/// The first version of the tables, as it was released.
+/// The tables of the first version.
 const V1: &str = include_str!("../../migrations/V1__tables.sql");
 
 fn env() -> Environment {
     Environment::seeded("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap(), 7)
 }
 
-/// Tasks in every state and parents of every kind, by nothing but what the first version could do.
+/// Creates tasks in every state and parents of every kind, with the features of the first version only.
 fn fill(store: &SqliteStore) {
     let (env, scope) = (env(), Scope::All);
     let now = env.now();
@@ -49,9 +48,9 @@ fn fill(store: &SqliteStore) {
     assert_eq!(store.aggregate(&Step { scope, now, limit: 10 }).unwrap().runs, 1);
 }
 
-/// A file with the tables of the first version, and in them the rows of another file.
-fn file_of_v1(rows: &Folder) -> Folder {
-    let folder = Folder::new();
+/// Creates a file with the tables of the first version and the rows of another file.
+fn file_of_v1(rows: &TestFolder) -> TestFolder {
+    let folder = TestFolder::new();
     let old = Connection::open(folder.db()).unwrap();
     old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;").unwrap();
     old.execute_batch(V1).unwrap();
@@ -80,35 +79,31 @@ fn everything(store: &SqliteStore) -> (Vec<Run>, Vec<Task>, Vec<Event>) {
     (runs, tasks, store.events(EventFilter::default(), 0, 1000).unwrap().items)
 }
 
-/// Works on everything until nothing is left, by claims.
-fn finish(store: &SqliteStore, seed: u64) {
-    let env = Environment::seeded(env().now().plus_millis(1000), seed);
+/// Claims and settles until nothing is left to do.
+fn finish(store: &SqliteStore, file: u64) {
+    let env = Environment::seeded(env().now().plus_millis(1000), file);
     let (scope, now) = (Scope::All, env.now());
     let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
     let step = Step { scope, now, limit: 100 };
     loop {
         while store.promote(&step).unwrap().more || store.retry(&step).unwrap().more {}
-        let wants =
-            vec![KindQuota { kind: "A".parse().unwrap(), limit: 10, cursor: RotationCursor::default() }];
-        let holder = registration.key();
-        let claim =
-            Claim { engine: holder, quotas: wants, limit: 10, lease_ms: 1000, allow_isolated: true, now };
+        let quota = KindQuota::new("A".parse().unwrap(), 10);
+        let claim = Claim::new(registration.key(), vec![quota], 1000, &env).allow_isolated(true);
         let claimed = store.claim(&claim).unwrap().tasks;
-        let endings: Vec<_> =
+        let results: Vec<_> =
             claimed.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
-        if endings.is_empty() {
+        if results.is_empty() {
             break;
         }
-        let settled =
-            store.settle(&Settle { results: endings, claim: None, now, jitter: env.jitter() }).unwrap();
+        let settled = store.settle(&Settle::new(results, &env)).unwrap();
         assert!(settled.results.iter().all(|answer| *answer == FenceOutcome::Applied));
     }
     while store.aggregate(&step).unwrap().more {}
 }
 
 #[test]
-fn a_file_of_the_first_version_keeps_its_rows_and_goes_on() {
-    let later = Folder::new();
+fn first_version_file_keeps_rows_and_continues() {
+    let later = TestFolder::new();
     let store = SqliteStore::open(later.db()).unwrap();
     fill(&store);
     let expected = everything(&store);
@@ -125,10 +120,10 @@ fn a_file_of_the_first_version_keeps_its_rows_and_goes_on() {
     finish(&store, 8);
     assert_replays(&store);
     let (runs, tasks, _) = everything(&store);
-    let held: Vec<_> = tasks.iter().filter(|task| task.state == State::Running).collect();
-    // What was reported as started is still held from outside, and its run waits for it.
-    assert_eq!((held.len(), held[0].child_counts, held[0].lease_until), (1, None, None));
-    store.report(&ReportBatch::new([Report::succeeded(held[0].id)], &env())).unwrap();
+    let running: Vec<_> = tasks.iter().filter(|task| task.state == State::Running).collect();
+    // The task that was reported as started is still running, and its run waits for it.
+    assert_eq!((running.len(), running[0].child_counts, running[0].lease_until), (1, None, None));
+    store.report(&ReportBatch::new([Report::succeeded(running[0].id)], &env())).unwrap();
     finish(&store, 9);
     let states: Vec<_> = everything(&store).0.iter().map(|run| run.state).collect();
     assert_eq!((runs.len(), states), (2, vec![State::Failed, State::Succeeded]));
@@ -137,8 +132,8 @@ fn a_file_of_the_first_version_keeps_its_rows_and_goes_on() {
 }
 
 #[test]
-fn a_file_that_was_brought_up_to_date_is_made_like_a_new_one() {
-    let new = Folder::new();
+fn upgraded_schema_equals_new_schema() {
+    let new = TestFolder::new();
     drop(SqliteStore::open(new.db()).unwrap());
     let old = file_of_v1(&new);
     drop(SqliteStore::open(old.db()).unwrap());

@@ -1,6 +1,6 @@
 //! The views show what the queries return.
 
-use crate::folder::Folder;
+use crate::test_folder::TestFolder;
 use conductor_model::{Json, RunDraft, RunId, State, Task, TaskDraft, Timestamp};
 use conductor_store::{
     Append, Environment, EventFilter, FanOut, Query, Report, ReportBatch, Scope, SqliteStore, Step, Store,
@@ -55,8 +55,8 @@ fn all_tasks(store: &SqliteStore, run: RunId) -> Vec<Task> {
     store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items
 }
 
-/// The rows of a view as text, with JSON read, for a number may be spelled in two ways.
-fn rows(folder: &Folder, sql: &str, json_columns: &[usize]) -> Vec<Vec<Value>> {
+/// Reads the rows of a view. JSON is parsed, because a number can be written in two ways.
+fn rows(folder: &TestFolder, sql: &str, json_columns: &[usize]) -> Vec<Vec<Value>> {
     let connection = Connection::open(folder.db()).unwrap();
     let mut statement = connection.prepare(sql).unwrap();
     let columns = statement.column_count();
@@ -78,7 +78,7 @@ fn rows(folder: &Folder, sql: &str, json_columns: &[usize]) -> Vec<Vec<Value>> {
     read.unwrap().collect::<rusqlite::Result<_>>().unwrap()
 }
 
-/// A JSON text as a value that is never NULL.
+/// Parses JSON into a value that is never NULL.
 fn read_json(text: &str) -> Value {
     json!({ "json": serde_json::from_str::<Value>(text).unwrap() })
 }
@@ -88,8 +88,8 @@ fn as_json(json: Option<&Json>) -> Value {
 }
 
 #[test]
-fn every_task_shows_what_the_query_returns() {
-    let folder = Folder::new();
+fn tasks_match_query() {
+    let folder = TestFolder::new();
     let store = SqliteStore::open(folder.db()).unwrap();
     let run = tree(&store);
     let tasks = all_tasks(&store, run);
@@ -116,24 +116,24 @@ fn every_task_shows_what_the_query_returns() {
         })
         .collect();
     let mut shown = rows(&folder, "SELECT * FROM tasks", &[7, 8]);
-    let place = |row: &Vec<Value>| expected.iter().position(|task| task[0] == row[0]);
-    shown.sort_by_key(place);
+    let position = |row: &Vec<Value>| expected.iter().position(|task| task[0] == row[0]);
+    shown.sort_by_key(position);
     assert_eq!(shown, expected);
     assert_eq!(shown.len(), 5 + 6 + 5 + 2 + 2);
 }
 
 #[test]
-fn every_run_and_event_shows_what_the_query_returns() {
-    let folder = Folder::new();
+fn runs_and_events_match_query() {
+    let folder = TestFolder::new();
     let store = SqliteStore::open(folder.db()).unwrap();
     let run = tree(&store);
-    let it = store.run(run).unwrap().unwrap();
+    let row = store.run(run).unwrap().unwrap();
     let expected = vec![vec![
         Value::from(run.to_string()),
-        it.created_at.to_string().into(),
-        it.updated_at.to_string().into(),
-        it.state.as_str().into(),
-        as_json(it.meta.as_ref()),
+        row.created_at.to_string().into(),
+        row.updated_at.to_string().into(),
+        row.state.as_str().into(),
+        as_json(row.meta.as_ref()),
     ]];
     assert_eq!(rows(&folder, "SELECT * FROM runs", &[4]), expected);
 
@@ -141,7 +141,7 @@ fn every_run_and_event_shows_what_the_query_returns() {
     let expected: Vec<Vec<Value>> = events
         .iter()
         .map(|event| {
-            // What says nothing is not stored.
+            // An empty payload is not stored.
             let payload = serde_json::to_value(&event.body).unwrap().get("payload").cloned();
             let payload = payload.filter(|payload| *payload != json!({}));
             vec![
@@ -158,26 +158,26 @@ fn every_run_and_event_shows_what_the_query_returns() {
 }
 
 #[test]
-fn the_views_have_the_columns_of_the_original() {
-    let folder = Folder::new();
+fn columns_match_legacy_tables() {
+    let folder = TestFolder::new();
     drop(SqliteStore::open(folder.db()).unwrap());
-    let seed = Connection::open_in_memory().unwrap();
-    seed.execute_batch(include_str!("../fixtures/seed/001_initial_schema.sql")).unwrap();
-    seed.execute_batch(include_str!("../fixtures/seed/002_tasks_and_events.sql")).unwrap();
-    seed.execute_batch(include_str!("../fixtures/seed/003_add_retry_fields.sql")).unwrap();
+    let legacy = Connection::open_in_memory().unwrap();
+    legacy.execute_batch(include_str!("../fixtures/seed/001_initial_schema.sql")).unwrap();
+    legacy.execute_batch(include_str!("../fixtures/seed/002_tasks_and_events.sql")).unwrap();
+    legacy.execute_batch(include_str!("../fixtures/seed/003_add_retry_fields.sql")).unwrap();
     let columns = |connection: &Connection, table: &str| -> Vec<String> {
         let statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         statement.column_names().map(String::from).collect()
     };
     let ours = Connection::open(folder.db()).unwrap();
     for table in ["runs", "tasks", "events"] {
-        assert_eq!(columns(&ours, table), columns(&seed, table));
+        assert_eq!(columns(&ours, table), columns(&legacy, table));
     }
 }
 
 #[test]
-fn a_row_that_somebody_broke_does_not_break_the_view() {
-    let folder = Folder::new();
+fn corrupt_row_is_still_listed() {
+    let folder = TestFolder::new();
     tree(&SqliteStore::open(folder.db()).unwrap());
     let tasks = folder.ask::<i64>("SELECT count(*) FROM tasks");
     folder.run(
@@ -189,8 +189,8 @@ fn a_row_that_somebody_broke_does_not_break_the_view() {
 }
 
 #[test]
-fn a_view_that_another_version_made_is_made_anew() {
-    let folder = Folder::new();
+fn outdated_view_is_recreated() {
+    let folder = TestFolder::new();
     tree(&SqliteStore::open(folder.db()).unwrap());
     let before: String = folder.ask("SELECT group_concat(sql) FROM sqlite_master WHERE type = 'view'");
     folder.run("DROP VIEW runs; CREATE VIEW runs AS SELECT 1 AS id; DROP VIEW events");
@@ -202,11 +202,11 @@ fn a_view_that_another_version_made_is_made_anew() {
 }
 
 #[test]
-fn the_original_cannot_write_to_the_views() {
-    let folder = Folder::new();
+fn views_are_read_only() {
+    let folder = TestFolder::new();
     drop(SqliteStore::open(folder.db()).unwrap());
-    let original = Connection::open(folder.db()).unwrap();
+    let legacy = Connection::open(folder.db()).unwrap();
     let insert = "INSERT INTO runs VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', '', '', 'RUNNING', NULL)";
-    assert!(original.execute_batch(insert).is_err());
-    assert!(original.execute_batch("UPDATE tasks SET state = 'FAILED'").is_err());
+    assert!(legacy.execute_batch(insert).is_err());
+    assert!(legacy.execute_batch("UPDATE tasks SET state = 'FAILED'").is_err());
 }

@@ -153,17 +153,17 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`]; each item may be an [`OutputError`].
-    pub fn outputs<T: DeserializeOwned, N: Into<NodeId>>(
+    pub fn outputs<T: DeserializeOwned>(
         &self,
-        of: N,
-    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>> + use<'_, T, N>, StoreError> {
-        let of = of.into();
-        let counts = match of {
+        parent: impl Into<NodeId>,
+    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>>, StoreError> {
+        let parent = parent.into();
+        let counts = match parent {
             NodeId::Run(run) => Some(self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?.child_counts),
             NodeId::Task(task) => self.store.task(task)?.ok_or(StoreError::TaskNotFound(task))?.child_counts,
         };
         let count = counts.map_or(0, |counts| counts.created);
-        Ok(outputs::of_children(&*self.store, of, count))
+        Ok(outputs::of_children(&*self.store, parent, count))
     }
 
     /// Returns the health of one run or of all runs: counters, rates and warnings.

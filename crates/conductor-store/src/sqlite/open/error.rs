@@ -1,4 +1,4 @@
-//! Why a database was not opened, or not installed into.
+//! Errors of opening a database, and of installing tables into one.
 
 use crate::StoreError;
 use rusqlite::ErrorCode;
@@ -9,233 +9,233 @@ use std::time::Duration;
 
 /// The database was not opened, or nothing was installed into it.
 ///
-/// A file that is refused for what it is or holds keeps its bytes, and no lock or log of ours is left beside it. If
-/// the log of a killed program was there, SQLite's index of that log (`-shm`) may be new.
+/// A rejected file keeps its bytes, and the store leaves no lock file or log beside it. If a killed program has left a
+/// log, SQLite may create a new index of that log (`-shm`).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The path is empty, which would be a database that is gone when it is closed.
+    /// The path is empty. SQLite would open a temporary database.
     #[error("the path of the database is empty; name a file, or open a database in memory")]
     EmptyPath,
-    /// The path names a folder.
-    #[error("{path} is a folder; name a file in it")]
+    /// The path names a directory.
+    #[error("{path} is a directory; name a file in it")]
     Directory {
         /// The path.
         path: PathBuf,
     },
     /// The path names a device, a pipe or a socket.
-    #[error("{path} is no ordinary file; name one, or a path where there is nothing yet")]
+    #[error("{path} is not a regular file; name a regular file or a new path")]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
-    /// The folder that the file would be in does not exist.
-    #[error("{path} cannot be made, for there is no folder {folder}; make the folder first")]
+    /// The directory of the file does not exist.
+    #[error("cannot create {path}: the directory {folder} does not exist; create it first")]
     MissingFolder {
         /// The path.
         path: PathBuf,
-        /// The folder that does not exist.
+        /// The missing directory.
         folder: PathBuf,
     },
-    /// The file, or the folder around it, cannot be written.
+    /// The file or its directory cannot be written.
     #[error(
-        "{path} is in a place that cannot be written, and a database needs to write to its file and folder; choose another place, or change the permissions"
+        "cannot write to {path} or its directory, and a database needs both; change the permissions, or choose another path"
     )]
     ReadOnly {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The system does not let us reach the file.
-    #[error("{path} cannot be reached; see the system's own words, and try again when it can")]
+    /// The system cannot read the file.
+    #[error("cannot access {path}; see the error of the system below")]
     Unreachable {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The file holds something else than an SQLite database, or an encrypted one.
-    #[error("{path} is no SQLite database, or an encrypted one; name another file")]
+    /// The file is not an SQLite database, or it is encrypted.
+    #[error("{path} is not an SQLite database, or it is encrypted; name another file")]
     NotADatabase {
         /// The path.
         path: PathBuf,
     },
     /// The file is an SQLite database of another program.
-    #[error("{path} is a database of another program: it holds {}; name another file", listed(found))]
+    #[error("{path} is a database of another program: it has {}; name another file", listed(found))]
     ForeignDatabase {
         /// The path.
         path: PathBuf,
-        /// What it holds that is neither ours nor the original's.
+        /// The tables and views that belong neither to Origin Conductor nor to its TypeScript version.
         found: Vec<String>,
     },
-    /// The database is the caller's own, and our tables are guests in it.
+    /// The database belongs to the caller, and the tables of Origin Conductor are embedded in it.
     #[error(
-        "{path} is a database of somebody's own, into which Origin Conductor was installed; open it with `SqliteStore::open_installed`"
+        "{path} is a database of another program with embedded tables of Origin Conductor; open it with `SqliteStore::open_embedded`"
     )]
     EmbeddedDatabase {
         /// The path.
         path: PathBuf,
     },
-    /// There is no database, or one into which nothing was installed.
+    /// The database does not exist, or has no embedded tables of Origin Conductor.
     #[error(
-        "{path} is no database into which Origin Conductor was installed; call `install_into` with a connection to it first"
+        "{path} has no embedded tables of Origin Conductor; call `install_into` with a connection to it first"
     )]
     NotEmbedded {
         /// The path.
         path: PathBuf,
     },
-    /// The file is Origin Conductor's own, where nothing is to be installed.
+    /// The file is a standalone database of Origin Conductor, so that nothing can be installed into it.
     #[error(
-        "{path} is a file of Origin Conductor's own; open it with `SqliteStore::open`, nothing is to be installed into it"
+        "{path} is a standalone database of Origin Conductor; open it with `SqliteStore::open`, and install nothing into it"
     )]
     StandaloneDatabase {
         /// The path.
         path: PathBuf,
     },
-    /// Names that are kept for our tables belong to something else.
+    /// Other tables or views of the database have names that are reserved for Origin Conductor.
     #[error(
-        "{path} holds something else under names that are kept for Origin Conductor: {}; rename it, or install into another database",
+        "{path} has other tables or views with names that are reserved for Origin Conductor: {}; rename them, or install into another database",
         listed(found)
     )]
     NamesInUse {
         /// The path.
         path: PathBuf,
-        /// These names.
+        /// The names.
         found: Vec<String>,
     },
-    /// Temporary tables or views of the connection stand before ours.
+    /// Temporary tables or views of the connection hide the tables of Origin Conductor.
     #[error(
-        "the connection to {path} has something temporary under names that are kept for Origin Conductor: {}; drop it, or use another connection",
+        "temporary tables or views of the connection to {path} have names that are reserved for Origin Conductor: {}; drop them, or use another connection",
         listed(found)
     )]
     ShadowedByTemp {
         /// The path.
         path: PathBuf,
-        /// These names.
+        /// The names.
         found: Vec<String>,
     },
     /// A transaction is open on the connection.
     #[error(
-        "nothing can be installed into {path} while a transaction is open on the connection; commit it or roll it back first"
+        "cannot install into {path} while a transaction is open on the connection; commit it or roll it back first"
     )]
     InTransaction {
         /// The path.
         path: PathBuf,
     },
-    /// The caller's database has no write-ahead log, and whether it gets one is the caller's to say.
+    /// The database of the caller is not in WAL mode. The store does not change the mode of a foreign database.
     #[error(
-        "{path} is in journal mode `{mode}`, and the store reads and writes at the same time, which needs a write-ahead log; run `PRAGMA journal_mode = WAL` on it once"
+        "{path} is in journal mode `{mode}`, but the store needs a write-ahead log; run `PRAGMA journal_mode = WAL` on it once"
     )]
     NotInWalMode {
         /// The path.
         path: PathBuf,
-        /// The journal mode that it has instead.
+        /// Its journal mode.
         mode: String,
     },
     /// The file was written by a newer version.
     #[error(
-        "{path} has schema version {found}, but this program knows only versions up to {known}; use a newer version of it"
+        "{path} has schema version {found}, but this program supports only versions up to {known}; use a newer program"
     )]
     SchemaTooNew {
         /// The path.
         path: PathBuf,
         /// The version of its schema.
         found: i64,
-        /// The newest version that this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// The file was brought to its schema by migrations that differ from those of this program.
+    /// The migrations of the file differ from those of this program.
     #[error(
-        "{path} was made with other migrations than this program has: {what}; use the program that made it, or restore a backup"
+        "the migrations of {path} differ from those of this program: {what}; use the program that created it, or restore a backup"
     )]
     MigrationMismatch {
         /// The path.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         what: String,
     },
-    /// The file is a database of ours, but not whole.
+    /// The file is a database of Origin Conductor, but it is damaged.
     #[error("{path} is damaged: {what}; restore a backup")]
     Corrupt {
         /// The path.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// The file was made by the original, but holds rows that cannot be carried over.
-    #[error("{path} was made by the original and cannot be adopted before this is mended: {}", problems.join("; ") + &and_more(*more))]
+    /// The TypeScript version created the file, and some of its rows cannot be imported.
+    #[error("cannot import {path} from the TypeScript version before these rows are corrected: {}", problems.join("; ") + &and_more(*more))]
     LegacyDataInvalid {
         /// The path.
         path: PathBuf,
-        /// What is wrong, row by row: the first of it.
+        /// The first faults, one per row.
         problems: Vec<String>,
-        /// How much more is wrong.
+        /// The number of further faults.
         more: usize,
     },
-    /// Another program holds the database for longer than the busy timeout.
-    #[error("{path} is held by another program for longer than the busy timeout; try again")]
+    /// Another program locked the database for longer than the busy timeout.
+    #[error("{path} is busy: another program locked it for longer than the busy timeout; try again")]
     Busy {
         /// The path.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Another process sets the database up, or began to and was stopped, for longer than the set-up timeout.
+    /// Another process is opening the database for longer than the setup timeout. It may hang, or be suspended.
     #[error(
-        "{path} is being opened or set up by another process, which has held the lock on {lock} for longer than {waited:?}; try again when it is done, or find that process and end it, but leave the lock file where it is"
+        "another process is opening {path}, and has locked {lock} for longer than {waited:?}; try again later, or end that process, but do not delete the lock file"
     )]
     SetupInProgress {
         /// The path.
         path: PathBuf,
-        /// The file that the other process holds a lock on.
+        /// The file that the other process has locked.
         lock: PathBuf,
-        /// How long was waited for it.
+        /// The time that the store waited.
         waited: Duration,
     },
-    /// There can be no write-ahead log where the file is.
+    /// The file system does not support a write-ahead log.
     #[error(
-        "{path} is in a place where SQLite cannot share a write-ahead log between processes (its journal mode stays `{mode}`), a network file system perhaps; put it on a disk of this machine, and open it there"
+        "SQLite cannot use a write-ahead log for {path} (its journal mode stays `{mode}`); a network file system may be the cause; move the file to a local disk"
     )]
     WalUnsupported {
         /// The path.
         path: PathBuf,
-        /// The journal mode that it has instead.
+        /// Its journal mode.
         mode: String,
     },
-    /// The SQLite library that this program was linked with is too old.
+    /// The SQLite library of this program is too old.
     #[error(
-        "the SQLite library has version {found}, which can corrupt a database in WAL mode; link 3.51.3 or newer"
+        "the SQLite library has version {found}, which can corrupt a database in WAL mode; link version 3.51.3 or newer"
     )]
     SqliteTooOld {
         /// Its version.
         found: String,
     },
-    /// SQLite refused for any other reason.
-    #[error("{path} could not be opened; see the database's own words")]
+    /// Any other error of SQLite.
+    #[error("cannot open {path}; see the error of SQLite below")]
     Backend {
         /// The path.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The migrations failed.
-    #[error("{path} could not be brought to the newest schema; nothing of it was changed")]
+    /// A migration failed.
+    #[error("cannot migrate {path} to the newest schema; nothing was changed; see the error below")]
     Migration {
         /// The path.
         path: PathBuf,
-        /// What failed.
+        /// The error of the migration.
         #[source]
         source: Box<refinery::Error>,
     },
 }
 
 impl OpenError {
-    /// What an error of SQLite says about the file.
+    /// Maps an error of SQLite.
     pub(super) fn of_sqlite(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         match error.sqlite_error_code() {
@@ -252,7 +252,7 @@ impl OpenError {
         }
     }
 
-    /// What an error of the store's own statements says about the file.
+    /// Maps an error of a statement of the store.
     pub(super) fn of_fault(path: &Path, fault: StoreError) -> Self {
         let path = path.to_path_buf();
         match fault {
@@ -262,7 +262,7 @@ impl OpenError {
         }
     }
 
-    /// What an error of the system says about the file.
+    /// Maps an error of the system.
     pub(super) fn of_system(path: &Path, error: io::Error) -> Self {
         let path = path.to_path_buf();
         match error.kind() {
@@ -274,7 +274,7 @@ impl OpenError {
     }
 }
 
-/// Some names in one line, the first five of them.
+/// Joins the first five names to one line.
 pub(in crate::sqlite) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

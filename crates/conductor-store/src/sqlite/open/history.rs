@@ -23,13 +23,15 @@ pub(super) enum History {
     Divergent(String),
 }
 
-/// Reads and judges the history. refinery itself would panic on a row that somebody edited.
+/// Reads and validates the history. refinery itself panics on a row that another program has edited.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<History> {
     let rows = match rows(connection) {
         Ok(rows) => rows,
         // The table has other columns.
         Err(error @ rusqlite::Error::SqlInputError { .. }) => {
-            return Ok(History::Divergent(format!("the table `{TABLE}` is none of ours ({error})")));
+            return Ok(History::Divergent(format!(
+                "the table `{TABLE}` is not a migration history ({error})"
+            )));
         }
         Err(error) => return Err(error),
     };
@@ -63,12 +65,15 @@ fn judge(rows: &[HistoryRow]) -> History {
     }
     for (nth, (version, texts)) in rows.iter().enumerate() {
         let Some(ours) = known.get(nth).filter(|ours| Some(i64::from(ours.version())) == *version) else {
-            return History::Divergent("its list of migrations is not ours".into());
+            return History::Divergent("its migrations are unknown to this program".into());
         };
         let [name, applied_on, checksum] = texts;
         if name.as_deref() != Some(ours.name()) || checksum.as_deref() != Some(&*ours.checksum().to_string())
         {
-            return History::Divergent(format!("migration {} was another one", ours.version()));
+            return History::Divergent(format!(
+                "migration {} differs from the one of this program",
+                ours.version()
+            ));
         }
         if !applied_on.as_deref().is_some_and(is_moment) {
             return History::Divergent(format!("migration {} has no date", ours.version()));
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_refinery_would_choke_on_is_divergent() {
+    fn unreadable_history_is_divergent() {
         let ours = &migrations()[0];
         let (name, checksum) = (ours.name(), ours.checksum().to_string());
         let on = "2026-03-01T12:00:00.123456789Z";
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_migrations_make_is_found_once() {
+    fn migrated_objects_are_computed_once() {
         let all = objects_after(known()).unwrap();
         assert!(all.iter().any(|name| name == "conductor_tasks"), "{all:?}");
         assert!(std::ptr::eq(all, objects_after(known()).unwrap()));
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_above_ours_is_newer() {
+    fn version_above_known_is_newer() {
         let newer = [row(1, "tables", "", ""), row(99, "later", "", "")];
         let known = i64::from(migrations().last().unwrap().version());
         assert_eq!(judge(&newer), History::Newer { found: 99, known });

@@ -9,8 +9,7 @@ use std::path::Path;
 
 /// What a file needs next.
 ///
-/// Opening repeats: look, do that, look again. So a crash between two of them, or in the midst of one, leaves
-/// nothing but a file whose next need is found in the same way.
+/// Opening repeats: look, do that, look again. So after a crash, the next open finds the next step in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// The original made it: its tables make room for ours.
@@ -71,7 +70,7 @@ impl Schema {
 
 /// Looks at a file: what it needs next, or why it is refused.
 ///
-/// A transaction, so that all questions, and whatever the caller asks after them, see one state of the file.
+/// It takes a transaction, so that its queries and the later ones of the caller see one state of the file.
 pub(super) fn inspect(path: &Path, snapshot: &Transaction<'_>) -> Result<Next, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let schema = Schema::read(snapshot).map_err(sqlite)?;
@@ -106,7 +105,7 @@ fn ours(path: &Path, connection: &Connection, schema: &Schema) -> Result<Next, O
     let applied = applied(path, connection, schema)?;
     let views = views::all();
     if let Some(taken) = views.iter().find(|view| schema.is(view.name, "table")) {
-        return damaged(format!("a table `{0}` stands where the view `{0}` belongs", taken.name));
+        return damaged(format!("a table has the name of the view `{0}`", taken.name));
     }
     if !laid_out(connection).map_err(sqlite)? {
         return Ok(Next::LayOut);
@@ -148,8 +147,9 @@ fn unfinished(path: &Path, connection: &Connection, schema: &Schema) -> Result<N
     let known = [adopt::RENAMED.as_slice(), &adopt::BOOKKEEPING].concat();
     let found = schema.besides(&known);
     if !found.is_empty() || !schema.has_tables(adopt::RENAMED) {
-        let what =
-            format!("its adoption was interrupted, and since then somebody changed its tables ({found:?})");
+        let what = format!(
+            "its import was interrupted, and another program has changed its tables since ({found:?})"
+        );
         return Err(OpenError::Corrupt { path: path.into(), what });
     }
     let laid_out = laid_out(connection).map_err(|error| OpenError::of_sqlite(path, error))?;

@@ -1,8 +1,7 @@
-//! Our tables as guests in a database of the caller's own.
+//! Embeds the tables in a database of the caller.
 //!
-//! There is only a connection, and everything but our tables is the caller's: no views are made, and neither the journal
-//! mode nor the vacuuming changes. What is to be done is one transaction, so that SQLite's own lock is all that several
-//! installers need.
+//! Everything except our tables belongs to the caller. So no views are created, and journal mode and vacuum mode stay. The
+//! installation is one transaction, so that the lock of SQLite is enough for concurrent installers.
 
 use super::error::OpenError;
 use super::history::{self, History, MigrateError};
@@ -12,22 +11,21 @@ use super::{SqliteOptions, check_library, configured, connect, place};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
-/// An empty table that tells a database of the caller's from a file of our own: ours gets views, and a layout.
+/// An empty table that marks a database of the caller. Standalone files do not have it; they get views and a layout.
 const MARK: &str = "conductor_guest";
 
-/// What the names of all our tables and indexes begin with.
+/// The prefix of the names of all our tables and indexes.
 const PREFIX: &str = "conductor_";
 
-/// Puts our tables into a database of the caller's own, or brings those up to date that an earlier version put there.
+/// Creates the tables of Origin Conductor in a database of the caller, or migrates the tables of an earlier version.
 ///
-/// The database then holds tables `conductor_…`, one of them the history of our migrations, and nothing else of ours:
-/// no views, so that the names `runs`, `tasks` and `events` stay the caller's. All names that begin with `conductor_`
-/// are kept for us. Everything is one transaction, and a database that needs nothing is not written to; any number of
-/// processes may do this at once, each at every start.
+/// All created tables and indexes have names that start with `conductor_`. This prefix is reserved for Origin Conductor. No
+/// views are created, so that the caller may use the names `runs`, `tasks` and `events`. The installation is one
+/// transaction. It writes nothing if the tables are up to date. Any number of processes may call it at each start.
 ///
-/// A run is then submitted in the caller's transaction by [`submit_in`](crate::sqlite::submit_in), and carried out on a
-/// store that [`SqliteStore::open_embedded`](crate::SqliteStore::open_embedded) opens. That needs WAL mode, which the
-/// caller turns on, once; installing needs no setting and changes none.
+/// Afterwards, [`submit_in`](crate::sqlite::submit_in) submits a run in a transaction of the caller, and
+/// [`SqliteStore::open_embedded`](crate::SqliteStore::open_embedded) opens the store that executes it. The store needs WAL
+/// mode, which the caller sets once. The installation needs no setting and changes none.
 ///
 /// ```
 /// use conductor_store::sqlite::{install_into, rusqlite::Connection};
@@ -45,9 +43,9 @@ const PREFIX: &str = "conductor_";
 /// ```
 ///
 /// # Errors
-/// [`OpenError`], and nothing was written: among others [`OpenError::Taken`], [`OpenError::Newer`],
-/// [`OpenError::ReadOnly`], [`OpenError::InTransaction`]; [`OpenError::Busy`] when another program holds the database
-/// for longer than the connection's busy timeout.
+/// [`OpenError`]; nothing was written. Examples: [`OpenError::NamesInUse`], [`OpenError::SchemaTooNew`],
+/// [`OpenError::ReadOnly`], [`OpenError::InTransaction`]. [`OpenError::Busy`] means that another program locked the database
+/// for longer than the busy timeout of the connection.
 pub fn install_into(connection: &mut Connection) -> Result<(), OpenError> {
     check_library(rusqlite::version_number())?;
     let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
@@ -61,7 +59,7 @@ pub fn install_into(connection: &mut Connection) -> Result<(), OpenError> {
     bring_up_to_date(&path, connection)
 }
 
-/// The connection that writes to a database into which we were installed.
+/// Opens the writing connection to a database of the caller.
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     if !place::has_content(path)? {
@@ -82,11 +80,11 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Connection, O
     configured(path, connection, options)
 }
 
-/// How our tables stand in a database of the caller's.
+/// The state of our tables in a database of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guest {
     Absent,
-    /// They have seen the first so many migrations, and not all.
+    /// Only this number of migrations was applied.
     Behind(usize),
     Current,
 }
@@ -156,7 +154,7 @@ fn refuse_ours(path: &Path, snapshot: &Connection, schema: &Schema) -> Result<()
     match history::read(snapshot).map_err(|error| OpenError::of_sqlite(path, error))? {
         History::Applied(1..) => Err(OpenError::StandaloneDatabase { path: path.into() }),
         History::Newer { found, known } => Err(OpenError::SchemaTooNew { path: path.into(), found, known }),
-        // Somebody else's table of that name.
+        // A table of another program with this name.
         History::Applied(0) | History::Divergent(_) => Ok(()),
     }
 }
@@ -176,7 +174,7 @@ pub(in crate::sqlite) fn temporary(connection: &Connection) -> rusqlite::Result<
     names.filter(|name| name.as_deref().map_or(true, is_ours)).collect()
 }
 
-/// Whether a name is one of those that are kept for us; SQLite does not tell the cases apart.
+/// Returns whether a name is reserved for us. Names in SQLite are case-insensitive.
 fn is_ours(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }

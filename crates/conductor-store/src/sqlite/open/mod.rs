@@ -1,8 +1,8 @@
 //! Opens databases: makes them, brings them up to date, adopts those of the original, refuses what is none of ours.
 //! Databases of the caller's own go another way: [`install`].
 //!
-//! A file that needs nothing is opened without a write, under a shared lock. For all others, opening is a loop under
-//! an exclusive lock: [`inspect`] says what the file needs next, that is done, and it is looked at again.
+//! A file that needs nothing is opened without a write, under a shared lock. For all others, opening is a loop under an
+//! exclusive lock: [`inspect`] returns the next setup step, the step is executed, and the file is inspected again.
 
 mod adopt;
 mod error;
@@ -40,7 +40,7 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, OpenError> {
 /// The connection that writes to a file, which is made if there is none.
 pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     check_library(rusqlite::version_number())?;
-    if options.installed {
+    if options.embedded {
         return install::open(path, options);
     }
     if let Some(connection) = current(path, options)? {
@@ -56,7 +56,7 @@ pub(super) fn file(path: &Path, options: &SqliteOptions) -> Result<Connection, O
             return configured(path, connection, options);
         }
         if given.as_ref() == Some(&next) {
-            let what = format!("it was given {next:?} and needs it again");
+            let what = format!("the setup step {next:?} had no effect");
             return Err(OpenError::Corrupt { path: path.into(), what });
         }
         advance(path, &mut connection, options, &next)?;
@@ -69,7 +69,7 @@ pub(super) fn file_again(path: &Path, options: &SqliteOptions) -> Result<Connect
     if place::has_content(path)? {
         return file(path, options);
     }
-    let gone = std::io::Error::new(std::io::ErrorKind::NotFound, "the file is gone, or empty");
+    let gone = std::io::Error::new(std::io::ErrorKind::NotFound, "the file was deleted, or is empty");
     Err(OpenError::of_system(path, gone))
 }
 
@@ -139,7 +139,7 @@ fn connect(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError
         return Err(OpenError::ReadOnly { path: path.into(), source: None });
     }
     connection.busy_timeout(options.patience()).map_err(sqlite)?;
-    // Whoever closes a database last moves its log into it: not into one that may be none of ours.
+    // The last connection to close a database checkpoints its log; the store must not do this to a foreign database.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(sqlite)?;
     Ok(connection)
 }
@@ -169,8 +169,8 @@ fn advance(
     }
 }
 
-/// Gives the file its layout, if it can still be had for little: before it has tables of ours, or when somebody took
-/// the write-ahead log away.
+/// Sets the layout of the file while that is cheap: before it has our tables, or when another program has switched the
+/// write-ahead log off.
 fn lay_out(path: &Path, connection: &Connection, patience: Duration) -> Result<(), OpenError> {
     vacuum_by_increments(connection)
         .and_then(|()| log_ahead(connection, patience))
@@ -197,9 +197,8 @@ fn log_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<()
     patiently(patience, || connection.pragma_update(None, "journal_mode", inspect::WAL))
 }
 
-/// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee SQLite compiles
-/// most statements again whenever a parameter is bound, in case its value made another plan better: that costs more than
-/// running them.
+/// Keeps statements and their plans, and takes lists of keys as parameters. Without the stability guarantee, SQLite
+/// recompiles most statements at each binding, to look for a better plan. That costs more than the execution.
 fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(statements);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

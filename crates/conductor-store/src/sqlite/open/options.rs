@@ -1,8 +1,8 @@
-//! How a database is opened.
+//! Options for opening a database.
 
 use std::time::Duration;
 
-/// How an SQLite database is opened.
+/// Options for opening an SQLite database.
 ///
 /// ```
 /// use conductor_store::{SqliteOptions, Synchronous};
@@ -18,18 +18,18 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SqliteOptions {
-    /// How durable a commit is; [`Synchronous::Full`] by default.
+    /// The durability of a commit. Default: [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// How long a writer waits for another one; 5 seconds by default. More than 24 days count as 24 days.
+    /// How long a writer waits for another writer. Default: 5 seconds; at most 24 days.
     pub busy_timeout: Duration,
-    /// How long opening waits while another process makes the file, migrates it or adopts it; 60 seconds by
-    /// default. Apart from the busy timeout, for these take as long as the file is large.
+    /// How long opening waits while another process creates, migrates or imports the file. Default: 60 seconds; at most 24
+    /// days. Migrations and imports take longer for larger files.
     pub setup_timeout: Duration,
-    /// How many idle connections for readers are kept; 4 by default.
+    /// The largest number of idle reading connections that the store keeps. Default: 4.
     pub readers: usize,
-    /// Whether the database is the caller's own, with tables of ours that
-    /// [`install_into`](crate::sqlite::install_into) made; no by default.
-    pub installed: bool,
+    /// Whether the tables are embedded in a database of the caller: see [`install_into`](crate::sqlite::install_into).
+    /// Default: no.
+    pub embedded: bool,
 }
 
 impl Default for SqliteOptions {
@@ -39,36 +39,36 @@ impl Default for SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             setup_timeout: Duration::from_mins(1),
             readers: 4,
-            installed: false,
+            embedded: false,
         }
     }
 }
 
 impl SqliteOptions {
-    /// The same options with that durability.
+    /// Sets the durability of a commit.
     pub fn synchronous(self, synchronous: Synchronous) -> Self {
         Self { synchronous, ..self }
     }
 
-    /// The same options with that busy timeout.
+    /// Sets how long a writer waits for another writer.
     pub fn busy_timeout(self, busy_timeout: Duration) -> Self {
         Self { busy_timeout, ..self }
     }
 
-    /// The same options with that timeout for the set-up by another process.
+    /// Sets how long opening waits for another process that creates, migrates or imports the file.
     pub fn setup_timeout(self, setup_timeout: Duration) -> Self {
         Self { setup_timeout, ..self }
     }
 
-    /// The same options with that many idle connections for readers.
+    /// Sets the largest number of idle reading connections.
     pub fn readers(self, readers: usize) -> Self {
         Self { readers, ..self }
     }
 
-    /// The same options for a database of the caller's own, into which we were installed: see
+    /// Sets whether the tables are embedded in a database of the caller: see
     /// [`SqliteStore::open_embedded`](crate::SqliteStore::open_embedded).
-    pub fn embedded(self, installed: bool) -> Self {
-        Self { installed, ..self }
+    pub fn embedded(self, embedded: bool) -> Self {
+        Self { embedded, ..self }
     }
 
     /// The busy timeout as SQLite takes it.
@@ -82,12 +82,12 @@ pub(super) fn at_most(timeout: Duration) -> Duration {
     timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
 }
 
-/// How durable a commit is.
+/// The durability of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// A commit survives a crash of the process, not always a loss of power.
+    /// A commit survives a crash of the process, but not always a power failure.
     Normal,
-    /// Acknowledged means it survives power loss.
+    /// A commit survives a power failure.
     #[default]
     Full,
 }

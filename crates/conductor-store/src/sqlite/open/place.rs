@@ -1,7 +1,7 @@
 //! Where a database is: the file, the folder, and the lock beside it.
 //!
-//! The database file itself is never opened or closed here once it exists: when a process closes any handle of a
-//! file, the system drops all POSIX locks that the process has on it, SQLite's among them.
+//! This module never opens an existing database file. When a process closes any handle of a file, the system releases
+//! all its POSIX locks on the file, including those of SQLite.
 
 use super::OpenError;
 use std::ffi::OsString;
@@ -10,8 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The one path of the file that `path` names, whatever the spelling: the lock stands beside that, and so do
-/// SQLite's own files.
+/// Returns the canonical path of a file. The lock file and the files of SQLite are beside it.
 pub(super) fn locate(path: &Path) -> Result<PathBuf, OpenError> {
     if path.as_os_str().is_empty() {
         return Err(OpenError::EmptyPath);
@@ -72,14 +71,14 @@ pub(super) fn make(path: &Path) -> Result<(), OpenError> {
 
 /// A lock on a file beside the database, which goes with this value, and with the process.
 ///
-/// That file is left in place: whoever removed it could remove it from under somebody who waits for it.
+/// The file stays: deleting it could break the lock of a process that waits for it.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits until nobody sets the database up. `None` if nobody ever locked it: then nobody does now.
+    /// Waits until no process sets the database up. `None` if the lock file does not exist, so that no process does.
     pub(super) fn shared(path: &Path, patience: Duration) -> Result<Option<Self>, OpenError> {
         let lock = beside(path, "-conductor.lock");
         let file = match File::open(&lock) {
@@ -91,7 +90,7 @@ impl Lock {
         Ok(Some(Self { _file: file }))
     }
 
-    /// Waits until nobody else opens or sets up the database.
+    /// Waits until no other process opens or sets up the database.
     pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<Self, OpenError> {
         let lock = beside(path, "-conductor.lock");
         let file = private().read(true).write(true).create(true).truncate(false).open(&lock);

@@ -1,4 +1,4 @@
-//! Opening stops after each of its steps, and the next open goes on from there.
+//! Opening is interrupted after each of its steps, and the next open continues from there.
 
 use super::*;
 use crate::{Query, Scope, SqliteStore};
@@ -33,7 +33,7 @@ fn open_for(path: &Path, steps: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_first_open_that_stops_anywhere_is_finished_by_the_next() {
+fn interrupted_first_open_is_finished_by_next() {
     let all = ["LayOut", "Migrate", "MakeViews"];
     for steps in 0..=all.len() {
         let folder = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ fn a_first_open_that_stops_anywhere_is_finished_by_the_next() {
 }
 
 #[test]
-fn an_adoption_that_stops_anywhere_is_finished_by_the_next_open() {
+fn interrupted_import_is_finished_by_next_open() {
     let all = ["Rename", "LayOut", "Migrate", "CarryOver", "MakeViews"];
     for steps in 0..=all.len() {
         let folder = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn an_adoption_that_stops_anywhere_is_finished_by_the_next_open() {
 }
 
 #[test]
-fn a_history_table_without_rows_is_a_migration_that_was_interrupted() {
+fn empty_history_table_means_interrupted_migration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conductor.db");
     open_for(&path, 1);
@@ -72,7 +72,7 @@ fn a_history_table_without_rows_is_a_migration_that_was_interrupted() {
 }
 
 #[test]
-fn an_original_that_wrote_again_into_an_interrupted_adoption_is_not_overlooked() {
+fn legacy_write_into_interrupted_import_is_rejected() {
     for steps in 1..=3 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("conductor.db");
@@ -88,7 +88,7 @@ fn an_original_that_wrote_again_into_an_interrupted_adoption_is_not_overlooked()
 }
 
 #[test]
-fn a_file_that_vanished_is_not_made_anew_by_a_store_that_had_it_open() {
+fn deleted_file_is_not_recreated_by_open_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conductor.db");
     let error = file_again(&path, &SqliteOptions::default()).unwrap_err();
@@ -97,7 +97,7 @@ fn a_file_that_vanished_is_not_made_anew_by_a_store_that_had_it_open() {
 }
 
 #[test]
-fn the_options_reach_the_connection() {
+fn options_reach_connection() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conductor.db");
     for (synchronous, number) in [(Synchronous::Full, 2), (Synchronous::Normal, 1), (Synchronous::Full, 2)] {
@@ -110,7 +110,7 @@ fn the_options_reach_the_connection() {
 }
 
 #[test]
-fn a_place_without_a_write_ahead_log_is_refused_in_clear_words() {
+fn path_without_wal_support_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conductor.db");
     // One of the kinds of files that SQLite cannot share memory about, as on a network file system.
@@ -126,7 +126,7 @@ fn a_place_without_a_write_ahead_log_is_refused_in_clear_words() {
 }
 
 #[test]
-fn a_library_that_can_corrupt_a_database_is_refused() {
+fn corrupting_sqlite_version_is_rejected() {
     assert!(check_library(3_051_003).is_ok());
     let refused = check_library(3_051_002).unwrap_err();
     assert!(refused.to_string().contains("3.51.2"), "{refused}");

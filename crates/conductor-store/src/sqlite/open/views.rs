@@ -74,8 +74,8 @@ fn tasks() -> String {
     )
 }
 
-/// Whether a task `t` without an input of its own has the input `j` of its parent: a join, a child of a counted fan-out, or
-/// a child of an imported parent with the input `null`.
+/// SQL for: a task `t` without an input of its own inherits the input `j` of its parent. Three tasks do: a join, a
+/// child of a counted fan-out, and a child of an imported parent with the input `null`.
 fn inherits() -> String {
     format!(
         "t.ordinal = 0 \
@@ -137,8 +137,8 @@ fn moment(column: &str) -> String {
 
 /// The text of a ULID from its 16 bytes; NULL for anything else.
 ///
-/// A character stands for 5 bits and a hexadecimal digit for 4; the first character holds only 3 of them, so that
-/// character `n` begins at bit `5 n - 2` and lies within two digits.
+/// A character has 5 bits and a hexadecimal digit has 4. The first character has only 3 bits. So character `n` starts
+/// at bit `5 n - 2`, and spans at most two digits.
 fn ulid(blob: &str) -> String {
     let digit = |nth: usize| format!("(instr('0123456789ABCDEF', substr(hex({blob}), {}, 1)) - 1)", nth + 1);
     let character = |value: String| format!("substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 1 + ({value}), 1)");
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_view_writes_an_id_as_the_model_does(bits: u128) {
+        fn view_writes_id_like_model(bits: u128) {
             let memory = Connection::open_in_memory().unwrap();
             let sql = format!("SELECT {}", ulid("?1"));
             let text: String = memory.query_row(&sql, [bits.to_be_bytes()], |row| row.get(0)).unwrap();
@@ -168,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn the_view_writes_a_moment_as_the_model_does(
+        fn view_writes_timestamp_like_model(
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()
         ) {
             let memory = Connection::open_in_memory().unwrap();
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn the_views_are_written_once() {
+    fn views_are_built_once() {
         assert!(std::ptr::eq(all(), all()));
     }
 
     #[test]
-    fn an_id_that_is_none_shows_as_null() {
+    fn invalid_id_shows_as_null() {
         let memory = Connection::open_in_memory().unwrap();
         let sql = format!("SELECT {} IS NULL AND {} IS NULL", ulid("NULL"), ulid("x'00'"));
         assert!(memory.query_row(&sql, [], |row| row.get::<_, bool>(0)).unwrap());

@@ -29,7 +29,7 @@ impl Bench {
     }
 
     /// A store with two runs of ready work. The second of them has `many` tasks; and there are as many delayed ones, as
-    /// many of a kind that nobody wants, and as many that are finished.
+    /// many of a kind that no engine handles, and as many settled ones.
     fn new(many: u32) -> Self {
         let bench = Self::empty();
         bench.submit([parent("A", 100)]);
@@ -115,7 +115,7 @@ pub(super) fn parent(kind: &str, children: u32) -> TaskDraft {
 }
 
 #[test]
-fn a_claim_costs_what_it_claims_whatever_else_is_there() {
+fn claim_cost_is_independent_of_store_size() {
     let (little, much) = (Bench::new(100).costs(), Bench::new(MANY).costs());
     for ((what, little), (_, much)) in little.into_iter().zip(much) {
         assert!(little > 0 && much <= little + little / 20, "{what} takes {little} instructions, and {much}");
@@ -123,7 +123,7 @@ fn a_claim_costs_what_it_claims_whatever_else_is_there() {
 }
 
 #[test]
-fn a_claim_costs_in_proportion_to_what_it_claims() {
+fn claim_cost_is_proportional_to_claimed_tasks() {
     let bench = Bench::new(2000);
     let (_, ten) = bench.cost(|bench| bench.claim("A", 10));
     let (_, hundred) = bench.cost(|bench| bench.claim("A", 100));
@@ -133,7 +133,7 @@ fn a_claim_costs_in_proportion_to_what_it_claims() {
 }
 
 #[test]
-fn an_explanation_costs_the_same_however_many_tasks_there_are() {
+fn explain_cost_is_independent_of_task_count() {
     let explain = |many| {
         let bench = Bench::new(many);
         let run = bench.store.runs(None, 2).unwrap().items[1].id;

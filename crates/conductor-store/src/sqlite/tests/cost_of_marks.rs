@@ -33,7 +33,7 @@ fn assert_costs_the_same(what: &str, measure: impl Fn(u32) -> i32) {
 }
 
 #[test]
-fn a_cancel_of_a_run_costs_a_mark_however_much_is_below_it() {
+fn run_cancel_cost_is_independent_of_size() {
     assert_costs_the_same("a cancel", |children| {
         let bench = Bench::empty();
         let (run, _) = family(&bench, children);
@@ -45,7 +45,7 @@ fn a_cancel_of_a_run_costs_a_mark_however_much_is_below_it() {
 }
 
 #[test]
-fn a_revival_of_one_child_costs_the_same_among_few_and_among_many() {
+fn leaf_revive_cost_is_independent_of_siblings() {
     assert_costs_the_same("a revival", |children| {
         let bench = Bench::empty();
         let (_, parent) = family(&bench, children);
@@ -62,7 +62,7 @@ fn a_revival_of_one_child_costs_the_same_among_few_and_among_many() {
 }
 
 #[test]
-fn a_sweep_costs_its_limit_however_much_is_left() {
+fn sweep_cost_is_bounded_by_limit() {
     let sweep = |children, limit| {
         let bench = Bench::empty();
         let (_, parent) = family(&bench, children);
@@ -79,7 +79,7 @@ fn a_sweep_costs_its_limit_however_much_is_left() {
 }
 
 #[test]
-fn what_is_settled_and_swept_costs_a_sweep_nothing() {
+fn swept_rows_cost_sweep_nothing() {
     assert_costs_the_same("an idle sweep", |children| {
         let bench = Bench::empty();
         let (_, parent) = family(&bench, children);
@@ -92,7 +92,7 @@ fn what_is_settled_and_swept_costs_a_sweep_nothing() {
 }
 
 #[test]
-fn an_idle_sweep_and_an_idle_expiry_cost_a_seek_and_write_nothing() {
+fn idle_sweep_and_expiry_write_nothing() {
     for (what, act) in [
         ("a sweep", (|bench| bench.store.sweep(&step(bench, 1000)).unwrap().more) as fn(&Bench) -> bool),
         ("an expiry", |bench| bench.store.expire(&step(bench, 1000)).unwrap().more),

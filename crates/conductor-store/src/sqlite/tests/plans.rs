@@ -6,7 +6,7 @@ use crate::sqlite::{
 };
 
 #[test]
-fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing() {
+fn cancel_and_revive_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let connection = writer.as_ref().unwrap();
@@ -51,7 +51,7 @@ fn every_statement_of_a_cancel_and_a_revive_searches_an_index_and_sorts_nothing(
 }
 
 #[test]
-fn every_statement_about_damage_searches_an_index() {
+fn corrupt_row_statements_use_index() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let by_key = "USING INTEGER PRIMARY KEY (rowid=?)";
@@ -68,7 +68,7 @@ fn every_statement_about_damage_searches_an_index() {
 }
 
 #[test]
-fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_nothing() {
+fn prune_and_verify_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let connection = writer.as_ref().unwrap();
@@ -135,7 +135,7 @@ fn every_statement_of_a_prune_and_a_verification_searches_an_index_and_sorts_not
 }
 
 #[test]
-fn every_statement_of_an_explanation_searches_an_index_and_sorts_nothing() {
+fn explain_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let place = "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)";

@@ -15,7 +15,7 @@ fn rows(store: &SqliteStore) -> u32 {
 }
 
 #[test]
-fn what_attempts_reported_that_are_over_goes_with_the_next_report() {
+fn progress_of_ended_attempts_is_deleted_later() {
     let store = SqliteStore::open_in_memory().unwrap();
     let env = Environment::seeded(Timestamp::from_millis(1_767_225_600_000).unwrap(), 1);
     let run = RunDraft::new().tasks((0..20).map(|_| TaskDraft::new("A"))).validate().unwrap();

@@ -1,8 +1,8 @@
-//! Decides in which state each task and run of the original goes on.
+//! Decides the state in which each imported task and run continues.
 //!
-//! The original failed a parent, and its run, as soon as one child failed, and forgot them when the retry succeeded;
-//! we look at what is settled. So failures that can still be retried come due, and what failed above them reopens.
-//! ARCHITECTURE.md, "Opening, adopting, refusing", has the rules in a table.
+//! The TypeScript version failed a parent and its run as soon as one child failed, and did not correct them after a
+//! successful retry. So the import uses settled children only. So failures that can still be retried come due, and what
+//! failed above them reopens. ARCHITECTURE.md, "Opening, adopting, refusing", has the rules in a table.
 
 use super::Problems;
 use super::survey::{Old, OldTask};
@@ -34,7 +34,7 @@ pub(super) struct Fates {
     pub(super) runs: Vec<RunFate>,
 }
 
-/// What was decided above a task, for good.
+/// The final decision for the ancestors of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Above {
     Nothing,
@@ -92,7 +92,7 @@ impl Fates {
 
 fn leaf(its: &OldTask, above: Above) -> TaskFate {
     let (state, due) = match (its.state, above) {
-        // What a cancel means for whatever has not ended.
+        // A cancelled ancestor cancels all open tasks.
         (State::Pending | State::Running, Above::Cancelled) => (State::Cancelled, false),
         (State::Failed, Above::Nothing) => (State::Failed, may_be_retried(its)),
         (state, _) => (state, false),
@@ -144,8 +144,8 @@ fn count(tasks: &[usize]) -> u32 {
     u32::try_from(tasks.len()).unwrap_or(u32::MAX)
 }
 
-/// Children are made in the order of their indices, so that their number says which are missing: not so if somebody
-/// took one from between the others.
+/// Children are created in the order of their indices, so that their number shows which are missing. This does not hold if
+/// another program deleted one in between.
 fn note_gap(old: &Old, tree: &Tree, (task, fate): (usize, TaskFate), problems: &mut Problems) {
     let Some(numbers) = fate.numbers else { return };
     let goes_on = !fate.state.is_terminal() && numbers.total > Some(numbers.created);
@@ -153,7 +153,7 @@ fn note_gap(old: &Old, tree: &Tree, (task, fate): (usize, TaskFate), problems: &
     if goes_on && last > numbers.created {
         let its = &old.tasks[task];
         problems.add(format!(
-            "task {} ({}): it has a child {last}, but children before that are missing",
+            "task {} ({}): child {last} exists, but children with smaller indices are missing",
             its.id, its.name
         ));
     }

@@ -1,8 +1,8 @@
 //! Adopts a file of the original: reads all of it, decides what follows from its rows, carries them over.
 //!
 //! [`survey`] reads and checks, [`tree`] puts the tasks into their places, [`fate`] decides the states, and [`carry`]
-//! writes. The first three write nothing; they run before the tables are renamed, so that a file with problems is
-//! refused untouched, and again when the rows are carried over.
+//! writes. The first three only read. They run before the tables are renamed, so that a rejected file is not changed.
+//! They run again when the rows are copied.
 
 mod carry;
 mod fate;
@@ -85,7 +85,7 @@ pub(super) fn check(path: &Path, connection: &Connection) -> Result<(), OpenErro
     plan(path, connection, ORIGINAL).map(drop)
 }
 
-/// Checks the original's tables and makes room for ours, in one transaction: nobody writes in between.
+/// Checks the original's tables and makes room for ours, in one transaction, so that no other process writes in between.
 pub(super) fn rename(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
@@ -102,7 +102,7 @@ pub(super) fn carry_over(path: &Path, connection: &mut Connection) -> Result<(),
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     let plan = plan(path, &tx, RENAMED)?;
     carry::carry(&tx, &plan).map_err(|fault| OpenError::of_fault(path, fault))?;
-    // In the order in which a foreign key, if somebody added one, can lose its other end.
+    // Referencing tables first, in case another program added a foreign key.
     for table in RENAMED.into_iter().rev() {
         tx.execute_batch(&format!("DROP TABLE {table}")).map_err(sqlite)?;
     }

@@ -96,7 +96,7 @@ impl Reader<'_> {
             Ok(ValueRef::Null) => None,
             Ok(ValueRef::Text(text)) if let Ok(text) = std::str::from_utf8(text) => Some(text),
             _ => {
-                self.note(column, "is no text");
+                self.note(column, "is not a text");
                 None
             }
         }
@@ -128,7 +128,7 @@ impl Reader<'_> {
         if state.is_none() {
             self.note(
                 "state",
-                format_args!("{text:?} is none of PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED"),
+                format_args!("{text:?} is not one of PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED"),
             );
         }
         state
@@ -167,7 +167,7 @@ fn read_runs(
         reader.maybe::<Json>("meta");
         let Some(id) = id else { continue };
         if old.run_of.insert(id, old.runs.len()).is_some() {
-            reader.note("id", "is there twice");
+            reader.note("id", "occurs twice");
         }
         old.runs.push(OldRun {
             id,
@@ -197,7 +197,7 @@ fn read_tasks(
             children.push((old.tasks.len(), parent));
         }
         if old.task_of.insert(task.id, old.tasks.len()).is_some() {
-            reader.note("id", "is there twice");
+            reader.note("id", "occurs twice");
         }
         old.tasks.push(task);
     }
@@ -225,7 +225,7 @@ fn read_task(reader: &mut Reader<'_>, runs: &HashMap<RunId, usize>) -> Option<Ol
     if place.is_none()
         && let Some(run) = run
     {
-        reader.note("run_id", format_args!("{run} is no run"));
+        reader.note("run_id", format_args!("{run} is not a run"));
     }
     let name = read_name(reader);
     let state = reader.state();
@@ -239,7 +239,7 @@ fn read_task(reader: &mut Reader<'_>, runs: &HashMap<RunId, usize>) -> Option<Ol
     let fanout = input.as_ref().and_then(|input| Fanout::of(input).ok().flatten());
     if fanout.is_some() && name.len() > LONGEST_PARENT {
         let why = format_args!(
-            "must be at most {LONGEST_PARENT} bytes, for its children's names begin with it, but has {}",
+            "must have at most {LONGEST_PARENT} bytes, because the names of its children start with it, but has {}",
             name.len()
         );
         reader.note("name", why);
@@ -309,10 +309,10 @@ fn check_events(
         reader.value::<Timestamp>("at");
         reader.maybe::<Json>("payload");
         if run.is_some_and(|run| !known.runs.contains_key(&run)) {
-            reader.note("run_id", "is no run");
+            reader.note("run_id", "is not a run");
         }
         if task.is_some_and(|task| !known.tasks.contains_key(&task)) {
-            reader.note("task_id", "is no task");
+            reader.note("task_id", "is not a task");
         }
     }
     Ok(())

@@ -48,12 +48,12 @@ impl Tree {
         tree
     }
 
-    /// Whoever cannot be reached from a root task is below itself.
+    /// A task that cannot be reached from a root task is its own ancestor.
     fn note_cycles(&self, old: &Old, problems: &mut Problems) {
         let reached: HashSet<_> = self.order.iter().copied().collect();
         let unreached = (0..old.tasks.len()).filter(|task| !reached.contains(task));
         for task in unreached.filter(|task| old.tasks[*task].parent.is_some()) {
-            problems.add(format!("task {}: no root task is above it", old.tasks[task].id));
+            problems.add(format!("task {}: none of its ancestors is a root task", old.tasks[task].id));
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_index_of_a_child_stands_in_its_name() {
+    fn child_index_is_read_from_name() {
         assert_eq!(index_in("A#12", "A"), Some(12));
         assert_eq!(index_in("A#1#2", "A#1"), Some(2));
         for other in ["A#0", "A#01", "A#+1", "A#", "A", "B#1", "A#1#2", "A#10000001", "A# 1"] {

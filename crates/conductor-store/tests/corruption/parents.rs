@@ -1,0 +1,254 @@
+//! Rows of parents, runs and joins that another program changed or deleted.
+
+use crate::helpers::{FAILED, PENDING, SUCCEEDED, assert_claimed_only, fences};
+use crate::support::TestStore;
+use conductor_model::{Policy, RunDraft, State, TaskDraft};
+use conductor_store::{
+    Admin, Cancel, FenceOutcome, Query, Release, Renew, Report, Rescue, Step, Store, StoreError,
+};
+use serde_json::json;
+
+#[test]
+fn task_without_run_or_parent_fails_at_claim() {
+    for (change, error) in [
+        ("DELETE FROM conductor_runs WHERE key = 1", "the run with row key 1: its row is missing"),
+        ("DELETE FROM conductor_tasks WHERE key = 1", "the task with row key 1: its row is missing"),
+    ] {
+        let test = TestStore::new();
+        test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
+        let intact = test.submit_task(TaskDraft::new("A"));
+        assert_eq!(test.fan_out(), 3);
+        test.execute(change).unwrap();
+        // The corrupt rows use up the limit, and the outcome says that there is more.
+        let claimed = test.claim_up_to(1);
+        assert!(claimed.tasks.is_empty() && claimed.more && claimed.rejected == 1, "{claimed:?}");
+        let claimed = test.claim();
+        assert_claimed_only(&claimed, &intact, change);
+        for child in 3..=5 {
+            assert_eq!(test.raw(child), (FAILED, Some(error.into())), "{change}");
+        }
+        assert_eq!(test.claim_up_to(10).rejected, 0, "each row is rejected once");
+        test.run_steps_until_idle();
+    }
+}
+
+#[test]
+fn claims_below_corrupt_parent_work_as_usual() {
+    for change in [
+        "DELETE FROM conductor_runs WHERE key = 1",
+        "DELETE FROM conductor_tasks WHERE key = 1",
+        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
+        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
+        "UPDATE conductor_runs SET running = 9223372036854775807 WHERE key = 1",
+        "UPDATE conductor_runs SET open_children = 4294967295 WHERE key = 1",
+    ] {
+        let test = TestStore::new();
+        test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})).max_retries(0));
+        let intact = test.submit_task(TaskDraft::new("A"));
+        assert_eq!(test.fan_out(), 3);
+        let fences = fences(&test.claim());
+        assert_eq!(fences.len(), 4);
+        test.execute(change).unwrap();
+        let (now, jitter) = (test.env.now(), test.env.jitter());
+        let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
+        assert_eq!(test.store.renew(&renew).unwrap(), [FenceOutcome::Applied; 4], "{change}");
+        assert_eq!(test.settle_succeeded([fences[0], fences[3]]), [FenceOutcome::Applied; 2], "{change}");
+        let release = Release { fences: vec![fences[1]], now };
+        assert_eq!(test.store.release(&release).unwrap(), [FenceOutcome::Applied], "{change}");
+        let states = [3, 4, 2].map(|key| test.raw(key).0);
+        assert_eq!(states, [SUCCEEDED, PENDING, SUCCEEDED], "{change}");
+        let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
+        assert_eq!(test.store.rescue(&rescue).unwrap().changed, 1, "{change}");
+        assert_eq!(test.raw(5), (FAILED, Some("lease expired".into())), "{change}");
+        test.run_steps_until_idle();
+        test.assert_run_state(&intact, State::Succeeded, change);
+    }
+}
+
+#[test]
+fn parent_with_changed_counts_fails() {
+    for change in [
+        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 99999999999, open_children = 0 WHERE key = 1",
+        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
+        // Too few: the next fan-out would create a child twice.
+        "UPDATE conductor_tasks SET children = 1 WHERE key = 1",
+    ] {
+        let test = TestStore::new();
+        let corrupt = test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
+        assert_eq!(test.fan_out(), 3);
+        test.execute(change).unwrap();
+        test.run_steps_until_idle();
+        for task in test.claim() {
+            test.settle_succeeded([task.fence]);
+        }
+        test.run_steps_until_idle();
+        let (state, error) = test.raw(1);
+        assert_eq!(state, FAILED, "{change}");
+        assert!(error.unwrap().starts_with("its numbers were changed: "), "{change}");
+        test.assert_run_state(&corrupt, State::Failed, change);
+    }
+}
+
+#[test]
+fn parent_of_deleted_run_creates_no_children() {
+    let test = TestStore::new();
+    test.submit_task(TaskDraft::new("corrupt").input(json!({"fanout": 2})));
+    let intact = test.submit_task(TaskDraft::new("intact").input(json!({"fanout": 2})));
+    test.execute("DELETE FROM conductor_runs WHERE key = 1").unwrap();
+    assert_eq!(test.fan_out(), 2);
+    assert_eq!(test.reload(&intact).state, State::Running);
+    assert_eq!(test.raw(1), (FAILED, Some("its run cannot be read".into())));
+}
+
+#[test]
+fn run_with_changed_counts_fails() {
+    let test = TestStore::new();
+    let corrupt = test.submit_task(TaskDraft::new("A"));
+    let intact = test.submit_task(TaskDraft::new("A"));
+    test.report([Report::succeeded(corrupt.id)]);
+    test.execute("UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1")
+        .unwrap();
+    test.report([Report::succeeded(intact.id)]);
+    test.run_steps_until_idle();
+    assert_eq!(test.run(intact.run).state, State::Succeeded);
+    let error = test.store.run(corrupt.run).unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+    test.execute("UPDATE conductor_runs SET children = 1, fanout = 1 WHERE key = 1").unwrap();
+    assert_eq!(test.run(corrupt.run).state, State::Failed);
+}
+
+#[test]
+fn parent_with_retry_due_is_not_retried() {
+    let test = TestStore::new();
+    let corrupt = test.submit_task(TaskDraft::new("P").input(json!({"fanout": 1})));
+    let intact = test.submit_task(TaskDraft::new("A"));
+    assert_eq!(test.fan_out(), 1);
+    test.report([Report::failed(intact.id, "no")]);
+    test.execute("UPDATE conductor_tasks SET state = 3, due_at = 1 WHERE key = 1").unwrap();
+    let step = test.step(10);
+    let _ = test.store.retry(&step).unwrap();
+    assert_eq!(test.reload(&intact).state, State::Pending);
+    assert_eq!((test.reload(&corrupt).state, test.reload(&corrupt).due_at), (State::Failed, None));
+    assert_eq!(test.store.retry(&step).unwrap().changed, 0, "the parent is read once");
+}
+
+#[test]
+fn unreadable_policy_counts_as_default() {
+    let test = TestStore::new();
+    let draft = TaskDraft::new("A").input(json!({"fanout": 2})).policy(Policy::Ignore);
+    let parent = test.submit_task(draft);
+    assert_eq!(test.fan_out(), 2);
+    for policy in ["{", "never", "{\"tolerate_percent\": 101}"] {
+        test.execute(&format!("UPDATE conductor_tasks SET policy = '{policy}' WHERE parent = 0")).unwrap();
+        assert!(matches!(test.store.task(parent.id), Err(StoreError::CorruptRow { .. })), "{policy}");
+    }
+    let children = test.store.children(parent.id, 0, 2).unwrap().items;
+    let reports = [Report::succeeded(children[0].id), Report::failed_permanently(children[1].id, "no")];
+    test.report(reports);
+    test.aggregate_all();
+    assert_eq!(test.run(parent.run).state, State::Failed);
+}
+
+#[test]
+fn parent_contradicting_its_join_blocks_no_decision() {
+    let changes = [
+        "UPDATE conductor_runs SET state = 1 WHERE key = 1",
+        "UPDATE conductor_runs SET state = 0 WHERE key = 1",
+        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1",
+        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1;
+         UPDATE conductor_tasks SET sealed = 1, fanout = 0, children = 0, open_children = 0, failed_children = 0,
+             cancelled_children = 0, state = 3 WHERE ordinal = 0 AND run = 1",
+        "UPDATE conductor_runs SET state = 1 WHERE key = 1;
+         UPDATE conductor_tasks SET state = 4 WHERE ordinal = 0 AND run = 1 AND parent = 0",
+    ];
+    for change in changes {
+        let test = TestStore::new();
+        let draft = RunDraft::new().task(TaskDraft::new("a").fan_out([1, 2]).join("j")).join("j");
+        let corrupt = test.submit(&draft);
+        test.finish();
+        assert_eq!(test.run(corrupt).state, State::Succeeded);
+        test.execute(change).unwrap();
+        let intact = test.submit(&draft);
+        test.finish();
+        assert_eq!(test.run(intact).state, State::Succeeded, "{change}");
+        assert!(test.run(corrupt).state.is_terminal(), "{change}");
+        assert!(!test.store.aggregate(&test.step(10)).unwrap().more, "{change}");
+    }
+}
+
+#[test]
+fn open_join_of_changed_parent_is_still_settled() {
+    for (change, final_state) in [
+        ("UPDATE conductor_runs SET joining = 0 WHERE key = 1", State::Succeeded),
+        ("UPDATE conductor_tasks SET joining = 0 WHERE sealed IS NOT NULL AND run = 1", State::Succeeded),
+        ("UPDATE conductor_runs SET state = 3 WHERE key = 1", State::Failed),
+        ("UPDATE conductor_tasks SET state = 2 WHERE sealed IS NOT NULL AND run = 1", State::Running),
+    ] {
+        for is_claimed_before in [false, true] {
+            let test = TestStore::new();
+            let task = TaskDraft::new("a").kind("A").fan_out([1]);
+            let (task, run) = if change.contains("tasks") {
+                (task.join("A"), RunDraft::new())
+            } else {
+                (task, RunDraft::new().join("A"))
+            };
+            let corrupt = test.submit(&run.task(task));
+            assert_eq!(test.fan_out(), 1);
+            assert_eq!(test.settle_succeeded(fences(&test.claim())), [FenceOutcome::Applied]);
+            test.run_steps_until_idle();
+            let intact = test.submit_task(TaskDraft::new("A"));
+            let earlier = if is_claimed_before { test.claim() } else { Vec::new() };
+            test.execute(change).unwrap();
+            for _ in 0..3 {
+                let _ = test.store.aggregate(&test.step(10)).unwrap();
+            }
+            let claimed = if is_claimed_before { earlier } else { test.claim() };
+            assert_eq!(claimed.len(), 2, "the join and the neighbour: {change}");
+            assert_eq!(test.settle_succeeded(fences(&claimed)), [FenceOutcome::Applied; 2]);
+            test.run_steps_until_idle();
+            assert_eq!(test.reload(&intact).state, State::Succeeded, "{change}");
+            test.assert_run_state(&intact, State::Succeeded, change);
+            assert_eq!(test.run(corrupt).state, final_state, "{change}");
+        }
+    }
+}
+
+#[test]
+fn corrupt_row_blocks_no_sweep_or_deadline() {
+    for change in [
+        "UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1",
+        "UPDATE conductor_tasks SET children = 99999999999 WHERE key = 1",
+        "PRAGMA ignore_check_constraints = ON; UPDATE conductor_tasks SET id = x'00' WHERE key = 3",
+    ] {
+        for by_deadline in [false, true] {
+            let test = TestStore::new();
+            let parent = TaskDraft::new("P").kind("A").input(json!({"fanout": 2}));
+            let draft = RunDraft::new().task(parent).deadline_ms(1000);
+            let runs = [test.submit(&draft), test.submit(&draft)];
+            assert_eq!(test.fan_out(), 4);
+            if !by_deadline {
+                for run in runs {
+                    let _ = test.store.cancel(&Cancel::run(run, test.env.now())).unwrap();
+                }
+            }
+            test.execute(change).unwrap();
+            let step = Step { now: test.env.now().plus_millis(1000), ..test.step(100) };
+            let expired = test.store.expire(&step).unwrap();
+            assert!(!expired.more, "{change}");
+            let mut steps = 0;
+            while test.store.sweep(&step).unwrap().more {
+                steps += 1;
+                assert!(steps < 10, "the sweep does not end: {change}");
+            }
+            while test.store.aggregate(&step).unwrap().more {}
+            let other = test.run(runs[1]);
+            assert_eq!(other.state, State::Cancelled, "{change}");
+            assert_eq!(other.state_counts.cancelled, 3, "{change}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The test command: every test and doctest, several programs at a time.
+//!
+//! `cargo test` runs one test program after the other. Many tests wait for timers and for the disk meanwhile. Therefore cargo
+//! only builds the programs here, and they run beside each other.
+
+mod jobs;
+pub(crate) mod programs;
+
+use std::{ffi::OsString, thread, time::Instant};
+
+use crate::{
+    cargo::{self, Failure},
+    test::jobs::Job,
+};
+
+/// The largest number of test programs at one time. Each runs as many of its tests at one time as there are cores.
+const MAX_PROGRAMS: usize = 4;
+
+/// Programs that run for a long time. They start first, so that none of them is left over at the end.
+const LONG: [&str; 6] = ["simulation", "conformance", "crash", "processes", "engine", "commute"];
+
+/// Runs the tests. With arguments, it runs `cargo test` with them, for all packages.
+pub(crate) fn run(args: Vec<OsString>) -> Result<(), Failure> {
+    if args.is_empty() { all() } else { cargo::at_root(["test", "--workspace", "--all-features"], args) }
+}
+
+fn all() -> Result<(), Failure> {
+    let mut programs = programs::build()?.tests;
+    programs.sort_by_key(|program| LONG.iter().position(|name| *name == program.name).unwrap_or(LONG.len()));
+    // Compiling the doctests takes longest of all.
+    let jobs: Vec<Job> = [Job::Doctests].into_iter().chain(programs.into_iter().map(Job::Program)).collect();
+    let at_once = thread::available_parallelism().map_or(2, usize::from).clamp(2, MAX_PROGRAMS);
+    let began = Instant::now();
+    let count = jobs.len();
+    let failed = jobs::run(jobs, at_once);
+    println!("test: {count} programs, {at_once} at a time, {:.1} s", began.elapsed().as_secs_f64());
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Message(format!("tests failed in {}; see their output above", failed.join(", "))))
+    }
+}
