@@ -155,16 +155,16 @@ impl Engine {
     /// [`OutputError::NotFound`] for an unknown id; each item may be an [`OutputError`] of its own.
     pub fn outputs<T: DeserializeOwned>(
         &self,
-        of: impl Into<NodeId>,
+        parent: impl Into<NodeId>,
     ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>>, OutputError> {
-        let of = of.into();
-        let not_found = || OutputError::NotFound(of);
-        let counts = match of {
+        let parent = parent.into();
+        let not_found = || OutputError::NotFound(parent);
+        let counts = match parent {
             NodeId::Run(run) => Some(self.store.run(run)?.ok_or_else(not_found)?.child_counts),
             NodeId::Task(task) => self.store.task(task)?.ok_or_else(not_found)?.child_counts,
         };
         let count = counts.map_or(0, |counts| counts.created);
-        Ok(outputs::of_children(&*self.store, of, count))
+        Ok(outputs::of_children(&*self.store, parent, count))
     }
 
     /// Returns the health of one run or of all runs: counters, rates and warnings.
