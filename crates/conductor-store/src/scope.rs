@@ -1,4 +1,4 @@
-//! Names what a request is about.
+//! The scope and the target of a request.
 
 use conductor_model::{RunId, TaskId};
 use std::fmt;

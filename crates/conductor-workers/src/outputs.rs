@@ -22,7 +22,7 @@ pub enum OutputError {
     WrongType {
         /// The task.
         task: TaskId,
-        /// What does not fit.
+        /// The deserialization error.
         error: serde_json::Error,
     },
     /// The output of a child is JSON, but not a value of the requested type.
@@ -32,7 +32,7 @@ pub enum OutputError {
     WrongChildType {
         /// The index of the child among its siblings, from 1.
         index: u32,
-        /// What does not fit.
+        /// The deserialization error.
         error: serde_json::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! What an engine reports to `tracing`. One subscriber of the program records everything. Each test looks for its own tasks.
+//! The spans and events of an engine to `tracing`. One subscriber of the program records everything. Each test looks for its own tasks.
 
 #[path = "support/mod.rs"]
 mod support;

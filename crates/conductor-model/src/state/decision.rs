@@ -1,4 +1,4 @@
-//! What follows for a parent or a run: wait, cancel its open children, start its join, or settle.
+//! The next decision about a parent or a run: wait, cancel its open children, start its join, or settle.
 
 use super::counts::ChildCounts;
 use super::node::{Signal, State};
@@ -85,7 +85,7 @@ pub struct ParentStatus {
     pub join: JoinStatus,
 }
 
-/// What follows for a parent or a run.
+/// The next decision about a parent or a run.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

@@ -33,7 +33,7 @@ pub(super) struct Arrow {
     pub(super) to: String,
 }
 
-/// What a path names.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     /// A module of the crate.
