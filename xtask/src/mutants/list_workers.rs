@@ -6,9 +6,9 @@ use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
 use crate::mutants::list_store::WRITE;
 
 const EXCHANGE: &str = "crates/conductor-workers/src/engine/scheduler/exchange.rs";
-const CLAIMS: &str = "crates/conductor-workers/src/engine/scheduler/claims.rs";
-const HEARTBEAT: &str = "crates/conductor-workers/src/engine/scheduler/heartbeat.rs";
-const ROTATION: &str = "crates/conductor-workers/src/engine/scheduler/rotation.rs";
+const CLAIMS: &str = "crates/conductor-workers/src/engine/scheduler/state/claims.rs";
+const HEARTBEAT: &str = "crates/conductor-workers/src/engine/scheduler/state/heartbeat.rs";
+const ROTATION: &str = "crates/conductor-workers/src/engine/scheduler/state/rotation.rs";
 const STEPS: &str = "crates/conductor-workers/src/engine/scheduler/steps.rs";
 const POOL: &str = "crates/conductor-workers/src/engine/pool/mod.rs";
 
@@ -70,7 +70,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "results-without-lease",
         harm: "results that wait to be settled are lost with their leases, and their handlers run again",
-        file: HEARTBEAT,
+        file: "crates/conductor-workers/src/engine/scheduler/renew.rs",
         from: ".map(|attempt| attempt.fence).chain(settling).collect();",
         to: ".map(|attempt| attempt.fence).chain(settling.take(0)).collect();",
         test: workers("engine", "claims::leases::waiting_results_keep_their_leases"),

@@ -34,8 +34,15 @@ pub struct EngineBuilder {
     runtime: Option<tokio::runtime::Handle>,
 }
 
+impl Engine {
+    /// Creates a builder for an engine on this store: a store, or an `Arc` of one.
+    pub fn builder(store: impl EngineStore + 'static) -> EngineBuilder {
+        EngineBuilder::new(Arc::new(store))
+    }
+}
+
 impl EngineBuilder {
-    pub(super) fn new(store: Arc<dyn EngineStore>) -> Self {
+    fn new(store: Arc<dyn EngineStore>) -> Self {
         let workers = thread::available_parallelism().map_or(1, NonZero::get);
         let workers = u32::try_from(workers).unwrap_or(MAX_WORKERS);
         Self {
@@ -134,8 +141,8 @@ impl EngineBuilder {
     /// Builds the engine. It works when it is started, or when a run is waited for.
     ///
     /// # Errors
-    /// [`BuildError`] for an invalid kind, for two handlers of one kind, for a limit without a handler, and for a setting
-    /// out of its range.
+    /// [`BuildError`]: a kind is invalid, or has two handlers, or has a limit but no handler, or a setting is out of its
+    /// range.
     pub fn build(self) -> Result<Engine, BuildError> {
         if self.spare_threads > MAX_WORKERS {
             return out_of_range("spare_threads", &self.spare_threads, format!("at most {MAX_WORKERS}"));

@@ -34,7 +34,8 @@ use channels::Channels;
 use conductor_model::{Kind, Run, RunDraft, RunId};
 use conductor_store::{Environment, Submit, SubmitError};
 use config::EngineConfig;
-use coordinator::Coordinator;
+use coordinator::{Coordinator, ENGINE_THREAD};
+use pool::WORKER_THREAD;
 use shared::SharedScheduler;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -56,11 +57,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Creates a builder for an engine on this store: a store, or an `Arc` of one.
-    pub fn builder(store: impl EngineStore + 'static) -> EngineBuilder {
-        EngineBuilder::new(Arc::new(store))
-    }
-
     fn new(config: EngineConfig) -> Self {
         Self {
             store: Arc::clone(&config.store),
@@ -168,10 +164,6 @@ impl Engine {
         StopHandle::new(Arc::clone(&self.channels.mailbox))
     }
 }
-
-/// The names of an engine's threads.
-const ENGINE_THREAD: &str = "conductor-engine";
-const WORKER_THREAD: &str = "conductor-worker";
 
 /// Returns whether this thread belongs to an engine: waiting for an engine could then be waiting for itself.
 fn is_engine_thread() -> bool {

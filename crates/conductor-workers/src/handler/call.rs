@@ -1,6 +1,7 @@
 //! Calls a handler: reads its input, and turns its return value or panic into a result.
 
-use crate::handler::{Context, TaskError};
+use crate::handler::context::Context;
+use crate::handler::task_error::TaskError;
 use conductor_model::{AttemptFailure, Json};
 use conductor_store::AttemptResult;
 use serde::Serialize;

@@ -36,6 +36,7 @@
 mod behavior;
 mod clock;
 mod engine;
+mod livelock;
 mod processes;
 mod run;
 mod setup;
@@ -49,8 +50,8 @@ use crate::handler::{Context, Handler, SyncHandler};
 use clock::{SystemTime, VirtualClock};
 use conductor_model::{RunDraft, RunId, Timestamp};
 use conductor_store::{Environment, Submit, SubmitError};
+use livelock::LivelockCheck;
 use processes::Processes;
-use run::LivelockCheck;
 use setup::Setup;
 use std::sync::Arc;
 use std::time::Duration;

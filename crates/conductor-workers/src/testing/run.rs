@@ -13,17 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// After this many turns without time and without a write, the simulation does not make progress.
-const MAX_TURNS_WITHOUT_TIME: u32 = 100_000;
-
-/// Detects engines that take turns without end.
-#[derive(Debug, Default)]
-pub(super) struct LivelockCheck {
-    turns_without_time: u32,
-    /// The store's change token at the last check.
-    change_token: Option<u64>,
-}
-
 impl Simulation {
     /// Takes one turn of one engine. If no engine has work, advances the time to the next event. Returns `false` if nothing
     /// more will happen.
@@ -41,11 +30,11 @@ impl Simulation {
         processes.start_due(now, setup.engines, |number| setup.engine(number, store, env));
         let Some(NextEvent { at, engines }) = self.next_event(now)? else { return Ok(false) };
         if at > now {
-            self.livelock.turns_without_time = 0;
+            self.livelock.reset();
             self.clock.move_to(at);
             return Ok(true);
         }
-        self.check_livelock()?;
+        self.livelock.check(&*self.store)?;
         let random = usize::try_from(self.env.jitter().0 % engines.len() as u64).unwrap_or(0);
         let Some(engine) = engines.get(random).copied().flatten() else { return Ok(true) };
         if self.turn(engine)? == SimTurn::Crashed {
@@ -59,20 +48,6 @@ impl Simulation {
         let due = self.store.next_due()?;
         let due = due.map(|due| now + Duration::from_millis(due.millis_since(self.env.now())));
         Ok(self.processes.next_event(now, change_token, due))
-    }
-
-    fn check_livelock(&mut self) -> Result<(), StoreError> {
-        self.livelock.turns_without_time += 1;
-        if self.livelock.turns_without_time == MAX_TURNS_WITHOUT_TIME {
-            let change_token = Some(self.store.change_token()?);
-            let has_changed = change_token != self.livelock.change_token;
-            assert!(
-                has_changed,
-                "the engines take turns without end: no time passes, and nothing is written"
-            );
-            self.livelock = LivelockCheck { turns_without_time: 0, change_token };
-        }
-        Ok(())
     }
 
     fn turn(&mut self, engine: usize) -> Result<SimTurn, StoreError> {

@@ -89,7 +89,7 @@ fn open_fan_out_is_reported_as_blocker() {
             blocked.is_open && blocked.unhandled_kinds.is_empty() && blocked.external_tasks.is_empty(),
             "{blocked:?}"
         );
-        assert!(blocked.to_string().ends_with("a fan-out is open, for an append or its seal"), "{blocked}");
+        assert!(blocked.to_string().ends_with("it waits for an append or its seal"), "{blocked}");
     }
 }
 

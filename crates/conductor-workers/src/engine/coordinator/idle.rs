@@ -1,46 +1,11 @@
 //! Waits while an engine has no work.
 
 use super::Coordinator;
+use super::idle_timer::MIN_IDLE_WAIT;
 use crate::engine::mailbox::Stop;
 use crate::limits::POLL_INTERVAL;
 use conductor_store::StoreError;
 use std::time::Duration;
-
-/// The first wait. The waits double up to [`POLL_INTERVAL`]: a write that wakes the engine is often committed only a
-/// moment later.
-const MIN_IDLE_WAIT: Duration = Duration::from_millis(1);
-
-/// After a wait of this length the store may do internal maintenance.
-const CHECKPOINT_AFTER: Duration = Duration::from_millis(16);
-
-/// How long the next wait is. Writes of other processes that need no work of this engine do not reset it.
-#[derive(Debug)]
-pub(super) struct IdleTimer {
-    next_wait: Duration,
-}
-
-impl Default for IdleTimer {
-    fn default() -> Self {
-        Self { next_wait: MIN_IDLE_WAIT }
-    }
-}
-
-impl IdleTimer {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Doubles the next wait. Returns whether the last one calls for maintenance.
-    fn grow(&mut self) -> bool {
-        let waited = self.next_wait;
-        self.next_wait = waited.saturating_mul(2).min(POLL_INTERVAL);
-        waited == CHECKPOINT_AFTER
-    }
-
-    fn is_at_maximum(&self) -> bool {
-        self.next_wait == POLL_INTERVAL
-    }
-}
 
 impl Coordinator {
     /// Waits until there is work. It only reads from the store, and little.
@@ -57,7 +22,7 @@ impl Coordinator {
             let wake_at = self.next_wake(now);
             let until_due =
                 due.map_or(POLL_INTERVAL, |due| Duration::from_millis(due.millis_since(self.env.now())));
-            let wait = self.idle_timer.next_wait.min(wake_at.saturating_sub(now)).min(until_due);
+            let wait = self.idle_timer.next_wait().min(wake_at.saturating_sub(now)).min(until_due);
             if self.is_woken(wait.max(MIN_IDLE_WAIT), stop) {
                 return Ok(());
             }

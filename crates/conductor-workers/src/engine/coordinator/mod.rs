@@ -1,6 +1,7 @@
 //! The coordinator: the thread that takes the turns of an engine.
 
 mod idle;
+mod idle_timer;
 mod progress_writer;
 mod write_watcher;
 
@@ -20,7 +21,7 @@ use crate::handler::context::ContextShared;
 use crate::limits::POLL_INTERVAL;
 use conductor_model::{Kind, Timestamp};
 use conductor_store::{Environment, StoreError};
-use idle::IdleTimer;
+use idle_timer::IdleTimer;
 use progress_writer::ProgressWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 use write_watcher::WriteWatcher;
+
+/// The name of the thread.
+pub(super) const ENGINE_THREAD: &str = "conductor-engine";
 
 /// How often a busy engine checks for ready kinds without a handler.
 const CHECK_KINDS_EVERY: Duration = Duration::from_secs(2);

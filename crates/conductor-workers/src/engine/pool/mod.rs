@@ -10,7 +10,7 @@ mod thread_count;
 use super::config::PoolConfig;
 use super::mailbox::Mailbox;
 use super::scheduler::{LeaseValidity, Workers};
-use super::{WORKER_THREAD, trace};
+use super::trace;
 #[cfg(feature = "tokio")]
 use crate::handler::async_runtime::AsyncRuntime;
 use crate::handler::attempt::{Attempt, FinishedAttempt};
@@ -26,6 +26,9 @@ use std::time::Duration;
 use thread_count::ThreadCount;
 #[cfg(feature = "tokio")]
 use tracing::Instrument as _;
+
+/// The name of each thread.
+pub(super) const WORKER_THREAD: &str = "conductor-worker";
 
 /// How long a thread waits before it checks again whether claims are valid.
 const RECHECK_EVERY: Duration = Duration::from_millis(5);

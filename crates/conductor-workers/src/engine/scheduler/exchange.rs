@@ -1,7 +1,6 @@
 //! The exchange with the store: one transaction that settles results and makes the next claim.
 
-use super::outbox::result_bytes;
-use super::state::{Closing, Scheduler};
+use super::state::{Closing, Scheduler, result_bytes};
 use crate::engine::trace;
 use crate::handler::attempt::{Attempt, FinishedAttempt};
 use conductor_model::AttemptFailure;

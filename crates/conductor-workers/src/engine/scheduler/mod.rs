@@ -6,32 +6,23 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `state.rs` | the scheduler and the time of its next wake-up |
 //! | `turn.rs` | one turn |
 //! | `exchange.rs` | the transaction that settles results and makes the next claim, in four phases |
 //! | `submit.rs` | the transaction that submits a run and claims its tasks |
-//! | `heartbeat.rs`, `release.rs`, `stop.rs` | how claims are kept, released and abandoned |
-//! | `cancel_check.rs` | how cancelled attempts are found |
+//! | `renew.rs`, `release.rs`, `stop.rs` | how claims are kept, released and abandoned |
+//! | `stale.rs` | how cancelled attempts are found |
 //! | `steps.rs` | the background steps |
-//! | `claims.rs`, `outbox.rs`, `rotation.rs`, `prefetch.rs`, `corrupt_rows.rs` | the parts of the state |
+//! | `state/` | the scheduler and its parts: claims, outbox, rotation, prefetch, timers |
 
-mod cancel_check;
-mod claims;
-mod corrupt_rows;
 mod exchange;
-mod heartbeat;
-mod outbox;
-mod prefetch;
 mod release;
-mod rotation;
+mod renew;
+mod stale;
 mod state;
 mod steps;
 mod stop;
 mod submit;
 mod turn;
 
-pub(crate) use heartbeat::LeaseValidity;
-pub(crate) use outbox::MAX_SETTLE_BYTES;
-pub(crate) use prefetch::Prefetch;
-pub(crate) use state::Scheduler;
+pub(crate) use state::{LeaseValidity, MAX_SETTLE_BYTES, Prefetch, Scheduler};
 pub(crate) use turn::{TurnInput, Workers};

@@ -4,7 +4,7 @@ use super::state::Scheduler;
 use crate::engine::trace;
 use crate::handler::clock::millis;
 use crate::limits::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
-use conductor_store::{FanOut, Prune, Rescue, RotationCursor, Scope, Step, StoreError};
+use conductor_store::{FanOut, Prune, Rescue, Scope, Step, StoreError};
 use std::time::Duration;
 
 /// How often an engine rescues tasks of dead engines and of expired leases.
@@ -21,21 +21,6 @@ pub(crate) struct StepSummary {
     pub(crate) more: bool,
     /// Whether a run was decided.
     pub(crate) runs_decided: bool,
-}
-
-/// When the steps that are not part of every turn are due, and where the fan-out continues.
-#[derive(Debug, Default)]
-pub(super) struct StepTimers {
-    rescue_at: Duration,
-    prune_at: Duration,
-    fan_out_cursor: RotationCursor,
-}
-
-impl StepTimers {
-    /// Returns when the next of these steps is due.
-    pub(super) fn next_at(&self, prunes: bool) -> Duration {
-        if prunes { self.rescue_at.min(self.prune_at) } else { self.rescue_at }
-    }
 }
 
 impl Scheduler {

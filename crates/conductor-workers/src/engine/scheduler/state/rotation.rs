@@ -1,7 +1,7 @@
 //! Composes the claims of an engine: each kind comes first in turn, and so does each run.
 
+use super::base::Base;
 use super::claims::Claims;
-use super::state::Base;
 use crate::engine::config::Settings;
 use crate::handler::clock::millis;
 use conductor_store::{
@@ -10,7 +10,7 @@ use conductor_store::{
 };
 
 /// The order of kinds in the next claim, and the registration of the engine that claims.
-pub(super) struct Rotation {
+pub(crate) struct Rotation {
     registration: Option<EngineRegistration>,
     /// Where the last claim of each kind stopped among the runs.
     cursors: Vec<RotationCursor>,
@@ -21,18 +21,18 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    pub(super) fn new(kinds: usize) -> Self {
+    pub(crate) fn new(kinds: usize) -> Self {
         let cursors = vec![RotationCursor::default(); kinds];
         Self { registration: None, cursors, first_kind: 0, more_available: false }
     }
 
     /// Returns the key of the engine; `None` before its first claim.
-    pub(super) fn engine(&self) -> Option<EngineKey> {
+    pub(crate) fn engine(&self) -> Option<EngineKey> {
         self.registration.as_ref().map(EngineRegistration::key)
     }
 
     /// Composes a claim for up to `limit` tasks. Registers the engine if that has not been done.
-    pub(super) fn compose(&mut self, base: &Base, claims: &Claims, limit: u32) -> Result<Claim, StoreError> {
+    pub(crate) fn compose(&mut self, base: &Base, claims: &Claims, limit: u32) -> Result<Claim, StoreError> {
         let engine = self.register(base)?;
         self.first_kind = (self.first_kind + 1) % self.cursors.len();
         let quota = |i: usize| {
@@ -57,12 +57,12 @@ impl Rotation {
     }
 
     /// Returns the kind at position `i` of the present claim.
-    pub(super) fn kind_at(&self, i: usize) -> usize {
+    pub(crate) fn kind_at(&self, i: usize) -> usize {
         (self.first_kind + i) % self.cursors.len()
     }
 
     /// Remembers where a claim stopped. `claim` is the request; `None` if nothing was claimed.
-    pub(super) fn advance(&mut self, claim: Option<&Claim>, outcome: &ClaimOutcome) {
+    pub(crate) fn advance(&mut self, claim: Option<&Claim>, outcome: &ClaimOutcome) {
         let found = outcome.tasks.len() + outcome.rejected as usize;
         let has_room = claim.is_some_and(|claim| outcome.tasks.len() < claim.limit as usize);
         self.more_available = outcome.more && found > 0 && has_room;
@@ -73,7 +73,7 @@ impl Rotation {
     }
 
     /// Takes whether another claim would find tasks for the workers that are still free.
-    pub(super) fn take_more_available(&mut self) -> bool {
+    pub(crate) fn take_more_available(&mut self) -> bool {
         std::mem::take(&mut self.more_available)
     }
 }

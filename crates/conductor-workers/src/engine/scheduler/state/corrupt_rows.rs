@@ -4,7 +4,7 @@ use conductor_store::StoreError;
 
 /// The errors of corrupt rows, until they are reported.
 #[derive(Debug, Default)]
-pub(super) struct CorruptRows(Vec<StoreError>);
+pub(crate) struct CorruptRows(Vec<StoreError>);
 
 impl CorruptRows {
     /// Records the error of a corrupt row. Returns every other error.
@@ -17,13 +17,13 @@ impl CorruptRows {
     }
 
     /// Returns the answer; the default if a row is corrupt.
-    pub(super) fn skip<T: Default>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn skip<T: Default>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         answer.or_else(|error| self.record(error).map(|()| T::default()))
     }
 
     /// Sends a request about all items. If a row of them is corrupt, repeats it for each half, and so on: so a corrupt row
     /// affects only its own item. Returns one answer per item, in their order; `None` for a corrupt one.
-    pub(super) fn bisect<T, A>(
+    pub(crate) fn bisect<T, A>(
         &mut self,
         items: &[T],
         send: &mut impl FnMut(&[T]) -> Result<Vec<A>, StoreError>,
@@ -41,7 +41,7 @@ impl CorruptRows {
     }
 
     /// Takes the errors since the last call.
-    pub(super) fn take(&mut self) -> Vec<StoreError> {
+    pub(crate) fn take(&mut self) -> Vec<StoreError> {
         std::mem::take(&mut self.0)
     }
 }

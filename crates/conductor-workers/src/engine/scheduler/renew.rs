@@ -5,52 +5,7 @@ use crate::engine::trace;
 use crate::handler::clock::millis;
 use conductor_model::AttemptFailure;
 use conductor_store::{AttemptResult, Fence, FenceOutcome, Renew, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The time until which the claims of this engine are certainly valid, in milliseconds of its monotonic clock.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LeaseValidity(Arc<AtomicU64>);
-
-impl LeaseValidity {
-    /// Returns whether an attempt may start now.
-    pub(crate) fn holds(&self, now: Duration) -> bool {
-        millis(now) < self.0.load(Ordering::Acquire)
-    }
-
-    fn set(&self, until: Duration) {
-        self.0.store(millis(until), Ordering::Release);
-    }
-}
-
-/// When the leases are renewed next.
-#[derive(Debug)]
-pub(super) struct Heartbeat {
-    lease: Duration,
-    validity: LeaseValidity,
-    next_at: Duration,
-}
-
-impl Heartbeat {
-    pub(super) fn new(lease: Duration) -> Self {
-        Self { lease, validity: LeaseValidity::default(), next_at: Duration::ZERO }
-    }
-
-    pub(super) fn validity(&self) -> LeaseValidity {
-        self.validity.clone()
-    }
-
-    pub(super) fn next_at(&self) -> Duration {
-        self.next_at
-    }
-
-    /// Extends the validity: all claims were made or renewed at `now` or later.
-    pub(super) fn extend_validity(&mut self, now: Duration) {
-        self.validity.set(now + self.lease);
-        self.next_at = now + self.lease / 3;
-    }
-}
 
 impl Scheduler {
     /// Records the attempts whose timeout has passed as failed, and abandons them.
@@ -65,7 +20,7 @@ impl Scheduler {
     /// Renews all leases with one request, including those of results that wait to be settled. Abandons the attempts
     /// whose claims are lost.
     pub(super) fn renew_leases(&mut self, now: Duration) -> Result<(), StoreError> {
-        if self.claims.is_empty() && !self.outbox.has_results() || now < self.heartbeat.next_at {
+        if self.claims.is_empty() && !self.outbox.has_results() || now < self.heartbeat.next_at() {
             return Ok(());
         }
         let claimed: Vec<_> = self.claims.iter().cloned().collect();
@@ -93,7 +48,7 @@ impl Scheduler {
     /// Abandons the started attempts if their leases may have ended: another engine may run them by now. Attempts that
     /// have not started wait until the store answers.
     fn abandon_started_after_lease(&mut self, now: Duration) {
-        if self.heartbeat.validity.holds(now) {
+        if self.heartbeat.validity().holds(now) {
             return;
         }
         for attempt in self.claims.started().cloned().collect::<Vec<_>>() {

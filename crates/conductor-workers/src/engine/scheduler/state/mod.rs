@@ -1,21 +1,35 @@
 //! The state of a scheduler.
 
-use super::cancel_check::CancelCheck;
-use super::claims::Claims;
-use super::corrupt_rows::CorruptRows;
-use super::heartbeat::{Heartbeat, LeaseValidity};
-use super::outbox::Outbox;
-use super::prefetch::Prefetch;
-use super::rotation::Rotation;
-use super::steps::StepTimers;
+mod base;
+mod cancel_check;
+mod claims;
+mod corrupt_rows;
+mod heartbeat;
+mod outbox;
+mod prefetch;
+mod rotation;
+mod step_timers;
+
+pub(crate) use heartbeat::LeaseValidity;
+pub(crate) use outbox::MAX_SETTLE_BYTES;
+pub(super) use outbox::result_bytes;
+pub(crate) use prefetch::Prefetch;
+
 use crate::engine::config::Settings;
 use crate::engine::trace;
 use crate::engine_store::EngineStore;
 use crate::handler::attempt::Attempt;
-use conductor_model::Kind;
+use base::Base;
+use cancel_check::CancelCheck;
+use claims::Claims;
 use conductor_store::{Environment, StoreError};
+use corrupt_rows::CorruptRows;
+use heartbeat::Heartbeat;
+use outbox::Outbox;
+use rotation::Rotation;
 use std::sync::Arc;
 use std::time::Duration;
+use step_timers::StepTimers;
 
 pub(crate) struct Scheduler {
     pub(super) base: Base,
@@ -29,19 +43,6 @@ pub(crate) struct Scheduler {
     pub(super) corrupt_rows: CorruptRows,
     /// Why nothing more is claimed; `None` while the engine works.
     pub(super) closing: Option<Closing>,
-}
-
-/// The parts of a scheduler that never change.
-pub(super) struct Base {
-    pub(super) store: Arc<dyn EngineStore>,
-    pub(super) env: Arc<Environment>,
-    pub(super) settings: Settings,
-}
-
-impl Base {
-    pub(super) fn kind_of(&self, attempt: &Attempt) -> &Kind {
-        &self.settings.kinds[attempt.kind].0
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,54 +12,54 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Results and releases that wait for the next transaction.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     results: Vec<(Fence, AttemptResult)>,
     releases: Vec<Fence>,
     /// Whether the store may have committed a claim whose answer was lost.
-    pub(super) claim_unknown: bool,
+    pub(crate) claim_unknown: bool,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, fence: Fence, result: AttemptResult) {
+    pub(crate) fn push(&mut self, fence: Fence, result: AttemptResult) {
         self.results.push((fence, result));
     }
 
-    pub(super) fn push_releases(&mut self, fences: impl IntoIterator<Item = Fence>) {
+    pub(crate) fn push_releases(&mut self, fences: impl IntoIterator<Item = Fence>) {
         self.releases.extend(fences);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.results.len()
     }
 
-    pub(super) fn has_results(&self) -> bool {
+    pub(crate) fn has_results(&self) -> bool {
         !self.results.is_empty()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.results.is_empty() && self.releases.is_empty() && !self.claim_unknown
     }
 
     /// Returns whether more bytes of results wait than memory allows.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.results.iter().map(|(_, result)| result_bytes(result)).sum::<usize>() > MAX_WAITING_BYTES
     }
 
     /// Returns the claims of the results.
-    pub(super) fn result_fences(&self) -> impl Iterator<Item = Fence> {
+    pub(crate) fn result_fences(&self) -> impl Iterator<Item = Fence> {
         self.results.iter().map(|(fence, _)| *fence)
     }
 
-    pub(super) fn releases(&self) -> &[Fence] {
+    pub(crate) fn releases(&self) -> &[Fence] {
         &self.releases
     }
 
-    pub(super) fn clear_releases(&mut self) {
+    pub(crate) fn clear_releases(&mut self) {
         self.releases.clear();
     }
 
     /// Takes the first results, about `max` bytes of them and at least one.
-    pub(super) fn take_batch(&mut self, max: usize) -> Vec<(Fence, AttemptResult)> {
+    pub(crate) fn take_batch(&mut self, max: usize) -> Vec<(Fence, AttemptResult)> {
         let mut bytes = 0;
         let fits = |(_, result): &&(Fence, AttemptResult)| {
             let fits = bytes < max;
@@ -72,14 +72,14 @@ impl Outbox {
     }
 
     /// Puts results back, so that the next batch begins with them.
-    pub(super) fn requeue(&mut self, mut results: Vec<(Fence, AttemptResult)>) {
+    pub(crate) fn requeue(&mut self, mut results: Vec<(Fence, AttemptResult)>) {
         results.append(&mut self.results);
         self.results = results;
     }
 }
 
 /// Returns the bytes of a result's output or error.
-pub(super) fn result_bytes(result: &AttemptResult) -> usize {
+pub(crate) fn result_bytes(result: &AttemptResult) -> usize {
     match result {
         AttemptResult::Succeeded { output } => output.as_ref().map_or(0, |output| output.as_str().len()),
         AttemptResult::Failed(failure) => failure.text().as_str().len(),

@@ -47,13 +47,13 @@ impl Prefetch {
     }
 
     /// Returns how many tasks to claim beyond those that can start at once.
-    pub(super) fn max(&self) -> u32 {
+    pub(crate) fn max(&self) -> u32 {
         let affordable = MAX_BYTES / (self.input_bytes + self.output_bytes).max(1);
         self.max.min(u32::try_from(affordable).unwrap_or(MAX))
     }
 
     /// Begins an exchange that settles this many attempts.
-    pub(super) fn begin_exchange(&mut self, now: Duration, attempts: usize) {
+    pub(crate) fn begin_exchange(&mut self, now: Duration, attempts: usize) {
         if let Some(MeasuredTurn { began, took }) = self.last_turn {
             let since = now.saturating_sub(began).as_secs_f64();
             if since > 0.0 {
@@ -73,14 +73,14 @@ impl Prefetch {
     }
 
     /// Ends the turn of the last exchange.
-    pub(super) fn end_turn(&mut self, now: Duration) {
+    pub(crate) fn end_turn(&mut self, now: Duration) {
         if let Some(turn) = &mut self.last_turn {
             turn.took = now.saturating_sub(turn.began);
         }
     }
 
     /// Returns how long the next turn waits for more results: nothing unless the workers have enough to do.
-    pub(super) fn pause(&self, claimed: usize, workers: u32) -> Duration {
+    pub(crate) fn pause(&self, claimed: usize, workers: u32) -> Duration {
         let is_busy = claimed > 2 * workers as usize;
         let took = self.last_turn.filter(|_| is_busy).map_or(Duration::ZERO, |turn| turn.took);
         (took / PAUSE_DIVISOR).min(MAX_PAUSE)
@@ -88,7 +88,7 @@ impl Prefetch {
 
     /// Returns how many waiting attempts to release: those beyond twice the prefetch, once there has been a surplus for a
     /// second. So one slow task among many quick ones releases nothing. Without workers all of them are released.
-    pub(super) fn surplus(&mut self, now: Duration, waiting: usize, workers: u32) -> usize {
+    pub(crate) fn surplus(&mut self, now: Duration, waiting: usize, workers: u32) -> usize {
         if workers == 0 {
             return waiting;
         }
@@ -106,13 +106,13 @@ impl Prefetch {
     }
 
     /// Measures the inputs of claimed tasks, which have `bytes` in total.
-    pub(super) fn measure_inputs(&mut self, tasks: usize, bytes: usize) {
+    pub(crate) fn measure_inputs(&mut self, tasks: usize, bytes: usize) {
         self.input_bytes =
             bytes.checked_div(tasks).map_or(self.input_bytes, |each| each.max(self.input_bytes / 2));
     }
 
     /// Measures the outputs of finished attempts, which have `bytes` in total.
-    pub(super) fn measure_outputs(&mut self, attempts: usize, bytes: usize) {
+    pub(crate) fn measure_outputs(&mut self, attempts: usize, bytes: usize) {
         self.output_bytes =
             bytes.checked_div(attempts).map_or(self.output_bytes, |each| each.max(self.output_bytes / 2));
     }
