@@ -16,7 +16,9 @@ pub enum OutputError {
     #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The output of a task is JSON, but not a value of the requested type.
-    #[error("the output of task {task} does not have the requested type: {error}; read it as the type that the handler returned")]
+    #[error(
+        "the output of task {task} does not have the requested type: {error}; read it as the type that the handler returned"
+    )]
     WrongType {
         /// The task.
         task: TaskId,
@@ -24,7 +26,9 @@ pub enum OutputError {
         error: serde_json::Error,
     },
     /// The output of a child is JSON, but not a value of the requested type.
-    #[error("the output of child {index} does not have the requested type: {error}; read it as the type that the handler returned")]
+    #[error(
+        "the output of child {index} does not have the requested type: {error}; read it as the type that the handler returned"
+    )]
     WrongChildType {
         /// The index of the child among its siblings, from 1.
         index: u32,
