@@ -3,7 +3,7 @@
 
 use crate::mutants::bug::{Bug, Test, model, store, workers};
 
-/// Whole engines under all that can go wrong. A few hundred seeds take seconds.
+/// Engines under all kinds of faults. 200 seeds take seconds.
 const SIMULATION: Test = Test {
     env: &[("CONDUCTOR_SEEDS", "200")],
     ..workers("simulation", "every_random_history_settles_and_keeps_invariants")
@@ -26,7 +26,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "join-takes-a-mark",
-        harm: "a parent whose join has succeeded ends CANCELLED, and once it is reopened its join stops every step",
+        harm: "a parent with a successful join is CANCELLED, and after a revival the join blocks every step",
         file: "crates/conductor-model/src/state/decision.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
         to: "",
@@ -44,7 +44,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no-fence",
-        harm: "a worker that was given up settles what another one works on",
+        harm: "a worker that lost its lease settles the task of another worker",
         file: "crates/conductor-model/src/state/lease.rs",
         from: "state == State::Running && leased && attempt == fence",
         to: "state == State::Running && leased && (attempt == fence || true)",
@@ -62,7 +62,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "retry-resets-attempt",
-        harm: "after a retry an old worker's result passes for the new one's",
+        harm: "after a retry, the result of an old worker is accepted",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = CASE WHEN ?8 THEN 0 ELSE attempt + ?4 END, retry_count",
@@ -71,7 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "release-takes-attempt-back",
-        harm: "after a release an old worker's result passes for the new one's",
+        harm: "after a release, the result of an old worker is accepted",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = attempt + ?4 - (?2 = 0 AND NOT ?8), retry_count",
@@ -80,7 +80,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "release-costs-a-retry",
-        harm: "work that a stopping engine handed back has one retry less",
+        harm: "a task that a stopping engine releases loses one retry",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count = retry_count + ?8, lease_until = ?5,",
         to: "attempt = attempt + ?4, retry_count = retry_count + (?2 = 0), lease_until = ?5,",
@@ -89,7 +89,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "claim-below-a-mark",
-        harm: "what was cancelled is started all the same",
+        harm: "a cancelled task is started",
         file: CLAIM,
         from: "if self.marks.is_doomed(write, row.place)? {",
         to: "if false && self.marks.is_doomed(write, row.place)? {",
@@ -107,7 +107,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "fail-fast-for-old-failures",
-        harm: "what a person revives is cancelled at once, because a sibling failed before",
+        harm: "a revived task is cancelled at once, because a sibling failed before",
         file: "crates/conductor-store/src/sqlite/ledger.rs",
         from: "Decision::CancelOpenChildren(by) if is_failure && ",
         to: "Decision::CancelOpenChildren(by) if (is_failure || true) && ",
@@ -125,7 +125,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "prune-what-waits",
-        harm: "a run is removed below which a retry is still due",
+        harm: "a run is pruned while a retry is due in it",
         file: "crates/conductor-store/src/sqlite/prune.rs",
         from: "WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key)",
         to: "WHERE t.due_at IS NOT NULL AND t.run = -conductor_runs.key)",
@@ -134,7 +134,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "half-gone-is-found",
-        harm: "a revive meets a run that is being removed",
+        harm: "a run is revived while it is pruned",
         file: "crates/conductor-store/src/sqlite/task_row.rs",
         from: "WHERE p.run = conductor_tasks.run)",
         to: "WHERE p.run = -conductor_tasks.run)",
@@ -143,7 +143,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "repair-without-a-lease",
-        harm: "a running task whose row was created again is never taken back",
+        harm: "a running task is never rescued after the repair of its row",
         file: "crates/conductor-store/src/sqlite/recreate.rs",
         from: "is_running_leaf.then_some(now.as_millis()),",
         to: "is_running_leaf.then_some(now.as_millis()).filter(|_| false),",
@@ -152,7 +152,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "settled-without-event",
-        harm: "the history does not tell that a task succeeded",
+        harm: "the events do not show that a task succeeded",
         file: TRANSIT,
         from: "            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n",
         to: "            if of_one_run[0].state != conductor_model::State::Succeeded {\n\
@@ -162,7 +162,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "settled-without-numbers",
-        harm: "a parent waits for ever for children that are done",
+        harm: "a parent waits permanently for settled children",
         file: TRANSIT,
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
         to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
@@ -172,7 +172,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "two-transactions",
-        harm: "a crash between a result and its parent's numbers leaves a parent that never ends",
+        harm: "after a crash between a result and the counts of its parent, the parent never settles",
         file: WRITE,
         from: "    ledger.flush(tx, now)?;\n",
         to: "    tx.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;\n    ledger.flush(tx, now)?;\n",
@@ -181,7 +181,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "deferred-begin",
-        harm: "a writer is refused because another one was faster, instead of waiting for its turn",
+        harm: "a writer fails because another one was faster, instead of waiting",
         file: WRITE,
         from: "Transaction::new_unchecked(connection, TransactionBehavior::Immediate)",
         to: "Transaction::new_unchecked(connection, TransactionBehavior::Deferred)",
@@ -199,7 +199,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "half-submitted",
-        harm: "a submission that is refused leaves half of a run in a transaction that the caller commits all the same",
+        harm: "a rejected submission leaves half of a run in the transaction of the caller, who may commit it",
         file: "crates/conductor-store/src/sqlite/submit_in.rs",
         from: "if submitted.is_err() {",
         to: "if false {",
@@ -208,7 +208,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "success-not-written",
-        harm: "a result is acknowledged, and gone",
+        harm: "a result is acknowledged and lost",
         file: "crates/conductor-store/src/sqlite/settle.rs",
         from: "    write.transit_leaves(&mut plain, Signal::Succeed, None)?;\n",
         to: "    write.transit_leaves(&mut plain[..0], Signal::Succeed, None)?;\n",
@@ -226,7 +226,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "rescue-by-age",
-        harm: "a claim is taken back because it is old, although its lease was renewed",
+        harm: "an old claim is rescued although its lease was renewed",
         file: "crates/conductor-store/src/sqlite/rescue.rs",
         from: "WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 LIMIT ?1",
         to: "WHERE state = 1 AND sealed IS NULL AND lease_until > 0 AND created_at <= ?2 - 30000 LIMIT ?1",
@@ -235,7 +235,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "rescue-of-the-living",
-        harm: "every engine takes away what the others work on",
+        harm: "each engine rescues running tasks of other engines",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(_) => false,",
@@ -244,7 +244,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "the-dead-live-on",
-        harm: "what a killed process held waits until its lease ends",
+        harm: "tasks of a killed process wait for the end of their leases",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(path) => file_of(path, engine).exists(),",
@@ -253,7 +253,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "claim-of-delayed-tasks",
-        harm: "a task starts before its time",
+        harm: "a task starts before it is due",
         file: CLAIM,
         from: "            \"FROM conductor_tasks t INDEXED BY \",\n            $index,\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND \",\n",
         to: "            \"FROM conductor_tasks t\",\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.sealed IS NULL AND \",\n",
@@ -262,7 +262,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "claim-of-other-kinds",
-        harm: "a handler is given the input of another one",
+        harm: "a handler receives the input of another task",
         file: CLAIM,
         from: "WHERE t.kind = ?1 AND t.state = 0",
         to: "WHERE ?1 > 0 AND t.state = 0",
@@ -271,7 +271,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "priority-ignored",
-        harm: "what is urgent waits behind everything else",
+        harm: "an urgent task waits behind all others",
         file: CLAIM,
         from: "t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3",
         to: "t.run = ?2 ORDER BY t.key LIMIT ?3",
@@ -280,7 +280,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no-rotation",
-        harm: "a large run starves those behind it",
+        harm: "a large run blocks the runs after it",
         file: CLAIM,
         from: "runs_in_turn(wanted.cursor, most",
         to: "runs_in_turn(RotationCursor::default(), most",
@@ -289,7 +289,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "alone-ignored",
-        harm: "a task that kills its process uses up its neighbours' retries",
+        harm: "a task that kills its process uses up the retries of other tasks",
         file: CLAIM,
         from: "    if request.allow_isolated {",
         to: "    if request.limit > 0 {",
@@ -298,7 +298,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "retry-too-early",
-        harm: "a service that is down is asked again without the wait that was agreed",
+        harm: "a retry starts before its delay is over",
         file: "crates/conductor-store/src/sqlite/retry.rs",
         from: "WHERE state = 3 AND due_at <= ?2 AND",
         to: "WHERE state = 3 AND due_at <= ?2 + 1000 AND",
@@ -307,7 +307,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "progress-of-the-dead",
-        harm: "the next attempt shows what the last one reported",
+        harm: "an attempt shows the progress of the attempt before",
         file: "crates/conductor-store/src/sqlite/progress.rs",
         from: "AND p.task = t.key AND p.attempt = t.attempt \\",
         to: "AND p.task = t.key \\",
