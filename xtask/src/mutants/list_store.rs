@@ -1,5 +1,4 @@
-//! The bugs in the model and in the store. They stand in the order of building: the model first, and bugs of one file
-//! together.
+//! The bugs in the model and in the store. They are ordered by crate and file, which needs the fewest builds.
 
 use crate::mutants::bug::{Bug, Test, model, store, workers};
 
@@ -25,7 +24,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "join-takes-a-mark",
+        name: "join-overruled-by-cancel-cause",
         harm: "a parent with a successful join is CANCELLED, and after a revival the join blocks every step",
         file: "crates/conductor-model/src/state/decision.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
@@ -88,7 +87,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "claim-below-a-mark",
+        name: "claim-below-a-cancel",
         harm: "a cancelled task is started",
         file: CLAIM,
         from: "if self.marks.is_doomed(write, row.place)? {",
@@ -97,7 +96,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "join-below-a-mark",
+        name: "join-below-a-cancel",
         harm: "a join is created in a run that is being cancelled",
         file: "crates/conductor-store/src/sqlite/aggregate.rs",
         from: "if standing.decide() == Decision::StartJoin && Marks",
@@ -124,7 +123,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "prune-what-waits",
+        name: "prune-with-retry-due",
         harm: "a run is pruned while a retry is due in it",
         file: "crates/conductor-store/src/sqlite/prune.rs",
         from: "WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key)",
@@ -133,7 +132,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "half-gone-is-found",
+        name: "half-pruned-run-is-visible",
         harm: "a run is revived while it is pruned",
         file: "crates/conductor-store/src/sqlite/task_row.rs",
         from: "WHERE p.run = conductor_tasks.run)",
@@ -161,7 +160,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "settled-without-numbers",
+        name: "settled-without-counts",
         harm: "a parent waits permanently for settled children",
         file: TRANSIT,
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
@@ -189,7 +188,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "lock-seldom-free",
+        name: "write-lock-held-too-long",
         harm: "a submission waits half a second beside an engine of another process",
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
@@ -234,7 +233,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "rescue-of-the-living",
+        name: "rescue-of-live-engine",
         harm: "each engine rescues running tasks of other engines",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
@@ -243,7 +242,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "the-dead-live-on",
+        name: "dead-engine-not-noticed",
         harm: "tasks of a killed process wait for the end of their leases",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
@@ -288,7 +287,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "alone-ignored",
+        name: "isolation-ignored",
         harm: "a task that kills its process uses up the retries of other tasks",
         file: CLAIM,
         from: "    if request.allow_isolated {",
@@ -306,7 +305,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "progress-of-the-dead",
+        name: "progress-of-old-attempt",
         harm: "an attempt shows the progress of the attempt before",
         file: "crates/conductor-store/src/sqlite/progress.rs",
         from: "AND p.task = t.key AND p.attempt = t.attempt \\",
