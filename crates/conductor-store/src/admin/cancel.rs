@@ -56,7 +56,7 @@ pub enum CancelOutcome {
 #[non_exhaustive]
 pub enum CancelError {
     /// The task or run does not exist.
-    #[error("{0} does not exist; check the id")]
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The task or run is settled.
     #[error("{target} is {state} already; only open work can be cancelled")]

@@ -71,15 +71,15 @@ impl Context {
     /// Returns the input of the task's parent, for data that all siblings share. Each call reads the store.
     ///
     /// # Errors
-    /// A retried [`TaskError`] if the store cannot be read. A fatal one if the task has no parent, or if the parent's
-    /// input is not a `T`.
+    /// Returns a retryable [`TaskError`] if the store fails, a fatal one if the task has no parent or if the parent's input
+    /// is not a `T`.
     pub fn parent_input<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         let parent = self.parent().ok_or_else(|| TaskError::fatal("a root task has no parent"))?;
         let parent = self.shared.store.task(parent)?;
         let input = parent.and_then(|parent| parent.input);
         let input = input.as_ref().map_or("null", Json::as_str);
         serde_json::from_str(input).map_err(|error| {
-            TaskError::fatal(format!("the parent's input does not have the wanted type: {error}"))
+            TaskError::fatal(format!("the parent's input does not have the expected type: {error}"))
         })
     }
 
