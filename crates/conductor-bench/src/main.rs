@@ -26,9 +26,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Measures Origin Conductor, each result beside its baseline in the same run.
 ///
-/// A whole run takes about half an hour. The columns are: the median value and the median of the baseline; their ratio, where 1
-/// is equal and more is better; the slowest round divided by the fastest; the peak memory of the process; and the growth of the
-/// file for each task. Plots are written to target/bench.
+/// A whole run takes about half an hour. A row has the median and the median of the baseline. The ratio of both is 1 if they are
+/// equal; more is better. The spread is the slowest round divided by the fastest. The last columns are the peak memory of the
+/// process and the growth of the file for each task. Plots are written to target/bench.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {

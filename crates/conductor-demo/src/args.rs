@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn resume_selects_the_word_count() {
+    fn resume_selects_word_count() {
         let Ok(Command::Run(options)) = parsed("--resume Cargo.toml --json") else { panic!() };
         assert_eq!(options.database, Database::Resumed("Cargo.toml".into()));
         assert!(options.numbers.into_iter().eq([scenarios::COUNTING]));
     }
 
     #[test]
-    fn default_folder_is_the_repository() {
+    fn default_folder_is_repository() {
         assert!(
             matches!(parsed(""), Ok(Command::Run(Options { input, .. })) if input.join("Cargo.lock").is_file())
         );

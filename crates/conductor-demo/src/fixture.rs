@@ -1,4 +1,4 @@
-//! What every scenario gets: a database file, the environment of the library, and an output.
+//! The environment of a scenario: a database file, the environment of the library, and an output.
 
 use crate::{failure::Failure, interrupt::Interrupt, output::Output, tree};
 use origin_conductor::store::Query;

@@ -86,7 +86,7 @@ fn only_runs_one_scenario() {
 }
 
 #[test]
-fn output_is_the_same_each_time() {
+fn output_is_equal_each_time() {
     let tree = |out: String| -> Vec<String> {
         out.lines().filter(|line| line.contains('─')).map(str::to_owned).collect()
     };
@@ -198,7 +198,7 @@ fn many_files_and_no_files_are_counted() {
 }
 
 #[test]
-fn closed_pipe_is_not_an_error() {
+fn closed_pipe_is_no_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conductor-demo"));
     command.args(["--only", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Names what a request is about.
+//! The scope and the target of a request.
 
 use conductor_model::{RunId, TaskId};
 use std::fmt;
@@ -19,6 +19,12 @@ pub enum NodeId {
     Task(TaskId),
     /// A run.
     Run(RunId),
+}
+
+impl From<RunId> for Scope {
+    fn from(id: RunId) -> Self {
+        Self::Run(id)
+    }
 }
 
 impl From<TaskId> for NodeId {

@@ -33,6 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 #[test]
-fn every_word_gets_an_output() {
+fn every_word_gets_output() {
     main().unwrap();
 }

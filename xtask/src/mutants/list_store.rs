@@ -1,9 +1,8 @@
-//! The bugs in the model and in the store. They stand in the order of building: the model first, and bugs of one file
-//! together.
+//! The bugs in the model and in the store. They are ordered by crate and file, which needs the fewest builds.
 
 use crate::mutants::bug::{Bug, Test, model, store, workers};
 
-/// Whole engines under all that can go wrong. A few hundred seeds take seconds.
+/// Engines under all kinds of faults. 200 seeds take seconds.
 const SIMULATION: Test = Test {
     env: &[("CONDUCTOR_SEEDS", "200")],
     ..workers("simulation", "every_random_history_settles_and_keeps_invariants")
@@ -25,8 +24,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "join-takes-a-mark",
-        harm: "a parent whose join has succeeded ends CANCELLED, and once it is reopened its join stops every step",
+        name: "join-overruled-by-cancel-cause",
+        harm: "a parent with a successful join is CANCELLED, and after a revival the join blocks every step",
         file: "crates/conductor-model/src/state/decision.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
         to: "",
@@ -44,7 +43,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no-fence",
-        harm: "a worker that was given up settles what another one works on",
+        harm: "a worker that lost its lease settles the task of another worker",
         file: "crates/conductor-model/src/state/lease.rs",
         from: "state == State::Running && leased && attempt == fence",
         to: "state == State::Running && leased && (attempt == fence || true)",
@@ -62,7 +61,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "retry-resets-attempt",
-        harm: "after a retry an old worker's result passes for the new one's",
+        harm: "after a retry, the result of an old worker is accepted",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = CASE WHEN ?8 THEN 0 ELSE attempt + ?4 END, retry_count",
@@ -71,7 +70,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "release-takes-attempt-back",
-        harm: "after a release an old worker's result passes for the new one's",
+        harm: "after a release, the result of an old worker is accepted",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count",
         to: "attempt = attempt + ?4 - (?2 = 0 AND NOT ?8), retry_count",
@@ -80,7 +79,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "release-costs-a-retry",
-        harm: "work that a stopping engine handed back has one retry less",
+        harm: "a task that a stopping engine releases loses one retry",
         file: TRANSIT,
         from: "attempt = attempt + ?4, retry_count = retry_count + ?8, lease_until = ?5,",
         to: "attempt = attempt + ?4, retry_count = retry_count + (?2 = 0), lease_until = ?5,",
@@ -88,8 +87,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "claim-below-a-mark",
-        harm: "what was cancelled is started all the same",
+        name: "claim-below-a-cancel",
+        harm: "a cancelled task is started",
         file: CLAIM,
         from: "if self.marks.is_doomed(write, row.place)? {",
         to: "if false && self.marks.is_doomed(write, row.place)? {",
@@ -97,7 +96,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "join-below-a-mark",
+        name: "join-below-a-cancel",
         harm: "a join is created in a run that is being cancelled",
         file: "crates/conductor-store/src/sqlite/aggregate.rs",
         from: "if standing.decide() == Decision::StartJoin && Marks",
@@ -107,7 +106,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "fail-fast-for-old-failures",
-        harm: "what a person revives is cancelled at once, because a sibling failed before",
+        harm: "a revived task is cancelled at once, because a sibling failed before",
         file: "crates/conductor-store/src/sqlite/ledger.rs",
         from: "Decision::CancelOpenChildren(by) if is_failure && ",
         to: "Decision::CancelOpenChildren(by) if (is_failure || true) && ",
@@ -124,8 +123,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "prune-what-waits",
-        harm: "a run is removed below which a retry is still due",
+        name: "prune-with-retry-due",
+        harm: "a run is pruned while a retry is due in it",
         file: "crates/conductor-store/src/sqlite/prune.rs",
         from: "WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key)",
         to: "WHERE t.due_at IS NOT NULL AND t.run = -conductor_runs.key)",
@@ -133,8 +132,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "half-gone-is-found",
-        harm: "a revive meets a run that is being removed",
+        name: "half-pruned-run-is-visible",
+        harm: "a run is revived while it is pruned",
         file: "crates/conductor-store/src/sqlite/task_row.rs",
         from: "WHERE p.run = conductor_tasks.run)",
         to: "WHERE p.run = -conductor_tasks.run)",
@@ -143,7 +142,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "repair-without-a-lease",
-        harm: "a running task whose row was created again is never taken back",
+        harm: "a running task is never rescued after the repair of its row",
         file: "crates/conductor-store/src/sqlite/recreate.rs",
         from: "is_running_leaf.then_some(now.as_millis()),",
         to: "is_running_leaf.then_some(now.as_millis()).filter(|_| false),",
@@ -152,7 +151,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "settled-without-event",
-        harm: "the history does not tell that a task succeeded",
+        harm: "the events do not show that a task succeeded",
         file: TRANSIT,
         from: "            event_log::record_leaves(self.tx(), of_one_run[0].place.run, keys, self.now, signal)?;\n",
         to: "            if of_one_run[0].state != conductor_model::State::Succeeded {\n\
@@ -161,8 +160,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "settled-without-numbers",
-        harm: "a parent waits for ever for children that are done",
+        name: "settled-without-counts",
+        harm: "a parent waits permanently for settled children",
         file: TRANSIT,
         from: "            ledger.count_many(tx, siblings[0].place, now, moved)?;\n",
         to: "            if siblings[0].state != conductor_model::State::Succeeded {\n\
@@ -172,7 +171,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "two-transactions",
-        harm: "a crash between a result and its parent's numbers leaves a parent that never ends",
+        harm: "after a crash between a result and the counts of its parent, the parent never settles",
         file: WRITE,
         from: "    ledger.flush(tx, now)?;\n",
         to: "    tx.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;\n    ledger.flush(tx, now)?;\n",
@@ -181,7 +180,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "deferred-begin",
-        harm: "a writer is refused because another one was faster, instead of waiting for its turn",
+        harm: "a writer fails because another one was faster, instead of waiting",
         file: WRITE,
         from: "Transaction::new_unchecked(connection, TransactionBehavior::Immediate)",
         to: "Transaction::new_unchecked(connection, TransactionBehavior::Deferred)",
@@ -189,7 +188,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "lock-seldom-free",
+        name: "write-lock-held-too-long",
         harm: "a submission waits half a second beside an engine of another process",
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
@@ -199,7 +198,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "half-submitted",
-        harm: "a submission that is refused leaves half of a run in a transaction that the caller commits all the same",
+        harm: "a rejected submission leaves half of a run in the transaction of the caller, who may commit it",
         file: "crates/conductor-store/src/sqlite/submit_in.rs",
         from: "if submitted.is_err() {",
         to: "if false {",
@@ -208,7 +207,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "success-not-written",
-        harm: "a result is acknowledged, and gone",
+        harm: "a result is acknowledged and lost",
         file: "crates/conductor-store/src/sqlite/settle.rs",
         from: "    write.transit_leaves(&mut plain, Signal::Succeed, None)?;\n",
         to: "    write.transit_leaves(&mut plain[..0], Signal::Succeed, None)?;\n",
@@ -226,7 +225,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "rescue-by-age",
-        harm: "a claim is taken back because it is old, although its lease was renewed",
+        harm: "an old claim is rescued although its lease was renewed",
         file: "crates/conductor-store/src/sqlite/rescue.rs",
         from: "WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 LIMIT ?1",
         to: "WHERE state = 1 AND sealed IS NULL AND lease_until > 0 AND created_at <= ?2 - 30000 LIMIT ?1",
@@ -234,8 +233,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "rescue-of-the-living",
-        harm: "every engine takes away what the others work on",
+        name: "rescue-of-live-engine",
+        harm: "each engine rescues running tasks of other engines",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(_) => false,",
@@ -243,8 +242,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "the-dead-live-on",
-        harm: "what a killed process held waits until its lease ends",
+        name: "dead-engine-not-noticed",
+        harm: "tasks of a killed process wait for the end of their leases",
         file: "crates/conductor-store/src/sqlite/engines.rs",
         from: "Some(path) => is_locked(&file_of(path, engine)),",
         to: "Some(path) => file_of(path, engine).exists(),",
@@ -253,7 +252,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "claim-of-delayed-tasks",
-        harm: "a task starts before its time",
+        harm: "a task starts before it is due",
         file: CLAIM,
         from: "            \"FROM conductor_tasks t INDEXED BY \",\n            $index,\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND \",\n",
         to: "            \"FROM conductor_tasks t\",\n            \" LEFT JOIN conductor_inputs i ON i.task = t.key \",\n            \"WHERE t.kind = ?1 AND t.state = 0 AND t.sealed IS NULL AND \",\n",
@@ -262,7 +261,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "claim-of-other-kinds",
-        harm: "a handler is given the input of another one",
+        harm: "a handler receives the input of another task",
         file: CLAIM,
         from: "WHERE t.kind = ?1 AND t.state = 0",
         to: "WHERE ?1 > 0 AND t.state = 0",
@@ -271,7 +270,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "priority-ignored",
-        harm: "what is urgent waits behind everything else",
+        harm: "an urgent task waits behind all others",
         file: CLAIM,
         from: "t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3",
         to: "t.run = ?2 ORDER BY t.key LIMIT ?3",
@@ -280,7 +279,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "no-rotation",
-        harm: "a large run starves those behind it",
+        harm: "a large run blocks the runs after it",
         file: CLAIM,
         from: "runs_in_turn(wanted.cursor, most",
         to: "runs_in_turn(RotationCursor::default(), most",
@@ -288,8 +287,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "alone-ignored",
-        harm: "a task that kills its process uses up its neighbours' retries",
+        name: "isolation-ignored",
+        harm: "a task that kills its process uses up the retries of other tasks",
         file: CLAIM,
         from: "    if request.allow_isolated {",
         to: "    if request.limit > 0 {",
@@ -298,7 +297,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "retry-too-early",
-        harm: "a service that is down is asked again without the wait that was agreed",
+        harm: "a retry starts before its delay is over",
         file: "crates/conductor-store/src/sqlite/retry.rs",
         from: "WHERE state = 3 AND due_at <= ?2 AND",
         to: "WHERE state = 3 AND due_at <= ?2 + 1000 AND",
@@ -306,8 +305,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "progress-of-the-dead",
-        harm: "the next attempt shows what the last one reported",
+        name: "progress-of-old-attempt",
+        harm: "an attempt shows the progress of the attempt before",
         file: "crates/conductor-store/src/sqlite/progress.rs",
         from: "AND p.task = t.key AND p.attempt = t.attempt \\",
         to: "AND p.task = t.key \\",

@@ -15,7 +15,7 @@ const POOL: &str = "crates/conductor-workers/src/engine/pool/mod.rs";
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "fan-out-not-more",
-        harm: "the children of a fan-out wait until the engine happens to look",
+        harm: "the children of a fan-out wait until the next poll of the engine",
         file: STEPS,
         from: "summary.more |= fanned_out.children > 0;",
         to: "",
@@ -24,7 +24,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "late-result-counts",
-        harm: "a result that came after its time is recorded, when the engine had no time to look",
+        harm: "a result after its timeout is recorded if the engine was busy",
         file: "crates/conductor-workers/src/engine/pool/mod.rs",
         from: "attempt.is_overdue(self.shared.clock.elapsed())",
         to: "attempt.is_overdue(Duration::ZERO)",
@@ -32,8 +32,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "timeout-not-forgotten",
-        harm: "an attempt whose time is over keeps its place for ever, and its late result is sent on",
+        name: "timed-out-claim-kept",
+        harm: "a timed-out attempt keeps its place forever, and its late result is settled",
         file: CLAIMS,
         from: "        self.remove(&attempt);\n        if !attempt.revoke() {",
         to: "        if !attempt.revoke() {",
@@ -42,7 +42,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "timeout-without-end",
-        harm: "an attempt that takes too long goes on for ever",
+        harm: "an attempt past its timeout never ends",
         file: CLAIMS,
         from: "filter(|attempt| attempt.is_overdue(now))",
         to: "filter(|attempt| attempt.is_overdue(now) && attempt.is_overdue(Duration::ZERO))",
@@ -59,7 +59,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "endings-forgotten",
+        name: "results-lost-on-busy",
         harm: "results are lost when the store is busy for a moment",
         file: EXCHANGE,
         from: "                self.outbox.requeue(request.results);\n                Err(error)",
@@ -77,8 +77,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "lonely-together",
-        harm: "a task that kills its process takes those with it that are suspected too",
+        name: "isolated-together",
+        harm: "a task that kills its process crashes other isolated tasks",
         file: ROTATION,
         from: "claim.allow_isolated(!claims.has_isolated())",
         to: "claim.allow_isolated(true)",
@@ -87,7 +87,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "limit-off-by-one",
-        harm: "one more runs at once than the limit of its kind allows",
+        harm: "one more task runs than the limit of its kind allows",
         file: ROTATION,
         from: "max.saturating_sub(claims.of_kind(kind))",
         to: "(max + 1).saturating_sub(claims.of_kind(kind))",
@@ -96,7 +96,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "wake-does-nothing",
-        harm: "what is submitted through an engine waits until the engine happens to look",
+        harm: "a run that is submitted through an engine waits until its next poll",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "        self.lock().woken = true;\n        self.arrived.notify_one();\n",
         to: "        self.lock().woken = true;\n",
@@ -105,7 +105,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "change-token-read-too-late",
-        harm: "what another process writes during a turn is noticed late",
+        harm: "a write of another process during a turn is noticed late",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "AfterTurn::Idle(change_token?)",
         to: "AfterTurn::Idle(change_token.and(self.store.change_token())?)",
@@ -114,7 +114,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "change-token-not-compared",
-        harm: "an idle engine does not notice what another process wrote",
+        harm: "an idle engine does not notice a write of another process",
         file: "crates/conductor-workers/src/engine/coordinator/idle.rs",
         from: "if self.store.change_token()? != change_token {",
         to: "if self.store.change_token()? == change_token.wrapping_add(u64::MAX / 2) {",
@@ -122,8 +122,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "begins-after-stop",
-        harm: "an engine that was told to stop begins what is submitted to it before it looks",
+        name: "start-after-stop",
+        harm: "a stopping engine starts tasks of a new run",
         file: "crates/conductor-workers/src/engine/mailbox.rs",
         from: "mail.awaited && mail.is_empty() && mail.stop.is_none()",
         to: "mail.awaited && mail.is_empty()",
@@ -131,7 +131,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "bell-silent",
+        name: "event-signal-silent",
         harm: "a subscriber waits for the polls of the engine",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "            self.channels.events.notify();\n",
@@ -140,8 +140,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "look-before-the-token-only",
-        harm: "an event that is written between two looks of a reader waits for the next one",
+        name: "read-before-token-only",
+        harm: "an event that is written between two polls of a reader waits for the next event",
         file: "crates/conductor-workers/src/subscription.rs",
         from: "            if self.read()? {\n                return Ok(true);\n            }\n            loop {\n",
         to: "            loop {\n",
@@ -149,8 +149,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "begin-on-lost-trust",
-        harm: "a process that stood still begins what others do already",
+        name: "start-on-expired-lease",
+        harm: "a process that was suspended starts tasks that other engines run",
         file: POOL,
         from: "if !self.lease_validity.holds(now) {",
         to: "if now.is_zero() {",
@@ -159,7 +159,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "worker-not-woken",
-        harm: "tasks are claimed and never begin",
+        harm: "tasks are claimed and never start",
         file: POOL,
         from: "            queue.notified += 1;\n            self.work.notify_one();\n",
         to: "            queue.notified += 1;\n",
@@ -167,7 +167,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: Some(Duration::from_secs(10)),
     },
     Bug {
-        name: "damage-stops-steps",
+        name: "corrupt-row-stops-steps",
         harm: "a single row that another program deleted stops all work",
         file: "crates/conductor-store/src/sqlite/damage.rs",
         from: "        Err(StoreError::CorruptRow { .. }) => Ok(None),\n",
@@ -176,8 +176,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "damaged-parent-waits",
-        harm: "a parent whose numbers another program changed is waited for for ever",
+        name: "corrupt-parent-waits",
+        harm: "waiting for a parent with changed child counts never ends",
         file: WRITE,
         from: "    write.fail_what_is_damaged()?;\n",
         to: "",
@@ -185,8 +185,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "claim-in-doubt-forgotten",
-        harm: "what a claim of unknown fate took waits for its lease to end, and pays with a retry",
+        name: "unknown-claim-forgotten",
+        harm: "tasks of a claim with unknown outcome wait for the end of their leases and lose a retry",
         file: EXCHANGE,
         from: "                self.outbox.claim_unknown |=\n",
         to: "                self.outbox.claim_unknown &=\n",
@@ -194,8 +194,8 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: Some(Duration::from_secs(20)),
     },
     Bug {
-        name: "unreadable-stops-steps",
-        harm: "a row that one step cannot read keeps the other steps from their work",
+        name: "corrupt-row-stops-other-steps",
+        harm: "a corrupt row in one step stops the other steps",
         file: STEPS,
         from: "summary.more |= corrupt_rows.skip(store.retry(&step))?.changed > 0;",
         to: "summary.more |= store.retry(&step)?.changed > 0;",

@@ -94,8 +94,8 @@ impl TreeCopy {
 
 /// Gives a new target folder the compiled dependencies of the main one, as hard links.
 ///
-/// Cargo finds them there, because their fingerprints do not depend on the folder of the workspace. What it does not find, it
-/// compiles, so a failure here only costs time.
+/// Cargo finds them there, because their fingerprints do not depend on the folder of the workspace. It
+/// compiles those that it does not find, so a failure here only costs time.
 fn link_dependencies(build: &Path) {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| cargo::root().join("target"), PathBuf::from);
     if build.exists() {

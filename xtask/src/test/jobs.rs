@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    io::{self, Read, Write},
+    io::{self, Read},
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -37,7 +37,8 @@ impl Job {
     fn command(&self) -> Command {
         match self {
             Self::Doctests => {
-                let mut command = cargo::command(["test", "--workspace", "--all-features", "--doc"]);
+                let mut command =
+                    cargo::command(["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]);
                 command.current_dir(cargo::root());
                 command
             }
@@ -50,8 +51,8 @@ impl Job {
     }
 }
 
-/// Runs the jobs in their order, `at_once` at a time. Returns the names of those that fail.
-pub(super) fn run(jobs: Vec<Job>, at_once: usize) -> Vec<String> {
+/// Runs the jobs in their order, `at_once` at a time, and prints the output of each. Returns the names of those that fail.
+pub(super) fn run(jobs: Vec<Job>, at_once: usize, print: &(dyn Fn(&str) + Sync)) -> Vec<String> {
     let (jobs, failed) = (Mutex::new(VecDeque::from(jobs)), Mutex::new(Vec::new()));
     let work = || {
         loop {
@@ -60,9 +61,7 @@ pub(super) fn run(jobs: Vec<Job>, at_once: usize) -> Vec<String> {
             let (passed, printed) = output(job.command()).unwrap_or_else(|error| (false, error.to_string()));
             let seconds = began.elapsed().as_secs_f64();
             let verdict = if passed { "ok" } else { "FAILED" };
-            // One write, so that the outputs do not mix.
-            let report = format!("\n== {job}: {verdict}, {seconds:.1} s ==\n{}\n", printed.trim());
-            io::stdout().lock().write_all(report.as_bytes()).ok();
+            print(&format!("\n== {job}: {verdict}, {seconds:.1} s ==\n{}", printed.trim()));
             if !passed {
                 lock(&failed).push(job.to_string());
             }
@@ -107,7 +106,7 @@ mod tests {
             })
         };
         let jobs = ["/bin/true", "/bin/false", "/bin/no-such-program", "/bin/true"].map(program);
-        let mut failed = run(jobs.to_vec(), 2);
+        let mut failed = run(jobs.to_vec(), 2, &|_| ());
         failed.sort_unstable();
         assert_eq!(failed, [" test false", " test no-such-program"]);
     }

@@ -32,7 +32,7 @@ fn all() -> Result<(), Failure> {
     let at_once = thread::available_parallelism().map_or(2, usize::from).clamp(2, MAX_PROGRAMS);
     let began = Instant::now();
     let count = jobs.len();
-    let failed = jobs::run(jobs, at_once);
+    let failed = jobs::run(jobs, at_once, &|output| println!("{output}"));
     println!("test: {count} programs, {at_once} at a time, {:.1} s", began.elapsed().as_secs_f64());
     if failed.is_empty() {
         Ok(())

@@ -10,6 +10,9 @@ const INHERITED: [(&str, &str); 4] = [
     ("lints", "workspace"),
 ];
 
+/// The package that uses the project as a user does: its manifest, and the only crate of the workspace that it may name.
+const FACADE: (&str, &str) = ("crates/conductor-demo/Cargo.toml", "origin-conductor");
+
 /// One `key = value` of a manifest, on one line.
 struct Entry<'a> {
     section: &'a str,
@@ -23,6 +26,8 @@ pub(crate) fn check(files: &Files) -> Vec<String> {
         files.iter().filter(|file| is_manifest(&file.path)).partition(|file| file.path == "Cargo.toml");
     let mut complaints: Vec<String> = crates.iter().flat_map(|file| inherited(file)).collect();
     let used: Vec<&str> = crates.iter().flat_map(|file| dependencies(&file.text)).collect();
+    complaints
+        .extend(crates.iter().filter(|file| file.path == FACADE.0).flat_map(|file| past_the_facade(file)));
     complaints.extend(workspace.iter().flat_map(|file| unused(&file.text, &used)));
     complaints
 }
@@ -40,6 +45,12 @@ fn inherited(File { path, text }: &File) -> Vec<String> {
     let complaint =
         |(section, key): &(&str, &str)| format!("{path} lacks `{key} = true` in [{section}]: add it.");
     INHERITED.iter().filter(lacks).map(complaint).collect()
+}
+
+/// Returns a complaint about each crate of the workspace that the package uses directly, besides the facade.
+fn past_the_facade(File { path, text }: &File) -> Vec<String> {
+    let direct = dependencies(text).into_iter().filter(|name| name.starts_with("conductor-"));
+    direct.map(|name| format!("{path}: use {} instead of {name}, as a user does.", FACADE.1)).collect()
 }
 
 /// Returns a complaint about each dependency of the workspace that no crate uses.
@@ -98,6 +109,16 @@ mod tests {
             assert!(complaints[0].contains(&format!("`{key} = true` in [{section}]")), "{complaints:?}");
         }
         assert_eq!(check(&Files::from([("xtask/Cargo.toml", "[package]\nedition = \"2024\"\n")])).len(), 4);
+    }
+
+    #[test]
+    fn demo_without_the_facade_is_reported() {
+        let manifest = format!("{CRATE}\n[dev-dependencies]\nconductor-store.workspace = true\n");
+        let complaints = check(&Files::from([(FACADE.0, &*manifest)]));
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].contains("instead of conductor-store"), "{complaints:?}");
+        let manifest = format!("{CRATE}\n[dev-dependencies]\norigin-conductor.workspace = true\n");
+        assert!(check(&Files::from([(FACADE.0, &*manifest)])).is_empty());
     }
 
     #[test]

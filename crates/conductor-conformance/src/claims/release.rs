@@ -1,4 +1,4 @@
-//! Release: a claim is given back without using up a retry.
+//! Release: a claim is released without using up a retry.
 
 use crate::Harness;
 use crate::harness::test_engine::{fences, success};

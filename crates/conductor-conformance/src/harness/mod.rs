@@ -29,7 +29,7 @@ const START_MS: i64 = 1_772_366_400_000;
 /// A limit that no test reaches.
 const LARGE_LIMIT: u32 = 10_000;
 
-/// A clock that stands still until the test moves it.
+/// A clock that only the test moves.
 #[derive(Clone, Debug)]
 struct ManualClock(Arc<AtomicI64>);
 

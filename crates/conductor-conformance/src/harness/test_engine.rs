@@ -130,7 +130,7 @@ impl TestEngine<'_> {
     }
 }
 
-/// What an engine does with its claims.
+/// Operations on the claims of an engine.
 impl TestEngine<'_> {
     pub(crate) fn renew(&self, fences: &[Fence]) -> Vec<FenceOutcome> {
         let request = Renew { fences: fences.to_vec(), lease_ms: DEFAULT_LEASE_MS, now: self.harness.now() };

@@ -88,7 +88,7 @@ pub fn next_due_is_earliest_waiting_time(harness: &Harness<'_>) {
     assert_eq!(next(), None);
 }
 
-pub fn run_blockers_say_what_run_waits_for(harness: &Harness<'_>) {
+pub fn run_blockers_name_kinds_and_external_tasks(harness: &Harness<'_>) {
     let blockers = |run| harness.store().run_blockers(run, 10).expect("query succeeds");
     let nothing = RunBlockers::default();
     let engine = harness.engine();

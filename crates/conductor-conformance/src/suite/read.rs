@@ -29,7 +29,7 @@ macro_rules! __read_tests {
                 change_token_changes_with_every_write
                 change_token_stays_without_writes
                 next_due_is_earliest_waiting_time
-                run_blockers_say_what_run_waits_for
+                run_blockers_name_kinds_and_external_tasks
             }
             explain {
                 unknown_id_is_not_explained

@@ -1,4 +1,4 @@
-//! What callers may submit: drafts hold unchecked values, and validation turns them into values that are always valid.
+//! The drafts of runs and tasks: drafts hold unchecked values, and validation turns them into values that are always valid.
 
 mod fanout;
 mod join;

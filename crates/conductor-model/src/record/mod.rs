@@ -1,4 +1,4 @@
-//! What readers get from a store: runs, tasks, progress, health, estimates and explanations.
+//! The records that a store returns: runs, tasks, progress, health, estimates and explanations.
 
 mod eta;
 mod explain;

@@ -10,7 +10,7 @@ use crate::state::{
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// What an event applies to. Tasks are identified by numbers.
+/// The target of an event. Tasks are identified by numbers.
 ///
 /// Numbers start at 0 and follow the order of creation. A caller can therefore keep its own names of the tasks in a
 /// list. See [`RunReplay::apply`].

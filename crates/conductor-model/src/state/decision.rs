@@ -1,4 +1,4 @@
-//! What follows for a parent or a run: wait, cancel its open children, start its join, or settle.
+//! The next decision about a parent or a run: wait, cancel its open children, start its join, or settle.
 
 use super::counts::ChildCounts;
 use super::node::{Signal, State};

@@ -1,6 +1,6 @@
 //! Test data: how a parent or run settles, by its policy and the states of its children.
 //!
-//! `docs/policies.md` and the tests of this crate and of the stores use this table. It is not part of the API.
+//! `docs/guide/policies.md` and the tests of this crate and of the stores use this table. It is not part of the API.
 
 use super::node::{NodeType, State};
 use super::policy::{Percent, Policy};

@@ -12,7 +12,7 @@ use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 pub struct Cancel {
     /// The task or run to cancel.
     pub target: NodeId,
-    /// The reason, which the event and `explain` show.
+    /// The reason, which the event and `explain` show. It is cut at 64 KiB.
     pub reason: Option<ErrorText>,
     /// The present moment.
     pub now: Timestamp,

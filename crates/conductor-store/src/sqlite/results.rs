@@ -43,6 +43,10 @@ pub(super) fn failures(
 }
 
 /// A page of children, bounded by their number, by their bytes, and by how many are looked at.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the statements of the store are rewritten with the new tables"
+)]
 fn page<T>(
     connection: &Connection,
     sql: &str,

@@ -32,6 +32,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of statements")]
 fn hot_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();

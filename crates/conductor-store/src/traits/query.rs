@@ -167,7 +167,7 @@ pub trait Query: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Fence>, StoreError>;
 
-    /// Returns what the open tasks of a run wait for, at most `limit` items of each type; nothing if the run is settled.
+    /// Returns the blockers of the open tasks of a run, at most `limit` items of each type; nothing if the run is settled.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     /// Applies reports about tasks that run outside an engine. Returns one outcome per report, in their order.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was written.
+    /// [`StoreError`]; nothing was written. [`StoreError::BatchTooLarge`] for more than 100,000 reports.
     fn report(&self, request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError>;
 
     /// Creates missing children of parents, at most as many as the step has ids.

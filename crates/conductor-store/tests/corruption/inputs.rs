@@ -7,7 +7,7 @@ use conductor_store::{Append, Store};
 use serde_json::json;
 
 #[test]
-fn fan_out_of_corrupt_parent_fails_only_it() {
+fn corrupt_parent_fails_alone_at_fan_out() {
     for change in [
         "UPDATE conductor_inputs SET input = '{' WHERE task = 1",
         "UPDATE conductor_inputs SET input = '{\"fanout\": 3}' WHERE task = 1",

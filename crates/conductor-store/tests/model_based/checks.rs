@@ -1,4 +1,4 @@
-//! What must hold after each operation.
+//! The invariants after each operation.
 
 use crate::harness::Harness;
 use crate::reference::Node;

@@ -18,8 +18,10 @@ impl Engine {
     /// Appends items to a task that was submitted as [`open`](TaskDraft::open): one child for each item, in one
     /// transaction.
     ///
-    /// `first_index` is the index of the first item among the children, from 1. Appends are idempotent: repeating one
-    /// changes nothing. If it is unknown whether an append took effect, repeat it.
+    /// One append takes at most 100,000 items. `first_index` is the index of the first item among the children, from 1.
+    ///
+    /// Appends are idempotent: items at existing indices are skipped, and not compared with the existing children. If it is
+    /// unknown whether an append took effect, repeat it.
     ///
     /// ```
     /// # use conductor_model::{RunDraft, State, TaskDraft};
@@ -39,7 +41,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was written. A gap is [`AppendError::IndexGap`] with the expected index.
+    /// [`AppendError`]; nothing was written. A gap is [`AppendError::IndexGap`] with the expected index. Too many items are
+    /// [`AppendError::TooMany`].
     pub fn append<T: Serialize>(
         &self,
         parent: TaskId,
@@ -55,7 +58,8 @@ impl Engine {
 
     /// Appends root tasks to a run that was submitted as [`open`](conductor_model::RunDraft::open), in one transaction.
     ///
-    /// `first_index` is the index of the first task among the root tasks, from 1. Repeating an append changes nothing.
+    /// One append takes at most 100,000 tasks. `first_index` is the index of the first task among the root tasks, from 1.
+    /// Tasks at existing indices are skipped, and not compared with the existing root tasks.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was written.
@@ -89,10 +93,10 @@ impl Engine {
     }
 
     /// Reports results of leaves that no engine has claimed, in one transaction; returns one answer for each report, in
-    /// their order.
+    /// their order. One call takes at most 100,000 reports.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was written.
+    /// [`StoreError`]; nothing was written. Too many reports are [`StoreError::BatchTooLarge`].
     pub fn report(
         &self,
         reports: impl IntoIterator<Item = Report>,
@@ -140,47 +144,48 @@ impl Engine {
         }
     }
 
-    /// Returns the output of a task; `None` while it has none.
+    /// Returns the output of a task; `None` while it has none, for a FAILED or CANCELLED task, and for a `null` output.
     ///
     /// # Errors
-    /// [`OutputError`]
+    /// [`OutputError::NotFound`] for an unknown id, [`OutputError::WrongType`] if the output is not a `T`.
     pub fn output<T: DeserializeOwned>(&self, task: TaskId) -> Result<Option<T>, OutputError> {
         outputs::of_task(&*self.store, task)
     }
 
     /// Returns the outputs of the children of a task, or of the root tasks of a run, that SUCCEEDED: each with its index,
-    /// in the order of the indices. The iterator reads them in pages.
+    /// in the order of the indices. The iterator reads them in pages. It is empty for a leaf.
     ///
     /// # Errors
-    /// [`StoreError`]; each item may be an [`OutputError`].
-    pub fn outputs<T: DeserializeOwned, N: Into<NodeId>>(
+    /// [`OutputError::NotFound`] for an unknown id; each item may be an [`OutputError`] of its own.
+    pub fn outputs<T: DeserializeOwned>(
         &self,
-        of: N,
-    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>> + use<'_, T, N>, StoreError> {
-        let of = of.into();
-        let counts = match of {
-            NodeId::Run(run) => Some(self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?.child_counts),
-            NodeId::Task(task) => self.store.task(task)?.ok_or(StoreError::TaskNotFound(task))?.child_counts,
+        parent: impl Into<NodeId>,
+    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>>, OutputError> {
+        let parent = parent.into();
+        let not_found = || OutputError::NotFound(parent);
+        let counts = match parent {
+            NodeId::Run(run) => Some(self.store.run(run)?.ok_or_else(not_found)?.child_counts),
+            NodeId::Task(task) => self.store.task(task)?.ok_or_else(not_found)?.child_counts,
         };
         let count = counts.map_or(0, |counts| counts.created);
-        Ok(outputs::of_children(&*self.store, of, count))
+        Ok(outputs::of_children(&*self.store, parent, count))
     }
 
     /// Returns the health of one run or of all runs: counters, rates and warnings.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn health(&self, scope: Scope) -> Result<HealthReport, StoreError> {
-        self.store.health(scope, StuckThreshold::at(self.env.now()))
+    pub fn health(&self, scope: impl Into<Scope>) -> Result<HealthReport, StoreError> {
+        self.store.health(scope.into(), StuckThreshold::at(self.env.now()))
     }
 
-    /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation.
+    /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation, cut at 64 KiB.
     ///
     /// The call returns before all tasks are CANCELLED: engines cancel them in bounded steps. Running handlers are asked to
     /// stop through their [`Context`](crate::Context).
     ///
     /// # Errors
-    /// [`CancelError`]; nothing was written.
+    /// [`CancelError`]; nothing was written. A settled run or task is [`CancelError::AlreadySettled`].
     pub fn cancel(
         &self,
         target: impl Into<NodeId>,

@@ -27,7 +27,8 @@ use std::sync::Arc;
 /// fn total(words: Children<usize>, _: Context) -> Result<String, TaskError> {
 ///     let letters: usize = words.outputs().sum::<Result<usize, TaskError>>()?;
 ///     let missing = words.failures().collect::<Result<Vec<_>, _>>()?;
-///     Ok(format!("{letters} letters; word {} is missing: {}", missing[0].index, missing[0].error))
+///     let error = missing[0].error.as_ref().map_or("cancelled", |error| error.as_str());
+///     Ok(format!("{letters} letters; word {} is missing: {error}", missing[0].index))
 /// }
 ///
 /// let engine = Engine::builder(SqliteStore::open_in_memory()?).handler("length", length).handler("total", total).build()?;

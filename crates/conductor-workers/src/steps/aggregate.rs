@@ -36,6 +36,7 @@
 use super::drain::drain;
 use crate::limits::ROWS_PER_HEAVY_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
+use std::ops::AddAssign;
 
 /// The totals of an aggregate pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,13 @@ pub struct AggregateTotals {
     pub parents: u64,
     /// How many runs were decided.
     pub runs: u64,
+}
+
+impl AddAssign for AggregateTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.parents += other.parents;
+        self.runs += other.runs;
+    }
 }
 
 /// Makes one pass, which repeats bounded steps until no parent and no run in the scope can be decided. Each step decides one

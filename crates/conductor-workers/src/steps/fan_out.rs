@@ -29,6 +29,7 @@
 use super::drain::drain;
 use crate::limits::CHILDREN_PER_STEP;
 use conductor_store::{Environment, FanOut, RotationCursor, Scope, Store, StoreError};
+use std::ops::AddAssign;
 
 /// The totals of a fan-out pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub struct FanOutTotals {
     pub parents: u64,
     /// How many children were created.
     pub children: u64,
+}
+
+impl AddAssign for FanOutTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.parents += other.parents;
+        self.children += other.children;
+    }
 }
 
 /// Makes one pass, which repeats bounded steps until no child in the scope is missing.

@@ -56,19 +56,10 @@ pub fn run_steps_until_idle<S: Store + ?Sized>(
     let mut totals = StepTotals::default();
     drain(|| {
         let before = totals;
-        let sweep = sweep::run_once(store, scope, env)?;
-        totals.sweep.expired += sweep.expired;
-        totals.sweep.cancelled += sweep.cancelled;
-        totals.sweep.marked += sweep.marked;
-        let fan_out = fan_out::run_once(store, scope, env)?;
-        totals.fan_out.parents += fan_out.parents;
-        totals.fan_out.children += fan_out.children;
-        let retry = retry::run_once(store, scope, env)?;
-        totals.retry.retried += retry.retried;
-        totals.retry.promoted += retry.promoted;
-        let aggregate = aggregate::run_once(store, scope, env)?;
-        totals.aggregate.parents += aggregate.parents;
-        totals.aggregate.runs += aggregate.runs;
+        totals.sweep += sweep::run_once(store, scope, env)?;
+        totals.fan_out += fan_out::run_once(store, scope, env)?;
+        totals.retry += retry::run_once(store, scope, env)?;
+        totals.aggregate += aggregate::run_once(store, scope, env)?;
         Ok(totals != before)
     })?;
     Ok(totals)

@@ -41,6 +41,7 @@
 use super::drain::drain;
 use crate::limits::ROWS_PER_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
+use std::ops::AddAssign;
 
 /// The totals of a retry pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub struct RetryTotals {
     pub retried: u64,
     /// How many delayed tasks became ready.
     pub promoted: u64,
+}
+
+impl AddAssign for RetryTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.retried += other.retried;
+        self.promoted += other.promoted;
+    }
 }
 
 /// Makes one pass, which repeats bounded steps until no retry and no delayed start in the scope is due.

@@ -14,7 +14,7 @@
 //! let run = store.submit(&Submit::new(RunDraft::new().task(parent).validate()?, &env))?.run;
 //! fan_out::run_once(&store, Scope::Run(run), &env)?;
 //!
-//! // The request only marks the run, so that none of its tasks starts. The sweep cancels the tasks in bounded steps.
+//! // The request only sets the cancel cause of the run, so that none of its tasks starts. The sweep cancels the tasks in bounded steps.
 //! let _ = store.cancel(&Cancel::run(run, env.now()).reason("no longer needed"))?;
 //! assert_eq!(sweep::run_once(&store, Scope::Run(run), &env)?.cancelled, 3);
 //! aggregate::run_once(&store, Scope::Run(run), &env)?;
@@ -25,6 +25,7 @@
 use super::drain::drain;
 use crate::limits::ROWS_PER_HEAVY_STEP;
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
+use std::ops::AddAssign;
 
 /// The totals of a sweep pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +34,16 @@ pub struct SweepTotals {
     pub expired: u64,
     /// How many leaves and joins were cancelled.
     pub cancelled: u64,
-    /// How many parents were marked as being cancelled, with the run or the parent above them.
-    pub marked: u64,
+    /// How many parents got a cancel request, because their run or parent has one.
+    pub cancel_requested: u64,
+}
+
+impl AddAssign for SweepTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.expired += other.expired;
+        self.cancelled += other.cancelled;
+        self.cancel_requested += other.cancel_requested;
+    }
 }
 
 /// Makes one pass, which repeats bounded steps until no deadline in the scope has passed and no task is left to cancel.
@@ -53,7 +62,7 @@ pub fn run_once<S: Store + ?Sized>(
         let (expired, swept) = (store.expire(&step)?, store.sweep(&step)?);
         totals.expired += u64::from(expired.changed);
         totals.cancelled += u64::from(swept.tasks);
-        totals.marked += u64::from(swept.parents);
+        totals.cancel_requested += u64::from(swept.parents);
         Ok(expired.more || swept.more)
     })?;
     Ok(totals)

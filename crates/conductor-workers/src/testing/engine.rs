@@ -22,7 +22,7 @@ pub(super) struct SimEngine {
     polls_at: Option<Duration>,
 }
 
-/// What a simulated engine did with its turn.
+/// The outcome of a turn of a simulated engine.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SimTurn {

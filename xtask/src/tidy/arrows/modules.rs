@@ -8,7 +8,7 @@ use crate::tidy::{
     lexer::{code_only, without_tests},
 };
 
-/// Paths that lead through more imports than this are given up.
+/// The largest number of imports that a path is followed through.
 const MAX_IMPORTS: usize = 16;
 
 /// The segments of a module's path; the crate root has none.
@@ -33,7 +33,7 @@ pub(super) struct Arrow {
     pub(super) to: String,
 }
 
-/// What a path names.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     /// A module of the crate.

@@ -49,7 +49,7 @@ enum Token<'c> {
 /// Reads the paths of code that has no comments, literals and tests.
 pub(super) fn read(code: &str) -> Paths {
     let tokens = tokens(code);
-    let mut reader = Reader { tokens: &tokens, at: 0, paths: Paths::default() };
+    let mut reader = Reader { tokens: &tokens, at: 0, macro_end: 0, paths: Paths::default() };
     while reader.at < tokens.len() {
         reader.step();
     }
@@ -80,6 +80,8 @@ fn tokens(code: &str) -> Vec<(usize, Token<'_>)> {
 struct Reader<'t, 'c> {
     tokens: &'t [(usize, Token<'c>)],
     at: usize,
+    /// The end of the macro around the present place. Except for `$crate`, its paths are relative to its callers.
+    macro_end: usize,
     paths: Paths,
 }
 
@@ -95,6 +97,7 @@ impl<'c> Reader<'_, 'c> {
     /// Takes in the token at the present place and those that belong to it.
     fn step(&mut self) {
         match self.word(self.at) {
+            Some(word) if self.at < self.macro_end && word != "crate" => self.at += 1,
             Some("use") if self.token(self.at + 1) != Some(Token::Sign('<')) => {
                 let is_public = self.is_public();
                 self.at += 1;
@@ -130,7 +133,24 @@ impl<'c> Reader<'_, 'c> {
             }
             self.paths.items.push(name.to_owned());
         }
+        if is_macro {
+            self.macro_end = self.group_end();
+        }
         self.at += 1;
+    }
+
+    /// Returns the end of the next group in braces.
+    fn group_end(&self) -> usize {
+        let mut depth = 0_usize;
+        for (at, (_, token)) in self.tokens.iter().enumerate().skip(self.at) {
+            match token {
+                Token::Sign('{') => depth += 1,
+                Token::Sign('}') if depth == 1 => return at,
+                Token::Sign('}') => depth -= 1,
+                _ => {}
+            }
+        }
+        self.tokens.len()
     }
 
     /// Reads a path outside of imports.
@@ -249,5 +269,14 @@ mod tests {
         let paths = read(code);
         assert_eq!(paths.items, ["f", "S", "m", "n"]);
         assert_eq!(paths.exported_macros, ["m"]);
+    }
+
+    #[test]
+    fn only_crate_paths_of_a_macro_count() {
+        let code = "macro_rules! m { ($a:ty) => { use b::c; fn d() { super::e(); $crate::f::g() } } }\nfn h() { i::j() }";
+        let paths = read(code);
+        let usages: Vec<_> = paths.usages.iter().map(|usage| usage.path.join("::")).collect();
+        assert_eq!(usages, ["crate::f::g", "i::j"]);
+        assert_eq!((paths.items, paths.imports), (vec!["m".to_owned(), "h".to_owned()], vec![]));
     }
 }

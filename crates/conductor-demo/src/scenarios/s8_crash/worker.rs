@@ -11,7 +11,7 @@ pub(super) const KIND: &str = "collatz";
 /// The number of its tasks.
 pub(super) const CHILDREN: u32 = 20_000;
 
-/// The lease of a claim. The claims of a dead process are taken back at once, because its lock is gone. Otherwise this
+/// The lease of a claim. The claims of a dead process are rescued at once, because its lock is gone. Otherwise this
 /// scenario would take hours.
 const LEASE: Duration = Duration::from_hours(1);
 

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_or_missing_file_is_an_error() {
+    fn binary_or_missing_file_is_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"one\ntw\xff\n").unwrap();
         assert_eq!(count(file.path()).unwrap_err().kind(), ErrorKind::InvalidData);

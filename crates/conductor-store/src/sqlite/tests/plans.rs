@@ -68,6 +68,7 @@ fn corrupt_row_statements_use_index() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of statements")]
 fn prune_and_verify_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();

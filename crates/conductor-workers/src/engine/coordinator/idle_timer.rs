@@ -1,4 +1,4 @@
-//! How long an idle engine waits between two looks at the store.
+//! How long an idle engine waits between two polls of the store.
 
 use crate::limits::POLL_INTERVAL;
 use std::time::Duration;

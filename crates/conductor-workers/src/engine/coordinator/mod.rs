@@ -54,7 +54,7 @@ pub(super) struct Coordinator {
     write_watcher: Option<WriteWatcher>,
 }
 
-/// What follows a turn.
+/// The action after a turn.
 enum AfterTurn {
     /// The next turn has work.
     Continue,

@@ -44,7 +44,7 @@ fn input_and_output_are_typed() {
 }
 
 #[test]
-fn closure_with_captures_is_a_handler() {
+fn closure_with_captures_is_handler() {
     let fixture = Fixture::new();
     let prices = HashMap::from([("tea", 3), ("cake", 5)]);
     let price = move |what: String, _: Context| {

@@ -237,7 +237,7 @@ fn waiting_for_run_ends_with_stopped() {
 }
 
 #[test]
-fn unknown_run_is_an_error() {
+fn unknown_run_is_rejected() {
     let fixture = Fixture::new();
     let engine = fixture.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     let unknown = submit_many(&Fixture::new(), 1);

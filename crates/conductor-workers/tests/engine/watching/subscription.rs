@@ -234,7 +234,7 @@ fn event_is_visible_only_after_commit() {
 }
 
 #[test]
-fn corrupt_event_is_an_error() {
+fn corrupt_event_is_returned_as_error() {
     let fixture = Fixture::on_disk();
     fixture.submit_all((0..8).map(|_| TaskDraft::new("T")));
     let other = rusqlite::Connection::open(fixture.path()).unwrap();

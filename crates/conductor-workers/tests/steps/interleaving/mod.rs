@@ -72,6 +72,6 @@ fn fail_fast_cancellation_completes_in_one_call() {
     let _ = store.report(&ReportBatch::new([Report::failed_permanently(leaf, "no")], &env)).unwrap();
     let settled = run_steps_until_idle(&store, Scope::Run(run), &env).unwrap();
     assert_eq!(store.run(run).unwrap().unwrap().state, State::Failed);
-    assert_eq!((settled.sweep.cancelled, settled.sweep.marked), (1 + 2 + 3, 2), "{settled:?}");
+    assert_eq!((settled.sweep.cancelled, settled.sweep.cancel_requested), (1 + 2 + 3, 2), "{settled:?}");
     assert_replays(&store);
 }

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn other_error_stops_the_request() {
+    fn other_error_stops_request() {
         let mut corrupt_rows = CorruptRows::default();
         let mut requests = 0;
         let answers = corrupt_rows.bisect(&[0, 1, 2, 3], &mut |items| -> Result<Vec<i32>, StoreError> {
