@@ -76,8 +76,8 @@ fn assert_task(task: &Task, replay: &Replay) {
     let replayed = replay.task(task.id).expect("task is in the events");
     let attempt = if task.child_counts.is_some() { 0 } else { task.attempt };
     assert_eq!(
-        (task.run, task.parent, task.index, task.state, task.status().retry_due),
-        (replayed.run, replayed.parent, replayed.index, replayed.state, replayed.retry_due),
+        (task.run, task.parent, task.index, task.state, task.status().retry_scheduled),
+        (replayed.run, replayed.parent, replayed.index, replayed.state, replayed.retry_scheduled),
         "task {}, in row and events",
         task.name
     );

@@ -1,13 +1,14 @@
 //! ULIDs of runs, tasks and engines, and blocks of consecutive ids.
 
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, quoted};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
 
 fn parse(text: &str) -> Result<Ulid, Issue> {
     let invalid = |reason: &str| {
-        let message = format!("must be a ULID (26 Crockford base-32 characters): {reason}");
+        let value = quoted(text);
+        let message = format!("must be a ULID (26 Crockford base-32 characters), but is {value}: {reason}");
         Issue::new(IssueCode::InvalidFormat, message)
     };
     let ulid = Ulid::from_string(text).map_err(|error| invalid(&error.to_string()))?;
@@ -19,7 +20,7 @@ fn parse(text: &str) -> Result<Ulid, Issue> {
 }
 
 macro_rules! id {
-    ($name:ident, $owner:literal) => {
+    ($name:ident, $label:literal, $owner:literal) => {
         #[doc = concat!("The id of ", $owner, ": a ULID.")]
         ///
         /// Parsing accepts upper and lower case; the text form is upper case. Ids sort like their texts.
@@ -37,13 +38,18 @@ macro_rules! id {
             pub fn as_u128(self) -> u128 {
                 self.0.into()
             }
+
+            /// Parses the text. An issue does not name the value, because the caller adds its path.
+            pub(crate) fn parse_member(text: &str) -> Result<Self, Issue> {
+                parse(text).map(Self)
+            }
         }
 
         impl FromStr for $name {
             type Err = Issue;
 
             fn from_str(text: &str) -> Result<Self, Issue> {
-                parse(text).map(Self)
+                Self::parse_member(text).map_err(|issue| issue.of_value($label))
             }
         }
 
@@ -75,9 +81,9 @@ macro_rules! id {
     };
 }
 
-id!(RunId, "a run");
-id!(TaskId, "a task");
-id!(EngineId, "a registered engine");
+id!(RunId, "run id", "a run");
+id!(TaskId, "task id", "a task");
+id!(EngineId, "engine id", "a registered engine");
 
 /// A block of consecutive ids, reserved before the transaction that uses them.
 ///

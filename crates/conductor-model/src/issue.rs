@@ -63,6 +63,11 @@ impl Issue {
         Self { path: String::new(), code, message: message.into() }
     }
 
+    /// Puts the name of the value in front of the message, for a value without a path.
+    pub(crate) fn of_value(self, name: &str) -> Self {
+        Self { message: format!("{name} {}", self.message), ..self }
+    }
+
     /// Puts `prefix` in front of the path: a key (`input`) or an index (`[3]`).
     pub fn at(mut self, prefix: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
@@ -82,6 +87,30 @@ impl fmt::Display for Issue {
 }
 
 impl std::error::Error for Issue {}
+
+/// How many characters of an invalid value a message shows.
+const SHOWN_CHARS: usize = 60;
+
+/// Returns the first characters of a text, and whether characters are missing.
+fn truncated(text: &str) -> (&str, bool) {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => (&text[..end], true),
+        None => (text, false),
+    }
+}
+
+/// Quotes an invalid text for a message, and truncates it.
+pub(crate) fn quoted(text: &str) -> String {
+    let (shown, is_truncated) = truncated(text);
+    format!("{shown:?}{}", if is_truncated { "…" } else { "" })
+}
+
+/// Returns an invalid JSON value for a message: on one line, and truncated.
+pub(crate) fn shown_json(json: &str) -> String {
+    let (shown, is_truncated) = truncated(json);
+    let shown: String = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    shown + if is_truncated { "…" } else { "" }
+}
 
 /// How many issues the message shows. [`ValidationError::issues`] returns all of them.
 const SHOWN: usize = 20;

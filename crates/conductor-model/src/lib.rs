@@ -15,8 +15,8 @@
 //!
 //! // All issues are reported together, each with its path.
 //! let invalid = RunDraft::new().task(TaskDraft::new("a#b").max_retries(1001)).validate().unwrap_err();
-//! assert_eq!(invalid.to_string(), "2 issues: tasks[0].name: `#` separates a child's name from its index and \
-//!     must not appear in this name; tasks[0].max_retries: must be an integer in 0..=1000");
+//! assert_eq!(invalid.to_string(), "2 issues: tasks[0].name: must not contain `#`, which separates a \
+//!     child's name from its index, but is \"a#b\"; tasks[0].max_retries: must be an integer in 0..=1000, but is 1001");
 //!
 //! // Decisions are pure functions of counts.
 //! let counts = ChildCounts { total: Some(3), created: 3, open: 0, failed: 1, cancelled: 0 };

@@ -1,6 +1,6 @@
 //! Names of tasks and kinds, and idempotency keys.
 
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, quoted};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -16,15 +16,18 @@ fn check_label(text: &str, max_bytes: usize) -> Result<(), Issue> {
         return Err(Issue::new(IssueCode::TooBig, message));
     }
     if let Some(control) = text.chars().find(|c| c.is_control()) {
-        let message =
-            format!("must not contain control characters, but contains U+{:04X}", u32::from(control));
+        let message = format!(
+            "must not contain control characters, but {} contains U+{:04X}",
+            quoted(text),
+            u32::from(control)
+        );
         return Err(Issue::new(IssueCode::InvalidFormat, message));
     }
     Ok(())
 }
 
 macro_rules! label {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $label:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -35,15 +38,20 @@ macro_rules! label {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Parses the text. An issue does not name the value, because the caller adds its path.
+            pub(crate) fn parse_member(text: &str) -> Result<Self, Issue> {
+                let check: fn(&str) -> Result<(), Issue> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
+            }
         }
 
         impl FromStr for $name {
             type Err = Issue;
 
             fn from_str(text: &str) -> Result<Self, Issue> {
-                let check: fn(&str) -> Result<(), Issue> = $check;
-                check(text)?;
-                Ok(Self(text.into()))
+                Self::parse_member(text).map_err(|issue| issue.of_value($label))
             }
         }
 
@@ -81,7 +89,7 @@ label! {
     /// The caller names a root task: 1 to 255 bytes without control characters and without `#`. The name of a child is
     /// derived from its parent's name and its index: `NAME#3`, and below that `NAME#3#1`. Parsing accepts both forms;
     /// [`TaskName::root`] accepts only the name of a root task.
-    TaskName, |text| {
+    TaskName, "task name", |text| {
         // Each level of the tree adds an index to the name; inputs nest at most 64 deep.
         check_label(text, 4 * MAX_NAME_BYTES)
     }
@@ -93,12 +101,18 @@ impl TaskName {
     /// # Errors
     /// Returns an [`Issue`] if the name is empty, longer than 255 bytes, or contains a control character or `#`.
     pub fn root(text: &str) -> Result<Self, Issue> {
+        Self::parse_root_member(text).map_err(|issue| issue.of_value("task name"))
+    }
+
+    /// Parses the name of a root task. An issue does not name the value, because the caller adds its path.
+    pub(crate) fn parse_root_member(text: &str) -> Result<Self, Issue> {
         check_label(text, MAX_NAME_BYTES)?;
         if text.contains('#') {
-            return Err(Issue::new(
-                IssueCode::InvalidFormat,
-                "`#` separates a child's name from its index and must not appear in this name",
-            ));
+            let message = format!(
+                "must not contain `#`, which separates a child's name from its index, but is {}",
+                quoted(text)
+            );
+            return Err(Issue::new(IssueCode::InvalidFormat, message));
         }
         Ok(Self(text.into()))
     }
@@ -111,10 +125,10 @@ impl TaskName {
 
 label! {
     /// The kind of a task, which selects its handler: 1 to 255 bytes without control characters.
-    Kind, |text| check_label(text, MAX_NAME_BYTES)
+    Kind, "kind", |text| check_label(text, MAX_NAME_BYTES)
 }
 
 label! {
     /// The key under which a caller submits a run at most once: 1 to 255 bytes without control characters.
-    IdempotencyKey, |text| check_label(text, MAX_NAME_BYTES)
+    IdempotencyKey, "idempotency key", |text| check_label(text, MAX_NAME_BYTES)
 }

@@ -1,6 +1,6 @@
 //! Timestamps: whole milliseconds, written as RFC 3339 in UTC.
 
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, quoted};
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -59,6 +59,19 @@ impl Timestamp {
         Self(self.0.saturating_sub_unsigned(millis).max(Self::MIN.0))
     }
 
+    /// Parses the text. An issue does not name the value, because the caller adds its path.
+    pub(crate) fn parse_member(text: &str) -> Result<Self, Issue> {
+        let invalid = |reason: String| {
+            let value = quoted(text);
+            let message = format!(
+                "must be an RFC 3339 text such as 2026-03-01T12:00:00.000Z, but is {value}: {reason}"
+            );
+            Issue::new(IssueCode::InvalidFormat, message)
+        };
+        let date_time = DateTime::parse_from_rfc3339(text).map_err(|error| invalid(error.to_string()))?;
+        Self::from_millis(date_time.timestamp_millis()).map_err(|error| invalid(error.to_string()))
+    }
+
     /// Returns the milliseconds from `earlier` to this timestamp, or 0 if `earlier` is not earlier.
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0 - earlier.0).unwrap_or(0)
@@ -69,12 +82,7 @@ impl FromStr for Timestamp {
     type Err = Issue;
 
     fn from_str(text: &str) -> Result<Self, Issue> {
-        let invalid = |reason: String| {
-            let message = format!("must be an RFC 3339 timestamp such as 2026-03-01T12:00:00.000Z: {reason}");
-            Issue::new(IssueCode::InvalidFormat, message)
-        };
-        let date_time = DateTime::parse_from_rfc3339(text).map_err(|error| invalid(error.to_string()))?;
-        Self::from_millis(date_time.timestamp_millis()).map_err(|error| invalid(error.to_string()))
+        Self::parse_member(text).map_err(|issue| issue.of_value("timestamp"))
     }
 }
 

@@ -6,13 +6,17 @@ use conductor_model::{
 };
 use proptest::prelude::*;
 
-fn leaf_status(state: State, retry_due: bool) -> NodeStatus {
-    NodeStatus { node_type: NodeType::Leaf, state, retry_due: state == State::Failed && retry_due }
+fn leaf_status(state: State, retry_scheduled: bool) -> NodeStatus {
+    NodeStatus {
+        node_type: NodeType::Leaf,
+        state,
+        retry_scheduled: state == State::Failed && retry_scheduled,
+    }
 }
 
 fn any_status() -> impl Strategy<Value = NodeStatus> {
     (proptest::sample::select(&State::ALL[..]), any::<bool>())
-        .prop_map(|(state, retry_due)| leaf_status(state, retry_due))
+        .prop_map(|(state, retry_scheduled)| leaf_status(state, retry_scheduled))
 }
 
 /// A change of the children: one is created, or the status of one changes.
@@ -35,10 +39,10 @@ fn recount(total: Option<u32>, children: &[NodeStatus]) -> ChildCounts {
     let count = |predicate: &dyn Fn(&NodeStatus) -> bool| {
         u32::try_from(children.iter().filter(|child| predicate(child)).count()).unwrap()
     };
-    let settled_as = |state| move |child: &NodeStatus| child.state == state && !child.retry_due;
+    let settled_as = |state| move |child: &NodeStatus| child.state == state && !child.retry_scheduled;
     let open = |child: &NodeStatus| {
         matches!(child.state, State::Pending | State::Running)
-            || (child.state == State::Failed && child.retry_due)
+            || (child.state == State::Failed && child.retry_scheduled)
     };
     ChildCounts {
         total,
@@ -267,7 +271,7 @@ fn policy_table_equals_decisions_with_and_without_join() {
     for row in POLICY_ROWS {
         let mut counts = ChildCounts::sealed(u32::try_from(row.children.len()).unwrap());
         for (node_type, state) in row.children {
-            counts.apply(None, NodeStatus { node_type: *node_type, state: *state, retry_due: false });
+            counts.apply(None, NodeStatus { node_type: *node_type, state: *state, retry_scheduled: false });
         }
         for ((policy, name), outcome) in POLICY_COLUMNS.into_iter().zip(row.outcomes) {
             let decide = |join| ParentStatus { counts, policy, cancel_cause: None, join }.decide();

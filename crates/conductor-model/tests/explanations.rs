@@ -102,7 +102,7 @@ fn each_waiting_reason_has_sentence() {
         (StateReason::WaitingForJoin, "its children are settled, and its join is not"),
         (
             StateReason::ReadyToAggregate { since, engines: 1 },
-            "all its children are settled since T1; an engine settles it in its next step",
+            "all its children are settled since T1; an engine decides it in its next step",
         ),
         (
             StateReason::ReadyToAggregate { since, engines: 0 },

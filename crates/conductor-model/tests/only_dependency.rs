@@ -19,10 +19,10 @@ fn read_widths(json: &Json) -> serde_json::Result<Vec<u32>> {
 
 /// Sends the signals to a leaf one after another.
 fn walk(signals: &[Signal]) -> Result<NodeStatus, IllegalTransition> {
-    let mut leaf = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
+    let mut leaf = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_scheduled: false };
     for signal in signals {
         leaf.state = transition(leaf, *signal)?;
-        leaf.retry_due = *signal == Signal::Fail;
+        leaf.retry_scheduled = *signal == Signal::Fail;
     }
     Ok(leaf)
 }

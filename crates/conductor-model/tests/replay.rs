@@ -113,11 +113,11 @@ fn history_gives_states_and_counts() {
         StateCounts { pending: 0, running: 2, succeeded: 1, failed: 2, cancelled: 0 }
     );
     let task = |id| replay.task(TaskId::from_u128(id)).unwrap();
-    assert_eq!((task(2).state, task(2).retry_due, task(2).attempt), (State::Failed, true, 1));
+    assert_eq!((task(2).state, task(2).retry_scheduled, task(2).attempt), (State::Failed, true, 1));
     assert_eq!((task(3).state, task(3).attempt, task(3).parent), (State::Running, 0, None));
     let expected = ChildCounts { total: Some(3), created: 3, open: 1, failed: 1, cancelled: 0 };
     assert_eq!(task(3).child_counts(), Some(expected));
-    assert_eq!((task(11).state, task(11).retry_due, task(11).index), (State::Failed, false, 2));
+    assert_eq!((task(11).state, task(11).retry_scheduled, task(11).index), (State::Failed, false, 2));
     assert_eq!((task(12).state, task(12).attempt, task(12).retry_count), (State::Running, 2, 0));
     assert_eq!(task(12).parent, Some(TaskId::from_u128(3)));
     assert_eq!(task(12).child_counts(), None);
@@ -154,7 +154,7 @@ fn complete_and_revived_history_is_replayed() {
         StateCounts { pending: 0, running: 0, succeeded: 2, failed: 2, cancelled: 1 }
     );
     let leaf = replay.task(TaskId::from_u128(2)).unwrap();
-    assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_due), (1, 2, false));
+    assert_eq!((leaf.retry_count, leaf.attempt, leaf.retry_scheduled), (1, 2, false));
 
     // A user revives the failed child; only its ancestors are reopened.
     let replay = history
@@ -214,7 +214,7 @@ fn imported_history_begins_with_imported_state() {
                 parent: None,
                 index: 1,
                 state: State::Failed,
-                retry_due: true,
+                retry_scheduled: true,
                 retry_count: 1,
                 attempt: 2,
                 child_counts: None,
@@ -249,7 +249,7 @@ fn illegal_transition_is_rejected_at_its_event() {
     let waiting = history().task(2, EventBody::TaskStarted).task(2, failed(true));
     waiting
         .task(2, EventBody::TaskRevived)
-        .assert_last_rejected("revive is not possible in state FAILED with a retry due");
+        .assert_last_rejected("revive is not possible in state FAILED with a retry scheduled");
     let error = done().task(2, EventBody::TaskStarted).replay().unwrap_err().to_string();
     assert_eq!(error, "event 11 (task.started): start is not possible in state SUCCEEDED");
 }
@@ -357,7 +357,7 @@ fn second_run_or_import_of_task_is_rejected() {
         parent: None,
         index: 1,
         state,
-        retry_due: false,
+        retry_scheduled: false,
         retry_count: 0,
         attempt: 0,
         child_counts: None,

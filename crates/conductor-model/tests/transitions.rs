@@ -9,19 +9,19 @@ use std::collections::HashSet;
 /// Returns the state after the signal, written from the design and independently of the table.
 #[expect(clippy::match_same_arms, reason = "one arm for each row of the design")]
 fn designed(node: NodeStatus, signal: Signal) -> Option<State> {
-    let NodeStatus { node_type, state, retry_due } = node;
+    let NodeStatus { node_type, state, retry_scheduled } = node;
     let is_leaf = node_type == NodeType::Leaf;
     match (state, signal) {
         (State::Pending, Signal::Start) => Some(State::Running),
         (State::Pending | State::Running, Signal::Cancel) => Some(State::Cancelled),
-        (State::Failed, Signal::Cancel) if is_leaf && retry_due => Some(State::Cancelled),
+        (State::Failed, Signal::Cancel) if is_leaf && retry_scheduled => Some(State::Cancelled),
         (State::Running, Signal::Succeed) => Some(State::Succeeded),
         (State::Running, Signal::Fail) => Some(State::Failed),
         (State::Running, Signal::Release) if is_leaf => Some(State::Pending),
-        (State::Failed, Signal::Retry) if is_leaf && retry_due => Some(State::Pending),
-        (State::Failed, Signal::Revive) if is_leaf && !retry_due => Some(State::Pending),
+        (State::Failed, Signal::Retry) if is_leaf && retry_scheduled => Some(State::Pending),
+        (State::Failed, Signal::Revive) if is_leaf && !retry_scheduled => Some(State::Pending),
         (State::Cancelled, Signal::Revive) if is_leaf => Some(State::Pending),
-        (State::Failed, Signal::Reopen) if !is_leaf && !retry_due => Some(State::Running),
+        (State::Failed, Signal::Reopen) if !is_leaf && !retry_scheduled => Some(State::Running),
         (State::Cancelled, Signal::Reopen) if !is_leaf => Some(State::Running),
         _ => None,
     }
@@ -30,7 +30,7 @@ fn designed(node: NodeStatus, signal: Signal) -> Option<State> {
 fn all_nodes() -> impl Iterator<Item = NodeStatus> {
     NodeType::ALL.into_iter().flat_map(|node_type| {
         State::ALL.into_iter().flat_map(move |state| {
-            [false, true].map(|retry_due| NodeStatus { node_type, state, retry_due }).into_iter()
+            [false, true].map(|retry_scheduled| NodeStatus { node_type, state, retry_scheduled }).into_iter()
         })
     })
 }
@@ -48,7 +48,7 @@ fn legal_pair_leads_to_designed_state() {
             legal += 1;
         }
     }
-    // Five rows for 3 node types × 2 (retry due or not); release 2; other leaf rows 1 + 1 + 1 + 2; reopen 2 × (1 + 2).
+    // Five rows for 3 node types × 2 (retry scheduled or not); release 2; other leaf rows 1 + 1 + 1 + 2; reopen 2 × (1 + 2).
     assert_eq!(legal, 5 * 6 + 2 + 5 + 6);
 }
 
@@ -56,7 +56,7 @@ fn legal_pair_leads_to_designed_state() {
 fn illegal_pair_is_rejected() {
     let mut refused = 0;
     for (node, signal) in all_pairs().filter(|(node, signal)| designed(*node, *signal).is_none()) {
-        let error = IllegalTransition { from: node.state, retry_due: node.retry_due, signal };
+        let error = IllegalTransition { from: node.state, retry_scheduled: node.retry_scheduled, signal };
         assert_eq!(transition(node, signal), Err(error), "{node:?}");
         refused += 1;
     }
@@ -77,7 +77,7 @@ fn rows_do_not_overlap() {
             row.from == node.state
                 && row.signal == signal
                 && row.node_types.contains(&node.node_type)
-                && row.retry_due.is_none_or(|retry_due| retry_due == node.retry_due)
+                && row.retry_scheduled.is_none_or(|retry_scheduled| retry_scheduled == node.retry_scheduled)
         });
         assert!(rows.count() <= 1, "{node:?} {signal}");
     }
@@ -90,7 +90,7 @@ fn each_row_is_reachable() {
             let node = NodeStatus {
                 node_type: *node_type,
                 state: row.from,
-                retry_due: row.retry_due.unwrap_or_default(),
+                retry_scheduled: row.retry_scheduled.unwrap_or_default(),
             };
             assert_eq!(transition(node, row.signal), Ok(row.to), "{row:?}");
         }
@@ -119,9 +119,9 @@ fn markdown_table_contains_each_row() {
         .collect();
     assert_eq!(rows.len(), TRANSITIONS.len());
     for (cells, row) in rows.iter().zip(TRANSITIONS) {
-        let condition = match row.retry_due {
+        let condition = match row.retry_scheduled {
             None => "",
-            Some(true) => ", a retry due",
+            Some(true) => ", retry scheduled",
             Some(false) => ", settled",
         };
         let node_types: Vec<&str> = row
@@ -144,17 +144,17 @@ fn terminal_state_without_retry_is_settled() {
     for node in all_nodes() {
         let is_terminal = matches!(node.state, State::Succeeded | State::Failed | State::Cancelled);
         assert_eq!(node.state.is_terminal(), is_terminal);
-        let waits_for_retry = node.state == State::Failed && node.retry_due;
+        let waits_for_retry = node.state == State::Failed && node.retry_scheduled;
         assert_eq!(node.is_settled(), is_terminal && !waits_for_retry, "{node:?}");
     }
 }
 
 #[test]
 fn illegal_transition_names_signal_and_state() {
-    let node = NodeStatus { node_type: NodeType::Leaf, state: State::Failed, retry_due: true };
+    let node = NodeStatus { node_type: NodeType::Leaf, state: State::Failed, retry_scheduled: true };
     let error = transition(node, Signal::Revive).unwrap_err();
-    assert_eq!(error.to_string(), "revive is not possible in state FAILED with a retry due");
-    let node = NodeStatus { retry_due: false, ..node };
+    assert_eq!(error.to_string(), "revive is not possible in state FAILED with a retry scheduled");
+    let node = NodeStatus { retry_scheduled: false, ..node };
     let error = transition(node, Signal::Retry).unwrap_err();
     assert_eq!(error.to_string(), "retry is not possible in state FAILED");
 }

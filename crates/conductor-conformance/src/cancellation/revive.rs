@@ -110,7 +110,7 @@ pub fn only_final_failures_and_cancels_are_revived(harness: &Harness<'_>) {
     for (leaf, expected) in roots.iter().zip(states) {
         let rejected = harness.revive_error(*leaf);
         assert!(
-            matches!(rejected, ReviveError::NotSettled { task, state } if (task, state) == (*leaf, expected)),
+            matches!(rejected, ReviveError::NotRevivable { task, state } if (task, state) == (*leaf, expected)),
             "{rejected}"
         );
     }
@@ -121,7 +121,7 @@ pub fn parent_and_unknown_id_are_rejected(harness: &Harness<'_>) {
     harness.fail_permanently(children[0]);
     harness.aggregate();
     let rejected = harness.revive_error(parent);
-    assert!(matches!(rejected, ReviveError::Parent(id) if id == parent), "{rejected}");
+    assert!(matches!(rejected, ReviveError::IsParent(id) if id == parent), "{rejected}");
     let unknown = TaskId::from_u128(1);
     let rejected = harness.revive_error(unknown);
     assert!(matches!(rejected, ReviveError::NotFound(NodeId::Task(id)) if id == unknown), "{rejected}");

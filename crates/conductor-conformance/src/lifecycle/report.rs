@@ -206,7 +206,7 @@ pub fn report_on_parent_is_rejected(harness: &Harness<'_>) {
     for task in [parent, open] {
         for report in all_reports(task) {
             let answer = harness.writes_nothing(|| harness.report(report));
-            assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::Parent(task)));
+            assert_eq!(answer, ReportOutcome::Rejected(ReportRejection::IsParent(task)));
         }
     }
 }
@@ -243,7 +243,7 @@ pub fn rejected_report_does_not_affect_others(harness: &Harness<'_>) {
     assert_eq!(answers[0], ReportOutcome::Applied);
     assert_eq!(answers[1], ReportOutcome::Rejected(ReportRejection::NotFound(unknown)));
     assert_eq!(answers[2], ReportOutcome::Applied);
-    assert_eq!(answers[3], ReportOutcome::Rejected(ReportRejection::Parent(parent)));
+    assert_eq!(answers[3], ReportOutcome::Rejected(ReportRejection::IsParent(parent)));
     assert_eq!(answers[4], ReportOutcome::Stale { attempt: 0 });
     assert_eq!(answers[5], ReportOutcome::Unchanged);
     assert_eq!(answers[6], ReportOutcome::Applied);
@@ -289,7 +289,7 @@ pub fn report_on_nested_leaf_is_applied(harness: &Harness<'_>) {
     let leaf = harness.children(middle)[0].id;
     assert_eq!(
         harness.report(Report::succeeded(middle)),
-        ReportOutcome::Rejected(ReportRejection::Parent(middle))
+        ReportOutcome::Rejected(ReportRejection::IsParent(middle))
     );
     harness.succeed(leaf);
     assert_eq!(harness.state(leaf), State::Succeeded);

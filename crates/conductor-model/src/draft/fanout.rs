@@ -1,6 +1,6 @@
 //! The key `fanout` in the input of a task.
 
-use crate::issue::{Issue, IssueCode, ValidationError};
+use crate::issue::{Issue, IssueCode, ValidationError, shown_json};
 use crate::json::{self, Json};
 
 /// The largest number of children of one parent.
@@ -76,8 +76,10 @@ fn read<'a>(input: &'a str, issues: &mut Vec<Issue>) -> Option<(Fanout, Vec<Fano
         None => read_count(fanout).map(|count| (Fanout::Count(count), Vec::new())),
     };
     let invalid = |code| {
-        let message =
-            format!("must be an integer in 1..={MAX_FANOUT} or an array of 1 to {MAX_FANOUT} items");
+        let message = format!(
+            "must be an integer in 1..={MAX_FANOUT} or an array of 1 to {MAX_FANOUT} items, but is {}",
+            shown_json(fanout)
+        );
         issues.push(Issue::new(code, message).at("fanout"));
     };
     result.map_err(invalid).ok()

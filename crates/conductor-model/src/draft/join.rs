@@ -4,7 +4,6 @@ use super::reader::{AttemptLimits, Fields, Reader};
 use crate::name::Kind;
 use crate::state::{Backoff, MaxRetries};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 const JOIN: &str = "a kind, or an object: {\"kind\": \"report\", \"max_retries\": 3}";
 
@@ -65,12 +64,12 @@ impl NewJoin {
     /// Takes the member `join`.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         if reader.is_string("join") {
-            let kind = reader.text("join", Kind::from_str)?;
+            let kind = reader.text("join", Kind::parse_member)?;
             let (max_retries, backoff) = (MaxRetries::default(), Backoff::NONE);
             return Some(Self { kind, max_retries, backoff, timeout_ms: None });
         }
         reader.object("join", JOIN, |join| {
-            let kind = join.text("kind", Kind::from_str);
+            let kind = join.text("kind", Kind::parse_member);
             join.require("kind", kind.as_ref());
             let AttemptLimits { max_retries, backoff, timeout_ms } = join.attempt_limits();
             kind.map(|kind| Self { kind, max_retries, backoff, timeout_ms })

@@ -29,15 +29,15 @@ pub(super) struct RawTask {
 
 impl RawTask {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let name = reader.text("name", TaskName::root);
+        let name = reader.text("name", TaskName::parse_root_member);
         reader.require("name", name.as_ref());
-        let id = reader.text("id", TaskId::from_str);
-        let kind = reader.text("kind", Kind::from_str);
+        let id = reader.text("id", TaskId::parse_member);
+        let kind = reader.text("kind", Kind::parse_member);
         let input = reader.json("input");
         let limits = reader.attempt_limits();
         let priority = reader.integer("priority", i64::from(i16::MIN)..=i64::from(i16::MAX));
         let priority = priority.and_then(|n| i16::try_from(n).ok());
-        let due_at = reader.text("due_at", Timestamp::from_str);
+        let due_at = reader.text("due_at", Timestamp::parse_member);
         let (open, policy, join) = (reader.open(), reader.policy(), NewJoin::read(reader));
         let fanout = input.as_ref().and_then(|input| read_fanout(input, reader));
         Self { name, id, kind, input, limits, priority, due_at, open, policy, join, fanout }

@@ -1,6 +1,6 @@
 //! The members of a JSON object, read without stopping at the first issue.
 
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, shown_json};
 use crate::json::Json;
 use crate::state::{Backoff, BackoffDraft, MAX_BACKOFF_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries, Policy};
 use serde::de::{MapAccess, Visitor};
@@ -87,13 +87,31 @@ pub(super) struct AttemptLimits {
 /// Takes the members of an object one by one, and collects their issues.
 pub(super) struct Reader<'f> {
     members: BTreeMap<&'f str, &'f RawValue>,
+    /// The keys that were taken, whether or not the object has them.
+    known_keys: Vec<&'static str>,
     issues: Vec<Issue>,
 }
 
 impl<'f> Reader<'f> {
     pub(super) fn new(fields: &'f Fields) -> Self {
         let members = fields.members.iter().map(|(key, raw)| (key.as_str(), &**raw)).collect();
-        Self { members, issues: fields.issues.clone() }
+        Self { members, known_keys: Vec::new(), issues: fields.issues.clone() }
+    }
+
+    /// Takes the JSON text of the member.
+    fn take(&mut self, key: &'static str) -> Option<&'f str> {
+        self.known_keys.push(key);
+        self.members.remove(key).map(RawValue::get)
+    }
+
+    /// Takes the JSON text of the member; `null` counts as missing.
+    fn take_value(&mut self, key: &'static str) -> Option<&'f str> {
+        self.take(key).filter(|raw| *raw != "null")
+    }
+
+    /// Makes a key known that the caller reads elsewhere.
+    pub(super) fn knows(&mut self, key: &'static str) {
+        self.known_keys.push(key);
     }
 
     /// Returns whether the member is a JSON string. Does not take it.
@@ -102,25 +120,24 @@ impl<'f> Reader<'f> {
     }
 
     /// Takes the member as a deserializable type; `null` counts as missing.
-    pub(super) fn value<T: Deserialize<'f>>(&mut self, key: &str, expected: &str) -> Option<T> {
-        let raw = self.members.remove(key)?.get();
-        if raw == "null" {
-            return None;
-        }
+    pub(super) fn value<T: Deserialize<'f>>(&mut self, key: &'static str, expected: &str) -> Option<T> {
+        let raw = self.take_value(key)?;
         if let Ok(value) = serde_json::from_str(raw) {
             Some(value)
         } else {
-            self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
+            self.unexpected(key, expected, raw);
             None
         }
     }
 
+    fn unexpected(&mut self, key: &str, expected: &str, raw: &str) {
+        let message = format!("must be {expected}, but is {}", shown_json(raw));
+        self.issue(key, Issue::new(IssueCode::InvalidType, message));
+    }
+
     /// Takes the member as an integer in this range.
-    pub(super) fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
-        let raw = self.members.remove(key)?.get();
-        if raw == "null" {
-            return None;
-        }
+    pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let raw = self.take_value(key)?;
         let (min, max) = (*range.start(), *range.end());
         let digits = raw.strip_prefix('-').unwrap_or(raw);
         let code = match raw.parse::<i64>() {
@@ -131,22 +148,23 @@ impl<'f> Reader<'f> {
             Err(_) if raw.starts_with('-') => IssueCode::TooSmall,
             Err(_) => IssueCode::TooBig,
         };
-        self.issue(key, Issue::new(code, format!("must be an integer in {min}..={max}")));
+        let message = format!("must be an integer in {min}..={max}, but is {}", shown_json(raw));
+        self.issue(key, Issue::new(code, message));
         None
     }
 
     /// Takes the member as an object, whose own members `read` takes. Paths of its issues begin with `key`.
     pub(super) fn object<T: Default>(
         &mut self,
-        key: &str,
+        key: &'static str,
         expected: &str,
         read: impl FnOnce(&mut Reader<'_>) -> T,
     ) -> T {
-        let Some(raw) = self.members.remove(key).filter(|raw| raw.get() != "null") else {
+        let Some(raw) = self.take_value(key) else {
             return T::default();
         };
-        let Ok(fields) = serde_json::from_str::<Fields>(raw.get()) else {
-            self.issue(key, Issue::new(IssueCode::InvalidType, format!("must be {expected}")));
+        let Ok(fields) = serde_json::from_str::<Fields>(raw) else {
+            self.unexpected(key, expected, raw);
             return T::default();
         };
         let mut inner = Reader::new(&fields);
@@ -156,14 +174,19 @@ impl<'f> Reader<'f> {
     }
 
     /// Takes the member as a string, and parses it.
-    pub(super) fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Issue>) -> Option<T> {
-        let text: String = self.value(key, "a text")?;
+    pub(super) fn text<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Issue>,
+    ) -> Option<T> {
+        let expected = if self.is_string(key) { "a string of valid Unicode" } else { "a string" };
+        let text: String = self.value(key, expected)?;
         self.ok_or_issue(key, parse(&text))
     }
 
     /// Takes the member as any JSON; `null` is a value.
-    pub(super) fn json(&mut self, key: &str) -> Option<Json> {
-        let parsed = self.members.remove(key)?.get().parse();
+    pub(super) fn json(&mut self, key: &'static str) -> Option<Json> {
+        let parsed = self.take(key)?.parse();
         self.ok_or_issue(key, parsed)
     }
 
@@ -214,15 +237,17 @@ impl<'f> Reader<'f> {
 
     /// Returns all issues. Members that were not taken are unknown keys.
     pub(super) fn finish(mut self) -> Vec<Issue> {
+        let known = self.known_keys.join(", ");
         for key in std::mem::take(&mut self.members).into_keys() {
-            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, "unknown key"));
+            let message = format!("unknown key; the known keys are {known}");
+            self.issue(key, Issue::new(IssueCode::UnrecognizedKey, message));
         }
         self.issues
     }
 }
 
 fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
-    let mut delay = |key: &str| {
+    let mut delay = |key: &'static str| {
         let ms = reader.integer(key, 0..=i64::try_from(MAX_BACKOFF_MS).unwrap_or(i64::MAX));
         ms.and_then(|ms| u64::try_from(ms).ok())
     };

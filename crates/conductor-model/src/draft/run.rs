@@ -7,7 +7,7 @@ use super::payload_hash::PayloadHash;
 use super::reader::{Fields, Reader};
 use super::task::TaskDraft;
 use crate::id::RunId;
-use crate::issue::{Issue, IssueCode, ValidationError};
+use crate::issue::{Issue, IssueCode, ValidationError, shown_json};
 use crate::name::IdempotencyKey;
 use crate::state::Policy;
 use serde::de::Error as _;
@@ -48,14 +48,17 @@ impl From<Fields> for RunDraft {
         let Some(raw) = fields.members.remove("tasks").filter(|raw| raw.get() != "null") else {
             return Self { fields, tasks: Vec::new() };
         };
-        let invalid = |message| Issue::new(IssueCode::InvalidType, message);
+        let invalid = |expected, raw: &RawValue| {
+            let message = format!("must be {expected}, but is {}", shown_json(raw.get()));
+            Issue::new(IssueCode::InvalidType, message)
+        };
         let items = serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_else(|_| {
-            fields.issues.push(invalid("must be an array of objects").at("tasks"));
+            fields.issues.push(invalid("an array of objects", &raw).at("tasks"));
             Vec::new()
         });
         let read = |item: &RawValue| {
             serde_json::from_str(item.get()).unwrap_or_else(|_| {
-                TaskDraft(Fields { issues: vec![invalid("must be an object")], ..Fields::default() })
+                TaskDraft(Fields { issues: vec![invalid("an object", item)], ..Fields::default() })
             })
         };
         let tasks = items.into_iter().map(read).collect();
@@ -131,9 +134,10 @@ impl RunDraft {
     /// Returns [`ValidationError`] with all issues.
     pub fn validate(&self) -> Result<NewRun, ValidationError> {
         let mut reader = Reader::new(&self.fields);
-        let id = reader.text("id", RunId::from_str);
+        let id = reader.text("id", RunId::parse_member);
         let meta = reader.json("meta");
-        let idempotency_key = reader.text("idempotency_key", IdempotencyKey::from_str);
+        reader.knows("tasks");
+        let idempotency_key = reader.text("idempotency_key", IdempotencyKey::parse_member);
         let open = reader.open();
         let policy = reader.policy().unwrap_or_default();
         let join = NewJoin::read(&mut reader);
@@ -154,7 +158,10 @@ impl RunDraft {
 
 fn validate_tasks(drafts: &[TaskDraft], reader: &mut Reader<'_>) -> Vec<NewTask> {
     if drafts.len() > MAX_TASKS {
-        let message = format!("must be at most {MAX_TASKS} at a time; use a fan-out, or append the others");
+        let message = format!(
+            "must be at most {MAX_TASKS} at a time, but are {}; use a fan-out, or append the others",
+            drafts.len()
+        );
         reader.issue("tasks", Issue::new(IssueCode::TooBig, message));
         return Vec::new();
     }
@@ -164,8 +171,10 @@ fn validate_tasks(drafts: &[TaskDraft], reader: &mut Reader<'_>) -> Vec<NewTask>
         let path = format!("tasks[{i}]");
         match draft.validate() {
             Ok(task) => {
-                if task.id().is_some_and(|id| !ids.insert(id)) {
-                    let message = "is the id of an earlier task of this call too";
+                if let Some(id) = task.id()
+                    && !ids.insert(id)
+                {
+                    let message = format!("{id} is the id of an earlier task of this call too");
                     reader.issue(&path, Issue::new(IssueCode::Conflict, message).at("id"));
                 }
                 tasks.push(task);

@@ -172,9 +172,9 @@ pub enum EventBody {
         index: u32,
         /// The state after the import.
         state: State,
-        /// Whether a retry is due; missing for false.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        retry_due: bool,
+        /// Whether a retry is scheduled; missing for false. The JSON key is `retry_due`.
+        #[serde(rename = "retry_due", default, skip_serializing_if = "std::ops::Not::not")]
+        retry_scheduled: bool,
         /// How many times it has been retried.
         retry_count: u32,
         /// How many times it was started, as far as the database shows.

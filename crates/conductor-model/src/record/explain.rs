@@ -145,7 +145,7 @@ pub enum StateReason {
     },
     /// Its children are settled, and its join is not.
     WaitingForJoin,
-    /// Its children and its join are settled, so the next aggregate step settles it.
+    /// Its children and its join are settled, so the next aggregate step decides it.
     ReadyToAggregate {
         /// When the last of them settled.
         since: Timestamp,

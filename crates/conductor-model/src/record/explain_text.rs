@@ -111,7 +111,7 @@ fn being_cancelled(cause: &str, open: u32, engines: u32) -> String {
 }
 
 fn ready_to_aggregate(since: Timestamp, engines: u32) -> String {
-    let next = if engines == 0 { but_no_engine(0) } else { "; an engine settles it in its next step" };
+    let next = if engines == 0 { but_no_engine(0) } else { "; an engine decides it in its next step" };
     format!("all its children are settled since {since}{next}")
 }
 

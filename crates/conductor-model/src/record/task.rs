@@ -81,7 +81,7 @@ impl Task {
         NodeStatus {
             node_type: if self.child_counts.is_some() { NodeType::Parent } else { NodeType::Leaf },
             state: self.state,
-            retry_due: self.state == State::Failed && self.due_at.is_some(),
+            retry_scheduled: self.state == State::Failed && self.due_at.is_some(),
         }
     }
 }

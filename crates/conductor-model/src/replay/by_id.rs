@@ -17,8 +17,8 @@ pub struct ReplayedTask {
     pub index: u32,
     /// The state.
     pub state: State,
-    /// Whether a retry is due.
-    pub retry_due: bool,
+    /// Whether a retry is scheduled.
+    pub retry_scheduled: bool,
     /// How many times it has been retried.
     pub retry_count: u32,
     /// How many times it was started; 0 on a parent.
@@ -98,7 +98,7 @@ impl Replay {
             parent: task.parent.and_then(|parent| ids.get(parent as usize).copied()),
             index: task.index,
             state: task.state,
-            retry_due: task.retry_due,
+            retry_scheduled: task.retry_scheduled,
             retry_count: task.retry_count,
             attempt: task.attempt,
             status: task.status,

@@ -136,7 +136,7 @@ impl RunReplay {
             EventBody::RunReopened => Signal::Reopen,
             _ => return Err("not an event of a run".into()),
         };
-        let node = NodeStatus { node_type: NodeType::Run, state: run.state, retry_due: false };
+        let node = NodeStatus { node_type: NodeType::Run, state: run.state, retry_scheduled: false };
         run.state = transition(node, signal).map_err(|illegal| illegal.to_string())?;
         if signal == Signal::Reopen {
             run.status = run.status.reopened();
@@ -167,11 +167,18 @@ impl RunReplay {
                 Node { status: self.tree.push_status(status), ..Node::new(None, *index) }
             }
             EventBody::TaskAdopted {
-                index, state, retry_due, retry_count, attempt, child_counts, ..
+                index,
+                state,
+                retry_scheduled,
+                retry_count,
+                attempt,
+                child_counts,
+                ..
             } => {
-                let (state, retry_due, retry_count, attempt) = (*state, *retry_due, *retry_count, *attempt);
+                let (state, retry_scheduled, retry_count, attempt) =
+                    (*state, *retry_scheduled, *retry_count, *attempt);
                 let status = self.tree.push_status(child_counts.map(ParentStatus::of));
-                Node { retry_count, attempt, status, state, retry_due, ..Node::new(parent, *index) }
+                Node { retry_count, attempt, status, state, retry_scheduled, ..Node::new(parent, *index) }
             }
             _ => return Err("not an event that creates a task".into()),
         };
@@ -273,7 +280,7 @@ impl RunReplay {
         }
         let due_at = if let EventBody::TaskFailed { due_at, .. } = body { *due_at } else { None };
         node.state = transition(before, signal).map_err(|illegal| illegal.to_string())?;
-        node.retry_due = due_at.is_some();
+        node.retry_scheduled = due_at.is_some();
         match signal {
             Signal::Start if before.node_type == NodeType::Leaf => {
                 node.attempt = node.attempt.saturating_add(1);
@@ -290,7 +297,7 @@ impl RunReplay {
         }
         match due_at {
             Some(due_at) => self.tree.set_due_at(number, due_at),
-            None if before.retry_due => self.tree.clear_due_at(number),
+            None if before.retry_scheduled => self.tree.clear_due_at(number),
             None => {}
         }
         self.count(node, Some(before))

@@ -14,8 +14,8 @@ pub struct RunReplayTask {
     pub index: u32,
     /// The state.
     pub state: State,
-    /// Whether a retry is due.
-    pub retry_due: bool,
+    /// Whether a retry is scheduled.
+    pub retry_scheduled: bool,
     /// The time of that retry, if the events contain it.
     pub due_at: Option<Timestamp>,
     /// How many times it has been retried.
@@ -51,7 +51,7 @@ pub(super) struct Node {
     /// Where the status of a parent is; `None` on a leaf.
     pub(super) status: Option<Position>,
     pub(super) state: State,
-    pub(super) retry_due: bool,
+    pub(super) retry_scheduled: bool,
     /// False for a reserved number.
     pub(super) exists: bool,
 }
@@ -66,7 +66,7 @@ impl Node {
             attempt: 0,
             status: None,
             state: State::Pending,
-            retry_due: false,
+            retry_scheduled: false,
             exists: true,
         }
     }
@@ -81,7 +81,7 @@ impl Node {
 
     pub(super) fn node_status(&self) -> NodeStatus {
         let node_type = if self.status.is_some() { NodeType::Parent } else { NodeType::Leaf };
-        NodeStatus { node_type, state: self.state, retry_due: self.retry_due }
+        NodeStatus { node_type, state: self.state, retry_scheduled: self.retry_scheduled }
     }
 }
 
@@ -119,7 +119,7 @@ impl TaskTree {
             parent: node.parent_number(),
             index: node.index,
             state: node.state,
-            retry_due: node.retry_due,
+            retry_scheduled: node.retry_scheduled,
             due_at: self.due_at.get(&number).copied(),
             retry_count: node.retry_count,
             attempt: node.attempt,

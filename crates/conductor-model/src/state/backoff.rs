@@ -24,7 +24,6 @@ pub const MAX_BACKOFF_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 pub struct Backoff(Curve);
 
 /// How the delay depends on the number of retries.
-
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Curve {
     #[default]
@@ -57,7 +56,7 @@ fn bounded_ms(ms: u64, field: &str) -> Result<u64, Issue> {
     if ms <= MAX_BACKOFF_MS {
         Ok(ms)
     } else {
-        let message = format!("must be at most {MAX_BACKOFF_MS} ms (7 days)");
+        let message = format!("must be at most {MAX_BACKOFF_MS} ms (7 days), but is {ms}");
         Err(Issue::new(IssueCode::TooBig, message).at(field))
     }
 }
@@ -75,6 +74,8 @@ impl Backoff {
     }
 
     /// Creates a delay of `first_ms` milliseconds that doubles with each retry, up to `cap_ms`.
+    ///
+    /// If `cap_ms` is less than `first_ms`, every delay is `cap_ms`.
     ///
     /// # Errors
     /// Returns an [`Issue`] if a value exceeds [`MAX_BACKOFF_MS`].
@@ -95,7 +96,8 @@ impl Backoff {
                 Ok(Self(Curve::Exponential { first_ms, cap_ms, jitter }))
             }
             Curve::Exponential { .. } => {
-                Err(Issue::new(IssueCode::InvalidFormat, "must be between 0.0 and 1.0").at("jitter"))
+                let message = format!("must be between 0.0 and 1.0, but is {jitter}");
+                Err(Issue::new(IssueCode::InvalidFormat, message).at("jitter"))
             }
             _ => Err(Issue::new(IssueCode::Conflict, "only an exponential backoff has jitter").at("jitter")),
         }

@@ -84,7 +84,7 @@ pub struct StateCounts {
     pub running: u64,
     /// The number of SUCCEEDED tasks.
     pub succeeded: u64,
-    /// The number of FAILED tasks, with and without a retry due.
+    /// The number of FAILED tasks, with and without a scheduled retry.
     pub failed: u64,
     /// The number of CANCELLED tasks.
     pub cancelled: u64,

@@ -85,7 +85,7 @@ pub struct ParentStatus {
     pub join: JoinStatus,
 }
 
-/// The next decision about a parent or a run.
+/// The decision on a parent or run.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

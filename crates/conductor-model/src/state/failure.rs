@@ -93,7 +93,7 @@ pub struct FailedAttempt<'a> {
     pub failure: &'a AttemptFailure,
 }
 
-/// What follows from a failed attempt.
+/// Whether and when a failed attempt is retried.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {

@@ -25,7 +25,9 @@ pub fn lease_expired(until: Timestamp, since: Timestamp, now: Timestamp) -> bool
     until <= now || until.millis_since(now) > 2 * until.millis_since(since)
 }
 
-/// The consecutive lease losses of a task: its handler, or a neighbor in the same process, may crash the process.
+/// Counts how often a task lost its lease in a row; decides isolation.
+///
+/// The handler of the task, or a neighbor in the same process, may crash the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseLosses {
     /// One lost lease. The task runs as before.

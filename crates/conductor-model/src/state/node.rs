@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The state of a task or of a run.
 ///
-/// A terminal state is not always final: a FAILED task with a retry due becomes PENDING again. Decisions therefore
+/// A terminal state is not always final: a FAILED task with a scheduled retry becomes PENDING again. Decisions therefore
 /// depend on [`NodeStatus::is_settled`], not on the state alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -16,7 +16,7 @@ pub enum State {
     Running,
     /// Successful. No transition leaves this state.
     Succeeded,
-    /// Failed. With a retry due, the task becomes PENDING again.
+    /// Failed. If a retry is scheduled, the task becomes PENDING again.
     Failed,
     /// Cancelled.
     Cancelled,
@@ -158,15 +158,15 @@ pub struct NodeStatus {
     pub node_type: NodeType,
     /// The current state.
     pub state: State,
-    /// Whether a FAILED task waits for a retry. Such a task is not settled.
-    pub retry_due: bool,
+    /// Whether a retry of a FAILED task is scheduled. Such a task is not settled.
+    pub retry_scheduled: bool,
 }
 
 impl NodeStatus {
-    /// Returns whether the state is terminal and no retry is due.
+    /// Returns whether the state is terminal and no retry is scheduled.
     ///
     /// Only settled nodes count in the decision of their parent.
     pub fn is_settled(self) -> bool {
-        self.state.is_terminal() && !(self.state == State::Failed && self.retry_due)
+        self.state.is_terminal() && !(self.state == State::Failed && self.retry_scheduled)
     }
 }

@@ -75,7 +75,10 @@ impl TryFrom<u8> for Percent {
         if percent <= 100 {
             Ok(Self(percent))
         } else {
-            Err(Issue::new(IssueCode::TooBig, "must be an integer in 0..=100"))
+            Err(Issue::new(
+                IssueCode::TooBig,
+                format!("percent must be an integer in 0..=100, but is {percent}"),
+            ))
         }
     }
 }

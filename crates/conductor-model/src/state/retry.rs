@@ -32,7 +32,7 @@ impl TryFrom<i64> for MaxRetries {
     type Error = Issue;
 
     fn try_from(number: i64) -> Result<Self, Issue> {
-        let message = || format!("must be an integer in 0..={MAX_RETRIES}");
+        let message = || format!("max_retries must be an integer in 0..={MAX_RETRIES}, but is {number}");
         match u32::try_from(number) {
             Ok(number) if number <= MAX_RETRIES => Ok(Self(number)),
             Err(_) if number < 0 => Err(Issue::new(IssueCode::TooSmall, message())),

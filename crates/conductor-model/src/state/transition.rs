@@ -14,8 +14,8 @@ pub struct Transition {
     pub to: State,
     /// The node types to which the row applies.
     pub node_types: &'static [NodeType],
-    /// On FAILED: whether a retry must be due (`Some(true)`) or must not be due (`Some(false)`).
-    pub retry_due: Option<bool>,
+    /// On FAILED: whether a retry must be scheduled (`Some(true)`) or must not be (`Some(false)`).
+    pub retry_scheduled: Option<bool>,
     /// The operations that send the signal, for the documentation.
     pub actor: &'static str,
 }
@@ -25,12 +25,12 @@ impl Transition {
         self.from == node.state
             && self.signal == signal
             && self.node_types.contains(&node.node_type)
-            && self.retry_due.is_none_or(|due| due == node.retry_due)
+            && self.retry_scheduled.is_none_or(|scheduled| scheduled == node.retry_scheduled)
     }
 
     fn retry_condition(&self) -> &'static str {
-        match self.retry_due {
-            Some(true) => ", a retry due",
+        match self.retry_scheduled {
+            Some(true) => ", retry scheduled",
             Some(false) => ", settled",
             None => "",
         }
@@ -47,12 +47,12 @@ const fn row(
     node_types: &'static [NodeType],
     actor: &'static str,
 ) -> Transition {
-    Transition { from, signal, to, node_types, retry_due: None, actor }
+    Transition { from, signal, to, node_types, retry_scheduled: None, actor }
 }
 
-/// Restricts the row to nodes with a retry due, or to nodes without one.
-const fn when(retry_due: bool, row: Transition) -> Transition {
-    Transition { retry_due: Some(retry_due), ..row }
+/// Restricts the row to nodes with a scheduled retry, or to nodes without one.
+const fn when(retry_scheduled: bool, row: Transition) -> Transition {
+    Transition { retry_scheduled: Some(retry_scheduled), ..row }
 }
 
 /// The state machine. Every transition that is not in this table is illegal.
@@ -77,12 +77,12 @@ pub const TRANSITIONS: &[Transition] = {
 
 /// The error of a signal that is illegal in the current state. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{signal} is not possible in state {from}{}", if *.retry_due { " with a retry due" } else { "" })]
+#[error("{signal} is not possible in state {from}{}", if *.retry_scheduled { " with a retry scheduled" } else { "" })]
 pub struct IllegalTransition {
     /// The current state.
     pub from: State,
-    /// Whether a retry is due.
-    pub retry_due: bool,
+    /// Whether a retry is scheduled.
+    pub retry_scheduled: bool,
     /// The rejected signal.
     pub signal: Signal,
 }
@@ -95,14 +95,14 @@ pub struct IllegalTransition {
 /// ```
 /// use conductor_model::{transition, NodeStatus, NodeType, Signal, State};
 ///
-/// let task = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
+/// let task = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_scheduled: false };
 /// assert_eq!(transition(task, Signal::Start), Ok(State::Running));
 /// assert!(transition(task, Signal::Succeed).is_err());
 /// ```
 pub fn transition(node: NodeStatus, signal: Signal) -> Result<State, IllegalTransition> {
     TRANSITIONS.iter().find(|row| row.applies_to(node, signal)).map(|row| row.to).ok_or(IllegalTransition {
         from: node.state,
-        retry_due: node.retry_due,
+        retry_scheduled: node.retry_scheduled,
         signal,
     })
 }

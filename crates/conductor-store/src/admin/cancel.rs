@@ -12,7 +12,7 @@ use conductor_model::{ErrorText, RunId, State, TaskId, Timestamp};
 pub struct Cancel {
     /// The task or run to cancel.
     pub target: NodeId,
-    /// The reason, which the event and `explain` show.
+    /// The reason, which the event and `explain` show. It is cut at 64 KiB.
     pub reason: Option<ErrorText>,
     /// The present moment.
     pub now: Timestamp,
@@ -56,7 +56,7 @@ pub enum CancelOutcome {
 #[non_exhaustive]
 pub enum CancelError {
     /// The task or run does not exist.
-    #[error("{0} does not exist; check the id")]
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The task or run is settled.
     #[error("{target} is {state} already; only open work can be cancelled")]

@@ -72,7 +72,7 @@ impl Revive {
     }
 }
 
-/// The outcome of one transaction of a revival.
+/// The outcome of a revival: of one transaction, or the totals of all transactions for `Engine::revive_all`.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReviveOutcome {
@@ -83,7 +83,7 @@ pub struct ReviveOutcome {
     /// The number of skipped leaves. An ancestor of each has SUCCEEDED, runs its join, or is still being cancelled. The parent
     /// or run of the request counts as one more if this is true of it.
     pub skipped: u32,
-    /// The cursor for the next transaction; `None` after the last.
+    /// The cursor for the next transaction; `None` after the last one, and in totals.
     pub next: Option<TaskId>,
 }
 
@@ -92,31 +92,31 @@ pub struct ReviveOutcome {
 #[non_exhaustive]
 pub enum ReviveError {
     /// The task or run does not exist.
-    #[error("{0} does not exist; check the id")]
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The task is a parent. Its state follows from its children.
     #[error("task {0} is a parent; revive its failed children instead")]
-    Parent(TaskId),
+    IsParent(TaskId),
     /// The task has neither failed permanently nor been cancelled.
     #[error(
         "task {task} is {state}{}; only permanently failed or cancelled tasks can be revived",
-        if *state == State::Failed { " with a retry to come" } else { "" }
+        if *state == State::Failed { " with a retry scheduled" } else { "" }
     )]
-    NotSettled {
+    NotRevivable {
         /// The task.
         task: TaskId,
         /// Its state.
         state: State,
     },
     /// An ancestor has tolerated the failure and SUCCEEDED. A success is final.
-    #[error("its ancestor {0} has SUCCEEDED despite this failure; submit the work again as a new run")]
+    #[error("ancestor {0} has SUCCEEDED despite the failure of the task; submit the work again as a new run")]
     AncestorSucceeded(NodeId),
     /// An ancestor is still being cancelled.
-    #[error("its ancestor {0} is still being cancelled; wait until it is settled")]
+    #[error("ancestor {0} of the task is still being cancelled; wait until it is settled")]
     CancelInProgress(NodeId),
     /// The join of an ancestor is running on the present results.
     #[error(
-        "the join of its ancestor {0} is running on the present results; wait until it is settled, or cancel it"
+        "the join of ancestor {0} is running on the present results; wait until it is settled, or cancel it"
     )]
     JoinRunning(NodeId),
     /// The task is a join, and its parent would not start it in the present state of the children.

@@ -74,16 +74,16 @@ pub enum AppendError {
     #[error(transparent)]
     Invalid(#[from] ValidationError),
     /// The parent does not exist.
-    #[error("{0} does not exist; check the id")]
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The task is a leaf.
     #[error("task {0} has no fan-out; only a task submitted as `open` gets children by append")]
     NotAParent(TaskId),
     /// The number of children is final.
-    #[error("{0} is sealed; start another run for more children")]
+    #[error("{0} is sealed; start another run for more tasks")]
     Sealed(NodeId),
     /// The parent has settled.
-    #[error("{0} is settled; start another run for more children")]
+    #[error("{0} is settled; start another run for more tasks")]
     AlreadySettled(NodeId),
     /// The parent or one of its ancestors is being cancelled.
     #[error("{0} is being cancelled; append nothing more")]

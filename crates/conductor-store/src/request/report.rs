@@ -122,11 +122,11 @@ pub enum ReportOutcome {
 #[non_exhaustive]
 pub enum ReportRejection {
     /// The task does not exist.
-    #[error("task {0} does not exist; check the id")]
+    #[error("task {0} does not exist; check the id, or whether the run was pruned")]
     NotFound(TaskId),
     /// The task is a parent. Its state follows from its children.
     #[error("task {0} is a parent; report its children instead")]
-    Parent(TaskId),
+    IsParent(TaskId),
     /// An engine has claimed the task, and settles it.
     #[error("task {0} is claimed by an engine; only that engine can settle it")]
     Claimed(TaskId),

@@ -28,13 +28,13 @@ impl Seal {
 #[non_exhaustive]
 pub enum SealError {
     /// The parent does not exist.
-    #[error("{0} does not exist; check the id")]
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
     NotFound(NodeId),
     /// The task is a leaf.
     #[error("task {0} has no fan-out; seal only a task submitted as `open`")]
     NotAParent(TaskId),
     /// The parent was sealed with another number.
-    #[error("{parent} is sealed with {sealed} children already, not {given}; the number is final")]
+    #[error("{parent} is sealed with {} already, not {given}; the number is final", children(*.parent, *.sealed))]
     AlreadySealed {
         /// The parent, or the run.
         parent: NodeId,
@@ -45,7 +45,8 @@ pub enum SealError {
     },
     /// The caller has counted another number of children.
     #[error(
-        "{parent} has {exist} children, not {given}: {}",
+        "{parent} has {}, not {given}: {}",
+        children(*.parent, *.exist),
         if given > exist { "append the missing ones first" } else { "count again" }
     )]
     CountMismatch {
@@ -65,4 +66,13 @@ pub enum SealError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Returns a number of children of a task, or of root tasks of a run.
+fn children(parent: NodeId, number: u32) -> String {
+    let (one, many) = match parent {
+        NodeId::Task(_) => ("child", "children"),
+        NodeId::Run(_) => ("root task", "root tasks"),
+    };
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -188,7 +188,7 @@ impl Stored {
             // A delayed start is no event.
             State::Pending if may_be_delayed(told) => true,
             // An adopted retry is due, and no event says when.
-            State::Failed if told.retry_due && computed.is_none() => self.due_at.is_some(),
+            State::Failed if told.retry_scheduled && computed.is_none() => self.due_at.is_some(),
             _ => self.due_at == computed,
         };
         let show = |due_at: Option<i64>| match due_at {
@@ -196,7 +196,7 @@ impl Stored {
             Some(millis) => Timestamp::from_millis(millis)
                 .map_or_else(|_| format!("{millis} ms"), |due_at| due_at.to_string()),
         };
-        let some_time = told.retry_due && computed.is_none();
+        let some_time = told.retry_scheduled && computed.is_none();
         let computed = if some_time { "a due time".into() } else { show(computed) };
         (!agrees).then(|| (show(self.due_at), computed))
     }

@@ -12,7 +12,7 @@ use conductor_model::{
 use rusqlite::{Connection, params};
 
 pub(super) const PENDING_LEAF: NodeStatus =
-    NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
+    NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_scheduled: false };
 
 impl Write<'_> {
     /// Inserts one root task with its input and its event; `None` if its id is taken.

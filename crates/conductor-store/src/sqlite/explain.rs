@@ -83,7 +83,7 @@ pub(super) struct Leaf {
 
 impl Leaf {
     fn is_settled(&self) -> bool {
-        NodeStatus { node_type: NodeType::Leaf, state: self.state, retry_due: self.due_at.is_some() }
+        NodeStatus { node_type: NodeType::Leaf, state: self.state, retry_scheduled: self.due_at.is_some() }
             .is_settled()
     }
 }

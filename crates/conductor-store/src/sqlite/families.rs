@@ -23,7 +23,7 @@ impl Inspected {
         // By parent: the first leaf that is open.
         let mut open: BTreeMap<Option<u32>, u32> = BTreeMap::new();
         for task in (0..told.len()).filter_map(|number| told.task(number)) {
-            let is_open = !task.state.is_terminal() || task.retry_due;
+            let is_open = !task.state.is_terminal() || task.retry_scheduled;
             if is_open
                 && task.status.is_none()
                 && task.index > 0

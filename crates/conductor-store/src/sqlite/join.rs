@@ -54,7 +54,7 @@ impl Write<'_> {
         let body =
             EventBody::TaskCreated { index: 0, parent, fanout: None, policy: Policy::Fail, has_join: false };
         event_log::record(tx, family.run, Some(key), now, &body)?;
-        let pending = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_due: false };
+        let pending = NodeStatus { node_type: NodeType::Leaf, state: State::Pending, retry_scheduled: false };
         ledger.count_many(tx, place, now, Moved { before: None, after: pending, count: 1 })
     }
 

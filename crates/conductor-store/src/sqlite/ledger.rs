@@ -257,7 +257,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let run = self.run(tx, key)?;
-        let subject = NodeStatus { node_type: NodeType::Run, state: run.head.state, retry_due: false };
+        let subject = NodeStatus { node_type: NodeType::Run, state: run.head.state, retry_scheduled: false };
         run.head.state =
             transition(subject, signal).map_err(|illegal| bad_row("run", key, &illegal.to_string()))?;
         event_log::record_transition(tx, key, None, now, (NodeType::Run, signal))

@@ -113,6 +113,9 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database file at `path`. Creates it if it does not exist.
     ///
+    /// `path` is always the name of a file, and never a URI. `:memory:` and `file:x.db?mode=ro` create files with these
+    /// names. For a database in memory, call [`SqliteStore::open_in_memory`].
+    ///
     /// # Errors
     /// [`OpenError`]; a rejected file is not changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {

@@ -293,7 +293,7 @@ pub(super) fn due_at(stored: Option<&Stored>, told: &RunReplayTask, now: Timesta
     let stored = |state| stored.filter(|stored| stored.state == state_code(state)).and_then(|row| row.due_at);
     match told.state {
         State::Pending if compare::may_be_delayed(told) => stored(State::Pending),
-        State::Failed if told.retry_due => {
+        State::Failed if told.retry_scheduled => {
             let told = told.due_at.map(Timestamp::as_millis);
             told.or_else(|| stored(State::Failed)).or(Some(now.as_millis()))
         }

@@ -27,7 +27,7 @@ fn take(write: &mut Write<'_>, report: &Report, jitter: Jitter) -> Result<Report
         return Ok(ReportOutcome::Rejected(ReportRejection::NotFound(report.task)));
     };
     if task.shape == NodeType::Parent {
-        return Ok(ReportOutcome::Rejected(ReportRejection::Parent(task.id)));
+        return Ok(ReportOutcome::Rejected(ReportRejection::IsParent(task.id)));
     }
     if task.lease_until.is_some() {
         return Ok(ReportOutcome::Rejected(ReportRejection::Claimed(task.id)));

@@ -27,10 +27,10 @@ fn revive_leaf(write: &mut Write<'_>, id: TaskId) -> Result<ReviveOutcome, Reviv
     let unknown = ReviveError::NotFound(NodeId::Task(id));
     let task = TaskRow::by_id(write.tx(), id)?.ok_or(unknown)?;
     if task.shape == NodeType::Parent {
-        return Err(ReviveError::Parent(id));
+        return Err(ReviveError::IsParent(id));
     }
     if !task.subject().is_settled() || task.state == State::Succeeded {
-        return Err(ReviveError::NotSettled { task: id, state: task.state });
+        return Err(ReviveError::NotRevivable { task: id, state: task.state });
     }
     let mut revived = ReviveOutcome::default();
     revive(write, task, &mut revived)?;

@@ -128,7 +128,7 @@ impl TaskRow {
     }
 
     pub(super) fn subject(&self) -> NodeStatus {
-        let retry_due = self.state == State::Failed && self.due_at.is_some();
-        NodeStatus { node_type: self.shape, state: self.state, retry_due }
+        let retry_scheduled = self.state == State::Failed && self.due_at.is_some();
+        NodeStatus { node_type: self.shape, state: self.state, retry_scheduled }
     }
 }

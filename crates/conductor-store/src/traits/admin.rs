@@ -13,7 +13,7 @@ pub trait Admin: Send + Sync {
     /// Cancels a leaf, a parent with all tasks below it, or a run.
     ///
     /// # Errors
-    /// [`CancelError`]; nothing was written.
+    /// [`CancelError`]; nothing was written. [`CancelError::AlreadySettled`] if the task or run is settled.
     fn cancel(&self, request: &Cancel) -> Result<CancelOutcome, CancelError>;
 
     /// Makes failed or cancelled leaves PENDING again, and reopens their ancestors.

@@ -43,7 +43,9 @@ pub trait Query: Send + Sync {
         limit: u32,
     ) -> Result<Page<Task, TaskId>, StoreError>;
 
-    /// Lists the children of a parent by index. The cursor 0 is the start.
+    /// Lists the children of a parent by index.
+    ///
+    /// The cursor is the index of the last child already read; 0 starts at the first.
     ///
     /// # Errors
     /// [`StoreError`]

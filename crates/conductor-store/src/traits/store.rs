@@ -17,8 +17,11 @@ use crate::{
 pub trait Store: Send + Sync {
     /// Creates a run with its root tasks.
     ///
+    /// If a run with the same idempotency key and the same draft exists, it returns that run.
+    ///
     /// # Errors
-    /// [`SubmitError`]; nothing was written.
+    /// [`SubmitError`]; nothing was written: the key belongs to another draft, an id of the caller exists already, or the
+    /// store failed.
     fn submit(&self, request: &Submit) -> Result<SubmitOutcome, SubmitError>;
 
     /// Creates a run, and claims ready leaves in the same transaction.
@@ -34,7 +37,9 @@ pub trait Store: Send + Sync {
         claim: &Claim,
     ) -> Result<(SubmitOutcome, ClaimOutcome), SubmitError>;
 
-    /// Adds children to an open fan-out.
+    /// Adds children to an open fan-out, at most [`MAX_TASKS`](conductor_model::MAX_TASKS) (100,000) in one request.
+    ///
+    /// Items at existing indices are skipped, and not compared with the existing children.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was written.
@@ -49,7 +54,7 @@ pub trait Store: Send + Sync {
     /// Applies reports about tasks that run outside an engine. Returns one outcome per report, in their order.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was written.
+    /// [`StoreError`]; nothing was written. [`StoreError::BatchTooLarge`] for more than 100,000 reports.
     fn report(&self, request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError>;
 
     /// Creates missing children of parents, at most as many as the step has ids.
@@ -58,7 +63,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing was written.
     fn fan_out(&self, step: &FanOut) -> Result<FanOutOutcome, StoreError>;
 
-    /// Settles parents and runs whose children are all settled, or starts their joins.
+    /// Decides parents and runs whose children are all settled: settles them, or starts their joins.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was written.

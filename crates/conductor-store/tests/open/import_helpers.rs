@@ -60,7 +60,7 @@ fn assert_task_matches(replay: &Replay, task: &Task) {
     assert_eq!((replayed.parent, replayed.index), (task.parent, task.index), "{task:?}");
     assert_eq!((replayed.state, replayed.child_counts()), (task.state, task.child_counts), "{task:?}");
     assert_eq!((replayed.attempt, replayed.retry_count), (task.attempt, task.retry_count), "{task:?}");
-    assert_eq!(replayed.retry_due, task.status().retry_due, "{task:?}");
+    assert_eq!(replayed.retry_scheduled, task.status().retry_scheduled, "{task:?}");
 }
 
 /// Reports all open leaves as succeeded until nothing is left to do.

@@ -11,7 +11,10 @@ fn submission_beyond_max_tasks_is_rejected() {
     let tasks = |count| RunDraft::new().tasks((0..count).map(|_| TaskDraft::new("A")));
     assert_eq!(tasks(MAX_TASKS).validate().unwrap().tasks().len(), MAX_TASKS);
     let error = tasks(MAX_TASKS + 1).validate().unwrap_err().to_string();
-    assert_eq!(error, "tasks: must be at most 100000 at a time; use a fan-out, or append the others");
+    assert_eq!(
+        error,
+        "tasks: must be at most 100000 at a time, but are 100001; use a fan-out, or append the others"
+    );
 }
 
 #[test]

@@ -84,11 +84,11 @@ fn revive(test: &TestStore, leaf: u128) -> Result<(), String> {
 const CANCELS: &[Request] = &[
     (
         |test| cancel(test, NodeId::Task(task(UNKNOWN))),
-        "task 00000000000000000000000009 does not exist; check the id",
+        "task 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| cancel(test, NodeId::Run(run(UNKNOWN))),
-        "run 00000000000000000000000009 does not exist; check the id",
+        "run 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| cancel(test, NodeId::Task(task(SUCCEEDED))),
@@ -105,7 +105,10 @@ const CANCELS: &[Request] = &[
 ];
 
 const REVIVALS: &[Request] = &[
-    (|test| revive(test, UNKNOWN), "task 00000000000000000000000009 does not exist; check the id"),
+    (
+        |test| revive(test, UNKNOWN),
+        "task 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
+    ),
     (
         |test| revive(test, PARENT),
         "task 00000000000000000000000008 is a parent; revive its failed children instead",
@@ -120,28 +123,28 @@ const REVIVALS: &[Request] = &[
     ),
     (
         |test| revive(test, RETRY_DUE),
-        "task 00000000000000000000000005 is FAILED with a retry to come; only permanently failed or cancelled tasks can be revived",
+        "task 00000000000000000000000005 is FAILED with a retry scheduled; only permanently failed or cancelled tasks can be revived",
     ),
     (
         |test| {
             let request = Revive::run(run(UNKNOWN), ReviveFilter::Failed, test.env.now());
             error_text(test.store.revive(&request))
         },
-        "run 00000000000000000000000009 does not exist; check the id",
+        "run 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| {
             let request = Revive::run(run(OPEN_RUN), ReviveFilter::Failed, test.env.now());
             error_text(test.store.revive(&request.after(task(FAILED))))
         },
-        "task 00000000000000000000000004 does not exist; check the id",
+        "task 00000000000000000000000004 does not exist; check the id, or whether the run was pruned",
     ),
 ];
 
 const APPENDS: &[Request] = &[
     (
         |test| append_items(test, UNKNOWN, 1, &["1"]),
-        "task 00000000000000000000000009 does not exist; check the id",
+        "task 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| append_items(test, LEAF, 1, &["1"]),
@@ -149,7 +152,7 @@ const APPENDS: &[Request] = &[
     ),
     (
         |test| append_items(test, PARENT, 3, &["1"]),
-        "task 00000000000000000000000008 is sealed; start another run for more children",
+        "task 00000000000000000000000008 is sealed; start another run for more tasks",
     ),
     (|test| append_items(test, OPEN_PARENT, 0, &["1"]), "the append starts at index 0; the first index is 1"),
     (
@@ -182,15 +185,15 @@ const APPENDS: &[Request] = &[
     ),
     (
         |test| append_tasks(test, UNKNOWN, 1, &["B"]),
-        "run 00000000000000000000000009 does not exist; check the id",
+        "run 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| append_tasks(test, SEALED_RUN, 9, &["B"]),
-        "run 00000000000000000000000002 is sealed; start another run for more children",
+        "run 00000000000000000000000002 is sealed; start another run for more tasks",
     ),
     (
         |test| append_tasks(test, ENDED_RUN, 1, &["B"]),
-        "run 00000000000000000000000003 is sealed; start another run for more children",
+        "run 00000000000000000000000003 is sealed; start another run for more tasks",
     ),
     (|test| append_tasks(test, OPEN_RUN, 0, &["B"]), "the append starts at index 0; the first index is 1"),
     (
@@ -207,7 +210,10 @@ const APPENDS: &[Request] = &[
 ];
 
 const SEALS: &[Request] = &[
-    (|test| seal(test, UNKNOWN, 0), "task 00000000000000000000000009 does not exist; check the id"),
+    (
+        |test| seal(test, UNKNOWN, 0),
+        "task 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
+    ),
     (
         |test| seal(test, LEAF, 0),
         "task 00000000000000000000000001 has no fan-out; seal only a task submitted as `open`",
@@ -221,26 +227,32 @@ const SEALS: &[Request] = &[
         |test| seal(test, OPEN_PARENT, 3),
         "task 00000000000000000000000007 has 2 children, not 3: append the missing ones first",
     ),
-    (|test| seal_run(test, UNKNOWN, 0), "run 00000000000000000000000009 does not exist; check the id"),
+    (
+        |test| seal_run(test, UNKNOWN, 0),
+        "run 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
+    ),
     (
         |test| seal_run(test, SEALED_RUN, 7),
-        "run 00000000000000000000000002 is sealed with 8 children already, not 7; the number is final",
+        "run 00000000000000000000000002 is sealed with 8 root tasks already, not 7; the number is final",
     ),
     (
         |test| seal_run(test, ENDED_RUN, 1),
-        "run 00000000000000000000000003 is sealed with 0 children already, not 1; the number is final",
+        "run 00000000000000000000000003 is sealed with 0 root tasks already, not 1; the number is final",
     ),
-    (|test| seal_run(test, OPEN_RUN, 0), "run 00000000000000000000000001 has 1 children, not 0: count again"),
+    (
+        |test| seal_run(test, OPEN_RUN, 0),
+        "run 00000000000000000000000001 has 1 root task, not 0: count again",
+    ),
     (
         |test| seal_run(test, OPEN_RUN, 2),
-        "run 00000000000000000000000001 has 1 children, not 2: append the missing ones first",
+        "run 00000000000000000000000001 has 1 root task, not 2: append the missing ones first",
     ),
 ];
 
 const REPORTS: &[Request] = &[
     (
         |test| test.report_one(Report::succeeded(task(UNKNOWN))),
-        "task 00000000000000000000000009 does not exist; check the id",
+        "task 00000000000000000000000009 does not exist; check the id, or whether the run was pruned",
     ),
     (
         |test| test.report_one(Report::succeeded(task(PARENT))),
@@ -290,11 +302,11 @@ const REPORTS: &[Request] = &[
     ),
     (
         |test| test.report_one(Report::succeeded(task(RETRY_DUE))),
-        "task 00000000000000000000000005: succeed is not possible in state FAILED with a retry due",
+        "task 00000000000000000000000005: succeed is not possible in state FAILED with a retry scheduled",
     ),
     (
         |test| test.report_one(Report::started(task(RETRY_DUE))),
-        "task 00000000000000000000000005: start is not possible in state FAILED with a retry due",
+        "task 00000000000000000000000005: start is not possible in state FAILED with a retry scheduled",
     ),
     (
         |test| test.report_one(Report::succeeded(task(CANCELLED))),

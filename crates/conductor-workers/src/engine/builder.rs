@@ -90,8 +90,7 @@ impl EngineBuilder {
 
     /// Sets how long a claim is valid without a heartbeat: 100 ms to one day. Default: 30 s.
     ///
-    /// The lease matters for processes that are suspended, and for other machines. The death of a process on the same
-    /// machine is noticed at once.
+    /// The lease matters for processes that are suspended. The death of a process is noticed at once.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The maximum of [`EngineBuilder::workers`](crate::EngineBuilder::workers).
+/// The maximum of [`EngineBuilder::workers`](crate::EngineBuilder::workers): 10,000.
 pub const MAX_WORKERS: u32 = 10_000;
 /// The shortest lease. A heartbeat must pass through a busy database within a third of it.
 const MIN_LEASE: Duration = Duration::from_millis(100);

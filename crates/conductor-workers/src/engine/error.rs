@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum BuildError {
     /// A handler has a kind that no task can have.
-    #[error("the handler for {kind:?} has an invalid kind: {error}")]
+    #[error("a handler has the invalid kind {kind:?}: {error}")]
     InvalidKind {
         /// The kind.
         kind: String,
@@ -17,7 +17,7 @@ pub enum BuildError {
         error: String,
     },
     /// A kind has two handlers.
-    #[error("kind {0} has two handlers; remove one of them")]
+    #[error("kind {0:?} has two handlers; remove one of them")]
     DuplicateHandler(Kind),
     /// A kind has a limit but no handler.
     #[error("kind {0:?} has a limit but no handler; add a handler or remove the limit")]
@@ -34,7 +34,7 @@ pub enum BuildError {
     },
 }
 
-/// A run has not settled, and this engine does not wait for it any longer.
+/// Why an engine ended, or stopped waiting for a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -100,6 +100,12 @@ pub struct Blocked {
     pub stalled_tasks: Vec<TaskId>,
 }
 
+/// Returns for instance `kind "a"`, or `kinds "a", "b"`.
+fn quoted_kinds(kinds: &[Kind]) -> String {
+    let quoted: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    format!("kind{} {}", if kinds.len() == 1 { "" } else { "s" }, quoted.join(", "))
+}
+
 impl std::error::Error for Blocked {}
 
 impl std::fmt::Display for Blocked {
@@ -107,8 +113,12 @@ impl std::fmt::Display for Blocked {
         let list = |tasks: &[TaskId]| tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut reasons = Vec::new();
         if !self.unhandled_kinds.is_empty() {
-            let kinds: Vec<&str> = self.unhandled_kinds.iter().map(Kind::as_str).collect();
-            reasons.push(format!("this engine has no handler for {}", kinds.join(", ")));
+            reasons.push(format!(
+                "this engine has no handler for {}; register a handler, or call wait_for_external_work() if another \
+                 engine handles {}",
+                quoted_kinds(&self.unhandled_kinds),
+                if self.unhandled_kinds.len() == 1 { "it" } else { "them" },
+            ));
         }
         if !self.external_tasks.is_empty() {
             reasons.push(format!("another program runs {}", list(&self.external_tasks)));

@@ -84,8 +84,15 @@ impl Engine {
 
     /// Submits a run, and wakes the engine. An idle engine claims the run's first tasks in the same transaction.
     ///
+    /// With an idempotency key, it returns the existing run of the same draft, if there is one.
+    ///
     /// # Errors
-    /// [`SubmitError`]; nothing was written.
+    /// [`SubmitError`]; nothing was written:
+    ///
+    /// - [`Invalid`](SubmitError::Invalid): the draft is invalid.
+    /// - [`IdempotencyConflict`](SubmitError::IdempotencyConflict): a run with the key has another draft.
+    /// - [`RunIdTaken`](SubmitError::RunIdTaken), [`TaskIdTaken`](SubmitError::TaskIdTaken): an id of the draft exists.
+    /// - [`Store`](SubmitError::Store): the store failed.
     pub fn submit(&self, run: impl std::borrow::Borrow<RunDraft>) -> Result<RunId, SubmitError> {
         let request = Submit::new(run.borrow().validate()?, &self.env);
         let claimed = self.shared().map_or(Ok(None), |shared| shared.submit(&request));

@@ -18,8 +18,10 @@ impl Engine {
     /// Appends items to a task that was submitted as [`open`](TaskDraft::open): one child for each item, in one
     /// transaction.
     ///
-    /// `first_index` is the index of the first item among the children, from 1. Appends are idempotent: repeating one
-    /// changes nothing. If it is unknown whether an append took effect, repeat it.
+    /// One append takes at most 100,000 items. `first_index` is the index of the first item among the children, from 1.
+    ///
+    /// Appends are idempotent: items at existing indices are skipped, and not compared with the existing children. If it is
+    /// unknown whether an append took effect, repeat it.
     ///
     /// ```
     /// # use conductor_model::{RunDraft, State, TaskDraft};
@@ -39,7 +41,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was written. A gap is [`AppendError::IndexGap`] with the expected index.
+    /// [`AppendError`]; nothing was written. A gap is [`AppendError::IndexGap`] with the expected index. Too many items are
+    /// [`AppendError::TooMany`].
     pub fn append<T: Serialize>(
         &self,
         parent: TaskId,
@@ -55,7 +58,8 @@ impl Engine {
 
     /// Appends root tasks to a run that was submitted as [`open`](conductor_model::RunDraft::open), in one transaction.
     ///
-    /// `first_index` is the index of the first task among the root tasks, from 1. Repeating an append changes nothing.
+    /// One append takes at most 100,000 tasks. `first_index` is the index of the first task among the root tasks, from 1.
+    /// Tasks at existing indices are skipped, and not compared with the existing root tasks.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was written.
@@ -81,10 +85,10 @@ impl Engine {
     }
 
     /// Reports results of leaves that no engine has claimed, in one transaction; returns one answer for each report, in
-    /// their order.
+    /// their order. One call takes at most 100,000 reports.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was written.
+    /// [`StoreError`]; nothing was written. Too many reports are [`StoreError::BatchTooLarge`].
     pub fn report(
         &self,
         reports: impl IntoIterator<Item = Report>,
@@ -164,13 +168,13 @@ impl Engine {
         self.store.health(scope.into(), StuckThreshold::at(self.env.now()))
     }
 
-    /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation.
+    /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation, cut at 64 KiB.
     ///
     /// The call returns before all tasks are CANCELLED: engines cancel them in bounded steps. Running handlers are asked to
     /// stop through their [`Context`](crate::Context).
     ///
     /// # Errors
-    /// [`CancelError`]; nothing was written.
+    /// [`CancelError`]; nothing was written. A settled run or task is [`CancelError::AlreadySettled`].
     pub fn cancel(
         &self,
         target: impl Into<NodeId>,

@@ -10,7 +10,7 @@ use std::fmt;
 /// How many different warnings an engine emits at most.
 const MAX_WARNINGS: usize = 10_000;
 
-/// A condition that an engine noticed, and that no caller waits for.
+/// A problem that the engine reports and that does not stop it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
@@ -25,7 +25,8 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnhandledKind(kind) => {
-                write!(f, "tasks of kind {kind} are ready, but this engine has no handler for them")
+                write!(f, "tasks of kind {kind:?} are ready, but this engine has no handler for them; ")?;
+                f.write_str("register a handler, or ignore this if another engine handles them")
             }
             Self::CorruptRow(error) => write!(f, "{error}; the engine continues without this row"),
         }

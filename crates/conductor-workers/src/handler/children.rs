@@ -83,7 +83,8 @@ impl<T: DeserializeOwned> Children<T> {
     /// `null`.
     ///
     /// # Errors
-    /// Each item may be a [`TaskError`]: a retried one if the store cannot be read, a fatal one if an output is not a `T`.
+    /// Each item may be an error. Returns a retryable [`TaskError`] if the store fails, a fatal one if an output is not a
+    /// `T`.
     pub fn outputs(&self) -> impl Iterator<Item = Result<T, TaskError>> + use<'_, T> {
         self.outputs_with_index().map(|item| item.map(|(_, output)| output))
     }

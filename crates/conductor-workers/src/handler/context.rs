@@ -71,8 +71,8 @@ impl Context {
     /// Returns the input of the task's parent, for data that all siblings share. Each call reads the store.
     ///
     /// # Errors
-    /// A retried [`TaskError`] if the store cannot be read. A fatal one if the task has no parent, or if the parent's
-    /// input is not a `T`.
+    /// Returns a retryable [`TaskError`] if the store fails, a fatal one if the task has no parent or if the parent's input
+    /// is not a `T`.
     pub fn parent_input<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         let parent = self.parent().ok_or_else(|| TaskError::fatal("a root task has no parent"))?;
         let parent = self.shared.store.task(parent)?;

@@ -31,8 +31,8 @@ use serde::de::DeserializeOwned;
     message = "this is not a handler",
     label = "not a `Fn(I, Context) -> Result<O, TaskError>`",
     note = "a handler takes an input and a `Context` and returns `Result<O, TaskError>`; the input implements \
-            `DeserializeOwned` (it borrows nothing), the output `Serialize`",
-    note = "asynchronous handlers need the feature `tokio` of conductor-workers, and their futures must be `Send`"
+            `DeserializeOwned` (it borrows nothing), the output `Serialize`; the error is `TaskError`, not `Box<dyn Error>`",
+    note = "asynchronous handlers need the feature `tokio` of origin-conductor, and their futures must be `Send`"
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -81,6 +81,11 @@ where
 
 /// Marks handlers that keep their thread until they return.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "this handler is asynchronous",
+    label = "not a synchronous handler",
+    note = "`Simulation::handler` takes synchronous handlers only"
+)]
 pub trait SyncHandler {}
 
 impl<I, O> SyncHandler for SyncMarker<I, O> {}

@@ -103,7 +103,8 @@ impl Simulation {
         self
     }
 
-    /// Sets how many tasks of the last added kind each engine runs concurrently. Default: no limit except the workers.
+    /// Limits the kind of the last [`handler`](Self::handler) or [`script`](Self::script) call: sets how many of its tasks
+    /// each engine runs concurrently. Default: no limit except the workers.
     pub fn kind_limit(mut self, max: u32) -> Self {
         self.setup.limit_last_kind(max);
         self
@@ -173,7 +174,7 @@ impl Simulation {
         self.processes.wake_all();
     }
 
-    /// Submits a run through a random engine, or through no engine.
+    /// Submits a run. The seed chooses the engine, or none.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was written.

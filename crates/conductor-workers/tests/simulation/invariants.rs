@@ -90,7 +90,7 @@ impl InvariantChecker {
         assert!(state.is_terminal(), "a run in state {state} was pruned");
         let tasks: HashMap<TaskId, ReplayedTask> =
             observed.replay.tasks().filter(|(_, task)| task.run == run).collect();
-        let is_settled = |task: &ReplayedTask| task.state.is_terminal() && !task.retry_due;
+        let is_settled = |task: &ReplayedTask| task.state.is_terminal() && !task.retry_scheduled;
         assert!(tasks.values().all(is_settled), "open tasks were pruned: {tasks:#?}");
         observed.acknowledged.retain(|task, _| !tasks.contains_key(task));
         observed.coverage.pruned += 1;
@@ -190,7 +190,7 @@ impl Observed {
         let status = of_parent.unwrap_or_else(|| self.replay.run(run).expect("a run").status);
         assert_eq!(status.decide(), Decision::StartJoin, "the join of {key:?} started too early");
         let is_open = |(_, task): (TaskId, ReplayedTask)| {
-            let is_settled = task.state.is_terminal() && !task.retry_due;
+            let is_settled = task.state.is_terminal() && !task.retry_scheduled;
             (task.run, task.parent) == key && !task.is_join() && !is_settled
         };
         assert!(!self.replay.tasks().any(is_open), "a child of {key:?} is open");

@@ -93,7 +93,7 @@ impl From<&ReportOutcome> for Verdict {
             ReportOutcome::Applied => Self::Applied,
             ReportOutcome::Unchanged => Self::Unchanged,
             ReportOutcome::Stale { attempt } => Self::Stale(*attempt),
-            ReportOutcome::Rejected(ReportRejection::Parent(_)) => Self::Parent,
+            ReportOutcome::Rejected(ReportRejection::IsParent(_)) => Self::Parent,
             ReportOutcome::Rejected(ReportRejection::Claimed(_)) => Self::Claimed,
             ReportOutcome::Rejected(ReportRejection::CancelInProgress(_)) => Self::CancelInProgress,
             ReportOutcome::Rejected(ReportRejection::Illegal { .. }) => Self::Illegal,

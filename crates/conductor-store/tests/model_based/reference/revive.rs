@@ -18,8 +18,8 @@ pub(crate) enum ReviveRejection {
 impl From<&ReviveError> for ReviveRejection {
     fn from(error: &ReviveError) -> Self {
         match error {
-            ReviveError::Parent(_) => Self::Parent,
-            ReviveError::NotSettled { .. } => Self::NotSettled,
+            ReviveError::IsParent(_) => Self::Parent,
+            ReviveError::NotRevivable { .. } => Self::NotSettled,
             ReviveError::AncestorSucceeded(_) => Self::AncestorSucceeded,
             ReviveError::CancelInProgress(_) => Self::CancelInProgress,
             ReviveError::JoinRunning(_) => Self::JoinRunning,

@@ -204,7 +204,7 @@ fn record_adoption(tx: &Connection, plan: &Plan, now: Timestamp) -> Result<(), S
             parent: task.parent.map(|parent| plan.old.tasks[parent].id),
             index: plan.tree.index[place],
             state: fate.state,
-            retry_due: fate.due,
+            retry_scheduled: fate.due,
             retry_count: task.retry_count,
             attempt: attempt(task, fate.state, fate.numbers),
             child_counts: fate.numbers,

@@ -131,7 +131,7 @@ fn numbers(total: u32, children: &[usize], tasks: &[TaskFate]) -> ChildCounts {
         let TaskFate { state, due, numbers: its } = tasks[child];
         let shape = if its.is_some() { NodeType::Parent } else { NodeType::Leaf };
         let mut counted = ChildCounts::default();
-        counted.apply(None, NodeStatus { node_type: shape, state, retry_due: due });
+        counted.apply(None, NodeStatus { node_type: shape, state, retry_scheduled: due });
         numbers.open += counted.open;
         numbers.failed += counted.failed;
         numbers.cancelled += counted.cancelled;

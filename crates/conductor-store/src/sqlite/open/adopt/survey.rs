@@ -82,11 +82,15 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     fn note(&mut self, column: &str, why: impl Display) {
+        self.problem(format_args!("{column} {why}"));
+    }
+
+    fn problem(&mut self, problem: impl Display) {
         let id = match self.row.get_ref(0) {
             Ok(ValueRef::Text(id)) => String::from_utf8_lossy(id).chars().take(40).collect(),
             _ => String::from("?"),
         };
-        self.problems.add(format!("{} {id:?}: {column} {why}", self.what));
+        self.problems.add(format!("{} {id:?}: {problem}", self.what));
     }
 
     /// A text, if there is one.
@@ -107,7 +111,7 @@ impl Reader<'_> {
         match self.text(column)?.parse() {
             Ok(value) => Some(value),
             Err(why) => {
-                self.note(column, why);
+                self.problem(format_args!("{column}: {why}"));
                 None
             }
         }
@@ -146,7 +150,15 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        self.note(column, format_args!("must be an integer in {bounds:?}"));
+        let given = match self.row.get_ref(column) {
+            Ok(ValueRef::Integer(number)) => number.to_string(),
+            Ok(ValueRef::Real(number)) => number.to_string(),
+            Ok(ValueRef::Text(text)) => {
+                format!("{:?}", String::from_utf8_lossy(text).chars().take(40).collect::<String>())
+            }
+            _ => String::from("a BLOB"),
+        };
+        self.note(column, format_args!("must be an integer in {bounds:?}, but is {given}"));
         default
     }
 }
