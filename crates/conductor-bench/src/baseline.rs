@@ -4,7 +4,7 @@
 //! All functions work on run 1 with parent 1; the row keys of its children begin with 2. `each` is the number of rows in
 //! one transaction; the constants are the fastest sizes.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use conductor_store::Environment;
 use rusqlite::{Connection, Params, ToSql, Transaction, TransactionBehavior, params};
 use std::time::{Duration, Instant};

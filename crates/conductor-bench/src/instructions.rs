@@ -1,6 +1,6 @@
 //! The operations that `cargo xtask instructions` counts under callgrind: one fan-out, one claim and one settlement.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fanned_out, submit};
 use conductor_model::TaskDraft;
 use conductor_store::{

@@ -8,6 +8,7 @@ mod benches;
 mod instructions;
 mod measure;
 mod memory;
+mod outcome;
 mod report;
 mod subprocess;
 mod workspace;
@@ -17,12 +18,11 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use conductor_store::Synchronous;
 use measure::Bench;
+use outcome::Outcome;
 use report::{Record, compare, plot, summary};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Measures Origin Conductor, each result beside its baseline in the same run.
 ///

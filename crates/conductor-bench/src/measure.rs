@@ -1,8 +1,9 @@
 //! The method: engine and baseline in turn, several rounds, each on a new file.
 
+use crate::memory;
+use crate::outcome::Outcome;
 use crate::report::Record;
 use crate::workspace::{Workspace, bytes_used};
-use crate::{Outcome, memory};
 use conductor_store::Synchronous;
 use std::io::Write as _;
 use std::time::Duration;

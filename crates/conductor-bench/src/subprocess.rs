@@ -1,6 +1,6 @@
 //! Other processes of a bench: this program, started with a hidden command and controlled through standard input.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use crate::workspace::open;
 use conductor_model::{RunId, State};
 use conductor_store::{Query, SqliteStore, Synchronous};

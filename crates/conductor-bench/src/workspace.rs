@@ -1,6 +1,6 @@
 //! A database file to measure on, and common preparations.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
     Environment, Query, Scope, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,

@@ -44,6 +44,7 @@
     reason = "the name of a test function says what it checks, and it panics if the store fails"
 )]
 
+mod fixture;
 mod harness;
 mod replays;
 mod suite;
@@ -54,27 +55,9 @@ pub mod claims;
 pub mod lifecycle;
 pub mod read;
 
+pub use fixture::{AnyStore, Fixture};
 pub use harness::Harness;
 pub use replays::{assert_replays, assert_verified};
-
-use conductor_store::{Admin, Monitor, Query, Store};
-
-/// All four traits of a store.
-pub trait AnyStore: Store + Admin + Query + Monitor {}
-
-impl<S: Store + Admin + Query + Monitor + ?Sized> AnyStore for S {}
-
-/// The result of a factory: a store, or a value that owns one and cleans up on drop.
-pub trait Fixture {
-    /// Returns the store. It is empty when the test starts.
-    fn store(&self) -> &dyn AnyStore;
-}
-
-impl<S: AnyStore> Fixture for S {
-    fn store(&self) -> &dyn AnyStore {
-        self
-    }
-}
 
 /// Runs one test on an empty store, and then compares the rows of the store with its events.
 ///

@@ -1,6 +1,6 @@
 //! Replays all events, and compares the result with the rows.
 
-use crate::AnyStore;
+use crate::fixture::AnyStore;
 use crate::harness::{all_events, all_runs, all_tasks};
 use conductor_model::{Replay, Run, State, StateCounts, Task};
 use conductor_store::{Admin, Scope, Verify};

@@ -21,6 +21,12 @@ pub enum NodeId {
     Run(RunId),
 }
 
+impl From<RunId> for Scope {
+    fn from(id: RunId) -> Self {
+        Self::Run(id)
+    }
+}
+
 impl From<TaskId> for NodeId {
     fn from(id: TaskId) -> Self {
         Self::Task(id)

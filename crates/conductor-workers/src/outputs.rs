@@ -12,19 +12,23 @@ pub enum OutputError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No task has this id.
-    #[error("task {0} does not exist; check the id, or whether its run was pruned")]
-    NotFound(TaskId),
-    /// The output of a task is JSON, but not a value of the wanted type.
-    #[error("the output of task {task} does not have the wanted type: {error}")]
+    /// No run or task has this id.
+    #[error("{0} does not exist; check the id, or whether the run was pruned")]
+    NotFound(NodeId),
+    /// The output of a task is JSON, but not a value of the requested type.
+    #[error(
+        "the output of task {task} does not have the requested type: {error}; read it as the type that the handler returned"
+    )]
     WrongType {
         /// The task.
         task: TaskId,
         /// What does not fit.
         error: serde_json::Error,
     },
-    /// The output of a child is JSON, but not a value of the wanted type.
-    #[error("the output of child {index} does not have the wanted type: {error}")]
+    /// The output of a child is JSON, but not a value of the requested type.
+    #[error(
+        "the output of child {index} does not have the requested type: {error}; read it as the type that the handler returned"
+    )]
     WrongChildType {
         /// The index of the child among its siblings, from 1.
         index: u32,
@@ -38,7 +42,7 @@ pub(crate) fn of_task<T: DeserializeOwned>(
     store: &dyn EngineStore,
     task: TaskId,
 ) -> Result<Option<T>, OutputError> {
-    let found = store.task(task)?.ok_or(OutputError::NotFound(task))?;
+    let found = store.task(task)?.ok_or(OutputError::NotFound(task.into()))?;
     let read = found.output.map(|output| serde_json::from_str(output.as_str())).transpose();
     read.map_err(|error| OutputError::WrongType { task, error })
 }

@@ -234,7 +234,7 @@ mod reads {
     fn output_of_unknown_task_fails() {
         let unknown = TaskId::from_u128(1);
         let error = engine().output::<u64>(unknown).unwrap_err();
-        assert!(matches!(error, OutputError::NotFound(task) if task == unknown), "{error}");
+        assert!(matches!(error, OutputError::NotFound(node) if node == unknown.into()), "{error}");
     }
 
     #[test]

@@ -190,7 +190,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "lock-seldom-free",
-        harm: "beside an engine of another process, whoever submits waits for half a second",
+        harm: "a submission waits half a second beside an engine of another process",
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
         to: "connection.busy_timeout(patience)?;",
@@ -217,7 +217,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "heartbeat-writes-nothing",
-        harm: "a task that takes longer than a lease is given to somebody else meanwhile",
+        harm: "a task that takes longer than a lease is claimed by another engine meanwhile",
         file: LEASE,
         from: "            write.tx().run(RENEW, params![keys, until.as_millis(), request.now.as_millis()])?;\n",
         to: "            let _ = (keys, until);\n",

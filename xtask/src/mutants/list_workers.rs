@@ -132,7 +132,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "bell-silent",
-        harm: "whoever follows an engine waits for its polls",
+        harm: "a subscriber waits for the polls of the engine",
         file: "crates/conductor-workers/src/engine/coordinator/mod.rs",
         from: "            self.channels.events.notify();\n",
         to: "",

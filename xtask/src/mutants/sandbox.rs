@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    env,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -86,8 +87,40 @@ impl TreeCopy {
         }
         remove_others(&tree, &tracked)
             .map_err(|error| format!("{} cannot be cleared: {error}", tree.display()))?;
+        link_dependencies(&build);
         Ok(Self { tree, build, logs, program: None })
     }
+}
+
+/// Gives a new target folder the compiled dependencies of the main one, as hard links.
+///
+/// Cargo finds them there, because their fingerprints do not depend on the folder of the workspace. What it does not find, it
+/// compiles, so a failure here only costs time.
+fn link_dependencies(build: &Path) {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| cargo::root().join("target"), PathBuf::from);
+    if build.exists() {
+        return;
+    }
+    for folder in ["debug/.fingerprint", "debug/build", "debug/deps"] {
+        if let Err(error) = link_all(&target.join(folder), &build.join(folder)) {
+            eprintln!("xtask: {folder} is not linked, so its files are compiled again: {error}");
+        }
+    }
+}
+
+/// Links all files below a folder.
+fn link_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link_all(&entry.path(), &to)?;
+        } else {
+            fs::hard_link(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a file or a symbolic link. An equal file is left alone, so that cargo does not compile it again.
@@ -133,19 +166,22 @@ impl Sandbox for TreeCopy {
     }
 
     fn compile(&mut self, test: &Test) -> Result<(), String> {
-        let mut command = cargo::command(["test", "--no-run", "--quiet", "--all-features"]);
-        command.args(["--message-format", "json-render-diagnostics", "--package", test.package]);
-        if test.target == UNIT_TESTS {
+        // With all packages, dependencies have the features that they also have in the build of all tests.
+        let mut command = cargo::command(["test", "--no-run", "--quiet", "--workspace", "--all-features"]);
+        let is_unit_test = test.target == UNIT_TESTS;
+        if is_unit_test {
             command.arg("--lib");
         } else {
             command.args(["--test", test.target]);
         }
-        command.arg("--target-dir").arg(&self.build);
-        // Debug data takes time to compile and to link, and a test does not need it.
-        command.env("CARGO_PROFILE_DEV_DEBUG", "0").current_dir(&self.tree);
-        let messages = cargo::output(&mut command)?;
-        let program = programs::read(&messages).tests.pop();
-        self.program = Some(program.ok_or_else(|| "cargo prints no program that it built".to_owned())?);
+        command.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(&self.build);
+        let messages = cargo::output(command.current_dir(&self.tree))?;
+        let is_of_test = |program: &Program| {
+            let is_target = if is_unit_test { program.kind == "lib" } else { program.name == test.target };
+            is_target && program.folder.ends_with(test.package)
+        };
+        let program = programs::read(&messages).tests.into_iter().find(is_of_test);
+        self.program = Some(program.ok_or_else(|| format!("cargo prints no program of {test}"))?);
         Ok(())
     }
 

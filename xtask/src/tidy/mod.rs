@@ -34,23 +34,20 @@ pub(crate) fn run(fix: bool) -> Result<(), Failure> {
     let files = Files::read(root()).map_err(Failure::Message)?;
     let checks = [
         ("crate arrows", arrows::check_crates()),
+        ("documents", documents::check(&files)),
         ("generated sections", generated::check(&files)),
         ("guarantees", guarantees::check(&files)),
         ("manifests", manifests::check(&files)),
         ("migrations", migrations::check(&files)),
-        ("sources", sources::check(&files)),
-        ("text", text::check(&files)),
-    ];
-    // These do not fail yet.
-    let pending = [
-        ("module arrows", arrows::check_modules(&files)),
-        ("documents", documents::check(&files)),
         ("sizes", sizes::check(&files)),
+        ("sources", sources::check(&files)),
         ("test names", test_names::check(&files)),
+        ("text", text::check(&files)),
         ("words", words::check(&files)),
     ];
-    for (check, complaints) in pending {
-        println!("tidy ({check}): {} complaints, pending", complaints.len());
+    // This one does not fail yet.
+    for complaint in arrows::check_modules(&files) {
+        println!("tidy (module arrows, pending): {complaint}");
     }
     report(&checks)
 }

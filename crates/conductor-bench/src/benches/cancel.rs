@@ -1,9 +1,10 @@
 //! Cancel of a run with many open tasks: the call, all steps that follow, and the longest hold of the write lock.
 
 use super::lock_hold;
+use crate::baseline;
 use crate::measure::{Bench, Unit, Workload};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fanned_out, time};
-use crate::{Outcome, baseline};
 use conductor_model::State;
 use conductor_store::{Admin, Cancel, Environment, Query, Scope, SqliteStore, Synchronous};
 use conductor_workers::steps::{aggregate, sweep};

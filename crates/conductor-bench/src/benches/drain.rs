@@ -1,10 +1,11 @@
 //! Rate at which ready tasks are claimed, run and settled, with all events.
 
 use super::operations::fan_out;
+use crate::baseline;
 use crate::measure::{Bench, Workload};
+use crate::outcome::Outcome;
 use crate::subprocess::Workers;
 use crate::workspace::{Workspace, drain, engine, fanned_out, open_parent, time};
-use crate::{Outcome, baseline};
 use conductor_model::{Json, RunId};
 use conductor_store::{Append, Environment, NodeId, Seal, SqliteStore, Store, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};

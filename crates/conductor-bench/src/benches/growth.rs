@@ -2,8 +2,8 @@
 
 use super::operations::{fan_out, retry};
 use super::{cancel, drain, whole_run};
-use crate::Outcome;
 use crate::measure::{Bench, Both, Side, Workload};
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 use conductor_store::Synchronous;
 

@@ -1,8 +1,9 @@
 //! Cost of idle steps, an empty claim, an explanation and a run query, while the number of settled tasks in the file grows.
 
+use crate::baseline;
 use crate::measure::{Bench, Both, Unit};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fan_out, fanned_out, settle_all, submit};
-use crate::{Outcome, baseline};
 use conductor_model::{RunId, TaskDraft};
 use conductor_store::{
     Claim, EngineKey, Environment, FanOut, KindQuota, NodeId, Query, RegisterEngine, Rescue, Scope,

@@ -1,8 +1,9 @@
 //! The cost of an idle engine: processor time and writes.
 
 use crate::measure::{Bench, Both, Rounds};
+use crate::memory;
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, drain, engine, fanned_out};
-use crate::{Outcome, memory};
 use conductor_store::Synchronous;
 use conductor_workers::POLL_INTERVAL;
 use std::thread;

@@ -1,9 +1,10 @@
 //! Time from a submission to the start of the handler on an idle engine.
 
+use crate::baseline;
 use crate::measure::{Bench, Both, Rounds, Unit};
+use crate::outcome::Outcome;
 use crate::subprocess::Subprocess;
 use crate::workspace::{Workspace, submit};
-use crate::{Outcome, baseline};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{Environment, Synchronous};
 use conductor_workers::{Context, Engine, TaskError};

@@ -4,9 +4,10 @@
 //! Only the layout differs. The value is the baseline of the other benches. The baseline here is the layout of the TypeScript
 //! version: ids, states and times as text, and one row for each child with its name and input.
 
+use crate::baseline;
 use crate::measure::{Bench, Side};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, time};
-use crate::{Outcome, baseline};
 use conductor_model::TaskId;
 use conductor_store::{Environment, Synchronous};
 use rusqlite::{Connection, TransactionBehavior, params};

@@ -1,11 +1,12 @@
 //! The longest time that one step holds the write lock, with a large backlog.
 
 use super::operations::{fan_out::ITEM, prune, retry};
+use crate::baseline;
 use crate::measure::{Bench, Unit};
+use crate::outcome::Outcome;
 use crate::workspace::{
     Workspace, fan_out as create, fanned_out, open_parent, submit, submit_run, succeed_all, time,
 };
-use crate::{Outcome, baseline};
 use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
     Admin, Append, AttemptResult, Cancel, Claim, ClaimedTask, Environment, FanOut, KindQuota, Prune,

@@ -11,8 +11,8 @@ mod lock_hold;
 mod operations;
 mod whole_run;
 
-use crate::Outcome;
 use crate::measure::Bench;
+use crate::outcome::Outcome;
 
 pub(crate) type Entry = fn(&Bench) -> Outcome<()>;
 

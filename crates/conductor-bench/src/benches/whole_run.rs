@@ -1,8 +1,9 @@
 //! Time from the submission to the settled run: fan out, run, aggregate, and join.
 
+use crate::baseline;
 use crate::measure::{Bench, Workload};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, engine, first_task, noop, time};
-use crate::{Outcome, baseline};
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Query, Synchronous};
 use conductor_workers::{Children, Context, Engine, TaskError};

@@ -1,6 +1,6 @@
 //! Plots: throughput over the number of tasks, and the cost of a step over the settled tasks in the file.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use crate::report::Record;
 use plotters::prelude::*;
 use std::collections::BTreeMap;

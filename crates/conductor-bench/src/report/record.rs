@@ -1,6 +1,6 @@
 //! The record of one measurement: one line of JSON.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -12,7 +12,7 @@ pub(crate) mod test_engine;
 pub(crate) use pages::{all_events, all_runs, all_tasks, cursor_page, pages};
 pub(crate) use steps::drain;
 
-use crate::AnyStore;
+use crate::fixture::AnyStore;
 use conductor_model::{
     ChildCounts, Event, Json, NewTask, Run, RunDraft, RunId, State, Task, TaskDraft, TaskId, Timestamp,
 };

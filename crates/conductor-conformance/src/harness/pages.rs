@@ -1,6 +1,6 @@
 //! Reads everything of a kind, page by page.
 
-use crate::AnyStore;
+use crate::fixture::AnyStore;
 use conductor_model::{Event, Run, RunId, Task};
 use conductor_store::{EventFilter, Page, TaskFilter};
 

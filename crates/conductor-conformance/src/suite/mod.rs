@@ -3,6 +3,7 @@
 mod admin;
 mod cancellation;
 mod claims;
+mod generate;
 mod lifecycle;
 mod read;
 
@@ -25,23 +26,5 @@ macro_rules! suite {
         $crate::__cancellation_tests!();
         $crate::__read_tests!();
         $crate::__admin_tests!();
-    };
-}
-
-/// Generates one test per name, in a module per topic.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __conformance_tests {
-    ($folder:ident: $($topic:ident { $($test:ident)* })*) => {
-        $(
-            mod $topic {
-                $(
-                    #[test]
-                    fn $test() {
-                        $crate::check(&super::fixture(), $crate::$folder::$topic::$test);
-                    }
-                )*
-            }
-        )*
     };
 }

@@ -15,22 +15,11 @@ mod s6_monitoring;
 mod s7_nested_fanout;
 mod s8_crash;
 mod s9_count_words;
-
-use crate::{failure::Failure, fixture::Fixture};
+mod scenario;
 
 pub(crate) use s8_crash::crash_worker;
 pub(crate) use s9_count_words::has_unfinished_count;
-
-/// One scenario.
-#[derive(Debug)]
-pub(crate) struct Scenario {
-    /// The title.
-    pub(crate) title: &'static str,
-    /// What the scenario does, in two or three lines.
-    pub(crate) about: &'static str,
-    /// Runs the scenario and checks its result.
-    pub(crate) play: fn(&Fixture) -> Result<(), Failure>,
-}
+pub(crate) use scenario::Scenario;
 
 /// The seven scenarios of the TypeScript version, and two more.
 const ALL: [Scenario; 9] = [

@@ -1,6 +1,6 @@
 //! All children succeed; then the parent and the run succeed.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -1,6 +1,6 @@
 //! One child fails permanently; then the parent and the run fail.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -3,7 +3,7 @@
 //! This scenario uses no engine. Another program does the work and reports it. The steps are called one by one, so that
 //! each intermediate state can be checked.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

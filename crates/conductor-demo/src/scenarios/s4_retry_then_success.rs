@@ -1,6 +1,6 @@
 //! A failed task with a retry left is retried and succeeds.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -1,6 +1,6 @@
 //! A task fails permanently when its retries are exhausted.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

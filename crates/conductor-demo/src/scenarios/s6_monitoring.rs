@@ -3,7 +3,7 @@
 //! This scenario uses no engine. Reports from outside produce each situation and keep it for as long as the queries
 //! take.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -1,6 +1,6 @@
 //! Children that are parents of other children.
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -140,38 +140,39 @@ impl Engine {
         }
     }
 
-    /// Returns the output of a task; `None` while it has none.
+    /// Returns the output of a task; `None` while it has none, for a FAILED or CANCELLED task, and for a `null` output.
     ///
     /// # Errors
-    /// [`OutputError`]
+    /// [`OutputError::NotFound`] for an unknown id, [`OutputError::WrongType`] if the output is not a `T`.
     pub fn output<T: DeserializeOwned>(&self, task: TaskId) -> Result<Option<T>, OutputError> {
         outputs::of_task(&*self.store, task)
     }
 
     /// Returns the outputs of the children of a task, or of the root tasks of a run, that SUCCEEDED: each with its index,
-    /// in the order of the indices. The iterator reads them in pages.
+    /// in the order of the indices. The iterator reads them in pages. It is empty for a leaf.
     ///
     /// # Errors
-    /// [`StoreError`]; each item may be an [`OutputError`].
+    /// [`OutputError::NotFound`] for an unknown id; each item may be an [`OutputError`] of its own.
     pub fn outputs<T: DeserializeOwned>(
         &self,
-        parent: impl Into<NodeId>,
-    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>>, StoreError> {
-        let parent = parent.into();
-        let counts = match parent {
-            NodeId::Run(run) => Some(self.store.run(run)?.ok_or(StoreError::RunNotFound(run))?.child_counts),
-            NodeId::Task(task) => self.store.task(task)?.ok_or(StoreError::TaskNotFound(task))?.child_counts,
+        of: impl Into<NodeId>,
+    ) -> Result<impl Iterator<Item = Result<(u32, T), OutputError>>, OutputError> {
+        let of = of.into();
+        let not_found = || OutputError::NotFound(of);
+        let counts = match of {
+            NodeId::Run(run) => Some(self.store.run(run)?.ok_or_else(not_found)?.child_counts),
+            NodeId::Task(task) => self.store.task(task)?.ok_or_else(not_found)?.child_counts,
         };
         let count = counts.map_or(0, |counts| counts.created);
-        Ok(outputs::of_children(&*self.store, parent, count))
+        Ok(outputs::of_children(&*self.store, of, count))
     }
 
     /// Returns the health of one run or of all runs: counters, rates and warnings.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn health(&self, scope: Scope) -> Result<HealthReport, StoreError> {
-        self.store.health(scope, StuckThreshold::at(self.env.now()))
+    pub fn health(&self, scope: impl Into<Scope>) -> Result<HealthReport, StoreError> {
+        self.store.health(scope.into(), StuckThreshold::at(self.env.now()))
     }
 
     /// Cancels a run, or a task with all tasks below it. `reason` is stored with the cancellation.

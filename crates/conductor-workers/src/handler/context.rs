@@ -79,7 +79,7 @@ impl Context {
         let input = parent.and_then(|parent| parent.input);
         let input = input.as_ref().map_or("null", Json::as_str);
         serde_json::from_str(input).map_err(|error| {
-            TaskError::fatal(format!("the parent's input does not have the wanted type: {error}"))
+            TaskError::fatal(format!("the parent's input does not have the requested type: {error}"))
         })
     }
 

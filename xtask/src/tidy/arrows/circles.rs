@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_and_its_file_may_not_use_each_other() {
+    fn circle_of_folder_and_file_is_reported() {
         for module in ["crates/a/src/b/mod.rs", "crates/a/src/b.rs"] {
             let files = [
                 (module, "mod x;\nuse x::X;\npub struct B;"),

@@ -1,7 +1,7 @@
 //! Cost of settling and claiming beside tasks that cannot be claimed: delayed tasks, another kind, and another run.
 
-use crate::Outcome;
 use crate::measure::{Bench, Both, Unit};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fan_out, submit, submit_run};
 use conductor_model::{RunDraft, TaskDraft};
 use conductor_store::{

@@ -1,8 +1,9 @@
 //! Rate at which children are created: by count, by items, and from a stream.
 
+use crate::baseline;
 use crate::measure::{Bench, Workload};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fan_out, open_parent, submit, submit_run, time};
-use crate::{Outcome, baseline};
 use conductor_model::{Json, RunDraft, TaskDraft};
 use conductor_store::{Append, Environment, NodeId, Seal, Store, Synchronous};
 use serde_json::json;

@@ -1,8 +1,9 @@
 //! Rate at which a join reads the outputs of its siblings.
 
 use crate::measure::{Bench, Both, Rounds};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fan_out, first_task, submit};
-use crate::{Outcome, baseline, memory};
+use crate::{baseline, memory};
 use conductor_model::{State, TaskDraft};
 use conductor_store::{Environment, Scope, Synchronous};
 use conductor_workers::steps::aggregate;

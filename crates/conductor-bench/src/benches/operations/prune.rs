@@ -1,8 +1,9 @@
 //! Pruning of a large settled run beside other work, and the slowdown of that work.
 
+use crate::baseline;
 use crate::measure::Bench;
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, drain, engine, fanned_out, settle_all, time};
-use crate::{Outcome, baseline};
 use conductor_model::Timestamp;
 use conductor_store::{Admin, Environment, Prune, Query, SqliteStore, Synchronous};
 use conductor_workers::Engine;

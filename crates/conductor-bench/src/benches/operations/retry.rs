@@ -1,8 +1,9 @@
 //! Rate at which failed tasks with a due retry run again and succeed.
 
+use crate::baseline;
 use crate::measure::{Bench, Workload};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, drain, engine, fanned_out, time};
-use crate::{Outcome, baseline};
 use conductor_store::Synchronous;
 use rusqlite::Connection;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Cost of reviving one child among many.
 
+use crate::baseline;
 use crate::measure::{Bench, Both, Unit};
+use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fanned_out, first_task};
-use crate::{Outcome, baseline};
 use conductor_store::{Admin, Environment, Query, Revive, Scope, Synchronous};
 use conductor_workers::steps::aggregate;
 use std::time::Instant;

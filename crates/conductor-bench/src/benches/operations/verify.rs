@@ -2,8 +2,9 @@
 
 use super::prune;
 use crate::measure::{Bench, Both};
+use crate::memory;
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
-use crate::{Outcome, memory};
 use conductor_store::{Admin, Synchronous, Verify};
 use std::time::Instant;
 

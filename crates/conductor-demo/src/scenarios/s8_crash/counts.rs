@@ -1,6 +1,6 @@
 //! Counts rows and events, to show that no work was lost or done twice.
 
-use super::{CHILDREN, worker::collatz_steps};
+use super::worker::{CHILDREN, collatz_steps};
 use crate::{
     failure::{Failure, check},
     queries,

@@ -1,6 +1,6 @@
 //! Starts a worker process and kills it at a random moment.
 
-use super::CHILDREN;
+use super::worker::CHILDREN;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

@@ -7,7 +7,8 @@ mod counts;
 mod kill;
 mod worker;
 
-use super::Scenario;
+use self::worker::CHILDREN;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,
@@ -29,7 +30,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
     play,
 };
 
-const CHILDREN: u32 = 20_000;
 const KILLS: u32 = 5;
 
 fn play(fixture: &Fixture) -> Result<(), Failure> {

@@ -8,6 +8,9 @@ use std::{io, path::Path, thread, time::Duration};
 /// The kind of the tasks.
 pub(super) const KIND: &str = "collatz";
 
+/// The number of its tasks.
+pub(super) const CHILDREN: u32 = 20_000;
+
 /// The lease of a claim. The claims of a dead process are taken back at once, because its lock is gone. Otherwise this
 /// scenario would take hours.
 const LEASE: Duration = Duration::from_hours(1);

@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The number of retries of a file that cannot be read.
+pub(super) const RETRIES: u32 = 2;
+
 /// The output of a task: the counts of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Count {

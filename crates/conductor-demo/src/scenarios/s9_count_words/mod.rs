@@ -9,8 +9,9 @@ mod feed;
 mod files;
 mod totals;
 
+use self::count::RETRIES;
 use self::totals::Totals;
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,
@@ -31,8 +32,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// The kind of the tasks.
 const KIND: &str = "count-words";
-/// The number of retries of a file that cannot be read.
-const RETRIES: u32 = 2;
 
 fn play(fixture: &Fixture) -> Result<(), Failure> {
     let engine = Engine::builder(fixture.store()?).handler(KIND, count::words).build()?;

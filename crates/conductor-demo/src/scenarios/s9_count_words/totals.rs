@@ -1,6 +1,6 @@
 //! The result of the word count as a table: one row for each extension, most words first.
 
-use super::{RETRIES, count::Count};
+use super::count::{Count, RETRIES};
 use crate::{
     failure::{Failure, check},
     fixture::Fixture,

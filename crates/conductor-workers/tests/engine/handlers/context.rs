@@ -84,7 +84,11 @@ fn missing_or_mismatched_parent_input_is_fatal() {
     let child = fixture.tasks(run).remove(1);
     assert_eq!(child.attempt, 1);
     assert!(
-        child.last_error.unwrap().as_str().starts_with("the parent's input does not have the wanted type: ")
+        child
+            .last_error
+            .unwrap()
+            .as_str()
+            .starts_with("the parent's input does not have the requested type: ")
     );
 }
 

@@ -1,0 +1,4 @@
+//! The result type of the benches.
+
+/// A result with any error.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
