@@ -20,6 +20,11 @@ use crate::{
     test::programs::{self, Program},
 };
 
+/// The crates that a profile optimizes, because their tests run for a long time. A mutant runs a few tests only, and compiles
+/// faster without.
+const OPTIMIZED: [&str; 4] =
+    ["conductor-conformance", "conductor-model", "conductor-store", "conductor-workers"];
+
 /// The interval between two looks at a running test.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -178,6 +183,10 @@ impl Sandbox for TreeCopy {
     fn compile(&mut self, test: &Test) -> Result<(), String> {
         // With all packages, dependencies have the features that they also have in the build of all tests.
         let mut command = cargo::command(["test", "--no-run", "--quiet", "--workspace", "--all-features"]);
+        command.args(["--config", "profile.dev.debug=false"]);
+        for package in OPTIMIZED {
+            command.args(["--config", &format!("profile.dev.package.{package}.opt-level=0")]);
+        }
         let is_unit_test = test.target == UNIT_TESTS;
         if is_unit_test {
             command.arg("--lib");
