@@ -1,12 +1,13 @@
 //! Names, and JSON values in tasks and runs.
 
 use conductor_model::{
-    Backoff, CancelCause, ChildCounts, Fanout, IdempotencyKey, IssueCode, Join, Json, Kind, MAX_JSON_BYTES,
-    MAX_JSON_DEPTH, MAX_NAME_BYTES, MaxRetries, Policy, Run, RunId, State, StateCounts, Task, TaskId,
-    TaskName, Timestamp,
+    Backoff, CancelCause, ChildCounts, Fanout, IdempotencyKey, Issue, IssueCode, Join, Json, Kind,
+    MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_NAME_BYTES, MaxRetries, Policy, Run, RunId, State, StateCounts, Task,
+    TaskId, TaskName, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::str::FromStr as _;
 
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -322,4 +323,31 @@ fn name_out_of_bounds_is_rejected() {
         }
         assert!(serde_json::from_value::<Kind>(text.into()).is_err());
     }
+}
+
+#[test]
+fn issue_of_constructor_names_value() {
+    let text = |issue: Issue| issue.to_string();
+    assert_eq!(text(Kind::from_str("").unwrap_err()), "kind must not be empty");
+    assert_eq!(text(TaskName::from_str("").unwrap_err()), "task name must not be empty");
+    assert_eq!(text(IdempotencyKey::from_str("").unwrap_err()), "idempotency key must not be empty");
+    assert_eq!(
+        text(MaxRetries::try_from(1001).unwrap_err()),
+        "max_retries must be an integer in 0..=1000, but is 1001"
+    );
+    assert_eq!(
+        text(Policy::tolerate_percent(101).unwrap_err()),
+        "percent must be an integer in 0..=100, but is 101"
+    );
+    assert_eq!(
+        text(Timestamp::from_str("noon").unwrap_err()),
+        "timestamp must be an RFC 3339 text such as 2026-03-01T12:00:00.000Z, but is \"noon\": premature end of input"
+    );
+}
+
+#[test]
+fn long_value_is_truncated_in_message() {
+    let issue = TaskName::root(&format!("#{}", "é".repeat(100))).unwrap_err();
+    let shown = format!("but is \"#{}\"…", "é".repeat(59));
+    assert!(issue.message.ends_with(&shown), "{issue}");
 }

@@ -300,7 +300,8 @@ fn warnings_are_logged() {
     let engine = test_store.engine().handler("work", |(): (), _| Ok(())).build().unwrap();
     test_store.submit(TaskDraft::new("unknown"));
     engine.start();
-    let warning = "tasks of kind unknown are ready, but this engine has no handler for them";
+    let warning = "tasks of kind \"unknown\" are ready, but this engine has no handler for them; register a handler, or \
+                   ignore this if another engine handles them";
     wait_for_entry(Level::WARN, "warning", &[("warning", warning)]);
 }
 

@@ -43,8 +43,11 @@ const PROBLEMS: &[(&str, &str)] = &[
     ),
     ("UPDATE runs SET updated_at = 7.5 WHERE state = 'PENDING'", "updated_at: timestamp must be an RFC 3339"),
     ("UPDATE runs SET updated_at = x'00' WHERE state = 'PENDING'", "updated_at is not a text"),
-    ("UPDATE runs SET meta = '{' WHERE state = 'PENDING'", "meta is not accepted as JSON"),
-    ("UPDATE runs SET meta = '{\"a\": 1, \"a\": 2}' WHERE state = 'PENDING'", "meta is not accepted as JSON"),
+    ("UPDATE runs SET meta = '{' WHERE state = 'PENDING'", "meta: is not accepted as JSON"),
+    (
+        "UPDATE runs SET meta = '{\"a\": 1, \"a\": 2}' WHERE state = 'PENDING'",
+        "meta: is not accepted as JSON",
+    ),
     ("UPDATE tasks SET run_id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE name = 'P#1'", "is not a run"),
     (
         "UPDATE tasks SET run_id = (SELECT id FROM runs WHERE state = 'PENDING') WHERE name = 'P#1'",

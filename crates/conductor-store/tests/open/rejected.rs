@@ -61,6 +61,7 @@ fn missing_folder_is_named_and_not_created() {
     fs::write(folder.path().join("file"), "").unwrap();
     let error = SqliteStore::open(folder.path().join("file/conductor.db")).unwrap_err();
     assert!(matches!(error, OpenError::MissingFolder { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("file is a file; choose another path"), "{error}");
     assert_eq!(folder.names(), ["file"]);
 }
 

@@ -6,7 +6,7 @@ use crate::engine::BuildError;
 use crate::engine::config::Settings;
 use crate::engine::scheduler::{MAX_SETTLE_BYTES, Prefetch, Scheduler};
 use crate::engine_store::EngineStore;
-use conductor_model::{DEFAULT_LEASE_MS, Kind};
+use conductor_model::{DEFAULT_LEASE_MS, Issue, Kind};
 use conductor_store::Environment;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,9 @@ impl Default for Setup {
 impl Setup {
     #[track_caller]
     pub(super) fn add(&mut self, kind: &str, handler: SimHandler) {
-        let kind: Kind = kind.parse().unwrap_or_else(|issue| panic!("kind {kind:?}: {issue}"));
+        let kind: Kind = kind.parse().unwrap_or_else(|issue: Issue| {
+            panic!("{}", BuildError::InvalidKind { kind: kind.into(), error: issue.to_string() })
+        });
         assert!(!self.handles(&kind), "{}", BuildError::DuplicateHandler(kind));
         self.kinds.push((kind, None));
         self.handlers.push(handler);

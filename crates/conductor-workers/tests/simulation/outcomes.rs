@@ -120,7 +120,7 @@ fn invalid_engine_settings_are_rejected() {
 }
 
 #[test]
-#[should_panic(expected = "kind work has two handlers; remove one of them")]
+#[should_panic(expected = "kind \"work\" has two handlers; remove one of them")]
 fn duplicate_handlers_are_rejected() {
     let _ = Simulation::new(store(), 1)
         .script("work", |_| Behavior::succeed())

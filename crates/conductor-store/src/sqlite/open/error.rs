@@ -30,7 +30,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The directory of the file does not exist.
-    #[error("cannot create {path}: the directory {folder} does not exist; create it first")]
+    #[error("cannot create {path}: the directory {folder} {}", missing(folder))]
     MissingFolder {
         /// The path.
         path: PathBuf,
@@ -271,6 +271,14 @@ impl OpenError {
             }
             _ => Self::Unreachable { path, source: error.into() },
         }
+    }
+}
+
+/// Says why a directory is missing: no directory can be created below a file.
+fn missing(folder: &Path) -> String {
+    match folder.ancestors().find(|path| path.is_file()) {
+        Some(file) => format!("cannot exist, because {} is a file; choose another path", file.display()),
+        None => "does not exist; create it first".into(),
     }
 }
 

@@ -40,8 +40,12 @@ fn unhandled_kind_is_reported_once() {
     let engine = fixture.engine().handler("known", |(): (), _| Ok(())).on_warning(listener).build().unwrap();
     engine.start();
     fixture.submit_all((0..10).map(|index| TaskDraft::new(format!("t {index}")).kind("unhandled")));
-    let warning =
-        |kind: &str| format!("tasks of kind {kind} are ready, but this engine has no handler for them");
+    let warning = |kind: &str| {
+        format!(
+            "tasks of kind {kind:?} are ready, but this engine has no handler for them; register a handler, or ignore \
+             this if another engine handles them"
+        )
+    };
     wait_until("the first warning arrives", || !warnings.lock().unwrap().is_empty());
     // More tasks of the same kind, with a pause after each, and then a task of another kind.
     for _ in 0..3 {

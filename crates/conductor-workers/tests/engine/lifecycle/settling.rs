@@ -32,7 +32,10 @@ fn wait_ends_with_unhandled_kinds_named() {
     assert_eq!((blocked.run, kinds.as_slice()), (run, ["paint", "print"].as_slice()));
     assert_eq!(
         blocked.to_string(),
-        format!("run {run} is blocked: this engine has no handler for paint, print")
+        format!(
+            "run {run} is blocked: this engine has no handler for kinds \"paint\", \"print\"; register a handler, or \
+             call wait_for_external_work() if another engine handles them"
+        )
     );
     assert_eq!(fixture.first_task(run).state, State::Succeeded);
 }
