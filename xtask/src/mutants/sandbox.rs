@@ -114,12 +114,22 @@ fn link_dependencies(build: &Path) {
     }
 }
 
-/// Links or copies all files below a folder.
+/// Whether a build output belongs to a crate of this workspace, by its name. Such crates have the same fingerprints in a copy, so
+/// that cargo would write the output of a mutant into the files of the main target folder.
+fn is_of_workspace(name: &str) -> bool {
+    let name = name.strip_prefix("lib").unwrap_or(name);
+    ["conductor", "origin", "xtask"].iter().any(|start| name.starts_with(start))
+}
+
+/// Links or copies all files below a folder, except those of the workspace.
 fn link_all(from: &Path, to: &Path, link: bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());
+        if is_of_workspace(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             link_all(&entry.path(), &to, link)?;
         } else if link {
@@ -258,6 +268,18 @@ mod tests {
         assert_eq!(of(FAILED << 8, "running 1 test\n"), TestEnd::Failed);
         for raw in [1 << 8, 6] {
             assert!(matches!(of(raw, "running 1 test\n"), TestEnd::Died(_)), "{raw}");
+        }
+    }
+
+    #[test]
+    fn outputs_of_the_workspace_are_recognized() {
+        for name in
+            ["libconductor_store-1a.rlib", "conductor-model-1a", "liborigin_conductor-1a.rmeta", "xtask-1a"]
+        {
+            assert!(is_of_workspace(name), "{name}");
+        }
+        for name in ["libserde-1a.rlib", "libsqlite3-sys-1a", "libsqlite3.a", "rusqlite-1a"] {
+            assert!(!is_of_workspace(name), "{name}");
         }
     }
 
