@@ -101,7 +101,7 @@ fn output(mut command: Command, log: &Path, limit: Duration) -> io::Result<(bool
     let status = wait(&mut command.spawn()?, limit)?;
     let mut printed = String::from_utf8_lossy(&fs::read(log)?).into_owned();
     if status.is_none() {
-        printed.push_str(&format!("\nkilled after {} s: it did not end", limit.as_secs()));
+        printed += &format!("\nkilled after {} s: it did not end", limit.as_secs());
     }
     Ok((status.is_some_and(|status| status.success()), printed))
 }
