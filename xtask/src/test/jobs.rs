@@ -99,10 +99,11 @@ fn output(mut command: Command, log: &Path, limit: Duration) -> io::Result<(bool
     let file = File::create(log)?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let status = wait(&mut command.spawn()?, limit)?;
-    let mut printed = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-    if status.is_none() {
-        printed += &format!("\nkilled after {} s: it did not end", limit.as_secs());
-    }
+    let printed = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    let printed = match status {
+        Some(_) => printed,
+        None => format!("{printed}\nkilled after {} s: it did not end", limit.as_secs()),
+    };
     Ok((status.is_some_and(|status| status.success()), printed))
 }
 
