@@ -136,6 +136,21 @@ impl ValidationError {
         &self.0
     }
 
+    /// Collects the values of the results, or the issues of all errors.
+    ///
+    /// # Errors
+    /// [`ValidationError`] with all issues, in their order.
+    pub fn collect<T>(results: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
+        let (mut values, mut issues) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(value) => values.push(value),
+                Err(error) => issues.extend(error.0),
+            }
+        }
+        Self::unless_empty(issues, || values)
+    }
+
     /// Puts `prefix` in front of the path of each issue.
     #[must_use]
     pub fn at(self, prefix: &str) -> Self {

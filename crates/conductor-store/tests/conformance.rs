@@ -2,7 +2,6 @@
 
 use conductor_conformance::{AnyStore, Fixture};
 use conductor_store::SqliteStore;
-use std::path::Path;
 
 mod in_memory {
     conductor_conformance::suite!(|| super::SqliteStore::open_in_memory().unwrap());
@@ -13,9 +12,6 @@ mod on_file {
 }
 
 /// A store in a temporary folder, which is removed with it.
-///
-/// The suite does not test durability, so that the folder is in memory where the system has such a place: syncs to a
-/// disk would take most of the time.
 struct OnFile {
     store: SqliteStore,
     _folder: tempfile::TempDir,
@@ -23,9 +19,7 @@ struct OnFile {
 
 impl OnFile {
     fn new() -> Self {
-        let in_memory = Path::new("/dev/shm");
-        let folder =
-            if in_memory.is_dir() { tempfile::tempdir_in(in_memory) } else { tempfile::tempdir() }.unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("conductor.db")).unwrap();
         Self { store, _folder: folder }
     }

@@ -37,6 +37,10 @@
 //! - [`model`]: the rules without any I/O.
 //!
 //! The guide and the reference are in the folder `docs` of the repository. Every example there is a test of this crate.
+//!
+//! Examples of re-exported items name the crate that defines them: `conductor_model`, `conductor_store` or
+//! `conductor_workers`. `origin_conductor` has the same names at its root, or in [`model`], [`store`], [`steps`], [`sqlite`]
+//! and `testing`.
 
 pub use conductor_model::{
     Backoff, CancelCause, ChildCounts, EngineId, ErrorText, Eta, Event, EventBody, ExplainTarget,
@@ -92,7 +96,10 @@ pub mod testing {
 pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
-    pub use crate::{Backoff, Children, Context, Engine, Policy, RunDraft, State, TaskDraft, TaskError};
+    pub use crate::{
+        Backoff, Children, Context, Engine, JoinDraft, Policy, ReviveFilter, RunDraft, Scope, State,
+        TaskDraft, TaskError,
+    };
 }
 
 #[cfg(doctest)]

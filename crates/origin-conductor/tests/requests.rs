@@ -104,11 +104,11 @@ mod append {
     fn invalid_task_is_named_by_its_place() {
         let engine = engine();
         let run = engine.submit(RunDraft::new().open()).unwrap();
-        let tasks = [TaskDraft::new("double").input(1), TaskDraft::new("a#b").max_retries(1001)];
+        let tasks = [TaskDraft::new(""), TaskDraft::new("double"), TaskDraft::new("a#b").max_retries(1001)];
         let error = engine.append_tasks(run, 1, tasks).unwrap_err();
         let AppendError::Invalid(invalid) = error else { panic!("{error}") };
         let paths: Vec<&str> = invalid.issues().iter().map(|issue| issue.path.as_str()).collect();
-        assert_eq!(paths, ["tasks[1].name", "tasks[1].max_retries"]);
+        assert_eq!(paths, ["tasks[0].name", "tasks[2].name", "tasks[2].max_retries"]);
     }
 
     #[test]
@@ -228,6 +228,25 @@ mod reads {
         let error = engine.output::<String>(task).unwrap_err();
         assert!(matches!(error, OutputError::WrongType { task: named, .. } if named == task), "{error}");
         assert!(error.to_string().contains(&task.to_string()), "{error}");
+    }
+
+    #[test]
+    fn root_tasks_exclude_join_and_children() {
+        let sum = |parts: Children<u64>, _: Context| parts.outputs().sum::<Result<u64, TaskError>>();
+        let store = SqliteStore::open_in_memory().unwrap();
+        let engine = Engine::builder(store)
+            .handler("double", |number: u64, _: Context| Ok::<_, TaskError>(2 * number))
+            .handler("sum", sum)
+            .build()
+            .unwrap();
+        let tasks = (0..2_500_u64).map(|number| TaskDraft::new("double").input(number));
+        let parent = TaskDraft::new("double").fan_out(0..100_u64);
+        let run = engine
+            .submit(RunDraft::new().tasks(tasks).task(parent).join("sum").policy(Policy::Ignore))
+            .unwrap();
+        engine.run_until_settled(run).unwrap();
+        let roots = engine.root_tasks(run).unwrap();
+        assert!(roots.iter().map(|task| task.index).eq(1..=2_501), "{}", roots.len());
     }
 
     #[test]

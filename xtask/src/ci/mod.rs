@@ -132,12 +132,25 @@ fn clippy() -> Result<(), Failure> {
     cargo::at_root(args, vec![])
 }
 
-/// In a build of the whole workspace, a crate also has the features that other crates ask for.
+/// The combinations of features that users may choose. In a build of the whole workspace, a crate also has the features
+/// that other crates ask for.
+const ALONE: [(&str, &[&str]); 10] = [
+    ("conductor-model", &["--no-default-features", "--lib"]),
+    ("conductor-store", &["--no-default-features", "--lib"]),
+    ("conductor-conformance", &["--lib"]),
+    ("conductor-workers", &["--no-default-features", "--lib"]),
+    ("conductor-workers", &["--no-default-features", "--lib", "--features", "tokio"]),
+    ("origin-conductor", &["--no-default-features", "--lib"]),
+    ("origin-conductor", &["--lib"]),
+    ("origin-conductor", &["--no-default-features", "--lib", "--features", "tokio"]),
+    ("origin-conductor", &["--no-default-features", "--lib", "--features", "testing"]),
+    ("conductor-demo", &[]),
+];
+
 fn alone() -> Result<(), Failure> {
-    for package in ["conductor-model", "conductor-store"] {
-        let args =
-            ["clippy", "--package", package, "--no-default-features", "--lib", "--", "--deny", "warnings"];
-        cargo::at_root(args, vec![])?;
+    for (package, features) in ALONE {
+        let args = features.iter().chain(&["--", "--deny", "warnings"]).map(OsString::from).collect();
+        cargo::at_root(["clippy", "--package", package], args)?;
     }
     Ok(())
 }
@@ -158,8 +171,8 @@ fn demo() -> Result<(), Failure> {
 
 fn bench() -> Result<(), Failure> {
     let args = ["run", "--release", "--package", "conductor-bench", "--", "--quick"];
-    cargo::at_root(args, vec![])?;
-    instructions()
+    let benches = cargo::at_root(args, vec![]);
+    benches.and(instructions())
 }
 
 /// Counts the instructions of three steps, and compares them with the record.

@@ -24,7 +24,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "join-overruled-by-cancel-cause",
+        name: "join-overruled-by-cancel",
         harm: "a parent with a successful join is CANCELLED, and after a revival the join blocks every step",
         file: "crates/conductor-model/src/state/decision.rs",
         from: "(Some(_), JoinStatus::Settled(State::Succeeded)) => Decision::Settle(State::Succeeded),",
@@ -132,7 +132,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "half-pruned-run-is-visible",
+        name: "half-pruned-run-visible",
         harm: "a run is revived while it is pruned",
         file: "crates/conductor-store/src/sqlite/task_row.rs",
         from: "WHERE p.run = conductor_tasks.run)",

@@ -194,7 +194,7 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: Some(Duration::from_secs(20)),
     },
     Bug {
-        name: "corrupt-row-stops-other-steps",
+        name: "corrupt-row-blocks-others",
         harm: "a corrupt row in one step stops the other steps",
         file: STEPS,
         from: "summary.more |= corrupt_rows.skip(store.retry(&step))?.changed > 0;",

@@ -101,26 +101,36 @@ fn link_dependencies(build: &Path) {
     if build.exists() {
         return;
     }
-    for folder in ["debug/.fingerprint", "debug/build", "debug/deps"] {
-        if let Err(error) = link_all(&target.join(folder), &build.join(folder)) {
+    // Cargo rewrites fingerprints and the outputs of build scripts in place, so these are copied.
+    for (folder, link) in [("debug/.fingerprint", false), ("debug/build", false), ("debug/deps", true)] {
+        if let Err(error) = link_all(&target.join(folder), &build.join(folder), link) {
             eprintln!("xtask: {folder} is not linked, so its files are compiled again: {error}");
         }
     }
 }
 
-/// Links all files below a folder.
-fn link_all(from: &Path, to: &Path) -> io::Result<()> {
+/// Links or copies all files below a folder.
+fn link_all(from: &Path, to: &Path, link: bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            link_all(&entry.path(), &to)?;
-        } else {
+            link_all(&entry.path(), &to, link)?;
+        } else if link {
             fs::hard_link(entry.path(), to)?;
+        } else {
+            copy_with_times(&entry.path(), &to)?;
         }
     }
     Ok(())
+}
+
+/// Copies a file with its time, by which cargo decides whether it is fresh.
+fn copy_with_times(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    let modified = from.metadata()?.modified()?;
+    File::options().write(true).open(to)?.set_modified(modified)
 }
 
 /// Copies a file or a symbolic link. An equal file is left alone, so that cargo does not compile it again.

@@ -3,14 +3,21 @@
 use std::{
     collections::VecDeque,
     fmt,
-    io::{self, Read},
-    process::{Command, Stdio},
+    fs::{self, File},
+    io,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{cargo, test::programs::Program};
+
+/// A program that runs longer is killed: it hangs.
+const TIME_LIMIT: Duration = Duration::from_mins(15);
+/// The interval of the checks whether a program has ended.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Something that runs tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +65,11 @@ pub(super) fn run(jobs: Vec<Job>, at_once: usize, print: &(dyn Fn(&str) + Sync))
         loop {
             let Some(job) = lock(&jobs).pop_front() else { break };
             let began = Instant::now();
-            let (passed, printed) = output(job.command()).unwrap_or_else(|error| (false, error.to_string()));
+            print(&format!("started: {job}"));
+            let log = cargo::root()
+                .join(format!("target/test-logs/{}.txt", job.to_string().replace(['/', ' '], "-")));
+            let (passed, printed) =
+                output(job.command(), &log, TIME_LIMIT).unwrap_or_else(|error| (false, error.to_string()));
             let seconds = began.elapsed().as_secs_f64();
             let verdict = if passed { "ok" } else { "FAILED" };
             print(&format!("\n== {job}: {verdict}, {seconds:.1} s ==\n{}", printed.trim()));
@@ -79,16 +90,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a program without input. Returns whether it succeeds, and both of its outputs as one text.
-fn output(mut command: Command) -> io::Result<(bool, String)> {
-    let (mut reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn()?;
-    // The command holds the writing ends of the pipe: while they are open, reading does not end.
-    drop(command);
-    let mut printed = Vec::new();
-    reader.read_to_end(&mut printed)?;
-    Ok((child.wait()?.success(), String::from_utf8_lossy(&printed).into_owned()))
+/// Runs a program without input, for at most `limit`. Returns whether it succeeds, and both of its outputs as one text. The
+/// output goes to a file, because a pipe would stay open for as long as any process that the program started.
+fn output(mut command: Command, log: &Path, limit: Duration) -> io::Result<(bool, String)> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let status = wait(&mut command.spawn()?, limit)?;
+    let mut printed = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    if status.is_none() {
+        printed.push_str(&format!("\nkilled after {} s: it did not end", limit.as_secs()));
+    }
+    Ok((status.is_some_and(|status| status.success()), printed))
+}
+
+/// Waits for the end of a process. Kills it after `limit` and returns `None`.
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if began.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -111,10 +142,25 @@ mod tests {
         assert_eq!(failed, [" test false", " test no-such-program"]);
     }
 
+    fn shell(script: &str, limit: Duration) -> (bool, String) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let name = format!("xtask-{}-{}.txt", std::process::id(), script.len());
+        let log = std::env::temp_dir().join(name);
+        let outcome = output(command, &log, limit).unwrap();
+        fs::remove_file(log).unwrap();
+        outcome
+    }
+
     #[test]
     fn outputs_are_joined_in_order() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo a; echo b >&2; echo c; exit 3"]);
-        assert_eq!(output(command).unwrap(), (false, "a\nb\nc\n".to_owned()));
+        let printed = shell("echo a; echo b >&2; echo c; exit 3", TIME_LIMIT);
+        assert_eq!(printed, (false, "a\nb\nc\n".to_owned()));
+    }
+
+    #[test]
+    fn hanging_program_is_killed() {
+        let (passed, printed) = shell("echo a; exec sleep 60", Duration::from_millis(200));
+        assert!(!passed && printed.starts_with("a\n") && printed.contains("killed"), "{printed}");
     }
 }

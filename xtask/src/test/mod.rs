@@ -17,7 +17,10 @@ use crate::{
 const MAX_PROGRAMS: usize = 4;
 
 /// Programs that run for a long time. They start first, so that none of them is left over at the end.
-const LONG: [&str; 6] = ["simulation", "conformance", "crash", "processes", "engine", "commute"];
+const LONG: [&str; 6] = ["simulation", "conformance", "model_based", "crash", "processes", "steps"];
+
+/// A program whose tests measure how soon an engine reacts. It runs alone, after the others.
+const TIMED: &str = "engine";
 
 /// Runs the tests. With arguments, it runs `cargo test` with them, for all packages.
 pub(crate) fn run(args: Vec<OsString>) -> Result<(), Failure> {
@@ -26,17 +29,43 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<(), Failure> {
 
 fn all() -> Result<(), Failure> {
     let mut programs = programs::build()?.tests;
+    if let Some(missing) = missing(&programs) {
+        return Err(Failure::Message(format!(
+            "cargo built no test program `{missing}`; correct its name in xtask"
+        )));
+    }
     programs.sort_by_key(|program| LONG.iter().position(|name| *name == program.name).unwrap_or(LONG.len()));
     // Compiling the doctests takes longest of all.
-    let jobs: Vec<Job> = [Job::Doctests].into_iter().chain(programs.into_iter().map(Job::Program)).collect();
+    let (timed, others): (Vec<_>, Vec<_>) = programs.into_iter().partition(|program| program.name == TIMED);
+    let others: Vec<Job> = [Job::Doctests].into_iter().chain(others.into_iter().map(Job::Program)).collect();
+    let timed: Vec<Job> = timed.into_iter().map(Job::Program).collect();
     let at_once = thread::available_parallelism().map_or(2, usize::from).clamp(2, MAX_PROGRAMS);
     let began = Instant::now();
-    let count = jobs.len();
-    let failed = jobs::run(jobs, at_once, &|output| println!("{output}"));
+    let count = others.len() + timed.len();
+    let print = |output: &str| println!("{output}");
+    let mut failed = jobs::run(others, at_once, &print);
+    failed.extend(jobs::run(timed, 1, &print));
     println!("test: {count} programs, {at_once} at a time, {:.1} s", began.elapsed().as_secs_f64());
     if failed.is_empty() {
         Ok(())
     } else {
         Err(Failure::Message(format!("tests failed in {}; see their output above", failed.join(", "))))
+    }
+}
+
+/// Returns a program of the lists above that cargo did not build. Without this check, a change of cargo's messages would
+/// let the tests pass unseen.
+fn missing(programs: &[programs::Program]) -> Option<&'static str> {
+    let is_missing = |name: &&str| programs.iter().all(|program| program.name != *name);
+    LONG.into_iter().chain([TIMED]).find(is_missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_program_is_named() {
+        assert_eq!(missing(&[]), Some("simulation"));
     }
 }

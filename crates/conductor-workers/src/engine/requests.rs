@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::outputs::{self, OutputError};
 use conductor_model::{
-    ErrorText, ExplainTarget, Explanation, HealthReport, Json, Run, RunId, StateReason, Task, TaskDraft,
-    TaskId, ValidationError,
+    ChildCounts, ErrorText, ExplainTarget, Explanation, HealthReport, Json, Run, RunId, StateReason, Task,
+    TaskDraft, TaskId, ValidationError,
 };
 use conductor_store::{
     Append, AppendError, AppendOutcome, Cancel, CancelError, CancelOutcome, MAX_PAGE, NodeId, Report,
@@ -52,8 +52,8 @@ impl Engine {
         let item = |(i, item): (usize, T)| {
             Json::of(&item).map_err(|issue| ValidationError::from(issue.at(&format!("items[{i}]"))))
         };
-        let items = items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
-        self.append_request(&Append::items(parent, first_index, items, &self.env))
+        let items = ValidationError::collect(items.into_iter().enumerate().map(item))?;
+        self.wake_after(self.store.append(&Append::items(parent, first_index, items, &self.env)))
     }
 
     /// Appends root tasks to a run that was submitted as [`open`](conductor_model::RunDraft::open), in one transaction.
@@ -71,14 +71,8 @@ impl Engine {
     ) -> Result<AppendOutcome, AppendError> {
         let task =
             |(i, task): (usize, TaskDraft)| task.validate().map_err(|error| error.at(&format!("tasks[{i}]")));
-        let tasks = tasks.into_iter().enumerate().map(task).collect::<Result<_, _>>()?;
-        self.append_request(&Append::tasks(run, first_index, tasks, &self.env))
-    }
-
-    fn append_request(&self, request: &Append) -> Result<AppendOutcome, AppendError> {
-        let appended = self.store.append(request);
-        self.wake();
-        appended
+        let tasks = ValidationError::collect(tasks.into_iter().enumerate().map(task))?;
+        self.wake_after(self.store.append(&Append::tasks(run, first_index, tasks, &self.env)))
     }
 
     /// Seals an open task or run: `children` is its final number of children or root tasks. Sealing again with the same
@@ -87,9 +81,7 @@ impl Engine {
     /// # Errors
     /// [`SealError`]; nothing was written.
     pub fn seal(&self, parent: impl Into<NodeId>, children: u32) -> Result<(), SealError> {
-        let sealed = self.store.seal(&Seal::new(parent.into(), children, &self.env));
-        self.wake();
-        sealed
+        self.wake_after(self.store.seal(&Seal::new(parent.into(), children, &self.env)))
     }
 
     /// Reports results of leaves that no engine has claimed, in one transaction; returns one answer for each report, in
@@ -101,9 +93,7 @@ impl Engine {
         &self,
         reports: impl IntoIterator<Item = Report>,
     ) -> Result<Vec<ReportOutcome>, StoreError> {
-        let reported = self.store.report(&ReportBatch::new(reports, &self.env));
-        self.wake();
-        reported
+        self.wake_after(self.store.report(&ReportBatch::new(reports, &self.env)))
     }
 
     /// Returns a run; `None` if it does not exist.
@@ -132,13 +122,12 @@ impl Engine {
         let (mut roots, mut cursor) = (Vec::new(), None);
         loop {
             let page = self.store.tasks(run, TaskFilter::default(), cursor, MAX_PAGE)?;
-            let found = page.items.len();
-            // Root tasks come first; the join of the run has index 0.
-            roots.extend(
-                page.items.into_iter().take_while(|task| task.parent.is_none()).filter(|task| task.index > 0),
-            );
             cursor = page.next;
-            if cursor.is_none() || roots.len() < found {
+            // Root tasks come before all children.
+            let has_children = page.items.iter().any(|task| task.parent.is_some());
+            // The join of the run has index 0.
+            roots.extend(page.items.into_iter().filter(|task| task.parent.is_none() && task.index > 0));
+            if cursor.is_none() || has_children {
                 return Ok(roots);
             }
         }
@@ -167,7 +156,7 @@ impl Engine {
             NodeId::Run(run) => Some(self.store.run(run)?.ok_or_else(not_found)?.child_counts),
             NodeId::Task(task) => self.store.task(task)?.ok_or_else(not_found)?.child_counts,
         };
-        let count = counts.map_or(0, |counts| counts.created);
+        let count = counts.map_or(0, ChildCounts::succeeded);
         Ok(outputs::of_children(&*self.store, parent, count))
     }
 
@@ -192,9 +181,7 @@ impl Engine {
         reason: impl Into<ErrorText>,
     ) -> Result<CancelOutcome, CancelError> {
         let (target, reason) = (target.into(), Some(reason.into()));
-        let cancelled = self.store.cancel(&Cancel { target, reason, now: self.env.now() })?;
-        self.channels.mailbox.wake();
-        Ok(cancelled)
+        self.wake_after(self.store.cancel(&Cancel { target, reason, now: self.env.now() }))
     }
 
     /// Revives a leaf that FAILED permanently or was CANCELLED: it becomes PENDING, and its parents and its run continue.
@@ -202,9 +189,7 @@ impl Engine {
     /// # Errors
     /// [`ReviveError`]; nothing was written.
     pub fn revive(&self, leaf: TaskId) -> Result<ReviveOutcome, ReviveError> {
-        let revived = self.store.revive(&Revive::leaf(leaf, self.env.now()))?;
-        self.channels.mailbox.wake();
-        Ok(revived)
+        self.wake_after(self.store.revive(&Revive::leaf(leaf, self.env.now())))
     }
 
     /// Revives all matching leaves below a task or of a run, in bounded transactions: see
@@ -217,9 +202,7 @@ impl Engine {
         below: impl Into<NodeId>,
         filter: ReviveFilter,
     ) -> Result<ReviveOutcome, ReviveError> {
-        let revived = crate::steps::revive_all(&*self.store, below, filter, &self.env);
-        self.channels.mailbox.wake();
-        revived
+        self.wake_after(crate::steps::revive_all(&*self.store, below, filter, &self.env))
     }
 
     /// Explains why a run or a task is in its state, down to the task or the condition that it waits for. Returns `None` if
@@ -258,5 +241,11 @@ impl Engine {
             deepest = one.caused_by.as_deref_mut();
         }
         Ok(explanation)
+    }
+
+    /// Wakes the engine after a request, also after an error: a commit with an unknown outcome may have left work.
+    fn wake_after<T>(&self, answer: T) -> T {
+        self.wake();
+        answer
     }
 }

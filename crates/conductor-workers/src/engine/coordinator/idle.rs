@@ -1,7 +1,7 @@
 //! Waits while an engine has no work.
 
-use super::Coordinator;
 use super::idle_timer::MIN_IDLE_WAIT;
+use super::state::Coordinator;
 use crate::engine::mailbox::Stop;
 use crate::limits::POLL_INTERVAL;
 use conductor_store::StoreError;

@@ -3,56 +3,29 @@
 mod idle;
 mod idle_timer;
 mod progress_writer;
+mod state;
 mod write_watcher;
 
-use super::channels::Channels;
 use super::completion::EngineEnd;
-use super::config::EngineConfig;
 use super::mailbox::Stop;
-use super::pool::Pool;
-use super::scheduler::{Prefetch, Scheduler, TurnInput};
-use super::shared::SharedScheduler;
+use super::scheduler::{Scheduler, TurnInput};
 use super::store_retry::StoreRetry;
 use super::trace;
-use super::warning::{Warning, Warnings};
-use crate::engine_store::EngineStore;
-use crate::handler::clock::{MachineClock, Monotonic};
-use crate::handler::context::ContextShared;
+use super::warning::Warning;
 use crate::limits::POLL_INTERVAL;
-use conductor_model::{Kind, Timestamp};
-use conductor_store::{Environment, StoreError};
-use idle_timer::IdleTimer;
-use progress_writer::ProgressWriter;
+use conductor_store::StoreError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
-use write_watcher::WriteWatcher;
+
+pub(super) use state::Coordinator;
 
 /// The name of the thread.
 pub(super) const ENGINE_THREAD: &str = "conductor-engine";
 
 /// How often a busy engine checks for ready kinds without a handler.
 const CHECK_KINDS_EVERY: Duration = Duration::from_secs(2);
-/// When a busy engine checks for the first time. An idle engine checks earlier.
-const FIRST_KINDS_CHECK: Duration = Duration::from_secs(1);
-
-pub(super) struct Coordinator {
-    shared: Arc<SharedScheduler>,
-    channels: Channels,
-    store: Arc<dyn EngineStore>,
-    env: Arc<Environment>,
-    clock: Arc<dyn Monotonic>,
-    progress_writer: ProgressWriter,
-    warnings: Warnings,
-    next_kinds_check: Duration,
-    /// The system time at which the last turn began.
-    turn_began: Timestamp,
-    idle_timer: IdleTimer,
-    /// Notices writes of other processes; `None` if the store or the system does not support it.
-    write_watcher: Option<WriteWatcher>,
-}
 
 /// The action after a turn.
 enum AfterTurn {
@@ -64,39 +37,6 @@ enum AfterTurn {
 }
 
 impl Coordinator {
-    pub(super) fn new(config: EngineConfig, channels: Channels) -> Self {
-        let EngineConfig { store, env, settings, pool, listener, .. } = config;
-        let clock: Arc<dyn Monotonic> = Arc::new(MachineClock::start());
-        let kinds: Vec<Kind> = settings.kinds.iter().map(|(kind, _)| kind.clone()).collect();
-        let context = Arc::new(ContextShared {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            kinds: kinds.clone(),
-            has_progress: AtomicBool::new(false),
-        });
-        let scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&env), settings, Prefetch::with_min(0));
-        let mailbox = Arc::clone(&channels.mailbox);
-        let pool = Pool::new(pool, Arc::clone(&context), Arc::clone(&mailbox), scheduler.lease_validity());
-        let notifier = store.write_notifier();
-        Self {
-            write_watcher: notifier.and_then(|notifier| WriteWatcher::start(notifier, mailbox)),
-            shared: Arc::new(SharedScheduler::new(scheduler, Arc::new(pool))),
-            channels,
-            progress_writer: ProgressWriter::new(context),
-            store,
-            env,
-            clock,
-            warnings: Warnings::new(kinds, listener),
-            next_kinds_check: FIRST_KINDS_CHECK,
-            turn_began: Timestamp::MIN,
-            idle_timer: IdleTimer::default(),
-        }
-    }
-
-    pub(super) fn shared(&self) -> &Arc<SharedScheduler> {
-        &self.shared
-    }
-
     /// Works until the engine is asked to stop, or until the store fails for too long.
     pub(super) fn run(mut self) {
         // A caller that waits for this engine must be woken in every case.
