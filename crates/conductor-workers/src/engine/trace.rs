@@ -4,7 +4,7 @@
 
 use crate::handler::attempt::Attempt;
 use conductor_model::{AttemptFailure, Kind};
-use conductor_store::StoreError;
+use conductor_store::{FenceOutcome, StoreError};
 use std::error::Error;
 use std::fmt::Display;
 use tracing::{Span, debug, error, info, info_span, warn};
@@ -51,8 +51,8 @@ pub(super) fn stopped() {
     info!(target: "conductor", "engine stopped");
 }
 
-pub(super) fn store_failed(fault: &StoreError) {
-    error!(target: "conductor", error = fault as &dyn Error, "engine ended: the store failed");
+pub(super) fn store_failed(error: &StoreError) {
+    error!(target: "conductor", error = error as &dyn Error, "engine ended: the store failed");
 }
 
 pub(super) fn runtime_shut_down() {
@@ -69,9 +69,11 @@ pub(super) fn claimed(tasks: usize) {
     }
 }
 
-pub(super) fn settled(tasks: usize, stale: usize) {
-    if tasks > 0 {
-        debug!(target: "conductor", tasks, stale, "settled");
+pub(super) fn settled(results: &[FenceOutcome]) {
+    if !results.is_empty() {
+        // The task of a stale result has passed to another engine, or was cancelled.
+        let stale = || results.iter().filter(|result| **result == FenceOutcome::Stale).count();
+        debug!(target: "conductor", tasks = results.len(), stale = stale(), "settled");
     }
 }
 
@@ -81,12 +83,12 @@ pub(super) fn runs_decided(runs: u32) {
     }
 }
 
-pub(super) fn store_retried(fault: &StoreError) {
-    warn!(target: "conductor", error = fault as &dyn Error, "the store failed; retrying");
+pub(super) fn store_retried(error: &StoreError) {
+    warn!(target: "conductor", error = error as &dyn Error, "the store failed; retrying");
 }
 
-pub(super) fn progress_not_written(fault: &StoreError) {
-    warn!(target: "conductor", error = fault as &dyn Error, "progress could not be written; retrying");
+pub(super) fn progress_not_written(error: &StoreError) {
+    warn!(target: "conductor", error = error as &dyn Error, "progress could not be written; retrying");
 }
 
 pub(super) fn warning(warning: &dyn Display) {

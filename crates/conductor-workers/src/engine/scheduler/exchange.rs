@@ -4,9 +4,7 @@ use super::state::{Closing, Scheduler, result_bytes};
 use crate::engine::trace;
 use crate::handler::attempt::{Attempt, FinishedAttempt};
 use conductor_model::AttemptFailure;
-use conductor_store::{
-    AttemptResult, Claim, ClaimOutcome, Fence, FenceOutcome, Settle, SettleOutcome, StoreError,
-};
+use conductor_store::{AttemptResult, Claim, ClaimOutcome, Fence, Settle, SettleOutcome, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,9 +98,7 @@ impl Scheduler {
         match self.base.store.settle(&request) {
             Ok(SettleOutcome { results, claimed }) => {
                 trace::claimed(claimed.tasks.len());
-                // The task of a stale result has passed to another engine, or was cancelled.
-                let stale = results.iter().filter(|result| **result == FenceOutcome::Stale).count();
-                trace::settled(results.len(), stale);
+                trace::settled(&results);
                 Ok(self.accept_claims(now, request.claim.as_ref(), claimed))
             }
             Err(StoreError::CorruptRow { .. }) => self.settle_separately(now, request.results, request.claim),
