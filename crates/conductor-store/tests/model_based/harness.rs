@@ -30,8 +30,6 @@ pub(crate) struct Harness {
     /// Every fence that was ever given, with the number of its task.
     pub(crate) fences: Vec<(usize, Fence)>,
     pub(crate) coverage: Coverage,
-    /// The number of checks so far.
-    pub(crate) checks: usize,
 }
 
 /// How often each interesting situation occurred.
@@ -62,7 +60,6 @@ impl Harness {
             fan_out_cursor: RotationCursor::default(),
             fences: Vec::new(),
             coverage: Coverage::new(),
-            checks: 0,
             store,
             file,
             env,
