@@ -1,4 +1,5 @@
 //! A program that depends on this crate alone: it names no type of another crate.
+#![cfg(test)]
 
 use conductor_model::serde_json::json;
 use conductor_model::{

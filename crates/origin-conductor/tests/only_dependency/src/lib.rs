@@ -1,4 +1,5 @@
 //! A program that depends on nothing but `origin-conductor` can name every type that it meets.
+#![cfg(test)]
 
 use origin_conductor::model::{RunReplay, transition_table};
 use origin_conductor::prelude::*;
