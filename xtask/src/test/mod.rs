@@ -19,8 +19,8 @@ const MAX_PROGRAMS: usize = 4;
 /// Programs that run for a long time. They start first, so that none of them is left over at the end.
 const LONG: [&str; 6] = ["simulation", "conformance", "model_based", "crash", "processes", "steps"];
 
-/// A program whose tests measure how soon an engine reacts. It runs alone, after the others.
-const TIMED: &str = "engine";
+/// Programs whose tests depend on how soon a thread runs. They run alone, after the others.
+const TIMED: [&str; 2] = ["engine", "concurrency"];
 
 /// Runs the tests. With arguments, it runs `cargo test` with them, for all packages.
 pub(crate) fn run(args: Vec<OsString>) -> Result<(), Failure> {
@@ -36,7 +36,8 @@ fn all() -> Result<(), Failure> {
     }
     programs.sort_by_key(|program| LONG.iter().position(|name| *name == program.name).unwrap_or(LONG.len()));
     // Compiling the doctests takes longest of all.
-    let (timed, others): (Vec<_>, Vec<_>) = programs.into_iter().partition(|program| program.name == TIMED);
+    let (timed, others): (Vec<_>, Vec<_>) =
+        programs.into_iter().partition(|program| TIMED.contains(&program.name.as_str()));
     let others: Vec<Job> = [Job::Doctests].into_iter().chain(others.into_iter().map(Job::Program)).collect();
     let timed: Vec<Job> = timed.into_iter().map(Job::Program).collect();
     let at_once = thread::available_parallelism().map_or(2, usize::from).clamp(2, MAX_PROGRAMS);
@@ -57,7 +58,7 @@ fn all() -> Result<(), Failure> {
 /// let the tests pass unseen.
 fn missing(programs: &[programs::Program]) -> Option<&'static str> {
     let is_missing = |name: &&str| programs.iter().all(|program| program.name != *name);
-    LONG.into_iter().chain([TIMED]).find(is_missing)
+    LONG.into_iter().chain(TIMED).find(is_missing)
 }
 
 #[cfg(test)]

