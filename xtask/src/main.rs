@@ -1,7 +1,7 @@
 //! The commands for developers of this workspace: `cargo xtask <command>`.
 //!
 //! An xtask is an ordinary program of the workspace. Developers and CI run the same commands, on every platform, and need not
-//! install anything. [`command`] reads the command line, [`cargo`] runs cargo, [`test`] runs the tests, [`ci`] runs all checks
+//! install anything. [`command`] reads the command line, [`cargo`] runs cargo, [`mod@test`] runs the tests, [`ci`] runs all checks
 //! that a change must pass, [`tidy`] checks conventions, and [`mutants`] checks that the tests catch known bugs.
 
 mod cargo;
