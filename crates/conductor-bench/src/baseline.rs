@@ -127,10 +127,10 @@ fn indices(first: u32, last: u32) -> String {
 
 const EVENTS: &str = "INSERT INTO conductor_events (run, task, name, at) \
     SELECT 1, key, ?3, ?4 FROM conductor_tasks WHERE key BETWEEN ?1 AND ?2";
-const SETTLE: &str = "UPDATE conductor_tasks SET state = 2, updated_at = ?3, lease_until = NULL, engine_key = NULL \
+const SETTLE: &str = "UPDATE conductor_tasks SET state = 2, updated_at = ?3, lease_until = NULL, holder = NULL \
     WHERE key BETWEEN ?1 AND ?2";
 const CLAIM: &str = "UPDATE conductor_tasks SET state = 1, updated_at = ?2, attempt = attempt + 1, \
-    lease_until = ?2 + 30000, engine_key = 1 WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 \
+    lease_until = ?2 + 30000, holder = 1 WHERE key IN (SELECT key FROM conductor_tasks WHERE kind = 1 AND run = 1 \
     AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 ORDER BY priority DESC, key LIMIT ?1)";
 
 /// Claims all ready children and settles them; the tasks of one claim are settled together with the next claim.
@@ -173,7 +173,7 @@ pub(crate) fn drain_with_outputs(
 ) -> Outcome<Duration> {
     for_each_transaction(raw, children + each, each, |tx, first, last| {
         let mut update = tx.prepare_cached(
-            "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, engine_key = NULL, output = ?3 \
+            "UPDATE conductor_tasks SET state = 2, updated_at = ?2, lease_until = NULL, holder = NULL, output = ?3 \
              WHERE key = ?1",
         )?;
         let settled = first.saturating_sub(each).max(2)..first.min(children + 2);
@@ -232,7 +232,7 @@ pub(crate) fn request_cancel(raw: &mut Connection) -> Outcome<()> {
     let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
     run(
         &tx,
-        "UPDATE conductor_runs SET request_cancel = 1, swept = 0, updated_at = ?1 WHERE key = 1",
+        "UPDATE conductor_runs SET mark = 1, swept = 0, updated_at = ?1 WHERE key = 1",
         [NOW],
     )?;
     event(&tx, 1, None, name::RUN_CANCELLED, Some("{\"by\":\"CANCEL\"}"))?;
@@ -305,7 +305,7 @@ pub(crate) fn submit_and_claim(raw: &mut Connection, env: &Environment) -> Outco
     run(
         &tx,
         "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
-         attempt, retry_count, max_retries, name, lease_until, engine_key) \
+         attempt, retry_count, max_retries, name, lease_until, holder) \
          VALUES (?1, ?2, 0, 1, 1, 1, 0, ?3, ?3, 1, 0, 3, 'noop', ?3, 1)",
         params![id()?, key, NOW],
     )?;

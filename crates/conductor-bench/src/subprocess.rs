@@ -25,9 +25,9 @@ impl Subprocess {
         command.arg(part).arg(file).arg(format!("{sync:?}"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = BufReader::new(child.stdout.take().ok_or("a child without its output")?);
-        let mut helper = Self { input: child.stdin.take(), child, output };
-        helper.line()?;
-        Ok(helper)
+        let mut process = Self { input: child.stdin.take(), child, output };
+        process.line()?;
+        Ok(process)
     }
 
     /// Lets the process begin.
@@ -40,7 +40,7 @@ impl Subprocess {
     /// Waits for the next line of its output.
     pub(crate) fn line(&mut self) -> Outcome<()> {
         match self.output.read_line(&mut String::new())? {
-            0 => Err("a helping process ended; its error is above.".into()),
+            0 => Err("a process of this bench ended; its error is above".into()),
             _ => Ok(()),
         }
     }

@@ -180,7 +180,7 @@ fn rescue(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     fanned_out(&store, n)?;
     workspace.raw()?.execute_batch(
         "BEGIN IMMEDIATE;
-         UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, engine_key = 9 WHERE sealed IS NULL;
+         UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, holder = 9 WHERE sealed IS NULL;
          UPDATE conductor_runs SET running = running + pending, pending = 0;
          COMMIT;",
     )?;

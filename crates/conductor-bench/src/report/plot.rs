@@ -36,14 +36,14 @@ fn of<'a>(records: &'a [Record], bench: &str) -> impl Iterator<Item = &'a Record
 fn lines<'a>(records: impl Iterator<Item = &'a Record>) -> Lines<'a> {
     let mut lines = Lines::new();
     for record in records {
-        #[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+        #[expect(clippy::cast_precision_loss, reason = "a position on an axis")]
         lines.entry(&record.bench).or_default().push((record.n as f64, per_second(record)));
     }
     lines
 }
 
 /// Returns a throughput, also for a record of a total time.
-#[expect(clippy::cast_precision_loss, reason = "a workspace on an axis")]
+#[expect(clippy::cast_precision_loss, reason = "a position on an axis")]
 fn per_second(record: &Record) -> f64 {
     if record.unit == "s" { record.n as f64 / record.value } else { record.value }
 }
