@@ -230,11 +230,7 @@ pub(crate) fn retry(raw: &mut Connection, children: u32, each: u32) -> Outcome<D
 /// Requests the cancel of the run.
 pub(crate) fn request_cancel(raw: &mut Connection) -> Outcome<()> {
     let tx = raw.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    run(
-        &tx,
-        "UPDATE conductor_runs SET mark = 1, swept = 0, updated_at = ?1 WHERE key = 1",
-        [NOW],
-    )?;
+    run(&tx, "UPDATE conductor_runs SET mark = 1, swept = 0, updated_at = ?1 WHERE key = 1", [NOW])?;
     event(&tx, 1, None, name::RUN_CANCELLED, Some("{\"by\":\"CANCEL\"}"))?;
     Ok(tx.commit()?)
 }
