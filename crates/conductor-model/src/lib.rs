@@ -51,8 +51,8 @@ mod text;
 mod time;
 
 pub use draft::{
-    Fanout, FanoutItem, JoinDraft, MAX_FANOUT, MAX_TASKS, NewJoin, NewRun, NewTask, PAYLOAD_HASH_VERSION,
-    PayloadHash, RunDraft, TaskDraft,
+    Fanout, FanoutItem, JoinDraft, MAX_TASKS, NewJoin, NewRun, NewTask, PAYLOAD_HASH_VERSION, PayloadHash,
+    RunDraft, TaskDraft,
 };
 pub use event::{EVENT_NAMES, Event, EventBody, FanoutSize, event_code, transition_event};
 pub use id::{EngineId, IdBlock, RunId, TaskId};
@@ -65,12 +65,15 @@ pub use record::{
 };
 pub use replay::{EventTarget, Replay, ReplayError, ReplayedRun, ReplayedTask, RunReplay, RunReplayTask};
 pub use state::{
-    AttemptFailure, Backoff, CancelCause, ChildCounts, DEFAULT_LEASE_MS, DEFAULT_MAX_RETRIES, Decision,
-    FailedAttempt, FailureReason, IllegalTransition, Jitter, JoinStatus, LeaseLosses, MAX_BACKOFF_MS,
-    MAX_LEASE_MS, MAX_RETRIES, MAX_TIMEOUT_MS, MaxRetries, NodeStatus, NodeType, ParentStatus, Percent,
-    Policy, RetryDecision, RunState, Signal, State, StateCounts, TRANSITIONS, TaskState, Transition,
-    decide_retry, fence_is_valid, lease_expired, lease_losses_after, next_lease_losses, retry_is_due,
-    state_diagram, transition, transition_table,
+    AppendRejection, AttemptFailure, Backoff, CancelCause, CancelVerdict, ChildCounts, CountDelta,
+    DEFAULT_LEASE_MS, DEFAULT_MAX_RETRIES, Decision, FailedAttempt, FailureReason, IllegalTransition, Jitter,
+    JoinStatus, LeaseLosses, MAX_BACKOFF_MS, MAX_FANOUT, MAX_LEASE_MS, MAX_RETRIES, MAX_TIMEOUT_MS,
+    MaxRetries, NextStep, NodeStatus, NodeType, ParentStatus, Percent, Policy, ReopenRejection,
+    ReportVerdict, ReportedLeaf, RetryDecision, RunState, SealRejection, Signal, State, StateCounts,
+    TRANSITIONS, TaskState, Transition, can_reopen, can_seal, cancel_in_progress, decide_retry,
+    existing_children, fence_is_valid, judge_cancel, judge_report, lease_expired, lease_losses_after,
+    next_lease_losses, next_step, reopens_by_itself, retry_is_due, state_diagram, transition,
+    transition_table,
 };
 #[doc(hidden)]
 pub use state::{POLICY_COLUMNS, POLICY_ROWS, PolicyRow, PolicyTopic, policy_table};

@@ -22,12 +22,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// Files of `tests/` that unit tests include name this crate.
+#[cfg(test)]
+extern crate self as conductor_store;
+
 mod admin;
 mod arc;
+pub mod backend;
 mod environment;
 mod error;
 mod forward;
 mod notifier;
+mod ops;
 mod query;
 mod request;
 mod scope;

@@ -69,6 +69,11 @@ pub(super) const fn store(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-store", target, name, env: &[] }
 }
 
+/// A test of the store in memory of `conductor-conformance`.
+pub(super) const fn memory_store(name: &'static str) -> Test {
+    Test { package: "conductor-conformance", target: "memory_store", name, env: &[] }
+}
+
 /// A test of `conductor-workers`.
 pub(super) const fn workers(target: &'static str, name: &'static str) -> Test {
     Test { package: "conductor-workers", target, name, env: &[] }

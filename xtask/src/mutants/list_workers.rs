@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
-use crate::mutants::list_store::WRITE;
 
 const EXCHANGE: &str = "crates/conductor-workers/src/engine/scheduler/exchange.rs";
 const CLAIMS: &str = "crates/conductor-workers/src/engine/scheduler/state/claims.rs";
@@ -169,18 +168,18 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "corrupt-row-stops-steps",
         harm: "a single row that another program deleted stops all work",
-        file: "crates/conductor-store/src/sqlite/damage.rs",
-        from: "        Err(StoreError::CorruptRow { .. }) => Ok(None),\n",
-        to: "",
+        file: "crates/conductor-store/src/ops/tx/load.rs",
+        from: "    Ok(row.and_then(|row| readable(t, row)))",
+        to: "    drop(row);\n    require_parent(t, key).map(Some)",
         test: store("corruption", "parents::task_without_run_or_parent_fails_at_claim"),
         hangs_for: None,
     },
     Bug {
         name: "corrupt-parent-waits",
         harm: "waiting for a parent with changed child counts never ends",
-        file: WRITE,
-        from: "    write.fail_what_is_damaged()?;\n",
-        to: "",
+        file: "crates/conductor-store/src/ops/tx/run.rs",
+        from: "if !fail_corrupt_parents(t)? && t.counts",
+        to: "if (true || !fail_corrupt_parents(t)?) && t.counts",
         test: store("corruption", "parents::parent_with_changed_counts_fails"),
         hangs_for: None,
     },

@@ -13,10 +13,6 @@ const MAX_LINES: usize = 400;
 /// The largest number of lines of a file of tests.
 const MAX_LINES_OF_TESTS: usize = 600;
 
-/// A folder that may hold more and longer files.
-// The operations of the SQLite store move to folders of their own together with the new tables.
-const EXEMPT: &str = "crates/conductor-store/src/sqlite";
-
 /// Checks the folders and files of sources, tests and examples.
 pub(crate) fn check(files: &Files) -> Vec<String> {
     let mut complaints = folders(files);
@@ -30,7 +26,7 @@ fn folders(files: &Files) -> Vec<String> {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         *counts.entry(folder).or_default() += 1;
     }
-    let full = counts.into_iter().filter(|(folder, count)| *count > MAX_FILES && *folder != EXEMPT);
+    let full = counts.into_iter().filter(|(_, count)| *count > MAX_FILES);
     full.map(|(folder, count)| {
         format!("{folder} has {count} Rust files: sort them by topic into folders of at most {MAX_FILES}.")
     })
@@ -40,8 +36,7 @@ fn folders(files: &Files) -> Vec<String> {
 fn length(File { path, text }: &File) -> Option<String> {
     let lines = text.lines().count();
     let limit = if is_test(path) { MAX_LINES_OF_TESTS } else { MAX_LINES };
-    let is_long = lines > limit && !path.starts_with(EXEMPT);
-    is_long.then(|| format!("{path} has {lines} lines: split it into files of at most {limit}."))
+    (lines > limit).then(|| format!("{path} has {lines} lines: split it into files of at most {limit}."))
 }
 
 /// Whether the file holds only tests, by its path. The conformance suite is made of tests.
@@ -89,12 +84,5 @@ mod tests {
             assert_eq!(complaints.len(), 1, "{path}");
             assert!(complaints[0].starts_with(&format!("{path} has {} lines", limit + 1)), "{complaints:?}");
         }
-    }
-
-    #[test]
-    fn exempt_folder_may_hold_more() {
-        assert!(files_in(EXEMPT, 60).is_empty());
-        assert!(lines_in(&format!("{EXEMPT}/claim.rs"), 700).is_empty());
-        assert_eq!(files_in(&format!("{EXEMPT}/open"), 16).len(), 1);
     }
 }

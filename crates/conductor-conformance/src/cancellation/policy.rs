@@ -1,12 +1,12 @@
 //! Policies: how failures of children decide their parent, and failures of root tasks their run.
 
 use crate::Harness;
-use crate::harness::test_engine::{failure, quota};
+use crate::harness::test_engine::failure;
 use conductor_model::{
     CancelCause, EventBody, NodeType, POLICY_COLUMNS, POLICY_ROWS, Policy, PolicyRow, PolicyTopic, RunDraft,
     RunId, State, TaskDraft, TaskId,
 };
-use conductor_store::{NodeId, Scope, Settle};
+use conductor_store::{NodeId, Scope};
 use serde_json::json;
 
 const SETTLED: [State; 3] = [State::Succeeded, State::Failed, State::Cancelled];
@@ -189,6 +189,7 @@ pub fn fail_fast_cancels_at_first_final_failure(harness: &Harness<'_>) {
     harness.retry();
     let seen = harness.events().len();
     harness.fail(children[1]);
+    harness.aggregate();
     assert_eq!(harness.event_names(seen), ["task.started", "task.failed", "task.cancel_requested"]);
     let body = harness.events().pop().expect("event exists").body;
     assert_eq!(body, EventBody::TaskCancelRequested { cause: CancelCause::FailFast, reason: None });
@@ -211,10 +212,9 @@ pub fn fail_fast_settlement_claims_no_siblings(harness: &Harness<'_>) {
     let (_, parent, children) = harness.family_of(fail_fast_parent(3).max_retries(0));
     let (_, other) = harness.submit_leaf();
     let first = engine.claim("A", 1).remove(0);
-    let claim = Some(engine.claim_request([quota("A", 10)], 10));
-    let fatal = (first.fence, failure("no"));
-    let settled = engine.settle_with(&Settle { claim, ..engine.settle_request([fatal]) });
-    let claimed: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
+    engine.settle_one(&first, failure("no"));
+    harness.aggregate();
+    let claimed: Vec<_> = engine.claim("A", 10).iter().map(|task| task.fence.task).collect();
     assert_eq!((claimed, harness.task(parent).cancel_cause), (vec![other], Some(CancelCause::FailFast)));
     assert_eq!(harness.states(&children), [State::Failed, State::Cancelled, State::Cancelled]);
 }
@@ -223,6 +223,7 @@ pub fn fail_fast_creates_no_missing_children(harness: &Harness<'_>) {
     let (run, parent) = harness.submit_task(fail_fast_parent(5));
     let _ = harness.fan_out_step(Scope::All, 2);
     harness.fail_permanently(harness.child_ids(parent)[0]);
+    harness.aggregate();
     harness.succeed(harness.child_ids(parent)[1]);
     assert_eq!(harness.fan_out(), 0);
     harness.run_all_steps();
@@ -234,6 +235,7 @@ pub fn fail_fast_open_fan_out_rejects_appends(harness: &Harness<'_>) {
     let (run, parent) = harness.submit_task(TaskDraft::new("P").open().policy(Policy::FailFast));
     harness.append(parent, 1, &["1", "2"]).expect("append succeeds");
     harness.fail_permanently(harness.child_ids(parent)[1]);
+    harness.aggregate();
     assert!(harness.append(parent, 3, &["3"]).is_err() && harness.seal(parent, 2).is_err());
     harness.run_all_steps();
     assert_eq!((harness.state(parent), harness.run_state(run)), (State::Failed, State::Failed));
@@ -246,6 +248,7 @@ pub fn fail_fast_run_cancels_its_root_tasks(harness: &Harness<'_>) {
     harness.fan_out();
     let roots = harness.roots(run);
     harness.fail_permanently(roots[0].id);
+    harness.aggregate();
     assert_eq!(harness.run(run).cancel_cause, Some(CancelCause::FailFast));
     assert!(harness.append_tasks(run, 3, [TaskDraft::new("B")]).is_err());
     assert_eq!(harness.sweep(), (3, 1));
@@ -314,6 +317,7 @@ pub fn cancel_outweighs_every_policy(harness: &Harness<'_>) {
 pub fn first_cancel_cause_is_kept(harness: &Harness<'_>) {
     let (run, parent, children) = harness.family_of(fail_fast_parent(3));
     harness.fail_permanently(children[0]);
+    harness.aggregate();
     let _ = harness.cancel_run(run);
     harness.run_all_steps();
     assert_eq!(
@@ -330,6 +334,7 @@ pub fn many_failures_in_settlement_cancel_once(harness: &Harness<'_>) {
     let claimed = engine.claim("A", 5);
     let seen = harness.events().len();
     let _ = engine.settle(claimed.iter().map(|task| (task.fence, failure("no"))));
+    harness.aggregate();
     let cancels =
         harness.event_names(seen).into_iter().filter(|name| *name == "task.cancel_requested").count();
     assert_eq!(cancels, 1);

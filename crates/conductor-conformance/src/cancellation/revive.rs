@@ -261,6 +261,7 @@ pub fn revived_leaf_survives_older_sibling_failure(harness: &Harness<'_>) {
         harness.succeed(children[0]);
         if bulk {
             harness.fail_permanently(children[1]);
+            harness.aggregate();
             assert_eq!(
                 harness.task(parent).cancel_cause,
                 Some(CancelCause::FailFast),

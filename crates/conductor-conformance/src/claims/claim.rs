@@ -87,6 +87,19 @@ pub fn task_is_claimed_once(harness: &Harness<'_>) {
     assert_eq!(tasks, children);
 }
 
+pub fn task_of_repeated_kind_is_claimed_once(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    let (run, roots) = harness.submit_tasks((0..5).map(|_| TaskDraft::new("A")));
+    let claimed = engine.claim_with(&engine.claim_request([quota("A", 2), quota("A", 3)], 9)).tasks;
+    assert_eq!(claimed.len(), 2, "a kind that is named again gets nothing");
+    let attempts: Vec<u32> = harness.tasks(run).iter().map(|task| task.attempt).collect();
+    assert_eq!(attempts.iter().sum::<u32>() as usize, claimed.len());
+    let rest = engine.claim("A", 9);
+    let mut all = [task_ids(&claimed), task_ids(&rest)].concat();
+    all.sort_unstable();
+    assert_eq!(all, roots);
+}
+
 pub fn every_claim_counts_as_attempt(harness: &Harness<'_>) {
     let engine = harness.engine();
     let (_, task) = harness.submit_leaf();

@@ -125,11 +125,13 @@ impl Harness<'_> {
         self.rescue_step(LARGE_LIMIT).changed
     }
 
-    /// Runs sweep, fan-out, retry, promote and aggregate until none of them has work.
+    /// Runs aggregate, sweep, fan-out, retry and promote until none of them has work. A store that counts later applies
+    /// the policies in the aggregate, which then leads to a sweep.
     pub(crate) fn run_all_steps(&self) {
         loop {
+            let decided = self.aggregate().0;
             let (tasks, parents) = self.sweep();
-            let moved = tasks + parents + self.fan_out() + self.retry() + self.promote() + self.aggregate().0;
+            let moved = decided + tasks + parents + self.fan_out() + self.retry() + self.promote();
             if moved == 0 {
                 break;
             }

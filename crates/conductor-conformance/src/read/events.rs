@@ -182,6 +182,7 @@ pub fn idle_step_writes_nothing(harness: &Harness<'_>) {
     harness.submit_task(TaskDraft::new("A").due_at(harness.now().plus_millis(3_600_000)));
     harness.start(children[0]);
     harness.succeed(children[1]);
+    harness.aggregate();
     harness.advance_ms(60_000);
     harness.writes_nothing(|| {
         for scope in [Scope::All, Scope::Run(harness.task(parent).run)] {

@@ -114,6 +114,7 @@ pub fn fail_fast_leads_to_failed_leaf(harness: &Harness<'_>) {
     let (_, parent) = harness.submit_task(draft);
     harness.fan_out();
     harness.fail_permanently(harness.children(parent)[1].id);
+    harness.aggregate();
     let explained = explain(harness, parent);
     let being_cancelled =
         StateReason::BeingCancelled { cause: CancelCause::FailFast, reason: None, open: 2, engines: 0 };

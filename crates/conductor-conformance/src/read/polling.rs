@@ -45,6 +45,7 @@ pub fn change_token_stays_without_writes(harness: &Harness<'_>) {
     harness.succeed(children[0]);
     let engine = harness.engine();
     let claimed = engine.claim("P", 1);
+    harness.aggregate();
     let change_token = || harness.change_token();
     let before = change_token();
     harness.run(run);

@@ -2,9 +2,7 @@
 
 use crate::issue::{Issue, IssueCode, ValidationError, shown_json};
 use crate::json::{self, Json};
-
-/// The largest number of children of one parent.
-pub const MAX_FANOUT: u32 = 10_000_000;
+use crate::state::MAX_FANOUT;
 
 /// The fan-out that the input of a task requests under its key `fanout`.
 ///

@@ -10,7 +10,7 @@ mod reader;
 mod run;
 mod task;
 
-pub use fanout::{Fanout, FanoutItem, MAX_FANOUT};
+pub use fanout::{Fanout, FanoutItem};
 pub use join::{JoinDraft, NewJoin};
 pub use new_run::NewRun;
 pub use new_task::NewTask;

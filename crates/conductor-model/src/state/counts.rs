@@ -4,6 +4,9 @@ use super::node::{NodeStatus, State};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
+/// The largest number of children of one parent.
+pub const MAX_FANOUT: u32 = 10_000_000;
+
 /// The counts of the children of a parent, or of the root tasks of a run. The join is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildCounts {
@@ -51,27 +54,77 @@ impl ChildCounts {
 
     /// Counts a child that was created (`before` is `None`) or whose status changed.
     pub fn apply(&mut self, before: Option<NodeStatus>, after: NodeStatus) {
-        match before {
-            None => self.created = self.created.saturating_add(1),
-            Some(before) => {
-                if let Some(count) = self.count_mut(before) {
-                    *count = count.saturating_sub(1);
-                }
-            }
-        }
-        if let Some(count) = self.count_mut(after) {
-            *count = count.saturating_add(1);
-        }
+        let mut delta = CountDelta::default();
+        delta.add(before, after, 1);
+        self.add(&delta);
     }
 
-    /// Returns the count that includes a child with this status; SUCCEEDED has no count of its own.
-    fn count_mut(&mut self, child: NodeStatus) -> Option<&mut u32> {
-        match child.state {
-            _ if !child.is_settled() => Some(&mut self.open),
-            State::Failed => Some(&mut self.failed),
-            State::Cancelled => Some(&mut self.cancelled),
-            _ => None,
+    /// Adds a change of the counts. A count that other programs changed stays between 0 and its maximum.
+    pub fn add(&mut self, delta: &CountDelta) {
+        let counts = [&mut self.created, &mut self.open, &mut self.failed, &mut self.cancelled];
+        for (count, by) in counts.into_iter().zip(delta.children) {
+            let sum = i64::from(*count).saturating_add(by).max(0);
+            *count = u32::try_from(sum).unwrap_or(u32::MAX);
         }
+    }
+}
+
+/// A change of the counts of a parent and of the state counts of its run.
+///
+/// It is the sum of any number of transitions: a store adds it to the counts, in any order with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountDelta {
+    /// The change of [`ChildCounts::created`], [`open`](ChildCounts::open), [`failed`](ChildCounts::failed) and
+    /// [`cancelled`](ChildCounts::cancelled), in this order.
+    pub children: [i64; 4],
+    /// The change of the number of tasks in each state, in the order of [`State::ALL`].
+    pub states: [i64; 5],
+}
+
+impl CountDelta {
+    /// Adds `count` children that were created (`before` is `None`) or whose status changed in the same way.
+    pub fn add(&mut self, before: Option<NodeStatus>, after: NodeStatus, count: u32) {
+        let count = i64::from(count);
+        match before {
+            None => self.children[0] += count,
+            Some(before) => {
+                self.change(before, -count);
+                self.states[state_index(before.state)] -= count;
+            }
+        }
+        self.change(after, count);
+        self.states[state_index(after.state)] += count;
+    }
+
+    /// Returns whether children failed permanently that had not before.
+    pub fn has_failures(&self) -> bool {
+        self.children[2] > 0
+    }
+
+    fn change(&mut self, child: NodeStatus, by: i64) {
+        if let Some(count) = child_count_index(child) {
+            self.children[count] += by;
+        }
+    }
+}
+
+/// The position of the count in [`CountDelta::children`] that includes a child with this status.
+fn child_count_index(child: NodeStatus) -> Option<usize> {
+    match child.state {
+        _ if !child.is_settled() => Some(1),
+        State::Failed => Some(2),
+        State::Cancelled => Some(3),
+        _ => None,
+    }
+}
+
+fn state_index(state: State) -> usize {
+    match state {
+        State::Pending => 0,
+        State::Running => 1,
+        State::Succeeded => 2,
+        State::Failed => 3,
+        State::Cancelled => 4,
     }
 }
 
@@ -99,6 +152,14 @@ impl StateCounts {
         }
         let count = self.of_mut(after);
         *count = count.saturating_add(1);
+    }
+
+    /// Adds a change of the counts. A count that other programs changed stays between 0 and its maximum.
+    pub fn add(&mut self, delta: &CountDelta) {
+        for (state, by) in State::ALL.into_iter().zip(delta.states) {
+            let count = self.of_mut(state);
+            *count = count.saturating_add_signed(by);
+        }
     }
 
     /// Returns the number of all tasks.

@@ -1,10 +1,9 @@
 //! Submits a run inside a transaction of the caller.
 
-use super::open::{history, listed, temporary};
-use super::sql::{Sql, fault};
-use super::submit::submit;
-use super::write::carry_out;
-use crate::{StoreError, Submit, SubmitError, SubmitOutcome};
+use super::open::{listed, migrations, shadowing_temp_tables};
+use super::tx::SqliteTx;
+use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::{Submit, SubmitError, SubmitOutcome};
 use rusqlite::{Connection, Transaction};
 
 /// Submits a run inside a transaction of the caller. The run and the other writes of the transaction are committed together
@@ -41,9 +40,8 @@ use rusqlite::{Connection, Transaction};
 /// back completely, for instance because the disk is full.
 pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
     tx.execute_batch("SAVEPOINT conductor_submit").map_err(fault)?;
-    let submitted = take_the_write_lock(tx)
-        .and_then(|()| check_tables(tx))
-        .and_then(|()| carry_out(tx, request.now, |write| submit(write, &request.run, request.ids)));
+    let submitted =
+        take_the_write_lock(tx).and_then(|()| check_tables(tx)).and_then(|()| submit(tx, request));
     if submitted.is_err() {
         // This fails only if SQLite has rolled back the transaction.
         let _ = tx.execute_batch("ROLLBACK TO conductor_submit");
@@ -51,6 +49,13 @@ pub fn submit_in(tx: &Transaction<'_>, request: &Submit) -> Result<SubmitOutcome
     let released = tx.execute_batch("RELEASE conductor_submit").map_err(fault);
     let submitted = submitted?;
     released?;
+    Ok(submitted)
+}
+
+fn submit(tx: &Connection, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
+    let mut tx = SqliteTx::new(tx, None, request.now);
+    let submitted = crate::ops::store::submit(&mut tx, request)?;
+    tx.finish()?;
     Ok(submitted)
 }
 
@@ -66,7 +71,7 @@ fn take_the_write_lock(tx: &Connection) -> Result<(), SubmitError> {
 
 /// Makes sure that our statements reach our tables, and that these have the columns that they name.
 fn check_tables(tx: &Connection) -> Result<(), SubmitError> {
-    let shadows = temporary(tx).map_err(fault)?;
+    let shadows = shadowing_temp_tables(tx).map_err(fault)?;
     if !shadows.is_empty() {
         let why = format!(
             "temporary tables or views hide the tables of Origin Conductor: {}; drop them",
@@ -74,7 +79,7 @@ fn check_tables(tx: &Connection) -> Result<(), SubmitError> {
         );
         return Err(unfit(&why));
     }
-    let (found, known) = (schema_version(tx)?, history::newest());
+    let (found, known) = (schema_version(tx)?, migrations::newest());
     if found < known {
         return Err(unfit(&format!(
             "the tables have schema version {found}, but this program needs {known}; call `install_into` first"
@@ -89,7 +94,7 @@ fn check_tables(tx: &Connection) -> Result<(), SubmitError> {
     Ok(())
 }
 
-fn schema_version(tx: &Connection) -> Result<i64, StoreError> {
+fn schema_version(tx: &Connection) -> Result<i64> {
     let newest = tx.first(SELECT_VERSION, [], |row| row.get::<_, Option<i64>>(0))?;
     Ok(newest.flatten().unwrap_or(0))
 }

@@ -4,7 +4,7 @@ use crate::harness::{Harness, drain, pick};
 use crate::programs::Among;
 use crate::reference::{CancelAnswer, Node, ReviveCounts, ReviveRejection};
 use conductor_model::{State, Task, TaskId};
-use conductor_store::{Admin, Cancel, NodeId, Revive, ReviveFilter, ReviveOutcome, Store};
+use conductor_store::{Cancel, NodeId, Revive, ReviveFilter, ReviveOutcome};
 
 impl Harness {
     pub(crate) fn expire(&mut self, run: Option<usize>, limit: u32) {

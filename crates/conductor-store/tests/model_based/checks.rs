@@ -4,7 +4,7 @@ use crate::harness::Harness;
 use crate::reference::Node;
 use conductor_conformance::{assert_replays, assert_verified};
 use conductor_model::{CancelCause, ErrorText, Json, StateCounts, TaskId};
-use conductor_store::{Admin, Query, Verify};
+use conductor_store::Verify;
 
 impl Harness {
     /// Reads everything and compares it with the reference.
@@ -22,15 +22,15 @@ impl Harness {
 
     /// Compares the rows with the events. The integrity check of SQLite costs much, so it runs only at the end of a program.
     fn check_events(&self) {
-        assert_replays(&self.store);
+        assert_replays(&*self.store);
         let report = self.store.verify(&Verify::all()).unwrap();
         assert_eq!((report.divergences, report.next), (vec![], None));
     }
 
     /// Makes the checks at the end of a program.
     pub(crate) fn check_end(&self) {
-        assert_replays(&self.store);
-        assert_verified(&self.store);
+        assert_replays(&*self.store);
+        assert_verified(&*self.store);
     }
 
     fn count_cancel_causes(&mut self) {

@@ -6,7 +6,7 @@ use crate::reference::{Lease, Reference};
 use conductor_model::{TaskId, Timestamp};
 use conductor_store::{
     AttemptResult, Claim, ClaimOutcome, ClaimedTask, Fence, FenceOutcome, KindQuota, RegisterEngine, Release,
-    Renew, Rescue, Settle, Store,
+    Renew, Rescue, Settle,
 };
 use std::collections::HashSet;
 

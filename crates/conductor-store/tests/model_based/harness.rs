@@ -1,18 +1,21 @@
 //! The store under test beside the reference.
 
+use crate::memory::MemoryStore;
 use crate::programs::ENGINES;
 use crate::reference::{Observed, Reference};
+use conductor_conformance::AnyStore;
 use conductor_model::{RunId, Task, Timestamp};
 use conductor_store::{
-    EngineRegistration, Environment, Fence, Query, RegisterEngine, RotationCursor, Scope, SqliteOptions,
-    SqliteStore, Step, Store, TaskFilter, sqlite::Synchronous,
+    EngineRegistration, Environment, Fence, RegisterEngine, RotationCursor, Scope, SqliteOptions,
+    SqliteStore, Step, TaskFilter, sqlite::Synchronous,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The store under test beside the reference.
 pub(crate) struct Harness {
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Box<dyn AnyStore>,
+    pub(crate) kind: StoreKind,
     /// The file with its folder; `None` for a store in memory.
     file: Option<(PathBuf, tempfile::TempDir)>,
     pub(crate) env: Environment,
@@ -32,6 +35,15 @@ pub(crate) struct Harness {
     pub(crate) coverage: Coverage,
 }
 
+/// The store under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    SqliteInMemory,
+    SqliteFile,
+    /// The store of the conformance suite, which counts later.
+    Memory,
+}
+
 /// How often each interesting situation occurred.
 pub(crate) type Coverage = BTreeMap<&'static str, u32>;
 
@@ -40,15 +52,17 @@ fn open(path: &Path) -> SqliteStore {
 }
 
 impl Harness {
-    pub(crate) fn new(on_file: bool) -> Self {
-        let file = on_file.then(|| {
+    pub(crate) fn new(kind: StoreKind) -> Self {
+        let file = (kind == StoreKind::SqliteFile).then(|| {
             let folder = tempfile::tempdir().unwrap();
             (folder.path().join("model.db"), folder)
         });
-        let store = match &file {
-            Some((path, _)) => open(path),
-            None => SqliteStore::open_in_memory().unwrap(),
+        let store: Box<dyn AnyStore> = match &file {
+            Some((path, _)) => Box::new(open(path)),
+            None if kind == StoreKind::Memory => Box::new(MemoryStore::default()),
+            None => Box::new(SqliteStore::open_in_memory().unwrap()),
         };
+        let reference = Reference::new(kind == StoreKind::Memory);
         let now = Timestamp::from_millis(1_767_225_600_000).unwrap();
         let env = Environment::seeded(now, 7);
         let engines = (0..ENGINES)
@@ -61,11 +75,12 @@ impl Harness {
             fences: Vec::new(),
             coverage: Coverage::new(),
             store,
+            kind,
             file,
             env,
             now,
-            reference: Reference::default(),
-            before: Reference::default(),
+            before: reference.clone(),
+            reference,
             runs: Vec::new(),
             tasks: Vec::new(),
         }
@@ -74,7 +89,7 @@ impl Harness {
     /// Opens the file again; a store in memory stays open.
     pub(crate) fn reopen(&mut self) {
         if let Some((path, _)) = &self.file {
-            self.store = open(path);
+            self.store = Box::new(open(path));
         }
     }
 

@@ -1,11 +1,13 @@
-//! Random programs against the SQLite store beside a plain reference: states, counts and events agree after each
-//! operation, and the tables agree with the events alone.
+//! Random programs against a store beside a plain reference: states, counts and events agree after each operation, and
+//! the rows agree with the events alone. The stores are SQLite, and the store in memory of the conformance suite.
 
 mod apply;
 mod cancel_revive;
 mod checks;
 mod claims;
 mod harness;
+#[path = "../../../conductor-conformance/tests/memory_store/memory/mod.rs"]
+mod memory;
 mod programs;
 mod random;
 mod reference;

@@ -359,7 +359,7 @@ pub(crate) fn cancel_and_revive_program() -> impl Strategy<Value = Vec<Op>> {
     let join = proptest::option::weighted(0.7, (0..KINDS.len(), 0..2_i64));
     let options = (policy, join).prop_map(|(policy, join)| ParentOptions { policy, join });
     let root = (shape, options).prop_map(|(shape, options)| Root { shape, delay_ms: None, options });
-    let deadline = proptest::option::weighted(0.3, 500..4_000_u64);
+    let deadline = proptest::option::weighted(0.6, 200..2_000_u64);
     let run = (proptest::collection::vec(root, 1..3), 0..2_u8, parent_options(), deadline).prop_map(
         |(roots, retries, options, deadline_ms)| Op::Submit {
             roots,

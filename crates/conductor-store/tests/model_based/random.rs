@@ -1,6 +1,6 @@
 //! Random programs. After each operation the store agrees with the reference.
 
-use crate::harness::{Coverage, Harness};
+use crate::harness::{Coverage, Harness, StoreKind};
 use crate::programs::{Op, cancel_and_revive_program, op, op_among_engines};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,8 +25,8 @@ const INTERESTING: [&str; 13] = [
 ];
 
 /// Asserts that the store agrees with the reference after each operation.
-fn assert_matches_reference(on_file: bool, program: &[Op]) -> Coverage {
-    let mut harness = Harness::new(on_file);
+fn assert_matches_reference(kind: StoreKind, program: &[Op]) -> Coverage {
+    let mut harness = Harness::new(kind);
     for op in program {
         harness.apply(op);
         harness.check();
@@ -39,11 +39,11 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-#[test]
-fn cancel_and_revive_programs_match_reference() {
+/// Runs programs of cancels and revivals, which must reach all that is interesting.
+fn assert_cancels_and_revivals_match(kind: StoreKind) {
     let coverage = RefCell::new(Coverage::new());
     let outcome = TestRunner::new(config(192)).run(&cancel_and_revive_program(), |program| {
-        for (situation, count) in assert_matches_reference(false, &program) {
+        for (situation, count) in assert_matches_reference(kind, &program) {
             *coverage.borrow_mut().entry(situation).or_default() += count;
         }
         Ok::<(), TestCaseError>(())
@@ -59,17 +59,37 @@ fn cancel_and_revive_programs_match_reference() {
     }
 }
 
+#[test]
+fn cancel_and_revive_programs_match_reference() {
+    assert_cancels_and_revivals_match(StoreKind::SqliteInMemory);
+}
+
+#[test]
+fn cancels_counted_later_match_reference() {
+    assert_cancels_and_revivals_match(StoreKind::Memory);
+}
+
 proptest! {
     #![proptest_config(config(192))]
 
     #[test]
     fn in_memory_programs_match_reference(program in vec(op(), 1..80)) {
-        let _ = assert_matches_reference(false, &program);
+        let _ = assert_matches_reference(StoreKind::SqliteInMemory, &program);
     }
 
     #[test]
     fn engine_programs_match_reference(program in vec(op_among_engines(), 1..80)) {
-        let _ = assert_matches_reference(false, &program);
+        let _ = assert_matches_reference(StoreKind::SqliteInMemory, &program);
+    }
+
+    #[test]
+    fn programs_counted_later_match_reference(program in vec(op(), 1..80)) {
+        let _ = assert_matches_reference(StoreKind::Memory, &program);
+    }
+
+    #[test]
+    fn engines_counted_later_match_reference(program in vec(op_among_engines(), 1..80)) {
+        let _ = assert_matches_reference(StoreKind::Memory, &program);
     }
 }
 
@@ -78,6 +98,6 @@ proptest! {
 
     #[test]
     fn reopened_file_programs_match_reference(program in vec(op(), 1..80)) {
-        let _ = assert_matches_reference(true, &program);
+        let _ = assert_matches_reference(StoreKind::SqliteFile, &program);
     }
 }

@@ -1,8 +1,8 @@
 //! Steps and reports.
 
-use crate::harness::{Harness, drain, pick};
+use crate::harness::{Harness, StoreKind, drain, pick};
 use crate::reference::{FanOutCounts, Verdict};
-use conductor_store::{FanOut, Report, ReportBatch, ReportedResult, Store};
+use conductor_store::{FanOut, Report, ReportBatch, ReportedResult};
 
 impl Harness {
     pub(crate) fn fan_out(&mut self, run: Option<usize>, ids: u32) {
@@ -28,6 +28,8 @@ impl Harness {
     }
 
     pub(crate) fn aggregate(&mut self, run: Option<usize>, limit: u32) {
+        // Which parents a step adds up within its limit is for the store to choose.
+        let limit = if self.kind == StoreKind::Memory { u32::MAX } else { limit };
         let (step, only) = self.step(run, limit);
         loop {
             let outcome = self.store.aggregate(&step).unwrap();

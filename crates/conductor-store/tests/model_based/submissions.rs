@@ -4,7 +4,7 @@ use crate::harness::{Harness, pick};
 use crate::programs::{ClaimOp, KINDS, ParentOptions, Root, RootShape};
 use crate::reference::{Plan, Rejection};
 use conductor_model::{JoinDraft, Json, NewRun, NewTask, RunDraft, TaskDraft};
-use conductor_store::{Append, NodeId, Seal, Store, Submit};
+use conductor_store::{Append, NodeId, Seal, Submit};
 use serde_json::json;
 
 impl Harness {

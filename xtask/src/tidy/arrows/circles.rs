@@ -10,10 +10,6 @@ use crate::tidy::{
     files::Files,
 };
 
-/// Folders whose inside is not checked.
-// The operations of the SQLite store move to folders of their own together with the new tables.
-const EXEMPT: [&str; 1] = ["crates/conductor-store/src/sqlite"];
-
 /// The arrows inside one folder: for each two entries, the arrow between files that shows it.
 type Entries<'a> = BTreeMap<String, BTreeMap<String, &'a Arrow>>;
 
@@ -39,9 +35,7 @@ fn circles(src: &str, arrows: &[Arrow]) -> Vec<String> {
         let (folder, from, to) =
             entries(&entry_path(&arrow.from, &parents), &entry_path(&arrow.to, &parents));
         let folder = format!("{src}{folder}");
-        if !EXEMPT.iter().any(|exempt| folder.starts_with(exempt)) {
-            folders.entry(folder).or_default().entry(from).or_default().entry(to).or_insert(arrow);
-        }
+        folders.entry(folder).or_default().entry(from).or_default().entry(to).or_insert(arrow);
     }
     folders.iter().flat_map(|(folder, entries)| complaints(src, folder, entries)).collect()
 }
@@ -171,15 +165,5 @@ mod tests {
                 "{complaints:?}"
             );
         }
-    }
-
-    #[test]
-    fn inside_of_an_exempt_folder_is_not_checked() {
-        let files = [
-            ("crates/conductor-store/src/lib.rs", ""),
-            ("crates/conductor-store/src/sqlite/b.rs", "use super::c::C;\npub struct B;"),
-            ("crates/conductor-store/src/sqlite/c.rs", "use super::b::B;\npub struct C;"),
-        ];
-        assert_eq!(complaints(&files), [""; 0]);
     }
 }

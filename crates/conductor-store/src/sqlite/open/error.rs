@@ -253,17 +253,17 @@ impl OpenError {
     }
 
     /// Maps an error of a statement of the store.
-    pub(super) fn of_fault(path: &Path, fault: StoreError) -> Self {
+    pub(super) fn of_store(path: &Path, error: StoreError) -> Self {
         let path = path.to_path_buf();
-        match fault {
+        match error {
             StoreError::Busy(source) => Self::Busy { path, source },
             StoreError::Io(source) => Self::Unreachable { path, source },
-            fault => Self::Backend { path, source: fault.into() },
+            error => Self::Backend { path, source: error.into() },
         }
     }
 
     /// Maps an error of the system.
-    pub(super) fn of_system(path: &Path, error: io::Error) -> Self {
+    pub(super) fn of_io(path: &Path, error: io::Error) -> Self {
         let path = path.to_path_buf();
         match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -283,7 +283,7 @@ fn missing(folder: &Path) -> String {
 }
 
 /// Joins the first five names to one line.
-pub(in crate::sqlite) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     shown.join(", ") + &and_more(names.len().saturating_sub(SHOWN))

@@ -71,14 +71,14 @@ impl SqliteOptions {
         Self { embedded, ..self }
     }
 
-    /// The busy timeout as SQLite takes it.
-    pub(in crate::sqlite) fn patience(&self) -> Duration {
-        at_most(self.busy_timeout)
+    /// The busy timeout, limited to what SQLite supports.
+    pub(in crate::sqlite) fn supported_busy_timeout(&self) -> Duration {
+        supported(self.busy_timeout)
     }
 }
 
-/// A timeout as SQLite takes it: milliseconds in 31 bits.
-pub(super) fn at_most(timeout: Duration) -> Duration {
+/// Limits a timeout to what SQLite supports: milliseconds in 31 bits.
+pub(super) fn supported(timeout: Duration) -> Duration {
     timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
 }
 

@@ -1,10 +1,15 @@
 //! Opening is interrupted after each of its steps, and the next open continues from there.
 
+use super::connect::{check_library, connect};
+use super::layout::set_layout;
+use super::setup::{execute, next_step};
 use super::*;
 use crate::{Query, Scope, SqliteStore};
+use rusqlite::OpenFlags;
 use std::fs;
+use std::time::Duration;
 
-const ORIGINAL: &str = concat!(
+const LEGACY: &str = concat!(
     include_str!("../../../tests/fixtures/seed/001_initial_schema.sql"),
     include_str!("../../../tests/fixtures/seed/002_tasks_and_events.sql"),
     include_str!("../../../tests/fixtures/seed/003_add_retry_fields.sql"),
@@ -16,25 +21,25 @@ const ORIGINAL: &str = concat!(
         '2025-11-03T09:15:27.042Z', NULL);",
 );
 
-/// Opens a file as [`file`] does, but no further than so many steps; which steps those were.
+/// Executes at most this number of setup steps; returns their names.
 fn open_for(path: &Path, steps: usize) -> Vec<String> {
-    place::make(path).unwrap();
+    path::create(path).unwrap();
     let mut connection = connect(path, &SqliteOptions::default()).unwrap();
     let mut done = Vec::new();
     while done.len() < steps {
-        let next = look(path, &mut connection, |_| Ok(())).unwrap();
-        if next == Next::Nothing {
+        let step = next_step(path, &mut connection, |_| Ok(())).unwrap();
+        if step == inspect::SetupStep::Done {
             break;
         }
-        done.push(format!("{next:?}").split('(').next().unwrap().to_owned());
-        advance(path, &mut connection, &SqliteOptions::default(), &next).unwrap();
+        done.push(format!("{step:?}").split('(').next().unwrap().to_owned());
+        execute(path, &mut connection, &SqliteOptions::default(), &step).unwrap();
     }
     done
 }
 
 #[test]
 fn interrupted_first_open_is_finished_by_next() {
-    let all = ["LayOut", "Migrate", "MakeViews"];
+    let all = ["SetLayout", "Migrate", "CreateViews"];
     for steps in 0..=all.len() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("conductor.db");
@@ -47,11 +52,11 @@ fn interrupted_first_open_is_finished_by_next() {
 
 #[test]
 fn interrupted_import_is_finished_by_next_open() {
-    let all = ["Rename", "LayOut", "Migrate", "CarryOver", "MakeViews"];
+    let all = ["Rename", "SetLayout", "Migrate", "CopyRows", "CreateViews"];
     for steps in 0..=all.len() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("conductor.db");
-        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        Connection::open(&path).unwrap().execute_batch(LEGACY).unwrap();
         assert_eq!(open_for(&path, steps), all[..steps]);
         let store = SqliteStore::open(&path).unwrap();
         assert_eq!(store.state_counts(Scope::All).unwrap().failed, 1, "after {steps} steps");
@@ -68,7 +73,7 @@ fn empty_history_table_means_interrupted_migration() {
     let sql = "CREATE TABLE conductor_migrations \
         (version int4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
     Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    assert_eq!(open_for(&path, 9), ["Migrate", "MakeViews"]);
+    assert_eq!(open_for(&path, 9), ["Migrate", "CreateViews"]);
 }
 
 #[test]
@@ -76,10 +81,10 @@ fn legacy_write_into_interrupted_import_is_rejected() {
     for steps in 1..=3 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("conductor.db");
-        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        Connection::open(&path).unwrap().execute_batch(LEGACY).unwrap();
         open_for(&path, steps);
-        // It makes its tables when it starts and there are none.
-        Connection::open(&path).unwrap().execute_batch(ORIGINAL).unwrap();
+        // The TypeScript version creates missing tables when it starts.
+        Connection::open(&path).unwrap().execute_batch(LEGACY).unwrap();
         let before = fs::read(&path).unwrap();
         let error = SqliteStore::open(&path).unwrap_err();
         assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
@@ -120,7 +125,7 @@ fn path_without_wal_support_is_rejected() {
     } else {
         Connection::open_in_memory().unwrap()
     };
-    let error = lay_out(&path, &connection, Duration::from_mins(10)).unwrap_err();
+    let error = set_layout(&path, &connection, Duration::from_mins(10)).unwrap_err();
     assert!(matches!(error, OpenError::WalUnsupported { .. }), "{error:?}");
     assert!(error.to_string().contains("network file system"), "{error}");
 }

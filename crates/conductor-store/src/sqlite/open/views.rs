@@ -1,22 +1,22 @@
-//! The views `runs`, `tasks` and `events`: the tables of the original as it showed them, over ours.
+//! The views `runs`, `tasks` and `events`, which show our tables as the tables of the TypeScript version.
 //!
-//! They are made on open and in our own files only. Migrations know nothing of them, for our tables may also stand
-//! in a database of the caller's, where these names are the caller's.
+//! Opening a standalone file creates them. They are not part of the migrations, because in a database of the caller these
+//! names belong to the caller.
 
-use crate::sqlite::event_log::NAMES;
+use crate::sqlite::rows::events::NAMES;
 use conductor_model::{MAX_FANOUT, State};
 use rusqlite::{Connection, TransactionBehavior};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-/// A view, by its name and the statement that makes it.
+/// The name of a view, and the statement that creates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) name: &'static str,
     pub(super) sql: String,
 }
 
-/// All views of this program; written once.
+/// All views of this program.
 pub(super) fn all() -> &'static [View; 3] {
     static VIEWS: LazyLock<[View; 3]> = LazyLock::new(|| {
         [
@@ -28,8 +28,8 @@ pub(super) fn all() -> &'static [View; 3] {
     &VIEWS
 }
 
-/// Makes these views anew, in one transaction.
-pub(super) fn make(connection: &mut Connection, views: &[View]) -> rusqlite::Result<()> {
+/// Creates these views, or replaces them, in one transaction.
+pub(super) fn create(connection: &mut Connection, views: &[View]) -> rusqlite::Result<()> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for View { name, sql } in views {
         tx.execute_batch(&format!("DROP VIEW IF EXISTS {name}; {sql}"))?;
@@ -42,14 +42,14 @@ fn runs() -> String {
         "SELECT {id} AS id, {created} AS created_at, {updated} AS updated_at, {state} AS state, s.meta AS meta \
          FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key",
         id = ulid("r.id"),
-        created = moment("r.created_at"),
-        updated = moment("r.updated_at"),
+        created = rfc3339("r.created_at"),
+        updated = rfc3339("r.updated_at"),
         state = state("r.state"),
     )
 }
 
-/// The column `input` shows the same as `Query::task`: see `sqlite/inputs.rs` for the rule. JSON that another program broke
-/// shows as NULL there and not as an error of the whole view.
+/// The column `input` shows the same as `Query::task`: see `ops/input.rs` for the rule. JSON that another program broke
+/// shows as NULL, and not as an error of the whole view.
 fn tasks() -> String {
     format!(
         "SELECT {id} AS id, {run} AS run_id, {parent} AS parent_task_id, \
@@ -69,8 +69,8 @@ fn tasks() -> String {
         parent = ulid("p.id"),
         inherits = inherits(),
         state = state("t.state"),
-        created = moment("t.created_at"),
-        updated = moment("t.updated_at"),
+        created = rfc3339("t.created_at"),
+        updated = rfc3339("t.updated_at"),
     )
 }
 
@@ -81,46 +81,46 @@ fn inherits() -> String {
         "t.ordinal = 0 \
          OR json_type(j.input, '$.fanout') = 'integer' AND json_extract(j.input, '$.fanout') BETWEEN 1 AND {MAX_FANOUT} \
          OR j.input = 'null' AND EXISTS (SELECT 1 FROM conductor_events e \
-         WHERE e.run = t.run AND e.name = {adopted} AND e.name NOT IN (9, 10))",
-        adopted = code("run.adopted"),
+         WHERE e.run = t.run AND e.name = {imported} AND e.name NOT IN (9, 10))",
+        imported = code("run.adopted"),
     )
 }
 
-/// An event's id is its sequence number in 26 digits: a text that sorts in commit order and has the form of a
-/// ULID. An event that was carried over from the original shows what the original showed.
+/// The id of an event is its sequence number in 26 digits: a text that sorts in commit order and has the form of a ULID. An
+/// imported event shows the same values as in the TypeScript version.
 fn events() -> String {
-    let original = code("original");
-    let of_original = |member: &str| {
+    let legacy = code("original");
+    let legacy_value = |member: &str| {
         format!(
-            "CASE WHEN e.name = {original} AND json_valid(e.payload) THEN json_extract(e.payload, '$.{member}') END"
+            "CASE WHEN e.name = {legacy} AND json_valid(e.payload) THEN json_extract(e.payload, '$.{member}') END"
         )
     };
     format!(
         "SELECT coalesce({id}, printf('%026d', e.seq)) AS id, {run} AS run_id, {task} AS task_id, \
-         coalesce({original_name}, {name}) AS name, {at} AS at, \
-         CASE WHEN e.name = {original} THEN {payload} ELSE e.payload END AS payload \
+         coalesce({legacy_name}, {name}) AS name, {at} AS at, \
+         CASE WHEN e.name = {legacy} THEN {payload} ELSE e.payload END AS payload \
          FROM conductor_events e \
          JOIN conductor_runs r ON r.key = e.run \
          LEFT JOIN conductor_tasks t ON t.key = e.task",
-        id = of_original("id"),
-        original_name = of_original("name"),
-        payload = of_original("payload"),
+        id = legacy_value("id"),
+        legacy_name = legacy_value("name"),
+        payload = legacy_value("payload"),
         run = ulid("r.id"),
         task = ulid("t.id"),
         name = choice("e.name", &NAMES),
-        at = moment("e.at"),
+        at = rfc3339("e.at"),
     )
 }
 
 fn code(name: &str) -> i64 {
-    crate::sqlite::event_log::code_of(name).unwrap_or(-1)
+    crate::sqlite::rows::events::code_of(name).unwrap_or(-1)
 }
 
 fn state(column: &str) -> String {
     choice(column, &State::ALL.map(State::as_str))
 }
 
-/// The text that stands at that place of a list.
+/// SQL for the text at a position of a list.
 fn choice(column: &str, texts: &[&str]) -> String {
     let mut sql = format!("CASE {column}");
     for (number, text) in texts.iter().enumerate() {
@@ -131,7 +131,7 @@ fn choice(column: &str, texts: &[&str]) -> String {
 }
 
 /// Milliseconds since 1970 as RFC 3339.
-fn moment(column: &str) -> String {
+fn rfc3339(column: &str) -> String {
     format!("strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000.0, 'unixepoch')")
 }
 
@@ -140,11 +140,11 @@ fn moment(column: &str) -> String {
 /// A character has 5 bits and a hexadecimal digit has 4. The first character has only 3 bits. So character `n` starts
 /// at bit `5 n - 2`, and spans at most two digits.
 fn ulid(blob: &str) -> String {
-    let digit = |nth: usize| format!("(instr('0123456789ABCDEF', substr(hex({blob}), {}, 1)) - 1)", nth + 1);
+    let digit = |i: usize| format!("(instr('0123456789ABCDEF', substr(hex({blob}), {}, 1)) - 1)", i + 1);
     let character = |value: String| format!("substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 1 + ({value}), 1)");
     let mut text = character(format!("{} >> 1", digit(0)));
-    for nth in 1..26 {
-        let (first, offset) = ((5 * nth - 2) / 4, (5 * nth - 2) % 4);
+    for i in 1..26 {
+        let (first, offset) = ((5 * i - 2) / 4, (5 * i - 2) % 4);
         let pair = format!("({} * 16 + {})", digit(first), digit(first + 1));
         text.push_str(" || ");
         text.push_str(&character(format!("{pair} >> {} & 31", 3 - offset)));
@@ -172,7 +172,7 @@ mod tests {
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()
         ) {
             let memory = Connection::open_in_memory().unwrap();
-            let sql = format!("SELECT {}", moment("?1"));
+            let sql = format!("SELECT {}", rfc3339("?1"));
             let text: String = memory.query_row(&sql, [millis], |row| row.get(0)).unwrap();
             prop_assert_eq!(text, Timestamp::from_millis(millis).unwrap().to_string());
         }

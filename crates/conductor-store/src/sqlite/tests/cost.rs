@@ -1,4 +1,4 @@
-//! What claims cost: the instructions that SQLite carries out for them, which are the same on every machine.
+//! The cost of claims: the number of instructions that SQLite executes, which is the same on every machine.
 
 use super::{SEEN, claim_of};
 use crate::sqlite::SqliteStore;
@@ -58,7 +58,7 @@ impl Bench {
         run
     }
 
-    /// What something is, and how many instructions its statements took.
+    /// Returns the result of an act, and the number of instructions of its statements.
     pub(super) fn cost<T>(&self, act: impl FnOnce(&Self) -> T) -> (T, i32) {
         // With an empty cache each statement begins to count at 0.
         self.store.lock_writer().as_ref().unwrap().flush_prepared_statement_cache();
@@ -77,7 +77,7 @@ impl Bench {
         self.store.claim(&claim).unwrap().tasks
     }
 
-    /// What each of the acts of an engine costs.
+    /// The costs of the acts of an engine.
     fn costs(&self) -> Vec<(&'static str, i32)> {
         let now = self.env.now();
         let (claimed, of_claim) = self.cost(|bench| bench.claim("A", 20));

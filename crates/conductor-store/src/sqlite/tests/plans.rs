@@ -1,52 +1,29 @@
-//! The plans of what is done now and then: cancels, revivals, prunes, verifications, and what is decided of damage.
+//! The plans of less frequent statements: cancels, revivals, prunes, verifications, explanations, and corrupt rows.
 
-use super::{GIVEN_KEYS, plan};
-use crate::sqlite::{
-    SqliteStore, audit, below, damage, expire, fan_out, given_up, prune, retry, sweep, task_row, verify,
-};
+use super::{GIVEN_KEYS, assert_searches, plan};
+use crate::sqlite::SqliteStore;
+use crate::sqlite::audit::{events, inputs, runs, tasks};
+use crate::sqlite::reads::{find_child, latest_events};
+use crate::sqlite::rows::{parents, tasks as task_rows};
+use crate::sqlite::work::candidates;
+use crate::sqlite::writes::{leaves, prune};
+
+/// The result of a subquery that is limited.
+const SUBQUERY: &str = "SCAN (subquery";
 
 #[test]
 fn cancel_and_revive_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
-    let connection = writer.as_ref().unwrap();
-    let statements = [
-        (
-            "runs to sweep",
-            sweep::NEXT_RUN,
-            "SEARCH conductor_runs USING INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "runs to sweep in",
-            sweep::NEXT_RUN,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)",
-        ),
-        (
-            "parents to sweep",
-            sweep::FAMILIES_TO_SWEEP,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=?)",
-        ),
-        (
-            "children to sweep",
-            task_row::SELECT_CHILDREN,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)",
-        ),
-        (
-            "what is to be revived",
-            task_row::SELECT_NEXT,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
-        ),
-        (
-            "runs whose deadline passed",
-            expire::EXPIRED,
-            "SEARCH conductor_runs USING INDEX conductor_runs_deadline (deadline>? AND deadline<?)",
-        ),
-    ];
-    for (what, sql, expected) in statements {
-        let plan = plan(connection, sql);
-        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
-        let bad = plan.iter().find(|line| line.contains("SCAN") || line.contains("TEMP B-TREE"));
-        assert_eq!(bad, None, "{what}: {plan:#?}");
+    for (sql, expected) in [
+        (candidates::SWEEP_RUN, "INDEX conductor_runs_wants (wants=? AND rowid>? AND rowid<?)"),
+        (candidates::SWEEP_RUN, "INDEX conductor_tasks_wants (wants=? AND run>? AND run<?)"),
+        (candidates::PARENTS_TO_SWEEP, "INDEX conductor_tasks_wants (wants=? AND run=?)"),
+        (task_rows::SELECT_CHILDREN, "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)"),
+        (task_rows::SELECT_FROM, "INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))"),
+        (candidates::EXPIRED, "INDEX conductor_runs_deadline (deadline>? AND deadline<?)"),
+    ] {
+        assert_searches(writer.as_ref().unwrap(), sql, expected, &[]);
     }
 }
 
@@ -55,12 +32,12 @@ fn corrupt_row_statements_use_index() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
     let by_key = "USING INTEGER PRIMARY KEY (rowid=?)";
-    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>? AND ordinal<?)";
+    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)";
     for (sql, expected) in [
-        (damage::SET_ASIDE, by_key),
-        (damage::FAIL_RUN, by_key),
-        (retry::NOTHING_DUE, by_key),
-        (fan_out::TAKEN, place),
+        (leaves::FAIL_CORRUPT, by_key),
+        (parents::FAIL_RUN, by_key),
+        (parents::UPDATE_CORRUPT_PARENT, by_key),
+        (candidates::UNCOUNTED_CHILD, place),
     ] {
         let plan = plan(writer.as_ref().unwrap(), sql);
         assert!(plan.len() == 1 && plan[0].ends_with(expected), "{sql}: {plan:#?}");
@@ -68,70 +45,27 @@ fn corrupt_row_statements_use_index() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a list of statements")]
 fn prune_and_verify_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
-    let connection = writer.as_ref().unwrap();
-    let tasks = verify::tasks_sql();
-    let statements = [
+    for (sql, expected) in [
+        (prune::NEXT_SETTLED, "INDEX conductor_runs_ended (updated_at<?)"),
+        (prune::TASKS, "INDEX conductor_tasks_place (run=?)"),
+        (prune::EVENTS, "INDEX conductor_events_run (run=?)"),
+        (prune::JOINS, "INDEX sqlite_autoindex_conductor_joins_1 (run=?)"),
+        (prune::DELETE_TASKS, "SEARCH conductor_tasks USING INTEGER PRIMARY KEY (rowid=?)"),
+        (prune::DELETE_EVENTS, "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid=?)"),
+        (events::EVENTS, "INDEX conductor_events_run (run=? AND rowid>? AND rowid<?)"),
         (
-            "runs that ended",
-            prune::ENDED,
-            "SEARCH conductor_runs USING INDEX conductor_runs_ended (updated_at<?)",
-        ),
-        ("tasks of a run", prune::TASKS, "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=?)"),
-        (
-            "events of a run",
-            prune::EVENTS,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=?)",
-        ),
-        (
-            "joins of a run",
-            prune::JOINS,
-            "SEARCH conductor_joins USING INDEX sqlite_autoindex_conductor_joins_1 (run=?)",
-        ),
-        ("removing tasks", prune::DELETE_TASKS, "SEARCH conductor_tasks USING INTEGER PRIMARY KEY (rowid=?)"),
-        (
-            "removing events",
-            prune::DELETE_EVENTS,
-            "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid=?)",
-        ),
-        (
-            "events in their order",
-            audit::EVENTS,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>? AND rowid<?)",
-        ),
-        (
-            "events as they lie",
-            audit::EVENTS_AS_THEY_LIE,
+            events::EVENTS_IN_TABLE_ORDER,
             "SEARCH conductor_events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
         ),
-        (
-            "a page of events",
-            audit::PAGE,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run=? AND rowid>?)",
-        ),
-        (
-            "rows in their order",
-            &tasks,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))",
-        ),
-        (
-            "the next run",
-            verify::NEXT_RUN,
-            "SEARCH conductor_events USING INDEX conductor_events_run (run>?)",
-        ),
-        ("inputs", verify::INPUTS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>?)"),
-    ];
-    for (what, sql, expected) in statements {
-        let plan = plan(connection, sql);
-        assert!(plan.iter().any(|line| line.contains(expected)), "{what}: {plan:#?}");
-        let scans = |line: &&String| {
-            line.contains("SCAN") && !line.starts_with(GIVEN_KEYS) && !line.contains("SCAN (subquery")
-        };
-        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
-        assert_eq!(bad, None, "{what}: {plan:#?}");
+        (events::PAGE, "INDEX conductor_events_run (run=? AND rowid>?)"),
+        (tasks::TASKS, "INDEX conductor_tasks_place (run=? AND (parent,ordinal)>(?,?))"),
+        (runs::NEXT_RUN, "INDEX conductor_events_run (run>?)"),
+        (inputs::INPUTS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>?)"),
+    ] {
+        assert_searches(writer.as_ref().unwrap(), sql, expected, &[GIVEN_KEYS, SUBQUERY]);
     }
 }
 
@@ -139,51 +73,35 @@ fn prune_and_verify_statements_use_index_without_sorting() {
 fn explain_statements_use_index_without_sorting() {
     let store = SqliteStore::open_in_memory().unwrap();
     let writer = store.lock_writer();
-    let place = "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)";
-    let running = "SEARCH conductor_tasks USING INDEX conductor_tasks_running (lease_until";
-    let ready = "SEARCH conductor_tasks USING INDEX conductor_tasks_ready (kind";
-    let alone = "SEARCH conductor_tasks USING INDEX conductor_tasks_alone (kind";
+    let place = "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal>?)";
+    let running = "INDEX conductor_tasks_running (lease_until";
+    let last = "INDEX conductor_events_name (run=? AND name=?)";
+    let behind = "INDEX conductor_events_name (run=? AND name=? AND rowid>?)";
     let mut statements = vec![
-        (
-            below::LAST_OF_THE_FIRST,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_place (run=? AND parent=? AND ordinal=?)",
-        ),
-        (below::RUNNING_OUTSIDE, running),
-        (below::CLAIMED, running),
-        (below::DUE, "SEARCH conductor_tasks USING INDEX conductor_tasks_due_of_run (run=? AND rowid>?)"),
-        (
-            below::WANTING,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_wants (wants=? AND run=? AND rowid>?)",
-        ),
-        (
-            below::FAILED_IN,
-            "SEARCH conductor_tasks USING INDEX conductor_tasks_due (state=? AND due_at=? AND run=? AND rowid>?)",
-        ),
+        (find_child::END_OF_FIRST, "INDEX conductor_tasks_place (run=? AND parent=? AND ordinal=?)"),
+        (find_child::RUNNING_EXTERNALLY, running),
+        (find_child::CLAIMED, running),
+        (find_child::DUE, "INDEX conductor_tasks_due_of_run (run=? AND rowid>?)"),
+        (find_child::WAITING_FOR_STEP, "INDEX conductor_tasks_wants (wants=? AND run=? AND rowid>?)"),
+        (find_child::FAILED_IN, "INDEX conductor_tasks_due (state=? AND due_at=? AND run=? AND rowid>?)"),
+        (find_child::LAST_CANCELS, last),
+        (latest_events::SELECT_LAST_EVENT, last),
+        (latest_events::SELECT_LAST_OF_TASK, last),
+        (latest_events::SELECT_LAST_CANCEL, last),
+        (latest_events::SELECT_CANCEL_SINCE, behind),
+        (latest_events::SELECT_NEXT_EVENT, behind),
     ];
-    let last = "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=?)";
-    let behind = "SEARCH conductor_events USING INDEX conductor_events_name (run=? AND name=? AND rowid>?)";
-    statements.extend([
-        (below::LAST_CANCELS, last),
-        (given_up::SELECT_LAST_EVENT, last),
-        (given_up::SELECT_LAST_MARK, last),
-        (given_up::SELECT_LAST_CANCEL, last),
-        (given_up::SELECT_CANCEL_SINCE, behind),
-        (given_up::SELECT_NEXT_EVENT, behind),
-    ]);
-    for sought in [below::OPEN, below::FAILED, below::CANCELLED] {
+    for children in [find_child::OPEN, find_child::FAILED, find_child::CANCELLED] {
         let by_key = "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)";
-        statements.extend([(sought.first, place), (sought.above, by_key), (sought.last, place)]);
+        statements.extend([(children.first, place), (children.above, by_key), (children.last, place)]);
     }
-    for (lanes, index) in [(below::READY, ready), (below::ALONE, alone)] {
-        statements.extend([(lanes.kind, index), (lanes.priority, index), (lanes.keys, index)]);
+    let ready = "INDEX conductor_tasks_ready (kind";
+    let isolated = "INDEX conductor_tasks_alone (kind";
+    for (leaves, index) in [(find_child::READY, ready), (find_child::ISOLATED, isolated)] {
+        statements.extend([(leaves.kind, index), (leaves.priority, index), (leaves.keys, index)]);
     }
     for (sql, expected) in statements {
-        let plan = plan(writer.as_ref().unwrap(), sql);
-        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}: {plan:#?}");
-        // What a part of an index gave, and the ancestors of that.
-        let few = ["SCAN (subquery", "SCAN above", GIVEN_KEYS];
-        let scans = |line: &&String| line.contains("SCAN") && !few.iter().any(|few| line.contains(few));
-        let bad = plan.iter().find(|line| scans(line) || line.contains("TEMP B-TREE"));
-        assert_eq!(bad, None, "{sql}: {plan:#?}");
+        // Rows from a part of an index, and their ancestors.
+        assert_searches(writer.as_ref().unwrap(), sql, expected, &[SUBQUERY, "SCAN above", GIVEN_KEYS]);
     }
 }

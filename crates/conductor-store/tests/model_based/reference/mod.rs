@@ -71,6 +71,8 @@ pub(crate) struct Reference {
     pub(crate) tasks: Vec<RefTask>,
     /// The run at which the last fan-out stopped.
     fan_out_cursor: Option<usize>,
+    /// Whether the policy of a parent applies to a failure only in the next aggregate.
+    counts_later: bool,
 }
 
 /// The outcome of a report, without texts.
@@ -154,6 +156,11 @@ pub(crate) struct FanOutCounts {
 }
 
 impl Reference {
+    /// A reference for a store that counts at once, or later.
+    pub(crate) fn new(counts_later: bool) -> Self {
+        Self { counts_later, ..Self::default() }
+    }
+
     pub(crate) fn submit(&mut self, run: &NewRun, plans: Vec<Option<Plan>>, now: Timestamp) {
         self.runs.push(RefRun {
             state: State::Pending,

@@ -16,6 +16,8 @@ pub(crate) struct NodeData {
     pub(crate) policy: Policy,
     pub(crate) cancel_cause: Option<CancelCause>,
     pub(crate) join: Option<JoinPlan>,
+    /// Whether a child failed to which the policy was not applied.
+    new_failure: bool,
 }
 
 /// The join that a node will have.
@@ -29,7 +31,7 @@ impl NodeData {
     pub(crate) fn new(policy: Policy, join: Option<&NewJoin>) -> Self {
         let join =
             join.map(|join| JoinPlan { kind: join.kind.to_string(), max_retries: join.max_retries.get() });
-        Self { policy, cancel_cause: None, join }
+        Self { policy, cancel_cause: None, join, new_failure: false }
     }
 }
 
@@ -145,6 +147,12 @@ impl Reference {
     /// One step: decides the nodes that can be decided at its start, parents first. Returns the numbers of parents and of
     /// runs.
     pub(crate) fn aggregate(&mut self, only: Option<usize>, limit: u32) -> (u32, u32) {
+        for node in self.nodes() {
+            if only.is_none_or(|only| only == self.run_of(node)) && self.data(node).new_failure {
+                self.data_mut(node).new_failure = false;
+                self.apply_fail_fast(node);
+            }
+        }
         let parents = (0..self.tasks.len()).filter(|task| {
             let task = &self.tasks[*task];
             let is_delayed = task.due_at.is_some() && task.node.cancel_cause.is_none();
@@ -219,6 +227,7 @@ impl Reference {
     }
 
     fn settle_node(&mut self, node: Node, state: State) {
+        self.data_mut(node).new_failure = false;
         if state != State::Cancelled {
             self.start_node(node);
         }
@@ -260,13 +269,33 @@ impl Reference {
             }
             return;
         }
+        if row.state != State::Failed {
+            return;
+        }
+        if self.counts_later {
+            self.data_mut(node).new_failure = true;
+        } else {
+            self.apply_fail_fast(node);
+        }
+    }
+
+    /// Cancels a node with a failed child, if its policy says so and it cannot be decided.
+    fn apply_fail_fast(&mut self, node: Node) {
         let data = self.data(node);
-        let fails_fast = row.state == State::Failed && data.policy == Policy::FailFast;
         let below = self.children_of(node);
+        let has_failed = below.iter().any(|child| child.is_settled() && child.state == State::Failed);
         let is_complete = self.total_of(node).is_some_and(|total| total as usize == below.len())
             && below.iter().all(|child| child.is_settled());
-        if fails_fast && data.cancel_cause.is_none() && !is_complete && !self.state_of(node).is_terminal() {
+        let fails_fast = data.policy == Policy::FailFast && has_failed && !is_complete;
+        if fails_fast && data.cancel_cause.is_none() && !self.state_of(node).is_terminal() {
             self.data_mut(node).cancel_cause = Some(CancelCause::FailFast);
+        }
+    }
+
+    fn run_of(&self, node: Node) -> usize {
+        match node {
+            Node::Run(run) => run,
+            Node::Parent(task) => self.tasks[task].run,
         }
     }
 }
@@ -275,7 +304,7 @@ impl Reference {
 impl Reference {
     /// The status of a node, to be decided by the model.
     fn status(&self, node: Node) -> ParentStatus {
-        let NodeData { policy, cancel_cause, join } = self.data(node);
+        let NodeData { policy, cancel_cause, join, .. } = self.data(node);
         let counts = self.counts_of(node);
         let join_status = match (join, self.join_of(node)) {
             (None, _) => JoinStatus::None,

@@ -1,0 +1,8 @@
+//! What engines ask for their claims: claim, settle, renew, release, record progress, rescue.
+
+pub(crate) mod claim;
+pub(crate) mod fences;
+pub(crate) mod lease;
+pub(crate) mod rescue;
+pub(crate) mod settle;
+mod tasks;

@@ -1,0 +1,161 @@
+//! Short ways to talk to SQLite: cached statements, sorted errors, scopes in row keys.
+
+use crate::{Scope, StoreError};
+use conductor_model::RunId;
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+use std::rc::Rc;
+
+/// The result of a statement.
+pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Maps an error of SQLite, by what a caller can do about it.
+pub(crate) fn fault(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        // A lock protocol error is a race of several connections on the WAL, which is treated as busy.
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            StoreError::Busy(Box::new(error))
+        }
+        Some(
+            ErrorCode::SystemIoFailure | ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::ReadOnly,
+        ) => StoreError::Io(Box::new(error)),
+        // A constraint rejects a value that follows from a row which another program has written.
+        Some(ErrorCode::ConstraintViolation) => {
+            StoreError::CorruptRow { row: "a row of the database".into(), reason: error.to_string() }
+        }
+        _ => match error {
+            rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
+                StoreError::CorruptRow { row: "a row of the database".into(), reason: why.to_string() }
+            }
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                StoreError::CorruptRow { row: "a row of the database".into(), reason: error.to_string() }
+            }
+            other => StoreError::Backend(Box::new(other)),
+        },
+    }
+}
+
+pub(crate) fn no_connection() -> StoreError {
+    StoreError::Io("the database in memory was closed after an error".into())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The statements that this thread has run.
+    pub(crate) static SEEN: std::cell::RefCell<std::collections::BTreeSet<String>> =
+        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
+/// Short ways to run cached statements, with the store's errors.
+pub(crate) trait Sql {
+    /// A statement that is prepared once per connection.
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>>;
+
+    /// Runs a statement that returns nothing; the number of rows that it changed.
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize>;
+
+    /// The first row; `None` without one.
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>>;
+
+    /// All rows of a statement that has a LIMIT of its own.
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>>;
+}
+
+impl Sql for Connection {
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        // Every statement passes here, so that tests can check the plans of all.
+        #[cfg(test)]
+        SEEN.with_borrow_mut(|seen| seen.insert(sql.into()));
+        self.prepare_cached(sql).map_err(fault)
+    }
+
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
+        self.cached(sql)?.execute(params).map_err(fault)
+    }
+
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        self.cached(sql)?.query_row(params, map).optional().map_err(fault)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.cached(sql)?;
+        let rows = statement.query_map(params, map).map_err(fault)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(fault)
+    }
+}
+
+/// A scope in row keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ScopeKey {
+    All,
+    Run(i64),
+}
+
+impl ScopeKey {
+    pub(crate) fn of(scope: Scope, connection: &Connection) -> Result<Self> {
+        match scope {
+            Scope::All => Ok(Self::All),
+            Scope::Run(id) => Ok(Self::Run(known_run_key(connection, id)?)),
+        }
+    }
+
+    /// The run's key; `None` for all runs.
+    pub(crate) fn run(self) -> Option<i64> {
+        match self {
+            Self::All => None,
+            Self::Run(key) => Some(key),
+        }
+    }
+
+    /// The keys of the runs, for statements with `run BETWEEN ? AND ?`: the index is searched in either case.
+    pub(crate) fn range(self) -> (i64, i64) {
+        // AUTOINCREMENT keys begin with 1.
+        self.run().map_or((1, i64::MAX), |key| (key, key))
+    }
+}
+
+/// The row key of a run that must exist.
+pub(crate) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64> {
+    run_key(connection, id)?.ok_or(StoreError::RunNotFound(id))
+}
+
+/// The row key of a run.
+pub(crate) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>> {
+    connection
+        .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
+}
+
+/// The row key of a kind; `None` if no task ever had it.
+pub(crate) fn kind_key(connection: &Connection, kind: &str) -> Result<Option<i64>> {
+    connection.first("SELECT key FROM conductor_kinds WHERE name = ?1", [kind], |row| row.get(0))
+}
+
+/// Row keys as one parameter, for `rarray(?)`.
+pub(crate) fn array(keys: impl IntoIterator<Item = i64>) -> Rc<Vec<Value>> {
+    Rc::new(keys.into_iter().map(Value::from).collect())
+}
+
+/// An id as it is stored: its 16 bytes, the most significant first, so that the order is that of the text.
+pub(crate) fn id_blob(id: u128) -> [u8; 16] {
+    id.to_be_bytes()
+}

@@ -1,0 +1,113 @@
+//! The event log: numbers for names, JSON for the other values.
+
+use crate::StoreError;
+use crate::backend::{KeySet, NewEvent, TaskKey};
+use crate::sqlite::connection::sql::{Result, Sql, array};
+use crate::sqlite::rows::columns::{self, bad_row};
+use crate::sqlite::rows::keys::RowKey;
+pub(crate) use conductor_model::{EVENT_NAMES as NAMES, event_code as code_of};
+use conductor_model::{Event, EventBody, RunId, TaskId, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+pub(crate) const INSERT: &str =
+    "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(crate) const INSERT_LEAVES: &str =
+    "INSERT INTO conductor_events (run, task, name, at) SELECT ?2, value, ?3, ?4 FROM rarray(?1)";
+
+/// Appends one event of a run, or of one of its tasks.
+pub(crate) fn record(
+    connection: &Connection,
+    run: i64,
+    task: Option<i64>,
+    at: Timestamp,
+    body: &EventBody,
+) -> Result<()> {
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
+    connection.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
+    Ok(())
+}
+
+/// Appends events, in order.
+pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp) -> Result<()> {
+    for event in events {
+        let (run, body) = match event {
+            NewEvent::Run(run, body) | NewEvent::Task(run, _, body) | NewEvent::Leaves(run, _, body) => {
+                (run.row(), body)
+            }
+        };
+        let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
+        let (payload, at) = (payload(body)?, at.as_millis());
+        match event {
+            NewEvent::Run(..) => {
+                connection.run(INSERT, params![run, None::<i64>, code, at, payload])?;
+            }
+            NewEvent::Task(_, task, _) => {
+                connection.run(INSERT, params![run, task.row(), code, at, payload])?;
+            }
+            NewEvent::Leaves(_, sets, _) => {
+                let mut keys = sets.iter().flat_map(KeySet::iter).map(TaskKey::row);
+                if payload.is_none() {
+                    connection.run(INSERT_LEAVES, params![array(keys), run, code, at])?;
+                } else {
+                    keys.try_for_each(|key| {
+                        connection.run(INSERT, params![run, key, code, at, payload]).map(drop)
+                    })?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The values of an event as JSON; most events have none.
+fn payload(body: &EventBody) -> Result<Option<String>> {
+    match body {
+        EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
+        other => {
+            let value = serde_json::to_value(other).map_err(|error| StoreError::Backend(Box::new(error)))?;
+            let payload = value.get("payload").filter(|payload| *payload != &serde_json::json!({}));
+            Ok(payload.map(ToString::to_string))
+        }
+    }
+}
+
+/// The columns of [`event_record`].
+pub(crate) const SELECT_EVENTS: &str = "SELECT e.seq, r.id, t.id, e.name, e.at, e.payload \
+    FROM conductor_events e \
+    JOIN conductor_runs r ON r.key = e.run \
+    LEFT JOIN conductor_tasks t ON t.key = e.task";
+
+/// An event from [`SELECT_EVENTS`].
+pub(crate) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let code: u32 = row.get(3)?;
+    let payload = row.get_ref(5)?.as_str_or_null()?;
+    let body = read_body(code, payload).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    let task: Option<[u8; 16]> = row.get(2)?;
+    Ok(Event {
+        seq: row.get::<_, i64>(0)?.cast_unsigned(),
+        run: RunId::from_u128(columns::id(row, 1)?),
+        task: task.map(u128::from_be_bytes).map(TaskId::from_u128),
+        at: columns::timestamp(row, 4)?,
+        body,
+    })
+}
+
+/// The names of most events, which have no values.
+const STARTED: u32 = 9;
+const SUCCEEDED: u32 = 10;
+
+/// Reads an event.
+pub(crate) fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
+    let name = NAMES.get(code as usize).copied().unwrap_or("?");
+    match payload {
+        None if code == STARTED => Ok(EventBody::TaskStarted),
+        None if code == SUCCEEDED => Ok(EventBody::TaskSucceeded),
+        Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
+        // A payload with only default values is not stored. Most events have no payload at all.
+        None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))
+            .or_else(|_| serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{{}}}}"#))),
+    }
+}

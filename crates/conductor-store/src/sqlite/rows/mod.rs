@@ -1,0 +1,7 @@
+//! Maps rows to the types of the model and of the backend, and back.
+
+pub(crate) mod columns;
+pub(crate) mod events;
+pub(crate) mod keys;
+pub(crate) mod parents;
+pub(crate) mod tasks;

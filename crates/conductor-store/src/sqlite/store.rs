@@ -1,0 +1,159 @@
+//! A database, and its connections.
+
+use super::connection::sql::{Result, fault, no_connection};
+use super::engines::Liveness;
+use super::open::{self, OpenError, SqliteOptions};
+use crate::StoreError;
+use crate::backend::BackendError;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A store in an SQLite database: a file, or memory for tests.
+///
+/// One connection writes, and a few others read. Any number of stores may have the same file open, in any number of
+/// processes on one machine.
+///
+/// ```
+/// use conductor_store::SqliteStore;
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = SqliteStore::open(folder.path().join("conductor.db"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStore {
+    pub(super) options: SqliteOptions,
+    /// Idle connections that read. This field is before the writer because fields are dropped in this order. The last
+    /// connection to close makes the checkpoint and deletes the WAL, and a read-only connection cannot do that.
+    readers: Mutex<Vec<Connection>>,
+    /// The queue in front of the writer.
+    turn: Mutex<()>,
+    /// `None` after a disk error, until the next request opens a new one.
+    writer: Mutex<Option<Connection>>,
+    /// The number of commits since the last checkpoint.
+    pub(super) commits: AtomicU32,
+    /// The path, and the engines that live.
+    pub(super) liveness: Liveness,
+}
+
+impl SqliteStore {
+    /// Opens the database file at `path`. Creates it if it does not exist.
+    ///
+    /// `path` is always the name of a file, and never a URI. `:memory:` and `file:x.db?mode=ro` create files with these
+    /// names. For a database in memory, call [`SqliteStore::open_in_memory`].
+    ///
+    /// # Errors
+    /// [`OpenError`]; a rejected file is not changed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, SqliteOptions::default())
+    }
+
+    /// Opens the database file at `path` with options. Creates it if it does not exist.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a rejected file is not changed.
+    pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let path = open::locate(path.as_ref())?;
+        let writer = open::file(&path, &options)?;
+        Ok(Self::of(Some(path), options, writer))
+    }
+
+    /// Opens a database of the caller that has embedded tables of Origin Conductor: see [`install_into`](super::install_into).
+    ///
+    /// Tables of an earlier version are migrated. Nothing else in the database changes, and no views are created. The
+    /// database must be in WAL mode. Engines keep small files beside it while they live.
+    ///
+    /// # Errors
+    /// [`OpenError`], for instance [`OpenError::NotEmbedded`] and [`OpenError::NotInWalMode`]; a rejected file is not changed.
+    pub fn open_embedded(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, SqliteOptions::default().embedded(true))
+    }
+
+    /// Opens a database in memory, which ends with the store. Use it for tests.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the SQLite library is too old.
+    pub fn open_in_memory() -> Result<Self, OpenError> {
+        let writer = open::memory()?;
+        Ok(Self::of(None, SqliteOptions::default(), writer))
+    }
+
+    fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {
+        let (readers, commits) = (Mutex::default(), AtomicU32::new(0));
+        let (turn, writer) = (Mutex::default(), Mutex::new(Some(writer)));
+        Self { options, readers, turn, writer, commits, liveness: Liveness::new(path) }
+    }
+
+    pub(super) fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A thread that has just written queues here behind the waiting threads. Without this queue it would get the writer
+        // again before they wake up, and could starve them.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic inside a transaction has rolled it back, so that the connection is still usable.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a query on a reading connection. All its statements see one state of the database.
+    pub(super) fn read_with<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let Some(path) = &self.liveness.path else {
+            let writer = self.lock_writer();
+            return question(writer.as_ref().ok_or_else(no_connection)?);
+        };
+        let idle = self.lock_readers().pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => open::reader(path, &self.options)?,
+        };
+        let snapshot = reader.transaction().map_err(fault)?;
+        // A connection that met an error is closed.
+        let answer = question(&snapshot)?;
+        drop(snapshot);
+        let mut idle = self.lock_readers();
+        if idle.len() < self.options.readers {
+            idle.push(reader);
+        }
+        Ok(answer)
+    }
+
+    fn lock_readers(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lends the connection that writes. After a disk error nothing that a connection remembers can be trusted: all of
+    /// them are closed, and the next request opens new ones.
+    pub(super) fn with_writer<T, E: BackendError>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.lock_writer();
+        let connection = match writer.as_ref() {
+            Some(connection) => connection,
+            None => &*writer.insert(self.reopen()?),
+        };
+        let result = work(connection);
+        if let Err(error) = &result
+            && error.store_error().is_some_and(StoreError::invalidates_connection)
+        {
+            *writer = None;
+            self.lock_readers().clear();
+        }
+        result
+    }
+
+    fn reopen(&self) -> Result<Connection> {
+        let path = self.liveness.path.as_deref().ok_or_else(no_connection)?;
+        open::file_again(path, &self.options).map_err(|error| match error {
+            OpenError::Busy { .. } | OpenError::SetupInProgress { .. } => StoreError::Busy(Box::new(error)),
+            other => StoreError::Io(Box::new(other)),
+        })
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.liveness.path)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
