@@ -65,6 +65,9 @@ pub enum Examine {
 }
 
 /// A write of a repair or a prune.
+///
+/// Counts that are written to a row include all changes so far. A store that counts later drops those of this row that it
+/// has not added up.
 #[derive(Clone, Copy, Debug)]
 pub enum AdminWrite<'a> {
     /// Writes all columns of a task that [`TaskColumns`] has. Another row at its position loses the position.

@@ -40,15 +40,6 @@ impl OffsetSet {
         is_new
     }
 
-    /// Removes an offset; returns whether it was in the set.
-    pub fn remove(&mut self, offset: u16) -> bool {
-        let (word, bit) = (usize::from(offset / 64), 1 << (offset % 64));
-        let Some(bits) = self.0.get_mut(word) else { return false };
-        let was_in = *bits & bit != 0;
-        *bits &= !bit;
-        was_in
-    }
-
     /// Returns whether the offset is in the set.
     pub fn contains(&self, offset: u16) -> bool {
         self.0.get(usize::from(offset / 64)).is_some_and(|bits| bits & (1 << (offset % 64)) != 0)
@@ -212,12 +203,6 @@ impl TaskGroup {
     /// Returns the first leaf: its offset.
     pub fn first(&self) -> Option<u16> {
         self.offsets.iter().next()
-    }
-
-    /// Returns the offset of the leaf with this key, if it is in the group.
-    pub fn offset_of(&self, key: TaskKey) -> Option<u16> {
-        let offset = u16::try_from(key.0.checked_sub(self.block.base.0)?).ok()?;
-        self.offsets.contains(offset).then_some(offset)
     }
 
     /// Returns the same group with these leaves only.

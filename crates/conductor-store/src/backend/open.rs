@@ -21,11 +21,13 @@ pub trait Backend: Send + Sync {
 
     /// Runs an operation in a transaction: all its writes take effect, or none.
     ///
-    /// `now` is the moment of the operation, which the store writes where a row says when it changed. The operation is
-    /// run once. If it returns an error, the store writes nothing.
+    /// `now` is the moment of the operation, which the store writes where a row says when it changed. A prune changes no
+    /// such row: it passes the time before which the runs have settled. The operation is run once. If it returns an error,
+    /// the store writes nothing.
     ///
     /// # Errors
-    /// The error of the operation; or a [`StoreError`], if the store cannot begin or commit.
+    /// The error of the operation; or a [`StoreError`], if the store cannot begin or commit. Where another transaction makes
+    /// this one impossible, by a deadlock for example, it is [`StoreError::Busy`]: the caller may repeat the request.
     fn write<T, E: BackendError>(
         &self,
         now: Timestamp,

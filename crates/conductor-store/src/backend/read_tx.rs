@@ -42,7 +42,8 @@ pub trait ReadTx {
     /// Returns a [`StoreError`], if the store cannot be read.
     fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>, StoreError>;
 
-    /// Reads parents and runs, in the order of the keys.
+    /// Reads parents and runs: one answer for each key, at its place in `keys`. One that does not exist is an `Err` without
+    /// a node.
     ///
     /// In a transaction, a store that counts later may add the changes of these parents up for good. It then still returns
     /// those with a new failure from [`decidable`](super::WriteTx::decidable). A snapshot writes nothing.
@@ -57,7 +58,8 @@ pub trait ReadTx {
     /// Returns a [`StoreError`], if the store cannot be read.
     fn above(&mut self, parents: &[ParentKey]) -> Result<Above, StoreError>;
 
-    /// Reads the joins of parents and runs, in the order of the keys.
+    /// Reads the joins of parents and runs: one answer for each parent, at its place in `parents`. It is empty where no join
+    /// is planned or exists.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.
@@ -147,7 +149,8 @@ pub trait ReadTx {
     /// Returns a [`StoreError`], if the store cannot be read.
     fn live_engines(&mut self) -> Result<Vec<EngineRow>, StoreError>;
 
-    /// Reads runs and tasks with all that explains their states, in the order of the keys; `None` for what is missing.
+    /// Reads runs and tasks with all that explains their states: one answer for each key, at its place in `keys`; `None`
+    /// for what is missing.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store or one of the rows cannot be read.

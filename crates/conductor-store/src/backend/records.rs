@@ -12,7 +12,7 @@ use conductor_model::{
 pub struct Rows<T> {
     /// The rows, in order.
     pub items: Vec<T>,
-    /// Whether more rows follow that did not fit.
+    /// Whether more rows follow that did not fit. Then there is at least one item, from which the next page goes on.
     pub more: bool,
 }
 
@@ -205,7 +205,7 @@ pub enum CountsWanted<'a> {
     NextDue,
 }
 
-/// Numbers. Those that are not wanted are 0.
+/// Numbers. Those that are not wanted are 0 or `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// The tasks in each state.

@@ -71,13 +71,17 @@ pub struct ParentColumns {
 
 impl ParentColumns {
     /// The policy as it is stored.
-    pub(crate) fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> {
+    ///
+    /// # Errors
+    /// Returns a [`StoreError`], if it cannot be written as JSON.
+    pub fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> {
         let text = (policy != Policy::default()).then(|| serde_json::to_string(&policy)).transpose();
         text.map_err(|error| StoreError::Backend(Box::new(error)))
     }
 
     /// The status of a join as it is stored. The task of the join says how it ended.
-    pub(crate) fn join_open_of(join: JoinStatus) -> Option<bool> {
+    #[must_use]
+    pub fn join_open_of(join: JoinStatus) -> Option<bool> {
         match join {
             JoinStatus::None => None,
             JoinStatus::Open => Some(true),

@@ -83,7 +83,7 @@ pub struct ParentInput {
     /// The input of the parent; or why it cannot be read.
     pub input: Option<Result<Json, String>>,
     /// Whether the run was imported from the TypeScript version. It matters only for a parent without an input, or with
-    /// the input `null`; elsewhere it may be `false`.
+    /// the input `null`; a store may say `false` for every other parent.
     pub imported: bool,
 }
 

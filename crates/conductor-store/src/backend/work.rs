@@ -22,7 +22,7 @@ pub enum Work<'a> {
     /// A run whose deadline has passed.
     Expire(Scope, Timestamp),
     /// A claim whose lease is over at this time, or whose engine does not live. The lease was granted or renewed when the
-    /// row of the leaf changed last.
+    /// row of the leaf changed last. Also an engine that does not live and has no claim: it is removed.
     LostClaims(Timestamp),
 }
 

@@ -27,8 +27,8 @@ pub trait WriteTx: ReadTx {
     /// Returns a [`StoreError`], if the store cannot be read.
     fn take_ready(&mut self, wanted: &[ReadyWanted<'_>], max: u32) -> Result<ReadyTasks, StoreError>;
 
-    /// Reads parents and what their children come from. Of those whose children are missing, it stops behind the parent
-    /// with which the inputs have `max_bytes` bytes.
+    /// Reads parents and what their children come from. Those whose children are missing have the order of the wanted runs,
+    /// those of one run together, the oldest first; it stops behind the parent with which the inputs have `max_bytes` bytes.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.
@@ -40,6 +40,8 @@ pub trait WriteTx: ReadTx {
 
     /// Finds tasks, parents and runs that a step has to change: at most `limit` of those that are due first, in any
     /// order. Nothing is found for claims, fan-outs, decisions and the sweep of a scope, which have methods of their own.
+    ///
+    /// For [`Work::LostClaims`], it also notes which engines do not live: [`AdminWrite::RemoveDeadEngines`] removes them.
     ///
     /// # Errors
     /// [`StoreError::RunNotFound`] for the scope of an unknown run.
@@ -55,8 +57,9 @@ pub trait WriteTx: ReadTx {
     /// [`StoreError::RunNotFound`] for the scope of an unknown run.
     fn decidable(&mut self, scope: Scope, limit: u32) -> Result<Vec<Decidable>, StoreError>;
 
-    /// Returns keys larger than all that any run or task had before: for a new run, if one is wanted, and the first keys of
-    /// blocks of these sizes, in ascending order. Keys that are not used are lost. There may be gaps between two blocks.
+    /// Returns keys that no run or task had before: for a new run, if one is wanted, and the first keys of blocks of these
+    /// sizes, in ascending order. They are larger than those which this transaction has read, and those of transactions that
+    /// were committed before it began. Keys that are not used are lost. There may be gaps between two blocks.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.
@@ -65,7 +68,8 @@ pub trait WriteTx: ReadTx {
     /// Inserts a run and tasks in the state PENDING, the run first.
     ///
     /// # Errors
-    /// [`StoreError::CorruptRow`], if another task has one of the ids or stands at one of the positions.
+    /// [`StoreError::CorruptRow`], if another task has one of the ids or stands at one of the positions. A call for one block
+    /// of one task has then inserted nothing, and the transaction goes on.
     fn insert(&mut self, run: Option<&NewRunRow<'_>>, blocks: &[NewBlock<'_>]) -> Result<(), StoreError>;
 
     /// Writes new conditions of leaves, and parents and runs without their counts. A leaf that was claimed is so no more,
@@ -88,7 +92,7 @@ pub trait WriteTx: ReadTx {
     /// Returns a [`StoreError`], if the store cannot be written.
     fn count(&mut self, changes: &[CountChange]) -> Result<Counted, StoreError>;
 
-    /// Records events, in this order. It is the last write of a transaction.
+    /// Records events, in this order. It is the last call of an operation; the store may hand other writes over behind it.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be written.

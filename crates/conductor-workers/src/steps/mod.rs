@@ -42,7 +42,7 @@ pub struct StepTotals {
     pub sweep: SweepTotals,
 }
 
-/// Repeats passes of aggregate, sweep, fan-out and retry until none of them changes a row.
+/// Repeats passes of sweep, fan-out, retry and aggregate until none of them changes a row.
 ///
 /// Afterwards each task that has not settled waits for a worker, for its due time, or for an append.
 ///
@@ -56,11 +56,12 @@ pub fn run_steps_until_idle<S: Store + ?Sized>(
     let mut totals = StepTotals::default();
     drain(|| {
         let before = totals;
-        // First, because it may give a parent a cancel cause, which no total shows.
+        // Also first, because it may give a parent a cancel cause, which no total shows.
         totals.aggregate += aggregate::run_once(store, scope, env)?;
         totals.sweep += sweep::run_once(store, scope, env)?;
         totals.fan_out += fan_out::run_once(store, scope, env)?;
         totals.retry += retry::run_once(store, scope, env)?;
+        totals.aggregate += aggregate::run_once(store, scope, env)?;
         Ok(totals != before)
     })?;
     Ok(totals)

@@ -7,9 +7,7 @@ use conductor_store::backend::{
     FirstKey, IdRange, KeysFound, ParentColumns, ParentKey, ParentRow, RunColumns, RunKey, StoredPosition,
     TaskColumns, TaskKey,
 };
-use conductor_store::model::{
-    CancelCause, JoinStatus, ParentStatus, Policy, State as TaskState, TaskId, Timestamp,
-};
+use conductor_store::model::{CancelCause, ParentStatus, State as TaskState, TaskId, Timestamp};
 use std::ops::Bound;
 
 impl State {
@@ -140,9 +138,8 @@ fn parent_columns(status: ParentStatus) -> ParentColumns {
         open: Some(i64::from(counts.open)),
         failed: Some(i64::from(counts.failed)),
         cancelled: Some(i64::from(counts.cancelled)),
-        policy: (policy != Policy::default())
-            .then(|| serde_json::to_string(&policy).expect("policy is JSON")),
+        policy: ParentColumns::policy_text(policy).expect("policy is JSON"),
         cancel_cause: cancel_cause.map(CancelCause::code),
-        join_open: join.has_join().then_some(join == JoinStatus::Open),
+        join_open: ParentColumns::join_open_of(join),
     }
 }

@@ -70,12 +70,15 @@ impl State {
     pub(super) fn insert_block(&mut self, new: &NewBlock<'_>, now: Timestamp) -> Result<(), StoreError> {
         for nth in 0..new.count {
             let task = self.new_task(new, nth, now)?;
-            if self.task_ids.insert(task.id, task.key).is_some() {
+            let place = (task.parent(), task.index);
+            if self.task_ids.contains_key(&task.id) {
                 return Err(corrupt(task.key, "another task has its id"));
             }
-            if self.places.insert((task.parent(), task.index), task.key).is_some() {
+            if self.places.contains_key(&place) {
                 return Err(corrupt(task.key, "another task stands at its position"));
             }
+            self.task_ids.insert(task.id, task.key);
+            self.places.insert(place, task.key);
             self.tasks.insert(task.key, Arc::new(task));
         }
         if let Some((id, join)) = new.parent.and_then(|parent| parent.join) {

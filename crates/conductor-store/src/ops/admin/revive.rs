@@ -150,7 +150,7 @@ fn revive_all(
             outcome.next = Some(last.id);
             if !subtree.contains(t, last.parent)? {
                 // Nothing below this parent is in the subtree.
-                (from, left) = ((last.parent.task, u32::MAX), left - 1);
+                (from, left) = ((last.parent.task, u32::MAX), left.saturating_sub(1));
                 break;
             }
             (from, left) =

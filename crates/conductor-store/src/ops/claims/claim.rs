@@ -77,10 +77,20 @@ impl<'c> Claiming<'c> {
     /// Claims an equal share of what is left from each queue that is left. What one does not need goes to the others.
     fn claim_in_rotation(&mut self, t: &mut Transaction<'_, '_>) -> Result<(), StoreError> {
         let mut queues = self.queues(t)?;
-        while !queues.is_empty() && self.room() > 0 {
+        let mut is_first_round = true;
+        loop {
             let shares = self.shares(&queues);
-            // A queue without a share waits for the next claim.
-            self.outcome.more |= shares.len() < queues.len();
+            if shares.is_empty() {
+                break;
+            }
+            if is_first_round {
+                // A queue without a share waits for the next claim.
+                self.outcome.more |= shares.len() < queues.len();
+                for (queue, _) in &shares {
+                    self.outcome.cursors[queue.quota] = RotationCursor::behind(queue.run);
+                }
+            }
+            is_first_round = false;
             let wanted: Vec<ReadyWanted<'_>> = shares
                 .iter()
                 .map(|(queue, limit)| ReadyWanted {
@@ -91,18 +101,10 @@ impl<'c> Claiming<'c> {
                 })
                 .collect();
             let quotas: Vec<usize> = shares.iter().map(|(queue, _)| queue.quota).collect();
-            for (queue, _) in &shares {
-                self.outcome.cursors[queue.quota] = RotationCursor::behind(queue.run);
-            }
             let found = self.take(t, &wanted, &quotas, self.room())?;
             // Only a queue that gave its whole share may have more.
-            queues = shares
-                .iter()
-                .zip(found)
-                .filter(|((_, limit), found)| found == limit)
-                .map(|((queue, _), _)| *queue)
-                .collect();
-            self.outcome.more |= !queues.is_empty();
+            let gave_all = shares.iter().zip(found).filter(|((_, limit), found)| found == limit);
+            queues = gave_all.map(|((queue, _), _)| *queue).collect();
         }
         self.outcome.more |= !queues.is_empty();
         Ok(())

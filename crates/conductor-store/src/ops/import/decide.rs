@@ -1,8 +1,8 @@
 //! Decides the state in which each imported task and run continues.
 //!
 //! The TypeScript version failed a parent and its run as soon as one child failed, and did not correct them after a
-//! successful retry. So the import uses settled children only. So failures that can still be retried come due, and what
-//! failed above them reopens.
+//! successful retry. So the import uses settled children only: failures that can still be retried come due, and what failed
+//! above them reopens.
 
 use super::problems::Problems;
 use super::rows::{ImportedRows, ImportedTask};

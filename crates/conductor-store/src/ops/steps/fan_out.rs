@@ -16,9 +16,9 @@ use std::ops::RangeInclusive;
 
 /// The largest number of runs that one step visits. The next step continues behind them.
 const RUNS_PER_STEP: u32 = 64;
-/// A run that needs it gets this part of a step at least.
+/// A run that needs it gets at least a step divided by this.
 const PART_OF_STEP: u32 = 8;
-/// This one is for a parent with items. Finding the next item means reading all of them, which dominates the cost of
+/// A parent with items gets at least a step divided by this. Finding the next item means reading all of them, which dominates the cost of
 /// small shares.
 const PART_OF_STEP_FOR_ITEMS: u32 = 2;
 /// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.

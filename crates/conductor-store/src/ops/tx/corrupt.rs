@@ -4,7 +4,7 @@
 //! or a run whose counts cannot be read fails once, in the transaction that met it.
 
 use super::leaves::{LeafChange, change_leaves, fail_leaf};
-use super::load::load_parent;
+use super::load::load_parents;
 use super::parents::{ParentChange, change_parent};
 use super::transaction::{Transaction, TransitionError};
 use crate::StoreError;
@@ -68,19 +68,17 @@ pub(super) fn fail_corrupt_parents(t: &mut Transaction<'_, '_>) -> Result<bool, 
     // Runs last: a parent that fails is counted in its run.
     let (parents, runs): (Vec<CorruptParent>, Vec<CorruptParent>) =
         corrupt.into_values().partition(|corrupt| corrupt.key.task.is_some());
-    for CorruptParent { node, reason, .. } in parents {
-        let Some(node) = node.filter(|node| !node.state.is_terminal()) else { continue };
-        fail(t, &mut ParentRow::of_corrupt(*node), reason, true)?;
-    }
-    for CorruptParent { key, node, reason } in runs {
-        match node {
-            // The run itself can be read: something else that it needs is damaged.
-            Some(_) => {
-                if let Some(mut row) = load_parent(t, key)?.filter(|row| !row.node.state.is_terminal()) {
-                    fail(t, &mut row, reason, false)?;
+    for CorruptParent { key, node, reason } in parents.into_iter().chain(runs) {
+        match load_parents(t, &[key])?.pop() {
+            // It can be read: something else that it needs is damaged.
+            Some(Ok(mut row)) if !row.node.state.is_terminal() => fail(t, &mut row, reason, false)?,
+            Some(Ok(_)) => {}
+            _ if key.task.is_none() => fail_corrupt_run(t, key.run)?,
+            _ => {
+                if let Some(node) = node.filter(|node| !node.state.is_terminal()) {
+                    fail(t, &mut ParentRow::of_corrupt(*node), reason, true)?;
                 }
             }
-            None => fail_corrupt_run(t, key.run)?,
         }
     }
     Ok(true)

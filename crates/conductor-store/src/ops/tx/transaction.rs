@@ -66,8 +66,10 @@ impl<'t, 'r> Transaction<'t, 'r> {
     }
 
     pub(super) fn push_parent(&mut self, write: ParentWrite) {
-        let parent = write.row.node.key;
-        self.ancestors.set_cancel_cause(parent, write.row.status.cancel_cause);
+        // The status of a damaged row is not its own.
+        if !write.is_corrupt {
+            self.ancestors.set_cancel_cause(write.row.node.key, write.row.status.cancel_cause);
+        }
         self.parent_writes.push(write);
     }
 

@@ -3,11 +3,11 @@
 use super::replay::RunAudit;
 use crate::StoreError;
 use crate::backend::ReadTx;
-use crate::ops::input;
+use crate::ops::input::children_have_own_input;
 use conductor_model::Json;
 
 /// Whether each child of a parent must have an input of its own; not where the input of the parent itself is missing.
-pub(super) fn children_have_own_input(
+pub(super) fn children_need_input(
     tx: &mut dyn ReadTx,
     audit: &RunAudit,
     parent: u32,
@@ -16,7 +16,7 @@ pub(super) fn children_have_own_input(
     if input.is_none() && audit.fanned_out.contains(&parent) {
         return Ok(false);
     }
-    Ok(input::children_have_own_input(input.as_ref(), audit.is_imported))
+    Ok(children_have_own_input(input.as_ref(), audit.is_imported))
 }
 
 /// The known input of a task: its own one, or its item in the input of its parent.

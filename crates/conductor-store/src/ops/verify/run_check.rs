@@ -2,7 +2,7 @@
 
 use super::diff::{Difference, run_differences, task_differences};
 use super::finding::{RepairAction, RunCheck};
-use super::input::children_have_own_input;
+use super::input::children_need_input;
 use super::joins::{compare_decisions, compare_joins, compare_sweeps};
 use super::limits::{ROWS_PER_CALL, ROWS_PER_TRANSACTION};
 use super::replay::RunAudit;
@@ -48,7 +48,7 @@ pub(crate) fn check_run(
     let mut check = RunCheck::new(RunAudit::new(run, Some(id)), max);
     let mut rows = RowProgress::default();
     loop {
-        match backend.read(|tx| next_step(tx, &mut check, &mut rows))? {
+        match backend.read(|tx| check_next(tx, &mut check, &mut rows))? {
             ControlFlow::Continue(()) => {}
             ControlFlow::Break(is_whole) => return Ok(is_whole.then_some(check)),
         }
@@ -67,7 +67,7 @@ pub(crate) fn audit_run(tx: &mut dyn ReadTx, run: RunKey) -> Result<AuditRun, St
 }
 
 /// Reads the next events, or compares the next rows. It breaks at the end, with whether the run still exists.
-fn next_step(
+fn check_next(
     tx: &mut dyn ReadTx,
     check: &mut RunCheck,
     rows: &mut RowProgress,
@@ -196,7 +196,7 @@ fn must_have_input(
     {
         return Ok(own_input);
     }
-    let own_input = children_have_own_input(tx, audit, parent)?;
+    let own_input = children_need_input(tx, audit, parent)?;
     rows.own_input = Some((parent, own_input));
     Ok(own_input)
 }

@@ -55,7 +55,7 @@ impl LeafRow {
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let key = keys::key(row, 0)?;
         let (id, ordinal): (_, i64) = (columns::id(row, 1)?, row.get(4)?);
-        // An index that is none is not a join's: that is always 0.
+        // A row without a valid index is not a join: joins have the index 0.
         let index = ordinal.try_into().unwrap_or(u32::MAX);
         let run = keys::key(row, 2)?;
         let position = Position { parent: keys::parent_key(run, row, 3)?, is_join: ordinal == 0 };
