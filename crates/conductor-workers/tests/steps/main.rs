@@ -3,5 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod damaged;
 mod interleaving;
 mod original_behavior;
