@@ -1,5 +1,6 @@
 //! Everything that is read: queries, events, explanations, monitoring.
 
+pub mod child_results;
 pub mod edge_values;
 pub mod eta;
 pub mod events;

@@ -25,6 +25,11 @@ macro_rules! __read_tests {
                 total_state_counts_are_sum_of_runs
                 monitor_queries_write_nothing
             }
+            child_results {
+                children_results_are_paged_by_index
+                root_tasks_have_results_in_run
+                unknown_parent_has_no_results
+            }
             polling {
                 change_token_changes_with_every_write
                 change_token_stays_without_writes

@@ -2,7 +2,7 @@
 
 use crate::helpers::{FAILED, PENDING, SUCCEEDED, assert_claimed_only, fences};
 use crate::support::TestStore;
-use conductor_model::{Policy, RunDraft, State, TaskDraft};
+use conductor_model::{ErrorText, Policy, RunDraft, State, TaskDraft};
 use conductor_store::{
     Admin, Cancel, EventFilter, FenceOutcome, NodeId, Query, Release, Renew, Report, Rescue, Seal, Step,
     Store, StoreError,
@@ -259,12 +259,12 @@ fn corrupt_row_blocks_no_sweep_or_deadline() {
 fn parent_without_plan_of_its_join_fails_once() {
     let test = TestStore::new();
     let parent = test.submit_task(TaskDraft::new("P").open().join("J"));
-    let _ = test.store.seal(&Seal::new(NodeId::Task(parent.id), 0, &test.env)).unwrap();
+    test.store.seal(&Seal::new(NodeId::Task(parent.id), 0, &test.env)).unwrap();
     test.execute("DELETE FROM conductor_joins").unwrap();
     test.run_steps_until_idle();
     let parent = test.reload(&parent);
     assert_eq!(parent.state, State::Failed);
-    let error = parent.last_error.as_ref().map(|error| error.as_str());
+    let error = parent.last_error.as_ref().map(ErrorText::as_str);
     assert_eq!(error, Some("its join was changed: the plan of a join is missing"));
     test.assert_run_state(&parent, State::Failed, "no plan of the join");
     let filter = EventFilter { task: Some(parent.id), ..EventFilter::default() };

@@ -1,0 +1,74 @@
+//! What a join reads: the outputs of its children, and the children that have none.
+
+use crate::Harness;
+use crate::harness::pages;
+use conductor_model::{Json, State, TaskDraft, TaskId};
+use conductor_store::{ErrorText, NodeId, Report};
+
+/// The outputs below a parent or a run, in pages of each size.
+#[track_caller]
+fn assert_outputs(harness: &Harness<'_>, parent: NodeId, expected: &[(u32, Option<&str>)]) {
+    for limit in 1..=4 {
+        let read =
+            pages(0, |after| harness.store().child_outputs(parent, after, limit).expect("query succeeds"));
+        let read: Vec<_> = read.iter().map(|child| (child.index, child.output.as_deref())).collect();
+        assert_eq!(read, expected, "pages of {limit}");
+    }
+}
+
+/// The failures below a parent or a run, in pages of each size.
+#[track_caller]
+fn assert_failures(harness: &Harness<'_>, parent: NodeId, expected: &[(u32, TaskId, State, Option<&str>)]) {
+    for limit in 1..=4 {
+        let read =
+            pages(0, |after| harness.store().child_failures(parent, after, limit).expect("query succeeds"));
+        let read: Vec<_> = read
+            .iter()
+            .map(|child| (child.index, child.id, child.state, child.error.as_ref().map(ErrorText::as_str)))
+            .collect();
+        assert_eq!(read, expected, "pages of {limit}");
+    }
+}
+
+fn succeed_with(harness: &Harness<'_>, task: TaskId, output: u32) {
+    harness.apply(Report::succeeded_with(task, Json::of(&output).expect("a number is JSON")));
+}
+
+pub fn children_results_are_paged_by_index(harness: &Harness<'_>) {
+    let (_, parent, children) = harness.family(6);
+    // Settled in another order than that of the indices.
+    succeed_with(harness, children[4], 50);
+    harness.succeed(children[2]);
+    succeed_with(harness, children[0], 10);
+    harness.fail(children[5]);
+    harness.start(children[1]);
+    assert_outputs(harness, parent.into(), &[(1, Some("10")), (3, None), (5, Some("50"))]);
+    assert_failures(
+        harness,
+        parent.into(),
+        &[
+            (2, children[1], State::Running, None),
+            (4, children[3], State::Pending, None),
+            (6, children[5], State::Failed, Some("it broke")),
+        ],
+    );
+}
+
+pub fn root_tasks_have_results_in_run(harness: &Harness<'_>) {
+    let (run, roots) = harness.submit_tasks(["A", "B", "C"].map(TaskDraft::new));
+    harness.submit_tasks([TaskDraft::new("other")]);
+    succeed_with(harness, roots[2], 3);
+    harness.fail(roots[0]);
+    assert_outputs(harness, run.into(), &[(3, Some("3"))]);
+    assert_failures(
+        harness,
+        run.into(),
+        &[(1, roots[0], State::Failed, Some("it broke")), (2, roots[1], State::Pending, None)],
+    );
+}
+
+pub fn unknown_parent_has_no_results(harness: &Harness<'_>) {
+    let unknown = NodeId::from(TaskId::from_u128(7));
+    assert_outputs(harness, unknown, &[]);
+    assert_failures(harness, unknown, &[]);
+}
