@@ -20,6 +20,15 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
+        name: "queue-without-share-lost",
+        harm: "a claim says that nothing is ready, though a queue got no share of what was left",
+        file: "crates/conductor-store/src/ops/claims/claim.rs",
+        from: "self.outcome.more |= shares.len() < queues.len();",
+        to: "self.outcome.more |= is_first_round && shares.len() < queues.len();",
+        test: store("conformance", "in_memory::claim::claim_says_more_while_tasks_are_ready"),
+        hangs_for: None,
+    },
+    Bug {
         name: "later-taken-for-now",
         harm: "on a store that counts later, no failure ever cancels the siblings",
         file: "crates/conductor-store/src/ops/steps/aggregate.rs",

@@ -6,7 +6,9 @@ use crate::harness::test_engine::{
 };
 use crate::harness::{drain, json_of};
 use conductor_model::{Backoff, DEFAULT_LEASE_MS, Json, MAX_LEASE_MS, RunDraft, State, TaskDraft, TaskId};
-use conductor_store::{Claim, ClaimOutcome, KindQuota, RotationCursor, Submit, SubmitError, SubmitOutcome};
+use conductor_store::{
+    Claim, ClaimOutcome, KindQuota, RotationCursor, Scope, Submit, SubmitError, SubmitOutcome,
+};
 use serde_json::json;
 
 pub fn only_ready_tasks_are_claimed(harness: &Harness<'_>) {
@@ -89,15 +91,30 @@ pub fn task_is_claimed_once(harness: &Harness<'_>) {
 
 pub fn task_of_repeated_kind_is_claimed_once(harness: &Harness<'_>) {
     let engine = harness.engine();
-    let (run, roots) = harness.submit_tasks((0..5).map(|_| TaskDraft::new("A")));
+    let (run, roots) = harness.submit_tasks((0..6).map(|_| TaskDraft::new("A")));
     let claimed = engine.claim_with(&engine.claim_request([quota("A", 2), quota("A", 3)], 9)).tasks;
-    assert_eq!(claimed.len(), 2, "a kind that is named again gets nothing");
+    assert_eq!(claimed.len(), 5, "both limits together");
     let attempts: Vec<u32> = harness.tasks(run).iter().map(|task| task.attempt).collect();
     assert_eq!(attempts.iter().sum::<u32>() as usize, claimed.len());
     let rest = engine.claim("A", 9);
     let mut all = [task_ids(&claimed), task_ids(&rest)].concat();
     all.sort_unstable();
     assert_eq!(all, roots);
+}
+
+/// The second run gives its share and has more, when the first one has left a place that only one kind gets.
+pub fn claim_says_more_while_tasks_are_ready(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_tasks([TaskDraft::new("A")]);
+    harness.submit_tasks(["A", "A", "B"].map(TaskDraft::new));
+    for claims in 1.. {
+        let claimed = engine.claim_with(&engine.claim_request([quota("A", 4), quota("B", 4)], 4));
+        let ready = harness.store().state_counts(Scope::All).expect("query succeeds").pending;
+        assert!(claimed.more || ready == 0, "{ready} are ready after {claims} claims");
+        if ready == 0 {
+            break;
+        }
+    }
 }
 
 pub fn every_claim_counts_as_attempt(harness: &Harness<'_>) {

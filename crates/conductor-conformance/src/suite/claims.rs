@@ -17,6 +17,7 @@ macro_rules! __claims_tests {
                 empty_claim_writes_nothing
                 task_is_claimed_once
                 task_of_repeated_kind_is_claimed_once
+                claim_says_more_while_tasks_are_ready
                 every_claim_counts_as_attempt
                 claim_contains_task_input_and_settings
                 child_is_claimed_with_item_or_inherited_input

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// The key of a run. A store never gives it to another run. A run whose submission began after the commit of another one
-/// has a larger key: runs are listed in the order of their keys.
+/// The key of a run. A store never gives it to another run. Runs are listed in the order of their keys: of two runs, the one
+/// with the smaller key is the older one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunKey(pub u64);
 
 /// The key of a task. A store never gives it to another task.
 ///
 /// The keys of one [block](super::Block) follow each other in the order of the indices. The keys of children are larger
-/// than that of their parent, and those of a block are larger than those which were committed before its transaction began.
-/// Nothing else is promised about the keys of two blocks.
+/// than that of their parent. Of two tasks, the one with the smaller key is the older one. Nothing else is promised about
+/// the keys of two blocks: a transaction may use keys that it took before another one was committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKey(pub u64);
 

@@ -58,8 +58,8 @@ pub trait WriteTx: ReadTx {
     fn decidable(&mut self, scope: Scope, limit: u32) -> Result<Vec<Decidable>, StoreError>;
 
     /// Returns keys that no run or task had before: for a new run, if one is wanted, and the first keys of blocks of these
-    /// sizes, in ascending order. They are larger than those which this transaction has read, and those of transactions that
-    /// were committed before it began. Keys that are not used are lost. There may be gaps between two blocks.
+    /// sizes, in ascending order. They are larger than those which this transaction has read. Keys that are not used are
+    /// lost. There may be gaps between two blocks.
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.

@@ -8,7 +8,7 @@ use conductor_model::{Json, Kind, RunId, TaskId, Timestamp};
 pub struct Claim {
     /// The engine that claims.
     pub engine: EngineKey,
-    /// The kinds that the engine handles, in the order of the rotation. A kind that is named again gets nothing there.
+    /// The kinds that the engine handles, in the order of the rotation. A kind that is named again adds to its first limit.
     pub quotas: Vec<KindQuota>,
     /// The largest number of leaves of all kinds together.
     pub limit: u32,

@@ -6,7 +6,7 @@ use crate::ops::rotation::share;
 use crate::ops::tx::{LeafChange, MAX_COUNT, Transaction, change_leaves, fail_corrupt_leaf};
 use crate::{Claim, ClaimOutcome, RotationCursor, StoreError};
 use conductor_model::{Kind, MAX_LEASE_MS, Signal};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// The largest number of runs that one claim visits per kind. The next claim continues behind them.
 const RUNS_PER_KIND: u32 = 64;
@@ -18,16 +18,24 @@ pub(crate) fn nothing(request: &Claim) -> ClaimOutcome {
 }
 
 pub(crate) fn claim(t: &mut Transaction<'_, '_>, request: &Claim) -> Result<ClaimOutcome, StoreError> {
-    let mut kinds = HashSet::new();
-    // Two queues of one kind would get the same leaves.
-    let limits = request.quotas.iter().map(|quota| if kinds.insert(&quota.kind) { quota.limit } else { 0 });
-    let limits: Vec<u32> = limits.map(|limit| limit.min(request.limit)).collect();
+    let limits = limits(request);
     let mut claiming = Claiming { request, left: limits.clone(), limits, outcome: nothing(request) };
     if request.allow_isolated {
         claiming.claim_isolated(t)?;
     }
     claiming.claim_in_rotation(t)?;
     Ok(claiming.outcome)
+}
+
+/// How many of each kind may be claimed. Two queues of one kind would get the same leaves: the first has the limits of all.
+fn limits(request: &Claim) -> Vec<u32> {
+    let mut limits = vec![0_u32; request.quotas.len()];
+    let mut first_of_kind = HashMap::new();
+    for (nth, quota) in request.quotas.iter().enumerate() {
+        let first: usize = *first_of_kind.entry(&quota.kind).or_insert(nth);
+        limits[first] = limits[first].saturating_add(quota.limit).min(request.limit);
+    }
+    limits
 }
 
 /// Ready leaves of one kind in one run.
@@ -40,7 +48,7 @@ struct Queue {
 /// A claim on its way.
 struct Claiming<'c> {
     request: &'c Claim,
-    /// How many of each kind may be claimed; of a kind that is named again, none.
+    /// How many of each kind may be claimed, at the first place where the kind is named.
     limits: Vec<u32>,
     /// How many of them may still be claimed.
     left: Vec<u32>,
@@ -83,9 +91,9 @@ impl<'c> Claiming<'c> {
             if shares.is_empty() {
                 break;
             }
+            // A queue without a share waits for the next claim.
+            self.outcome.more |= shares.len() < queues.len();
             if is_first_round {
-                // A queue without a share waits for the next claim.
-                self.outcome.more |= shares.len() < queues.len();
                 for (queue, _) in &shares {
                     self.outcome.cursors[queue.quota] = RotationCursor::behind(queue.run);
                 }

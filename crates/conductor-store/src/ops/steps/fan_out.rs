@@ -4,7 +4,7 @@ use crate::backend::{
     CorruptRow, FanOutParent, FanOutWanted, Node, ParentKey, ParentRow, RunKey, RunsWith, Turn,
 };
 use crate::ops::rotation::share;
-use crate::ops::tasks::create_children;
+use crate::ops::tasks::{NewChildren, create_children};
 use crate::ops::tx::{
     ParentChange, Transaction, change_parent, fail_corrupt_parent, is_cancelling_all, learn_above,
     note_corrupt, require_parent, set_cancel_cause,
@@ -181,7 +181,8 @@ fn create_missing(
     let (first, last) = (*next.indices.start(), *next.indices.end());
     let count = last - first + 1;
     let Some(ids) = ids.take(count) else { return Ok(Created::default()) };
-    create_children(t, key, &template, first..=last, ids, &next.items)?;
+    let children = NewChildren { indices: first..=last, ids, items: &next.items };
+    create_children(t, key, &template, children)?;
     let weight = count.max(next.items.iter().map(weight).sum());
     let is_incomplete = row.status.counts.total.is_some_and(|total| last < total);
     Ok(Created { count, weight, more: is_incomplete || weight > count })

@@ -18,16 +18,23 @@ struct Siblings<'a> {
     fanout: Option<Fanout>,
 }
 
-/// Creates the children of a parent with these indices. `items` are their inputs, in order; empty if they have that of the
-/// parent. `ids` has one id for each.
+/// Children to create.
+pub(crate) struct NewChildren<'a> {
+    pub(crate) indices: RangeInclusive<u32>,
+    /// One for each.
+    pub(crate) ids: IdBlock,
+    /// Their inputs, in order; empty if they have that of the parent.
+    pub(crate) items: &'a [FanoutItem<'a>],
+}
+
+/// Creates children of a parent.
 pub(crate) fn create_children(
     t: &mut Transaction<'_, '_>,
     parent: ParentKey,
     template: &ChildTemplate,
-    indices: RangeInclusive<u32>,
-    ids: IdBlock,
-    items: &[FanoutItem<'_>],
+    children: NewChildren<'_>,
 ) -> Result<(), StoreError> {
+    let NewChildren { indices, ids, items } = children;
     let (first, last) = (*indices.start(), *indices.end());
     let inputs: Vec<Option<&str>> = items.iter().map(|item| Some(item.input)).collect();
     let siblings = siblings(indices, ids, items, &inputs);
@@ -35,14 +42,11 @@ pub(crate) fn create_children(
         siblings.ok_or_else(|| corrupt_task(parent.task.unwrap_or_default(), "the step has too few ids"))?;
     let sizes: Vec<u16> = siblings.iter().map(|siblings| siblings.count).collect();
     let keys = t.store()?.new_keys(false, &sizes)?.blocks;
-    let names: Vec<String> = siblings
-        .iter()
-        .map(|siblings| {
-            siblings
-                .fanout
-                .map_or_else(String::new, |_| template.name.child(siblings.first_index).to_string())
-        })
-        .collect();
+    // Only a child that is a parent itself stores its name.
+    let name = |siblings: &Siblings<'_>| {
+        siblings.fanout.map(|_| template.name.child(siblings.first_index).to_string()).unwrap_or_default()
+    };
+    let names: Vec<String> = siblings.iter().map(name).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let blocks: Vec<NewBlock<'_>> = siblings
         .iter()
