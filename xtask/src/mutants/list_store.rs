@@ -191,7 +191,7 @@ pub(super) const BUGS: &[Bug] = &[
         harm: "a submission waits half a second beside an engine of another process",
         file: WRITE,
         from: "connection.busy_timeout(Duration::ZERO)?;",
-        to: "connection.busy_timeout(patience)?;",
+        to: "connection.busy_timeout(busy_timeout)?;",
         test: store("concurrency", "writers::busy_writer_does_not_block_other_process"),
         hangs_for: None,
     },
@@ -201,7 +201,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/sqlite/submit_in.rs",
         from: "if submitted.is_err() {",
         to: "if false {",
-        test: store("embed", "submit::rejected_submission_leaves_transaction_unchanged"),
+        test: store("embed", "submit::failed_submission_leaves_transaction_unchanged"),
         hangs_for: None,
     },
     Bug {

@@ -87,7 +87,6 @@ fn rejected_submission_leaves_transaction_unchanged() {
     let tx = begin(&mut connection);
     let run = submit_in(&tx, &with_id(RunDraft::new())).unwrap().run;
     order(&tx, "tea");
-    // The run and its first task are written before the second task is rejected.
     let second = RunDraft::new().task(TaskDraft::new("fetch").kind("new"));
     let error = submit_in(&tx, &with_id(second)).unwrap_err();
     assert!(matches!(error, SubmitError::TaskIdTaken(id) if id == taken), "{error:?}");
@@ -98,6 +97,25 @@ fn rejected_submission_leaves_transaction_unchanged() {
     let store = host.store();
     assert!(store.run(run).unwrap().is_some());
     assert_replays(&store);
+}
+
+/// The run and its tasks are written before the event is refused.
+#[test]
+fn failed_submission_leaves_transaction_unchanged() {
+    let host = HostApp::installed();
+    let mut connection = host.connect();
+    let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON conductor_events \
+        BEGIN SELECT RAISE(ABORT, 'no events today'); END";
+    connection.execute_batch(trigger).unwrap();
+    let tx = begin(&mut connection);
+    order(&tx, "tea");
+    let run = RunDraft::new().task(TaskDraft::new("pack").kind("new")).validate().unwrap();
+    let error = submit_in(&tx, &Submit::new(run, &Environment::system())).unwrap_err();
+    assert!(error.to_string().contains("no events today"), "{error}");
+    order(&tx, "milk");
+    tx.commit().unwrap();
+    assert_eq!(host.orders_and_runs(), (2, 0));
+    assert_eq!(host.ask::<i64>("SELECT count(*) FROM conductor_kinds WHERE name = 'new'"), 0);
 }
 
 #[test]
