@@ -1,6 +1,6 @@
 //! The trait [`Store`], for every backend: each method opens a transaction and runs its operation.
 
-use super::claims::{claim, fences, lease, rescue, settle};
+use super::claims::{claim, lease, rescue, settle};
 use super::steps::{aggregate, due, expire, fan_out, sweep};
 use super::tasks::{append, report, seal, submit};
 use super::tx::run;
@@ -11,6 +11,7 @@ use crate::{
     Rescue, Seal, SealError, Settle, SettleOutcome, Step, StepOutcome, Store, StoreError, Submit,
     SubmitError, SubmitOutcome, SweepOutcome,
 };
+use conductor_model::MAX_TASKS;
 
 impl<B: Backend> Store for B {
     fn submit(&self, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
@@ -42,7 +43,7 @@ impl<B: Backend> Store for B {
     }
 
     fn report(&self, request: &ReportBatch) -> Result<Vec<ReportOutcome>, StoreError> {
-        report::check(request)?;
+        check_batch(request.reports.len())?;
         self.write(request.now, |tx| run(tx, request.now, |t| report::report(t, request)))
     }
 
@@ -104,12 +105,12 @@ impl<B: Backend> Store for B {
     }
 
     fn renew(&self, request: &Renew) -> Result<Vec<FenceOutcome>, StoreError> {
-        fences::check(request.fences.len())?;
+        check_batch(request.fences.len())?;
         self.write(request.now, |tx| run(tx, request.now, |t| lease::renew(t, request)))
     }
 
     fn settle(&self, request: &Settle) -> Result<SettleOutcome, StoreError> {
-        fences::check(request.results.len())?;
+        check_batch(request.results.len())?;
         if request.results.is_empty() {
             let claimed = request.claim.as_ref().map(|next| self.claim(next)).transpose()?;
             return Ok(SettleOutcome { results: Vec::new(), claimed: claimed.unwrap_or_default() });
@@ -127,12 +128,12 @@ impl<B: Backend> Store for B {
     }
 
     fn release(&self, request: &Release) -> Result<Vec<FenceOutcome>, StoreError> {
-        fences::check(request.fences.len())?;
+        check_batch(request.fences.len())?;
         self.write(request.now, |tx| run(tx, request.now, |t| lease::release(t, request)))
     }
 
     fn record_progress(&self, request: &RecordProgress) -> Result<Vec<FenceOutcome>, StoreError> {
-        fences::check(request.items.len())?;
+        check_batch(request.items.len())?;
         if request.items.is_empty() {
             return Ok(Vec::new());
         }
@@ -150,6 +151,11 @@ impl<B: Backend> Store for B {
 /// Submits a run inside a transaction that the caller commits.
 pub(crate) fn submit(tx: &mut dyn WriteTx, request: &Submit) -> Result<SubmitOutcome, SubmitError> {
     run(tx, request.now, |t| submit::submit(t, request))
+}
+
+/// Checks the size of a request before a transaction begins.
+fn check_batch(len: usize) -> Result<(), StoreError> {
+    if len > MAX_TASKS { Err(StoreError::BatchTooLarge { len, max: MAX_TASKS }) } else { Ok(()) }
 }
 
 /// Whether a step has something to do: an idle step begins no transaction, and writes nothing.

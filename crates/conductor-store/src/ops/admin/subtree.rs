@@ -2,7 +2,7 @@
 
 use crate::backend::{Node, ParentKey, RunKey, TaskGroup, TaskKey};
 use crate::ops::scope::find_run;
-use crate::ops::tx::{Transaction, corrupt_task, find_task};
+use crate::ops::tx::{Transaction, corrupt_task, find_task, read_above};
 use crate::{NodeId, StoreError};
 use conductor_model::TaskId;
 
@@ -88,10 +88,7 @@ impl Subtree {
         parent: ParentKey,
     ) -> Result<bool, StoreError> {
         let Some(root) = self.root else { return Ok(true) };
-        if !t.ancestors.knows(parent) {
-            let above = t.store()?.above(&[parent])?;
-            t.ancestors.learn(&above);
-        }
+        read_above(t, &[parent])?;
         Ok(t.ancestors.is_at_or_below(parent, root))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::backend::{OffsetSet, ReadTx, TaskGroup, TaskKey};
 use crate::{Fence, StoreError};
-use conductor_model::{MAX_TASKS, fence_is_valid};
+use conductor_model::fence_is_valid;
 use std::collections::HashMap;
 
 /// The leaves of a request, each to be taken once.
@@ -56,9 +56,4 @@ impl Fences {
         let groups = self.groups.iter().zip(taken).map(|(group, offsets)| group.only(offsets));
         (holds, groups.filter(|group| !group.is_empty()).collect())
     }
-}
-
-/// Checks what needs no transaction.
-pub(crate) fn check(len: usize) -> Result<(), StoreError> {
-    if len > MAX_TASKS { Err(StoreError::BatchTooLarge { len, max: MAX_TASKS }) } else { Ok(()) }
 }

@@ -4,13 +4,13 @@ use crate::backend::{
     CorruptRow, FanOutParent, FanOutWanted, Node, ParentKey, ParentRow, RunKey, RunsWith, Turn,
 };
 use crate::ops::rotation::share;
-use crate::ops::tasks::{NewChildren, create_children};
+use crate::ops::tasks::{CountedChildren, NewChildren, count_children, insert_children};
 use crate::ops::tx::{
-    ParentChange, Transaction, change_parent, fail_corrupt_parent, is_cancelling_all, learn_above,
-    note_corrupt, require_parent, set_cancel_cause,
+    ParentChange, Transaction, change_parent, fail_corrupt_parent, is_cancelling, learn_above, load_parents,
+    note_corrupt, set_cancel_cause,
 };
 use crate::{FanOut, FanOutOutcome, RotationCursor, StoreError};
-use conductor_model::{CancelCause, Fanout, FanoutItem, IdBlock, Json, Signal, State};
+use conductor_model::{CancelCause, Fanout, FanoutItem, IdBlock, Signal, State};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
@@ -18,8 +18,8 @@ use std::ops::RangeInclusive;
 const RUNS_PER_STEP: u32 = 64;
 /// A run that needs it gets at least a step divided by this.
 const PART_OF_STEP: u32 = 8;
-/// A parent with items gets at least a step divided by this. Finding the next item means reading all of them, which dominates the cost of
-/// small shares.
+/// A parent with items gets at least a step divided by this. Finding the next item means reading all of them, which
+/// dominates the cost of small shares.
 const PART_OF_STEP_FOR_ITEMS: u32 = 2;
 /// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.
 const PARENTS_PER_STEP: u32 = 500;
@@ -28,11 +28,14 @@ const PARENT_WEIGHT: u32 = 2;
 /// How many bytes of inputs one step reads, about: it writes no more than that.
 const BYTES_PER_STEP: usize = 8 << 20;
 
-/// What a step may still use.
-struct StepBudget {
+/// A step on its way.
+struct Progress<'p> {
     ids: IdBlock,
-    /// Of children, together; never more than there are ids.
+    /// What may still be used of the step by children; never more than there are ids.
     weight: u32,
+    unreadable_runs: HashSet<RunKey>,
+    children: Vec<CountedChildren<'p>>,
+    outcome: FanOutOutcome,
 }
 
 /// What one run may use of that.
@@ -66,28 +69,35 @@ pub(crate) fn fan_out(t: &mut Transaction<'_, '_>, step: &FanOut) -> Result<FanO
     let above: Vec<ParentKey> =
         parents.iter().filter_map(|parent| Some(parent.parent.position()?.parent)).collect();
     learn_above(t, &above)?;
-    let mut budget = StepBudget { ids: step.ids, weight: step.ids.len() };
-    let mut parents = parents.into_iter().peekable();
+    let unreadable_runs = unreadable_runs(t, &runs)?;
+    let (ids, weight) = (step.ids, step.ids.len());
+    let mut progress = Progress { ids, weight, unreadable_runs, children: Vec::new(), outcome };
+    let mut rest = parents.as_slice();
     for (nth, run) in runs.iter().enumerate() {
-        if budget.weight == 0 || parents.peek().is_none() {
-            outcome.more = true;
+        if progress.weight == 0 || rest.is_empty() {
+            progress.outcome.more = true;
             break;
         }
-        let run_budget = RunBudget {
-            weight: share(budget.weight, runs.len() - nth)
+        let budget = RunBudget {
+            weight: share(progress.weight, runs.len() - nth)
                 .max(step.ids.len() / PART_OF_STEP)
-                .min(budget.weight),
+                .min(progress.weight),
             items: step.ids.len() / PART_OF_STEP_FOR_ITEMS,
         };
-        let mut of_run = Vec::new();
-        while let Some(parent) = parents.next_if(|parent| parent.run == *run) {
-            of_run.push(parent);
-        }
-        outcome.more |= of_run.len() == per_run as usize;
-        fan_out_run(t, of_run, run_budget, &mut budget, &mut outcome)?;
-        outcome.cursor = RotationCursor::behind(*run);
+        let (of_run, others) = rest.split_at(rest.iter().take_while(|parent| parent.run == *run).count());
+        rest = others;
+        progress.outcome.more |= of_run.len() == per_run as usize;
+        fan_out_run(t, of_run, budget, &mut progress)?;
+        progress.outcome.cursor = RotationCursor::behind(*run);
     }
-    Ok(outcome)
+    insert_children(t, &progress.children)?;
+    Ok(progress.outcome)
+}
+
+fn unreadable_runs(t: &mut Transaction<'_, '_>, runs: &[RunKey]) -> Result<HashSet<RunKey>, StoreError> {
+    let keys: Vec<ParentKey> = runs.iter().copied().map(ParentKey::run).collect();
+    let rows = load_parents(t, &keys)?;
+    Ok(runs.iter().zip(rows).filter(|(_, row)| row.is_err()).map(|(run, _)| *run).collect())
 }
 
 fn input_len(parent: &FanOutParent) -> usize {
@@ -98,25 +108,24 @@ fn input_len(parent: &FanOutParent) -> usize {
 }
 
 /// Creates missing children of one run.
-fn fan_out_run(
+fn fan_out_run<'p>(
     t: &mut Transaction<'_, '_>,
-    parents: Vec<FanOutParent>,
+    parents: &'p [FanOutParent],
     mut run: RunBudget,
-    budget: &mut StepBudget,
-    outcome: &mut FanOutOutcome,
+    step: &mut Progress<'p>,
 ) -> Result<(), StoreError> {
     for parent in parents {
         if run.weight == 0 {
-            outcome.more = true;
+            step.outcome.more = true;
             break;
         }
-        run.items = run.items.min(budget.weight);
-        let created = create_missing(t, parent, &mut budget.ids, run)?;
+        run.items = run.items.min(step.weight);
+        let created = create_missing(t, parent, run, step)?;
         run.weight = run.weight.saturating_sub(created.weight);
-        budget.weight = budget.weight.saturating_sub(created.weight);
-        outcome.parents += u32::from(created.count > 0);
-        outcome.children += created.count;
-        outcome.more |= created.more;
+        step.weight = step.weight.saturating_sub(created.weight);
+        step.outcome.parents += u32::from(created.count > 0);
+        step.outcome.children += created.count;
+        step.outcome.more |= created.more;
     }
     Ok(())
 }
@@ -133,29 +142,28 @@ struct Created {
 }
 
 /// Creates the next missing children of one parent.
-fn create_missing(
+fn create_missing<'p>(
     t: &mut Transaction<'_, '_>,
-    parent: FanOutParent,
-    ids: &mut IdBlock,
+    parent: &'p FanOutParent,
     budget: RunBudget,
+    step: &mut Progress<'p>,
 ) -> Result<Created, StoreError> {
-    let FanOutParent { parent: node, input, template, uncounted_child, .. } = parent;
-    let mut row = match node {
-        Node::Parent(Ok(row)) => row,
+    let mut row = match &parent.parent {
+        Node::Parent(Ok(row)) => *row,
         // One that cannot be read fails before the commit.
         Node::Parent(Err(corrupt)) => {
-            note_corrupt(t, corrupt);
+            note_corrupt(t, corrupt.clone());
             return Ok(Created::default());
         }
         Node::Corrupt(corrupt) => {
-            t.store()?.fail_corrupt(CorruptRow::Task(&corrupt))?;
+            t.store()?.fail_corrupt(CorruptRow::Task(corrupt))?;
             return Ok(Created::default());
         }
         Node::Leaves(_) => return Ok(Created::default()),
     };
-    let above: Vec<ParentKey> = row.node.above.into_iter().collect();
-    let cancelling: HashSet<ParentKey> = is_cancelling_all(t, &above)?;
-    if !cancelling.is_empty() {
+    if let Some(above) = row.node.above
+        && is_cancelling(t, above)?
+    {
         // The sweep would come to it as well, but until then every step would find it again.
         set_cancel_cause(t, &mut row, CancelCause::Ancestor, None);
         return Ok(Created { more: true, ..Created::default() });
@@ -165,11 +173,9 @@ fn create_missing(
         let started = change_parent(t, &mut row, Signal::Start, ParentChange::default());
         started.map_err(|error| error.in_step_of_parent(key))?;
     }
-    let next = match &input {
-        None => Err("its input was changed: it is missing".into()),
-        Some(Err(reason)) => Err(format!("its input was changed: {reason}")),
-        Some(Ok(input)) => next_children(t, &row, budget, input, uncounted_child)?,
-    };
+    let is_run_readable = !step.unreadable_runs.contains(&key.run);
+    let next = next_children(&row, budget, parent, is_run_readable);
+    let template = parent.template.as_ref().map_err(String::clone);
     let (next, template) = match next.and_then(|next| Ok((next, template?))) {
         Ok((Some(next), template)) => (next, template),
         Ok((None, _)) => return Ok(Created::default()),
@@ -178,12 +184,13 @@ fn create_missing(
             return Ok(Created::default());
         }
     };
-    let (first, last) = (*next.indices.start(), *next.indices.end());
-    let count = last - first + 1;
-    let Some(ids) = ids.take(count) else { return Ok(Created::default()) };
-    let children = NewChildren { indices: first..=last, ids, items: &next.items };
-    create_children(t, key, &template, children)?;
-    let weight = count.max(next.items.iter().map(weight).sum());
+    let Next { indices, items } = next;
+    let last = *indices.end();
+    let count = last - *indices.start() + 1;
+    let weight = count.max(items.iter().map(weight).sum());
+    let Some(ids) = step.ids.take(count) else { return Ok(Created::default()) };
+    let children = NewChildren { parent: key, template, indices, ids, items };
+    step.children.push(count_children(t, children)?);
     let is_incomplete = row.status.counts.total.is_some_and(|total| last < total);
     Ok(Created { count, weight, more: is_incomplete || weight > count })
 }
@@ -200,23 +207,26 @@ struct Next<'a> {
     items: Vec<FanoutItem<'a>>,
 }
 
-/// The next missing children of a parent with this input; or what of it another program changed.
-fn next_children<'a>(
-    t: &mut Transaction<'_, '_>,
+/// The next missing children of a parent; or what another program changed.
+fn next_children<'p>(
     row: &ParentRow,
     budget: RunBudget,
-    input: &'a Json,
-    uncounted_child: Option<u32>,
-) -> Result<Result<Option<Next<'a>>, String>, StoreError> {
-    match require_parent(t, ParentKey::run(row.node.key.run)) {
-        Err(StoreError::CorruptRow { .. }) => return Ok(Err("its run cannot be read".into())),
-        read => drop(read?),
+    parent: &'p FanOutParent,
+    is_run_readable: bool,
+) -> Result<Option<Next<'p>>, String> {
+    let input = match &parent.input {
+        None => return Err("its input was changed: it is missing".into()),
+        Some(Err(reason)) => return Err(format!("its input was changed: {reason}")),
+        Some(Ok(input)) => input,
+    };
+    if !is_run_readable {
+        return Err("its run cannot be read".into());
     }
     let counts = row.status.counts;
     let (fanout, items) = match Fanout::with_items(input) {
-        Err(invalid) => return Ok(Err(format!("its input was changed: {invalid}"))),
+        Err(invalid) => return Err(format!("its input was changed: {invalid}")),
         Ok(Some((fanout, items))) if counts.total == Some(fanout.total()) => (fanout, items),
-        Ok(_) => return Ok(Err("its input was changed: it has another number of children".into())),
+        Ok(_) => return Err("its input was changed: it has another number of children".into()),
     };
     let (limit, items) = match fanout {
         Fanout::Count(_) => (budget.weight, items),
@@ -225,11 +235,11 @@ fn next_children<'a>(
             take_first(missing, budget.weight.max(budget.items))
         }
     };
-    let Some(indices) = counts.next_indices(limit) else { return Ok(Ok(None)) };
-    if let Some(index) = uncounted_child.filter(|index| indices.contains(index)) {
-        return Ok(Err(format!("its numbers were changed: child {index} exists, but is not counted")));
+    let Some(indices) = counts.next_indices(limit) else { return Ok(None) };
+    if let Some(index) = parent.uncounted_child.filter(|index| indices.contains(index)) {
+        return Err(format!("its numbers were changed: child {index} exists, but is not counted"));
     }
-    Ok(Ok(Some(Next { indices, items })))
+    Ok(Some(Next { indices, items }))
 }
 
 /// The first items, as many as may take so much of a step, one at least; and how many they are.

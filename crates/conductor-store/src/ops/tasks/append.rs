@@ -1,6 +1,6 @@
 //! Appends children to an open fan-out, and root tasks to an open run.
 
-use super::create_children::{NewChildren, create_children};
+use super::create_children::{NewChildren, count_children, insert_children};
 use super::create_roots::{CreateError, Roots, insert_roots, note_roots};
 use crate::backend::{ChildTemplate, ExistingWanted, FanOutWanted, Node, ParentKey};
 use crate::ops::scope::find_run;
@@ -79,7 +79,9 @@ fn append_items(
         let ids = ids.take(created).ok_or(AppendError::TooFewIds(count))?;
         let template = template(t, row.node.key)?;
         let indices = counts.created + 1..=counts.created + created;
-        create_children(t, row.node.key, &template, NewChildren { indices, ids, items: &new })?;
+        let children = NewChildren { parent: row.node.key, template: &template, indices, ids, items: new };
+        let children = count_children(t, children)?;
+        insert_children(t, &[children])?;
     }
     Ok(AppendOutcome { created, next_index: counts.created + created + 1 })
 }

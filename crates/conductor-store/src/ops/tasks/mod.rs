@@ -7,4 +7,4 @@ pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod submit;
 
-pub(crate) use create_children::{NewChildren, create_children};
+pub(crate) use create_children::{CountedChildren, NewChildren, count_children, insert_children};

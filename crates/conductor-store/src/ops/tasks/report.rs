@@ -7,14 +7,8 @@ use crate::ops::tx::{
 };
 use crate::{Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, StoreError};
 use conductor_model::{
-    AttemptFailure, Jitter, MAX_TASKS, ReportVerdict, ReportedLeaf, Signal, State, TaskId, judge_report,
+    AttemptFailure, Jitter, ReportVerdict, ReportedLeaf, Signal, State, TaskId, judge_report,
 };
-
-/// Checks what needs no transaction.
-pub(crate) fn check(request: &ReportBatch) -> Result<(), StoreError> {
-    let len = request.reports.len();
-    if len > MAX_TASKS { Err(StoreError::BatchTooLarge { len, max: MAX_TASKS }) } else { Ok(()) }
-}
 
 pub(crate) fn report<'r>(
     t: &mut Transaction<'_, 'r>,

@@ -26,9 +26,15 @@ pub(super) fn start_join(
         (None, Some(Ok(planned))) => return insert_join(t, row, &planned, key),
         (None, None) => "the plan of a join is missing".into(),
     };
-    let (parent, reason) = (row.node.key, format!("its join was changed: {reason}"));
-    t.corrupt.insert(parent, CorruptParent { key: parent, node: Some(Box::new(row.node)), reason });
+    note_changed_join(t, row, &reason);
     Ok(())
+}
+
+/// Notes that the join of a parent or a run cannot start. It fails at the end of the transaction.
+fn note_changed_join(t: &mut Transaction<'_, '_>, row: &ParentRow, reason: &str) {
+    let (key, node) = (row.node.key, Some(Box::new(row.node)));
+    let reason = format!("its join was changed: {reason}");
+    t.corrupt.insert(key, CorruptParent { key, node, reason });
 }
 
 fn insert_join(
@@ -58,8 +64,7 @@ fn insert_join(
     };
     match t.store()?.insert(None, &[block]) {
         Err(StoreError::CorruptRow { reason, .. }) => {
-            let reason = format!("its join was changed: {reason}");
-            t.corrupt.insert(parent, CorruptParent { key: parent, node: Some(Box::new(row.node)), reason });
+            note_changed_join(t, row, &reason);
             return Ok(());
         }
         inserted => inserted?,

@@ -48,7 +48,8 @@ pub(super) fn row_name(key: ParentKey) -> String {
 
 /// Returns whether this parent, or anything above it, is being cancelled. What cannot be read is not.
 pub(crate) fn is_cancelling(t: &mut Transaction<'_, '_>, parent: ParentKey) -> Result<bool, StoreError> {
-    Ok(is_cancelling_all(t, &[parent])?.contains(&parent))
+    learn_above(t, &[parent])?;
+    Ok(t.ancestors.is_cancelling(parent))
 }
 
 /// Returns those of these parents that are being cancelled, or are below one that is.
@@ -64,6 +65,11 @@ pub(crate) fn is_cancelling_all(
 pub(crate) fn learn_above(t: &mut Transaction<'_, '_>, parents: &[ParentKey]) -> Result<(), StoreError> {
     // The policy of a parent may cancel after a failure that is not counted yet.
     apply_policies(t)?;
+    read_above(t, parents)
+}
+
+/// Reads what stands above the children of these parents, where it is not known.
+pub(crate) fn read_above(t: &mut Transaction<'_, '_>, parents: &[ParentKey]) -> Result<(), StoreError> {
     let unknown: Vec<ParentKey> =
         parents.iter().copied().filter(|parent| !t.ancestors.knows(*parent)).collect();
     if !unknown.is_empty() {

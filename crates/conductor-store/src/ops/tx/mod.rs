@@ -41,7 +41,7 @@ pub(crate) use decide::{decide, decide_ended_joins};
 pub(crate) use join::decide_by_join;
 pub(crate) use leaves::{LeafChange, LeafEvent, change_leaves, clear_due, fail_leaf};
 pub(crate) use load::{
-    find_task, is_cancelling, is_cancelling_all, learn_above, load_parent, require_parent,
+    find_task, is_cancelling, learn_above, load_parent, load_parents, read_above, require_parent,
 };
 pub(crate) use parents::{ParentChange, change_parent};
 pub(crate) use parents_write::{clear_parent_due, push_row};
