@@ -2,7 +2,7 @@
 
 use super::{ParentKey, RunKey, TaskKey};
 use crate::StoreError;
-use conductor_model::{EventBody, JoinStatus, Policy, RunId, TaskId};
+use conductor_model::{CancelCause, EventBody, JoinStatus, ParentStatus, Policy, RunId, TaskId};
 
 /// What a row of a task says, in numbers that need not be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,18 +70,33 @@ pub struct ParentColumns {
 }
 
 impl ParentColumns {
-    /// The policy as it is stored.
+    /// The columns of a parent or a run with this status. A verification expects exactly these.
     ///
     /// # Errors
-    /// Returns a [`StoreError`], if it cannot be written as JSON.
-    pub fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> {
+    /// Returns a [`StoreError`], if the policy cannot be written as JSON.
+    pub fn of(status: ParentStatus) -> Result<Self, StoreError> {
+        let ParentStatus { counts, policy, cancel_cause, join } = status;
+        Ok(Self {
+            sealed: Some(counts.is_sealed()),
+            total: counts.total.map(i64::from),
+            created: Some(i64::from(counts.created)),
+            open: Some(i64::from(counts.open)),
+            failed: Some(i64::from(counts.failed)),
+            cancelled: Some(i64::from(counts.cancelled)),
+            policy: Self::policy_text(policy)?,
+            cancel_cause: cancel_cause.map(CancelCause::code),
+            join_open: Self::join_open_of(join),
+        })
+    }
+
+    /// The policy as it is stored.
+    pub(crate) fn policy_text(policy: Policy) -> Result<Option<String>, StoreError> {
         let text = (policy != Policy::default()).then(|| serde_json::to_string(&policy)).transpose();
         text.map_err(|error| StoreError::Backend(Box::new(error)))
     }
 
     /// The status of a join as it is stored. The task of the join says how it ended.
-    #[must_use]
-    pub fn join_open_of(join: JoinStatus) -> Option<bool> {
+    pub(crate) fn join_open_of(join: JoinStatus) -> Option<bool> {
         match join {
             JoinStatus::None => None,
             JoinStatus::Open => Some(true),

@@ -7,7 +7,7 @@ use conductor_store::backend::{
     FirstKey, IdRange, KeysFound, ParentColumns, ParentKey, ParentRow, RunColumns, RunKey, StoredPosition,
     TaskColumns, TaskKey,
 };
-use conductor_store::model::{CancelCause, ParentStatus, State as TaskState, TaskId, Timestamp};
+use conductor_store::model::{ParentStatus, State as TaskState, TaskId, Timestamp};
 use std::ops::Bound;
 
 impl State {
@@ -130,16 +130,5 @@ fn swept(row: &ParentRow) -> Option<i64> {
 }
 
 fn parent_columns(status: ParentStatus) -> ParentColumns {
-    let ParentStatus { counts, policy, cancel_cause, join } = status;
-    ParentColumns {
-        sealed: Some(counts.is_sealed()),
-        total: counts.total.map(i64::from),
-        created: Some(i64::from(counts.created)),
-        open: Some(i64::from(counts.open)),
-        failed: Some(i64::from(counts.failed)),
-        cancelled: Some(i64::from(counts.cancelled)),
-        policy: ParentColumns::policy_text(policy).expect("policy is JSON"),
-        cancel_cause: cancel_cause.map(CancelCause::code),
-        join_open: ParentColumns::join_open_of(join),
-    }
+    ParentColumns::of(status).expect("the policy is JSON")
 }

@@ -22,20 +22,7 @@ impl Difference {
 
 /// The columns of a parent or a run that follow from the events; those of a leaf, which has no status.
 pub(crate) fn parent_columns(status: Option<ParentStatus>) -> Result<ParentColumns, StoreError> {
-    let Some(ParentStatus { counts, policy, cancel_cause, join }) = status else {
-        return Ok(ParentColumns::default());
-    };
-    Ok(ParentColumns {
-        sealed: Some(counts.total.is_some()),
-        total: counts.total.map(i64::from),
-        created: Some(i64::from(counts.created)),
-        open: Some(i64::from(counts.open)),
-        failed: Some(i64::from(counts.failed)),
-        cancelled: Some(i64::from(counts.cancelled)),
-        policy: ParentColumns::policy_text(policy)?,
-        cancel_cause: cancel_cause.map(CancelCause::code),
-        join_open: ParentColumns::join_open_of(join),
-    })
+    status.map_or_else(|| Ok(ParentColumns::default()), ParentColumns::of)
 }
 
 fn parent_differences(stored: &ParentColumns, computed: &ParentColumns, differences: &mut Vec<Difference>) {
