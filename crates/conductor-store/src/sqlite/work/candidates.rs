@@ -347,18 +347,18 @@ pub(crate) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED 
     WHERE wants = 3 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
 
 pub(crate) const START_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
+    WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
 pub(crate) const RETRY_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
+    WHERE state = 3 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
 pub(crate) const RETRY_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at > ?2 AND run BETWEEN ?3 AND ?4 LIMIT ?1";
+    WHERE state = 3 AND due_at > ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
 
 pub(crate) const EXPIRED: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline \
     WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1) AND deadline <= ?2 AND key BETWEEN ?3 AND ?4 \
     ORDER BY deadline LIMIT ?1";
 
 pub(crate) const LEASE_EXPIRED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 LIMIT ?1";
+    WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 ORDER BY lease_until LIMIT ?1";
 /// Reads the leases that run: as many as there are claims at this moment.
 pub(crate) const LEASE_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
     WHERE state = 1 AND sealed IS NULL AND lease_until > ?2 \

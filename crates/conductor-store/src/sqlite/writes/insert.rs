@@ -246,7 +246,7 @@ impl Statements<'_> {
     }
 }
 
-/// Inserts `count` leaves. ?1 to ?10: their values values, with the index (?3) and the key (?10) of the first; then their ids.
+/// Inserts `count` leaves. ?1 to ?10: their values, with the index (?3) and the key (?10) of the first; then their ids.
 pub(crate) fn insert_tasks_sql(count: u16) -> String {
     let mut sql = String::from(
         "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
