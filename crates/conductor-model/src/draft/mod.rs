@@ -5,7 +5,6 @@ mod join;
 mod new_run;
 mod new_task;
 mod payload_hash;
-mod raw_task;
 mod reader;
 mod run;
 mod task;

@@ -2,8 +2,7 @@
 
 use super::join::JoinDraft;
 use super::new_task::NewTask;
-use super::raw_task::RawTask;
-use super::reader::{Fields, Reader};
+use super::reader::Fields;
 use crate::id::TaskId;
 use crate::issue::ValidationError;
 use crate::state::{Backoff, Policy};
@@ -101,10 +100,7 @@ impl TaskDraft {
     /// # Errors
     /// Returns [`ValidationError`] with all issues.
     pub fn validate(&self) -> Result<NewTask, ValidationError> {
-        let mut reader = Reader::new(&self.0);
-        let task = RawTask::read(&mut reader);
-        task.cross_check(&mut reader);
-        task.build(reader.finish())
+        NewTask::of(&self.0)
     }
 }
 

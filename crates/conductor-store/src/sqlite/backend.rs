@@ -1,15 +1,18 @@
-//! The trait [`Backend`]: the database opens transactions and snapshots.
+//! The trait [`Backend`]: the database opens transactions and snapshots on its connections.
 
+use super::open::{self, OpenError};
 use super::store::SqliteStore;
 use super::tx::SqliteTx;
-use crate::WriteNotifier;
 use crate::backend::{Backend, BackendError};
 use crate::sqlite::connection::checkpoint::checkpoint_if_worthwhile;
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::sqlite::connection::sql::{Result, Sql, fault, no_connection};
 use crate::sqlite::connection::transaction::{begin, commit};
+use crate::{StoreError, WriteNotifier};
 use conductor_model::Timestamp;
+use rusqlite::Connection;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 impl Backend for SqliteStore {
     type Read<'b> = SqliteTx<'b>;
@@ -34,8 +37,30 @@ impl Backend for SqliteStore {
         Ok(value)
     }
 
+    /// Reads on a connection that only reads. All statements see one state of the database.
     fn read<T>(&self, query: impl FnOnce(&mut SqliteTx<'_>) -> Result<T>) -> Result<T> {
-        self.read_with(|connection| query(&mut SqliteTx::new(connection, Some(self), Timestamp::MIN)))
+        let Some(path) = &self.liveness.path else {
+            let writer = self.lock_writer();
+            return query(&mut SqliteTx::new(
+                writer.as_ref().ok_or_else(no_connection)?,
+                Some(self),
+                Timestamp::MIN,
+            ));
+        };
+        let idle = self.lock_readers().pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => open::reader(path, &self.options)?,
+        };
+        let snapshot = reader.transaction().map_err(fault)?;
+        // A connection that met an error is closed.
+        let answer = query(&mut SqliteTx::new(&snapshot, Some(self), Timestamp::MIN))?;
+        drop(snapshot);
+        let mut idle = self.lock_readers();
+        if idle.len() < self.options.readers {
+            idle.push(reader);
+        }
+        Ok(answer)
     }
 
     /// Asks on the connection that writes, outside any transaction: its cache is warm, and it takes no lock.
@@ -59,6 +84,49 @@ impl Backend for SqliteStore {
         if let Some(path) = &self.liveness.path {
             checkpoint_if_worthwhile(path, &self.commits);
         }
+    }
+}
+
+impl SqliteStore {
+    pub(super) fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A thread that has just written queues here behind the waiting threads. Without this queue it would get the writer
+        // again before they wake up, and could starve them.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic inside a transaction has rolled it back, so that the connection is still usable.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_readers(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lends the connection that writes. After a disk error nothing that a connection remembers can be trusted: all of
+    /// them are closed, and the next request opens new ones.
+    fn with_writer<T, E: BackendError>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.lock_writer();
+        let connection = match writer.as_ref() {
+            Some(connection) => connection,
+            None => &*writer.insert(self.reopen()?),
+        };
+        let result = work(connection);
+        if let Err(error) = &result
+            && error.store_error().is_some_and(StoreError::invalidates_connection)
+        {
+            *writer = None;
+            self.lock_readers().clear();
+        }
+        result
+    }
+
+    fn reopen(&self) -> Result<Connection> {
+        let path = self.liveness.path.as_deref().ok_or_else(no_connection)?;
+        open::file_again(path, &self.options).map_err(|error| match error {
+            OpenError::Busy { .. } | OpenError::SetupInProgress { .. } => StoreError::Busy(Box::new(error)),
+            other => StoreError::Io(Box::new(other)),
+        })
     }
 }
 

@@ -1,14 +1,11 @@
-//! A database, and its connections.
+//! The database: how a store opens it.
 
-use super::connection::sql::{Result, fault, no_connection};
 use super::engines::Liveness;
 use super::open::{self, OpenError, SqliteOptions};
-use crate::StoreError;
-use crate::backend::BackendError;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A store in an SQLite database: a file, or memory for tests.
 ///
@@ -26,11 +23,11 @@ pub struct SqliteStore {
     pub(super) options: SqliteOptions,
     /// Idle connections that read. This field is before the writer because fields are dropped in this order. The last
     /// connection to close makes the checkpoint and deletes the WAL, and a read-only connection cannot do that.
-    readers: Mutex<Vec<Connection>>,
+    pub(super) readers: Mutex<Vec<Connection>>,
     /// The queue in front of the writer.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
     /// `None` after a disk error, until the next request opens a new one.
-    writer: Mutex<Option<Connection>>,
+    pub(super) writer: Mutex<Option<Connection>>,
     /// The number of commits since the last checkpoint.
     pub(super) commits: AtomicU32,
     /// The path, and the engines that live.
@@ -83,69 +80,6 @@ impl SqliteStore {
         let (readers, commits) = (Mutex::default(), AtomicU32::new(0));
         let (turn, writer) = (Mutex::default(), Mutex::new(Some(writer)));
         Self { options, readers, turn, writer, commits, liveness: Liveness::new(path) }
-    }
-
-    pub(super) fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
-        // A thread that has just written queues here behind the waiting threads. Without this queue it would get the writer
-        // again before they wake up, and could starve them.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // A panic inside a transaction has rolled it back, so that the connection is still usable.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs a query on a reading connection. All its statements see one state of the database.
-    pub(super) fn read_with<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let Some(path) = &self.liveness.path else {
-            let writer = self.lock_writer();
-            return question(writer.as_ref().ok_or_else(no_connection)?);
-        };
-        let idle = self.lock_readers().pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => open::reader(path, &self.options)?,
-        };
-        let snapshot = reader.transaction().map_err(fault)?;
-        // A connection that met an error is closed.
-        let answer = question(&snapshot)?;
-        drop(snapshot);
-        let mut idle = self.lock_readers();
-        if idle.len() < self.options.readers {
-            idle.push(reader);
-        }
-        Ok(answer)
-    }
-
-    fn lock_readers(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lends the connection that writes. After a disk error nothing that a connection remembers can be trusted: all of
-    /// them are closed, and the next request opens new ones.
-    pub(super) fn with_writer<T, E: BackendError>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut writer = self.lock_writer();
-        let connection = match writer.as_ref() {
-            Some(connection) => connection,
-            None => &*writer.insert(self.reopen()?),
-        };
-        let result = work(connection);
-        if let Err(error) = &result
-            && error.store_error().is_some_and(StoreError::invalidates_connection)
-        {
-            *writer = None;
-            self.lock_readers().clear();
-        }
-        result
-    }
-
-    fn reopen(&self) -> Result<Connection> {
-        let path = self.liveness.path.as_deref().ok_or_else(no_connection)?;
-        open::file_again(path, &self.options).map_err(|error| match error {
-            OpenError::Busy { .. } | OpenError::SetupInProgress { .. } => StoreError::Busy(Box::new(error)),
-            other => StoreError::Io(Box::new(other)),
-        })
     }
 }
 
