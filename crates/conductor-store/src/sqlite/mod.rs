@@ -6,7 +6,7 @@
 //! | folder or file | holds |
 //! |---|---|
 //! | `connection` | statements, transactions, waits, files beside the database |
-//! | `rows` | columns to types of the model and the backend, and back |
+//! | `rows` | columns to types of the model and the backend, and back; conditions of SQL statements |
 //! | `open` | from a path to a connection with the present tables; the import of a file of the TypeScript version |
 //! | `engines` | the engines, and the files that show that they are alive |
 //! | `reads`, `work` | queries of readers, and of operations before they write |

@@ -2,7 +2,7 @@
 
 use crate::backend::{AuditKeys, CreatedPart, FirstKey, IdRange, KeyRange, KeysFound, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql, id_blob};
-use crate::sqlite::rows::{columns, keys::RowKey};
+use crate::sqlite::rows::{columns, conditions::sql, keys::RowKey};
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 
@@ -55,11 +55,8 @@ fn missing_range(connection: &Connection, around: TaskKey) -> Result<Option<KeyR
 
 macro_rules! select_left {
     ($order:literal) => {
-        concat!(
-            "SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id ",
-            "WHERE id BETWEEN ?1 AND ?2 AND length(id) = 16 ORDER BY id ",
-            $order
-        )
+        sql!("SELECT key, id FROM conductor_tasks INDEXED BY conductor_tasks_id \
+            WHERE id BETWEEN ?1 AND ?2 AND length(id) = 16 ORDER BY id " $order)
     };
 }
 

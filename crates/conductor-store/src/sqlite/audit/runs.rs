@@ -77,15 +77,11 @@ pub(crate) const NEXT_RUN: &str = "SELECT min(run) FROM ( \
     UNION ALL SELECT min(run) FROM conductor_joins WHERE run > ?1)";
 
 macro_rules! select_joins {
-    ($where:literal) => {
-        concat!(
-            "SELECT task, id, CASE WHEN NOT EXISTS ",
-            "(SELECT 1 FROM conductor_kinds k WHERE k.key = conductor_joins.kind) THEN kind END ",
-            "FROM conductor_joins WHERE ",
-            $where
-        )
+    () => {
+        "SELECT task, id, CASE WHEN NOT EXISTS (SELECT 1 FROM conductor_kinds k \
+         WHERE k.key = conductor_joins.kind) THEN kind END FROM conductor_joins WHERE run = ?1"
     };
 }
 
-const JOINS_OF_RUN: &str = select_joins!("run = ?1");
-const JOIN_OF_PARENT: &str = select_joins!("run = ?1 AND task = ?2");
+const JOINS_OF_RUN: &str = select_joins!();
+const JOIN_OF_PARENT: &str = concat!(select_joins!(), " AND task = ?2");

@@ -3,6 +3,7 @@
 use super::columns::{self, task_columns};
 use crate::backend::{AuditTask, AuditTasks, RunKey, StoredPosition, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql, id_blob};
+use crate::sqlite::rows::conditions::sql;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
 use conductor_model::TaskId;
 use rusqlite::{Connection, params};
@@ -42,16 +43,10 @@ fn by_id(connection: &Connection, ids: &[TaskId]) -> Result<Vec<AuditTask>> {
 }
 
 /// A page of a run's rows, in the order of their places.
-pub(crate) const TASKS: &str = concat!(
-    "SELECT ",
-    task_columns!(),
-    " FROM conductor_tasks INDEXED BY conductor_tasks_place \
-    WHERE run = ?1 AND (parent, ordinal) > (?2, ?3) ORDER BY parent, ordinal LIMIT ?4"
-);
-const BY_KEY: &str = concat!("SELECT ", task_columns!(), " FROM conductor_tasks WHERE key = ?1");
-const BY_ID: &str = concat!("SELECT ", task_columns!(), " FROM conductor_tasks WHERE id = ?1");
-const BY_POSITION: &str = concat!(
-    "SELECT ",
-    task_columns!(),
-    " FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = ?3"
-);
+pub(crate) const TASKS: &str = sql!("SELECT " (task_columns!()) " \
+    FROM conductor_tasks INDEXED BY conductor_tasks_place \
+    WHERE run = ?1 AND (parent, ordinal) > (?2, ?3) ORDER BY parent, ordinal LIMIT ?4");
+const BY_KEY: &str = sql!("SELECT " (task_columns!()) " FROM conductor_tasks WHERE key = ?1");
+const BY_ID: &str = sql!("SELECT " (task_columns!()) " FROM conductor_tasks WHERE id = ?1");
+const BY_POSITION: &str = sql!("SELECT " (task_columns!()) " FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal = ?3");

@@ -5,6 +5,7 @@ use crate::backend::{
     AdminWrite, AdminWritten, ParentKey, RunColumns, RunKey, StoredPosition, TaskColumns, TaskKey,
 };
 use crate::sqlite::connection::sql::{Result, Sql, id_blob};
+use crate::sqlite::rows::conditions::sql;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
 use crate::sqlite::writes::{insert, prune};
 use conductor_model::Timestamp;
@@ -131,14 +132,11 @@ const UPDATE_RUN: &str = "UPDATE conductor_runs SET state = ?2, updated_at = ?3,
 /// The columns of a row that is inserted again.
 macro_rules! insert_task {
     ($select:literal) => {
-        concat!(
-            "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, due_at, attempt, retry_count, \
+        sql!("INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, due_at, attempt, retry_count, \
             lease_until, holder, sealed, fanout, children, open_children, failed_children, cancelled_children, policy, \
             mark, joining, swept, created_at, updated_at, kind, priority, max_retries, name, backoff, timeout_ms) \
             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-            ?22, ?22, ",
-            $select
-        )
+            ?22, ?22, " $select)
     };
 }
 

@@ -81,8 +81,10 @@ fn inherits() -> String {
         "t.ordinal = 0 \
          OR json_type(j.input, '$.fanout') = 'integer' AND json_extract(j.input, '$.fanout') BETWEEN 1 AND {MAX_FANOUT} \
          OR j.input = 'null' AND EXISTS (SELECT 1 FROM conductor_events e \
-         WHERE e.run = t.run AND e.name = {imported} AND e.name NOT IN (9, 10))",
+         WHERE e.run = t.run AND e.name = {imported} AND e.name NOT IN ({started}, {succeeded}))",
         imported = code("run.adopted"),
+        started = code("task.started"),
+        succeeded = code("task.succeeded"),
     )
 }
 

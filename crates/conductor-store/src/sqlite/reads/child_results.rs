@@ -2,8 +2,8 @@
 
 use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, ParentKey};
 use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{RowKey, parent_columns};
+use crate::sqlite::rows::{columns, conditions::sql};
 use conductor_model::{ErrorText, TaskId};
 use rusqlite::{Connection, Row, params};
 
@@ -44,8 +44,8 @@ fn children_of(connection: &Connection, parent: ParentKey) -> Result<Option<u32>
     connection.first(sql, [key], |row| row.get(0))
 }
 
-const SELECT_OUTPUTS: &str = "SELECT ordinal, id, state, output FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND state = 2 ORDER BY ordinal LIMIT ?5";
+const SELECT_OUTPUTS: &str = sql!("SELECT ordinal, id, state, output FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND " succeeded " ORDER BY ordinal LIMIT ?5");
 
-const SELECT_FAILURES: &str = "SELECT ordinal, id, state, last_error FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND state <> 2 ORDER BY ordinal LIMIT ?5";
+const SELECT_FAILURES: &str = sql!("SELECT ordinal, id, state, last_error FROM conductor_tasks \
+    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND " not_succeeded " ORDER BY ordinal LIMIT ?5");

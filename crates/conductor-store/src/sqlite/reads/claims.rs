@@ -3,8 +3,8 @@
 use crate::backend::{ClaimRow, ClaimsWanted, EngineRow};
 use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
 use crate::sqlite::engines::{self, Liveness};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{RowKey, optional_key};
+use crate::sqlite::rows::{columns, conditions::sql};
 use crate::{EngineKey, Fence};
 use conductor_model::{Kind, TaskId};
 use rusqlite::{Connection, Row, params};
@@ -55,21 +55,11 @@ pub(crate) fn live_engines(connection: &Connection, liveness: Option<&Liveness>)
     liveness.map_or(Ok(Vec::new()), |liveness| engines::live(connection, liveness))
 }
 
-macro_rules! claimed {
-    ($from:literal, $where:literal) => {
-        concat!(
-            "SELECT id, key, attempt, holder FROM conductor_tasks ",
-            $from,
-            " WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND ",
-            $where
-        )
-    };
-}
-
-const SELECT_CLAIMED: &str = claimed!("", "key IN rarray(?1)");
+const SELECT_CLAIMED: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
+    WHERE " claimed " AND key IN rarray(?1)");
 
 /// The claims of an engine; it reads those of all engines, as many as run at this moment.
-pub(crate) const CLAIMS_OF_ENGINE: &str =
-    claimed!("INDEXED BY conductor_tasks_running", "holder = ?1 LIMIT ?2");
-const CLAIMS_OF_KIND: &str =
-    claimed!("INDEXED BY conductor_tasks_running", "holder = ?1 AND kind = ?3 LIMIT ?2");
+pub(crate) const CLAIMS_OF_ENGINE: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
+    INDEXED BY conductor_tasks_running WHERE " claimed " AND holder = ?1 LIMIT ?2");
+const CLAIMS_OF_KIND: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
+    INDEXED BY conductor_tasks_running WHERE " claimed " AND holder = ?1 AND kind = ?3 LIMIT ?2");

@@ -4,7 +4,7 @@ use super::stuck::count_stuck;
 use super::work::next_due;
 use crate::backend::{Counts, CountsWanted, RunKey};
 use crate::sqlite::connection::sql::{Result, Sql, no_connection};
-use crate::sqlite::rows::{columns, events::code_of, keys::RowKey};
+use crate::sqlite::rows::{columns, conditions::sql, events::code_of, keys::RowKey};
 use conductor_model::StateCounts;
 use rusqlite::{Connection, Params, Row, params};
 
@@ -84,19 +84,18 @@ fn on_tasks(select: &str, run: Option<i64>) -> String {
     )
 }
 
-const RETRIES_DUE: &str = "SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NOT NULL";
+const RETRIES_DUE: &str =
+    sql!("SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " retry_due);
 
-const PERMANENT_FAILURES: &str = "SELECT count(*), coalesce(sum(retry_count >= max_retries), 0) \
-    FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NULL AND sealed IS NULL";
+const PERMANENT_FAILURES: &str = sql!("SELECT count(*), coalesce(sum(retry_count >= max_retries), 0) \
+    FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " failed_permanently " AND sealed IS NULL");
 
-const RETRIES: &str = "SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(state = 2), 0) \
-    FROM conductor_tasks INDEXED BY conductor_tasks_retried WHERE retry_count > 0";
+const RETRIES: &str = sql!("SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(" succeeded "), 0) \
+    FROM conductor_tasks INDEXED BY conductor_tasks_retried WHERE retry_count > 0");
 
 /// The children that parents still wait for.
-const MISSING: &str = "SELECT coalesce(sum(missing), 0) FROM (SELECT fanout - children AS missing \
-    FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants = 1 AND run = ?1 LIMIT ?2)";
+const MISSING: &str = sql!("SELECT coalesce(sum(missing), 0) FROM (SELECT fanout - children AS missing \
+    FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_fan_out " AND run = ?1 LIMIT ?2)");
 
 const STATE_COUNTS_OF_RUN: &str =
     "SELECT pending, running, succeeded, failed, cancelled FROM conductor_runs WHERE key = ?1";
@@ -104,13 +103,9 @@ pub(crate) const STATE_COUNTS: &str = "SELECT coalesce(sum(pending), 0), coalesc
     coalesce(sum(succeeded), 0), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
 
 /// All events of a run from one index, and the events of steps from the index of rare events.
-const COUNT_EVENTS: &str = "SELECT \
+const COUNT_EVENTS: &str = sql!("SELECT \
     (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1), \
-    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
-        WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10)), \
-    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
-        WHERE run = ?1 AND name = ?3 AND name NOT IN (9, 10)), \
-    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
-        WHERE run = ?1 AND name = ?4 AND name NOT IN (9, 10)), \
-    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_name \
-        WHERE run = ?1 AND name = ?5 AND name NOT IN (9, 10))";
+    (SELECT count(*) FROM " rare_events_of_run " AND name = ?2), \
+    (SELECT count(*) FROM " rare_events_of_run " AND name = ?3), \
+    (SELECT count(*) FROM " rare_events_of_run " AND name = ?4), \
+    (SELECT count(*) FROM " rare_events_of_run " AND name = ?5)");

@@ -4,11 +4,10 @@
 //! it. Keys grow with the indices, so that a seek in an index with the key as its last column starts behind those
 //! children. Last, it reads the last children. A child elsewhere is not found.
 
-use super::work::ready;
 use crate::backend::{ChildWanted, ParentKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql, array};
-use crate::sqlite::rows::events::code_of;
 use crate::sqlite::rows::keys::{RowKey, parent_columns};
+use crate::sqlite::rows::{conditions::sql, events::code_of};
 use rusqlite::{Connection, params};
 
 /// The largest number of ready kinds that are searched in a run, and of pairs of kind and priority there.
@@ -121,36 +120,26 @@ fn ready_tasks(
 }
 
 macro_rules! child_queries {
-    ($filter:literal) => {
+    ($condition:ident) => {
         ChildQueries {
-            first: concat!(
-                "SELECT key FROM (SELECT key, state, due_at FROM conductor_tasks INDEXED BY conductor_tasks_place ",
-                "WHERE run = ?1 AND parent = ?2 AND ordinal > 0 ORDER BY ordinal LIMIT 300) WHERE ",
-                $filter,
-                " LIMIT 1"
-            ),
-            above: concat!(
-                "WITH RECURSIVE above (key, parent, ordinal, state, due_at) AS (",
-                "SELECT key, parent, ordinal, state, due_at FROM conductor_tasks WHERE key IN rarray(?1) ",
-                "UNION SELECT p.key, p.parent, p.ordinal, p.state, p.due_at FROM above CROSS JOIN conductor_tasks p ",
-                "ON p.key = above.parent WHERE above.parent <> ?2) ",
-                "SELECT min(key) FROM above WHERE parent = ?2 AND ordinal > 0 AND (",
-                $filter,
-                ")"
-            ),
-            last: concat!(
-                "SELECT min(key) FROM (SELECT key, state, due_at FROM conductor_tasks INDEXED BY ",
-                "conductor_tasks_place WHERE run = ?1 AND parent = ?2 AND ordinal > 0 ORDER BY ordinal DESC LIMIT 300) ",
-                "WHERE ",
-                $filter
-            ),
+            first: sql!("SELECT key FROM (SELECT key, state, due_at FROM conductor_tasks \
+                INDEXED BY conductor_tasks_place WHERE run = ?1 AND parent = ?2 AND ordinal > 0 \
+                ORDER BY ordinal LIMIT 300) WHERE " $condition " LIMIT 1"),
+            above: sql!("WITH RECURSIVE above (key, parent, ordinal, state, due_at) AS ( \
+                SELECT key, parent, ordinal, state, due_at FROM conductor_tasks WHERE key IN rarray(?1) \
+                UNION SELECT p.key, p.parent, p.ordinal, p.state, p.due_at FROM above CROSS JOIN conductor_tasks p \
+                ON p.key = above.parent WHERE above.parent <> ?2) \
+                SELECT min(key) FROM above WHERE parent = ?2 AND ordinal > 0 AND " $condition),
+            last: sql!("SELECT min(key) FROM (SELECT key, state, due_at FROM conductor_tasks \
+                INDEXED BY conductor_tasks_place WHERE run = ?1 AND parent = ?2 AND ordinal > 0 \
+                ORDER BY ordinal DESC LIMIT 300) WHERE " $condition),
         }
     };
 }
 
-pub(crate) const OPEN: ChildQueries = child_queries!("state < 2 OR (state = 3 AND due_at IS NOT NULL)");
-pub(crate) const FAILED: ChildQueries = child_queries!("state = 3 AND due_at IS NULL");
-pub(crate) const CANCELLED: ChildQueries = child_queries!("state = 4");
+pub(crate) const OPEN: ChildQueries = child_queries!(open_task);
+pub(crate) const FAILED: ChildQueries = child_queries!(failed_permanently);
+pub(crate) const CANCELLED: ChildQueries = child_queries!(cancelled);
 
 const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = 0";
 
@@ -158,20 +147,18 @@ const SELECT_JOIN: &str = "SELECT key FROM conductor_tasks WHERE run = ?1 AND pa
 pub(crate) const END_OF_FIRST: &str =
     "SELECT key FROM conductor_tasks WHERE run = ?1 AND parent = ?2 AND ordinal = 300";
 
-pub(crate) const RUNNING_EXTERNALLY: &str = "SELECT key FROM (SELECT key, run FROM conductor_tasks \
-    INDEXED BY conductor_tasks_running WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL LIMIT 300) \
-    WHERE run = ?1 AND key > ?2";
-pub(crate) const CLAIMED: &str = "SELECT key FROM (SELECT key, run FROM conductor_tasks \
-    INDEXED BY conductor_tasks_running WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL LIMIT 300) \
-    WHERE run = ?1 AND key > ?2";
+pub(crate) const RUNNING_EXTERNALLY: &str = sql!("SELECT key FROM (SELECT key, run FROM conductor_tasks \
+    INDEXED BY conductor_tasks_running WHERE " running_externally " LIMIT 300) WHERE run = ?1 AND key > ?2");
+pub(crate) const CLAIMED: &str = sql!("SELECT key FROM (SELECT key, run FROM conductor_tasks \
+    INDEXED BY conductor_tasks_running WHERE " claimed " LIMIT 300) WHERE run = ?1 AND key > ?2");
 pub(crate) const DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
     WHERE due_at IS NOT NULL AND run = ?1 AND key > ?2 ORDER BY key LIMIT 50";
 pub(crate) const WAITING_FOR_STEP: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
     WHERE wants = ?3 AND run = ?1 AND key > ?2 ORDER BY key LIMIT 50";
-pub(crate) const FAILED_IN: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at IS NULL AND run = ?1 AND key > ?2 ORDER BY key LIMIT 300";
-pub(crate) const LAST_CANCELS: &str = "SELECT task FROM conductor_events INDEXED BY conductor_events_name \
-    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 200";
+pub(crate) const FAILED_IN: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
+    WHERE " failed_permanently " AND run = ?1 AND key > ?2 ORDER BY key LIMIT 300");
+pub(crate) const LAST_CANCELS: &str = sql!("SELECT task \
+    FROM " rare_events_of_run " AND name = ?2 ORDER BY seq DESC LIMIT 200");
 
 /// The statements that search an index of ready leaves.
 pub(crate) struct ReadyIndexQueries {
@@ -184,24 +171,17 @@ pub(crate) struct ReadyIndexQueries {
 }
 
 macro_rules! ready_index {
-    ($index:literal, $where:literal) => {
+    ($index:literal, $condition:ident) => {
         ReadyIndexQueries {
-            kind: ready!("kind", $index, $where, " AND kind > ?1 ORDER BY kind LIMIT 1"),
-            priority: ready!(
-                "priority",
-                $index,
-                $where,
-                " AND kind = ?1 AND run = ?2 AND priority < ?3 ORDER BY priority DESC LIMIT 1"
-            ),
-            keys: ready!(
-                "key",
-                $index,
-                $where,
-                " AND kind = ?1 AND run = ?2 AND priority = ?3 AND key > ?4 ORDER BY key LIMIT 10"
-            ),
+            kind: sql!("SELECT kind FROM conductor_tasks INDEXED BY " $index " WHERE " $condition " \
+                AND kind > ?1 ORDER BY kind LIMIT 1"),
+            priority: sql!("SELECT priority FROM conductor_tasks INDEXED BY " $index " WHERE " $condition " \
+                AND kind = ?1 AND run = ?2 AND priority < ?3 ORDER BY priority DESC LIMIT 1"),
+            keys: sql!("SELECT key FROM conductor_tasks INDEXED BY " $index " WHERE " $condition " \
+                AND kind = ?1 AND run = ?2 AND priority = ?3 AND key > ?4 ORDER BY key LIMIT 10"),
         }
     };
 }
 
-pub(crate) const READY: ReadyIndexQueries = ready_index!("conductor_tasks_ready", "coalesce(lost, 0) < 2");
-pub(crate) const ISOLATED: ReadyIndexQueries = ready_index!("conductor_tasks_alone", "lost = 2");
+pub(crate) const READY: ReadyIndexQueries = ready_index!("conductor_tasks_ready", ready);
+pub(crate) const ISOLATED: ReadyIndexQueries = ready_index!("conductor_tasks_alone", isolated);

@@ -2,9 +2,9 @@
 
 use crate::backend::{LatestEvents, PastEvent};
 use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::events::{code_of, read_body};
 use crate::sqlite::rows::keys::{RowKey, parent_columns};
+use crate::sqlite::rows::{columns, conditions::sql};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -79,28 +79,22 @@ pub(crate) const RECENT: &str = "SELECT e.name, e.at, e.payload FROM conductor_e
 // Of the events of a run with a name that is few:
 
 /// The newest.
-pub(crate) const SELECT_LAST_EVENT: &str = "SELECT name, at, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) ORDER BY seq DESC LIMIT 1";
+pub(crate) const SELECT_LAST_EVENT: &str = sql!("SELECT name, at, payload \
+    FROM " rare_events_of_run " AND name = ?2 ORDER BY seq DESC LIMIT 1");
 
 /// The newest of a task, among the last.
-pub(crate) const SELECT_LAST_OF_TASK: &str = "SELECT name, at, payload \
-    FROM (SELECT name, task, at, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
-    ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1";
+pub(crate) const SELECT_LAST_OF_TASK: &str = sql!("SELECT name, at, payload FROM (SELECT name, task, at, payload \
+    FROM " rare_events_of_run " AND name = ?2 ORDER BY seq DESC LIMIT 1000) WHERE task = ?3 LIMIT 1");
 
 /// That of a task at a moment, among the last.
-pub(crate) const SELECT_LAST_CANCEL: &str = "SELECT name, at, payload \
-    FROM (SELECT name, task, at, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) \
-    ORDER BY seq DESC LIMIT 500) WHERE task = ?3 AND at = ?4 LIMIT 1";
+pub(crate) const SELECT_LAST_CANCEL: &str = sql!("SELECT name, at, payload FROM (SELECT name, task, at, payload \
+    FROM " rare_events_of_run " AND name = ?2 ORDER BY seq DESC LIMIT 500) WHERE task = ?3 AND at = ?4 LIMIT 1");
 
 /// The same, among those behind another.
-pub(crate) const SELECT_CANCEL_SINCE: &str = "SELECT name, at, payload \
-    FROM (SELECT name, task, at, payload FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) AND seq >= ?5 \
-    ORDER BY seq LIMIT 500) WHERE task = ?3 AND at = ?4 LIMIT 1";
+pub(crate) const SELECT_CANCEL_SINCE: &str = sql!("SELECT name, at, payload FROM (SELECT name, task, at, payload \
+    FROM " rare_events_of_run " AND name = ?2 AND seq >= ?5 ORDER BY seq LIMIT 500) \
+    WHERE task = ?3 AND at = ?4 LIMIT 1");
 
 /// The next from a number on.
-pub(crate) const SELECT_NEXT_EVENT: &str = "SELECT seq, at FROM conductor_events \
-    INDEXED BY conductor_events_name WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) AND seq >= ?3 \
-    ORDER BY seq LIMIT 1";
+pub(crate) const SELECT_NEXT_EVENT: &str = sql!("SELECT seq, at \
+    FROM " rare_events_of_run " AND name = ?2 AND seq >= ?3 ORDER BY seq LIMIT 1");

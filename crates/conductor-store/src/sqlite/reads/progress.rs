@@ -3,7 +3,7 @@
 use super::page::rows_up_to;
 use crate::backend::{ProgressWanted, Rows, TaskKey};
 use crate::sqlite::connection::sql::{Result, id_blob};
-use crate::sqlite::rows::{columns, keys::RowKey};
+use crate::sqlite::rows::{columns, conditions::sql, keys::RowKey};
 use conductor_model::{Progress, ProgressMessage, TaskId, TaskProgress};
 use rusqlite::{Connection, Row, params};
 
@@ -38,10 +38,10 @@ fn progress_record(row: &Row<'_>) -> rusqlite::Result<TaskProgress> {
 }
 
 /// The row of an attempt that is over is not shown.
-const OF_TASK: &str = "SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_tasks t \
+const OF_TASK: &str = sql!("SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_tasks t \
     CROSS JOIN conductor_progress p ON p.run = t.run AND p.task = t.key AND p.attempt = t.attempt \
-    WHERE t.id = ?1 AND t.state = 1";
+    WHERE t.id = ?1 AND " running);
 
-const OF_RUN: &str = "SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_progress p \
+const OF_RUN: &str = sql!("SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_progress p \
     CROSS JOIN conductor_tasks t ON t.key = p.task AND t.attempt = p.attempt \
-    WHERE p.run = ?1 AND p.task > ?2 AND t.state = 1 ORDER BY p.task LIMIT ?3";
+    WHERE p.run = ?1 AND p.task > ?2 AND " running " ORDER BY p.task LIMIT ?3");

@@ -2,8 +2,8 @@
 
 use crate::backend::{ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted};
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey};
+use crate::sqlite::rows::{columns, conditions::sql};
 use conductor_model::{RunId, TaskId};
 use rusqlite::{Connection, Row, params};
 
@@ -78,63 +78,58 @@ fn select(condition: StuckCondition) -> &'static str {
     }
 }
 
-const EXTERNAL_ATTEMPT: &str = "SELECT run, key AS task, updated_at AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_running
-    WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND updated_at < ?1";
+const EXTERNAL_ATTEMPT: &str = sql!("SELECT run, key AS task, updated_at AS since
+    FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " running_externally " AND updated_at < ?1");
 
-const EXPIRED_LEASE: &str = "SELECT run, key AS task, lease_until AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_running
-    WHERE state = 1 AND sealed IS NULL AND lease_until < ?1";
+const EXPIRED_LEASE: &str = sql!("SELECT run, key AS task, lease_until AS since
+    FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " running_leaf " AND lease_until < ?1");
 
 /// A run that has not started has only root tasks, and the first one is usually enough.
-const UNSTARTED_RUN: &str = "SELECT * FROM (
+const UNSTARTED_RUN: &str = sql!("SELECT * FROM (
     SELECT r.key AS run, NULL AS task,
         (SELECT coalesce(t.due_at, t.updated_at) FROM conductor_tasks t
-            WHERE t.run = r.key AND t.parent = 0 AND t.state = 0 AND coalesce(t.due_at, t.updated_at) < ?1
+            WHERE t.run = r.key AND t.parent = 0 AND " pending " AND coalesce(t.due_at, t.updated_at) < ?1
             AND (t.sealed IS NULL OR t.children < t.fanout) LIMIT 1) AS since
     FROM conductor_runs r INDEXED BY conductor_runs_open
-    WHERE r.state = 0 AND r.state IN (0, 1) AND r.created_at < ?1
-    ) WHERE since IS NOT NULL";
+    WHERE " pending " AND " open_run " AND r.created_at < ?1
+    ) WHERE since IS NOT NULL");
 
-const OPEN_PARENT: &str = "SELECT * FROM (
+const OPEN_PARENT: &str = sql!("SELECT * FROM (
     SELECT p.run AS run, p.key AS task, coalesce(
         (SELECT c.created_at FROM conductor_tasks c WHERE c.run = p.run AND c.parent = p.key
             ORDER BY c.ordinal DESC LIMIT 1), p.created_at) AS since
-    FROM conductor_tasks p INDEXED BY conductor_tasks_wants
-    WHERE p.wants = 2
-    ) WHERE since < ?1";
+    FROM conductor_tasks p INDEXED BY conductor_tasks_wants WHERE " wants_append "
+    ) WHERE since < ?1");
 
-const OPEN_RUN: &str = "SELECT * FROM (
+const OPEN_RUN: &str = sql!("SELECT * FROM (
     SELECT r.key AS run, NULL AS task, coalesce(
         (SELECT c.created_at FROM conductor_tasks c WHERE c.run = r.key AND c.parent = 0
             ORDER BY c.ordinal DESC LIMIT 1), r.created_at) AS since
     FROM conductor_runs r INDEXED BY conductor_runs_open
-    WHERE r.sealed = 0 AND r.mark IS NULL AND r.state IN (0, 1)
-    ) WHERE since < ?1";
+    WHERE r.sealed = 0 AND r.mark IS NULL AND " open_run "
+    ) WHERE since < ?1");
 
 /// In a run that is being cancelled, any row that needs a sweep is enough.
-const UNDECIDED_PARENT: &str = "SELECT run, key AS task, updated_at AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_wants
-    WHERE wants IN (3, 4) AND updated_at < ?1";
+const UNDECIDED_PARENT: &str = sql!("SELECT run, key AS task, updated_at AS since
+    FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_decision " AND updated_at < ?1");
 
-const UNDECIDED_RUN: &str = "SELECT key AS run, NULL AS task, updated_at AS since
-    FROM conductor_runs INDEXED BY conductor_runs_wants
-    WHERE wants IN (3, 4) AND updated_at < ?1";
+const UNDECIDED_RUN: &str = sql!("SELECT key AS run, NULL AS task, updated_at AS since
+    FROM conductor_runs INDEXED BY conductor_runs_wants WHERE " wants_decision " AND updated_at < ?1");
 
 // These search the first thousand entries of an index.
 
-const OVERDUE_START: &str = "SELECT overdue.run, overdue.task, overdue.since FROM (
+const OVERDUE_START: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
     SELECT run, key AS task, due_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_due
-        WHERE state = 0 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL";
+        WHERE " pending " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL");
 
-const OVERDUE_RETRY: &str = "SELECT overdue.run, overdue.task, overdue.since FROM (
+const OVERDUE_RETRY: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
     SELECT run, key AS task, due_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_due
-        WHERE state = 3 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL";
+        WHERE " failed " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL");
 
-const MISSING_CHILDREN: &str = "SELECT overdue.run, overdue.task, overdue.since FROM (
+const MISSING_CHILDREN: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
     SELECT run, key AS task, updated_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_wants
-        WHERE wants = 1 AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807) LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.mark IS NULL
-    WHERE overdue.since < ?1";
+        WHERE " wants_fan_out " AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807) LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL
+    WHERE overdue.since < ?1");

@@ -10,8 +10,8 @@ use crate::sqlite::rows::columns::{
     backoff, cancel_cause, child_counts, due_at, id, max_retries, policy, read_input, state, text, timestamp,
     unreadable,
 };
-use crate::sqlite::rows::events;
 use crate::sqlite::rows::keys::{self, RowKey, parent_columns};
+use crate::sqlite::rows::{conditions::sql, events};
 use conductor_model::{ErrorText, Json, Kind, RunId, State, Task, TaskId, TaskName};
 use rusqlite::{Connection, Params, Row, params};
 use std::collections::BTreeSet;
@@ -165,5 +165,4 @@ fn is_imported(connection: &Connection, run: RunKey) -> Result<bool> {
 }
 
 /// The index covers all event names except starts and successes.
-const SELECT_IMPORTED: &str = "SELECT 1 FROM conductor_events INDEXED BY conductor_events_name \
-    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) LIMIT 1";
+const SELECT_IMPORTED: &str = sql!("SELECT 1 FROM " rare_events_of_run " AND name = ?2 LIMIT 1");

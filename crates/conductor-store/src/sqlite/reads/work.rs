@@ -1,9 +1,10 @@
 //! Ready kinds, the next due time, and the blockers of a run.
 
+use super::find_child::{ISOLATED, READY};
 use crate::RunBlockers;
 use crate::backend::RunKey;
 use crate::sqlite::connection::sql::{Result, ScopeKey, Sql};
-use crate::sqlite::rows::{columns, keys::RowKey};
+use crate::sqlite::rows::{columns, conditions::sql, keys::RowKey};
 use conductor_model::{Kind, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
@@ -34,7 +35,7 @@ pub(crate) fn blockers(connection: &Connection, run: Option<RunKey>, limit: u32)
 fn ready_kinds(connection: &Connection, run: Option<RunKey>, limit: u32) -> Result<Vec<Kind>> {
     let (from, to) = run.map_or(ScopeKey::All, |run| ScopeKey::Run(run.row())).range();
     let mut keys = BTreeSet::new();
-    for (next, in_scope) in [(NEXT_READY, READY_IN), (NEXT_ISOLATED, ISOLATED_IN)] {
+    for (next, in_scope) in [(READY.kind, READY_IN), (ISOLATED.kind, ISOLATED_IN)] {
         let mut after = 0;
         while keys.len() < limit as usize {
             let Some(kind) = connection.first(next, [after], |row| row.get::<_, i64>(0))? else { break };
@@ -53,57 +54,31 @@ fn ready_kinds(connection: &Connection, run: Option<RunKey>, limit: u32) -> Resu
     keys.into_iter().filter_map(|key| name(key).transpose()).collect()
 }
 
-/// Selects from the leaves of an index that are ready.
-macro_rules! ready {
-    ($select:literal, $index:literal, $($where:literal),+) => {
-        concat!(
-            "SELECT ",
-            $select,
-            " FROM conductor_tasks INDEXED BY ",
-            $index,
-            " WHERE state = 0 AND due_at IS NULL AND sealed IS NULL AND ",
-            $($where),+
-        )
-    };
-}
-pub(super) use ready;
-
-const NEXT_READY: &str =
-    ready!("kind", "conductor_tasks_ready", "coalesce(lost, 0) < 2 AND kind > ?1 ORDER BY kind LIMIT 1");
-const NEXT_ISOLATED: &str =
-    ready!("kind", "conductor_tasks_alone", "lost = 2 AND kind > ?1 ORDER BY kind LIMIT 1");
-const READY_IN: &str = ready!(
-    "1",
-    "conductor_tasks_ready",
-    "coalesce(lost, 0) < 2 AND kind = ?1 AND run BETWEEN ?2 AND ?3 LIMIT 1"
-);
-const ISOLATED_IN: &str =
-    ready!("1", "conductor_tasks_alone", "lost = 2 AND kind = ?1 AND run BETWEEN ?2 AND ?3 LIMIT 1");
+const READY_IN: &str = sql!("SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_ready \
+    WHERE " ready " AND kind = ?1 AND run BETWEEN ?2 AND ?3 LIMIT 1");
+const ISOLATED_IN: &str = sql!("SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_alone \
+    WHERE " isolated " AND kind = ?1 AND run BETWEEN ?2 AND ?3 LIMIT 1");
 
 /// The earliest due time, lease end or deadline.
-pub(crate) const NEXT_DUE: &str = "SELECT min(at) FROM ( \
-    SELECT min(due_at) AS at FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE state = 0 AND due_at IS NOT NULL \
+pub(crate) const NEXT_DUE: &str = sql!("SELECT min(at) FROM ( \
+    SELECT min(due_at) AS at FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " delayed " \
     UNION ALL \
-    SELECT min(due_at) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE state = 3 AND due_at IS NOT NULL \
+    SELECT min(due_at) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " retry_due " \
     UNION ALL \
-    SELECT min(lease_until) FROM conductor_tasks INDEXED BY conductor_tasks_running \
-        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL \
+    SELECT min(lease_until) FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " claimed " \
     UNION ALL \
-    SELECT min(deadline) FROM conductor_runs INDEXED BY conductor_runs_deadline \
-        WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1))";
+    SELECT min(deadline) FROM conductor_runs INDEXED BY conductor_runs_deadline WHERE " run_with_deadline ")");
 
-const EXTERNAL_TASKS: &str = "SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until IS NULL AND run = ?1 LIMIT ?2";
+const EXTERNAL_TASKS: &str = sql!("SELECT id FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE " running_externally " AND run = ?1 LIMIT ?2");
 
 /// Claims; open fan-outs; steps that have something to do, what is due later, and the deadline; of one run. The first reads the
 /// claims of all runs, at most: as many as run at this moment.
-const OTHERS: &str = "SELECT \
-    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running \
-        WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND run = ?1), \
-    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants = 2 AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) AND sealed = 0 AND mark IS NULL), \
-    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE wants IN (1, 3, 4) AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run \
-        WHERE due_at IS NOT NULL AND run = ?1) \
-    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND state IN (0, 1) \
-        AND (wants IS NOT NULL OR (deadline IS NOT NULL AND mark IS NULL)))";
+const OTHERS: &str = sql!("SELECT \
+    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " claimed " AND run = ?1), \
+    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_append " AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND " open_run " AND sealed = 0 AND mark IS NULL), \
+    EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_step " AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_due_of_run WHERE due_at IS NOT NULL AND run = ?1) \
+    OR EXISTS (SELECT 1 FROM conductor_runs WHERE key = ?1 AND " open_run " \
+        AND (wants IS NOT NULL OR (deadline IS NOT NULL AND mark IS NULL)))");

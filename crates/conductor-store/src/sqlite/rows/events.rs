@@ -23,29 +23,18 @@ pub(crate) fn record(
     at: Timestamp,
     body: &EventBody,
 ) -> Result<()> {
-    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
-    connection.run(INSERT, params![run, task, code, at.as_millis(), payload(body)?])?;
-    Ok(())
+    let (code, payload) = columns_of(run, body)?;
+    connection.run(INSERT, params![run, task, code, at.as_millis(), payload]).map(drop)
 }
 
 /// Appends events, in order.
 pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp) -> Result<()> {
     for event in events {
-        let (run, body) = match event {
-            NewEvent::Run(run, body) | NewEvent::Task(run, _, body) | NewEvent::Leaves(run, _, body) => {
-                (run.row(), body)
-            }
-        };
-        let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
-        let (payload, at) = (payload(body)?, at.as_millis());
         match event {
-            NewEvent::Run(..) => {
-                connection.run(INSERT, params![run, None::<i64>, code, at, payload])?;
-            }
-            NewEvent::Task(_, task, _) => {
-                connection.run(INSERT, params![run, task.row(), code, at, payload])?;
-            }
-            NewEvent::Leaves(_, sets, _) => {
+            NewEvent::Run(run, body) => record(connection, run.row(), None, at, body)?,
+            NewEvent::Task(run, task, body) => record(connection, run.row(), Some(task.row()), at, body)?,
+            NewEvent::Leaves(run, sets, body) => {
+                let (run, (code, payload), at) = (run.row(), columns_of(run.row(), body)?, at.as_millis());
                 let mut keys = sets.iter().flat_map(KeySet::iter).map(TaskKey::row);
                 if payload.is_none() {
                     connection.run(INSERT_LEAVES, params![array(keys), run, code, at])?;
@@ -58,6 +47,12 @@ pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp
         }
     }
     Ok(())
+}
+
+/// The columns name and payload of an event.
+fn columns_of(run: i64, body: &EventBody) -> Result<(i64, Option<String>)> {
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
+    Ok((code, payload(body)?))
 }
 
 /// The values of an event as JSON; most events have none.
@@ -95,19 +90,16 @@ pub(crate) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// The names of most events, which have no values.
-const STARTED: u32 = 9;
-const SUCCEEDED: u32 = 10;
-
 /// Reads an event.
 pub(crate) fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
     let name = NAMES.get(code as usize).copied().unwrap_or("?");
-    match payload {
-        None if code == STARTED => Ok(EventBody::TaskStarted),
-        None if code == SUCCEEDED => Ok(EventBody::TaskSucceeded),
-        Some(payload) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
-        // A payload with only default values is not stored. Most events have no payload at all.
-        None => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))
+    match (name, payload) {
+        // Most events are one of these.
+        ("task.started", None) => Ok(EventBody::TaskStarted),
+        ("task.succeeded", None) => Ok(EventBody::TaskSucceeded),
+        (_, Some(payload)) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
+        // A payload with only default values is not stored.
+        (_, None) => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))
             .or_else(|_| serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{{}}}}"#))),
     }
 }

@@ -4,10 +4,12 @@ use crate::backend::{
     CorruptParent, ParentColumns, ParentKey, ParentNode, ParentRow, ParentWrite, ReadParent, RunKey,
 };
 use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey};
+use crate::sqlite::rows::{columns, conditions::sql};
 use crate::{NodeId, StoreError};
-use conductor_model::{CancelCause, ChildCounts, ErrorText, Json, RunId, StateCounts, TaskId, Timestamp};
+use conductor_model::{
+    CancelCause, ChildCounts, ErrorText, Json, RunId, State, StateCounts, TaskId, Timestamp,
+};
 use rusqlite::{Connection, Row, params};
 
 /// The columns of [`read_parent`], from the first on.
@@ -178,11 +180,11 @@ fn write_run(connection: &Connection, row: &ParentRow, now: Timestamp) -> Result
 
 /// Fails a run whose row cannot be read: its state is written, and nothing else.
 pub(crate) fn fail_corrupt_run(connection: &Connection, run: RunKey, now: Timestamp) -> Result<bool> {
-    Ok(connection.run(FAIL_RUN, params![run.row(), now.as_millis()])? > 0)
+    Ok(connection.run(FAIL_RUN, params![run.row(), now.as_millis(), State::Failed.code()])? > 0)
 }
 
 pub(crate) const SELECT_PARENT: &str =
-    concat!("SELECT ", parent_columns!(), " FROM conductor_tasks t WHERE t.key = ?1");
+    sql!("SELECT " (parent_columns!()) " FROM conductor_tasks t WHERE t.key = ?1");
 
 pub(crate) const SELECT_RUN: &str = "SELECT id, state, sealed, fanout, children, open_children, failed_children, \
     cancelled_children, policy, mark, joining, swept, pending, running, succeeded, failed, cancelled, deadline \
@@ -203,4 +205,4 @@ pub(crate) const UPDATE_RUN: &str = "UPDATE conductor_runs SET state = ?2, updat
     deadline = ?18 WHERE key = ?1";
 
 pub(crate) const FAIL_RUN: &str =
-    "UPDATE conductor_runs SET state = 3, updated_at = ?2 WHERE key = ?1 AND state IN (0, 1)";
+    sql!("UPDATE conductor_runs SET state = ?3, updated_at = ?2 WHERE key = ?1 AND " open_run);

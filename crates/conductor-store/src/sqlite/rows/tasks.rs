@@ -5,9 +5,9 @@ use crate::backend::{
     TaskGroup, TaskKey,
 };
 use crate::sqlite::connection::sql::{Result, Sql, array, fault, id_blob};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey, parent_column};
-use crate::sqlite::rows::parents::{read_parent, reason};
+use crate::sqlite::rows::parents::{parent_columns, read_parent, reason};
+use crate::sqlite::rows::{columns, conditions::sql};
 use rusqlite::{Connection, Params, Row, params};
 
 /// The columns of a leaf, from the first on.
@@ -28,14 +28,7 @@ const SEALED: usize = LEAF_COLUMNS + 7;
 /// The columns of a leaf, and behind them those of a parent.
 macro_rules! select_tasks {
     ($where:literal) => {
-        concat!(
-            "SELECT ",
-            $crate::sqlite::rows::tasks::leaf_columns!(),
-            ", ",
-            $crate::sqlite::rows::parents::parent_columns!(),
-            " FROM conductor_tasks t ",
-            $where
-        )
+        sql!("SELECT " (leaf_columns!()) ", " (parent_columns!()) " FROM conductor_tasks t " $where)
     };
 }
 
@@ -188,11 +181,8 @@ pub(crate) fn by_keys(connection: &Connection, keys: Vec<i64>) -> Result<Vec<Nod
     if keys.is_empty() { Ok(Vec::new()) } else { nodes(connection, SELECT_BY_KEYS, [array(keys)]) }
 }
 
-pub(crate) const SELECT_LEAVES: &str = concat!(
-    "SELECT ",
-    leaf_columns!(),
-    " FROM conductor_tasks t WHERE t.key IN rarray(?1) AND t.sealed IS NULL"
-);
+pub(crate) const SELECT_LEAVES: &str = sql!("SELECT " (leaf_columns!()) " \
+    FROM conductor_tasks t WHERE t.key IN rarray(?1) AND t.sealed IS NULL");
 
 /// A task whose run is being pruned is not visible.
 pub(crate) const SELECT_BY_ID: &str =

@@ -9,7 +9,7 @@ use crate::sqlite::engines::{self, DeadEngine, Liveness};
 use crate::sqlite::reads::tasks::own_input;
 use crate::sqlite::rows::keys::{RowKey, key, parent_column, parent_key};
 use crate::sqlite::rows::parents::{parent_columns, read_parent, reason};
-use crate::sqlite::rows::{columns, tasks};
+use crate::sqlite::rows::{columns, conditions::sql, tasks};
 use crate::sqlite::work::parent_cache::ParentCache;
 use crate::sqlite::work::ready::{has_isolated, next_run as next_ready_run, present};
 use crate::{Claim, Scope};
@@ -303,17 +303,13 @@ fn expired_leases(connection: &Connection, now: Timestamp, limit: u32) -> Result
     Ok(keys)
 }
 
-pub(crate) const FAN_OUT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-    WHERE wants = 1 AND run BETWEEN ?1 AND ?2 ORDER BY run LIMIT 1";
+pub(crate) const FAN_OUT_RUN: &str = sql!("SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+    WHERE " wants_fan_out " AND run BETWEEN ?1 AND ?2 ORDER BY run LIMIT 1");
 
 const TEMPLATE_COLUMN: usize = 17;
-pub(crate) const TO_FAN_OUT: &str = concat!(
-    "SELECT ",
-    parent_columns!(),
-    ", t.name, k.name, t.priority, t.max_retries, t.backoff, t.timeout_ms \
-     FROM conductor_tasks t INDEXED BY conductor_tasks_wants LEFT JOIN conductor_kinds k ON k.key = t.kind \
-     WHERE t.wants = 1 AND t.run = ?1 ORDER BY t.key LIMIT ?2"
-);
+pub(crate) const TO_FAN_OUT: &str = sql!("SELECT " (parent_columns!()) ", t.name, k.name, t.priority, t.max_retries, \
+    t.backoff, t.timeout_ms FROM conductor_tasks t INDEXED BY conductor_tasks_wants \
+    LEFT JOIN conductor_kinds k ON k.key = t.kind WHERE " wants_fan_out " AND t.run = ?1 ORDER BY t.key LIMIT ?2");
 
 const SELECT_TEMPLATE: &str = "SELECT t.name, k.name, t.priority, t.max_retries, t.backoff, t.timeout_ms \
     FROM conductor_tasks t LEFT JOIN conductor_kinds k ON k.key = t.kind WHERE t.key = ?1";
@@ -321,48 +317,42 @@ const SELECT_TEMPLATE: &str = "SELECT t.name, k.name, t.priority, t.max_retries,
 pub(crate) const UNCOUNTED_CHILD: &str = "SELECT ordinal FROM conductor_tasks INDEXED BY conductor_tasks_place \
     WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT 1";
 
-pub(crate) const SWEEP_RUN: &str = "SELECT min(run) FROM ( \
-        SELECT min(key) AS run FROM conductor_runs INDEXED BY conductor_runs_wants \
-            WHERE wants = 4 AND key BETWEEN ?1 AND ?2 \
-        UNION ALL SELECT min(run) FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-            WHERE wants = 4 AND run BETWEEN ?1 AND ?2)";
+pub(crate) const SWEEP_RUN: &str = sql!("SELECT min(run) FROM (SELECT min(key) AS run \
+        FROM conductor_runs INDEXED BY conductor_runs_wants WHERE " wants_sweep " AND key BETWEEN ?1 AND ?2 \
+    UNION ALL SELECT min(run) FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+        WHERE " wants_sweep " AND run BETWEEN ?1 AND ?2)");
 
 /// By the key of the parent, which is 0 for the root tasks of the run.
-pub(crate) const PARENTS_TO_SWEEP: &str = "SELECT 0 FROM conductor_runs INDEXED BY conductor_runs_wants \
-        WHERE wants = 4 AND key = ?1 \
+pub(crate) const PARENTS_TO_SWEEP: &str = sql!("SELECT 0 FROM conductor_runs INDEXED BY conductor_runs_wants \
+        WHERE " wants_sweep " AND key = ?1 \
     UNION ALL SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-        WHERE wants = 4 AND run = ?1 LIMIT ?2";
+        WHERE " wants_sweep " AND run = ?1 LIMIT ?2");
 
-const PARENTS_TO_DECIDE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
-    WHERE wants = 3 AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1";
+const PARENTS_TO_DECIDE: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_wants \
+    WHERE " wants_aggregate " AND run BETWEEN ?2 AND ?3 ORDER BY run, key LIMIT ?1");
 
-pub(crate) const SELECT_DECIDABLE: &str = concat!(
-    "SELECT ",
-    parent_columns!(),
-    " FROM conductor_tasks t INDEXED BY conductor_tasks_wants \
-     WHERE t.wants = 3 AND t.run BETWEEN ?2 AND ?3 ORDER BY t.run, t.key LIMIT ?1"
-);
+pub(crate) const SELECT_DECIDABLE: &str = sql!("SELECT " (parent_columns!()) " \
+    FROM conductor_tasks t INDEXED BY conductor_tasks_wants \
+    WHERE " wants_aggregate " AND t.run BETWEEN ?2 AND ?3 ORDER BY t.run, t.key LIMIT ?1");
 
-pub(crate) const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_wants \
-    WHERE wants = 3 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
+pub(crate) const RUNS_TO_DECIDE: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_wants \
+    WHERE " wants_aggregate " AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1");
 
-pub(crate) const START_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 0 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
-pub(crate) const RETRY_DUE: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
-pub(crate) const RETRY_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
-    WHERE state = 3 AND due_at > ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1";
+pub(crate) const START_DUE: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
+    WHERE " pending " AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1");
+pub(crate) const RETRY_DUE: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
+    WHERE " failed " AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1");
+pub(crate) const RETRY_JUMPED: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_due \
+    WHERE " failed " AND due_at > ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1");
 
-pub(crate) const EXPIRED: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline \
-    WHERE deadline IS NOT NULL AND mark IS NULL AND state IN (0, 1) AND deadline <= ?2 AND key BETWEEN ?3 AND ?4 \
-    ORDER BY deadline LIMIT ?1";
+pub(crate) const EXPIRED: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline \
+    WHERE " run_with_deadline " AND deadline <= ?2 AND key BETWEEN ?3 AND ?4 ORDER BY deadline LIMIT ?1");
 
-pub(crate) const LEASE_EXPIRED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until <= ?2 ORDER BY lease_until LIMIT ?1";
+pub(crate) const LEASE_EXPIRED: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE " running_leaf " AND lease_until <= ?2 ORDER BY lease_until LIMIT ?1");
 /// Reads the leases that run: as many as there are claims at this moment.
-pub(crate) const LEASE_JUMPED: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until > ?2 \
-    AND lease_until - ?2 > 2 * max(lease_until - updated_at, 0) LIMIT ?1";
+pub(crate) const LEASE_JUMPED: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE " running_leaf " AND lease_until > ?2 AND lease_until - ?2 > 2 * max(lease_until - updated_at, 0) LIMIT ?1");
 /// Reads all claims, too. No index contains the engine, because engines rarely die.
-pub(crate) const CLAIMS_OF_DEAD_ENGINES: &str = "SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
-    WHERE state = 1 AND sealed IS NULL AND lease_until IS NOT NULL AND holder IN rarray(?2) LIMIT ?1";
+pub(crate) const CLAIMS_OF_DEAD_ENGINES: &str = sql!("SELECT key FROM conductor_tasks INDEXED BY conductor_tasks_running \
+    WHERE " claimed " AND holder IN rarray(?2) LIMIT ?1");

@@ -5,9 +5,9 @@ use crate::backend::{
 };
 use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
 use crate::sqlite::reads::tasks::parent_input;
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey};
 use crate::sqlite::rows::tasks::{LEAF_COLUMNS, LeafRow, TIMEOUT, corrupt_task, leaf_columns};
+use crate::sqlite::rows::{columns, conditions::sql};
 use crate::sqlite::work::parent_cache::ParentCache;
 use conductor_model::{Json, RunId, State, TaskId};
 use rusqlite::{Connection, Row, params};
@@ -162,35 +162,19 @@ pub(crate) fn has_isolated(connection: &Connection, kind: i64) -> Result<bool> {
     Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
 }
 
-pub(crate) const NEXT_RUN: &str = "SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_ready \
-    WHERE kind = ?1 AND run > ?2 AND state = 0 AND due_at IS NULL AND sealed IS NULL AND coalesce(lost, 0) < 2 \
-    ORDER BY run LIMIT 1";
+pub(crate) const NEXT_RUN: &str = sql!("SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_ready \
+    WHERE kind = ?1 AND run > ?2 AND " ready " ORDER BY run LIMIT 1");
 
-const HAS_ISOLATED: &str = "SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_alone \
-    WHERE kind = ?1 AND state = 0 AND due_at IS NULL AND sealed IS NULL AND lost = 2 LIMIT 1";
+const HAS_ISOLATED: &str = sql!("SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_alone \
+    WHERE kind = ?1 AND " isolated " LIMIT 1");
 
-macro_rules! select_ready {
-    ($index:literal, $where:literal) => {
-        concat!(
-            "SELECT ",
-            leaf_columns!(),
-            ", i.input FROM conductor_tasks t INDEXED BY ",
-            $index,
-            " LEFT JOIN conductor_inputs i ON i.task = t.key ",
-            "WHERE t.kind = ?1 AND t.state = 0 AND t.due_at IS NULL AND t.sealed IS NULL AND ",
-            $where
-        )
-    };
-}
+pub(crate) const SELECT_READY: &str = sql!("SELECT " (leaf_columns!()) ", i.input \
+    FROM conductor_tasks t INDEXED BY conductor_tasks_ready LEFT JOIN conductor_inputs i ON i.task = t.key \
+    WHERE t.kind = ?1 AND " ready " AND t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3");
 
-pub(crate) const SELECT_READY: &str = select_ready!(
-    "conductor_tasks_ready",
-    "coalesce(t.lost, 0) < 2 AND t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3"
-);
-
-pub(crate) const SELECT_ISOLATED: &str = select_ready!(
-    "conductor_tasks_alone",
-    "t.lost = 2 AND (?2 IS NULL OR t.run = ?2) ORDER BY t.run, t.priority DESC, t.key LIMIT ?3"
-);
+pub(crate) const SELECT_ISOLATED: &str = sql!("SELECT " (leaf_columns!()) ", i.input \
+    FROM conductor_tasks t INDEXED BY conductor_tasks_alone LEFT JOIN conductor_inputs i ON i.task = t.key \
+    WHERE t.kind = ?1 AND " isolated " AND (?2 IS NULL OR t.run = ?2) \
+    ORDER BY t.run, t.priority DESC, t.key LIMIT ?3");
 
 pub(crate) const SELECT_ABOVE: &str = "SELECT id, run, parent, mark FROM conductor_tasks WHERE key = ?1";

@@ -69,8 +69,7 @@ fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result<()> {
     let idempotency_key = run.idempotency_key().map(IdempotencyKey::as_str);
     let hash = run.payload().map(|payload| payload.0);
     let version = hash.map(|_| PAYLOAD_HASH_VERSION);
-    connection.run(INSERT_SUBMISSION, params![key, meta, idempotency_key, version, hash])?;
-    Ok(())
+    connection.run(INSERT_SUBMISSION, params![key, meta, idempotency_key, version, hash]).map(drop)
 }
 
 /// Stores the plan of the join of a run (`parent` 0) or a parent.
@@ -84,8 +83,7 @@ fn plan_join(
     let kind = intern_kind(connection, kinds, &join.kind)?;
     let (backoff, retries) = (backoff_text(join.backoff)?, join.max_retries.get());
     let params = params![run, parent, id_blob(id.as_u128()), kind, retries, backoff, join.timeout_ms];
-    connection.run(INSERT_JOIN, params)?;
-    Ok(())
+    connection.run(INSERT_JOIN, params).map(drop)
 }
 
 /// Returns the key of a kind. Inserts the kind at its first use.

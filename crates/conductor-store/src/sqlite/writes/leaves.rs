@@ -3,8 +3,8 @@
 use crate::backend::{CorruptTask, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql, array};
 use crate::sqlite::rows::columns::lease_losses_code;
-use crate::sqlite::rows::keys::RowKey;
-use conductor_model::{ErrorText, Timestamp};
+use crate::sqlite::rows::{conditions::sql, keys::RowKey};
+use conductor_model::{ErrorText, State, Timestamp};
 use rusqlite::{Connection, ToSql, params};
 
 /// Writes the new status of leaves. Neighbors with the same status share a statement.
@@ -67,14 +67,14 @@ pub(crate) fn refresh(
 ) -> Result<()> {
     let keys = leaves.iter().flat_map(|group| group.keys().iter()).map(TaskKey::row);
     let params = params![array(keys), lease_until.map(Timestamp::as_millis), now.as_millis()];
-    connection.run(REFRESH, params)?;
-    Ok(())
+    connection.run(REFRESH, params).map(drop)
 }
 
 /// Fails a task whose own row cannot be read. It writes the state only, because the counts to change are unknown.
 pub(crate) fn fail_corrupt(connection: &Connection, task: &CorruptTask, now: Timestamp) -> Result<()> {
     let error = format!("its row was changed: {}", task.reason);
-    connection.run(FAIL_CORRUPT, params![task.key.row(), now.as_millis(), error]).map(drop)
+    let params = params![task.key.row(), now.as_millis(), error, State::Failed.code()];
+    connection.run(FAIL_CORRUPT, params).map(drop)
 }
 
 /// Stores the progress of attempts, and removes that of attempts that are over.
@@ -98,31 +98,28 @@ pub(crate) fn write_progress(
             ],
         )?;
     }
-    connection.run(FORGET_PROGRESS, [])?;
-    Ok(())
+    connection.run(FORGET_PROGRESS, []).map(drop)
 }
 
-macro_rules! write_leaf {
-    ($rest:literal) => {
-        concat!(
-            "UPDATE conductor_tasks SET state = ?2, updated_at = ?3, due_at = ?4, attempt = ?5, retry_count = ?6, ",
-            "lease_until = ?7, holder = ?8, lost = ?9, last_error = coalesce(?10, last_error), ",
-            $rest
-        )
+macro_rules! set_status {
+    () => {
+        "SET state = ?2, updated_at = ?3, due_at = ?4, attempt = ?5, retry_count = ?6, lease_until = ?7, \
+         holder = ?8, lost = ?9, last_error = coalesce(?10, last_error)"
     };
 }
 
 /// One statement for all transitions of leaves.
-pub(crate) const WRITE_LEAVES: &str =
-    write_leaf!("output = CASE WHEN ?11 THEN NULL ELSE output END WHERE key IN rarray(?1)");
+pub(crate) const WRITE_LEAVES: &str = sql!("UPDATE conductor_tasks " (set_status!()) ", \
+    output = CASE WHEN ?11 THEN NULL ELSE output END WHERE key IN rarray(?1)");
 /// The same for one leaf with an output.
-pub(crate) const WRITE_LEAF: &str = write_leaf!("output = ?11 WHERE key = ?1");
+pub(crate) const WRITE_LEAF: &str =
+    sql!("UPDATE conductor_tasks " (set_status!()) ", output = ?11 WHERE key = ?1");
 
 pub(crate) const REFRESH: &str = "UPDATE conductor_tasks SET lease_until = coalesce(?2, lease_until), updated_at = ?3 \
     WHERE key IN rarray(?1)";
 
 /// SQLite checks the constraints of the columns that are written here, and not of the others.
-pub(crate) const FAIL_CORRUPT: &str = "UPDATE conductor_tasks SET state = 3, updated_at = ?2, due_at = NULL, \
+pub(crate) const FAIL_CORRUPT: &str = "UPDATE conductor_tasks SET state = ?4, updated_at = ?2, due_at = NULL, \
     lease_until = NULL, holder = NULL, last_error = ?3 WHERE key = ?1";
 
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \
@@ -131,5 +128,5 @@ const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt
 
 /// Removes the progress of attempts that are over. It reads as many rows as there are tasks that report; settling a task
 /// costs nothing for it.
-const FORGET_PROGRESS: &str = "DELETE FROM conductor_progress AS reported WHERE NOT EXISTS ( \
-    SELECT 1 FROM conductor_tasks t WHERE t.key = reported.task AND t.state = 1 AND t.attempt = reported.attempt)";
+const FORGET_PROGRESS: &str = sql!("DELETE FROM conductor_progress AS reported WHERE NOT EXISTS ( \
+    SELECT 1 FROM conductor_tasks t WHERE t.key = reported.task AND " running " AND t.attempt = reported.attempt)");

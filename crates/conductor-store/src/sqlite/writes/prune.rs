@@ -2,7 +2,7 @@
 
 use crate::backend::{PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
 use crate::sqlite::connection::sql::{Result, Sql, array, fault};
-use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::{conditions::sql, keys::RowKey};
 use conductor_model::Timestamp;
 use rusqlite::{Connection, Params, params};
 
@@ -114,11 +114,11 @@ fn pragma(connection: &Connection, sql: &str) -> Result<u64> {
 pub(crate) const NEXT_PRUNING: &str = "SELECT run FROM conductor_pruned LIMIT 1";
 
 /// A run with a delayed task is open, though its state may be final.
-pub(crate) const NEXT_SETTLED: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_ended \
-    WHERE state IN (2, 3, 4) AND pending = 0 AND running = 0 AND updated_at < ?1 \
+pub(crate) const NEXT_SETTLED: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_ended \
+    WHERE " settled_run " AND pending = 0 AND running = 0 AND updated_at < ?1 \
     AND NOT EXISTS (SELECT 1 FROM conductor_tasks t INDEXED BY conductor_tasks_due_of_run \
         WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key) \
-    ORDER BY updated_at LIMIT 1";
+    ORDER BY updated_at LIMIT 1");
 
 pub(crate) const TASKS: &str = "SELECT key, coalesce(octet_length(output), 0) \
     + coalesce((SELECT octet_length(input) FROM conductor_inputs WHERE task = key), 0) \
