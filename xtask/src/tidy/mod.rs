@@ -14,6 +14,7 @@ mod manifests;
 mod migrations;
 mod sizes;
 mod sources;
+mod sql_numbers;
 mod test_names;
 mod text;
 mod words;
@@ -42,6 +43,7 @@ pub(crate) fn run(fix: bool) -> Result<(), Failure> {
         ("migrations", migrations::check(&files)),
         ("sizes", sizes::check(&files)),
         ("sources", sources::check(&files)),
+        ("SQL numbers", sql_numbers::check(&files)),
         ("test names", test_names::check(&files)),
         ("text", text::check(&files)),
         ("words", words::check(&files)),
