@@ -1,7 +1,7 @@
 //! The conformance suite of Origin Conductor: the tests that every store passes.
 //!
 //! A store is a type with the traits `Store`, `Admin`, `Query` and `Monitor`. Its author calls [`suite!`] with
-//! a factory, and gets about 480 tests:
+//! a factory, and gets about 500 tests:
 //!
 //! ```
 //! use conductor_store::SqliteStore;

@@ -106,6 +106,22 @@ pub fn transaction_removes_at_most_its_limit(harness: &Harness<'_>) {
     assert_eq!(step(harness, 7), PruneOutcome::default(), "no work is left");
 }
 
+pub fn run_settled_first_is_removed_whole_before_others(harness: &Harness<'_>) {
+    let (later, _, children) = harness.family(1);
+    let (first, ..) = settled_family(harness, 20);
+    harness.advance_ms(1000);
+    harness.succeed(children[0]);
+    harness.aggregate();
+    let mut done = step(harness, 3);
+    while done.runs == 0 {
+        assert_eq!(harness.rows().run_ids(), [later]);
+        assert!(done.tasks + done.events > 0, "{first} is not removed: {done:?}");
+        done = step(harness, 3);
+    }
+    assert_eq!(harness.store().run(first).expect("query succeeds"), None);
+    assert_eq!(prune(harness).0, 1);
+}
+
 pub fn half_removed_run_is_invisible(harness: &Harness<'_>) {
     let (run, parent, children) = settled_family(harness, 20);
     let (other, ..) = harness.family(1);

@@ -142,3 +142,13 @@ pub fn step_expires_at_most_its_limit(harness: &Harness<'_>) {
     assert_eq!(outcomes.iter().map(|outcome| outcome.changed).collect::<Vec<_>>(), [2, 2, 1]);
     assert!(runs.iter().all(|run| harness.run(*run).cancel_cause == Some(CancelCause::Deadline)));
 }
+
+pub fn step_expires_earliest_deadline_first(harness: &Harness<'_>) {
+    let runs = [3000, 1000, 2000].map(|ms| run_with_deadline(harness, ms).0);
+    harness.advance_ms(3000);
+    for run in [runs[1], runs[2], runs[0]] {
+        assert_eq!(harness.run(run).cancel_cause, None);
+        let done = harness.expire_step(&harness.bounded_step(Scope::All, 1));
+        assert_eq!((done.changed, harness.run(run).cancel_cause), (1, Some(CancelCause::Deadline)));
+    }
+}

@@ -241,6 +241,17 @@ pub fn fail_fast_open_fan_out_rejects_appends(harness: &Harness<'_>) {
     assert_eq!((harness.state(parent), harness.run_state(run)), (State::Failed, State::Failed));
 }
 
+pub fn fail_fast_failure_outlives_seal(harness: &Harness<'_>) {
+    let (_, parent) = harness.submit_task(TaskDraft::new("P").open().policy(Policy::FailFast));
+    harness.append(parent, 1, &["1", "2"]).expect("append succeeds");
+    harness.aggregate();
+    harness.fail_permanently(harness.child_ids(parent)[0]);
+    // A store that counts later accepts it. It may add up the failure for it, and decides the failure afterwards.
+    let _ = harness.seal(parent, 2);
+    harness.aggregate();
+    assert_eq!(harness.task(parent).cancel_cause, Some(CancelCause::FailFast));
+}
+
 pub fn fail_fast_run_cancels_its_root_tasks(harness: &Harness<'_>) {
     let nested = TaskDraft::new("P").input(json!({"fanout": 3}));
     let draft = RunDraft::new().open().policy(Policy::FailFast).tasks([TaskDraft::new("A"), nested]);

@@ -273,6 +273,22 @@ pub fn revived_leaf_survives_older_sibling_failure(harness: &Harness<'_>) {
     }
 }
 
+pub fn revived_leaf_survives_failure_before_end_of_parent(harness: &Harness<'_>) {
+    let draft = TaskDraft::new("P").input(json!({"fanout": 2})).policy(Policy::FailFast);
+    let (_, parent, children) = harness.family_of(draft);
+    harness.fail_permanently(children[0]);
+    harness.fail_permanently(children[1]);
+    // A store that counts later decides the parent now, before any aggregate. Others have cancelled it by its policy.
+    let _ = harness.cancel_task(parent);
+    if harness.state(parent) == State::Running {
+        harness.aggregate();
+    }
+    assert_eq!(harness.state(parent), State::Failed);
+    let _ = harness.revive(children[1]);
+    harness.writes_nothing(|| assert_eq!(harness.aggregate(), (0, 0)));
+    assert_eq!((harness.task(parent).cancel_cause, harness.state(parent)), (None, State::Running));
+}
+
 pub fn revival_writes_events(harness: &Harness<'_>) {
     let (run, parent, children) = harness.family(1);
     harness.fail_permanently(children[0]);

@@ -129,6 +129,20 @@ pub fn step_rescues_at_most_its_limit(harness: &Harness<'_>) {
     assert_eq!(harness.writes_nothing(|| harness.rescue()), 0);
 }
 
+pub fn step_rescues_lease_that_ended_first(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_tasks((0..3).map(|_| TaskDraft::new("A")));
+    let claimed = [3000, 1000, 2000].map(|lease_ms| {
+        let request = Claim { lease_ms, ..engine.claim_request([quota("A", 1)], 1) };
+        engine.claim_with(&request).tasks[0].fence.task
+    });
+    harness.advance_ms(3000);
+    for task in [claimed[1], claimed[2], claimed[0]] {
+        assert_eq!(harness.state(task), State::Running);
+        assert_eq!((harness.rescue_step(1).changed, harness.state(task)), (1, State::Failed));
+    }
+}
+
 pub fn rescue_decides_parents_and_runs(harness: &Harness<'_>) {
     let engine = harness.engine();
     let (run, parent) = harness.submit_task(leaf_with_retries(0).input(serde_json::json!({"fanout": 3})));

@@ -1,8 +1,9 @@
 //! Aggregate: the states and counts of parents and runs follow from those of their children.
 
 use crate::Harness;
+use crate::harness::test_engine::success;
 use conductor_model::{ChildCounts, RunDraft, State, StateCounts, TaskDraft};
-use conductor_store::Scope;
+use conductor_store::{FenceOutcome, Scope};
 use serde_json::json;
 
 /// Checks the state of a parent whose children settle in the given states, and of a run with such root tasks.
@@ -206,6 +207,30 @@ pub fn step_decides_at_most_its_limit(harness: &Harness<'_>) {
     );
     assert_eq!(steps.iter().sum::<u32>(), 5, "two parents and three runs");
     assert_eq!(harness.run_state(run), State::Succeeded);
+}
+
+/// Creates three parents whose children settle in one settlement, and two that are sealed without children.
+fn submit_decidable_parents(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    let families = (0..3).map(|_| TaskDraft::new("P").kind("A").input(json!({"fanout": 2})));
+    let (_, roots) = harness.submit_tasks(families.chain((0..2).map(|_| TaskDraft::new("P").open())));
+    harness.fan_out();
+    for parent in &roots[3..] {
+        harness.seal(*parent, 0).expect("seal succeeds");
+    }
+    let results = engine.claim("A", 10).into_iter().map(|task| (task.fence, success()));
+    assert_eq!(engine.settle(results), [FenceOutcome::Applied; 6]);
+}
+
+pub fn step_decides_as_many_as_its_limit(harness: &Harness<'_>) {
+    submit_decidable_parents(harness);
+    let done = harness.aggregate_step(&harness.bounded_step(Scope::All, 5));
+    assert_eq!((done.parents, done.runs), (5, 0));
+    assert_eq!(harness.aggregate(), (0, 1));
+    submit_decidable_parents(harness);
+    let done = harness.aggregate_step(&harness.bounded_step(Scope::All, 4));
+    assert_eq!((done.parents, done.runs, done.more), (4, 0, true));
+    assert_eq!(harness.aggregate(), (1, 1));
 }
 
 pub fn scope_of_one_run_excludes_others(harness: &Harness<'_>) {

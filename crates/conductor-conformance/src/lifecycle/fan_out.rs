@@ -1,7 +1,7 @@
 //! Fan-out: children are created by count or by item, once each, in bounded steps.
 
 use crate::Harness;
-use conductor_model::{Backoff, ChildCounts, RunId, State, Task, TaskDraft};
+use conductor_model::{Backoff, ChildCounts, IdBlock, RunId, State, Task, TaskDraft};
 use conductor_store::{FanOut, RotationCursor, Scope, StoreError};
 use serde_json::json;
 
@@ -149,6 +149,15 @@ pub fn parents_with_items_get_half_of_step(harness: &Harness<'_>) {
     }
 }
 
+pub fn large_inputs_shorten_step(harness: &Harness<'_>) {
+    let input = json!({"fanout": 1, "text": "x".repeat(1_000_000)});
+    let (_, roots) = harness.submit_tasks((0..20).map(|_| TaskDraft::new("P").input(&input)));
+    let done = harness.fan_out_step(Scope::All, 1000);
+    assert!((1..20).contains(&done.parents) && done.more, "{done:?}");
+    harness.fan_out();
+    assert!(roots.iter().all(|parent| harness.child_counts(*parent).created == 1));
+}
+
 pub fn nested_parent_counts_twice(harness: &Harness<'_>) {
     let nested = || json!({"fanout": 9});
     let (_, parent) =
@@ -288,4 +297,15 @@ pub fn long_list_gives_each_child_its_item(harness: &Harness<'_>) {
             assert_eq!(harness.child_inputs(child.id), vec![json!({"n": n}).to_string(); total as usize]);
         }
     }
+}
+
+pub fn id_of_other_task_is_rejected(harness: &Harness<'_>) {
+    let (_, other) = harness.submit_leaf();
+    let (_, parent) = harness.submit_task(TaskDraft::new("P").input(json!({"fanout": 1})));
+    let ids = IdBlock::new(other.as_u128(), 1).expect("block is in the range of ids");
+    let step = FanOut { scope: Scope::All, now: harness.now(), ids, cursor: RotationCursor::default() };
+    let rejected = harness.writes_nothing(|| harness.store().fan_out(&step));
+    assert!(matches!(rejected, Err(StoreError::CorruptRow { .. })), "{rejected:?}");
+    harness.fan_out();
+    assert_eq!(harness.child_counts(parent).created, 1);
 }

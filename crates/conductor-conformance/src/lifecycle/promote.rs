@@ -48,6 +48,17 @@ pub fn step_promotes_at_most_its_limit(harness: &Harness<'_>) {
     assert_eq!((done.changed, done.more), (2, false));
 }
 
+pub fn step_promotes_longest_due_first(harness: &Harness<'_>) {
+    let due = [3000, 1000, 2000].map(|ms| harness.now().plus_millis(ms));
+    let (_, roots) = harness.submit_tasks(due.map(|due| TaskDraft::new("A").due_at(due)));
+    harness.advance_ms(3000);
+    for task in [roots[1], roots[2], roots[0]] {
+        assert_ne!(harness.task(task).due_at, None);
+        let done = harness.promote_step(&harness.bounded_step(Scope::All, 1));
+        assert_eq!((done.changed, harness.task(task).due_at), (1, None));
+    }
+}
+
 pub fn scope_of_one_run_excludes_others(harness: &Harness<'_>) {
     let delayed = || TaskDraft::new("A").due_at(harness.now());
     let ((one, task), (_, other)) = (harness.submit_task(delayed()), harness.submit_task(delayed()));

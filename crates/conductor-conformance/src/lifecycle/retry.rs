@@ -155,6 +155,19 @@ pub fn step_retries_at_most_its_limit(harness: &Harness<'_>) {
     assert_eq!((done.changed, done.more), (2, false));
 }
 
+pub fn step_retries_longest_due_first(harness: &Harness<'_>) {
+    let (_, roots) = harness.submit_tasks((0..3).map(|_| TaskDraft::new("A")));
+    for (task, delay) in roots.iter().zip([3000, 1000, 2000]) {
+        fail_with_delay(harness, *task, delay);
+    }
+    harness.advance_ms(3000);
+    for task in [roots[1], roots[2], roots[0]] {
+        assert_eq!(harness.state(task), State::Failed);
+        let done = harness.retry_step(&harness.bounded_step(Scope::All, 1));
+        assert_eq!((done.changed, harness.state(task)), (1, State::Pending));
+    }
+}
+
 pub fn scope_of_one_run_excludes_others(harness: &Harness<'_>) {
     let ((one, task), (_, other)) = (harness.submit_leaf(), harness.submit_leaf());
     harness.fail(task);

@@ -1,9 +1,9 @@
 //! What a join reads: the outputs of its children, and the children that have none.
 
 use crate::Harness;
-use crate::harness::pages;
-use conductor_model::{Json, State, TaskDraft, TaskId};
-use conductor_store::{ErrorText, NodeId, Report};
+use crate::harness::{json_of, pages};
+use conductor_model::{Json, MAX_ERROR_BYTES, State, TaskDraft, TaskId};
+use conductor_store::{ErrorText, NodeId, Page, Report};
 
 /// The outputs below a parent or a run, in pages of each size.
 #[track_caller]
@@ -71,4 +71,27 @@ pub fn unknown_parent_has_no_results(harness: &Harness<'_>) {
     let unknown = NodeId::from(TaskId::from_u128(7));
     assert_outputs(harness, unknown, &[]);
     assert_failures(harness, unknown, &[]);
+}
+
+/// Checks that a page ends before the last of the children, and returns the indices of all pages.
+fn indices_of_short_pages<T>(mut page: impl FnMut(u32) -> Page<T, u32>, index: fn(&T) -> u32) -> Vec<u32> {
+    assert_ne!(page(0).next, None, "the first page is shorter than the limit");
+    pages(0, page).iter().map(index).collect()
+}
+
+pub fn large_results_shorten_page(harness: &Harness<'_>) {
+    let store = harness.store();
+    let (_, parent, children) = harness.family(20);
+    let output = json_of(&format!("\"{}\"", "x".repeat(1_000_000)));
+    for child in &children {
+        harness.apply(Report::succeeded_with(*child, output.clone()));
+    }
+    let outputs = |after| store.child_outputs(parent.into(), after, 1000).expect("query succeeds");
+    assert!(indices_of_short_pages(outputs, |child| child.index).into_iter().eq(1..=20));
+
+    let (_, parent, children) = harness.family(300);
+    let error = "x".repeat(MAX_ERROR_BYTES);
+    harness.reports(children.iter().map(|child| Report::failed(*child, error.as_str())));
+    let failures = |after| store.child_failures(parent.into(), after, 1000).expect("query succeeds");
+    assert!(indices_of_short_pages(failures, |child| child.index).into_iter().eq(1..=300));
 }

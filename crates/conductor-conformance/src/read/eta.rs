@@ -59,6 +59,18 @@ pub fn old_settlements_are_ignored(harness: &Harness<'_>) {
     assert_rate_unknown(harness, run, 3);
 }
 
+pub fn rate_is_known_after_long_pause(harness: &Harness<'_>) {
+    let (run, _, children) = harness.family(4);
+    harness.advance_ms(61 * MINUTE_MS);
+    for child in &children[..3] {
+        harness.succeed(*child);
+        harness.advance_ms(5000);
+    }
+    // The first of them ends the pause. Two tasks were settled in the fifteen seconds since then, and two remain.
+    let at = harness.now().plus_millis(15_000);
+    assert_eq!(eta(harness, run), Eta { remaining: 2, per_second: 2.0 / 15.0, at: Some(at) });
+}
+
 pub fn rate_ignores_other_runs(harness: &Harness<'_>) {
     let (run, _, _) = harness.family(3);
     let (_, other) = harness.submit_leaf();

@@ -3,7 +3,7 @@
 use super::explain::{explain, reason};
 use crate::Harness;
 use conductor_model::{CancelCause, ExplainTarget, Policy, RunDraft, State, StateReason, TaskDraft};
-use conductor_store::NodeId;
+use conductor_store::{NodeId, ReviveFilter};
 use serde_json::json;
 
 pub fn cancel_shows_cause_and_reason(harness: &Harness<'_>) {
@@ -26,6 +26,23 @@ pub fn cancel_shows_cause_and_reason(harness: &Harness<'_>) {
     let (_, reported) = harness.submit_leaf();
     harness.report_cancelled(reported);
     assert_eq!(reason(harness, reported), StateReason::Cancelled { cause: None, reason: None });
+}
+
+pub fn newest_cancel_gives_reason(harness: &Harness<'_>) {
+    let requested = |why: &str| {
+        let (cause, reason) = (Some(CancelCause::Requested), Some(why.into()));
+        StateReason::Cancelled { cause, reason }
+    };
+    let (run, parent, _) = harness.family(2);
+    let (_, leaf) = harness.submit_leaf();
+    for why in ["too slow", "too late"] {
+        for target in [NodeId::Task(parent), NodeId::Run(run), NodeId::Task(leaf)] {
+            let _ = harness.cancel_because(target, why);
+            harness.run_all_steps();
+            assert_eq!(reason(harness, target), requested(why));
+            let _ = harness.revive_all(target, ReviveFilter::FailedAndCancelled, 10);
+        }
+    }
 }
 
 pub fn descendants_of_cancelled_run_are_being_cancelled(harness: &Harness<'_>) {

@@ -12,6 +12,7 @@ macro_rules! __admin_tests {
                 runs_settled_after_cutoff_are_kept
                 failed_and_cancelled_runs_are_removed
                 transaction_removes_at_most_its_limit
+                run_settled_first_is_removed_whole_before_others
                 half_removed_run_is_invisible
                 half_removed_run_cannot_be_revived
                 idempotency_key_and_id_are_free_again

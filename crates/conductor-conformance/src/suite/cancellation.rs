@@ -21,6 +21,7 @@ macro_rules! __cancellation_tests {
                 fail_fast_settlement_claims_no_siblings
                 fail_fast_creates_no_missing_children
                 fail_fast_open_fan_out_rejects_appends
+                fail_fast_failure_outlives_seal
                 fail_fast_run_cancels_its_root_tasks
                 fail_fast_propagates_level_by_level
                 failure_of_last_child_needs_no_cancel
@@ -90,6 +91,7 @@ macro_rules! __cancellation_tests {
                 requested_cancel_keeps_its_cause
                 scope_of_one_run_excludes_others
                 step_expires_at_most_its_limit
+                step_expires_earliest_deadline_first
             }
             join {
                 join_runs_once_after_all_children
@@ -141,6 +143,7 @@ macro_rules! __cancellation_tests {
                 revived_leaf_can_be_cancelled_again
                 passed_deadline_is_cleared
                 revived_leaf_survives_older_sibling_failure
+                revived_leaf_survives_failure_before_end_of_parent
                 revival_writes_events
             }
             revive_all {

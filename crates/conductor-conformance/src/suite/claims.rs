@@ -87,6 +87,7 @@ macro_rules! __claims_tests {
                 claims_of_dead_engine_are_rescued_at_once
                 task_running_without_claim_is_never_rescued
                 step_rescues_at_most_its_limit
+                step_rescues_lease_that_ended_first
                 rescue_decides_parents_and_runs
                 longest_lease_ends_with_its_engine
                 task_losing_two_leases_is_isolated

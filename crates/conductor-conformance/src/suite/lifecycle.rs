@@ -41,6 +41,7 @@ macro_rules! __lifecycle_tests {
                 one_step_serves_several_parents
                 large_fan_out_does_not_block_small_one
                 parents_with_items_get_half_of_step
+                large_inputs_shorten_step
                 nested_parent_counts_twice
                 rotation_continues_after_last_run
                 ids_follow_child_indices
@@ -52,6 +53,7 @@ macro_rules! __lifecycle_tests {
                 leaf_never_fans_out
                 wide_fan_out_creates_every_child
                 long_list_gives_each_child_its_item
+                id_of_other_task_is_rejected
             }
             append {
                 appended_items_are_child_inputs
@@ -131,6 +133,7 @@ macro_rules! __lifecycle_tests {
                 run_whose_tasks_never_started_skips_running
                 repeated_aggregate_changes_nothing
                 step_decides_at_most_its_limit
+                step_decides_as_many_as_its_limit
                 scope_of_one_run_excludes_others
                 decided_parent_has_timestamp_of_decision
             }
@@ -148,6 +151,7 @@ macro_rules! __lifecycle_tests {
                 retry_far_ahead_after_clock_jump_is_due
                 retry_seven_days_ahead_is_not_clock_jump
                 step_retries_at_most_its_limit
+                step_retries_longest_due_first
                 scope_of_one_run_excludes_others
                 siblings_are_retried_independently
             }
@@ -157,6 +161,7 @@ macro_rules! __lifecycle_tests {
                 failure_awaiting_retry_is_not_promoted
                 delayed_task_is_not_retried
                 step_promotes_at_most_its_limit
+                step_promotes_longest_due_first
                 scope_of_one_run_excludes_others
             }
         }

@@ -29,6 +29,7 @@ macro_rules! __read_tests {
                 children_results_are_paged_by_index
                 root_tasks_have_results_in_run
                 unknown_parent_has_no_results
+                large_results_shorten_page
             }
             polling {
                 change_token_changes_with_every_write
@@ -56,6 +57,7 @@ macro_rules! __read_tests {
             }
             explain_settled {
                 cancel_shows_cause_and_reason
+                newest_cancel_gives_reason
                 descendants_of_cancelled_run_are_being_cancelled
                 passed_deadline_is_cause
                 failure_leads_to_failed_leaf
@@ -104,6 +106,7 @@ macro_rules! __read_tests {
                 remaining_counts_missing_children_and_pending_retries
                 rate_follows_recent_settlements
                 old_settlements_are_ignored
+                rate_is_known_after_long_pause
                 rate_ignores_other_runs
                 settled_run_has_nothing_remaining
                 unknown_run_has_no_eta
