@@ -48,10 +48,7 @@ impl Backend for SqliteStore {
             ));
         };
         let idle = self.lock_readers().pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => open::reader(path, &self.options)?,
-        };
+        let mut reader = idle.map_or_else(|| open::reader(path, &self.options), Ok)?;
         let snapshot = reader.transaction().map_err(fault)?;
         // A connection that met an error is closed.
         let answer = query(&mut SqliteTx::new(&snapshot, Some(self), Timestamp::MIN))?;
