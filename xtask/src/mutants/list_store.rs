@@ -172,8 +172,9 @@ pub(super) const BUGS: &[Bug] = &[
         name: "two-transactions",
         harm: "after a crash between a result and the counts of its parent, the parent never settles",
         file: "crates/conductor-store/src/sqlite/backend.rs",
-        from: "let dead = tx.finish()?;",
-        to: "transaction.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?; let dead = tx.finish()?;",
+        from: "let mut tx = SqliteTx::new(connection, Some(self), now);\n            let value = operation(&mut tx)?;",
+        to: "let mut tx = SqliteTx::new(connection, Some(self), now);\n            let value = operation(&mut tx)?;\n\
+             connection.execute_batch(\"COMMIT; BEGIN IMMEDIATE\").map_err(fault)?;",
         test: store("concurrency", "transactions::each_request_is_one_transaction"),
         hangs_for: None,
     },

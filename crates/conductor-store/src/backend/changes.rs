@@ -28,7 +28,7 @@ pub struct NewRunRow<'a> {
 }
 
 /// Up to [`OffsetSet::MAX`](super::OffsetSet::MAX) PENDING siblings to insert, which have all in common but their key,
-/// id, index, name and input.
+/// id, index, name and input. Their ids have all but the last ten bits in common.
 #[derive(Clone, Copy, Debug)]
 pub struct NewBlock<'a> {
     /// The key of the first task; the keys of the others follow.

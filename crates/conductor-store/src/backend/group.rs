@@ -29,6 +29,33 @@ impl OffsetSet {
         set
     }
 
+    /// The offsets from `first` to `last`, both included.
+    pub fn range(first: u16, last: u16) -> Self {
+        Self::first(last + 1).without(&Self::first(first))
+    }
+
+    /// The set of bytes from [`to_bytes`](OffsetSet::to_bytes); `None` if there are more than one for each eight offsets.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut set = Self::default();
+        for (position, byte) in bytes.iter().enumerate() {
+            *set.0.get_mut(position / 8)? |= u64::from(*byte) << (position % 8 * 8);
+        }
+        Some(set)
+    }
+
+    /// Returns one bit for each offset, the lowest of a byte first, up to the last byte that has one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.truncate(self.last().map_or(0, |last| usize::from(last / 8) + 1));
+        bytes
+    }
+
+    /// Returns the largest offset.
+    pub fn last(&self) -> Option<u16> {
+        let word = self.0.iter().rposition(|bits| *bits != 0)?;
+        u16::try_from(word * 64 + 63).ok()?.checked_sub(u16::try_from(self.0[word].leading_zeros()).ok()?)
+    }
+
     /// Adds an offset; returns whether it was not in the set.
     ///
     /// # Panics
@@ -43,6 +70,30 @@ impl OffsetSet {
     /// Returns whether the offset is in the set.
     pub fn contains(&self, offset: u16) -> bool {
         self.0.get(usize::from(offset / 64)).is_some_and(|bits| bits & (1 << (offset % 64)) != 0)
+    }
+
+    /// Returns the offsets that both sets have.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    /// Returns the offsets that one of the sets has, or both.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
+    /// Returns the offsets that the other set does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
+    }
+
+    /// Returns the smallest `count` offsets.
+    #[must_use]
+    pub fn smallest(&self, count: u32) -> Self {
+        if self.len() <= count { *self } else { self.iter().take(count as usize).collect() }
     }
 
     /// Returns the number of offsets.
@@ -99,6 +150,13 @@ impl KeySet {
         let base = self.base;
         self.offsets.iter().map(move |offset| base.plus(offset))
     }
+}
+
+/// Returns whether a task with this id can follow the task before it in a block.
+///
+/// The ids of a block have all but the last ten bits in common, so that a store can keep the rest once for all of them.
+pub(crate) fn continues_block(id: TaskId) -> bool {
+    !id.as_u128().is_multiple_of(u128::from(OffsetSet::MAX))
 }
 
 /// What the leaves of one block have in common.

@@ -42,6 +42,7 @@ pub use changes::{
     ClaimWrite, CorruptRow, CountChange, Counted, LeafWrite, NewBlock, NewEvent, NewKeys, NewParent,
     NewRunRow, ParentWrite, ProgressWrite,
 };
+pub(crate) use group::continues_block;
 pub use group::{Block, KeySet, LeafStatus, OffsetSet, TaskGroup};
 pub use keys::{ParentKey, Position, RunKey, TaskKey};
 pub use node::{CorruptParent, CorruptTask, Node, ParentNode, ParentRow, ReadParent};

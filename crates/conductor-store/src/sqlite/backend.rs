@@ -1,5 +1,6 @@
 //! The trait [`Backend`]: the database opens transactions and snapshots on its connections.
 
+use super::engines::DeadEngine;
 use super::open::{self, OpenError};
 use super::store::SqliteStore;
 use super::tx::SqliteTx;
@@ -23,46 +24,19 @@ impl Backend for SqliteStore {
         now: Timestamp,
         operation: impl FnOnce(&mut SqliteTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (value, dead) = self.with_writer(|connection| -> Result<_, E> {
-            let transaction = begin(connection, self.options.supported_busy_timeout()).map_err(fault)?;
-            let mut tx = SqliteTx::new(&transaction, Some(self), now);
-            // An operation that fails is rolled back when its transaction is dropped.
+        self.write_with(|connection| {
+            let mut tx = SqliteTx::new(connection, Some(self), now);
             let value = operation(&mut tx)?;
-            let dead = tx.finish()?;
-            commit(transaction)?;
-            Ok((value, dead))
-        })?;
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.liveness.remove_files(&dead);
-        Ok(value)
+            Ok((value, tx.finish()?))
+        })
     }
 
-    /// Reads on a connection that only reads. All statements see one state of the database.
     fn read<T>(&self, query: impl FnOnce(&mut SqliteTx<'_>) -> Result<T>) -> Result<T> {
-        let Some(path) = &self.liveness.path else {
-            let writer = self.lock_writer();
-            return query(&mut SqliteTx::new(
-                writer.as_ref().ok_or_else(no_connection)?,
-                Some(self),
-                Timestamp::MIN,
-            ));
-        };
-        let idle = self.lock_readers().pop();
-        let mut reader = idle.map_or_else(|| open::reader(path, &self.options), Ok)?;
-        let snapshot = reader.transaction().map_err(fault)?;
-        // A connection that met an error is closed.
-        let answer = query(&mut SqliteTx::new(&snapshot, Some(self), Timestamp::MIN))?;
-        drop(snapshot);
-        let mut idle = self.lock_readers();
-        if idle.len() < self.options.readers {
-            idle.push(reader);
-        }
-        Ok(answer)
+        self.read_with(|connection| query(&mut SqliteTx::new(connection, Some(self), Timestamp::MIN)))
     }
 
-    /// Asks on the connection that writes, outside any transaction: its cache is warm, and it takes no lock.
     fn peek<T>(&self, query: impl FnOnce(&mut SqliteTx<'_>) -> Result<T>) -> Result<T> {
-        self.with_writer(|connection| query(&mut SqliteTx::new(connection, Some(self), Timestamp::MIN)))
+        self.peek_with(|connection| query(&mut SqliteTx::new(connection, Some(self), Timestamp::MIN)))
     }
 
     fn change_token(&self) -> Result<u64> {
@@ -85,6 +59,47 @@ impl Backend for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Runs an operation in a transaction. It also returns the engines whose files can be removed after the commit.
+    pub(crate) fn write_with<T, E: BackendError>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<(T, Vec<DeadEngine>), E>,
+    ) -> Result<T, E> {
+        let (value, dead) = self.with_writer(|connection| -> Result<_, E> {
+            let transaction = begin(connection, self.options.supported_busy_timeout()).map_err(fault)?;
+            // An operation that fails is rolled back when its transaction is dropped.
+            let answer = operation(&transaction)?;
+            commit(transaction)?;
+            Ok(answer)
+        })?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.liveness.remove_files(&dead);
+        Ok(value)
+    }
+
+    /// Runs a query on a connection that only reads. All its statements see one state of the database.
+    pub(crate) fn read_with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let Some(path) = &self.liveness.path else {
+            let writer = self.lock_writer();
+            return query(writer.as_ref().ok_or_else(no_connection)?);
+        };
+        let idle = self.lock_readers().pop();
+        let mut reader = idle.map_or_else(|| open::reader(path, &self.options), Ok)?;
+        let snapshot = reader.transaction().map_err(fault)?;
+        // A connection that met an error is closed.
+        let answer = query(&snapshot)?;
+        drop(snapshot);
+        let mut idle = self.lock_readers();
+        if idle.len() < self.options.readers {
+            idle.push(reader);
+        }
+        Ok(answer)
+    }
+
+    /// Runs a query on the connection that writes, outside any transaction: its cache is warm, and it takes no lock.
+    pub(crate) fn peek_with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.with_writer(query)
+    }
+
     pub(super) fn lock_writer(&self) -> MutexGuard<'_, Option<Connection>> {
         // A thread that has just written queues here behind the waiting threads. Without this queue it would get the writer
         // again before they wake up, and could starve them.

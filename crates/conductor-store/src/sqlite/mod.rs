@@ -16,18 +16,18 @@
 
 mod audit;
 mod backend;
-mod connection;
-mod engines;
+pub(crate) mod connection;
+pub(crate) mod engines;
 mod open;
-mod reads;
-mod rows;
+pub(crate) mod reads;
+pub(crate) mod rows;
 mod store;
 mod submit_in;
 #[cfg(test)]
 mod tests;
 mod tx;
-mod work;
-mod writes;
+pub(crate) mod work;
+pub(crate) mod writes;
 
 pub use open::{OpenError, SqliteOptions, Synchronous, install_into};
 /// The SQLite library of this store. Programs that call [`install_into`] or [`submit_in`] must use the same version.

@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicU32;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SqliteStore {
-    pub(super) options: SqliteOptions,
+    pub(crate) options: SqliteOptions,
     /// Idle connections that read. This field is before the writer because fields are dropped in this order. The last
     /// connection to close makes the checkpoint and deletes the WAL, and a read-only connection cannot do that.
     pub(super) readers: Mutex<Vec<Connection>>,
@@ -31,7 +31,7 @@ pub struct SqliteStore {
     /// The number of commits since the last checkpoint.
     pub(super) commits: AtomicU32,
     /// The path, and the engines that live.
-    pub(super) liveness: Liveness,
+    pub(crate) liveness: Liveness,
 }
 
 impl SqliteStore {
@@ -74,6 +74,20 @@ impl SqliteStore {
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let writer = open::memory()?;
         Ok(Self::of(None, SqliteOptions::default(), writer))
+    }
+
+    /// Opens a database in memory with other tables.
+    #[cfg(feature = "ranges")]
+    pub(crate) fn open_in_memory_with(tables: &str) -> Result<Self, OpenError> {
+        Ok(Self::of(None, SqliteOptions::default(), open::memory_with(tables)?))
+    }
+
+    /// Creates a database file with other tables.
+    #[cfg(feature = "ranges")]
+    pub(crate) fn create_with(path: &Path, options: SqliteOptions, tables: &str) -> Result<Self, OpenError> {
+        let path = open::locate(path)?;
+        let writer = open::create_with(&path, &options, tables)?;
+        Ok(Self::of(Some(path), options, writer))
     }
 
     fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {

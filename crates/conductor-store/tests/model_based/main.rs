@@ -5,6 +5,8 @@ mod apply;
 mod cancel_revive;
 mod checks;
 mod claims;
+#[cfg(feature = "ranges")]
+mod differential;
 mod harness;
 #[path = "../../../conductor-conformance/tests/memory_store/memory/mod.rs"]
 mod memory;

@@ -1,7 +1,9 @@
 //! Creates children of parents.
 
 use crate::StoreError;
-use crate::backend::{ChildTemplate, NewBlock, NewParent, OffsetSet, ParentKey, Position, TaskKey};
+use crate::backend::{
+    ChildTemplate, NewBlock, NewParent, OffsetSet, ParentKey, Position, TaskKey, continues_block,
+};
 use crate::ops::tx::{Transaction, corrupt_task};
 use conductor_model::{
     ChildCounts, EventBody, Fanout, FanoutItem, IdBlock, NodeStatus, NodeType, Policy, State, TaskId,
@@ -124,7 +126,12 @@ fn siblings(
     for (offset, first_index) in indices.enumerate() {
         let (first_id, fanout) = (ids.take_task()?, items.get(offset).and_then(|item| item.fanout));
         match siblings.last_mut() {
-            Some(last) if fanout.is_none() && last.fanout.is_none() && last.count < OffsetSet::MAX => {
+            Some(last)
+                if fanout.is_none()
+                    && last.fanout.is_none()
+                    && last.count < OffsetSet::MAX
+                    && continues_block(first_id) =>
+            {
                 last.count += 1;
             }
             _ => siblings.push(Siblings { offset, first_index, first_id, count: 1, fanout }),

@@ -3,6 +3,7 @@
 use crate::StoreError;
 use crate::backend::{
     NewBlock, NewEvent, NewParent, NewRunRow, OffsetSet, ParentKey, Position, RunKey, TaskKey,
+    continues_block,
 };
 use crate::ops::tx::Transaction;
 use conductor_model::{EventBody, FanoutSize, IdBlock, Json, NewTask, NodeStatus, NodeType, State, TaskId};
@@ -130,6 +131,7 @@ fn group(tasks: &[NewTask], ids: &[Ids]) -> Vec<Range<usize>> {
             Some(group)
                 if group.len() < usize::from(OffsetSet::MAX)
                     && share_block(&tasks[nth - 1], &tasks[nth])
+                    && continues_block(ids[nth].task)
                     && ids[nth].task.as_u128() == ids[nth - 1].task.as_u128() + 1 =>
             {
                 group.end = nth + 1;

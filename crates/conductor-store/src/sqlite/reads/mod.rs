@@ -14,4 +14,4 @@ pub(super) mod stuck;
 pub(super) mod tasks;
 pub(super) mod work;
 
-mod page;
+pub(crate) mod page;

@@ -5,7 +5,7 @@ use crate::sqlite::connection::sql::{Result, Sql, fault};
 use rusqlite::{Connection, Params, Row};
 
 /// The first `limit` rows of a statement. The row behind them is not read: it only shows that more follow.
-pub(super) fn rows_up_to<T>(
+pub(crate) fn rows_up_to<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

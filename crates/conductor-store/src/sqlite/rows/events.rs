@@ -56,7 +56,7 @@ fn columns_of(run: i64, body: &EventBody) -> Result<(i64, Option<String>)> {
 }
 
 /// The values of an event as JSON; most events have none.
-fn payload(body: &EventBody) -> Result<Option<String>> {
+pub(crate) fn payload(body: &EventBody) -> Result<Option<String>> {
     match body {
         EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
         other => {

@@ -59,7 +59,7 @@ pub(crate) fn run(
     Ok(ParentRow { node, status, swept: 0, deadline: new.deadline, state_counts: StateCounts::default() })
 }
 
-fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result<()> {
+pub(crate) fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result<()> {
     let run = new.run;
     if run.meta().is_none() && run.idempotency_key().is_none() {
         return Ok(());
@@ -87,7 +87,7 @@ fn plan_join(
 }
 
 /// Returns the key of a kind. Inserts the kind at its first use.
-fn intern_kind(connection: &Connection, kinds: &mut KindKeys, kind: &Kind) -> Result<i64> {
+pub(crate) fn intern_kind(connection: &Connection, kinds: &mut KindKeys, kind: &Kind) -> Result<i64> {
     if let Some(known) = kinds.get(kind) {
         return Ok(*known);
     }
@@ -101,7 +101,7 @@ fn intern_kind(connection: &Connection, kinds: &mut KindKeys, kind: &Kind) -> Re
     Ok(key)
 }
 
-fn backoff_text(backoff: Backoff) -> Result<Option<String>> {
+pub(crate) fn backoff_text(backoff: Backoff) -> Result<Option<String>> {
     let text = (backoff != Backoff::NONE).then(|| serde_json::to_string(&backoff)).transpose();
     text.map_err(|error| StoreError::Backend(Box::new(error)))
 }

@@ -99,7 +99,7 @@ pub(crate) fn reclaim(tx: &Connection) -> Result<Pruned> {
 }
 
 /// The number of free pages that can be given back to the file system: 0 without incremental vacuum.
-fn free_pages(connection: &Connection) -> Result<u64> {
+pub(crate) fn free_pages(connection: &Connection) -> Result<u64> {
     if pragma(connection, "PRAGMA auto_vacuum")? != 2 {
         return Ok(0);
     }

@@ -1,0 +1,45 @@
+//! The events of a run, as they are stored.
+
+use crate::backend::{AuditEvent, RunKey};
+use crate::ranges::reads::events::{EventRow, event_columns};
+use crate::ranges::rows::events::{PER_ROW, seq_of};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::events;
+use crate::sqlite::rows::keys::RowKey;
+use rusqlite::{Connection, params};
+
+/// The next events of a run.
+pub(in crate::ranges) fn page(
+    connection: &Connection,
+    run: RunKey,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<AuditEvent>> {
+    let first = i64::try_from(after / PER_ROW).unwrap_or(i64::MAX);
+    let rows = connection.all(PAGE, params![run.row(), first, limit], |row| EventRow::read(row, 0))?;
+    let mut page = Vec::new();
+    for row in rows {
+        let name = usize::try_from(row.name).ok().and_then(|code| events::NAMES.get(code));
+        for (place, task) in (0..).zip(row.tasks()?) {
+            let seq = seq_of(row.key, place);
+            if seq > after && page.len() < limit as usize {
+                page.push(AuditEvent {
+                    seq,
+                    task,
+                    name: name.copied().unwrap_or("?"),
+                    body: row.body.clone(),
+                });
+            }
+        }
+        if page.len() == limit as usize {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+const PAGE: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM conductor_events e INDEXED BY conductor_events_run WHERE e.run = ?1 AND e.key >= ?2 ORDER BY e.key LIMIT ?3"
+);

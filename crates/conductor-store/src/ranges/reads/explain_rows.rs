@@ -1,0 +1,112 @@
+//! Runs and tasks with all that explains their states.
+
+use super::leaf_states;
+use super::tasks::BlockDetail;
+use crate::backend::{ExplainDetail, ExplainRow, LeafDetail, OffsetSet, ParentKey, RunKey, TaskKey};
+use crate::ranges::rows::block::{self, BlockRow};
+use crate::ranges::rows::parents::run_id;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::RowKey;
+use conductor_model::{EngineId, ErrorText, ExplainTarget};
+use rusqlite::{Connection, Row};
+
+/// See [`ReadTx::explain_rows`](crate::backend::ReadTx::explain_rows).
+pub(in crate::ranges) fn explain_rows(
+    connection: &Connection,
+    keys: &[ParentKey],
+) -> Result<Vec<Option<ExplainRow>>> {
+    let read = |key: &ParentKey| match key.task {
+        None => connection.first(SELECT_RUN, [key.run.row()], |row| explain_run(row, key.run)),
+        Some(task) => explain_task(connection, task),
+    };
+    keys.iter().map(read).collect()
+}
+
+fn explain_run(row: &Row<'_>, run: RunKey) -> rusqlite::Result<ExplainRow> {
+    Ok(ExplainRow {
+        target: ExplainTarget::Run(run_id(row, 0)?),
+        key: ParentKey::run(run),
+        parent: None,
+        state: columns::state(row, 1)?,
+        created_at: columns::timestamp(row, 12)?,
+        updated_at: columns::timestamp(row, 11)?,
+        due_at: None,
+        last_error: None,
+        detail: ExplainDetail::Parent(columns::parent_status(row, columns::run_child_counts(row, 2)?, 8)?),
+    })
+}
+
+fn explain_task(connection: &Connection, key: TaskKey) -> Result<Option<ExplainRow>> {
+    let (number, offset) = block::place(key);
+    let Some(block) = block::by_number(connection, number)?.filter(|block| offset < block.count) else {
+        return Ok(None);
+    };
+    let Some(detail) = BlockDetail::read(connection, &block)? else { return Ok(None) };
+    let mut row = if block.is_parent {
+        connection.first(SELECT_PARENT, [key.row()], |row| explain_parent(row, &block, &detail))?
+    } else {
+        explain_leaf(connection, &block, offset, &detail)?
+    };
+    if let Some(row) = &mut row {
+        row.target = ExplainTarget::Task { id: block.id(offset), name: detail.name(&block, offset)? };
+        row.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
+    }
+    Ok(row)
+}
+
+/// A row without its name and error.
+fn explain_parent(row: &Row<'_>, block: &BlockRow, detail: &BlockDetail) -> rusqlite::Result<ExplainRow> {
+    Ok(ExplainRow {
+        target: ExplainTarget::Run(conductor_model::RunId::from_u128(0)),
+        key: ParentKey::task(block.run(), block.block.base),
+        parent: Some(block.parent()),
+        state: columns::state(row, 0)?,
+        created_at: detail.created_at,
+        updated_at: columns::timestamp(row, 1)?,
+        due_at: columns::readable_due_at(row, 2)?,
+        last_error: None,
+        detail: ExplainDetail::Parent(columns::parent_status(row, columns::run_child_counts(row, 3)?, 9)?),
+    })
+}
+
+fn explain_leaf(
+    connection: &Connection,
+    block: &BlockRow,
+    offset: u16,
+    detail: &BlockDetail,
+) -> Result<Option<ExplainRow>> {
+    let leaf = leaf_states::of(connection, block.number, &OffsetSet::one(offset))?.pop();
+    let Some(leaf) = leaf else { return Ok(None) };
+    let engine = match leaf.engine {
+        Some(engine) => connection.first(SELECT_ENGINE, [engine], |row| columns::id(row, 0))?,
+        None => None,
+    };
+    Ok(Some(ExplainRow {
+        target: ExplainTarget::Run(conductor_model::RunId::from_u128(0)),
+        key: ParentKey::task(block.run(), block.block.base.plus(offset)),
+        parent: Some(block.parent()),
+        state: leaf.status.state,
+        created_at: detail.created_at,
+        updated_at: leaf.updated_at,
+        due_at: leaf.status.due_at,
+        last_error: None,
+        detail: ExplainDetail::Leaf(LeafDetail {
+            kind: detail.kind.clone(),
+            attempt: leaf.status.attempt,
+            retry_count: leaf.status.retry_count,
+            max_retries: block.block.max_retries.get(),
+            lease_until: leaf.lease_until,
+            engine: engine.map(EngineId::from_u128),
+            lease_losses: leaf.status.lease_losses,
+        }),
+    }))
+}
+
+const SELECT_RUN: &str = "SELECT id, state, sealed, fanout, children, open_children, failed_children, \
+    cancelled_children, policy, cancel_cause, join_open, updated_at, created_at FROM conductor_runs WHERE key = ?1";
+
+const SELECT_PARENT: &str = "SELECT state, updated_at, due_at, sealed, fanout, children, open_children, \
+    failed_children, cancelled_children, policy, cancel_cause, join_open FROM conductor_parents WHERE task = ?1";
+
+const SELECT_ENGINE: &str = "SELECT id FROM conductor_engines WHERE key = ?1";

@@ -1,0 +1,76 @@
+//! Finds a child of a parent or a run in some condition: in its first blocks, then in its last ones.
+
+use super::leaf_states;
+use crate::backend::{ChildWanted, LeafStatus, OffsetSet, ParentKey, TaskKey};
+use crate::ranges::rows::block::{BlockRow, block_columns};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::keys::parent_columns;
+use conductor_model::State;
+use rusqlite::{Connection, params};
+
+/// See [`ReadTx::find_child`](crate::backend::ReadTx::find_child).
+pub(in crate::ranges) fn find_child(
+    connection: &Connection,
+    parent: ParentKey,
+    child: ChildWanted,
+) -> Result<Option<TaskKey>> {
+    let (run, key) = parent_columns(parent);
+    let (condition, is_wanted): (&str, fn(&LeafStatus) -> bool) = match child {
+        ChildWanted::Join => {
+            return connection.first(JOIN, [run, key], |row| Ok(BlockRow::read(row, 0)?.block.base));
+        }
+        ChildWanted::Open => (OPEN, |status| !status.is_settled()),
+        ChildWanted::Failed => (FAILED, |status| status.is_settled() && status.state == State::Failed),
+        ChildWanted::Cancelled => (CANCELLED, |status| status.state == State::Cancelled),
+    };
+    for order in ["ASC", "DESC"] {
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM conductor_blocks WHERE run = ?1 AND parent = ?2 AND child_index > 0 \
+             ORDER BY child_index {order} LIMIT 1000) b WHERE {condition} ORDER BY b.child_index LIMIT 1",
+            block_columns!()
+        );
+        let block = connection.first(&sql, params![run, key], |row| BlockRow::read(row, 0))?;
+        let Some(block) = block else { continue };
+        if block.is_parent {
+            return Ok(Some(block.block.base));
+        }
+        let all = OffsetSet::first(block.count);
+        let leaves = leaf_states::of(connection, block.number, &all)?;
+        let found = leaves.iter().find(|leaf| is_wanted(&leaf.status));
+        if let Some(leaf) = found {
+            return Ok(Some(block.block.base.plus(leaf.offset)));
+        }
+    }
+    Ok(None)
+}
+
+/// A block that has such a child, or is one.
+macro_rules! has {
+    ($parent:literal, $leaves:literal) => {
+        concat!(
+            "CASE b.is_parent WHEN 1 THEN EXISTS (SELECT 1 FROM conductor_parents p \
+             WHERE p.task = b.block * 1024 AND ",
+            $parent,
+            ") ELSE EXISTS (",
+            $leaves,
+            ") END"
+        )
+    };
+}
+
+const OPEN: &str = has!(
+    "p.state IN (0, 1)",
+    "SELECT 1 FROM conductor_ranges g WHERE g.block = b.block AND g.state IN (0, 1, 3)"
+);
+const FAILED: &str = has!(
+    "p.state = 3",
+    "SELECT 1 FROM conductor_ended e WHERE e.task BETWEEN b.block * 1024 AND b.block * 1024 + 1023 AND e.state = 3"
+);
+const CANCELLED: &str =
+    has!("p.state = 4", "SELECT 1 FROM conductor_ranges g WHERE g.block = b.block AND g.state = 4");
+
+const JOIN: &str = concat!(
+    "SELECT ",
+    block_columns!(),
+    " FROM conductor_blocks b WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index = 0"
+);

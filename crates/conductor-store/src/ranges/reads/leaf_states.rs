@@ -1,0 +1,77 @@
+//! The states of single leaves, from the places that have them.
+
+use crate::backend::{LeafStatus, OffsetSet, TaskKey};
+use crate::ranges::rows::block;
+use crate::ranges::rows::nodes::ended_status;
+use crate::ranges::rows::range_rows::of_block;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::RowKey;
+use conductor_model::{State, Timestamp};
+use rusqlite::Connection;
+
+/// The state of one leaf.
+#[derive(Clone, Debug)]
+pub(in crate::ranges) struct LeafState {
+    pub(in crate::ranges) offset: u16,
+    pub(in crate::ranges) status: LeafStatus,
+    pub(in crate::ranges) engine: Option<i64>,
+    pub(in crate::ranges) lease_until: Option<Timestamp>,
+    pub(in crate::ranges) updated_at: Timestamp,
+    pub(in crate::ranges) output: Option<String>,
+}
+
+/// The states of leaves of a block, by offset.
+pub(in crate::ranges) fn of(
+    connection: &Connection,
+    block: i64,
+    within: &OffsetSet,
+) -> Result<Vec<LeafState>> {
+    let mut states = ended(connection, block, within)?;
+    for row in of_block(connection, block, None)? {
+        let condition = row.condition;
+        states.extend(row.set.and(within).iter().map(|offset| LeafState {
+            offset,
+            status: condition.status,
+            engine: condition.engine,
+            lease_until: condition.lease_until,
+            updated_at: condition.since,
+            output: None,
+        }));
+    }
+    states.sort_unstable_by_key(|state| state.offset);
+    Ok(states)
+}
+
+/// The leaves of a block that ended by themselves.
+fn ended(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<LeafState>> {
+    let (Some(first), Some(last)) = (within.iter().next(), within.last()) else { return Ok(Vec::new()) };
+    let keys = [block::task_key(block, first).row(), block::task_key(block, last).row()];
+    let mut ended = connection.all(ENDED, keys, |row| {
+        Ok(LeafState {
+            offset: block::place(TaskKey::of_row(row.get(0)?)).1,
+            status: ended_status(row, 1)?,
+            engine: None,
+            lease_until: None,
+            updated_at: columns::timestamp(row, 5)?,
+            output: row.get(6)?,
+        })
+    })?;
+    ended.retain(|state| within.contains(state.offset));
+    for state in ended.iter_mut().filter(|state| state.output.is_none()) {
+        if state.status.state == State::Succeeded {
+            let key = block::task_key(block, state.offset).row();
+            state.output = connection.first(LONG_OUTPUT, [key], |row| row.get(0))?;
+        }
+    }
+    Ok(ended)
+}
+
+/// The last error of a task.
+pub(in crate::ranges) fn last_error(connection: &Connection, task: TaskKey) -> Result<Option<String>> {
+    connection.first("SELECT error FROM conductor_errors WHERE task = ?1", [task.row()], |row| row.get(0))
+}
+
+const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at, output FROM conductor_ended \
+    WHERE task BETWEEN ?1 AND ?2";
+const LONG_OUTPUT: &str = "SELECT output FROM conductor_outputs WHERE task = ?1";

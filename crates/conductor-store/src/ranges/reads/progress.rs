@@ -1,0 +1,83 @@
+//! The progress of running tasks.
+
+use super::leaf_states;
+use crate::backend::{OffsetSet, ProgressWanted, Rows, TaskKey};
+use crate::ranges::rows::block;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::{columns, keys::RowKey};
+use conductor_model::{Progress, ProgressMessage, State, TaskProgress, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+/// See [`ReadTx::progress`](crate::backend::ReadTx::progress). The row of an attempt that is over is not shown.
+pub(in crate::ranges) fn progress(
+    connection: &Connection,
+    wanted: ProgressWanted,
+    limit: u32,
+) -> Result<Rows<TaskProgress>> {
+    let mut rows = Rows { items: Vec::new(), more: false };
+    match wanted {
+        ProgressWanted::Task(id) => {
+            if let Some((block, offset)) = block::by_id(connection, id)? {
+                let params = params![block.run().row(), block.block.base.plus(offset).row()];
+                if let Some(row) = connection.first(OF_TASK, params, read)? {
+                    rows.items.extend(present(connection, row)?);
+                }
+            }
+        }
+        ProgressWanted::OfRun { run, after } => {
+            let mut after = after.map_or(0, TaskKey::row);
+            loop {
+                let page =
+                    connection.all(OF_RUN, params![run.row(), after, limit.saturating_add(1)], read)?;
+                let Some(last) = page.last() else { break };
+                after = last.task.row();
+                for row in page {
+                    if let Some(progress) = present(connection, row)? {
+                        if rows.items.len() == limit as usize {
+                            rows.more = true;
+                            return Ok(rows);
+                        }
+                        rows.items.push(progress);
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+struct ProgressRow {
+    task: TaskKey,
+    attempt: u32,
+    at: Timestamp,
+    progress: Progress,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ProgressRow> {
+    Ok(ProgressRow {
+        task: TaskKey::of_row(row.get(0)?),
+        attempt: row.get(1)?,
+        at: columns::timestamp(row, 2)?,
+        progress: Progress {
+            done: row.get::<_, i64>(3)?.cast_unsigned(),
+            total: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
+            message: ProgressMessage::from(row.get::<_, String>(5)?),
+        },
+    })
+}
+
+/// The progress, if its attempt runs.
+fn present(connection: &Connection, row: ProgressRow) -> Result<Option<TaskProgress>> {
+    let (number, offset) = block::place(row.task);
+    let Some(block) = block::by_number(connection, number)? else { return Ok(None) };
+    let leaf = leaf_states::of(connection, number, &OffsetSet::one(offset))?.pop();
+    let runs =
+        leaf.is_some_and(|leaf| leaf.status.state == State::Running && leaf.status.attempt == row.attempt);
+    let ProgressRow { attempt, at, progress, .. } = row;
+    Ok(runs.then(|| TaskProgress { task: block.id(offset), attempt, at, progress }))
+}
+
+const OF_TASK: &str =
+    "SELECT task, attempt, at, done, total, message FROM conductor_progress WHERE run = ?1 AND task = ?2";
+const OF_RUN: &str = "SELECT task, attempt, at, done, total, message FROM conductor_progress \
+    WHERE run = ?1 AND task > ?2 ORDER BY task LIMIT ?3";

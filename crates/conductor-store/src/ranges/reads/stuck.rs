@@ -1,0 +1,181 @@
+//! Runs and tasks that are in a condition for too long.
+
+use crate::backend::{ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted, TaskKey};
+use crate::ranges::rows::block;
+use crate::ranges::rows::parents::run_id;
+use crate::ranges::rows::set::SetColumns;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::RowKey;
+use conductor_model::{TaskId, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+/// See [`ReadTx::stuck`](crate::backend::ReadTx::stuck).
+pub(in crate::ranges) fn stuck(
+    connection: &Connection,
+    run: Option<RunKey>,
+    wanted: &StuckWanted<'_>,
+    limit: u32,
+) -> Result<Vec<StuckRow>> {
+    let mut found = find(connection, run.map(RunKey::row), wanted)?;
+    found.sort_by_key(|found| found.since);
+    let mut rows = Vec::new();
+    for found in found {
+        let Some(run) = connection.first(RUN_ID, [found.run], |row| run_id(row, 0))? else { continue };
+        let key = RunKey::of_row(found.run);
+        let Some(tasks) = found.tasks else {
+            rows.push(StuckRow { key: ParentKey::run(key), run, task: None, since: found.since });
+            continue;
+        };
+        for task in tasks.into_iter().take((limit as usize).saturating_sub(rows.len())) {
+            let id = task_id(connection, task)?;
+            let key = ParentKey { run: key, task: id.map(|_| task) };
+            rows.push(StuckRow { key, run, task: id, since: found.since });
+        }
+        if rows.len() >= limit as usize {
+            break;
+        }
+    }
+    rows.truncate(limit as usize);
+    Ok(rows)
+}
+
+/// How many rows there are without a limit.
+pub(super) fn count_stuck(
+    connection: &Connection,
+    run: Option<i64>,
+    wanted: &StuckWanted<'_>,
+) -> Result<u64> {
+    let found = find(connection, run, wanted)?;
+    Ok(found.iter().map(|found| found.tasks.as_ref().map_or(1, Vec::len) as u64).sum())
+}
+
+fn task_id(connection: &Connection, task: TaskKey) -> Result<Option<TaskId>> {
+    let (number, offset) = block::place(task);
+    Ok(block::by_number(connection, number)?.map(|block| block.id(offset)))
+}
+
+/// A run, or tasks of one block.
+struct Found {
+    run: i64,
+    tasks: Option<Vec<TaskKey>>,
+    since: Timestamp,
+}
+
+fn find(connection: &Connection, run: Option<i64>, wanted: &StuckWanted<'_>) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for condition in wanted.conditions {
+        let (sql, read): (_, fn(&Row<'_>) -> rusqlite::Result<Found>) = match condition {
+            StuckCondition::ExternalAttempt => (EXTERNAL_ATTEMPT, leaves),
+            StuckCondition::ExpiredLease => (EXPIRED_LEASE, leaves),
+            StuckCondition::UnstartedRun => (UNSTARTED_RUN, of_run),
+            StuckCondition::OpenParent => (OPEN_PARENT, parent),
+            StuckCondition::OpenRun => (OPEN_RUN, of_run),
+            StuckCondition::UndecidedParent => (UNDECIDED_PARENT, parent),
+            StuckCondition::UndecidedRun => (UNDECIDED_RUN, of_run),
+            StuckCondition::OverdueStart => (OVERDUE_START, leaves),
+            StuckCondition::OverdueRetry => (OVERDUE_RETRY, leaves),
+            StuckCondition::MissingChildren => (MISSING_CHILDREN, parent),
+        };
+        let params = params![wanted.before.as_millis(), run];
+        found.extend(connection.all(sql, params, read)?);
+        if *condition == StuckCondition::OverdueStart {
+            found.extend(connection.all(OVERDUE_PARENT, params, parent)?);
+        }
+    }
+    found.retain(|found| run.is_none_or(|run| run == found.run));
+    Ok(found)
+}
+
+/// Two columns: the run, since.
+fn of_run(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { run: row.get(0)?, tasks: None, since: columns::timestamp(row, 1)? })
+}
+
+/// Three columns: the run, since, the task.
+fn parent(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { tasks: Some(vec![TaskKey::of_row(row.get(2)?)]), ..of_run(row)? })
+}
+
+/// Six columns: the run, since, the block, and its set.
+fn leaves(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let number: i64 = row.get(2)?;
+    let set = SetColumns::read(row, 3)?.set().unwrap_or_default();
+    Ok(Found {
+        tasks: Some(set.iter().map(|offset| block::task_key(number, offset)).collect()),
+        ..of_run(row)?
+    })
+}
+
+const RUN_ID: &str = "SELECT id FROM conductor_runs WHERE key = ?1";
+
+const EXTERNAL_ATTEMPT: &str = "SELECT run, since, block, first, last, members
+    FROM conductor_ranges INDEXED BY conductor_ranges_running
+    WHERE state = 1 AND lease_until IS NULL AND since < ?1 AND (?2 IS NULL OR run = ?2)";
+
+const EXPIRED_LEASE: &str = "SELECT run, lease_until, block, first, last, members
+    FROM conductor_ranges INDEXED BY conductor_ranges_running
+    WHERE state = 1 AND lease_until < ?1 AND (?2 IS NULL OR run = ?2)";
+
+/// A run that has not started has only root tasks, and the first one is usually enough.
+const UNSTARTED_RUN: &str = "SELECT run, since FROM (
+    SELECT r.key AS run, (SELECT at FROM (
+        SELECT CASE b.is_parent
+            WHEN 1 THEN (SELECT coalesce(p.due_at, p.updated_at) FROM conductor_parents p
+                WHERE p.task = b.block * 1024 AND p.state = 0 AND p.children < p.fanout)
+            ELSE (SELECT min(coalesce(g.due_at, g.since)) FROM conductor_ranges g
+                WHERE g.block = b.block AND g.state = 0) END AS at
+        FROM conductor_blocks b WHERE b.run = r.key AND b.parent = 0 ORDER BY b.child_index
+        ) WHERE at < ?1 LIMIT 1) AS since
+    FROM conductor_runs r INDEXED BY conductor_runs_open
+    WHERE r.state = 0 AND r.state IN (0, 1) AND r.created_at < ?1 AND (?2 IS NULL OR r.key = ?2)
+    ) WHERE since IS NOT NULL";
+
+const OPEN_PARENT: &str = "SELECT run, since, task FROM (
+    SELECT p.run AS run, p.task AS task, coalesce(
+        (SELECT c.created_at FROM conductor_blocks c WHERE c.run = p.run AND c.parent = p.task
+            ORDER BY c.child_index DESC LIMIT 1), b.created_at) AS since
+    FROM conductor_parents p INDEXED BY conductor_parents_next_step
+    JOIN conductor_blocks b ON b.block = p.task / 1024
+    WHERE p.next_step = 2 AND (?2 IS NULL OR p.run = ?2)
+    ) WHERE since < ?1";
+
+const OPEN_RUN: &str = "SELECT run, since FROM (
+    SELECT r.key AS run, coalesce(
+        (SELECT c.created_at FROM conductor_blocks c WHERE c.run = r.key AND c.parent = 0
+            ORDER BY c.child_index DESC LIMIT 1), r.created_at) AS since
+    FROM conductor_runs r INDEXED BY conductor_runs_open
+    WHERE r.sealed = 0 AND r.cancel_cause IS NULL AND r.state IN (0, 1) AND (?2 IS NULL OR r.key = ?2)
+    ) WHERE since < ?1";
+
+/// In a run that is being cancelled, any row that needs a sweep is enough.
+const UNDECIDED_PARENT: &str = "SELECT run, updated_at, task
+    FROM conductor_parents INDEXED BY conductor_parents_next_step
+    WHERE next_step IN (3, 4) AND updated_at < ?1 AND (?2 IS NULL OR run = ?2)";
+
+const UNDECIDED_RUN: &str = "SELECT key, updated_at
+    FROM conductor_runs INDEXED BY conductor_runs_next_step
+    WHERE next_step IN (3, 4) AND updated_at < ?1 AND (?2 IS NULL OR key = ?2)";
+
+// These search the first thousand entries of an index.
+
+const OVERDUE_START: &str = "SELECT overdue.run, overdue.due_at, block, first, last, members FROM (
+    SELECT run, due_at, block, first, last, members FROM conductor_ranges INDEXED BY conductor_ranges_due
+        WHERE state = 0 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.cancel_cause IS NULL";
+
+const OVERDUE_RETRY: &str = "SELECT overdue.run, overdue.due_at, block, first, last, members FROM (
+    SELECT run, due_at, block, first, last, members FROM conductor_ranges INDEXED BY conductor_ranges_due
+        WHERE state = 3 AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.cancel_cause IS NULL";
+
+const OVERDUE_PARENT: &str = "SELECT overdue.run, overdue.due_at, overdue.task FROM (
+    SELECT run, due_at, task FROM conductor_parents INDEXED BY conductor_parents_due
+        WHERE due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.cancel_cause IS NULL";
+
+const MISSING_CHILDREN: &str = "SELECT overdue.run, overdue.updated_at, overdue.task FROM (
+    SELECT run, task, updated_at FROM conductor_parents INDEXED BY conductor_parents_next_step
+        WHERE next_step = 1 AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807) LIMIT 1000
+    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND r.state = 1 AND r.cancel_cause IS NULL
+    WHERE overdue.updated_at < ?1";

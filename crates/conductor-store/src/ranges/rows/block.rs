@@ -1,0 +1,156 @@
+//! Blocks of siblings, and the keys and ids of their tasks.
+
+use crate::backend::{Block, OffsetSet, ParentKey, Position, RunKey, TaskKey};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::{self, RowKey};
+use conductor_model::TaskId;
+use rusqlite::{Connection, Row, params};
+
+/// The number of keys that a block has.
+pub(in crate::ranges) const KEYS: i64 = OffsetSet::MAX as i64;
+
+/// The key of the task at this offset of a block.
+pub(in crate::ranges) fn task_key(block: i64, offset: u16) -> TaskKey {
+    TaskKey::of_row(block.saturating_mul(KEYS).saturating_add(i64::from(offset)))
+}
+
+/// The block that has this key, and the offset there.
+pub(in crate::ranges) fn place(key: TaskKey) -> (i64, u16) {
+    let key = key.row();
+    (key.div_euclid(KEYS), u16::try_from(key.rem_euclid(KEYS)).unwrap_or_default())
+}
+
+/// An id as its block stores it: the first 24 characters, and the number that the last two stand for.
+pub(in crate::ranges) fn id_columns(id: TaskId) -> (String, u16) {
+    let mut prefix = id.to_string();
+    prefix.truncate(24);
+    (prefix, u16::try_from(id.as_u128() % u128::from(OffsetSet::MAX)).unwrap_or_default())
+}
+
+/// The id of the task at offset 0.
+pub(in crate::ranges) fn base_id(prefix: &str, low: u16, column: usize) -> rusqlite::Result<u128> {
+    let first: TaskId = format!("{prefix}00").parse().map_err(|error| columns::unreadable(column, error))?;
+    Ok(first.as_u128() + u128::from(low))
+}
+
+/// The columns of [`BlockRow::read`].
+macro_rules! block_columns {
+    () => {
+        "b.block, b.prefix, b.low, b.count, b.run, b.parent, b.child_index, b.is_parent, b.max_retries, b.backoff, \
+         b.timeout_ms, b.kind, b.priority"
+    };
+}
+pub(in crate::ranges) use block_columns;
+
+/// How many columns [`block_columns`] names.
+pub(in crate::ranges) const BLOCK_COLUMNS: usize = 13;
+
+/// A block, as transitions of its leaves need it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ranges) struct BlockRow {
+    pub(in crate::ranges) number: i64,
+    pub(in crate::ranges) count: u16,
+    pub(in crate::ranges) is_parent: bool,
+    pub(in crate::ranges) kind: i64,
+    pub(in crate::ranges) priority: i64,
+    pub(in crate::ranges) block: Block,
+}
+
+impl BlockRow {
+    /// Reads [`block_columns`] from this column on.
+    pub(in crate::ranges) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        let number: i64 = row.get(column)?;
+        let prefix = row.get_ref(column + 1)?.as_str()?;
+        let base_id = base_id(prefix, row.get(column + 2)?, column + 1)?;
+        let run: RunKey = keys::key(row, column + 4)?;
+        let base_index: u32 = row.get(column + 6)?;
+        let parent = keys::parent_key(run, row, column + 5)?;
+        Ok(Self {
+            number,
+            count: row.get(column + 3)?,
+            is_parent: row.get(column + 7)?,
+            kind: row.get(column + 11)?,
+            priority: row.get(column + 12)?,
+            block: Block {
+                base: task_key(number, 0),
+                base_id,
+                base_index,
+                position: Position { parent, is_join: base_index == 0 },
+                max_retries: columns::readable_max_retries(row, column + 8)?,
+                backoff: columns::readable_backoff(row, column + 9),
+                // Only a claim needs it, and checks it.
+                timeout_ms: row.get(column + 10).unwrap_or_default(),
+            },
+        })
+    }
+
+    pub(in crate::ranges) fn parent(&self) -> ParentKey {
+        self.block.position.parent
+    }
+
+    pub(in crate::ranges) fn run(&self) -> RunKey {
+        self.parent().run
+    }
+
+    pub(in crate::ranges) fn id(&self, offset: u16) -> TaskId {
+        TaskId::from_u128(self.block.base_id.wrapping_add(u128::from(offset)))
+    }
+
+    pub(in crate::ranges) fn index(&self, offset: u16) -> u32 {
+        self.block.base_index.wrapping_add(u32::from(offset))
+    }
+
+    /// The offsets behind an index, up to another one.
+    pub(in crate::ranges) fn between(&self, after: Option<u32>, until: u32) -> OffsetSet {
+        let offset =
+            |index: u32| u16::try_from(index.saturating_sub(self.block.base_index)).unwrap_or(self.count);
+        let from = after.map_or(0, |after| if after < self.block.base_index { 0 } else { offset(after) + 1 });
+        let behind = if until < self.block.base_index { 0 } else { offset(until).saturating_add(1) };
+        OffsetSet::first(behind.min(self.count)).without(&OffsetSet::first(from.min(self.count)))
+    }
+}
+
+/// Reads a block.
+pub(in crate::ranges) fn by_number(connection: &Connection, block: i64) -> Result<Option<BlockRow>> {
+    connection.first(BY_NUMBER, [block], |row| BlockRow::read(row, 0))
+}
+
+/// Finds the block of the task with this id, and the offset there. A task of a run that is being pruned does not exist.
+pub(in crate::ranges) fn by_id(connection: &Connection, id: TaskId) -> Result<Option<(BlockRow, u16)>> {
+    let (prefix, low) = id_columns(id);
+    let block = connection.first(BY_ID, params![prefix, low], |row| BlockRow::read(row, 0))?;
+    Ok(block.map(|block| {
+        let offset = id.as_u128().wrapping_sub(block.block.base_id);
+        (block, u16::try_from(offset).unwrap_or_default())
+    }))
+}
+
+/// The next blocks of a parent whose last index is larger than `after`, in the order of their indices.
+pub(in crate::ranges) fn of_parent(
+    connection: &Connection,
+    parent: ParentKey,
+    after: u32,
+    limit: u32,
+) -> Result<Vec<BlockRow>> {
+    let (run, parent) = keys::parent_columns(parent);
+    connection.all(OF_PARENT, params![run, parent, after, limit], |row| BlockRow::read(row, 0))
+}
+
+const BY_NUMBER: &str = concat!("SELECT ", block_columns!(), " FROM conductor_blocks b WHERE b.block = ?1");
+
+/// Blocks do not overlap, so that only the nearest before the id can have it.
+const BY_ID: &str = concat!(
+    "SELECT ",
+    block_columns!(),
+    " FROM (SELECT * FROM conductor_blocks WHERE prefix = ?1 AND low <= ?2 ORDER BY low DESC LIMIT 1) b \
+     WHERE ?2 < b.low + b.count AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)"
+);
+
+/// A block has at most 1,024 indices, so that its first is larger than `after` - 1,024.
+const OF_PARENT: &str = concat!(
+    "SELECT ",
+    block_columns!(),
+    " FROM conductor_blocks b WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index > max(?3 - 1024, 0) \
+     AND b.child_index + b.count - 1 > ?3 ORDER BY b.child_index LIMIT ?4"
+);

@@ -1,0 +1,104 @@
+//! Inputs: those of neighbors are one JSON array.
+
+use crate::StoreError;
+use crate::backend::{OffsetSet, ParentInput, RunKey, TaskKey};
+use crate::ranges::rows::block;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::events;
+use crate::sqlite::rows::keys::RowKey;
+use conductor_model::Json;
+use rusqlite::{Connection, params};
+use serde_json::value::RawValue;
+
+/// An input; or why it cannot be read.
+pub(in crate::ranges) type ReadInput = Result<Json, String>;
+
+/// The inputs of some tasks of a block, in the order of the offsets. Empty if no task has one of its own.
+pub(in crate::ranges) fn of_block(
+    connection: &Connection,
+    block: i64,
+    offsets: &OffsetSet,
+) -> Result<Vec<Option<ReadInput>>> {
+    let (Some(first), Some(last)) = (offsets.iter().next(), offsets.last()) else { return Ok(Vec::new()) };
+    let range = params![
+        block::task_key(block, 0).row(),
+        block::task_key(block, first).row(),
+        block::task_key(block, last).row()
+    ];
+    let chunks: Vec<(i64, String)> = connection.all(CHUNKS, range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if chunks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut all: Vec<Option<ReadInput>> = vec![None; usize::from(OffsetSet::MAX)];
+    for (key, json) in chunks {
+        let (_, first) = block::place(TaskKey::of_row(key));
+        match serde_json::from_str::<Vec<&RawValue>>(&json) {
+            Ok(inputs) => {
+                for (offset, input) in (usize::from(first)..).zip(inputs) {
+                    if offsets.contains(u16::try_from(offset).unwrap_or(OffsetSet::MAX)) {
+                        all[offset] = Some(input.get().parse::<Json>().map_err(|error| error.to_string()));
+                    }
+                }
+            }
+            Err(error) => {
+                for slot in all.iter_mut().skip(usize::from(first)) {
+                    *slot = Some(Err(error.to_string()));
+                }
+            }
+        }
+    }
+    Ok(offsets.iter().map(|offset| all[usize::from(offset)].take()).collect())
+}
+
+/// The tasks of a block that have an input of their own.
+pub(in crate::ranges) fn present(connection: &Connection, block: i64) -> Result<OffsetSet> {
+    let range = [block::task_key(block, 0).row(), block::task_key(block, OffsetSet::MAX - 1).row()];
+    let chunks: Vec<(i64, u16)> = connection.all(COUNTS, range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sets = chunks.into_iter().map(|(key, count)| {
+        let (_, first) = block::place(TaskKey::of_row(key));
+        OffsetSet::range(first, (first + count - 1).min(OffsetSet::MAX - 1))
+    });
+    Ok(sets.fold(OffsetSet::default(), |all, set| all.or(&set)))
+}
+
+/// The input of a task itself; or why it cannot be read.
+pub(in crate::ranges) fn own(connection: &Connection, task: TaskKey) -> Result<Option<ReadInput>> {
+    let (number, offset) = block::place(task);
+    Ok(of_block(connection, number, &OffsetSet::one(offset))?.pop().flatten())
+}
+
+/// The input of a task itself.
+pub(in crate::ranges) fn read(connection: &Connection, task: TaskKey) -> Result<Option<Json>> {
+    let damaged = |reason| StoreError::CorruptRow { row: format!("the input of {task}"), reason };
+    own(connection, task)?.transpose().map_err(damaged)
+}
+
+/// The input that children without one of their own may have from their parent.
+pub(in crate::ranges) fn of_parent(
+    connection: &Connection,
+    run: RunKey,
+    parent: TaskKey,
+) -> Result<ParentInput> {
+    let input = own(connection, parent)?;
+    let says_nothing = match &input {
+        None => true,
+        Some(input) => input.as_ref().is_ok_and(|input| input.as_str() == "null"),
+    };
+    Ok(ParentInput { imported: says_nothing && is_imported(connection, run)?, input })
+}
+
+/// Returns whether a run was imported from the TypeScript version.
+fn is_imported(connection: &Connection, run: RunKey) -> Result<bool> {
+    let params = params![run.row(), events::code_of("run.adopted")];
+    Ok(connection.first(SELECT_IMPORTED, params, |_| Ok(()))?.is_some())
+}
+
+/// ?1: the key of the block; ?2 and ?3: the first and the last task. The chunk that has the first begins at or before it.
+const CHUNKS: &str = "SELECT task, inputs FROM conductor_inputs \
+    WHERE task BETWEEN ?1 AND ?3 AND task + count > ?2 ORDER BY task";
+
+const COUNTS: &str = "SELECT task, count FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2";
+
+/// The index covers all event names except starts and successes.
+const SELECT_IMPORTED: &str = "SELECT 1 FROM conductor_events INDEXED BY conductor_events_name \
+    WHERE run = ?1 AND name = ?2 AND name NOT IN (9, 10) LIMIT 1";

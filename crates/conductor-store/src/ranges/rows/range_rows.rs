@@ -1,0 +1,243 @@
+//! Rows of `conductor_ranges`: sets of leaves of one block in the same condition.
+
+use crate::backend::{LeafStatus, OffsetSet, TaskGroup};
+use crate::ranges::rows::block::{self, BlockRow};
+use crate::ranges::rows::set::SetColumns;
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns::{self, bad_row, lease_losses_code};
+use conductor_model::{State, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+/// What the leaves of a row share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ranges) struct Condition {
+    pub(in crate::ranges) status: LeafStatus,
+    /// The key of the engine that claimed them.
+    pub(in crate::ranges) engine: Option<i64>,
+    pub(in crate::ranges) lease_until: Option<Timestamp>,
+    /// When they came into this condition.
+    pub(in crate::ranges) since: Timestamp,
+}
+
+/// A row; without a key, it is not stored yet.
+#[derive(Clone, Debug)]
+pub(in crate::ranges) struct RangeRow {
+    pub(in crate::ranges) key: Option<i64>,
+    pub(in crate::ranges) set: OffsetSet,
+    pub(in crate::ranges) condition: Condition,
+    is_changed: bool,
+}
+
+/// The columns of [`RangeRow::read`].
+macro_rules! range_columns {
+    () => {
+        "g.key, g.first, g.last, g.members, g.state, g.due_at, g.attempt, g.retry_count, g.lease_losses, g.engine, \
+         g.lease_until, g.since"
+    };
+}
+pub(in crate::ranges) use range_columns;
+
+impl RangeRow {
+    /// Reads [`range_columns`] from this column on.
+    pub(in crate::ranges) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        let set = SetColumns::read(row, column + 1)?.set();
+        let set =
+            set.ok_or_else(|| columns::unreadable(column + 1, "it has another set of tasks than it says"))?;
+        let lease_until = columns::readable_due_at(row, column + 10)?;
+        let status = LeafStatus {
+            state: columns::state(row, column + 4)?,
+            due_at: columns::readable_due_at(row, column + 5)?,
+            attempt: row.get(column + 6)?,
+            retry_count: row.get(column + 7)?,
+            lease_losses: columns::lease_losses(row, column + 8)?,
+            is_claimed: lease_until.is_some(),
+        };
+        let condition = Condition {
+            status,
+            engine: row.get(column + 9)?,
+            lease_until,
+            since: columns::timestamp(row, column + 11)?,
+        };
+        Ok(Self { key: row.get(column)?, set, condition, is_changed: false })
+    }
+}
+
+/// Whether leaves in this condition are in `conductor_ranges`, and not in `conductor_ended`.
+pub(in crate::ranges) fn is_range(status: &LeafStatus) -> bool {
+    match status.state {
+        State::Pending | State::Running | State::Cancelled => true,
+        State::Failed => status.due_at.is_some(),
+        State::Succeeded => false,
+    }
+}
+
+/// Reads the rows of a block; those in one state, if one is given.
+pub(in crate::ranges) fn of_block(
+    connection: &Connection,
+    block: i64,
+    state: Option<State>,
+) -> Result<Vec<RangeRow>> {
+    match state {
+        Some(state) => connection.all(OF_STATE, params![block, state.code()], |row| RangeRow::read(row, 0)),
+        None => connection.all(OF_BLOCK, [block], |row| RangeRow::read(row, 0)),
+    }
+}
+
+/// The rows of a block in some states, as a transaction changes them.
+pub(in crate::ranges) struct BlockRanges {
+    block: BlockRow,
+    states: Vec<State>,
+    rows: Vec<RangeRow>,
+}
+
+impl BlockRanges {
+    pub(in crate::ranges) fn new(block: BlockRow) -> Self {
+        Self { block, states: Vec::new(), rows: Vec::new() }
+    }
+
+    fn load(&mut self, connection: &Connection, state: State) -> Result<()> {
+        if !self.states.contains(&state) {
+            self.states.push(state);
+            self.rows.extend(of_block(connection, self.block.number, Some(state))?);
+        }
+        Ok(())
+    }
+
+    /// Removes leaves from the rows that have them in this condition. Fails if one of them is in no such row: the end of a
+    /// leaf is recorded once.
+    pub(in crate::ranges) fn remove(
+        &mut self,
+        connection: &Connection,
+        mut leaves: OffsetSet,
+        status: &LeafStatus,
+    ) -> Result<()> {
+        self.load(connection, status.state)?;
+        for row in self.rows.iter_mut().filter(|row| row.condition.status == *status) {
+            let found = row.set.and(&leaves);
+            if !found.is_empty() {
+                (row.set, row.is_changed) = (row.set.without(&found), true);
+                leaves = leaves.without(&found);
+            }
+        }
+        match leaves.iter().next() {
+            None => Ok(()),
+            Some(offset) => {
+                let key = block::task_key(self.block.number, offset);
+                Err(bad_row("task", key.0.cast_signed(), "it is not in the condition that was read"))
+            }
+        }
+    }
+
+    /// Adds leaves to the row in this condition.
+    pub(in crate::ranges) fn add(
+        &mut self,
+        connection: &Connection,
+        leaves: OffsetSet,
+        condition: Condition,
+    ) -> Result<()> {
+        // Retries wait for times of their own.
+        if condition.status.state != State::Failed {
+            self.load(connection, condition.status.state)?;
+        }
+        match self.rows.iter_mut().find(|row| row.condition == condition) {
+            Some(row) => (row.set, row.is_changed) = (row.set.or(&leaves), true),
+            None => self.rows.push(RangeRow { key: None, set: leaves, condition, is_changed: true }),
+        }
+        Ok(())
+    }
+
+    /// Notes a sign of life of leaves, and extends the lease of those that are claimed.
+    pub(in crate::ranges) fn refresh(
+        &mut self,
+        connection: &Connection,
+        leaves: &TaskGroup,
+        lease_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.load(connection, leaves.status.state)?;
+        let mut refreshed = Vec::new();
+        for row in self.rows.iter_mut().filter(|row| row.condition.status == leaves.status) {
+            let found = row.set.and(&leaves.offsets);
+            if !found.is_empty() {
+                (row.set, row.is_changed) = (row.set.without(&found), true);
+                let lease_until = row.condition.lease_until.map(|old| lease_until.unwrap_or(old));
+                refreshed.push((found, Condition { lease_until, since: now, ..row.condition }));
+            }
+        }
+        refreshed.into_iter().try_for_each(|(found, condition)| self.add(connection, found, condition))
+    }
+
+    /// Writes the rows that changed.
+    pub(in crate::ranges) fn save(&mut self, connection: &Connection) -> Result<()> {
+        // A row that was emptied is used again for one that is new: most transitions change a whole row.
+        let mut free: Vec<i64> = Vec::new();
+        for row in &self.rows {
+            if row.set.is_empty()
+                && let Some(key) = row.key
+            {
+                free.push(key);
+            }
+        }
+        for row in self.rows.iter().filter(|row| row.is_changed && !row.set.is_empty()) {
+            match (row.key, free.pop()) {
+                (Some(key), unused) => {
+                    free.extend(unused);
+                    let set = SetColumns::of(&row.set);
+                    connection.run(UPDATE_SET, params![key, set.first, set.last, set.members])?;
+                }
+                (None, Some(key)) => write(connection, REPLACE, key, &self.block, row)?,
+                (None, None) => write(connection, INSERT, self.block.number, &self.block, row)?,
+            }
+        }
+        for key in free {
+            connection.run(DELETE, [key])?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes all columns of a row. ?1 is the key of the row, or the number of the block of a new row.
+fn write(connection: &Connection, sql: &str, first: i64, block: &BlockRow, row: &RangeRow) -> Result<()> {
+    let Condition { status, engine, lease_until, since } = row.condition;
+    let set = SetColumns::of(&row.set);
+    let params = params![
+        first,
+        set.first,
+        set.last,
+        set.members,
+        status.state.code(),
+        status.due_at.map(Timestamp::as_millis),
+        status.attempt,
+        status.retry_count,
+        status.lease_losses.map(lease_losses_code),
+        engine,
+        lease_until.map(Timestamp::as_millis),
+        since.as_millis(),
+        block.run().0.cast_signed(),
+        block.kind,
+        block.priority,
+    ];
+    connection.run(sql, params).map(drop)
+}
+
+/// Inserts the leaves of a new block, all in one condition.
+pub(in crate::ranges) fn insert(
+    connection: &Connection,
+    block: &BlockRow,
+    condition: Condition,
+) -> Result<()> {
+    let set = OffsetSet::first(block.count);
+    write(connection, INSERT, block.number, block, &RangeRow { key: None, set, condition, is_changed: true })
+}
+
+const OF_BLOCK: &str = concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1");
+const OF_STATE: &str =
+    concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2");
+const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
+const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";
+const INSERT: &str = "INSERT INTO conductor_ranges (block, first, last, members, state, due_at, attempt, retry_count, \
+    lease_losses, engine, lease_until, since, run, kind, priority) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+const REPLACE: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4, state = ?5, due_at = ?6, \
+    attempt = ?7, retry_count = ?8, lease_losses = ?9, engine = ?10, lease_until = ?11, since = ?12, run = ?13, \
+    kind = ?14, priority = ?15 WHERE key = ?1";

@@ -1,0 +1,327 @@
+//! The rows that steps look for.
+
+use crate::backend::{
+    Decidable, DueKind, Node, OffsetSet, ParentKey, RunKey, RunsWith, TaskGroup, Turn, Work,
+};
+use crate::ranges::rows::block::{BlockRow, block_columns};
+use crate::ranges::rows::nodes;
+use crate::ranges::rows::parents::{join_block, parent_columns, read_parent};
+use crate::ranges::rows::range_rows::{RangeRow, range_columns};
+use crate::ranges::rows::scope::ScopeKey;
+use crate::ranges::work::parent_cache::ParentCache;
+use crate::ranges::work::ready::{has_isolated, next_run as next_ready_run};
+use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
+use crate::sqlite::engines::{self, DeadEngine, Liveness};
+use crate::sqlite::rows::keys::{RowKey, key, parent_key};
+use crate::{Claim, Scope};
+use conductor_model::{MAX_BACKOFF_MS, Timestamp};
+use rusqlite::{Connection, Params, params};
+
+/// Whether there is work.
+pub(in crate::ranges) fn has_work(
+    connection: &Connection,
+    liveness: Option<&Liveness>,
+    work: &Work<'_>,
+) -> Result<bool> {
+    let scope = |scope: &Scope| ScopeKey::of(*scope, connection);
+    Ok(match work {
+        Work::Claim(claim) => is_something_ready(connection, claim)?,
+        Work::FanOut(of) => next_run(connection, FAN_OUT_RUN, scope(of)?, 0)?.is_some(),
+        Work::Sweep(of) => next_run(connection, SWEEP_RUN, scope(of)?, 0)?.is_some(),
+        Work::SweepRun(run) => !sweep_parents(connection, *run, 1)?.is_empty(),
+        Work::Aggregate(of) => {
+            let of = scope(of)?;
+            !keys(connection, PARENTS_TO_DECIDE, of, 1)?.is_empty()
+                || !keys(connection, RUNS_TO_DECIDE, of, 1)?.is_empty()
+        }
+        Work::Due(kind, of, now) => !due(connection, *kind, scope(of)?, *now, 1)?.is_empty(),
+        Work::Expire(of, now) => !expired(connection, scope(of)?, *now, 1)?.is_empty(),
+        Work::LostClaims(now) => {
+            !lost_claims(connection, &[], *now, 1)?.is_empty()
+                || liveness.is_some_and(|liveness| {
+                    engines::dead(connection, liveness).is_ok_and(|engines| !engines.is_empty())
+                })
+        }
+    })
+}
+
+fn is_something_ready(connection: &Connection, claim: &Claim) -> Result<bool> {
+    for quota in claim.quotas.iter().filter(|quota| quota.limit > 0 && claim.limit > 0) {
+        let Some(kind) = kind_key(connection, quota.kind.as_str())? else { continue };
+        if next_ready_run(connection, kind, 0)?.is_some()
+            || claim.allow_isolated && has_isolated(connection, kind)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The tasks, parents and runs that a step has to change.
+pub(in crate::ranges) fn find(
+    connection: &Connection,
+    cache: &mut ParentCache,
+    work: &Work<'_>,
+    (dead, limit): (&[DeadEngine], u32),
+) -> Result<Vec<Node>> {
+    let parent = |key: ParentKey, cache: &mut ParentCache| Ok(Node::Parent(cache.load(connection, key)?));
+    match *work {
+        Work::Due(kind, scope, now) => due(connection, kind, ScopeKey::of(scope, connection)?, now, limit),
+        Work::LostClaims(now) => lost_claims(connection, dead, now, limit),
+        Work::Expire(scope, now) => {
+            let runs = expired(connection, ScopeKey::of(scope, connection)?, now, limit)?;
+            runs.into_iter().map(|run| parent(ParentKey::run(run), cache)).collect()
+        }
+        Work::SweepRun(run) => {
+            sweep_parents(connection, run, limit)?.into_iter().map(|key| parent(key, cache)).collect()
+        }
+        Work::Claim(_) | Work::FanOut(_) | Work::Sweep(_) | Work::Aggregate(_) => Ok(Vec::new()),
+    }
+}
+
+/// The runs of a turn: those behind its cursor first, then the others.
+pub(in crate::ranges) fn runs_in_turn(connection: &Connection, turn: &Turn<'_>) -> Result<Vec<RunKey>> {
+    match turn.with {
+        RunsWith::Ready(kind) => {
+            let Some(kind) = kind_key(connection, kind.as_str())? else { return Ok(Vec::new()) };
+            rotate(turn, |after| next_ready_run(connection, kind, after))
+        }
+        RunsWith::FanOut(scope) => {
+            let scope = ScopeKey::of(scope, connection)?;
+            rotate(turn, |after| next_run(connection, FAN_OUT_RUN, scope, after))
+        }
+        RunsWith::Sweep(scope) => {
+            let scope = ScopeKey::of(scope, connection)?;
+            rotate(turn, |after| next_run(connection, SWEEP_RUN, scope, after))
+        }
+    }
+}
+
+/// `next` finds the first run behind another one.
+fn rotate(turn: &Turn<'_>, next: impl Fn(i64) -> Result<Option<i64>>) -> Result<Vec<RunKey>> {
+    let cursor = turn.after.0.cast_signed();
+    let mut runs = Vec::new();
+    let (mut after, mut wrapped) = (cursor, cursor == 0);
+    while runs.len() < turn.limit as usize {
+        match next(after)? {
+            Some(run) if wrapped && cursor > 0 && run > cursor => break,
+            Some(run) => {
+                runs.push(RunKey::of_row(run));
+                after = run;
+            }
+            None if wrapped => break,
+            None => (after, wrapped) = (0, true),
+        }
+    }
+    Ok(runs)
+}
+
+fn next_run(connection: &Connection, sql: &str, scope: ScopeKey, after: i64) -> Result<Option<i64>> {
+    let (from, to) = scope.range();
+    let params = params![from.max(after.saturating_add(1)), to];
+    Ok(connection.first(sql, params, |row| row.get(0))?.flatten())
+}
+
+fn keys(connection: &Connection, sql: &str, scope: ScopeKey, limit: u32) -> Result<Vec<u64>> {
+    let (from, to) = scope.range();
+    connection.all(sql, params![limit, from, to], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
+}
+
+/// The parents of a run below which something must be cancelled.
+fn sweep_parents(connection: &Connection, run: RunKey, limit: u32) -> Result<Vec<ParentKey>> {
+    connection.all(PARENTS_TO_SWEEP, params![run.row(), limit], |row| parent_key(run, row, 0))
+}
+
+/// Parents and runs that can be decided.
+pub(in crate::ranges) fn decidable(
+    connection: &Connection,
+    cache: &mut ParentCache,
+    scope: ScopeKey,
+    limit: u32,
+) -> Result<Vec<Decidable>> {
+    let (from, to) = scope.range();
+    let parents =
+        connection.all(SELECT_DECIDABLE, params![limit, from, to], |row| Ok(read_parent(row, 0)))?;
+    let mut decidable: Vec<Decidable> = parents
+        .into_iter()
+        .map(|parent| Decidable { parent: parent.map(|row| cache.current(row)), new_failures: false })
+        .collect();
+    let remaining = limit.saturating_sub(u32::try_from(decidable.len()).unwrap_or(u32::MAX));
+    for run in keys(connection, RUNS_TO_DECIDE, scope, remaining)? {
+        let parent = cache.load(connection, ParentKey::run(RunKey(run)))?;
+        decidable.push(Decidable { parent, new_failures: false });
+    }
+    Ok(decidable)
+}
+
+/// Tasks whose time has come. The rule for a retry is [`conductor_model::retry_is_due`].
+fn due(
+    connection: &Connection,
+    kind: DueKind,
+    scope: ScopeKey,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Node>> {
+    let (from, to) = scope.range();
+    let mut found = Found { nodes: Vec::new(), remaining: limit };
+    let params = |moment: Timestamp, limit: u32| params_of(limit, moment, from, to);
+    match kind {
+        DueKind::Start => {
+            found.leaves(connection, START_DUE, params(now, limit))?;
+            let rest = found.remaining;
+            let parents = connection.all(PARENTS_DUE, params(now, rest), |row| Ok(read_parent(row, 0)))?;
+            found.nodes.extend(parents.into_iter().map(|parent| nodes::parent_node(parent, 0)));
+        }
+        DueKind::Retry => {
+            found.leaves(connection, RETRY_DUE, params(now, limit))?;
+            let rest = found.remaining;
+            found.leaves(connection, RETRY_JUMPED, params(now.plus_millis(MAX_BACKOFF_MS), rest))?;
+        }
+    }
+    Ok(found.nodes)
+}
+
+fn params_of(limit: u32, moment: Timestamp, from: i64, to: i64) -> [i64; 4] {
+    [i64::from(limit), moment.as_millis(), from, to]
+}
+
+/// Leaves that were found, up to a number.
+struct Found {
+    nodes: Vec<Node>,
+    remaining: u32,
+}
+
+impl Found {
+    fn leaves(&mut self, connection: &Connection, sql: &str, params: impl Params) -> Result<()> {
+        if self.remaining == 0 {
+            return Ok(());
+        }
+        let rows = connection
+            .all(sql, params, |row| Ok((RangeRow::read(row, 0)?, BlockRow::read(row, RANGE_COLUMNS)?)))?;
+        for (row, block) in rows {
+            self.push(&block, &row, &OffsetSet::first(OffsetSet::MAX));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, block: &BlockRow, row: &RangeRow, within: &OffsetSet) {
+        let offsets = row.set.and(within).smallest(self.remaining);
+        if !offsets.is_empty() {
+            self.remaining -= offsets.len();
+            let status = row.condition.status;
+            self.nodes.push(Node::Leaves(TaskGroup { block: block.block, offsets, status }));
+        }
+    }
+}
+
+/// Runs whose deadline has passed.
+fn expired(connection: &Connection, scope: ScopeKey, now: Timestamp, limit: u32) -> Result<Vec<RunKey>> {
+    let (from, to) = scope.range();
+    connection.all(EXPIRED, params![limit, now.as_millis(), from, to], |row| key(row, 0))
+}
+
+/// Claimed leaves whose lease has expired, or which these engines claimed. The rule is [`conductor_model::lease_expired`].
+fn lost_claims(
+    connection: &Connection,
+    engines: &[DeadEngine],
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Node>> {
+    let mut found = Found { nodes: Vec::new(), remaining: limit };
+    found.leaves(connection, LEASE_EXPIRED, params![limit, now.as_millis()])?;
+    let rest = found.remaining;
+    found.leaves(connection, LEASE_JUMPED, params![rest, now.as_millis()])?;
+    if !engines.is_empty() {
+        let engines = array(engines.iter().map(|engine| engine.key));
+        let rest = found.remaining;
+        found.leaves(connection, CLAIMS_OF_DEAD_ENGINES, params![rest, engines, now.as_millis()])?;
+    }
+    Ok(found.nodes)
+}
+
+/// How many columns `range_columns` names.
+const RANGE_COLUMNS: usize = 12;
+
+const FAN_OUT_RUN: &str = "SELECT run FROM conductor_parents INDEXED BY conductor_parents_next_step \
+    WHERE next_step = 1 AND run BETWEEN ?1 AND ?2 ORDER BY run LIMIT 1";
+
+const SWEEP_RUN: &str = "SELECT min(run) FROM ( \
+        SELECT min(key) AS run FROM conductor_runs INDEXED BY conductor_runs_next_step \
+            WHERE next_step = 4 AND key BETWEEN ?1 AND ?2 \
+        UNION ALL SELECT min(run) FROM conductor_parents INDEXED BY conductor_parents_next_step \
+            WHERE next_step = 4 AND run BETWEEN ?1 AND ?2)";
+
+/// By the key of the parent, which is 0 for the root tasks of the run.
+const PARENTS_TO_SWEEP: &str = "SELECT 0 FROM conductor_runs INDEXED BY conductor_runs_next_step \
+        WHERE next_step = 4 AND key = ?1 \
+    UNION ALL SELECT task FROM conductor_parents INDEXED BY conductor_parents_next_step \
+        WHERE next_step = 4 AND run = ?1 LIMIT ?2";
+
+const PARENTS_TO_DECIDE: &str = "SELECT task FROM conductor_parents INDEXED BY conductor_parents_next_step \
+    WHERE next_step = 3 AND run BETWEEN ?2 AND ?3 ORDER BY run, task LIMIT ?1";
+
+const SELECT_DECIDABLE: &str = concat!(
+    "SELECT ",
+    parent_columns!(),
+    " FROM conductor_parents t INDEXED BY conductor_parents_next_step \
+     JOIN conductor_blocks b ON b.block = t.task / 1024 \
+     WHERE t.next_step = 3 AND t.run BETWEEN ?2 AND ?3 ORDER BY t.run, t.task LIMIT ?1"
+);
+
+const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_next_step \
+    WHERE next_step = 3 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
+
+macro_rules! select_ranges {
+    ($index:literal, $where:literal) => {
+        concat!(
+            "SELECT ",
+            range_columns!(),
+            ", ",
+            block_columns!(),
+            " FROM conductor_ranges g INDEXED BY ",
+            $index,
+            " JOIN conductor_blocks b ON b.block = g.block WHERE ",
+            $where
+        )
+    };
+}
+
+const START_DUE: &str = select_ranges!(
+    "conductor_ranges_due",
+    "g.state = 0 AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
+);
+const RETRY_DUE: &str = select_ranges!(
+    "conductor_ranges_due",
+    "g.state = 3 AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
+);
+const RETRY_JUMPED: &str = select_ranges!(
+    "conductor_ranges_due",
+    "g.state = 3 AND g.due_at > ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
+);
+
+const PARENTS_DUE: &str = concat!(
+    "SELECT ",
+    parent_columns!(),
+    join_block!(),
+    "WHERE t.due_at <= ?2 AND t.run BETWEEN ?3 AND ?4 ORDER BY t.due_at LIMIT ?1"
+);
+
+const EXPIRED: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline \
+    WHERE deadline IS NOT NULL AND cancel_cause IS NULL AND state IN (0, 1) AND deadline <= ?2 \
+    AND key BETWEEN ?3 AND ?4 ORDER BY deadline LIMIT ?1";
+
+const LEASE_EXPIRED: &str = select_ranges!(
+    "conductor_ranges_running",
+    "g.state = 1 AND g.lease_until <= ?2 ORDER BY g.lease_until LIMIT ?1"
+);
+/// Reads the leases that run: as many as there are rows of claims at this moment.
+const LEASE_JUMPED: &str = select_ranges!(
+    "conductor_ranges_running",
+    "g.state = 1 AND g.lease_until > ?2 AND g.lease_until - ?2 > 2 * max(g.lease_until - g.since, 0) LIMIT ?1"
+);
+/// Reads all claims, too, without those above. No index contains the engine, because engines rarely die.
+const CLAIMS_OF_DEAD_ENGINES: &str = select_ranges!(
+    "conductor_ranges_running",
+    "g.state = 1 AND g.lease_until > ?3 AND g.lease_until - ?3 <= 2 * max(g.lease_until - g.since, 0) \
+     AND g.engine IN rarray(?2) LIMIT ?1"
+);

@@ -1,0 +1,205 @@
+//! Ready leaves, and their ancestors.
+
+use crate::backend::{
+    Above, AboveRun, AboveTask, OffsetSet, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskGroup,
+    TaskKey,
+};
+use crate::ranges::rows::block;
+use crate::ranges::rows::block::{BLOCK_COLUMNS, BlockRow, block_columns};
+use crate::ranges::rows::inputs;
+use crate::ranges::rows::parents::run_id;
+use crate::ranges::rows::range_rows::{RangeRow, range_columns};
+use crate::ranges::rows::set::in_order;
+use crate::ranges::work::parent_cache::ParentCache;
+use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::RowKey;
+use conductor_model::{State, TaskId};
+use rusqlite::{Connection, params};
+use std::collections::HashSet;
+
+/// Reads the wanted leaves in order, at most `max` in all.
+pub(in crate::ranges) fn take(
+    connection: &Connection,
+    cache: &mut ParentCache,
+    wanted: &[ReadyWanted<'_>],
+    max: u32,
+) -> Result<ReadyTasks> {
+    let mut ready = ReadyTasks::default();
+    let mut remaining = max;
+    for (wanted_index, wanted) in wanted.iter().enumerate() {
+        let limit = wanted.limit.min(remaining);
+        if limit > 0
+            && let Some(kind) = kind_key(connection, wanted.kind.as_str())?
+        {
+            remaining -=
+                read(connection, kind, wanted, limit, |group| ready.groups.push((wanted_index, group)))?;
+        }
+    }
+    let mut parents: Vec<ParentKey> = ready.groups.iter().map(|(_, ready)| ready.group.parent()).collect();
+    parents.dedup();
+    ready.above = above(connection, cache, &parents)?;
+    let inherits = |ready: &ReadyGroup| ready.inputs.is_empty() || ready.inputs.iter().any(Option::is_none);
+    let without_input = ready.groups.iter().filter(|(_, ready)| inherits(ready));
+    let mut known = HashSet::new();
+    for parent in without_input.map(|(_, ready)| ready.group.parent()) {
+        if let Some(task) = parent.task
+            && known.insert(task)
+        {
+            ready.parent_inputs.push((parent, inputs::of_parent(connection, parent.run, task)?));
+        }
+    }
+    Ok(ready)
+}
+
+/// Reads ready leaves of one kind; returns how many there were.
+fn read(
+    connection: &Connection,
+    kind: i64,
+    wanted: &ReadyWanted<'_>,
+    limit: u32,
+    mut push: impl FnMut(ReadyGroup),
+) -> Result<u32> {
+    let sql = if wanted.isolated { SELECT_ISOLATED } else { SELECT_READY };
+    let mut statement = connection.cached(sql)?;
+    let mut rows = statement.query(params![kind, wanted.run.map(RunKey::row)]).map_err(fault)?;
+    // The rows of one block follow each other.
+    let (mut of_block, mut count): (Vec<(RangeRow, BlockRow)>, u32) = (Vec::new(), 0);
+    while count < limit {
+        let row = rows.next().map_err(fault)?;
+        let next = row.map(|row| Ok((RangeRow::read(row, 0)?, BlockRow::read(row, RANGE_COLUMNS)?)));
+        let next = next.transpose().map_err(fault)?;
+        let block = of_block.first().map(|(_, block)| block.number);
+        if block.is_some() && block != next.as_ref().map(|(_, block)| block.number) {
+            count += take_oldest(connection, &of_block, limit - count, &mut push)?;
+            of_block.clear();
+        }
+        match next {
+            Some(next) => of_block.push(next),
+            None => break,
+        }
+    }
+    Ok(count)
+}
+
+/// Takes the oldest leaves of one block, in order; returns how many.
+fn take_oldest(
+    connection: &Connection,
+    rows: &[(RangeRow, BlockRow)],
+    limit: u32,
+    push: &mut impl FnMut(ReadyGroup),
+) -> Result<u32> {
+    let all = rows.iter().fold(OffsetSet::default(), |all, (row, _)| all.or(&row.set));
+    let oldest = all.smallest(limit);
+    let sets: Vec<OffsetSet> = rows.iter().map(|(row, _)| row.set.and(&oldest)).collect();
+    for (place, offsets) in in_order(&sets) {
+        let (row, block) = &rows[place];
+        let group = TaskGroup { block: block.block, offsets, status: row.condition.status };
+        push(ReadyGroup { group, inputs: inputs::of_block(connection, block.number, &offsets)? });
+    }
+    Ok(oldest.len())
+}
+
+/// Reads these parents and their ancestors. A missing parent or run is left out.
+pub(in crate::ranges) fn above(
+    connection: &Connection,
+    cache: &mut ParentCache,
+    parents: &[ParentKey],
+) -> Result<Above> {
+    let mut above = Above::default();
+    let (mut runs, mut tasks) = (HashSet::new(), HashSet::new());
+    for parent in parents {
+        let mut next = Some(*parent);
+        while let Some(ParentKey { run, task }) = next {
+            if runs.insert(run) {
+                above.runs.extend(above_run(connection, cache, run)?);
+            }
+            next = None;
+            if let Some(task) = task
+                && tasks.insert(task)
+                && let Some(task) = above_task(connection, cache, task)?
+            {
+                next = Some(task.parent);
+                above.tasks.push(task);
+            }
+        }
+    }
+    Ok(above)
+}
+
+fn above_task(connection: &Connection, cache: &ParentCache, key: TaskKey) -> Result<Option<AboveTask>> {
+    let (number, _) = block::place(key);
+    let Some(block) = block::by_number(connection, number)? else { return Ok(None) };
+    let stored = connection.first(SELECT_CANCEL_CAUSE, [key.row()], |row| columns::cancel_cause(row, 0))?;
+    // A change of this transaction may not be written yet.
+    let present = cache.task(key).map(|row| row.status.cancel_cause);
+    let cancel_cause = present.or(stored);
+    Ok(cancel_cause.map(|cancel_cause| AboveTask {
+        key,
+        id: TaskId::from_u128(block.block.base_id),
+        parent: block.parent(),
+        cancel_cause,
+    }))
+}
+
+fn above_run(connection: &Connection, cache: &mut ParentCache, key: RunKey) -> Result<Option<AboveRun>> {
+    if let Ok(row) = cache.load(connection, ParentKey::run(key))?
+        && let crate::NodeId::Run(id) = row.node.id
+    {
+        let cancel_cause = row.status.cancel_cause;
+        return Ok(Some(AboveRun { key, id, state: row.node.state, cancel_cause }));
+    }
+    // A run that cannot be read is not being cancelled. It fails when a task of it is counted.
+    let sql = "SELECT id FROM conductor_runs WHERE key = ?1";
+    let id = connection.first(sql, [key.row()], |row| Ok(run_id(row, 0).ok()))?.flatten();
+    Ok(id.map(|id| AboveRun { key, id, state: State::Pending, cancel_cause: None }))
+}
+
+/// The next run with a ready leaf of this kind.
+pub(in crate::ranges) fn next_run(connection: &Connection, kind: i64, after: i64) -> Result<Option<i64>> {
+    connection.first(NEXT_RUN, params![kind, after], |row| row.get(0))
+}
+
+/// Whether an isolated leaf of this kind is ready.
+pub(in crate::ranges) fn has_isolated(connection: &Connection, kind: i64) -> Result<bool> {
+    Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
+}
+
+/// How many columns `range_columns` names.
+const RANGE_COLUMNS: usize = 12;
+const _: () = assert!(BLOCK_COLUMNS == 13, "the columns of a block follow those of a range");
+
+macro_rules! select_ready {
+    ($index:literal, $where:literal) => {
+        concat!(
+            "SELECT ",
+            range_columns!(),
+            ", ",
+            block_columns!(),
+            " FROM conductor_ranges g INDEXED BY ",
+            $index,
+            " JOIN conductor_blocks b ON b.block = g.block \
+             WHERE g.kind = ?1 AND g.state = 0 AND g.due_at IS NULL AND ",
+            $where
+        )
+    };
+}
+
+const SELECT_READY: &str = select_ready!(
+    "conductor_ranges_ready",
+    "coalesce(g.lease_losses, 0) < 2 AND g.run = ?2 ORDER BY g.priority DESC, g.block"
+);
+
+const SELECT_ISOLATED: &str = select_ready!(
+    "conductor_ranges_isolated",
+    "g.lease_losses = 2 AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block"
+);
+
+const NEXT_RUN: &str = "SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
+    WHERE kind = ?1 AND run > ?2 AND state = 0 AND due_at IS NULL AND coalesce(lease_losses, 0) < 2 \
+    ORDER BY run LIMIT 1";
+
+const HAS_ISOLATED: &str = "SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
+    WHERE kind = ?1 AND state = 0 AND due_at IS NULL AND lease_losses = 2 LIMIT 1";
+
+const SELECT_CANCEL_CAUSE: &str = "SELECT cancel_cause FROM conductor_parents WHERE task = ?1";

@@ -1,0 +1,277 @@
+//! Inserts runs and blocks of tasks.
+
+use crate::backend::{
+    LeafStatus, NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow,
+};
+use crate::ranges::rows::block::{self, BlockRow};
+use crate::ranges::rows::range_rows::{self, Condition};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::columns::bad_row;
+use crate::sqlite::rows::keys::{RowKey, parent_column};
+use crate::sqlite::writes::insert::{KindKeys, backoff_text, intern_kind, submission};
+use crate::{NodeId, StoreError};
+use conductor_model::{
+    ChildCounts, JoinStatus, NewJoin, ParentStatus, State, StateCounts, TaskId, Timestamp,
+};
+use rusqlite::{Connection, params};
+
+/// The number of bytes from which the inputs of a block go on in another row.
+const INPUT_BYTES: usize = 64 * 1024;
+
+/// Inserts a run; returns its row.
+pub(in crate::ranges) fn run(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    new: &NewRunRow<'_>,
+    now: Timestamp,
+) -> Result<ParentRow> {
+    let key = new.key.row();
+    let (policy, join) = (new.run.policy(), new.run.join());
+    connection.run(
+        INSERT_RUN,
+        params![
+            new.id.to_string(),
+            State::Pending.code(),
+            now.as_millis(),
+            i64::from(new.counts.is_sealed()),
+            new.counts.total,
+            ParentColumns::policy_text(policy)?,
+            join.map(|_| false),
+            new.deadline.map(Timestamp::as_millis),
+            key,
+        ],
+    )?;
+    submission(connection, new)?;
+    if let Some((id, join)) = new.join_id.zip(join) {
+        plan_join(connection, kinds, (key, 0), id, join)?;
+    }
+    let status = ParentStatus {
+        counts: new.counts,
+        policy,
+        cancel_cause: None,
+        join: if join.is_some() { JoinStatus::NotStarted } else { JoinStatus::None },
+    };
+    let node = ParentNode {
+        key: ParentKey::run(new.key),
+        id: NodeId::Run(new.id),
+        above: None,
+        index: 0,
+        state: State::Pending,
+        due_at: None,
+    };
+    Ok(ParentRow { node, status, swept: 0, deadline: new.deadline, state_counts: StateCounts::default() })
+}
+
+/// Stores the plan of the join of a run (`parent` 0) or a parent.
+fn plan_join(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    (run, parent): (i64, i64),
+    id: TaskId,
+    join: &NewJoin,
+) -> Result<()> {
+    let kind = intern_kind(connection, kinds, &join.kind)?;
+    let (backoff, retries) = (backoff_text(join.backoff)?, join.max_retries.get());
+    let params = params![run, parent, id.to_string(), kind, retries, backoff, join.timeout_ms];
+    connection.run(INSERT_JOIN, params).map(drop)
+}
+
+/// Inserts tasks.
+pub(in crate::ranges) fn blocks(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    blocks: &[NewBlock<'_>],
+    now: Timestamp,
+) -> Result<()> {
+    for new in blocks {
+        let kind = intern_kind(connection, kinds, new.kind)?;
+        let block = row_of(new, kind)?;
+        check_free(connection, new)?;
+        insert_block(connection, new, &block, now)?;
+        if let Some(parent) = new.parent {
+            insert_parent(connection, kinds, new, &parent, now)?;
+        } else {
+            let status = LeafStatus {
+                state: State::Pending,
+                due_at: new.due_at,
+                attempt: 0,
+                retry_count: 0,
+                lease_losses: None,
+                is_claimed: false,
+            };
+            let condition = Condition { status, engine: None, lease_until: None, since: now };
+            range_rows::insert(connection, &block, condition)?;
+        }
+        insert_inputs(connection, new)?;
+    }
+    Ok(())
+}
+
+fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
+    let (number, offset) = block::place(new.first_key);
+    if offset != 0 {
+        return Err(bad_row("block", number, "its first task has another place"));
+    }
+    Ok(BlockRow {
+        number,
+        count: new.count,
+        is_parent: new.parent.is_some(),
+        kind,
+        priority: i64::from(new.priority),
+        block: crate::backend::Block {
+            base: new.first_key,
+            base_id: new.first_id.as_u128(),
+            base_index: new.first_index,
+            position: new.position,
+            max_retries: new.max_retries,
+            backoff: new.backoff,
+            timeout_ms: new.timeout_ms,
+        },
+    })
+}
+
+/// Fails if another block has one of the ids or positions. The constraints find a block that begins at the same one only.
+fn check_free(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
+    let taken = |what: &str| {
+        let row = format!("the task with id {}", new.first_id);
+        StoreError::CorruptRow { row, reason: format!("another task has {what}") }
+    };
+    let (prefix, low) = block::id_columns(new.first_id);
+    let end = u32::from(low) + u32::from(new.count);
+    if connection.first(ID_TAKEN, params![prefix, low, end], |_| Ok(()))?.is_some() {
+        return Err(taken("its id"));
+    }
+    let parent = new.position.parent;
+    let end = u64::from(new.first_index) + u64::from(new.count);
+    let position = params![parent.run.row(), parent_column(parent.task), new.first_index, end.cast_signed()];
+    if connection.first(POSITION_TAKEN, position, |_| Ok(()))?.is_some() {
+        return Err(taken("its position"));
+    }
+    Ok(())
+}
+
+fn insert_block(connection: &Connection, new: &NewBlock<'_>, block: &BlockRow, now: Timestamp) -> Result<()> {
+    let (prefix, low) = block::id_columns(new.first_id);
+    let parent = new.position.parent;
+    let names = (!new.names.is_empty()).then(|| serde_json::to_string(new.names)).transpose();
+    connection.run(
+        INSERT_BLOCK,
+        params![
+            block.number,
+            prefix,
+            low,
+            new.count,
+            parent.run.row(),
+            parent_column(parent.task),
+            new.first_index,
+            block.is_parent,
+            block.kind,
+            new.priority,
+            new.max_retries.get(),
+            new.timeout_ms,
+            now.as_millis(),
+            backoff_text(new.backoff)?,
+            names.map_err(|error| StoreError::Backend(Box::new(error)))?,
+        ],
+    )?;
+    Ok(())
+}
+
+fn insert_parent(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    new: &NewBlock<'_>,
+    parent: &NewParent<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let NewParent { counts, policy, join } = parent;
+    let (run, key) = (new.position.parent.run.row(), new.first_key.row());
+    connection.run(
+        INSERT_PARENT,
+        params![
+            key,
+            run,
+            State::Pending.code(),
+            now.as_millis(),
+            new.due_at.map(Timestamp::as_millis),
+            ChildCounts::is_sealed(*counts),
+            counts.total,
+            ParentColumns::policy_text(*policy)?,
+            join.map(|_| false),
+        ],
+    )?;
+    match join {
+        Some((id, join)) => plan_join(connection, kinds, (run, key), *id, join),
+        None => Ok(()),
+    }
+}
+
+/// Stores inputs: a row for neighbors that have one, up to a number of bytes.
+fn insert_inputs(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
+    let mut chunk = InputChunk { first: 0, count: 0, json: String::new() };
+    for (offset, input) in (0..new.count).zip(new.inputs) {
+        match input {
+            Some(input) => {
+                if chunk.count > 0 && chunk.json.len() + input.len() > INPUT_BYTES {
+                    chunk.insert(connection, new)?;
+                }
+                chunk.push(offset, input);
+            }
+            None => chunk.insert(connection, new)?,
+        }
+    }
+    chunk.insert(connection, new)
+}
+
+/// Inputs of neighbors.
+struct InputChunk {
+    first: u16,
+    count: u16,
+    json: String,
+}
+
+impl InputChunk {
+    fn push(&mut self, offset: u16, input: &str) {
+        if self.count == 0 {
+            self.first = offset;
+        }
+        self.json.push(if self.count == 0 { '[' } else { ',' });
+        self.json.push_str(input);
+        self.count += 1;
+    }
+
+    fn insert(&mut self, connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
+        if self.count > 0 {
+            self.json.push(']');
+            let key = new.first_key.plus(self.first).row();
+            connection.run(INSERT_INPUTS, params![key, self.count, self.json])?;
+            (self.count, self.json) = (0, String::new());
+        }
+        Ok(())
+    }
+}
+
+const INSERT_RUN: &str = "INSERT INTO conductor_runs (id, state, created_at, updated_at, sealed, fanout, children, \
+    open_children, failed_children, cancelled_children, pending, running, succeeded, failed, cancelled, policy, \
+    join_open, deadline, key) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9)";
+
+const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, parent, id, kind, max_retries, backoff, timeout_ms) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const INSERT_BLOCK: &str = "INSERT INTO conductor_blocks (block, prefix, low, count, run, parent, child_index, is_parent, \
+    kind, priority, max_retries, timeout_ms, created_at, backoff, names) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
+const INSERT_PARENT: &str = "INSERT INTO conductor_parents (task, run, state, updated_at, due_at, sealed, fanout, \
+    children, open_children, failed_children, cancelled_children, policy, join_open) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, ?8, ?9)";
+
+const INSERT_INPUTS: &str = "INSERT INTO conductor_inputs (task, count, inputs) VALUES (?1, ?2, ?3)";
+
+/// The nearest block before the end of the new one overlaps it, or none does.
+const ID_TAKEN: &str = "SELECT 1 FROM (SELECT low, count FROM conductor_blocks WHERE prefix = ?1 AND low < ?3 \
+    ORDER BY low DESC LIMIT 1) WHERE low + count > ?2";
+
+const POSITION_TAKEN: &str = "SELECT 1 FROM (SELECT child_index, count FROM conductor_blocks \
+    WHERE run = ?1 AND parent = ?2 AND child_index < ?4 ORDER BY child_index DESC LIMIT 1) \
+    WHERE child_index + count > ?3";

@@ -1,0 +1,5 @@
+//! Writes of operations.
+
+pub(super) mod insert;
+pub(super) mod leaves;
+pub(super) mod prune;

@@ -1,0 +1,121 @@
+//! SQL of prunes: removes the blocks of runs, and all that belongs to their tasks.
+
+use crate::backend::{PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
+use crate::ranges::rows::block::{BlockRow, KEYS, block_columns};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::writes::prune::free_pages;
+use conductor_model::Timestamp;
+use rusqlite::{Connection, params};
+
+pub(in crate::ranges) use crate::sqlite::writes::prune::reclaim;
+
+/// Returns a run to prune; without one, whether pages can be given back. In a database of the caller, SQLite uses them again.
+pub(in crate::ranges) fn work(
+    connection: &Connection,
+    settled_before: Timestamp,
+    is_embedded: bool,
+) -> Result<PruneWork> {
+    let run = |key: i64, has_begun| Some(PrunableRun { key: RunKey::of_row(key), has_begun });
+    if let Some(key) = connection.first(NEXT_PRUNING, [], |row| row.get(0))? {
+        return Ok(PruneWork { run: run(key, true), has_free_space: false });
+    }
+    if let Some(key) = connection.first(NEXT_SETTLED, [settled_before.as_millis()], |row| row.get(0))? {
+        return Ok(PruneWork { run: run(key, false), has_free_space: false });
+    }
+    Ok(PruneWork { run: None, has_free_space: !is_embedded && free_pages(connection)? > 0 })
+}
+
+/// Makes a run invisible.
+pub(in crate::ranges) fn begin(tx: &Connection, run: RunKey) -> Result<usize> {
+    let run = run.row();
+    let queued = tx.run("INSERT INTO conductor_prune_queue (run) VALUES (?1)", [run])?;
+    tx.run("DELETE FROM conductor_submissions WHERE run = ?1", [run])?;
+    tx.run("DELETE FROM conductor_runs WHERE key = ?1", [run])?;
+    Ok(queued)
+}
+
+/// Removes rows of a run that is not visible.
+pub(in crate::ranges) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Result<Pruned> {
+    let run = run.row();
+    let mut pruned = Pruned::default();
+    while !budget.is_used_up() {
+        let Some(block) = tx.first(NEXT_BLOCK, [run], |row| BlockRow::read(row, 0))? else { break };
+        pruned.tasks += remove_tasks(tx, &block, budget)?;
+    }
+    while !budget.is_used_up() {
+        let event = tx.first(NEXT_EVENT, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let Some((key, count, bytes)): Option<(i64, u32, i64)> = event else { break };
+        let removed = count.min(budget.rows);
+        if removed == count {
+            tx.run("DELETE FROM conductor_events WHERE key = ?1", [key])?;
+        } else {
+            tx.run("UPDATE conductor_events SET count = count - ?2 WHERE key = ?1", params![key, removed])?;
+        }
+        pruned.events += removed;
+        spend(budget, removed, bytes);
+    }
+    if !budget.is_used_up() {
+        tx.run("DELETE FROM conductor_joins WHERE run = ?1", [run])?;
+        tx.run("DELETE FROM conductor_progress WHERE run = ?1", [run])?;
+        tx.run("DELETE FROM conductor_prune_queue WHERE run = ?1", [run])?;
+        pruned.is_complete = true;
+    }
+    Ok(pruned)
+}
+
+fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {
+    budget.rows = budget.rows.saturating_sub(rows.saturating_sub(1));
+    budget.spend(bytes);
+}
+
+/// Removes the last tasks of a block: as many as the budget allows. Returns how many.
+fn remove_tasks(tx: &Connection, block: &BlockRow, budget: &mut PruneBudget) -> Result<u32> {
+    let removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(block.count);
+    let first = block.block.base.plus(block.count - removed).row();
+    let keys = [first, block.block.base.row() + KEYS - 1];
+    let bytes = tx.first(BYTES, keys, |row| row.get(0))?.unwrap_or_default();
+    for sql in [DELETE_ENDED, DELETE_OUTPUTS, DELETE_ERRORS, DELETE_INPUTS, DELETE_PARENTS] {
+        tx.run(sql, keys)?;
+    }
+    if removed == block.count {
+        tx.run("DELETE FROM conductor_ranges WHERE block = ?1", [block.number])?;
+        tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [block.number])?;
+    } else {
+        tx.run(
+            "UPDATE conductor_blocks SET count = count - ?2 WHERE block = ?1",
+            params![block.number, removed],
+        )?;
+    }
+    spend(budget, u32::from(removed), bytes);
+    Ok(u32::from(removed))
+}
+
+const NEXT_PRUNING: &str = "SELECT run FROM conductor_prune_queue LIMIT 1";
+
+/// A run with a delayed task is open, though its state may be final.
+const NEXT_SETTLED: &str = "SELECT key FROM conductor_runs r INDEXED BY conductor_runs_settled \
+    WHERE state IN (2, 3, 4) AND pending = 0 AND running = 0 AND updated_at < ?1 \
+    AND NOT EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due_of_run \
+        WHERE g.due_at IS NOT NULL AND g.run = r.key) \
+    ORDER BY updated_at LIMIT 1";
+
+const NEXT_BLOCK: &str = concat!(
+    "SELECT ",
+    block_columns!(),
+    " FROM conductor_blocks b INDEXED BY conductor_blocks_position WHERE b.run = ?1 LIMIT 1"
+);
+
+const NEXT_EVENT: &str = "SELECT key, count, coalesce(octet_length(payload), 0) + coalesce(octet_length(tasks), 0) \
+    FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1 LIMIT 1";
+
+/// ?1 and ?2: the first and the last key. An input counts with the first task that shares its row.
+const BYTES: &str = "SELECT (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_ended WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(inputs)), 0) FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2)";
+
+const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task BETWEEN ?1 AND ?2";
+const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2";
+const DELETE_ERRORS: &str = "DELETE FROM conductor_errors WHERE task BETWEEN ?1 AND ?2";
+const DELETE_INPUTS: &str = "DELETE FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2";
+const DELETE_PARENTS: &str = "DELETE FROM conductor_parents WHERE task BETWEEN ?1 AND ?2";
