@@ -211,6 +211,17 @@ pub enum FanoutSize {
 }
 
 impl EventBody {
+    /// Returns the event of the task so many places behind the one that this event is about, where siblings have the same
+    /// event: the index of a created task grows with the place.
+    #[must_use]
+    pub fn of_sibling(&self, place: u32) -> Self {
+        let mut event = self.clone();
+        if let Self::TaskCreated { index, .. } = &mut event {
+            *index = index.saturating_add(place);
+        }
+        event
+    }
+
     /// Returns the name of the event, for instance `task.started`.
     pub fn name(&self) -> &'static str {
         match self {

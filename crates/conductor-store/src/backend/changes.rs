@@ -149,7 +149,7 @@ pub enum NewEvent {
     Run(RunKey, EventBody),
     /// An event of a task.
     Task(RunKey, TaskKey, EventBody),
-    /// One event for each of these leaves.
+    /// One event for each of these leaves: the body is that of the first, and [`EventBody::of_sibling`] that of the others.
     Leaves(RunKey, Vec<KeySet>, EventBody),
 }
 

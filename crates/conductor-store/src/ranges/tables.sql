@@ -94,6 +94,8 @@ CREATE TABLE conductor_blocks (
     max_retries INTEGER NOT NULL CHECK (max_retries BETWEEN 0 AND 1000),
     timeout_ms  INTEGER CHECK (timeout_ms BETWEEN 1 AND 604800000),
     created_at  INTEGER NOT NULL,
+    -- Whether a task has an input of its own.
+    has_inputs  INTEGER NOT NULL CHECK (has_inputs IN (0, 1)),
     backoff     TEXT,
     -- The names: a JSON array. NULL if each is that of the parent, `#` and the index.
     names       TEXT
@@ -137,7 +139,6 @@ CREATE TABLE conductor_parents (
 
 CREATE INDEX conductor_parents_next_step ON conductor_parents (next_step, run) WHERE next_step IS NOT NULL;
 CREATE INDEX conductor_parents_due ON conductor_parents (due_at, run) WHERE due_at IS NOT NULL;
-CREATE INDEX conductor_parents_run ON conductor_parents (run) WHERE state IN (0, 1, 3, 4);
 
 CREATE TABLE conductor_ranges (
     key          INTEGER PRIMARY KEY,

@@ -20,6 +20,8 @@ use crate::ranges::rows::inputs;
 use crate::ranges::rows::nodes;
 use crate::ranges::rows::parents;
 use crate::ranges::rows::scope::ScopeKey;
+use crate::ranges::work;
+use crate::ranges::work::block_cache::BlockCache;
 use crate::ranges::work::existing;
 use crate::ranges::work::fan_out_parents;
 use crate::ranges::work::find;
@@ -46,6 +48,7 @@ pub struct RangeTx<'c> {
     /// The moment of the operation.
     pub(super) now: Timestamp,
     cache: ParentCache,
+    blocks: BlockCache,
     kinds: KindKeys,
     /// The last number of a block that was handed out.
     last_block: Option<i64>,
@@ -57,9 +60,9 @@ pub struct RangeTx<'c> {
 
 impl<'c> RangeTx<'c> {
     pub(super) fn new(connection: &'c Connection, store: Option<&'c SqliteStore>, now: Timestamp) -> Self {
-        let (cache, kinds) = (ParentCache::default(), KindKeys::default());
+        let (cache, blocks, kinds) = (ParentCache::default(), BlockCache::default(), KindKeys::default());
         let (dead, removed) = (Vec::new(), Vec::new());
-        Self { connection, store, now, cache, kinds, last_block: None, dead, removed }
+        Self { connection, store, now, cache, blocks, kinds, last_block: None, dead, removed }
     }
 
     /// Writes the rows that are still in the cache. Returns the engines whose files can be removed after the commit.
@@ -102,7 +105,7 @@ impl ReadTx for RangeTx<'_> {
     }
 
     fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>> {
-        nodes::leaves(self.connection, keys)
+        work::leaves::leaves(self.connection, &mut self.blocks, keys)
     }
 
     fn parents(&mut self, keys: &[ParentKey]) -> Result<Vec<ReadParent>> {
@@ -271,7 +274,7 @@ impl WriteTx for RangeTx<'_> {
     }
 
     fn write(&mut self, leaves: &[LeafWrite<'_>], parents: &[ParentWrite]) -> Result<()> {
-        leaves::write(self.connection, leaves, self.now)?;
+        leaves::write(self.connection, &mut self.blocks, leaves, self.now)?;
         for parent in parents {
             if parent.is_corrupt {
                 parents::write_corrupt_parent(self.connection, parent, self.now)?;
@@ -291,7 +294,7 @@ impl WriteTx for RangeTx<'_> {
     }
 
     fn refresh(&mut self, leaves: &[TaskGroup], lease_until: Option<Timestamp>) -> Result<()> {
-        leaves::refresh(self.connection, leaves, lease_until, self.now)
+        leaves::refresh(self.connection, &mut self.blocks, leaves, lease_until, self.now)
     }
 
     fn write_progress(&mut self, progress: &[ProgressWrite<'_>]) -> Result<()> {
@@ -299,6 +302,7 @@ impl WriteTx for RangeTx<'_> {
     }
 
     fn fail_corrupt(&mut self, row: CorruptRow<'_>) -> Result<bool> {
+        self.blocks.clear();
         match row {
             CorruptRow::Task(task) => audit::writes::fail_corrupt(self.connection, task, self.now),
             CorruptRow::Run(run) => parents::fail_corrupt_run(self.connection, run, self.now),
@@ -310,6 +314,7 @@ impl WriteTx for RangeTx<'_> {
     }
 
     fn admin_write(&mut self, write: AdminWrite<'_>) -> Result<AdminWritten> {
+        self.blocks.clear();
         if let AdminWrite::RemoveDeadEngines = write {
             self.removed = std::mem::take(&mut self.dead);
             engines::remove(self.connection, &self.removed)?;
@@ -318,6 +323,7 @@ impl WriteTx for RangeTx<'_> {
     }
 
     fn prune(&mut self, run: Option<RunKey>, budget: &mut PruneBudget) -> Result<Pruned> {
+        self.blocks.clear();
         match run {
             Some(run) => prune::rows(self.connection, run, budget),
             None => prune::reclaim(self.connection),

@@ -225,8 +225,8 @@ impl State {
             NewEvent::Run(run, body) => self.push_event(*run, None, at, body),
             NewEvent::Task(run, task, body) => self.push_event(*run, Some(*task), at, body),
             NewEvent::Leaves(run, keys, body) => {
-                for key in keys.iter().flat_map(conductor_store::backend::KeySet::iter) {
-                    self.push_event(*run, Some(key), at, body);
+                for (place, key) in (0..).zip(keys.iter().flat_map(conductor_store::backend::KeySet::iter)) {
+                    self.push_event(*run, Some(key), at, &body.of_sibling(place));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use crate::backend::{
-    NewBlock, NewEvent, NewParent, NewRunRow, OffsetSet, ParentKey, Position, RunKey, TaskKey,
+    KeySet, NewBlock, NewEvent, NewParent, NewRunRow, OffsetSet, ParentKey, Position, RunKey, TaskKey,
     continues_block,
 };
 use crate::ops::tx::Transaction;
@@ -73,10 +73,9 @@ pub(super) fn note_roots(
     keys: &[TaskKey],
 ) {
     for (group, first_key) in roots.groups.iter().zip(keys) {
-        for (offset, nth) in group.clone().enumerate() {
-            let key = first_key.plus(u16::try_from(offset).unwrap_or(u16::MAX));
-            note_created(t, (run, key), first_index + index(nth), &roots.tasks[nth]);
-        }
+        let Some(task) = roots.tasks.get(group.start) else { continue };
+        let count = u16::try_from(group.len()).unwrap_or(u16::MAX);
+        note_created(t, (run, *first_key, count), first_index + index(group.start), task);
     }
 }
 
@@ -153,13 +152,22 @@ fn share_block(left: &NewTask, right: &NewTask) -> bool {
         && left.due_at() == right.due_at()
 }
 
-fn note_created(t: &mut Transaction<'_, '_>, (run, key): (RunKey, TaskKey), index: u32, task: &NewTask) {
+/// Counts and records neighbors with the same options; `index` is that of the first.
+fn note_created(
+    t: &mut Transaction<'_, '_>,
+    (run, base, count): (RunKey, TaskKey, u16),
+    index: u32,
+    task: &NewTask,
+) {
     let counts = task.child_counts();
     let fanout = counts.map(|counts| counts.total.map_or(FanoutSize::Open, FanoutSize::Fixed));
     let (policy, has_join) = (task.policy(), task.join().is_some());
     let body = EventBody::TaskCreated { index, parent: None, fanout, policy, has_join };
-    t.push_event(NewEvent::Task(run, key, body));
+    t.push_event(match counts {
+        Some(_) => NewEvent::Task(run, base, body),
+        None => NewEvent::Leaves(run, vec![KeySet { base, offsets: OffsetSet::first(count) }], body),
+    });
     let node_type = if counts.is_some() { NodeType::Parent } else { NodeType::Leaf };
     let pending = NodeStatus { node_type, state: State::Pending, retry_scheduled: false };
-    t.add_count(ParentKey::run(run), None, pending, 1);
+    t.add_count(ParentKey::run(run), None, pending, u32::from(count));
 }

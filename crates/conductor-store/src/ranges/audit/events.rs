@@ -21,13 +21,13 @@ pub(in crate::ranges) fn page(
     for row in rows {
         let name = usize::try_from(row.name).ok().and_then(|code| events::NAMES.get(code));
         for (place, task) in (0..).zip(row.tasks()?) {
-            let seq = seq_of(row.key, place);
+            let seq = seq_of(row.key, u64::from(place));
             if seq > after && page.len() < limit as usize {
                 page.push(AuditEvent {
                     seq,
                     task,
                     name: name.copied().unwrap_or("?"),
-                    body: row.body.clone(),
+                    body: row.body_at(place),
                 });
             }
         }

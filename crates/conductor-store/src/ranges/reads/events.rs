@@ -48,6 +48,11 @@ impl EventRow {
         })
     }
 
+    /// What the event at this place says.
+    pub(in crate::ranges) fn body_at(&self, place: u32) -> Result<EventBody, String> {
+        self.body.as_ref().map(|body| body.of_sibling(place)).map_err(Clone::clone)
+    }
+
     /// The task of each event, in order: `None` for an event of the run.
     pub(in crate::ranges) fn tasks(&self) -> Result<Vec<Option<TaskKey>>> {
         match &self.tasks {
@@ -89,7 +94,7 @@ pub(in crate::ranges) fn events(
         for (row, run, at) in rows {
             first = row.key + 1;
             for (place, of) in (0..).zip(row.tasks()?) {
-                let seq = seq_of(row.key, place);
+                let seq = seq_of(row.key, u64::from(place));
                 if seq <= wanted.after || wanted.task.is_some_and(|task| of != Some(task)) {
                     continue;
                 }
@@ -98,7 +103,7 @@ pub(in crate::ranges) fn events(
                     return Ok(page);
                 }
                 let task = of.map(|task| ids.id(task)).transpose()?.flatten();
-                page.items.push(event(seq, task, &row, (&run, &at)));
+                page.items.push(event((seq, place), task, &row, (&run, &at)));
             }
         }
         if is_last {
@@ -111,7 +116,7 @@ pub(in crate::ranges) fn events(
 const PAGE: u32 = 200;
 
 fn event(
-    seq: u64,
+    (seq, place): (u64, u32),
     task: Option<TaskId>,
     row: &EventRow,
     (run, at): (&Result<RunId>, &Result<Timestamp>),
@@ -123,7 +128,7 @@ fn event(
         run: *run.as_ref().map_err(copy)?,
         task,
         at: *at.as_ref().map_err(copy)?,
-        body: row.body.clone().map_err(damaged)?,
+        body: row.body_at(place).map_err(damaged)?,
     })
 }
 

@@ -38,13 +38,13 @@ pub(in crate::ranges) fn base_id(prefix: &str, low: u16, column: usize) -> rusql
 macro_rules! block_columns {
     () => {
         "b.block, b.prefix, b.low, b.count, b.run, b.parent, b.child_index, b.is_parent, b.max_retries, b.backoff, \
-         b.timeout_ms, b.kind, b.priority"
+         b.timeout_ms, b.kind, b.priority, b.has_inputs"
     };
 }
 pub(in crate::ranges) use block_columns;
 
 /// How many columns [`block_columns`] names.
-pub(in crate::ranges) const BLOCK_COLUMNS: usize = 13;
+pub(in crate::ranges) const BLOCK_COLUMNS: usize = 14;
 
 /// A block, as transitions of its leaves need it.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,8 @@ pub(in crate::ranges) struct BlockRow {
     pub(in crate::ranges) is_parent: bool,
     pub(in crate::ranges) kind: i64,
     pub(in crate::ranges) priority: i64,
+    /// Whether a task has an input of its own.
+    pub(in crate::ranges) has_inputs: bool,
     pub(in crate::ranges) block: Block,
 }
 
@@ -72,6 +74,7 @@ impl BlockRow {
             is_parent: row.get(column + 7)?,
             kind: row.get(column + 11)?,
             priority: row.get(column + 12)?,
+            has_inputs: row.get(column + 13)?,
             block: Block {
                 base: task_key(number, 0),
                 base_id,

@@ -10,7 +10,6 @@ use crate::ranges::rows::set::in_order;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
-use conductor_model::State;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 
@@ -33,7 +32,12 @@ pub(in crate::ranges) fn groups(
     Ok(groups)
 }
 
-fn add(groups: &mut Vec<TaskGroup>, block: &BlockRow, set: &OffsetSet, status: LeafStatus) {
+pub(in crate::ranges) fn add(
+    groups: &mut Vec<TaskGroup>,
+    block: &BlockRow,
+    set: &OffsetSet,
+    status: LeafStatus,
+) {
     if set.is_empty() {
         return;
     }
@@ -66,27 +70,6 @@ pub(in crate::ranges) fn ended_status(row: &Row<'_>, column: usize) -> rusqlite:
         lease_losses: columns::lease_losses(row, column + 3)?,
         is_claimed: false,
     })
-}
-
-/// Reads leaves by their keys.
-pub(in crate::ranges) fn leaves(connection: &Connection, keys: &[TaskKey]) -> Result<Vec<TaskGroup>> {
-    let mut groups = Vec::new();
-    for (number, wanted) in sets(keys) {
-        let Some(row) = block::by_number(connection, number)? else { continue };
-        if row.is_parent {
-            continue;
-        }
-        let mut missing = wanted.and(&OffsetSet::first(row.count));
-        // Most often they are running.
-        for range in range_rows::of_block(connection, number, Some(State::Running))? {
-            add(&mut groups, &row, &range.set.and(&missing), range.condition.status);
-            missing = missing.without(&range.set);
-        }
-        if !missing.is_empty() {
-            groups.extend(self::groups(connection, &row, &missing)?);
-        }
-    }
-    Ok(groups)
 }
 
 /// The keys of each block.

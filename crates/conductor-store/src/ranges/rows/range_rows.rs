@@ -85,22 +85,23 @@ pub(in crate::ranges) fn of_block(
 
 /// The rows of a block in some states, as a transaction changes them.
 pub(in crate::ranges) struct BlockRanges {
-    block: BlockRow,
+    block: i64,
     states: Vec<State>,
     rows: Vec<RangeRow>,
 }
 
 impl BlockRanges {
-    pub(in crate::ranges) fn new(block: BlockRow) -> Self {
+    pub(in crate::ranges) fn new(block: i64) -> Self {
         Self { block, states: Vec::new(), rows: Vec::new() }
     }
 
-    fn load(&mut self, connection: &Connection, state: State) -> Result<()> {
+    /// Reads the rows in a state at its first use. Returns the rows in all states that were read.
+    pub(in crate::ranges) fn load(&mut self, connection: &Connection, state: State) -> Result<&[RangeRow]> {
         if !self.states.contains(&state) {
             self.states.push(state);
-            self.rows.extend(of_block(connection, self.block.number, Some(state))?);
+            self.rows.extend(of_block(connection, self.block, Some(state))?);
         }
-        Ok(())
+        Ok(&self.rows)
     }
 
     /// Removes leaves from the rows that have them in this condition. Fails if one of them is in no such row: the end of a
@@ -122,7 +123,7 @@ impl BlockRanges {
         match leaves.iter().next() {
             None => Ok(()),
             Some(offset) => {
-                let key = block::task_key(self.block.number, offset);
+                let key = block::task_key(self.block, offset);
                 Err(bad_row("task", key.0.cast_signed(), "it is not in the condition that was read"))
             }
         }
@@ -170,23 +171,20 @@ impl BlockRanges {
     /// Writes the rows that changed.
     pub(in crate::ranges) fn save(&mut self, connection: &Connection) -> Result<()> {
         // A row that was emptied is used again for one that is new: most transitions change a whole row.
-        let mut free: Vec<i64> = Vec::new();
-        for row in &self.rows {
-            if row.set.is_empty()
-                && let Some(key) = row.key
-            {
-                free.push(key);
-            }
-        }
-        for row in self.rows.iter().filter(|row| row.is_changed && !row.set.is_empty()) {
-            match (row.key, free.pop()) {
-                (Some(key), unused) => {
-                    free.extend(unused);
-                    let set = SetColumns::of(&row.set);
-                    connection.run(UPDATE_SET, params![key, set.first, set.last, set.members])?;
-                }
-                (None, Some(key)) => write(connection, REPLACE, key, &self.block, row)?,
-                (None, None) => write(connection, INSERT, self.block.number, &self.block, row)?,
+        let emptied = self.rows.iter().filter(|row| row.set.is_empty());
+        let mut free: Vec<i64> = emptied.filter_map(|row| row.key).collect();
+        self.rows.retain(|row| !row.set.is_empty());
+        for row in self.rows.iter_mut().filter(|row| row.is_changed) {
+            row.is_changed = false;
+            if let Some(key) = row.key {
+                let set = SetColumns::of(&row.set);
+                connection.run(UPDATE_SET, params![key, set.first, set.last, set.members])?;
+            } else if let Some(key) = free.pop() {
+                write(connection, REPLACE, key, row)?;
+                row.key = Some(key);
+            } else {
+                write(connection, INSERT, self.block, row)?;
+                row.key = Some(connection.last_insert_rowid());
             }
         }
         for key in free {
@@ -196,8 +194,8 @@ impl BlockRanges {
     }
 }
 
-/// Writes all columns of a row. ?1 is the key of the row, or the number of the block of a new row.
-fn write(connection: &Connection, sql: &str, first: i64, block: &BlockRow, row: &RangeRow) -> Result<()> {
+/// Writes a row. ?1 is its key, or the number of the block of a new row.
+fn write(connection: &Connection, sql: &str, first: i64, row: &RangeRow) -> Result<()> {
     let Condition { status, engine, lease_until, since } = row.condition;
     let set = SetColumns::of(&row.set);
     let params = params![
@@ -213,21 +211,21 @@ fn write(connection: &Connection, sql: &str, first: i64, block: &BlockRow, row: 
         engine,
         lease_until.map(Timestamp::as_millis),
         since.as_millis(),
-        block.run().0.cast_signed(),
-        block.kind,
-        block.priority,
     ];
     connection.run(sql, params).map(drop)
 }
 
-/// Inserts the leaves of a new block, all in one condition.
+/// Inserts the leaves of a new block, all PENDING.
 pub(in crate::ranges) fn insert(
     connection: &Connection,
     block: &BlockRow,
-    condition: Condition,
+    due_at: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<()> {
-    let set = OffsetSet::first(block.count);
-    write(connection, INSERT, block.number, block, &RangeRow { key: None, set, condition, is_changed: true })
+    let due_at = due_at.map(Timestamp::as_millis);
+    let (run, last) = (block.run().0.cast_signed(), block.count - 1);
+    let params = params![block.number, last, due_at, now.as_millis(), run, block.kind, block.priority];
+    connection.run(INSERT_BLOCK, params).map(drop)
 }
 
 const OF_BLOCK: &str = concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1");
@@ -235,9 +233,12 @@ const OF_STATE: &str =
     concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2");
 const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";
+const INSERT_BLOCK: &str = "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, \
+    run, kind, priority) VALUES (?1, 0, ?2, 0, ?3, 0, 0, ?4, ?5, ?6, ?7)";
 const INSERT: &str = "INSERT INTO conductor_ranges (block, first, last, members, state, due_at, attempt, retry_count, \
     lease_losses, engine, lease_until, since, run, kind, priority) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, run, kind, priority \
+    FROM conductor_blocks WHERE block = ?1";
+/// Another row of the same block.
 const REPLACE: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4, state = ?5, due_at = ?6, \
-    attempt = ?7, retry_count = ?8, lease_losses = ?9, engine = ?10, lease_until = ?11, since = ?12, run = ?13, \
-    kind = ?14, priority = ?15 WHERE key = ?1";
+    attempt = ?7, retry_count = ?8, lease_losses = ?9, engine = ?10, lease_until = ?11, since = ?12 WHERE key = ?1";

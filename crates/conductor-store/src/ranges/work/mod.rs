@@ -1,7 +1,9 @@
 //! The rows that operations ask for before they write.
 
+pub(super) mod block_cache;
 pub(super) mod existing;
 pub(super) mod fan_out_parents;
 pub(super) mod find;
+pub(super) mod leaves;
 pub(super) mod parent_cache;
 pub(super) mod ready;

@@ -13,7 +13,7 @@ use crate::ranges::rows::set::in_order;
 use crate::ranges::work::parent_cache::ParentCache;
 use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
 use crate::sqlite::rows::columns;
-use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::keys::{self, RowKey};
 use conductor_model::{State, TaskId};
 use rusqlite::{Connection, params};
 use std::collections::HashSet;
@@ -95,7 +95,9 @@ fn take_oldest(
     for (place, offsets) in in_order(&sets) {
         let (row, block) = &rows[place];
         let group = TaskGroup { block: block.block, offsets, status: row.condition.status };
-        push(ReadyGroup { group, inputs: inputs::of_block(connection, block.number, &offsets)? });
+        let inputs =
+            if block.has_inputs { inputs::of_block(connection, block.number, &offsets)? } else { Vec::new() };
+        push(ReadyGroup { group, inputs });
     }
     Ok(oldest.len())
 }
@@ -128,18 +130,21 @@ pub(in crate::ranges) fn above(
 }
 
 fn above_task(connection: &Connection, cache: &ParentCache, key: TaskKey) -> Result<Option<AboveTask>> {
-    let (number, _) = block::place(key);
-    let Some(block) = block::by_number(connection, number)? else { return Ok(None) };
-    let stored = connection.first(SELECT_CANCEL_CAUSE, [key.row()], |row| columns::cancel_cause(row, 0))?;
+    // An invalid row is left out.
+    let read = connection.first(SELECT_ABOVE, [key.row()], |row| {
+        let task = || {
+            Ok::<_, rusqlite::Error>(AboveTask {
+                key,
+                id: TaskId::from_u128(block::base_id(row.get_ref(0)?.as_str()?, row.get(1)?, 0)?),
+                parent: keys::parent_key(keys::key(row, 2)?, row, 3)?,
+                cancel_cause: columns::cancel_cause(row, 4)?,
+            })
+        };
+        Ok(task().ok())
+    })?;
     // A change of this transaction may not be written yet.
     let present = cache.task(key).map(|row| row.status.cancel_cause);
-    let cancel_cause = present.or(stored);
-    Ok(cancel_cause.map(|cancel_cause| AboveTask {
-        key,
-        id: TaskId::from_u128(block.block.base_id),
-        parent: block.parent(),
-        cancel_cause,
-    }))
+    Ok(read.flatten().map(|task| AboveTask { cancel_cause: present.unwrap_or(task.cancel_cause), ..task }))
 }
 
 fn above_run(connection: &Connection, cache: &mut ParentCache, key: RunKey) -> Result<Option<AboveRun>> {
@@ -167,7 +172,7 @@ pub(in crate::ranges) fn has_isolated(connection: &Connection, kind: i64) -> Res
 
 /// How many columns `range_columns` names.
 const RANGE_COLUMNS: usize = 12;
-const _: () = assert!(BLOCK_COLUMNS == 13, "the columns of a block follow those of a range");
+const _: () = assert!(BLOCK_COLUMNS == 14, "the columns of a block follow those of a range");
 
 macro_rules! select_ready {
     ($index:literal, $where:literal) => {
@@ -202,4 +207,5 @@ const NEXT_RUN: &str = "SELECT run FROM conductor_ranges INDEXED BY conductor_ra
 const HAS_ISOLATED: &str = "SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
     WHERE kind = ?1 AND state = 0 AND due_at IS NULL AND lease_losses = 2 LIMIT 1";
 
-const SELECT_CANCEL_CAUSE: &str = "SELECT cancel_cause FROM conductor_parents WHERE task = ?1";
+const SELECT_ABOVE: &str = "SELECT b.prefix, b.low, b.run, b.parent, t.cancel_cause FROM conductor_parents t \
+    JOIN conductor_blocks b ON b.block = t.task / 1024 WHERE t.task = ?1";

@@ -1,10 +1,8 @@
 //! Inserts runs and blocks of tasks.
 
-use crate::backend::{
-    LeafStatus, NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow,
-};
+use crate::backend::{NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow};
 use crate::ranges::rows::block::{self, BlockRow};
-use crate::ranges::rows::range_rows::{self, Condition};
+use crate::ranges::rows::range_rows;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
@@ -86,23 +84,15 @@ pub(in crate::ranges) fn blocks(
     for new in blocks {
         let kind = intern_kind(connection, kinds, new.kind)?;
         let block = row_of(new, kind)?;
-        check_free(connection, new)?;
         insert_block(connection, new, &block, now)?;
         if let Some(parent) = new.parent {
             insert_parent(connection, kinds, new, &parent, now)?;
         } else {
-            let status = LeafStatus {
-                state: State::Pending,
-                due_at: new.due_at,
-                attempt: 0,
-                retry_count: 0,
-                lease_losses: None,
-                is_claimed: false,
-            };
-            let condition = Condition { status, engine: None, lease_until: None, since: now };
-            range_rows::insert(connection, &block, condition)?;
+            range_rows::insert(connection, &block, new.due_at, now)?;
         }
-        insert_inputs(connection, new)?;
+        if block.has_inputs {
+            insert_inputs(connection, new)?;
+        }
     }
     Ok(())
 }
@@ -118,6 +108,7 @@ fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
         is_parent: new.parent.is_some(),
         kind,
         priority: i64::from(new.priority),
+        has_inputs: new.inputs.iter().any(Option::is_some),
         block: crate::backend::Block {
             base: new.first_key,
             base_id: new.first_id.as_u128(),
@@ -130,31 +121,11 @@ fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
     })
 }
 
-/// Fails if another block has one of the ids or positions. The constraints find a block that begins at the same one only.
-fn check_free(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
-    let taken = |what: &str| {
-        let row = format!("the task with id {}", new.first_id);
-        StoreError::CorruptRow { row, reason: format!("another task has {what}") }
-    };
-    let (prefix, low) = block::id_columns(new.first_id);
-    let end = u32::from(low) + u32::from(new.count);
-    if connection.first(ID_TAKEN, params![prefix, low, end], |_| Ok(()))?.is_some() {
-        return Err(taken("its id"));
-    }
-    let parent = new.position.parent;
-    let end = u64::from(new.first_index) + u64::from(new.count);
-    let position = params![parent.run.row(), parent_column(parent.task), new.first_index, end.cast_signed()];
-    if connection.first(POSITION_TAKEN, position, |_| Ok(()))?.is_some() {
-        return Err(taken("its position"));
-    }
-    Ok(())
-}
-
 fn insert_block(connection: &Connection, new: &NewBlock<'_>, block: &BlockRow, now: Timestamp) -> Result<()> {
     let (prefix, low) = block::id_columns(new.first_id);
     let parent = new.position.parent;
     let names = (!new.names.is_empty()).then(|| serde_json::to_string(new.names)).transpose();
-    connection.run(
+    let inserted = connection.run(
         INSERT_BLOCK,
         params![
             block.number,
@@ -170,10 +141,15 @@ fn insert_block(connection: &Connection, new: &NewBlock<'_>, block: &BlockRow, n
             new.max_retries.get(),
             new.timeout_ms,
             now.as_millis(),
+            block.has_inputs,
             backoff_text(new.backoff)?,
             names.map_err(|error| StoreError::Backend(Box::new(error)))?,
         ],
     )?;
+    if inserted == 0 {
+        let row = format!("the task with id {}", new.first_id);
+        return Err(StoreError::CorruptRow { row, reason: "another task has its id or its position".into() });
+    }
     Ok(())
 }
 
@@ -258,20 +234,18 @@ const INSERT_RUN: &str = "INSERT INTO conductor_runs (id, state, created_at, upd
 const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, parent, id, kind, max_retries, backoff, timeout_ms) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
+/// Inserts nothing if another block has one of the ids or positions: the constraints find a block that begins at the same one
+/// only. Of the blocks before the end of the new one, only the nearest can overlap it.
 const INSERT_BLOCK: &str = "INSERT INTO conductor_blocks (block, prefix, low, count, run, parent, child_index, is_parent, \
-    kind, priority, max_retries, timeout_ms, created_at, backoff, names) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    kind, priority, max_retries, timeout_ms, created_at, has_inputs, backoff, names) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
+    WHERE coalesce((SELECT low + count FROM conductor_blocks WHERE prefix = ?2 AND low < ?3 + ?4 \
+        ORDER BY low DESC LIMIT 1), 0) <= ?3 \
+    AND coalesce((SELECT child_index + count FROM conductor_blocks WHERE run = ?5 AND parent = ?6 \
+        AND child_index < ?7 + ?4 ORDER BY child_index DESC LIMIT 1), 0) <= ?7";
 
 const INSERT_PARENT: &str = "INSERT INTO conductor_parents (task, run, state, updated_at, due_at, sealed, fanout, \
     children, open_children, failed_children, cancelled_children, policy, join_open) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, ?8, ?9)";
 
 const INSERT_INPUTS: &str = "INSERT INTO conductor_inputs (task, count, inputs) VALUES (?1, ?2, ?3)";
-
-/// The nearest block before the end of the new one overlaps it, or none does.
-const ID_TAKEN: &str = "SELECT 1 FROM (SELECT low, count FROM conductor_blocks WHERE prefix = ?1 AND low < ?3 \
-    ORDER BY low DESC LIMIT 1) WHERE low + count > ?2";
-
-const POSITION_TAKEN: &str = "SELECT 1 FROM (SELECT child_index, count FROM conductor_blocks \
-    WHERE run = ?1 AND parent = ?2 AND child_index < ?4 ORDER BY child_index DESC LIMIT 1) \
-    WHERE child_index + count > ?3";

@@ -1,55 +1,29 @@
 //! Writes of leaves: from the place of one condition to that of another.
 
-use crate::backend::{ClaimWrite, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
-use crate::ranges::rows::block::{self, BlockRow};
+use crate::backend::{ClaimWrite, LeafStatus, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
 use crate::ranges::rows::parents::write_error;
-use crate::ranges::rows::range_rows::{BlockRanges, Condition, is_range};
-use crate::sqlite::connection::sql::{Result, Sql, array};
+use crate::ranges::rows::range_rows::{Condition, is_range};
+use crate::ranges::work::block_cache::BlockCache;
+use crate::sqlite::connection::sql::{Result, Sql, array, fault};
 use crate::sqlite::rows::columns::{bad_row, lease_losses_code};
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::{ErrorText, Timestamp};
 use rusqlite::{Connection, params};
-use std::collections::BTreeMap;
 
 /// The longest output that is stored in the row of an ended leaf. Longer ones would slow down counts.
 const SHORT_OUTPUT: usize = 100;
 
-/// The blocks that one call changes.
-struct Blocks<'c> {
-    connection: &'c Connection,
-    ranges: BTreeMap<i64, BlockRanges>,
-}
-
-impl Blocks<'_> {
-    fn ranges(&mut self, base: TaskKey) -> Result<&mut BlockRanges> {
-        let (number, _) = block::place(base);
-        match self.ranges.entry(number) {
-            std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::btree_map::Entry::Vacant(unknown) => {
-                let row = block::by_number(self.connection, number)?;
-                let row: BlockRow = row.ok_or_else(|| bad_row("block", number, "it is missing"))?;
-                Ok(unknown.insert(BlockRanges::new(row)))
-            }
-        }
-    }
-
-    fn save(mut self) -> Result<()> {
-        let connection = self.connection;
-        self.ranges.values_mut().try_for_each(|ranges| ranges.save(connection))
-    }
-}
-
 /// Writes the new status of leaves.
 pub(in crate::ranges) fn write(
     connection: &Connection,
+    cache: &mut BlockCache,
     writes: &[LeafWrite<'_>],
     now: Timestamp,
 ) -> Result<()> {
-    let mut blocks = Blocks { connection, ranges: BTreeMap::new() };
     for write in writes {
         let TaskGroup { block, offsets, status } = &write.before;
         if is_range(status) {
-            blocks.ranges(block.base)?.remove(connection, *offsets, status)?;
+            cache.ranges(block.base).remove(connection, *offsets, status)?;
         } else {
             delete_ended(connection, &write.before)?;
         }
@@ -60,7 +34,7 @@ pub(in crate::ranges) fn write(
                 lease_until: write.claim.map(|claim: ClaimWrite| claim.lease_until),
                 since: now,
             };
-            blocks.ranges(block.base)?.add(connection, *offsets, condition)?;
+            cache.ranges(block.base).add(connection, *offsets, condition)?;
         } else {
             insert_ended(connection, write, now)?;
         }
@@ -68,34 +42,79 @@ pub(in crate::ranges) fn write(
             write_errors(connection, &write.before, error)?;
         }
     }
-    blocks.save()
+    cache.save(connection)
 }
 
 /// Records the end of leaves. A leaf that has ended already breaks the constraint of the key.
 fn insert_ended(connection: &Connection, write: &LeafWrite<'_>, now: Timestamp) -> Result<()> {
-    let mut statement = connection.cached(INSERT_ENDED)?;
     let mut outputs = write.outputs.iter().peekable();
-    let after = &write.after;
+    let (mut without, mut with) = (Vec::new(), Vec::new());
     for offset in write.before.offsets.iter() {
         let key = write.before.key(offset).row();
-        let output = outputs.next_if(|(of, _)| *of == offset).map(|(_, output)| output.as_str());
-        let short = output.filter(|output| output.len() <= SHORT_OUTPUT);
-        statement
-            .execute(params![
-                key,
-                now.as_millis(),
-                after.state.code(),
-                after.attempt,
-                after.retry_count,
-                after.lease_losses.map(lease_losses_code),
-                short
-            ])
-            .map_err(crate::sqlite::connection::sql::fault)?;
-        if let Some(output) = output.filter(|_| short.is_none()) {
-            connection.run(INSERT_OUTPUT, params![key, output])?;
+        match outputs.next_if(|(of, _)| *of == offset).map(|(_, output)| output.as_str()) {
+            Some(output) if output.len() <= SHORT_OUTPUT => with.push((key, output)),
+            output => {
+                without.push(key);
+                if let Some(output) = output {
+                    connection.run(INSERT_OUTPUT, params![key, output])?;
+                }
+            }
+        }
+    }
+    let after = &write.after;
+    if !without.is_empty() {
+        let losses = after.lease_losses.map(lease_losses_code);
+        let (state, at) = (after.state.code(), now.as_millis());
+        let params = params![array(without), at, state, after.attempt, after.retry_count, losses];
+        connection.run(INSERT_ENDED, params)?;
+    }
+    insert_with_outputs(connection, after, &with, now)
+}
+
+/// The numbers of rows that one statement inserts, largest first. One statement opens the table once, which otherwise costs
+/// more than the rows.
+const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
+
+fn insert_with_outputs(
+    connection: &Connection,
+    after: &LeafStatus,
+    mut rows: &[(i64, &str)],
+    now: Timestamp,
+) -> Result<()> {
+    for count in ROWS_PER_STATEMENT {
+        if rows.len() < count {
+            continue;
+        }
+        let mut statement = connection.cached(&insert_outputs_sql(count))?;
+        while let Some((now_inserted, rest)) = rows.split_at_checked(count) {
+            let mut insert = || {
+                statement.raw_bind_parameter(1, now.as_millis())?;
+                statement.raw_bind_parameter(2, after.state.code())?;
+                statement.raw_bind_parameter(3, after.attempt)?;
+                statement.raw_bind_parameter(4, after.retry_count)?;
+                statement.raw_bind_parameter(5, after.lease_losses.map(lease_losses_code))?;
+                for (place, (key, output)) in now_inserted.iter().enumerate() {
+                    statement.raw_bind_parameter(6 + 2 * place, key)?;
+                    statement.raw_bind_parameter(7 + 2 * place, output)?;
+                }
+                statement.raw_execute()
+            };
+            insert().map_err(fault)?;
+            rows = rest;
         }
     }
     Ok(())
+}
+
+/// Inserts `count` ended leaves with their outputs. ?1 to ?5: what they have in common; then key and output of each.
+fn insert_outputs_sql(count: usize) -> String {
+    let rows: Vec<String> = (0..count)
+        .map(|place| format!("(?{}, ?1, ?2, ?3, ?4, ?5, ?{})", 6 + 2 * place, 7 + 2 * place))
+        .collect();
+    format!(
+        "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses, output) VALUES {}",
+        rows.join(", ")
+    )
 }
 
 /// Removes the end of leaves that are revived.
@@ -118,15 +137,15 @@ fn write_errors(connection: &Connection, group: &TaskGroup, error: &ErrorText) -
 /// Sets the time of leaves, and extends their leases.
 pub(in crate::ranges) fn refresh(
     connection: &Connection,
+    cache: &mut BlockCache,
     leaves: &[TaskGroup],
     lease_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<()> {
-    let mut blocks = Blocks { connection, ranges: BTreeMap::new() };
     for group in leaves {
-        blocks.ranges(group.block.base)?.refresh(connection, group, lease_until, now)?;
+        cache.ranges(group.block.base).refresh(connection, group, lease_until, now)?;
     }
-    blocks.save()
+    cache.save(connection)
 }
 
 /// Stores the progress of attempts, and removes that of attempts that are over.
@@ -155,8 +174,8 @@ pub(in crate::ranges) fn write_progress(
 
 const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task IN rarray(?1)";
 const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task IN rarray(?1)";
-const INSERT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses, output) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses) \
+    SELECT value, ?2, ?3, ?4, ?5, ?6 FROM rarray(?1)";
 const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES (?1, ?2)";
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \

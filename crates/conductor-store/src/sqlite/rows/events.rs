@@ -34,14 +34,14 @@ pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp
             NewEvent::Run(run, body) => record(connection, run.row(), None, at, body)?,
             NewEvent::Task(run, task, body) => record(connection, run.row(), Some(task.row()), at, body)?,
             NewEvent::Leaves(run, sets, body) => {
-                let (run, (code, payload), at) = (run.row(), columns_of(run.row(), body)?, at.as_millis());
-                let mut keys = sets.iter().flat_map(KeySet::iter).map(TaskKey::row);
+                let (run, (code, payload)) = (run.row(), columns_of(run.row(), body)?);
+                let keys = sets.iter().flat_map(KeySet::iter).map(TaskKey::row);
                 if payload.is_none() {
-                    connection.run(INSERT_LEAVES, params![array(keys), run, code, at])?;
+                    connection.run(INSERT_LEAVES, params![array(keys), run, code, at.as_millis()])?;
                 } else {
-                    keys.try_for_each(|key| {
-                        connection.run(INSERT, params![run, key, code, at, payload]).map(drop)
-                    })?;
+                    for (place, key) in (0..).zip(keys) {
+                        record(connection, run, Some(key), at, &body.of_sibling(place))?;
+                    }
                 }
             }
         }
