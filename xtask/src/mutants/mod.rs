@@ -6,6 +6,7 @@
 //! [`trial`] decides whether a bug is caught; [`sandbox`] has the files and the processes.
 
 mod bug;
+mod list_ranges;
 mod list_seam;
 mod list_store;
 mod list_workers;
@@ -39,7 +40,8 @@ pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
 
 /// Returns every bug of the lists.
 fn all() -> Vec<&'static Bug> {
-    list_store::BUGS.iter().chain(list_seam::BUGS).chain(list_workers::BUGS).collect()
+    let store = list_store::BUGS.iter().chain(list_ranges::BUGS);
+    store.chain(list_seam::BUGS).chain(list_workers::BUGS).collect()
 }
 
 fn choose(bugs: &[&'static Bug], names: &[String]) -> Result<Vec<&'static Bug>, String> {

@@ -136,10 +136,7 @@ impl BlockRanges {
         leaves: OffsetSet,
         condition: Condition,
     ) -> Result<()> {
-        // Retries wait for times of their own.
-        if condition.status.state != State::Failed {
-            self.load(connection, condition.status.state)?;
-        }
+        self.load(connection, condition.status.state)?;
         match self.rows.iter_mut().find(|row| row.condition == condition) {
             Some(row) => (row.set, row.is_changed) = (row.set.or(&leaves), true),
             None => self.rows.push(RangeRow { key: None, set: leaves, condition, is_changed: true }),
@@ -242,3 +239,6 @@ const INSERT: &str = "INSERT INTO conductor_ranges (block, first, last, members,
 /// Another row of the same block.
 const REPLACE: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4, state = ?5, due_at = ?6, \
     attempt = ?7, retry_count = ?8, lease_losses = ?9, engine = ?10, lease_until = ?11, since = ?12 WHERE key = ?1";
+
+#[cfg(test)]
+mod tests;

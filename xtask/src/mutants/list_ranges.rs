@@ -1,0 +1,138 @@
+//! The bugs of the tables that keep children together: a leaf in two places or in none, sets that lose or gain members.
+
+use crate::mutants::bug::{Bug, UNIT_TESTS, store};
+
+const RANGE_ROWS: &str = "crates/conductor-store/src/ranges/rows/range_rows.rs";
+const LEAVES: &str = "crates/conductor-store/src/ranges/writes/leaves.rs";
+const EXISTING: &str = "crates/conductor-store/src/ranges/work/existing.rs";
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "end-without-fence",
+        harm: "a leaf ends twice, because its set is not asked whether it still holds it",
+        file: RANGE_ROWS,
+        from: "Err(bad_row(\"task\", key.0.cast_signed(), \"it is not in the condition that was read\"))",
+        to: "Err(bad_row(\"task\", key.0.cast_signed(), \"it left\")).or(Ok(()))",
+        test: store(UNIT_TESTS, "ranges::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "range-not-shortened",
+        harm: "a claimed leaf is still ready, and is claimed again",
+        file: RANGE_ROWS,
+        from: "(row.set, row.is_changed) = (row.set.without(&found), true);\n                leaves = leaves",
+        to: "row.is_changed = true;\n                leaves = leaves",
+        test: store("ranges", "in_memory::claim::every_claim_counts_as_attempt"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "range-row-left-empty",
+        harm: "a set that has lost its last leaf stays in the table",
+        file: RANGE_ROWS,
+        from: "connection.run(DELETE, [key])?;",
+        to: "let _ = key;",
+        test: store(UNIT_TESTS, "ranges::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "released-without-attempt",
+        harm: "a released task is claimed again with a fence that an earlier claim has, too",
+        file: LEAVES,
+        from: "status: write.after,",
+        to: "status: LeafStatus { attempt: if write.claim.is_some() { write.after.attempt } else { 0 }, ..write.after },",
+        test: store("ranges", "in_memory::release::released_task_is_reclaimed_with_new_fence"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "retry-count-lost",
+        harm: "a task that always fails is retried for ever",
+        file: LEAVES,
+        from: "status: write.after,",
+        to: "status: LeafStatus { retry_count: 0, ..write.after },",
+        test: store("ranges", "in_memory::retry::task_is_retried_up_to_max_retries"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "cancelled-also-ready",
+        harm: "a cancelled leaf is still ready",
+        file: LEAVES,
+        from: "cache.ranges(block.base).remove(connection, *offsets, status)?;",
+        to: "if write.after.state != conductor_model::State::Cancelled {\n\
+             cache.ranges(block.base).remove(connection, *offsets, status)?;\n}",
+        test: store("ranges", "in_memory::sweep::wide_family_is_swept_whole"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "event-set-too-long",
+        harm: "an event is told of a task that had none",
+        file: "crates/conductor-store/src/ranges/rows/events.rs",
+        from: "\",{},{count}\", base + first);",
+        to: "\",{},{}\", base + first, count + 1);",
+        test: store("ranges", "in_memory::verify::all_rows_are_counted_without_divergences"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "event-page-skips",
+        harm: "a subscription misses the event behind each page",
+        file: "crates/conductor-store/src/ranges/reads/events.rs",
+        from: "if seq <= wanted.after ||",
+        to: "if seq <= wanted.after + u64::from(wanted.after > 0) ||",
+        test: store("ranges", "in_memory::query::every_event_is_paged_in_commit_order"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "packed-index-stands-still",
+        harm: "all root tasks of a block have the same index in the events",
+        file: "crates/conductor-model/src/event/body.rs",
+        from: "*index = index.saturating_add(place);",
+        to: "let _ = (index, place);",
+        test: store("ranges_tables", "events_of_siblings_share_row"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "block-id-not-aligned",
+        harm: "a fan-out fails whose ids do not have the same prefix",
+        file: "crates/conductor-store/src/backend/group.rs",
+        from: "!id.as_u128().is_multiple_of(u128::from(OffsetSet::MAX))",
+        to: "id.as_u128() > 0",
+        test: store("ranges", "in_memory::fan_out::wide_fan_out_creates_every_child"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "chosen-id-inside-block",
+        harm: "two tasks have the same id",
+        file: EXISTING,
+        from: "WHERE low + count > ?2\"",
+        to: "WHERE low = ?2\"",
+        test: store("ranges_tables", "id_inside_block_is_taken"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "prune-leaves-ended",
+        harm: "the file grows, although old runs are pruned",
+        file: "crates/conductor-store/src/ranges/writes/prune.rs",
+        from: "for sql in [DELETE_ENDED, DELETE_OUTPUTS,",
+        to: "let _ = DELETE_ENDED;\nfor sql in [DELETE_OUTPUTS,",
+        test: store("ranges_tables", "pruned_run_leaves_no_row"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "block-number-used-again",
+        harm: "a late result of a pruned task settles a task of another run",
+        file: "crates/conductor-store/src/ranges/tx.rs",
+        from: "None => keys_of::next_key(self.connection, \"conductor_blocks\")?,",
+        to: "None => crate::sqlite::connection::sql::Sql::first(self.connection, \n\
+             \"SELECT coalesce(max(block), 0) + 1 FROM conductor_blocks\", [], |row| row.get(0))?.unwrap_or(1),",
+        test: store("ranges_tables", "number_of_pruned_block_stays_used"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "input-of-neighbor",
+        harm: "a child works on the item of the child before it",
+        file: "crates/conductor-store/src/ranges/rows/inputs.rs",
+        from: "for (offset, input) in (usize::from(first)..).zip(inputs) {",
+        to: "for (offset, input) in (usize::from(first) + 1..usize::from(OffsetSet::MAX)).zip(inputs) {",
+        test: store("ranges", "in_memory::fan_out::long_list_gives_each_child_its_item"),
+        hangs_for: None,
+    },
+];
