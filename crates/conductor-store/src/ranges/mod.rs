@@ -17,7 +17,8 @@ use conductor_model::Timestamp;
 use std::path::Path;
 use tx::RangeTx;
 
-const TABLES: &str = include_str!("tables.sql");
+/// The tables, and the views for other programs.
+const TABLES: &str = concat!(include_str!("tables.sql"), include_str!("views.sql"));
 
 /// A store on SQLite whose tables keep children together.
 #[derive(Debug)]

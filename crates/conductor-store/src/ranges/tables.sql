@@ -221,8 +221,9 @@ CREATE TABLE conductor_events (
     count   INTEGER NOT NULL CHECK (count BETWEEN 1 AND 1024),
     -- The task of one event; NULL for an event of the run, and where `tasks` has the leaves.
     task    INTEGER,
-    -- The leaves of more events: a JSON array with an array for each block: its number, then an offset and how many leaves
-    -- follow from there on, and so on.
+    -- The leaves of more events: a JSON array of arrays. Each has the number of a block, the place of its first event in the
+    -- row, and up to 32 pairs: an offset, and how many leaves there are from there on. A block with more pairs has more
+    -- arrays. Their places spare readers in plain SQL the sum of all counts before.
     tasks   TEXT,
     payload TEXT
 ) STRICT;

@@ -66,7 +66,7 @@ impl EventRow<'_> {
     }
 
     fn insert_sets(&self, count: u32, sets: &[KeySet]) -> Result<()> {
-        match (count, sets.first().and_then(|set| set.iter().next())) {
+        match (count, sets.iter().find_map(|set| set.iter().next())) {
             (0, _) | (_, None) => Ok(()),
             (1, task) => self.insert(1, task, None),
             _ => self.insert(count, None, Some(&sets_text(sets))),
@@ -74,18 +74,25 @@ impl EventRow<'_> {
     }
 }
 
+/// How many pairs an array of the column `tasks` has at most. The view `events` adds up the counts of the pairs before one.
+const PAIRS: usize = 32;
+
 /// The column `tasks`.
 pub(in crate::ranges) fn sets_text(sets: &[KeySet]) -> String {
     let mut text = String::from("[");
-    for set in sets.iter().filter(|set| !set.offsets.is_empty()) {
+    let mut place = 0;
+    for set in sets {
         let (number, base) = block::place(set.base);
-        let comma = if text.len() > 1 { "," } else { "" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}[{number}");
-        for (first, count) in runs(&set.offsets) {
-            let _ = write!(text, ",{},{count}", base + first);
+        for pairs in runs(&set.offsets).chunks(PAIRS) {
+            let comma = if text.len() > 1 { "," } else { "" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}[{number},{place}");
+            for (first, count) in pairs {
+                let _ = write!(text, ",{},{count}", base + first);
+                place += count;
+            }
+            text.push(']');
         }
-        text.push(']');
     }
     text.push(']');
     text
@@ -106,9 +113,13 @@ fn runs(set: &OffsetSet) -> Vec<(u16, u16)> {
 /// The leaves of the column `tasks`; `None` if it is not what [`sets_text`] writes.
 pub(in crate::ranges) fn read_sets(text: &str) -> Option<Vec<KeySet>> {
     let blocks: Vec<Vec<i64>> = serde_json::from_str(text).ok()?;
-    let mut sets = Vec::with_capacity(blocks.len());
+    let mut sets: Vec<KeySet> = Vec::with_capacity(blocks.len());
+    let mut next = 0;
     for block in blocks {
-        let (number, runs) = block.split_first()?;
+        let [number, place, runs @ ..] = block.as_slice() else { return None };
+        if *place != next {
+            return None;
+        }
         let mut offsets = OffsetSet::default();
         for run in runs.chunks(2) {
             let [first, count] = run else { return None };
@@ -118,6 +129,7 @@ pub(in crate::ranges) fn read_sets(text: &str) -> Option<Vec<KeySet>> {
                 return None;
             }
             offsets = offsets.or(&OffsetSet::range(first, last));
+            next += count;
         }
         sets.push(KeySet { base: block::task_key(*number, 0), offsets });
     }
@@ -136,3 +148,50 @@ pub(in crate::ranges) fn bad_tasks(key: i64) -> StoreError {
 
 const INSERT: &str = "INSERT INTO conductor_events (run, name, at, count, task, tasks, payload) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys(sets: &[KeySet]) -> Vec<TaskKey> {
+        sets.iter().flat_map(KeySet::iter).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn text_has_all_leaves_in_order(blocks in prop::collection::vec(prop::collection::btree_set(0_u16..1024, 0..600), 0..3)) {
+            let set = |(number, offsets): (i64, std::collections::BTreeSet<u16>)| KeySet {
+                base: block::task_key(number, 0),
+                offsets: offsets.into_iter().collect(),
+            };
+            let sets: Vec<KeySet> = (7..).zip(blocks).map(set).collect();
+            let text = sets_text(&sets);
+            prop_assert_eq!(keys(&read_sets(&text).unwrap()), keys(&sets));
+        }
+    }
+
+    #[test]
+    fn long_set_has_several_arrays() {
+        let offsets: OffsetSet = (0..33).map(|number| 2 * number).chain([67, 68]).collect();
+        let text = sets_text(&[KeySet { base: block::task_key(5, 0), offsets }]);
+        assert!(text.starts_with("[[5,0,0,1,2,1,"), "{text}");
+        assert!(text.ends_with(",62,1],[5,32,64,1,67,2]]"), "{text}");
+    }
+
+    #[test]
+    fn other_places_and_ranges_are_rejected() {
+        assert!(read_sets("[[5,0,0,3],[5,3,9,1]]").is_some());
+        for text in [
+            "[[5]]",
+            "[[5,1,0,3]]",
+            "[[5,0,0,3],[5,2,9,1]]",
+            "[[5,0,0]]",
+            "[[5,0,1,1024]]",
+            "[[5,0,1,0]]",
+            "[",
+        ] {
+            assert!(read_sets(text).is_none(), "{text}");
+        }
+    }
+}
