@@ -3,6 +3,7 @@
 //! It has the same files, connections and engines as [`SqliteStore`], and other tables.
 
 mod audit;
+mod import;
 mod reads;
 mod rows;
 mod tx;
@@ -39,6 +40,14 @@ impl RangeStore {
     /// [`OpenError`]; the file must not exist.
     pub fn create(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         SqliteStore::create_with(path.as_ref(), options, TABLES).map(Self)
+    }
+
+    /// Opens a file of the TypeScript version, and imports its rows.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`SqliteStore::open_with`] returns it; a rejected file is not changed.
+    pub fn import(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        SqliteStore::import_with(path.as_ref(), options, TABLES, import::copy).map(Self)
     }
 }
 

@@ -94,7 +94,7 @@ CREATE TABLE conductor_blocks (
     max_retries INTEGER NOT NULL CHECK (max_retries BETWEEN 0 AND 1000),
     timeout_ms  INTEGER CHECK (timeout_ms BETWEEN 1 AND 604800000),
     created_at  INTEGER NOT NULL,
-    -- Whether a task has an input of its own.
+    -- 0 if no task has an input of its own.
     has_inputs  INTEGER NOT NULL CHECK (has_inputs IN (0, 1)),
     backoff     TEXT,
     -- The names: a JSON array. NULL if each is that of the parent, `#` and the index.
@@ -190,6 +190,7 @@ CREATE TABLE conductor_ended (
 CREATE INDEX conductor_ended_failed ON conductor_ended (task) WHERE state = 3;
 CREATE INDEX conductor_ended_retried ON conductor_ended (task, retry_count, state) WHERE retry_count > 0;
 
+-- Outputs that are longer. An imported leaf may have one in any state.
 CREATE TABLE conductor_outputs (
     task   INTEGER PRIMARY KEY,
     output TEXT NOT NULL

@@ -1,7 +1,13 @@
 //! The database: how a store opens it.
 
 use super::engines::Liveness;
+#[cfg(feature = "ranges")]
+use super::open::other_tables;
 use super::open::{self, OpenError, SqliteOptions};
+#[cfg(feature = "ranges")]
+use crate::ops::import::ImportPlan;
+#[cfg(feature = "ranges")]
+use crate::sqlite::connection::sql::Result as SqlResult;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -79,14 +85,27 @@ impl SqliteStore {
     /// Opens a database in memory with other tables.
     #[cfg(feature = "ranges")]
     pub(crate) fn open_in_memory_with(tables: &str) -> Result<Self, OpenError> {
-        Ok(Self::of(None, SqliteOptions::default(), open::memory_with(tables)?))
+        Ok(Self::of(None, SqliteOptions::default(), other_tables::memory_with(tables)?))
     }
 
     /// Creates a database file with other tables.
     #[cfg(feature = "ranges")]
     pub(crate) fn create_with(path: &Path, options: SqliteOptions, tables: &str) -> Result<Self, OpenError> {
         let path = open::locate(path)?;
-        let writer = open::create_with(&path, &options, tables)?;
+        let writer = other_tables::create_with(&path, &options, tables)?;
+        Ok(Self::of(Some(path), options, writer))
+    }
+
+    /// Opens a file of the TypeScript version with other tables, into which `copy` copies its rows.
+    #[cfg(feature = "ranges")]
+    pub(crate) fn import_with(
+        path: &Path,
+        options: SqliteOptions,
+        tables: &str,
+        copy: impl FnOnce(&Connection, &ImportPlan) -> SqlResult<()>,
+    ) -> Result<Self, OpenError> {
+        let path = open::locate(path)?;
+        let writer = other_tables::import_with(&path, &options, tables, copy)?;
         Ok(Self::of(Some(path), options, writer))
     }
 

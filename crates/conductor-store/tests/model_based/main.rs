@@ -1,6 +1,9 @@
 //! Random programs against a store beside a plain reference: states, counts and events agree after each operation, and
 //! the rows agree with the events alone. The stores are SQLite, and the store in memory of the conformance suite.
 
+#[cfg(feature = "ranges")]
+#[path = "../support/answers.rs"]
+mod answers;
 mod apply;
 mod cancel_revive;
 mod checks;

@@ -1,6 +1,7 @@
 //! A file of the TypeScript version is imported with all its rows.
 
-use crate::import_helpers::{assert_events_match_rows, finish, large, run_state, state, task_of};
+use crate::before_open;
+use crate::import_helpers::{assert_events_match_rows, finish, large, open, run_state, state, task_of};
 use crate::legacy_file::{self, THEN, task};
 use conductor_model::{ChildCounts, EventBody, State, TaskId};
 use conductor_store::{EventFilter, Query, Scope, SqliteStore};
@@ -20,7 +21,7 @@ fn every_row_is_imported_unchanged() {
     let moved = file.event(run, Some(first), "TASK_STATE", Some(r#"{"to": "SUCCEEDED"}"#));
     let folder = file.close();
 
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     let row = store.run(run).unwrap().unwrap();
     assert_eq!(
         (row.state, row.created_at.to_string(), row.updated_at.to_string()),
@@ -90,7 +91,7 @@ fn imported_file_has_only_current_layout() {
     file.sql("CREATE INDEX idx_tasks_run_id ON tasks (run_id); CREATE TABLE migrations (name TEXT)");
     file.run("PENDING");
     let folder = file.close();
-    drop(SqliteStore::open(folder.db()).unwrap());
+    drop(open(&folder));
     assert_eq!(folder.ask::<String>("PRAGMA journal_mode"), "wal");
     assert_eq!(folder.ask::<i64>("PRAGMA auto_vacuum"), 2);
     assert_eq!(folder.ask::<i64>("PRAGMA freelist_count"), 0);
@@ -111,7 +112,7 @@ fn file_without_third_migration_is_imported() {
     let run = file.run("RUNNING");
     let failed = file.task(run, &task("A", "FAILED"));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     let row = task_of(&store, failed);
     assert_eq!((row.retry_count, row.max_retries.get(), row.last_error), (0, 3, None));
     assert_eq!(state(&store, failed), (State::Failed, true));
@@ -123,11 +124,11 @@ fn wal_file_and_empty_file_are_imported() {
     file.sql("PRAGMA journal_mode = WAL");
     let run = file.run("PENDING");
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(run_state(&store, run), State::Pending);
 
     let folder = legacy_file::file(3).close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert!(store.runs(None, 10).unwrap().items.is_empty());
 }
 
@@ -136,7 +137,7 @@ fn run_without_tasks_is_sealed_and_succeeds() {
     let mut file = legacy_file::file(3);
     let run = file.run("RUNNING");
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(store.run(run).unwrap().unwrap().child_counts, ChildCounts::sealed(0));
     finish(&store);
     assert_eq!(run_state(&store, run), State::Succeeded);
@@ -152,13 +153,14 @@ fn lower_case_ids_are_recognized() {
         "UPDATE tasks SET run_id = lower(run_id), parent_task_id = lower(parent_task_id), id = lower(id)",
     );
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(task_of(&store, child).parent, Some(parent));
 }
 
 #[test]
 fn ten_thousand_tasks_are_imported_quickly() {
     let folder = large(500);
+    before_open::imported(&folder);
     let began = Instant::now();
     let store = SqliteStore::open(folder.db()).unwrap();
     let took = began.elapsed();

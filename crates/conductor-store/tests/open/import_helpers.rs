@@ -1,12 +1,26 @@
 //! Assertions on imported files.
 
+use crate::before_open;
 use crate::legacy_file::{self, task};
 use crate::test_folder::TestFolder;
 use conductor_conformance::assert_verified;
 use conductor_model::{Replay, RunId, State, Task, TaskId};
 use conductor_store::{
-    Environment, EventFilter, FanOut, Query, Report, ReportBatch, Scope, SqliteStore, Step, Store, TaskFilter,
+    Environment, EventFilter, FanOut, OpenError, Query, Report, ReportBatch, Scope, SqliteStore, Step, Store,
+    TaskFilter,
 };
+
+/// Opens a file of the TypeScript version. The test program may do something with each file before: see its `before_open`.
+pub(crate) fn open(folder: &TestFolder) -> SqliteStore {
+    before_open::imported(folder);
+    SqliteStore::open(folder.db()).unwrap()
+}
+
+/// Returns why a file of the TypeScript version is rejected.
+pub(crate) fn rejection(folder: &TestFolder) -> OpenError {
+    before_open::rejected(folder);
+    SqliteStore::open(folder.db()).unwrap_err()
+}
 
 pub(crate) fn task_of(store: &SqliteStore, id: TaskId) -> Task {
     store.task(id).unwrap().unwrap()

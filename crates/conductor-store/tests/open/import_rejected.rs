@@ -1,7 +1,8 @@
 //! A file of the TypeScript version that cannot be imported completely is rejected with all problems, and unchanged.
 
+use crate::import_helpers::rejection;
 use crate::legacy_file::{self, task};
-use conductor_store::{OpenError, SqliteStore};
+use conductor_store::OpenError;
 
 /// Writes a small file, changes it, and returns the problems that opening reports.
 #[track_caller]
@@ -17,7 +18,7 @@ fn problems(change: &str) -> Vec<String> {
     file.sql(change);
     let folder = file.close();
     let before = folder.content();
-    let error = SqliteStore::open(folder.db()).unwrap_err();
+    let error = rejection(&folder);
     assert_eq!(folder.content(), before, "{error}");
     let OpenError::LegacyDataInvalid { problems, more: 0, .. } = &error else {
         panic!("{change}: {error:?}")
@@ -125,7 +126,7 @@ fn problem_list_is_truncated_and_counted() {
         file.task(run, &task("A", "LOST"));
     }
     let folder = file.close();
-    let error = SqliteStore::open(folder.db()).unwrap_err();
+    let error = rejection(&folder);
     assert!(error.to_string().ends_with(" and 10 more"), "{error}");
     assert_eq!(folder.names(), ["conductor.db"]);
 }
@@ -143,7 +144,7 @@ fn file_with_additional_schema_is_foreign() {
         file.sql(sql);
         let folder = file.close();
         let before = folder.content();
-        let error = SqliteStore::open(folder.db()).unwrap_err();
+        let error = rejection(&folder);
         assert!(matches!(error, OpenError::ForeignDatabase { .. }), "{sql}: {error:?}");
         assert_eq!(folder.content(), before);
     }

@@ -1,9 +1,9 @@
 //! Imported trees: which tasks are retried, cancelled, created or continued.
 
-use crate::import_helpers::{assert_events_match_rows, finish, run_state, state, task_of};
+use crate::import_helpers::{assert_events_match_rows, finish, open, run_state, state, task_of};
 use crate::legacy_file::{self, THEN, task};
 use conductor_model::State;
-use conductor_store::{Claim, Environment, KindQuota, Query, RegisterEngine, SqliteStore, Store, TaskFilter};
+use conductor_store::{Claim, Environment, KindQuota, Query, RegisterEngine, Store, TaskFilter};
 
 #[test]
 fn failure_with_retries_left_reopens_its_ancestors() {
@@ -19,7 +19,7 @@ fn failure_with_retries_left_reopens_its_ancestors() {
     let final_child = file.task(other, &task("F#1", "FAILED").below(final_parent).retries(0, 0));
     let folder = file.close();
 
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(state(&store, again), (State::Failed, true));
     assert_eq!(state(&store, spent), (State::Failed, false));
     assert_eq!(state(&store, inner), (State::Running, false));
@@ -53,7 +53,7 @@ fn failure_below_settled_ancestor_is_permanent() {
         below.push((run, run_state, root, root_state, file.task(run, &task("R#1#1", "FAILED").below(child))));
     }
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     for (run, expected, root, root_expected, leaf) in below {
         assert_eq!(state(&store, leaf), (State::Failed, false));
         assert_eq!(state(&store, root).0.as_str(), root_expected);
@@ -75,7 +75,7 @@ fn open_descendants_follow_cancelled_but_not_succeeded_ancestor() {
         trees.push((root, [waits, runs, parent]));
     }
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     let [(cancelled, below_cancelled), (succeeded, below_succeeded)] = trees[..] else { panic!() };
     assert!(below_cancelled.iter().all(|task| state(&store, *task).0 == State::Cancelled));
     assert_eq!(task_of(&store, cancelled).child_counts.unwrap().cancelled, 3);
@@ -104,7 +104,7 @@ fn interrupted_fan_out_continues() {
     let untouched = file.task(run, &task("Q", "PENDING").input(r#"{"fanout": 2}"#));
     let failed = file.task(run, &task("F", "FAILED").input(r#"{"fanout": 2}"#));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(state(&store, parent), (State::Running, false));
     assert_eq!(state(&store, untouched), (State::Pending, false));
     assert_eq!(state(&store, failed), (State::Pending, false), "a retry of a parent is its fan-out");
@@ -129,7 +129,7 @@ fn children_without_fan_out_get_free_indices() {
     let below = file.task(run, &task("b#1", "SUCCEEDED").below(ids[0]));
     let root = file.task(run, &task("R#1", "SUCCEEDED"));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     for (id, (name, index)) in ids.into_iter().zip(rows) {
         let row = task_of(&store, id);
         assert_eq!((row.name.as_str(), row.index, row.kind.as_str()), (name, index, "P"));
@@ -152,7 +152,7 @@ fn child_without_input_is_claimed_without_input() {
     let bare = file.task(run, &task("Q", "RUNNING"));
     let below_bare = file.task(run, &task("Q#1", "PENDING").below(bare));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     let env = Environment::system();
     let registration = store.register_engine(&RegisterEngine::new(&env)).unwrap();
     let wants = ["P", "Q"].map(|kind| KindQuota::new(kind.parse().unwrap(), 10));
@@ -174,7 +174,7 @@ fn longest_names_leave_room_for_descendants() {
     let long = file.task(run, &task(&"x".repeat(732), "PENDING").below(parent).input(&deep));
     let leaf = file.task(run, &task(&"y".repeat(1020), "RUNNING").below(parent));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     finish(&store);
     let tasks = store.tasks(run, TaskFilter::default(), None, 1000).unwrap().items;
     assert_eq!(tasks.len(), 3 + 32);
@@ -191,7 +191,7 @@ fn highest_retry_count_can_still_increase() {
     let [failed, runs, waits] = ["FAILED", "RUNNING", "PENDING"]
         .map(|state| file.task(run, &task("A", state).retries(1_000_000, 1000)));
     let folder = file.close();
-    let store = SqliteStore::open(folder.db()).unwrap();
+    let store = open(&folder);
     assert_eq!(state(&store, failed), (State::Failed, false));
     finish(&store);
     let attempts = [failed, runs, waits].map(|task| task_of(&store, task).attempt);

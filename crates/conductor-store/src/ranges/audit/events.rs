@@ -38,8 +38,9 @@ pub(in crate::ranges) fn page(
     Ok(page)
 }
 
+/// One row more than events, because all events of the first row may be in the page before.
 const PAGE: &str = concat!(
     "SELECT ",
     event_columns!(),
-    " FROM conductor_events e INDEXED BY conductor_events_run WHERE e.run = ?1 AND e.key >= ?2 ORDER BY e.key LIMIT ?3"
+    " FROM conductor_events e INDEXED BY conductor_events_run WHERE e.run = ?1 AND e.key >= ?2 ORDER BY e.key LIMIT ?3 + 1"
 );

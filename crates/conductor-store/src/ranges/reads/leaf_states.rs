@@ -4,10 +4,10 @@ use crate::backend::{LeafStatus, OffsetSet, TaskKey};
 use crate::ranges::rows::block;
 use crate::ranges::rows::nodes::ended_status;
 use crate::ranges::rows::range_rows::of_block;
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
-use conductor_model::{State, Timestamp};
+use conductor_model::Timestamp;
 use rusqlite::Connection;
 
 /// The state of one leaf.
@@ -40,7 +40,25 @@ pub(in crate::ranges) fn of(
         }));
     }
     states.sort_unstable_by_key(|state| state.offset);
+    add_long_outputs(connection, block, &mut states)?;
     Ok(states)
+}
+
+/// Adds the outputs that are not in the rows of ended leaves. Imported leaves may have one in any state.
+fn add_long_outputs(connection: &Connection, block: i64, states: &mut [LeafState]) -> Result<()> {
+    let (Some(first), Some(last)) = (states.first(), states.last()) else { return Ok(()) };
+    let keys = [first, last].map(|state| block::task_key(block, state.offset).row());
+    let mut statement = connection.cached(LONG_OUTPUTS)?;
+    let mut rows = statement.query(keys).map_err(fault)?;
+    while let Some(row) = rows.next().map_err(fault)? {
+        let (_, offset) = block::place(TaskKey::of_row(row.get(0).map_err(fault)?));
+        if let Ok(place) = states.binary_search_by_key(&offset, |state| state.offset)
+            && states[place].output.is_none()
+        {
+            states[place].output = row.get(1).map_err(fault)?;
+        }
+    }
+    Ok(())
 }
 
 /// The leaves of a block that ended by themselves.
@@ -58,12 +76,6 @@ fn ended(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<
         })
     })?;
     ended.retain(|state| within.contains(state.offset));
-    for state in ended.iter_mut().filter(|state| state.output.is_none()) {
-        if state.status.state == State::Succeeded {
-            let key = block::task_key(block, state.offset).row();
-            state.output = connection.first(LONG_OUTPUT, [key], |row| row.get(0))?;
-        }
-    }
     Ok(ended)
 }
 
@@ -74,4 +86,4 @@ pub(in crate::ranges) fn last_error(connection: &Connection, task: TaskKey) -> R
 
 const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at, output FROM conductor_ended \
     WHERE task BETWEEN ?1 AND ?2";
-const LONG_OUTPUT: &str = "SELECT output FROM conductor_outputs WHERE task = ?1";
+const LONG_OUTPUTS: &str = "SELECT task, output FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2";

@@ -1,37 +1,58 @@
 //! The event log. The same event of leaves is one row.
 
 use crate::StoreError;
-use crate::backend::{KeySet, NewEvent, OffsetSet, TaskKey};
+use crate::backend::{KeySet, NewEvent, OffsetSet, RunKey, TaskKey};
 use crate::ranges::rows::block;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::events::{code_of, payload};
 use crate::sqlite::rows::keys::RowKey;
-use conductor_model::Timestamp;
+use conductor_model::{EventBody, Timestamp};
 use rusqlite::{Connection, params};
 use std::fmt::Write as _;
 
 /// The number of events that a row can have; the numbers of two rows differ by it.
 pub(in crate::ranges) const PER_ROW: u64 = OffsetSet::MAX as u64;
 
+/// Appends one event of a run, or of one of its tasks.
+pub(in crate::ranges) fn record(
+    connection: &Connection,
+    run: RunKey,
+    task: Option<TaskKey>,
+    at: Timestamp,
+    body: &EventBody,
+) -> Result<()> {
+    let (code, payload) = columns_of(run, body)?;
+    EventRow { connection, run: run.row(), code, at: at.as_millis(), payload: payload.as_deref() }
+        .insert(1, task, None)
+}
+
 /// Appends events, in order.
 pub(in crate::ranges) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp) -> Result<()> {
     for event in events {
-        let (run, body) = match event {
-            NewEvent::Run(run, body) | NewEvent::Task(run, _, body) | NewEvent::Leaves(run, _, body) => {
-                (run.row(), body)
-            }
-        };
-        let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
-        let payload = payload(body)?;
-        let row = EventRow { connection, run, code, at: at.as_millis(), payload: payload.as_deref() };
         match event {
-            NewEvent::Run(..) => row.insert(1, None, None)?,
-            NewEvent::Task(_, task, _) => row.insert(1, Some(*task), None)?,
-            NewEvent::Leaves(_, sets, _) => row.insert_leaves(sets)?,
+            NewEvent::Run(run, body) => record(connection, *run, None, at, body)?,
+            NewEvent::Task(run, task, body) => record(connection, *run, Some(*task), at, body)?,
+            NewEvent::Leaves(run, sets, body) => {
+                let (code, payload) = columns_of(*run, body)?;
+                EventRow {
+                    connection,
+                    run: run.row(),
+                    code,
+                    at: at.as_millis(),
+                    payload: payload.as_deref(),
+                }
+                .insert_leaves(sets)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The columns name and payload of an event.
+fn columns_of(run: RunKey, body: &EventBody) -> Result<(i64, Option<String>)> {
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run.row(), "an event has no number"))?;
+    Ok((code, payload(body)?))
 }
 
 struct EventRow<'a> {

@@ -1,6 +1,8 @@
 //! Inserts runs and blocks of tasks.
 
-use crate::backend::{NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow};
+use crate::backend::{
+    NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow, TaskKey,
+};
 use crate::ranges::rows::block::{self, BlockRow};
 use crate::ranges::rows::range_rows;
 use crate::sqlite::connection::sql::{Result, Sql};
@@ -84,7 +86,7 @@ pub(in crate::ranges) fn blocks(
     for new in blocks {
         let kind = intern_kind(connection, kinds, new.kind)?;
         let block = row_of(new, kind)?;
-        insert_block(connection, new, &block, now)?;
+        insert_block(connection, &block, new.names, now)?;
         if let Some(parent) = new.parent {
             insert_parent(connection, kinds, new, &parent, now)?;
         } else {
@@ -121,33 +123,38 @@ fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
     })
 }
 
-fn insert_block(connection: &Connection, new: &NewBlock<'_>, block: &BlockRow, now: Timestamp) -> Result<()> {
-    let (prefix, low) = block::id_columns(new.first_id);
-    let parent = new.position.parent;
-    let names = (!new.names.is_empty()).then(|| serde_json::to_string(new.names)).transpose();
+/// Inserts the row of a block. `names` is empty if each name is that of the parent with the index.
+pub(in crate::ranges) fn insert_block(
+    connection: &Connection,
+    row: &BlockRow,
+    names: &[&str],
+    created_at: Timestamp,
+) -> Result<()> {
+    let (prefix, low) = block::id_columns(row.id(0));
+    let names = (!names.is_empty()).then(|| serde_json::to_string(names)).transpose();
     let inserted = connection.run(
         INSERT_BLOCK,
         params![
-            block.number,
+            row.number,
             prefix,
             low,
-            new.count,
-            parent.run.row(),
-            parent_column(parent.task),
-            new.first_index,
-            block.is_parent,
-            block.kind,
-            new.priority,
-            new.max_retries.get(),
-            new.timeout_ms,
-            now.as_millis(),
-            block.has_inputs,
-            backoff_text(new.backoff)?,
+            row.count,
+            row.run().row(),
+            parent_column(row.parent().task),
+            row.index(0),
+            row.is_parent,
+            row.kind,
+            row.priority,
+            row.block.max_retries.get(),
+            row.block.timeout_ms,
+            created_at.as_millis(),
+            row.has_inputs,
+            backoff_text(row.block.backoff)?,
             names.map_err(|error| StoreError::Backend(Box::new(error)))?,
         ],
     )?;
     if inserted == 0 {
-        let row = format!("the task with id {}", new.first_id);
+        let row = format!("the task with id {}", row.id(0));
         return Err(StoreError::CorruptRow { row, reason: "another task has its id or its position".into() });
     }
     Ok(())
@@ -182,45 +189,49 @@ fn insert_parent(
     }
 }
 
-/// Stores inputs: a row for neighbors that have one, up to a number of bytes.
+/// Stores the inputs of a block.
 fn insert_inputs(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
-    let mut chunk = InputChunk { first: 0, count: 0, json: String::new() };
+    let mut chunk = InputChunk::default();
     for (offset, input) in (0..new.count).zip(new.inputs) {
-        match input {
-            Some(input) => {
-                if chunk.count > 0 && chunk.json.len() + input.len() > INPUT_BYTES {
-                    chunk.insert(connection, new)?;
-                }
-                chunk.push(offset, input);
-            }
-            None => chunk.insert(connection, new)?,
-        }
+        chunk.add(connection, new.first_key.plus(offset), *input)?;
     }
-    chunk.insert(connection, new)
+    chunk.finish(connection)
 }
 
-/// Inputs of neighbors.
-struct InputChunk {
-    first: u16,
+/// Inputs of neighbors that are stored in one row: tasks of one block that all have one, up to a number of bytes.
+#[derive(Default)]
+pub(in crate::ranges) struct InputChunk {
+    first: TaskKey,
     count: u16,
     json: String,
 }
 
 impl InputChunk {
-    fn push(&mut self, offset: u16, input: &str) {
+    /// Adds the input of the next task of a block.
+    pub(in crate::ranges) fn add(
+        &mut self,
+        connection: &Connection,
+        key: TaskKey,
+        input: Option<&str>,
+    ) -> Result<()> {
+        let Some(input) = input else { return self.finish(connection) };
+        if self.count > 0 && self.json.len() + input.len() > INPUT_BYTES {
+            self.finish(connection)?;
+        }
         if self.count == 0 {
-            self.first = offset;
+            self.first = key;
         }
         self.json.push(if self.count == 0 { '[' } else { ',' });
         self.json.push_str(input);
         self.count += 1;
+        Ok(())
     }
 
-    fn insert(&mut self, connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
+    /// Stores the inputs that are not stored yet.
+    pub(in crate::ranges) fn finish(&mut self, connection: &Connection) -> Result<()> {
         if self.count > 0 {
             self.json.push(']');
-            let key = new.first_key.plus(self.first).row();
-            connection.run(INSERT_INPUTS, params![key, self.count, self.json])?;
+            connection.run(INSERT_INPUTS, params![self.first.row(), self.count, self.json])?;
             (self.count, self.json) = (0, String::new());
         }
         Ok(())

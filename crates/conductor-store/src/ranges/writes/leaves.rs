@@ -24,6 +24,10 @@ pub(in crate::ranges) fn write(
         let TaskGroup { block, offsets, status } = &write.before;
         if is_range(status) {
             cache.ranges(block.base).remove(connection, *offsets, status)?;
+            if write.clears_output {
+                // Only an imported task has one.
+                delete_outputs(connection, &write.before)?;
+            }
         } else {
             delete_ended(connection, &write.before)?;
         }
@@ -52,23 +56,45 @@ fn insert_ended(connection: &Connection, write: &LeafWrite<'_>, now: Timestamp) 
     for offset in write.before.offsets.iter() {
         let key = write.before.key(offset).row();
         match outputs.next_if(|(of, _)| *of == offset).map(|(_, output)| output.as_str()) {
-            Some(output) if output.len() <= SHORT_OUTPUT => with.push((key, output)),
+            Some(output) if is_short(output) => with.push((key, output)),
             output => {
                 without.push(key);
                 if let Some(output) = output {
-                    connection.run(INSERT_OUTPUT, params![key, output])?;
+                    insert_output(connection, key, output)?;
                 }
             }
         }
     }
-    let after = &write.after;
-    if !without.is_empty() {
+    insert_without_outputs(connection, &write.after, without, now)?;
+    insert_with_outputs(connection, &write.after, &with, now)
+}
+
+/// Records the end of one leaf, with an output that is stored in its row.
+pub(in crate::ranges) fn insert_ended_leaf(
+    connection: &Connection,
+    status: &LeafStatus,
+    (key, output): (i64, Option<&str>),
+    at: Timestamp,
+) -> Result<()> {
+    match output {
+        Some(output) => insert_with_outputs(connection, status, &[(key, output)], at),
+        None => insert_without_outputs(connection, status, vec![key], at),
+    }
+}
+
+fn insert_without_outputs(
+    connection: &Connection,
+    after: &LeafStatus,
+    keys: Vec<i64>,
+    at: Timestamp,
+) -> Result<()> {
+    if !keys.is_empty() {
         let losses = after.lease_losses.map(lease_losses_code);
-        let (state, at) = (after.state.code(), now.as_millis());
-        let params = params![array(without), at, state, after.attempt, after.retry_count, losses];
+        let (state, at) = (after.state.code(), at.as_millis());
+        let params = params![array(keys), at, state, after.attempt, after.retry_count, losses];
         connection.run(INSERT_ENDED, params)?;
     }
-    insert_with_outputs(connection, after, &with, now)
+    Ok(())
 }
 
 /// The numbers of rows that one statement inserts, largest first. One statement opens the table once, which otherwise costs
@@ -117,14 +143,27 @@ fn insert_outputs_sql(count: usize) -> String {
     )
 }
 
+/// Whether an output is stored in the row of an ended leaf.
+pub(in crate::ranges) fn is_short(output: &str) -> bool {
+    output.len() <= SHORT_OUTPUT
+}
+
+/// Stores an output that is long, or that of an imported leaf which has not ended.
+pub(in crate::ranges) fn insert_output(connection: &Connection, task: i64, output: &str) -> Result<()> {
+    connection.run(INSERT_OUTPUT, params![task, output]).map(drop)
+}
+
 /// Removes the end of leaves that are revived.
 fn delete_ended(connection: &Connection, group: &TaskGroup) -> Result<()> {
-    let keys = array(group.keys().iter().map(TaskKey::row));
-    let deleted = connection.run(DELETE_ENDED, [&keys])?;
+    let deleted = connection.run(DELETE_ENDED, [array(group.keys().iter().map(TaskKey::row))])?;
     if deleted != group.len() as usize {
         return Err(bad_row("task", group.block.base.row(), "it has not ended"));
     }
-    connection.run(DELETE_OUTPUTS, [&keys]).map(drop)
+    delete_outputs(connection, group)
+}
+
+fn delete_outputs(connection: &Connection, group: &TaskGroup) -> Result<()> {
+    connection.run(DELETE_OUTPUTS, [array(group.keys().iter().map(TaskKey::row))]).map(drop)
 }
 
 fn write_errors(connection: &Connection, group: &TaskGroup, error: &ErrorText) -> Result<()> {
@@ -176,7 +215,8 @@ const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task IN rarray(?1)
 const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task IN rarray(?1)";
 const INSERT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses) \
     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM rarray(?1)";
-const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES (?1, ?2)";
+const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES (?1, ?2) \
+    ON CONFLICT (task) DO UPDATE SET output = ?2";
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (run, task) DO UPDATE SET attempt = ?3, done = ?4, total = ?5, message = ?6, at = ?7";

@@ -5,12 +5,14 @@
 mod connect;
 mod embed;
 mod error;
-mod import;
+pub(super) mod import;
 mod inspect;
 mod layout;
 mod lock_file;
 pub(super) mod migrations;
 mod options;
+#[cfg(feature = "ranges")]
+pub(super) mod other_tables;
 mod path;
 mod schema;
 mod setup;
@@ -46,33 +48,6 @@ pub(super) fn file_again(path: &Path, options: &SqliteOptions) -> Result<Connect
 pub(super) fn memory() -> Result<Connection, OpenError> {
     connect::check_library(rusqlite::version_number())?;
     setup::open_in_memory()
-}
-
-/// Opens a database in memory with other tables.
-#[cfg(feature = "ranges")]
-pub(super) fn memory_with(tables: &str) -> Result<Connection, OpenError> {
-    let path = Path::new(":memory:");
-    let sqlite = |error| OpenError::of_sqlite(path, error);
-    connect::check_library(rusqlite::version_number())?;
-    let connection = Connection::open_in_memory().map_err(sqlite)?;
-    connection.execute_batch(tables).map_err(sqlite)?;
-    connect::configure(path, connection, &SqliteOptions::default())
-}
-
-/// Creates a file with other tables.
-#[cfg(feature = "ranges")]
-pub(super) fn create_with(
-    path: &Path,
-    options: &SqliteOptions,
-    tables: &str,
-) -> Result<Connection, OpenError> {
-    let sqlite = |error| OpenError::of_sqlite(path, error);
-    connect::check_library(rusqlite::version_number())?;
-    path::create(path)?;
-    let connection = connect::connect(path, options)?;
-    layout::set_layout(path, &connection, options.supported_busy_timeout())?;
-    connection.execute_batch(&format!("BEGIN; {tables} COMMIT;")).map_err(sqlite)?;
-    connect::configure(path, connection, options)
 }
 
 #[cfg(test)]

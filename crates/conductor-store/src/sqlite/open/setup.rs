@@ -45,7 +45,7 @@ pub(super) fn open_in_memory() -> Result<Connection, OpenError> {
 
 /// Opens a file that needs no setup; `None` if it needs a step. A file that is rejected is rejected here, before anything
 /// is written, the lock file included.
-fn open_ready(path: &Path, options: &SqliteOptions) -> Result<Option<Connection>, OpenError> {
+pub(super) fn open_ready(path: &Path, options: &SqliteOptions) -> Result<Option<Connection>, OpenError> {
     if !paths::has_content(path)? {
         return Ok(None);
     }
