@@ -279,7 +279,7 @@ fn children_with_other_options_are_imported() {
          UPDATE tasks SET input = json_quote(printf('%.*c', 40000, 'x')) WHERE name LIKE 'P#10_'",
         "UPDATE tasks SET output = '[1]' WHERE name LIKE 'P#%2'; \
          UPDATE tasks SET output = json_quote(printf('%.*c', 300, 'x')) WHERE name LIKE 'P#%7'; \
-         UPDATE tasks SET output = '7' WHERE name = 'P'",
+         UPDATE tasks SET output = '7', retry_count = 1, last_error = 'over' WHERE name = 'P'",
         "DELETE FROM tasks WHERE name LIKE 'P#12__' OR name = 'P#1300'",
         "UPDATE tasks SET state = 'SUCCEEDED' WHERE name = 'P'; DELETE FROM tasks WHERE name LIKE 'P#8__'",
         // These children are older than their parent.

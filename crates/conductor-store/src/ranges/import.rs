@@ -154,11 +154,12 @@ impl Copy<'_> {
 
     fn insert_parent(&self, task: usize, counts: ChildCounts, texts: &TaskTexts) -> Result<()> {
         let ChildCounts { total, created, open, failed, cancelled } = counts;
+        let imported = &self.plan.rows.tasks[task];
         self.tx.run(
             INSERT_PARENT,
             params![
                 self.keys[task].row(),
-                run_key(self.plan.rows.tasks[task].run).row(),
+                run_key(imported.run).row(),
                 self.plan.decisions.tasks[task].state.code(),
                 self.updated_at(task).as_millis(),
                 total,
@@ -167,6 +168,7 @@ impl Copy<'_> {
                 failed,
                 cancelled,
                 texts.output.as_ref().map(Json::as_str),
+                Some(imported.retry_count).filter(|count| *count > 0),
             ],
         )?;
         Ok(())
@@ -197,5 +199,5 @@ impl Copy<'_> {
 }
 
 const INSERT_PARENT: &str = "INSERT INTO conductor_parents (task, run, state, updated_at, sealed, fanout, children, \
-    open_children, failed_children, cancelled_children, output) \
-    VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10)";
+    open_children, failed_children, cancelled_children, output, retry_count) \
+    VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";

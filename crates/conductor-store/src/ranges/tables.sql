@@ -134,11 +134,14 @@ CREATE TABLE conductor_parents (
             WHEN open_children = 0 THEN 3
         END
     ) VIRTUAL,
-    output             TEXT
+    output             TEXT,
+    -- How often an imported parent was retried; NULL for never, and for all others.
+    retry_count        INTEGER CHECK (retry_count BETWEEN 1 AND 2000000000)
 ) STRICT;
 
 CREATE INDEX conductor_parents_next_step ON conductor_parents (next_step, run) WHERE next_step IS NOT NULL;
 CREATE INDEX conductor_parents_due ON conductor_parents (due_at, run) WHERE due_at IS NOT NULL;
+CREATE INDEX conductor_parents_retried ON conductor_parents (run) WHERE retry_count IS NOT NULL;
 
 CREATE TABLE conductor_ranges (
     key          INTEGER PRIMARY KEY,

@@ -95,6 +95,7 @@ fn push(
             let mut task = of(0, row.get(0)?);
             (task.row.due_at, task.row.as_parent, task.row.swept) =
                 (row.get(1)?, parent(row, 2)?, row.get(11)?);
+            task.row.retry_count = row.get(12)?;
             Ok(task)
         })?;
         tasks.extend(read.filter(|_| !set.is_empty()));
@@ -123,4 +124,4 @@ const UNKNOWN_KIND: &str = "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM conductor
     THEN b.kind END FROM conductor_blocks b WHERE b.block = ?1";
 
 const PARENT: &str = "SELECT state, due_at, sealed, fanout, children, open_children, failed_children, \
-    cancelled_children, policy, cancel_cause, join_open, swept FROM conductor_parents WHERE task = ?1";
+    cancelled_children, policy, cancel_cause, join_open, swept, coalesce(retry_count, 0) FROM conductor_parents WHERE task = ?1";

@@ -53,6 +53,10 @@ fn len(row: &RangeRow) -> u64 {
 fn retries(connection: &Connection, run: Option<i64>, counts: &mut Counts) -> Result<()> {
     [counts.retried_tasks, counts.total_retries, counts.succeeded_after_retry] =
         read_counts(connection, RETRIED_ENDED, [run])?;
+    let [parents, of_parents, succeeded] = read_counts(connection, RETRIED_PARENTS, [run])?;
+    counts.retried_tasks += parents;
+    counts.total_retries += of_parents;
+    counts.succeeded_after_retry += succeeded;
     for row in ranges(connection, RETRIED, run)? {
         counts.retried_tasks += len(&row);
         counts.total_retries += len(&row) * u64::from(row.condition.status.retry_count);
@@ -109,6 +113,12 @@ const RETRIED_ENDED: &str = "SELECT count(*), coalesce(sum(e.retry_count), 0), c
     FROM conductor_ended e INDEXED BY conductor_ended_retried JOIN conductor_blocks b ON b.block = e.task / 1024 \
     WHERE e.retry_count > 0 AND (?1 IS NULL OR b.run = ?1) \
     AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)";
+
+/// Only imported parents were retried.
+const RETRIED_PARENTS: &str = "SELECT count(*), coalesce(sum(t.retry_count), 0), coalesce(sum(t.state = 2), 0) \
+    FROM conductor_parents t INDEXED BY conductor_parents_retried \
+    WHERE t.retry_count IS NOT NULL AND (?1 IS NULL OR t.run = ?1) \
+    AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = t.run)";
 
 const RETRIED: &str = concat!(
     "SELECT ",

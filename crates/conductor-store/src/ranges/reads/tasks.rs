@@ -273,6 +273,7 @@ fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail
         task.cancel_cause = columns::cancel_cause(row, 10)?;
         task.join = join(row, 11)?;
         task.output = columns::text::<Json>(row, 13)?;
+        task.retry_count = row.get(14)?;
         Ok(())
     })?;
     if read.is_none() {
@@ -301,7 +302,7 @@ const PARENT_NAME: &str = "SELECT prefix, low, names FROM conductor_blocks WHERE
 const PARENT_STATE: &str = "SELECT state FROM conductor_parents WHERE task = ?1";
 
 const PARENT_RECORD: &str = "SELECT t.state, t.updated_at, t.due_at, t.sealed, t.fanout, t.children, t.open_children, \
-    t.failed_children, t.cancelled_children, t.policy, t.cancel_cause, j.id, k.name, t.output \
+    t.failed_children, t.cancelled_children, t.policy, t.cancel_cause, j.id, k.name, t.output, coalesce(t.retry_count, 0) \
     FROM conductor_parents t \
     LEFT JOIN conductor_joins j ON t.join_open IS NOT NULL AND j.run = t.run AND j.parent = t.task \
     LEFT JOIN conductor_kinds k ON k.key = j.kind WHERE t.task = ?1";
