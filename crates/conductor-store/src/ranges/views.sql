@@ -77,7 +77,7 @@ SELECT
     ) AS input,
     coalesce(
         t.output,
-        CASE WHEN t.state = 2 THEN (SELECT o.output FROM conductor_outputs o WHERE o.task = t.task) END
+        (SELECT o.output FROM conductor_outputs o WHERE o.task = t.task)
     ) AS output,
     t.retry_count AS retry_count,
     b.max_retries AS max_retries,
@@ -109,7 +109,7 @@ FROM (
             hex(substr(g.members, 1 + (n.n - b.low) / 8, 1)), 2 - (n.n - b.low) / 4 % 2, 1
         )) - 1 >> (n.n - b.low) % 4 & 1
     UNION ALL
-    SELECT r.id, b.prefix, n.suffix, t.task, t.state, t.updated_at, 0, t.output
+    SELECT r.id, b.prefix, n.suffix, t.task, t.state, t.updated_at, coalesce(t.retry_count, 0), t.output
     FROM conductor_runs r
     CROSS JOIN conductor_blocks b ON b.run = r.key AND b.is_parent = 1
     CROSS JOIN conductor_parents t ON t.task = 1024 * b.block

@@ -56,7 +56,7 @@ fn insert_ended(connection: &Connection, write: &LeafWrite<'_>, now: Timestamp) 
     for offset in write.before.offsets.iter() {
         let key = write.before.key(offset).row();
         match outputs.next_if(|(of, _)| *of == offset).map(|(_, output)| output.as_str()) {
-            Some(output) if is_short(output) => with.push((key, output)),
+            Some(output) if is_short(output) => with.push((key, Some(output))),
             output => {
                 without.push(key);
                 if let Some(output) = output {
@@ -76,10 +76,7 @@ pub(in crate::ranges) fn insert_ended_leaf(
     (key, output): (i64, Option<&str>),
     at: Timestamp,
 ) -> Result<()> {
-    match output {
-        Some(output) => insert_with_outputs(connection, status, &[(key, output)], at),
-        None => insert_without_outputs(connection, status, vec![key], at),
-    }
+    insert_with_outputs(connection, status, &[(key, output)], at)
 }
 
 fn insert_without_outputs(
@@ -104,7 +101,7 @@ const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
 fn insert_with_outputs(
     connection: &Connection,
     after: &LeafStatus,
-    mut rows: &[(i64, &str)],
+    mut rows: &[(i64, Option<&str>)],
     now: Timestamp,
 ) -> Result<()> {
     for count in ROWS_PER_STATEMENT {
