@@ -167,7 +167,10 @@ impl Reference {
         let runs: Vec<usize> = runs.filter(|run| can(&Node::Run(*run))).take(rest).collect();
         let nodes =
             parents.iter().map(|task| Node::Parent(*task)).chain(runs.iter().map(|run| Node::Run(*run)));
-        nodes.for_each(|node| self.decide(node));
+        // Joins start last, because a failure in the same step may cancel what is above them.
+        let (starting, others): (Vec<Node>, Vec<Node>) =
+            nodes.partition(|node| self.next(*node) == Next::StartJoin);
+        others.into_iter().chain(starting).for_each(|node| self.decide(node));
         (u32::try_from(parents.len()).unwrap(), u32::try_from(runs.len()).unwrap())
     }
 
