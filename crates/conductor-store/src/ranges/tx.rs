@@ -206,8 +206,7 @@ impl ReadTx for RangeTx<'_> {
 
     fn examine(&mut self, wanted: Examine) -> Result<Examined> {
         match wanted {
-            // An input belongs to the block that has its key.
-            Examine::Inputs(..) => Ok(Examined::default()),
+            Examine::Inputs(after, limit) => audit::inputs::stray(self.connection, after, limit),
             Examine::Files(limit) => {
                 let damage = audit::runs::integrity(self.connection, limit)?;
                 Ok(Examined { damage, ..Examined::default() })
@@ -319,7 +318,7 @@ impl WriteTx for RangeTx<'_> {
             self.removed = std::mem::take(&mut self.dead);
             engines::remove(self.connection, &self.removed)?;
         }
-        audit::writes::write(self.connection, write)
+        audit::writes::write(self.connection, write, self.now)
     }
 
     fn prune(&mut self, run: Option<RunKey>, budget: &mut PruneBudget) -> Result<Pruned> {

@@ -5,7 +5,9 @@ use super::repair_tx::{Outcome, RepairTx};
 use super::restore_row::{LOST_WORKER, find_with_other_key, give_input, known_id, restore};
 use super::row::{find_task, has_lost_worker, repaired_columns, run_columns};
 use crate::StoreError;
-use crate::backend::{AdminWrite, AuditRun, AuditTask, AuditTasks, ParentKey, RunColumns, RunKey, TaskKey};
+use crate::backend::{
+    AdminWrite, AuditRun, AuditTask, AuditTasks, KeyRange, ParentKey, RunColumns, RunKey, TaskKey,
+};
 use crate::ops::verify::{
     Difference, RepairAction, RunAudit, audit_run, has_known_parent, position, run_differences,
     task_differences, undecided,
@@ -63,11 +65,26 @@ fn repair_task(repair: &mut RepairTx<'_>, number: u32) -> Result<Outcome, StoreE
             stored = restore_key(repair, number, &replayed, key)?;
             done.extend(stored.is_some().then(|| "restored its row key".to_owned()));
         }
+    } else if is_restored(repair, number, &replayed)? {
+        return Ok(Outcome::Correct);
     }
     match stored {
         Some(stored) => repair_task_row(repair, (number, &replayed), &stored, done),
         None => restore(repair, number, &replayed),
     }
+}
+
+/// Whether the repair of a sibling has restored the row of a task, whose key no event names.
+fn is_restored(repair: &mut RepairTx<'_>, number: u32, replayed: &RunReplayTask) -> Result<bool, StoreError> {
+    let Some(id) = known_id(repair.tx, repair.audit, number, replayed)? else { return Ok(false) };
+    let Some(stored) = repair.tx.audit_tasks(AuditTasks::Ids(&[id]))?.pop() else { return Ok(false) };
+    let keys = KeyRange { first: stored.key, count: 1 };
+    let is_free = stored.row.run == repair.audit.run && repair.audit.keys.are_free(keys);
+    if !is_free || !task_differences(&stored.row, repair.audit, number, replayed)?.is_empty() {
+        return Ok(false);
+    }
+    repair.audit.keys.add(keys, number);
+    Ok(true)
 }
 
 /// Gives the row of a task its key back, if another program gave it one that no event names.

@@ -6,9 +6,11 @@
 use super::leaves::{LeafChange, change_leaves, fail_leaf};
 use super::load::load_parents;
 use super::parents::{ParentChange, change_parent};
-use super::transaction::{Transaction, TransitionError};
+use super::transaction::{CHANGED_NUMBERS, Transaction, TransitionError};
 use crate::StoreError;
-use crate::backend::{CorruptParent, CorruptRow, NewEvent, ParentRow, RunKey, TaskGroup};
+use crate::backend::{
+    CorruptParent, CorruptRow, CorruptTask, NewEvent, ParentRow, RunKey, TaskGroup, TaskKey,
+};
 use conductor_model::{AttemptFailure, Jitter, NodeType, Signal, State, transition_event};
 
 /// The largest attempt and number of retries. Only another program writes it.
@@ -74,14 +76,22 @@ pub(super) fn fail_corrupt_parents(t: &mut Transaction<'_, '_>) -> Result<bool, 
             Some(Ok(mut row)) if !row.node.state.is_terminal() => fail(t, &mut row, reason, false)?,
             Some(Ok(_)) => {}
             _ if key.task.is_none() => fail_corrupt_run(t, key.run)?,
-            _ => {
-                if let Some(node) = node.filter(|node| !node.state.is_terminal()) {
+            _ => match node {
+                Some(node) if !node.state.is_terminal() => {
                     fail(t, &mut ParentRow::of_corrupt(*node), reason, true)?;
                 }
-            }
+                Some(_) => {}
+                None => fail_corrupt_task(t, key.task.unwrap_or_default(), &reason)?,
+            },
         }
     }
     Ok(true)
+}
+
+/// Fails a parent of which not even the id can be read: no step may find it again.
+fn fail_corrupt_task(t: &mut Transaction<'_, '_>, key: TaskKey, reason: &str) -> Result<(), StoreError> {
+    let reason = reason.strip_prefix(CHANGED_NUMBERS).unwrap_or(reason).to_owned();
+    t.store()?.fail_corrupt(CorruptRow::Task(&CorruptTask { key, index: 0, reason })).map(drop)
 }
 
 fn fail_corrupt_run(t: &mut Transaction<'_, '_>, run: RunKey) -> Result<(), StoreError> {

@@ -167,8 +167,11 @@ pub(crate) fn corrupt_task(task: TaskKey, reason: &str) -> StoreError {
     StoreError::CorruptRow { row: task.to_string(), reason: reason.into() }
 }
 
+/// How the reason begins why a parent or a run failed that cannot be read.
+pub(super) const CHANGED_NUMBERS: &str = "its numbers were changed: ";
+
 /// Notes a parent or a run that cannot be read. It fails at the end of the transaction.
 pub(crate) fn note_corrupt(t: &mut Transaction<'_, '_>, mut corrupt: CorruptParent) {
-    corrupt.reason.insert_str(0, "its numbers were changed: ");
+    corrupt.reason.insert_str(0, CHANGED_NUMBERS);
     t.corrupt.insert(corrupt.key, corrupt);
 }

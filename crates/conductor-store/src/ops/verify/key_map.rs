@@ -88,10 +88,14 @@ impl KeyMap {
         self.missing.push((number, count));
     }
 
-    /// Takes so many tasks without known keys, if there are that many: their first number.
+    /// Takes so many tasks without known keys, if there are that many: their first number. Of two that have so many, nothing
+    /// says which are meant.
     pub(super) fn take_missing(&mut self, count: u32) -> Option<u32> {
-        let place = self.missing.iter().position(|(_, missing)| *missing == count)?;
-        Some(self.missing.remove(place).0)
+        let mut places = (0..self.missing.len()).filter(|place| self.missing[*place].1 == count);
+        match (places.next(), places.next()) {
+            (Some(place), None) => Some(self.missing.remove(place).0),
+            _ => None,
+        }
     }
 
     /// Takes the tasks that should have these keys, but whose keys have been changed: their first number. These are the
@@ -111,7 +115,7 @@ impl KeyMap {
     }
 
     /// Whether these keys may be those of tasks: none of them is known to be that of another task.
-    pub(super) fn are_free(&self, keys: KeyRange) -> bool {
+    pub(crate) fn are_free(&self, keys: KeyRange) -> bool {
         let first = keys.first.0.cast_signed();
         let end = first.saturating_add(i64::from(keys.count));
         let is_before = |(_, segment): (&i64, &Segment)| segment.end() <= first;

@@ -18,9 +18,9 @@ pub(in crate::ranges) fn page(
     let first = i64::try_from(after / PER_ROW).unwrap_or(i64::MAX);
     let rows = connection.all(PAGE, params![run.row(), first, limit], |row| EventRow::read(row, 0))?;
     let mut page = Vec::new();
-    for row in rows {
+    for mut row in rows {
         let name = usize::try_from(row.name).ok().and_then(|code| events::NAMES.get(code));
-        for (place, task) in (0..).zip(row.tasks()?) {
+        for (place, task) in (0..).zip(row.tasks()) {
             let seq = seq_of(row.key, u64::from(place));
             if seq > after && page.len() < limit as usize {
                 page.push(AuditEvent {

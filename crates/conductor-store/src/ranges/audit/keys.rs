@@ -1,19 +1,25 @@
 //! The keys of tasks that were created together.
 
-use crate::backend::{AuditKeys, CreatedPart, FirstKey, IdRange, KeysFound};
-use crate::ranges::rows::block::{BlockRow, block_columns, id_columns};
+use crate::backend::{AuditKeys, CreatedPart, FirstKey, IdRange, KeyRange, KeysFound, OffsetSet, TaskKey};
+use crate::ranges::rows::block::{self, id_columns};
+use crate::ranges::rows::places;
 use crate::sqlite::connection::sql::{Result, Sql};
 use conductor_model::TaskId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-/// See [`ReadTx::audit_keys`](crate::backend::ReadTx::audit_keys). Which keys a lost block had is not known.
+/// See [`ReadTx::audit_keys`](crate::backend::ReadTx::audit_keys).
 pub(in crate::ranges) fn find(connection: &Connection, wanted: AuditKeys<'_>) -> Result<KeysFound> {
     match wanted {
         AuditKeys::Created(ranges) => {
-            let parts = ranges.iter().map(|range| parts(connection, *range)).collect::<Result<_>>()?;
-            Ok(KeysFound { parts, lost: None })
+            let mut all = Vec::with_capacity(ranges.len());
+            for range in ranges {
+                let mut parts = parts(connection, *range)?;
+                find_lost(connection, &mut parts)?;
+                all.push(parts);
+            }
+            Ok(KeysFound { parts: all, lost: None })
         }
-        AuditKeys::Around(_) => Ok(KeysFound::default()),
+        AuditKeys::Around(key) => Ok(KeysFound { parts: Vec::new(), lost: Some(lost(connection, key)?) }),
     }
 }
 
@@ -23,17 +29,20 @@ fn parts(connection: &Connection, range: IdRange) -> Result<Vec<CreatedPart>> {
     let (mut id, mut remaining) = (range.first.as_u128(), range.count);
     while remaining > 0 {
         let (prefix, low) = id_columns(TaskId::from_u128(id));
-        let block = connection.first(BLOCK_FROM, params![prefix, low], |row| BlockRow::read(row, 0))?;
-        let (count, first_keys) = match block {
-            Some(block) if block.block.base_id <= id => {
-                let offset = u16::try_from(id - block.block.base_id).unwrap_or_default();
-                let count = u32::from(block.count - offset).min(remaining);
-                (count, vec![FirstKey { key: block.block.base.plus(offset), rows: count }])
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let block: Option<(i64, u16, u16)> = connection.first(BLOCK_AT, params![prefix, low], row)?;
+        let next: Option<u16> = connection.first(NEXT_BLOCK, params![prefix, low], |row| row.get(0))?;
+        // Up to the next block, or to the end of the prefix.
+        let end = next.unwrap_or(OffsetSet::MAX);
+        let (end, first_keys) = match block {
+            Some((number, first, count)) if low < first + count => {
+                let end = end.min(first + count);
+                let key = block::task_key(number, low - first);
+                (end, vec![FirstKey { key, rows: u32::from(end - low) }])
             }
-            Some(block) => (u32::try_from(block.block.base_id - id).unwrap_or(u32::MAX), Vec::new()),
-            // Up to the end of the prefix.
-            None => (1024 - u32::from(low), Vec::new()),
+            _ => (end, Vec::new()),
         };
+        let count = u32::from(end - low);
         let count = count.min(remaining);
         parts.push(CreatedPart { count, first_keys });
         (id, remaining) = (id.wrapping_add(u128::from(count)), remaining - count);
@@ -41,9 +50,48 @@ fn parts(connection: &Connection, range: IdRange) -> Result<Vec<CreatedPart>> {
     Ok(parts)
 }
 
-/// The block that has this id, or the next one with the same prefix.
-const BLOCK_FROM: &str = concat!(
-    "SELECT ",
-    block_columns!(),
-    " FROM conductor_blocks b WHERE b.prefix = ?1 AND b.low + b.count > ?2 ORDER BY b.low LIMIT 1"
-);
+/// Finds the keys of lost blocks beside others: blocks that were created together have numbers that follow each other. The
+/// places that are left must say that the block had as many tasks as are missing.
+fn find_lost(connection: &Connection, parts: &mut [CreatedPart]) -> Result<()> {
+    let number = |part: Option<&CreatedPart>| Some(block::place(part?.first_keys.first()?.key).0);
+    for place in 0..parts.len() {
+        if !parts[place].first_keys.is_empty() {
+            continue;
+        }
+        let before = place.checked_sub(1).and_then(|before| number(parts.get(before)));
+        let candidates =
+            [before.map(|number| number + 1), number(parts.get(place + 1)).map(|number| number - 1)];
+        for candidate in candidates.into_iter().flatten() {
+            let is_lost = block::by_number(connection, candidate)?.is_none();
+            if is_lost && u32::from(places::behind_last(connection, candidate)?) == parts[place].count {
+                let key = block::task_key(candidate, 0);
+                parts[place].first_keys = vec![FirstKey { key, rows: 1 }];
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The keys around one that no event has named, in its block.
+///
+/// Where the row of the block is lost or damaged, these are all keys of the block: the places of its leaves are left, and
+/// tell how many there were. Where the block has other ids than the events say, it is the same. If the block has less tasks
+/// than before, these are the others.
+fn lost(connection: &Connection, key: TaskKey) -> Result<KeyRange> {
+    let (number, offset) = block::place(key);
+    let behind = places::behind_last(connection, number)?.max(offset + 1);
+    let (first, end) = match block::by_number(connection, number)? {
+        Some(row) if offset < row.count => (0, row.count),
+        Some(row) => (row.count, behind),
+        None => (0, behind),
+    };
+    Ok(KeyRange { first: block::task_key(number, first), count: u32::from(end - first) })
+}
+
+/// The nearest block that begins at or before an id. What else a block says may be damaged.
+const BLOCK_AT: &str = "SELECT block, low, count FROM conductor_blocks WHERE prefix = ?1 AND low BETWEEN 0 AND ?2 \
+    AND count BETWEEN 1 AND 1024 ORDER BY low DESC LIMIT 1";
+
+const NEXT_BLOCK: &str = "SELECT low FROM conductor_blocks WHERE prefix = ?1 AND low > ?2 AND low < 1024 \
+    ORDER BY low LIMIT 1";

@@ -1,11 +1,13 @@
 //! Tasks, with values that need not be valid.
 
 use super::runs::parent;
-use crate::backend::{AuditTask, AuditTasks, OffsetSet, ParentColumns, RunKey, StoredPosition, TaskColumns};
-use crate::ranges::reads::leaf_states;
+use crate::backend::{
+    AuditTask, AuditTasks, LeafStatus, OffsetSet, ParentColumns, RunKey, StoredPosition, TaskColumns,
+};
 use crate::ranges::rows::block::{self, BlockRow, block_columns};
 use crate::ranges::rows::inputs;
 use crate::ranges::rows::nodes::{from, sets};
+use crate::ranges::rows::places::Places;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::keys::{RowKey, parent_column};
 use conductor_model::Timestamp;
@@ -32,7 +34,8 @@ pub(in crate::ranges) fn read(connection: &Connection, wanted: AuditTasks<'_>) -
         }
         AuditTasks::Position(run, StoredPosition { parent, index }) => {
             let params = params![run.row(), parent_column(parent), index];
-            if let Some(block) = connection.first(AT_POSITION, params, |row| BlockRow::read(row, 0))? {
+            let block = connection.first(AT_POSITION, params, |row| block::read(row, 0))?;
+            if let Some(Ok(block)) = block {
                 let index = u32::try_from(index).unwrap_or_default();
                 let set = block.between(index.checked_sub(1), index);
                 push(connection, &block, &set, &mut tasks)?;
@@ -49,20 +52,37 @@ fn after(
     limit: u32,
     tasks: &mut Vec<AuditTask>,
 ) -> Result<()> {
-    let (parent, index) = position.map_or((0, 0), |position| {
-        (parent_column(position.parent), u32::try_from(position.index + 1).unwrap_or_default())
+    let (mut parent, mut index) = position.map_or((None, 0), |position| {
+        (position.parent, u32::try_from(position.index + 1).unwrap_or_default())
     });
-    for block in from(connection, (run.row(), parent, index), limit)? {
-        let is_first = parent_column(block.parent().task) == parent;
-        let behind = if is_first { index.checked_sub(1) } else { None };
-        let set = block.between(behind, u32::MAX);
-        let remaining = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
-        push(connection, &block, &set.smallest(remaining), tasks)?;
+    // A damaged block has no task here, so that one page of blocks may be too few.
+    while (tasks.len() as u64) < u64::from(limit) {
+        let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
+        let blocks = from(connection, (run.row(), parent_column(parent), index), left)?;
+        let Some(last) = blocks.last() else { break };
+        let next = (block::parent(last), block::last_index(last).saturating_add(1));
+        for block in blocks.iter().flatten() {
+            let after = if block.parent().task == parent { index.checked_sub(1) } else { None };
+            let set = block.between(after, u32::MAX);
+            let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
+            push(connection, block, &set.smallest(left), tasks)?;
+        }
+        if next == (parent, index) {
+            break;
+        }
+        (parent, index) = next;
     }
     Ok(())
 }
 
-/// Adds tasks of a block.
+/// What a leaf has instead of a state that is in no place, or a parent without a row of its own.
+const IN_NO_PLACE: i64 = -1;
+/// The same for a leaf that is in two places.
+const IN_TWO_PLACES: i64 = -2;
+/// The same for a leaf in a row that cannot be read.
+const UNREADABLE: i64 = -3;
+
+/// Adds tasks of a block. What the block says of a task that is in no place is there, so the task exists.
 fn push(
     connection: &Connection,
     block: &BlockRow,
@@ -70,9 +90,27 @@ fn push(
     tasks: &mut Vec<AuditTask>,
 ) -> Result<()> {
     let set = set.and(&OffsetSet::first(block.count));
+    if set.is_empty() {
+        return Ok(());
+    }
     let unknown_kind = connection.first(UNKNOWN_KIND, [block.number], |row| row.get(0))?.flatten();
     let with_input = inputs::present(connection, block.number)?;
-    let of = |offset: u16, state: i64| AuditTask {
+    let first = tasks.len();
+    if block.is_parent {
+        tasks.push(parent_of(connection, block)?);
+    } else {
+        leaves_of(connection, block, &set, tasks)?;
+    }
+    for task in &mut tasks[first..] {
+        let (_, offset) = block::place(task.key);
+        (task.unknown_kind, task.has_input) = (unknown_kind, with_input.contains(offset));
+    }
+    Ok(())
+}
+
+/// A task with what its block says of it.
+fn blank(block: &BlockRow, offset: u16, state: i64) -> AuditTask {
+    AuditTask {
         key: block.block.base.plus(offset),
         row: TaskColumns {
             run: block.run(),
@@ -87,30 +125,66 @@ fn push(
             as_parent: ParentColumns::default(),
             swept: None,
         },
-        unknown_kind,
-        has_input: with_input.contains(offset),
-    };
-    if block.is_parent {
-        let read = connection.first(PARENT, [block.block.base.row()], |row| {
-            let mut task = of(0, row.get(0)?);
-            (task.row.due_at, task.row.as_parent, task.row.swept) =
-                (row.get(1)?, parent(row, 2)?, row.get(11)?);
-            task.row.retry_count = row.get(12)?;
-            Ok(task)
-        })?;
-        tasks.extend(read.filter(|_| !set.is_empty()));
-        return Ok(());
+        unknown_kind: None,
+        has_input: false,
     }
-    for leaf in leaf_states::of(connection, block.number, &set)? {
-        let mut task = of(leaf.offset, leaf.status.state.code());
-        task.row.due_at = leaf.status.due_at.map(Timestamp::as_millis);
-        task.row.attempt = i64::from(leaf.status.attempt);
-        task.row.retry_count = i64::from(leaf.status.retry_count);
-        task.row.lease_until = leaf.lease_until.map(Timestamp::as_millis);
-        task.row.engine = leaf.engine;
-        tasks.push(task);
+}
+
+fn parent_of(connection: &Connection, block: &BlockRow) -> Result<AuditTask> {
+    let read = connection.first(PARENT, [block.block.base.row()], |row| {
+        let mut task = blank(block, 0, row.get(0)?);
+        (task.row.due_at, task.row.as_parent, task.row.swept) = (row.get(1)?, parent(row, 2)?, row.get(11)?);
+        task.row.retry_count = row.get(12)?;
+        Ok(task)
+    })?;
+    Ok(read.unwrap_or_else(|| blank(block, 0, IN_NO_PLACE)))
+}
+
+/// Adds leaves of a block, in the order of their indices.
+fn leaves_of(
+    connection: &Connection,
+    block: &BlockRow,
+    set: &OffsetSet,
+    tasks: &mut Vec<AuditTask>,
+) -> Result<()> {
+    let first = tasks.len();
+    let places = Places::read(connection, block.number, set)?;
+    let in_two = places.in_two();
+    let missing = places.missing(block.count);
+    let mut intact = *set;
+    for (damaged, _) in places.damaged(block.count) {
+        let damaged = damaged.and(set);
+        intact = intact.without(&damaged);
+        tasks.extend(damaged.iter().map(|offset| {
+            let state = match (in_two.contains(offset), missing.contains(offset)) {
+                (true, _) => IN_TWO_PLACES,
+                (_, true) => IN_NO_PLACE,
+                _ => UNREADABLE,
+            };
+            blank(block, offset, state)
+        }));
     }
+    for row in places.ranges() {
+        let condition = &row.condition;
+        tasks.extend(row.set.and(&intact).iter().map(|offset| {
+            let mut task = leaf(block, offset, &condition.status);
+            task.row.lease_until = condition.lease_until.map(Timestamp::as_millis);
+            task.row.engine = condition.engine;
+            task
+        }));
+    }
+    let ended = places.ended().filter(|(offset, _)| intact.contains(*offset));
+    tasks.extend(ended.map(|(offset, status)| leaf(block, offset, &status)));
+    tasks[first..].sort_unstable_by_key(|task| task.key);
     Ok(())
+}
+
+fn leaf(block: &BlockRow, offset: u16, status: &LeafStatus) -> AuditTask {
+    let mut task = blank(block, offset, status.state.code());
+    task.row.due_at = status.due_at.map(Timestamp::as_millis);
+    task.row.attempt = i64::from(status.attempt);
+    task.row.retry_count = i64::from(status.retry_count);
+    task
 }
 
 const AT_POSITION: &str = concat!(

@@ -2,7 +2,7 @@
 
 use super::leaf_states::{self, LeafState};
 use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, OffsetSet, ParentKey};
-use crate::ranges::rows::block::BlockRow;
+use crate::ranges::rows::block::{self, BlockRow};
 use crate::ranges::rows::nodes;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
@@ -19,7 +19,8 @@ pub(in crate::ranges) fn child_results(
     let mut page = ResultPage { wanted, results: Vec::new(), bytes: wanted.max_bytes };
     let count = wanted.until.saturating_sub(wanted.after);
     nodes::children(connection, wanted.parent, wanted.after, count, |block, set| {
-        page.add(connection, block, &set.and(&block.between(None, wanted.until)))
+        let block = block::readable(block.clone())?;
+        page.add(connection, &block, &set.and(&block.between(None, wanted.until)))
     })?;
     Ok(ChildResults { created, results: page.results })
 }

@@ -3,7 +3,7 @@
 use crate::backend::{ClaimRow, ClaimsWanted, EngineRow, OffsetSet};
 use crate::ranges::rows::block::{self, BlockRow, block_columns};
 use crate::ranges::rows::nodes::sets;
-use crate::ranges::rows::range_rows::{RangeRow, of_block, range_columns};
+use crate::ranges::rows::range_rows::{self, RANGE_COLUMNS, RangeRow, of_state, range_columns};
 use crate::sqlite::connection::sql::{Result, Sql, kind_key};
 use crate::sqlite::engines::{self, Liveness};
 use crate::sqlite::rows::keys::RowKey;
@@ -18,7 +18,7 @@ pub(in crate::ranges) fn claims(connection: &Connection, wanted: &ClaimsWanted<'
             let mut claims = Vec::new();
             for (number, set) in sets(keys) {
                 let Some(block) = block::by_number(connection, number)? else { continue };
-                for row in of_block(connection, number, Some(State::Running))? {
+                for row in of_state(connection, number, State::Running)? {
                     push(&mut claims, &block, &row, &set);
                 }
             }
@@ -55,10 +55,10 @@ fn claims_of_engines(
     let mut claims = Vec::new();
     for engine in engines {
         let rows = connection.all(CLAIMS_OF_ENGINE, params![engine.row(), limit, kind], |row| {
-            Ok((RangeRow::read(row, 0)?, BlockRow::read(row, 12)?))
+            Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?))
         })?;
         let first = claims.len();
-        for (row, block) in rows {
+        for (row, block) in rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok())) {
             push(&mut claims, &block, &row, &OffsetSet::first(OffsetSet::MAX));
         }
         claims.truncate(first + limit as usize);

@@ -3,9 +3,10 @@
 use super::stuck::count_stuck;
 use super::work::next_due;
 use crate::backend::{Counts, CountsWanted, RunKey};
-use crate::ranges::rows::range_rows::{RangeRow, range_columns};
+use crate::ranges::rows::range_rows::{self, RangeRow, ReadRange, range_columns};
 use crate::sqlite::connection::sql::{Result, Sql, no_connection};
-use crate::sqlite::rows::{columns, events::code_of, keys::RowKey};
+use crate::sqlite::rows::columns::{self, bad_row};
+use crate::sqlite::rows::{events::code_of, keys::RowKey};
 use conductor_model::{State, StateCounts};
 use rusqlite::{Connection, Params, Row, params};
 
@@ -43,7 +44,9 @@ pub(in crate::ranges) fn counts(
 }
 
 fn ranges(connection: &Connection, sql: &str, run: Option<i64>) -> Result<Vec<RangeRow>> {
-    connection.all(sql, [run], |row| RangeRow::read(row, 0))
+    let rows = connection.all(sql, [run], |row| range_rows::read(row, 0))?;
+    let readable = |row: ReadRange| row.map_err(|broken| bad_row("range", broken.key, &broken.reason));
+    rows.into_iter().map(readable).collect()
 }
 
 fn len(row: &RangeRow) -> u64 {

@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::backend::{EventsWanted, Rows, RunKey, TaskKey};
 use crate::ranges::rows::block::{self, BlockRow};
-use crate::ranges::rows::events::{PER_ROW, bad_tasks, read_sets, seq_of};
+use crate::ranges::rows::events::{PER_ROW, read_sets, seq_of};
 use crate::ranges::rows::parents::run_id;
 use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::columns;
@@ -43,7 +43,7 @@ impl EventRow {
             key: row.get(column)?,
             name,
             task: optional_key(row, column + 2)?,
-            tasks: row.get(column + 3)?,
+            tasks: columns::any_text(row, column + 3)?,
             body,
         })
     }
@@ -53,15 +53,15 @@ impl EventRow {
         self.body.as_ref().map(|body| body.of_sibling(place)).map_err(Clone::clone)
     }
 
-    /// The task of each event, in order: `None` for an event of the run.
-    pub(in crate::ranges) fn tasks(&self) -> Result<Vec<Option<TaskKey>>> {
-        match &self.tasks {
-            None => Ok(vec![self.task]),
-            Some(text) => {
-                let sets = read_sets(text).ok_or_else(|| bad_tasks(self.key))?;
-                Ok(sets.iter().flat_map(|set| set.iter().map(Some)).collect())
-            }
+    /// The task of each event, in order: `None` for an event of the run. Where the tasks cannot be read, it is one event
+    /// that cannot be read.
+    pub(in crate::ranges) fn tasks(&mut self) -> Vec<Option<TaskKey>> {
+        let Some(text) = &self.tasks else { return vec![self.task] };
+        if let Some(sets) = read_sets(text) {
+            return sets.iter().flat_map(|set| set.iter().map(Some)).collect();
         }
+        self.body = Err("its tasks cannot be read".into());
+        vec![None]
     }
 }
 
@@ -91,9 +91,9 @@ pub(in crate::ranges) fn events(
                 Ok((EventRow::read(row, 0)?, head.0.map_err(fault), head.1.map_err(fault)))
             })?;
         let is_last = rows.len() < PAGE as usize;
-        for (row, run, at) in rows {
+        for (mut row, run, at) in rows {
             first = row.key + 1;
-            for (place, of) in (0..).zip(row.tasks()?) {
+            for (place, of) in (0..).zip(row.tasks()) {
                 let seq = seq_of(row.key, u64::from(place));
                 if seq <= wanted.after || wanted.task.is_some_and(|task| of != Some(task)) {
                     continue;

@@ -2,7 +2,7 @@
 
 use super::leaf_states;
 use crate::backend::{ChildWanted, LeafStatus, OffsetSet, ParentKey, TaskKey};
-use crate::ranges::rows::block::{BlockRow, block_columns};
+use crate::ranges::rows::block::{self, block_columns};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::keys::parent_columns;
 use conductor_model::State;
@@ -17,7 +17,8 @@ pub(in crate::ranges) fn find_child(
     let (run, key) = parent_columns(parent);
     let (condition, is_wanted): (&str, fn(&LeafStatus) -> bool) = match child {
         ChildWanted::Join => {
-            return connection.first(JOIN, [run, key], |row| Ok(BlockRow::read(row, 0)?.block.base));
+            return connection
+                .first(JOIN, [run, key], |row| row.get(0).map(|number| block::task_key(number, 0)));
         }
         ChildWanted::Open => (OPEN, |status| !status.is_settled()),
         ChildWanted::Failed => (FAILED, |status| status.is_settled() && status.state == State::Failed),
@@ -29,8 +30,8 @@ pub(in crate::ranges) fn find_child(
              ORDER BY child_index {order} LIMIT 1000) b WHERE {condition} ORDER BY b.child_index LIMIT 1",
             block_columns!()
         );
-        let block = connection.first(&sql, params![run, key], |row| BlockRow::read(row, 0))?;
-        let Some(block) = block else { continue };
+        let block = connection.first(&sql, params![run, key], |row| block::read(row, 0))?;
+        let Some(block) = block.map(block::readable).transpose()? else { continue };
         if block.is_parent {
             return Ok(Some(block.block.base));
         }
@@ -69,8 +70,4 @@ const FAILED: &str = has!(
 const CANCELLED: &str =
     has!("p.state = 4", "SELECT 1 FROM conductor_ranges g WHERE g.block = b.block AND g.state = 4");
 
-const JOIN: &str = concat!(
-    "SELECT ",
-    block_columns!(),
-    " FROM conductor_blocks b WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index = 0"
-);
+const JOIN: &str = "SELECT block FROM conductor_blocks WHERE run = ?1 AND parent = ?2 AND child_index = 0";

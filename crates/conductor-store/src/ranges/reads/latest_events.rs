@@ -28,8 +28,8 @@ pub(in crate::ranges) fn latest_events(
                 let name = code_of("task.cancelled");
                 let (number, _) = block::place(task);
                 let params = params![run.row(), name, task.row(), at.as_millis(), format!("[{number},")];
-                for (event, row) in connection.all(sql, params, past_event)? {
-                    if event.at == at && row.tasks()?.contains(&Some(task)) {
+                for (event, mut row) in connection.all(sql, params, past_event)? {
+                    if event.at == at && row.tasks().contains(&Some(task)) {
                         return Ok(vec![event]);
                     }
                 }

@@ -2,10 +2,10 @@
 
 use crate::backend::{LeafStatus, OffsetSet, TaskKey};
 use crate::ranges::rows::block;
-use crate::ranges::rows::nodes::ended_status;
+use crate::ranges::rows::places::ended_status;
 use crate::ranges::rows::range_rows::of_block;
 use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::columns;
+use crate::sqlite::rows::columns::{self, bad_row};
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::Timestamp;
 use rusqlite::Connection;
@@ -21,14 +21,19 @@ pub(in crate::ranges) struct LeafState {
     pub(in crate::ranges) output: Option<String>,
 }
 
-/// The states of leaves of a block, by offset.
+/// The states of leaves of a block, by offset. Fails for leaves in a damaged row, or in two places.
 pub(in crate::ranges) fn of(
     connection: &Connection,
     block: i64,
     within: &OffsetSet,
 ) -> Result<Vec<LeafState>> {
     let mut states = ended(connection, block, within)?;
-    for row in of_block(connection, block, None)? {
+    for row in of_block(connection, block)? {
+        let row = match row {
+            Ok(row) => row,
+            Err(broken) if broken.set.is_some_and(|set| set.and(within).is_empty()) => continue,
+            Err(broken) => return Err(bad_row("range", broken.key, &broken.reason)),
+        };
         let condition = row.condition;
         states.extend(row.set.and(within).iter().map(|offset| LeafState {
             offset,
@@ -40,6 +45,10 @@ pub(in crate::ranges) fn of(
         }));
     }
     states.sort_unstable_by_key(|state| state.offset);
+    if let Some(pair) = states.windows(2).find(|pair| pair[0].offset == pair[1].offset) {
+        let key = block::task_key(block, pair[0].offset).row();
+        return Err(bad_row("task", key, "it is in two places"));
+    }
     add_long_outputs(connection, block, &mut states)?;
     Ok(states)
 }

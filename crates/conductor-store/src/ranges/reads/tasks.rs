@@ -100,11 +100,12 @@ pub(in crate::ranges) fn tasks(
             let mut after = after;
             while !page.rows.more {
                 let blocks = block::of_parent(connection, parent, after, PAGE)?;
-                for block in &blocks {
-                    page.add(connection, block, &block.between(Some(after), u32::MAX))?;
+                let Some(last) = blocks.iter().map(block::last_index).max() else { break };
+                for block in blocks {
+                    let block = block::readable(block)?;
+                    page.add(connection, &block, &block.between(Some(after), u32::MAX))?;
                 }
-                let Some(last) = blocks.last() else { break };
-                after = last.index(last.count - 1);
+                after = last;
             }
         }
         TasksWanted::OfRun { run, after, state } => {
@@ -140,13 +141,16 @@ impl TaskPage {
         while !self.rows.more {
             let blocks =
                 nodes::from(connection, (run.row(), position.0, position.1), u32::from(OffsetSet::MAX))?;
-            let Some(last) = blocks.last() else { break };
-            for block in &blocks {
-                let is_first = block.parent().task.map_or(0, TaskKey::row) == position.0;
-                let behind = if is_first { position.1.checked_sub(1) } else { None };
-                self.add(connection, block, &block.between(behind, u32::MAX))?;
+            if blocks.is_empty() {
+                break;
             }
-            position = (last.parent().task.map_or(0, TaskKey::row), last.index(last.count - 1) + 1);
+            let first = (Some(TaskKey::of_row(position.0)).filter(|_| position.0 != 0), position.1);
+            for block in blocks {
+                let set = nodes::behind(&block, first);
+                let block = block::readable(block)?;
+                self.add(connection, &block, &set)?;
+                position = (block.parent().task.map_or(0, TaskKey::row), block.index(block.count - 1) + 1);
+            }
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use crate::RunBlockers;
 use crate::backend::RunKey;
-use crate::ranges::rows::block::{BlockRow, block_columns};
-use crate::ranges::rows::range_rows::{RangeRow, range_columns};
+use crate::ranges::rows::block::{self, block_columns};
+use crate::ranges::rows::range_rows::{self, RANGE_COLUMNS, range_columns};
 use crate::ranges::rows::scope::ScopeKey;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::{columns, keys::RowKey};
@@ -26,9 +26,10 @@ pub(in crate::ranges) fn blockers(
     let Some(run) = run else { return Ok(RunBlockers { ready, ..RunBlockers::default() }) };
     let key = run.row();
     let rows = connection.all(EXTERNAL_TASKS, params![key, limit], |row| {
-        Ok((RangeRow::read(row, 0)?, BlockRow::read(row, 12)?))
+        Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?))
     })?;
-    let external = rows.iter().flat_map(|(row, block)| row.set.iter().map(|offset| block.id(offset)));
+    let rows = rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok()));
+    let external = rows.flat_map(|(row, block)| row.set.iter().map(move |offset| block.id(offset)));
     let external_tasks = external.take(limit as usize).collect();
     let others = connection.first(OTHERS, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let (claimed, open, other_work) = others.unwrap_or_default();

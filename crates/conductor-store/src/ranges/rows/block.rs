@@ -1,9 +1,10 @@
 //! Blocks of siblings, and the keys and ids of their tasks.
 
-use crate::backend::{Block, OffsetSet, ParentKey, Position, RunKey, TaskKey};
+use crate::backend::{Block, CorruptTask, OffsetSet, ParentKey, Position, RunKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey};
+use crate::sqlite::rows::parents::reason;
 use conductor_model::TaskId;
 use rusqlite::{Connection, Row, params};
 
@@ -46,6 +47,100 @@ pub(in crate::ranges) use block_columns;
 /// How many columns [`block_columns`] names.
 pub(in crate::ranges) const BLOCK_COLUMNS: usize = 14;
 
+/// How many of the last bits of an id differ in a block.
+const ID_BITS: u32 = OffsetSet::MAX.ilog2();
+
+/// A block that another program damaged, as far as it can be read.
+#[derive(Clone, Debug)]
+pub(in crate::ranges) struct CorruptBlock {
+    pub(in crate::ranges) number: i64,
+    /// The number that the last two characters of the id at offset 0 stand for.
+    low: u16,
+    /// The parent; `None` also for root tasks.
+    parent: Option<TaskKey>,
+    base_index: u32,
+    count: u16,
+    pub(in crate::ranges) reason: String,
+}
+
+/// A block, or what can be read of it.
+pub(in crate::ranges) type ReadBlock = std::result::Result<BlockRow, CorruptBlock>;
+
+impl CorruptBlock {
+    /// A block of which only something is damaged that its other readers do not need.
+    pub(in crate::ranges) fn of(row: &BlockRow, reason: &str) -> Self {
+        Self {
+            number: row.number,
+            low: row.low(),
+            parent: row.parent().task,
+            base_index: row.block.base_index,
+            count: row.count,
+            reason: format!("its block: {reason}"),
+        }
+    }
+
+    /// The task at an offset.
+    pub(in crate::ranges) fn task(&self, offset: u16) -> CorruptTask {
+        let index = self.base_index.saturating_add(u32::from(offset));
+        CorruptTask { key: task_key(self.number, offset), index, reason: self.reason.clone() }
+    }
+
+    /// The offsets behind an index.
+    pub(in crate::ranges) fn behind(&self, after: Option<u32>) -> OffsetSet {
+        between(self.base_index, self.count, after, u32::MAX)
+    }
+}
+
+/// Reads [`block_columns`] from this column on, as far as it can be read.
+pub(in crate::ranges) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<ReadBlock> {
+    let number = row.get(column)?;
+    Ok(BlockRow::read(row, column).map_err(|error| CorruptBlock {
+        number,
+        low: row.get(column + 2).unwrap_or_default(),
+        parent: keys::parent_task(row, column + 5).ok().flatten(),
+        base_index: row.get(column + 6).unwrap_or(u32::MAX),
+        count: row.get::<_, i64>(column + 3).map_or(1, clamp_count),
+        reason: format!("its block: {}", reason(error)),
+    }))
+}
+
+/// The nearest number of tasks that a block can have.
+pub(in crate::ranges) fn clamp_count(count: i64) -> u16 {
+    u16::try_from(count.clamp(1, KEYS)).unwrap_or(1)
+}
+
+/// The parent of the tasks of a block; `None` for root tasks.
+pub(in crate::ranges) fn parent(block: &ReadBlock) -> Option<TaskKey> {
+    block.as_ref().map_or_else(|corrupt| corrupt.parent, |row| row.parent().task)
+}
+
+/// The number of a block.
+pub(in crate::ranges) fn number(block: &ReadBlock) -> i64 {
+    block.as_ref().map_or_else(|corrupt| corrupt.number, |row| row.number)
+}
+
+/// The first index of a block.
+pub(in crate::ranges) fn first_index(block: &ReadBlock) -> u32 {
+    block.as_ref().map_or_else(|corrupt| corrupt.base_index, |row| row.block.base_index)
+}
+
+/// The last index of a block.
+pub(in crate::ranges) fn last_index(block: &ReadBlock) -> u32 {
+    let (first, count) = match block {
+        Ok(row) => (row.block.base_index, row.count),
+        Err(corrupt) => (corrupt.base_index, corrupt.count),
+    };
+    first.saturating_add(u32::from(count - 1))
+}
+
+/// The offsets of a block with indices behind one, up to another one.
+fn between(base_index: u32, count: u16, after: Option<u32>, until: u32) -> OffsetSet {
+    let offset = |index: u32| u16::try_from(index.saturating_sub(base_index)).unwrap_or(count);
+    let from = after.map_or(0, |after| if after < base_index { 0 } else { offset(after).saturating_add(1) });
+    let behind = if until < base_index { 0 } else { offset(until).saturating_add(1) };
+    OffsetSet::first(behind.min(count)).without(&OffsetSet::first(from.min(count)))
+}
+
 /// A block, as transitions of its leaves need it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ranges) struct BlockRow {
@@ -68,10 +163,20 @@ impl BlockRow {
         let run: RunKey = keys::key(row, column + 4)?;
         let base_index: u32 = row.get(column + 6)?;
         let parent = keys::parent_key(run, row, column + 5)?;
+        let count: u16 = row.get(column + 3)?;
+        let last = base_id.wrapping_add(u128::from(count.wrapping_sub(1)));
+        if count == 0 || base_id >> ID_BITS != last >> ID_BITS {
+            return Err(columns::unreadable(column + 3, format_args!("{count} is not a number of tasks")));
+        }
+        if base_index.checked_add(u32::from(count)).is_none() {
+            return Err(columns::unreadable(column + 6, format_args!("{base_index} is not an index")));
+        }
+        let is_parent = row.get(column + 7)?;
         Ok(Self {
             number,
-            count: row.get(column + 3)?,
-            is_parent: row.get(column + 7)?,
+            // Each parent is a block of its own.
+            count: if is_parent { 1 } else { count },
+            is_parent,
             kind: row.get(column + 11)?,
             priority: row.get(column + 12)?,
             has_inputs: row.get(column + 13)?,
@@ -92,6 +197,11 @@ impl BlockRow {
         self.block.position.parent
     }
 
+    /// The number that the last two characters of the id at offset 0 stand for.
+    pub(in crate::ranges) fn low(&self) -> u16 {
+        u16::try_from(self.block.base_id % u128::from(OffsetSet::MAX)).unwrap_or_default()
+    }
+
     pub(in crate::ranges) fn run(&self) -> RunKey {
         self.parent().run
     }
@@ -106,26 +216,37 @@ impl BlockRow {
 
     /// The offsets behind an index, up to another one.
     pub(in crate::ranges) fn between(&self, after: Option<u32>, until: u32) -> OffsetSet {
-        let offset =
-            |index: u32| u16::try_from(index.saturating_sub(self.block.base_index)).unwrap_or(self.count);
-        let from = after.map_or(0, |after| if after < self.block.base_index { 0 } else { offset(after) + 1 });
-        let behind = if until < self.block.base_index { 0 } else { offset(until).saturating_add(1) };
-        OffsetSet::first(behind.min(self.count)).without(&OffsetSet::first(from.min(self.count)))
+        between(self.block.base_index, self.count, after, until)
     }
 }
 
-/// Reads a block.
+/// Reads a block; `None` also for one that another program damaged.
 pub(in crate::ranges) fn by_number(connection: &Connection, block: i64) -> Result<Option<BlockRow>> {
-    connection.first(BY_NUMBER, [block], |row| BlockRow::read(row, 0))
+    Ok(read_by_number(connection, block)?.and_then(std::result::Result::ok))
 }
 
-/// Finds the block of the task with this id, and the offset there. A task of a run that is being pruned does not exist.
+/// Reads a block, as far as it can be read.
+pub(in crate::ranges) fn read_by_number(connection: &Connection, block: i64) -> Result<Option<ReadBlock>> {
+    connection.first(BY_NUMBER, [block], |row| read(row, 0))
+}
+
+/// Finds the block of the task with this id, and the offset there; `None` also for a block that another program damaged. A
+/// task of a run that is being pruned does not exist.
 pub(in crate::ranges) fn by_id(connection: &Connection, id: TaskId) -> Result<Option<(BlockRow, u16)>> {
+    let (block, offset) = read_by_id(connection, id)?.unzip();
+    Ok(block.and_then(std::result::Result::ok).zip(offset))
+}
+
+/// The same, as far as the block can be read.
+pub(in crate::ranges) fn read_by_id(connection: &Connection, id: TaskId) -> Result<Option<(ReadBlock, u16)>> {
     let (prefix, low) = id_columns(id);
-    let block = connection.first(BY_ID, params![prefix, low], |row| BlockRow::read(row, 0))?;
+    let block = connection.first(BY_ID, params![prefix, low], |row| read(row, 0))?;
     Ok(block.map(|block| {
-        let offset = id.as_u128().wrapping_sub(block.block.base_id);
-        (block, u16::try_from(offset).unwrap_or_default())
+        let first = match &block {
+            Ok(row) => row.low(),
+            Err(corrupt) => corrupt.low,
+        };
+        (block, low.saturating_sub(first))
     }))
 }
 
@@ -135,9 +256,14 @@ pub(in crate::ranges) fn of_parent(
     parent: ParentKey,
     after: u32,
     limit: u32,
-) -> Result<Vec<BlockRow>> {
+) -> Result<Vec<ReadBlock>> {
     let (run, parent) = keys::parent_columns(parent);
-    connection.all(OF_PARENT, params![run, parent, after, limit], |row| BlockRow::read(row, 0))
+    connection.all(OF_PARENT, params![run, parent, after, limit], |row| read(row, 0))
+}
+
+/// A damaged block as an error, for readers.
+pub(in crate::ranges) fn readable(block: ReadBlock) -> Result<BlockRow> {
+    block.map_err(|corrupt| columns::bad_row("block", corrupt.number, &corrupt.reason))
 }
 
 const BY_NUMBER: &str = concat!("SELECT ", block_columns!(), " FROM conductor_blocks b WHERE b.block = ?1");

@@ -1,6 +1,5 @@
 //! The event log. The same event of leaves is one row.
 
-use crate::StoreError;
 use crate::backend::{KeySet, NewEvent, OffsetSet, RunKey, TaskKey};
 use crate::ranges::rows::block;
 use crate::sqlite::connection::sql::{Result, Sql};
@@ -160,11 +159,6 @@ pub(in crate::ranges) fn read_sets(text: &str) -> Option<Vec<KeySet>> {
 /// The number of the last event that can be before the row with this key.
 pub(in crate::ranges) fn seq_of(key: i64, place: u64) -> u64 {
     key.cast_unsigned().saturating_mul(PER_ROW).saturating_add(place)
-}
-
-/// No number, as an error of a row that another program changed.
-pub(in crate::ranges) fn bad_tasks(key: i64) -> StoreError {
-    bad_row("event", key, "its tasks cannot be read")
 }
 
 const INSERT: &str = "INSERT INTO conductor_events (run, name, at, count, task, tasks, payload) \

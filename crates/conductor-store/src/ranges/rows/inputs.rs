@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use crate::backend::{OffsetSet, ParentInput, RunKey, TaskKey};
-use crate::ranges::rows::block;
+use crate::ranges::rows::block::{self, KEYS};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::events;
 use crate::sqlite::rows::keys::RowKey;
@@ -25,26 +25,34 @@ pub(in crate::ranges) fn of_block(
         block::task_key(block, first).row(),
         block::task_key(block, last).row()
     ];
-    let chunks: Vec<(i64, String)> = connection.all(CHUNKS, range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let chunks = connection.all(CHUNKS, range, |row| {
+        let count = row.get::<_, i64>(1).map_or(KEYS, |count| count.clamp(0, KEYS));
+        let inputs = row.get_ref(2)?.as_str().map(str::to_owned);
+        Ok((
+            row.get::<_, i64>(0)?,
+            usize::try_from(count).unwrap_or_default(),
+            inputs.map_err(|error| error.to_string()),
+        ))
+    })?;
     if chunks.is_empty() {
         return Ok(Vec::new());
     }
     let mut all: Vec<Option<ReadInput>> = vec![None; usize::from(OffsetSet::MAX)];
-    for (key, json) in chunks {
+    for (key, count, json) in chunks {
         let (_, first) = block::place(TaskKey::of_row(key));
-        match serde_json::from_str::<Vec<&RawValue>>(&json) {
+        let slots = all.iter_mut().skip(usize::from(first)).take(count);
+        let inputs = json
+            .as_ref()
+            .map_err(String::clone)
+            .and_then(|json| serde_json::from_str::<Vec<&RawValue>>(json).map_err(|error| error.to_string()));
+        match inputs {
             Ok(inputs) => {
-                for (offset, input) in (usize::from(first)..).zip(inputs) {
-                    if offsets.contains(u16::try_from(offset).unwrap_or(OffsetSet::MAX)) {
-                        all[offset] = Some(input.get().parse::<Json>().map_err(|error| error.to_string()));
-                    }
+                for (slot, input) in slots.zip(inputs) {
+                    *slot = Some(input.get().parse::<Json>().map_err(|error| error.to_string()));
                 }
             }
-            Err(error) => {
-                for slot in all.iter_mut().skip(usize::from(first)) {
-                    *slot = Some(Err(error.to_string()));
-                }
-            }
+            // Nothing tells where the inputs of the others end.
+            Err(error) => slots.for_each(|slot| *slot = Some(Err(error.clone()))),
         }
     }
     Ok(offsets.iter().map(|offset| all[usize::from(offset)].take()).collect())
@@ -53,10 +61,11 @@ pub(in crate::ranges) fn of_block(
 /// The tasks of a block that have an input of their own.
 pub(in crate::ranges) fn present(connection: &Connection, block: i64) -> Result<OffsetSet> {
     let range = [block::task_key(block, 0).row(), block::task_key(block, OffsetSet::MAX - 1).row()];
-    let chunks: Vec<(i64, u16)> = connection.all(COUNTS, range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let chunks: Vec<(i64, i64)> = connection.all(COUNTS, range, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let sets = chunks.into_iter().map(|(key, count)| {
         let (_, first) = block::place(TaskKey::of_row(key));
-        OffsetSet::range(first, (first + count - 1).min(OffsetSet::MAX - 1))
+        let last = (i64::from(first) + count.clamp(1, KEYS) - 1).min(KEYS - 1);
+        OffsetSet::range(first, u16::try_from(last).unwrap_or(first))
     });
     Ok(sets.fold(OffsetSet::default(), |all, set| all.or(&set)))
 }
@@ -94,7 +103,7 @@ fn is_imported(connection: &Connection, run: RunKey) -> Result<bool> {
 }
 
 /// ?1: the key of the block; ?2 and ?3: the first and the last task. The chunk that has the first begins at or before it.
-const CHUNKS: &str = "SELECT task, inputs FROM conductor_inputs \
+const CHUNKS: &str = "SELECT task, count, inputs FROM conductor_inputs \
     WHERE task BETWEEN ?1 AND ?3 AND task + count > ?2 ORDER BY task";
 
 const COUNTS: &str = "SELECT task, count FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2";

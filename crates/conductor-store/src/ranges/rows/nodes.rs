@@ -3,33 +3,39 @@
 use crate::backend::{
     CorruptTask, LeafStatus, Node, NodesWanted, OffsetSet, ParentKey, ReadParent, TaskGroup, TaskKey,
 };
-use crate::ranges::rows::block::{self, BlockRow};
+use crate::ranges::rows::block::{self, BlockRow, ReadBlock};
 use crate::ranges::rows::parents;
-use crate::ranges::rows::range_rows;
+use crate::ranges::rows::places::{self, Places};
 use crate::ranges::rows::set::in_order;
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
 /// How many blocks one statement reads.
 const PAGE: u32 = 64;
 
-/// The leaves of a block, in groups.
+/// The leaves of a block, in groups; and those that another program damaged.
 pub(in crate::ranges) fn groups(
     connection: &Connection,
     block: &BlockRow,
     within: &OffsetSet,
-) -> Result<Vec<TaskGroup>> {
+) -> Result<(Vec<TaskGroup>, Vec<CorruptTask>)> {
+    let places = Places::read(connection, block.number, within)?;
+    let (mut intact, mut damaged) = (*within, Vec::new());
+    for (set, reason) in places.damaged(block.count) {
+        let set = set.and(within);
+        intact = intact.without(&set);
+        damaged.extend(set.iter().map(|offset| places::corrupt(block, offset, &reason)));
+    }
     let mut groups: Vec<TaskGroup> = Vec::new();
-    for row in range_rows::of_block(connection, block.number, None)? {
-        add(&mut groups, block, &row.set.and(within), row.condition.status);
+    for row in places.ranges() {
+        add(&mut groups, block, &row.set.and(&intact), row.condition.status);
     }
-    for (offset, status) in ended(connection, block, within)? {
-        add(&mut groups, block, &OffsetSet::one(offset), status);
+    for (offset, status) in places.ended() {
+        add(&mut groups, block, &OffsetSet::one(offset).and(&intact), status);
     }
-    Ok(groups)
+    Ok((groups, damaged))
 }
 
 pub(in crate::ranges) fn add(
@@ -48,30 +54,6 @@ pub(in crate::ranges) fn add(
     }
 }
 
-/// The leaves of a block that ended by themselves.
-fn ended(connection: &Connection, block: &BlockRow, within: &OffsetSet) -> Result<Vec<(u16, LeafStatus)>> {
-    let (Some(first), Some(last)) = (within.iter().next(), within.last()) else { return Ok(Vec::new()) };
-    let keys = [block::task_key(block.number, first).row(), block::task_key(block.number, last).row()];
-    let mut ended = connection.all(ENDED, keys, |row| {
-        let (_, offset) = block::place(TaskKey::of_row(row.get(0)?));
-        Ok((offset, ended_status(row, 1)?))
-    })?;
-    ended.retain(|(offset, _)| within.contains(*offset));
-    Ok(ended)
-}
-
-/// Four columns: state, attempt, `retry_count`, `lease_losses`.
-pub(in crate::ranges) fn ended_status(row: &Row<'_>, column: usize) -> rusqlite::Result<LeafStatus> {
-    Ok(LeafStatus {
-        state: columns::state(row, column)?,
-        due_at: None,
-        attempt: row.get(column + 1)?,
-        retry_count: row.get(column + 2)?,
-        lease_losses: columns::lease_losses(row, column + 3)?,
-        is_claimed: false,
-    })
-}
-
 /// The keys of each block.
 pub(in crate::ranges) fn sets(keys: &[TaskKey]) -> BTreeMap<i64, OffsetSet> {
     let mut sets: BTreeMap<i64, OffsetSet> = BTreeMap::new();
@@ -87,8 +69,8 @@ pub(in crate::ranges) fn read(connection: &Connection, wanted: NodesWanted) -> R
     let mut nodes = Vec::new();
     match wanted {
         NodesWanted::Id(id) => {
-            if let Some((row, offset)) = block::by_id(connection, id)? {
-                push(connection, &row, &OffsetSet::one(offset), &mut nodes)?;
+            if let Some((block, offset)) = block::read_by_id(connection, id)? {
+                push(connection, &block, &OffsetSet::one(offset), &mut nodes)?;
             }
         }
         NodesWanted::Children { parent, after, limit } => {
@@ -96,16 +78,23 @@ pub(in crate::ranges) fn read(connection: &Connection, wanted: NodesWanted) -> R
         }
         NodesWanted::From { run, position: (parent, index), limit } => {
             let mut remaining = limit;
-            for row in from(connection, (run.row(), parent.map_or(0, TaskKey::row), index), limit)? {
-                let is_first = row.parent().task == parent;
-                let after = if is_first { index.checked_sub(1) } else { None };
-                let set = row.between(after, u32::MAX).smallest(remaining);
+            for block in from(connection, (run.row(), parent.map_or(0, TaskKey::row), index), limit)? {
+                let set = behind(&block, (parent, index)).smallest(remaining);
                 remaining -= set.len();
-                push_in_order(connection, &row, &set, &mut nodes)?;
+                push_in_order(connection, &block, &set, &mut nodes)?;
             }
         }
     }
     Ok(nodes)
+}
+
+/// The offsets of a block from a position on.
+pub(in crate::ranges) fn behind(block: &ReadBlock, (parent, index): (Option<TaskKey>, u32)) -> OffsetSet {
+    let after = if block::parent(block) == parent { index.checked_sub(1) } else { None };
+    match block {
+        Ok(row) => row.between(after, u32::MAX),
+        Err(corrupt) => corrupt.behind(after),
+    }
 }
 
 /// Visits the blocks of the next children of a parent behind an index, at most `limit` children.
@@ -114,19 +103,26 @@ pub(in crate::ranges) fn children(
     parent: ParentKey,
     mut after: u32,
     limit: u32,
-    mut visit: impl FnMut(&BlockRow, &OffsetSet) -> Result<()>,
+    mut visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<()>,
 ) -> Result<()> {
     let mut remaining = limit;
     while remaining > 0 {
-        let rows = block::of_parent(connection, parent, after, PAGE.min(remaining))?;
-        let Some(last) = rows.last() else { break };
-        let next = last.index(last.count - 1);
-        for row in &rows {
-            let set = row.between(Some(after), u32::MAX).smallest(remaining);
+        // A block with another count than it says may be found once more.
+        let blocks = block::of_parent(connection, parent, after, remaining.clamp(4, PAGE))?;
+        let next = blocks.iter().map(block::last_index).max().unwrap_or_default();
+        for block in &blocks {
+            let set = match block {
+                Ok(row) => row.between(Some(after), u32::MAX),
+                Err(corrupt) => corrupt.behind(Some(after)),
+            };
+            let set = set.smallest(remaining);
             if !set.is_empty() {
                 remaining -= set.len();
-                visit(row, &set)?;
+                visit(block, &set)?;
             }
+        }
+        if next <= after {
+            break;
         }
         after = next;
     }
@@ -138,47 +134,57 @@ pub(in crate::ranges) fn from(
     connection: &Connection,
     (run, parent, index): (i64, i64, u32),
     limit: u32,
-) -> Result<Vec<BlockRow>> {
+) -> Result<Vec<ReadBlock>> {
     // The block that has the index begins at most so far before it.
     let least = index.saturating_sub(u32::from(OffsetSet::MAX));
     let params = params![run, parent, least, limit, index];
-    let mut rows = connection.all(FROM, params, |row| BlockRow::read(row, 0))?;
+    let mut blocks = connection.all(FROM, params, |row| block::read(row, 0))?;
+    let first = (Some(TaskKey::of_row(parent)).filter(|_| parent != 0), index);
     let mut tasks = 0;
-    let needed = rows.iter().take_while(|row| {
+    let needed = blocks.iter().take_while(|block| {
         let is_needed = tasks < limit;
-        tasks += u32::from(row.count);
+        tasks += behind(block, first).len();
         is_needed
     });
     let needed = needed.count();
-    rows.truncate(needed);
-    Ok(rows)
+    blocks.truncate(needed);
+    Ok(blocks)
 }
 
 /// Adds the tasks of a block.
 pub(in crate::ranges) fn push(
     connection: &Connection,
-    row: &BlockRow,
+    block: &ReadBlock,
     set: &OffsetSet,
     nodes: &mut Vec<Node>,
 ) -> Result<()> {
+    let row = match block {
+        Ok(row) => row,
+        Err(corrupt) => {
+            nodes.extend(set.iter().map(|offset| Node::Corrupt(corrupt.task(offset))));
+            return Ok(());
+        }
+    };
     if row.is_parent {
         let parent = parents::parent(connection, ParentKey::task(row.run(), row.block.base))?;
         nodes.push(parent_node(parent, row.index(0)));
     } else {
-        nodes.extend(groups(connection, row, set)?.into_iter().map(Node::Leaves));
+        let (groups, damaged) = groups(connection, row, set)?;
+        nodes.extend(groups.into_iter().map(Node::Leaves));
+        nodes.extend(damaged.into_iter().map(Node::Corrupt));
     }
     Ok(())
 }
 
-/// Adds the tasks of a block in the order of their keys.
+/// Adds the tasks of a block in the order of their keys; those that another program damaged come first.
 fn push_in_order(
     connection: &Connection,
-    row: &BlockRow,
+    block: &ReadBlock,
     set: &OffsetSet,
     nodes: &mut Vec<Node>,
 ) -> Result<()> {
     let first = nodes.len();
-    push(connection, row, set, nodes)?;
+    push(connection, block, set, nodes)?;
     let mut groups = Vec::new();
     for node in nodes.split_off(first) {
         match node {
@@ -202,9 +208,6 @@ pub(in crate::ranges) fn parent_node(parent: ReadParent, index: u32) -> Node {
         parent => Node::Parent(parent),
     }
 }
-
-const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses FROM conductor_ended \
-    WHERE task BETWEEN ?1 AND ?2";
 
 const FROM: &str = concat!(
     "SELECT ",

@@ -196,7 +196,7 @@ pub(in crate::ranges) fn fail_corrupt_run(
 /// The block of the key of a task.
 macro_rules! join_block {
     () => {
-        " FROM conductor_parents t JOIN conductor_blocks b ON b.block = t.task / 1024 "
+        " FROM conductor_parents t LEFT JOIN conductor_blocks b ON b.block = t.task / 1024 "
     };
 }
 pub(in crate::ranges) use join_block;

@@ -5,6 +5,7 @@ use crate::ranges::rows::block::{self, BlockRow};
 use crate::ranges::rows::set::SetColumns;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns::{self, bad_row, lease_losses_code};
+use crate::sqlite::rows::parents::reason;
 use conductor_model::{State, Timestamp};
 use rusqlite::{Connection, Row, params};
 
@@ -37,9 +38,34 @@ macro_rules! range_columns {
 }
 pub(in crate::ranges) use range_columns;
 
+/// How many columns [`range_columns`] names.
+pub(in crate::ranges) const RANGE_COLUMNS: usize = 12;
+
+/// A row that another program damaged.
+#[derive(Clone, Debug)]
+pub(in crate::ranges) struct BrokenRange {
+    pub(in crate::ranges) key: i64,
+    /// Its leaves; `None` if its columns contradict each other in this.
+    pub(in crate::ranges) set: Option<OffsetSet>,
+    pub(in crate::ranges) reason: String,
+}
+
+/// A row, or what can be read of it.
+pub(in crate::ranges) type ReadRange = std::result::Result<RangeRow, BrokenRange>;
+
+/// Reads [`range_columns`] from this column on, as far as they can be read.
+pub(in crate::ranges) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<ReadRange> {
+    let key = row.get(column)?;
+    Ok(RangeRow::read(row, column).map_err(|error| BrokenRange {
+        key,
+        set: SetColumns::read(row, column + 1).ok().and_then(|columns| columns.set()),
+        reason: reason(error),
+    }))
+}
+
 impl RangeRow {
     /// Reads [`range_columns`] from this column on.
-    pub(in crate::ranges) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
+    fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
         let set = SetColumns::read(row, column + 1)?.set();
         let set =
             set.ok_or_else(|| columns::unreadable(column + 1, "it has another set of tasks than it says"))?;
@@ -71,16 +97,34 @@ pub(in crate::ranges) fn is_range(status: &LeafStatus) -> bool {
     }
 }
 
-/// Reads the rows of a block; those in one state, if one is given.
-pub(in crate::ranges) fn of_block(
+/// Reads the rows of a block in one state. Those that another program damaged are left out.
+pub(in crate::ranges) fn of_state(
     connection: &Connection,
     block: i64,
-    state: Option<State>,
+    state: State,
 ) -> Result<Vec<RangeRow>> {
-    match state {
-        Some(state) => connection.all(OF_STATE, params![block, state.code()], |row| RangeRow::read(row, 0)),
-        None => connection.all(OF_BLOCK, [block], |row| RangeRow::read(row, 0)),
+    let rows = connection.all(OF_STATE, params![block, state.code()], |row| read(row, 0))?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Reads the rows of a block.
+pub(in crate::ranges) fn of_block(connection: &Connection, block: i64) -> Result<Vec<ReadRange>> {
+    connection.all(OF_BLOCK, [block], |row| read(row, 0))
+}
+
+/// Writes the set of a row. Its other columns may be damaged: SQLite checks the constraints of the columns that are written.
+/// A row without a leaf is deleted.
+pub(in crate::ranges) fn write_set(connection: &Connection, key: i64, set: &OffsetSet) -> Result<()> {
+    if set.is_empty() {
+        return delete(connection, key);
     }
+    let set = SetColumns::of(set);
+    connection.run(UPDATE_SET, params![key, set.first, set.last, set.members]).map(drop)
+}
+
+/// Deletes a row.
+pub(in crate::ranges) fn delete(connection: &Connection, key: i64) -> Result<()> {
+    connection.run(DELETE, [key]).map(drop)
 }
 
 /// The rows of a block in some states, as a transaction changes them.
@@ -99,7 +143,7 @@ impl BlockRanges {
     pub(in crate::ranges) fn load(&mut self, connection: &Connection, state: State) -> Result<&[RangeRow]> {
         if !self.states.contains(&state) {
             self.states.push(state);
-            self.rows.extend(of_block(connection, self.block, Some(state))?);
+            self.rows.extend(of_state(connection, self.block, state)?);
         }
         Ok(&self.rows)
     }
@@ -174,8 +218,7 @@ impl BlockRanges {
         for row in self.rows.iter_mut().filter(|row| row.is_changed) {
             row.is_changed = false;
             if let Some(key) = row.key {
-                let set = SetColumns::of(&row.set);
-                connection.run(UPDATE_SET, params![key, set.first, set.last, set.members])?;
+                write_set(connection, key, &row.set)?;
             } else if let Some(key) = free.pop() {
                 write(connection, REPLACE, key, row)?;
                 row.key = Some(key);
@@ -184,10 +227,7 @@ impl BlockRanges {
                 row.key = Some(connection.last_insert_rowid());
             }
         }
-        for key in free {
-            connection.run(DELETE, [key])?;
-        }
-        Ok(())
+        free.into_iter().try_for_each(|key| delete(connection, key))
     }
 }
 

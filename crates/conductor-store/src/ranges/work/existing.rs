@@ -18,11 +18,12 @@ use rusqlite::{Connection, Row, params};
 /// The join of a parent or a run.
 pub(in crate::ranges) fn join(connection: &Connection, parent: ParentKey) -> Result<JoinRow> {
     let (run, key) = parent_columns(parent);
-    let block = connection.first(SELECT_JOIN, [run, key], |row| block::BlockRow::read(row, 0))?;
+    let block = connection.first(SELECT_JOIN, [run, key], |row| block::read(row, 0))?;
     if let Some(block) = block {
         let mut tasks = Vec::new();
         nodes::push(connection, &block, &OffsetSet::one(0), &mut tasks)?;
-        let output = connection.first(SELECT_OUTPUT, [block.block.base.row()], |row| row.get(0))?;
+        let task = block::task_key(block::number(&block), 0).row();
+        let output = connection.first(SELECT_OUTPUT, [task], |row| row.get(0))?;
         return Ok(JoinRow { task: tasks.pop(), output: output.flatten(), planned: None });
     }
     let (number, _) = block::place(parent.task.unwrap_or_default());

@@ -60,7 +60,7 @@ fn missing_children_of(
         *bytes =
             bytes.saturating_sub(parent.input.as_ref().and_then(|input| input.as_ref().ok()).map_or(0, len));
         let next = block::of_parent(connection, ParentKey::task(run, task), created, 1)?;
-        parent.uncounted_child = next.first().map(|block| block.index(0).max(created + 1));
+        parent.uncounted_child = next.first().map(|block| block::first_index(block).max(created + 1));
     }
     parents.truncate(count);
     Ok(parents)
@@ -114,7 +114,7 @@ const TO_FAN_OUT: &str = concat!(
     ", ",
     template_columns!(),
     " FROM conductor_parents t INDEXED BY conductor_parents_next_step \
-     JOIN conductor_blocks b ON b.block = t.task / 1024 LEFT JOIN conductor_kinds k ON k.key = b.kind \
+     LEFT JOIN conductor_blocks b ON b.block = t.task / 1024 LEFT JOIN conductor_kinds k ON k.key = b.kind \
      WHERE t.next_step = 1 AND t.run = ?1 ORDER BY t.task LIMIT ?2"
 );
 

@@ -1,13 +1,12 @@
 //! The rows that steps look for.
 
-use crate::backend::{
-    Decidable, DueKind, Node, OffsetSet, ParentKey, RunKey, RunsWith, TaskGroup, Turn, Work,
-};
-use crate::ranges::rows::block::{BlockRow, block_columns};
+use crate::backend::{Decidable, DueKind, Node, ParentKey, RunKey, RunsWith, Turn, Work};
+use crate::ranges::rows::block::block_columns;
 use crate::ranges::rows::nodes;
 use crate::ranges::rows::parents::{join_block, parent_columns, read_parent};
-use crate::ranges::rows::range_rows::{RangeRow, range_columns};
+use crate::ranges::rows::range_rows::range_columns;
 use crate::ranges::rows::scope::ScopeKey;
+use crate::ranges::work::block_rows::{BlockRows, select_with_block};
 use crate::ranges::work::parent_cache::ParentCache;
 use crate::ranges::work::ready::{has_isolated, next_run as next_ready_run};
 use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
@@ -16,6 +15,8 @@ use crate::sqlite::rows::keys::{RowKey, key, parent_key};
 use crate::{Claim, Scope};
 use conductor_model::{MAX_BACKOFF_MS, Timestamp};
 use rusqlite::{Connection, Params, params};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Whether there is work.
 pub(in crate::ranges) fn has_work(
@@ -196,21 +197,21 @@ impl Found {
         if self.remaining == 0 {
             return Ok(());
         }
-        let rows = connection
-            .all(sql, params, |row| Ok((RangeRow::read(row, 0)?, BlockRow::read(row, RANGE_COLUMNS)?)))?;
-        for (row, block) in rows {
-            self.push(&block, &row, &OffsetSet::first(OffsetSet::MAX));
+        // The places of a block are read once, however many of its rows are found.
+        let mut blocks: BTreeMap<i64, BlockRows> = BTreeMap::new();
+        for row in connection.all(sql, params, BlockRows::read)? {
+            match blocks.entry(row.number) {
+                Entry::Occupied(mut known) => known.get_mut().add(row),
+                Entry::Vacant(unknown) => drop(unknown.insert(row)),
+            }
+        }
+        for block in blocks.values() {
+            let found = block.oldest(connection, self.remaining)?;
+            self.remaining -= found.count;
+            self.nodes.extend(found.groups.into_iter().map(Node::Leaves));
+            self.nodes.extend(found.corrupt.into_iter().map(Node::Corrupt));
         }
         Ok(())
-    }
-
-    fn push(&mut self, block: &BlockRow, row: &RangeRow, within: &OffsetSet) {
-        let offsets = row.set.and(within).smallest(self.remaining);
-        if !offsets.is_empty() {
-            self.remaining -= offsets.len();
-            let status = row.condition.status;
-            self.nodes.push(Node::Leaves(TaskGroup { block: block.block, offsets, status }));
-        }
     }
 }
 
@@ -239,9 +240,6 @@ fn lost_claims(
     Ok(found.nodes)
 }
 
-/// How many columns `range_columns` names.
-const RANGE_COLUMNS: usize = 12;
-
 const FAN_OUT_RUN: &str = "SELECT run FROM conductor_parents INDEXED BY conductor_parents_next_step \
     WHERE next_step = 1 AND run BETWEEN ?1 AND ?2 ORDER BY run LIMIT 1";
 
@@ -264,37 +262,22 @@ const SELECT_DECIDABLE: &str = concat!(
     "SELECT ",
     parent_columns!(),
     " FROM conductor_parents t INDEXED BY conductor_parents_next_step \
-     JOIN conductor_blocks b ON b.block = t.task / 1024 \
+     LEFT JOIN conductor_blocks b ON b.block = t.task / 1024 \
      WHERE t.next_step = 3 AND t.run BETWEEN ?2 AND ?3 ORDER BY t.run, t.task LIMIT ?1"
 );
 
 const RUNS_TO_DECIDE: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_next_step \
     WHERE next_step = 3 AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1";
 
-macro_rules! select_ranges {
-    ($index:literal, $where:literal) => {
-        concat!(
-            "SELECT ",
-            range_columns!(),
-            ", ",
-            block_columns!(),
-            " FROM conductor_ranges g INDEXED BY ",
-            $index,
-            " JOIN conductor_blocks b ON b.block = g.block WHERE ",
-            $where
-        )
-    };
-}
-
-const START_DUE: &str = select_ranges!(
+const START_DUE: &str = select_with_block!(
     "conductor_ranges_due",
     "g.state = 0 AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
 );
-const RETRY_DUE: &str = select_ranges!(
+const RETRY_DUE: &str = select_with_block!(
     "conductor_ranges_due",
     "g.state = 3 AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
 );
-const RETRY_JUMPED: &str = select_ranges!(
+const RETRY_JUMPED: &str = select_with_block!(
     "conductor_ranges_due",
     "g.state = 3 AND g.due_at > ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1"
 );
@@ -310,17 +293,17 @@ const EXPIRED: &str = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_
     WHERE deadline IS NOT NULL AND cancel_cause IS NULL AND state IN (0, 1) AND deadline <= ?2 \
     AND key BETWEEN ?3 AND ?4 ORDER BY deadline LIMIT ?1";
 
-const LEASE_EXPIRED: &str = select_ranges!(
+const LEASE_EXPIRED: &str = select_with_block!(
     "conductor_ranges_running",
     "g.state = 1 AND g.lease_until <= ?2 ORDER BY g.lease_until LIMIT ?1"
 );
 /// Reads the leases that run: as many as there are rows of claims at this moment.
-const LEASE_JUMPED: &str = select_ranges!(
+const LEASE_JUMPED: &str = select_with_block!(
     "conductor_ranges_running",
     "g.state = 1 AND g.lease_until > ?2 AND g.lease_until - ?2 > 2 * max(g.lease_until - g.since, 0) LIMIT ?1"
 );
 /// Reads all claims, too, without those above. No index contains the engine, because engines rarely die.
-const CLAIMS_OF_DEAD_ENGINES: &str = select_ranges!(
+const CLAIMS_OF_DEAD_ENGINES: &str = select_with_block!(
     "conductor_ranges_running",
     "g.state = 1 AND g.lease_until > ?3 AND g.lease_until - ?3 <= 2 * max(g.lease_until - g.since, 0) \
      AND g.engine IN rarray(?2) LIMIT ?1"

@@ -1,6 +1,7 @@
 //! The rows that operations ask for before they write.
 
 pub(super) mod block_cache;
+mod block_rows;
 pub(super) mod existing;
 pub(super) mod fan_out_parents;
 pub(super) mod find;

@@ -1,15 +1,13 @@
 //! Ready leaves, and their ancestors.
 
 use crate::backend::{
-    Above, AboveRun, AboveTask, OffsetSet, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskGroup,
-    TaskKey,
+    Above, AboveRun, AboveTask, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskKey,
 };
-use crate::ranges::rows::block;
-use crate::ranges::rows::block::{BLOCK_COLUMNS, BlockRow, block_columns};
+use crate::ranges::rows::block::{self, block_columns};
 use crate::ranges::rows::inputs;
 use crate::ranges::rows::parents::run_id;
-use crate::ranges::rows::range_rows::{RangeRow, range_columns};
-use crate::ranges::rows::set::in_order;
+use crate::ranges::rows::range_rows::range_columns;
+use crate::ranges::work::block_rows::{BlockRows, select_with_block};
 use crate::ranges::work::parent_cache::ParentCache;
 use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
 use crate::sqlite::rows::columns;
@@ -33,7 +31,7 @@ pub(in crate::ranges) fn take(
             && let Some(kind) = kind_key(connection, wanted.kind.as_str())?
         {
             remaining -=
-                read(connection, kind, wanted, limit, |group| ready.groups.push((wanted_index, group)))?;
+                read(connection, (wanted_index, kind), &ReadyWanted { limit, ..*wanted }, &mut ready)?;
         }
     }
     let mut parents: Vec<ParentKey> = ready.groups.iter().map(|(_, ready)| ready.group.parent()).collect();
@@ -52,31 +50,33 @@ pub(in crate::ranges) fn take(
     Ok(ready)
 }
 
-/// Reads ready leaves of one kind; returns how many there were.
+/// Reads ready leaves of one kind; returns how many there were, also of those that another program damaged.
 fn read(
     connection: &Connection,
-    kind: i64,
+    (wanted_index, kind): (usize, i64),
     wanted: &ReadyWanted<'_>,
-    limit: u32,
-    mut push: impl FnMut(ReadyGroup),
+    ready: &mut ReadyTasks,
 ) -> Result<u32> {
     let sql = if wanted.isolated { SELECT_ISOLATED } else { SELECT_READY };
     let mut statement = connection.cached(sql)?;
     let mut rows = statement.query(params![kind, wanted.run.map(RunKey::row)]).map_err(fault)?;
     // The rows of one block follow each other.
-    let (mut of_block, mut count): (Vec<(RangeRow, BlockRow)>, u32) = (Vec::new(), 0);
-    while count < limit {
-        let row = rows.next().map_err(fault)?;
-        let next = row.map(|row| Ok((RangeRow::read(row, 0)?, BlockRow::read(row, RANGE_COLUMNS)?)));
-        let next = next.transpose().map_err(fault)?;
-        let block = of_block.first().map(|(_, block)| block.number);
-        if block.is_some() && block != next.as_ref().map(|(_, block)| block.number) {
-            count += take_oldest(connection, &of_block, limit - count, &mut push)?;
-            of_block.clear();
+    let (mut current, mut count): (Option<BlockRows>, u32) = (None, 0);
+    while count < wanted.limit {
+        let next = rows.next().map_err(fault)?.map(BlockRows::read).transpose().map_err(fault)?;
+        let is_last = next.is_none();
+        let whole = match (&mut current, next) {
+            (Some(current), Some(next)) if current.number == next.number => {
+                current.add(next);
+                continue;
+            }
+            (_, next) => std::mem::replace(&mut current, next),
+        };
+        if let Some(block) = whole {
+            count += take_oldest(connection, block, (wanted_index, wanted.limit - count), ready)?;
         }
-        match next {
-            Some(next) => of_block.push(next),
-            None => break,
+        if is_last {
+            break;
         }
     }
     Ok(count)
@@ -85,21 +85,19 @@ fn read(
 /// Takes the oldest leaves of one block, in order; returns how many.
 fn take_oldest(
     connection: &Connection,
-    rows: &[(RangeRow, BlockRow)],
-    limit: u32,
-    push: &mut impl FnMut(ReadyGroup),
+    block: BlockRows,
+    (wanted_index, limit): (usize, u32),
+    ready: &mut ReadyTasks,
 ) -> Result<u32> {
-    let all = rows.iter().fold(OffsetSet::default(), |all, (row, _)| all.or(&row.set));
-    let oldest = all.smallest(limit);
-    let sets: Vec<OffsetSet> = rows.iter().map(|(row, _)| row.set.and(&oldest)).collect();
-    for (place, offsets) in in_order(&sets) {
-        let (row, block) = &rows[place];
-        let group = TaskGroup { block: block.block, offsets, status: row.condition.status };
+    let (number, has_inputs) = (block.number, block.has_inputs());
+    let found = block.oldest_to_claim(connection, limit)?;
+    ready.corrupt.extend(found.corrupt.into_iter().map(|task| (wanted_index, task)));
+    for group in found.groups {
         let inputs =
-            if block.has_inputs { inputs::of_block(connection, block.number, &offsets)? } else { Vec::new() };
-        push(ReadyGroup { group, inputs });
+            if has_inputs { inputs::of_block(connection, number, &group.offsets)? } else { Vec::new() };
+        ready.groups.push((wanted_index, ReadyGroup { group, inputs }));
     }
-    Ok(oldest.len())
+    Ok(found.count)
 }
 
 /// Reads these parents and their ancestors. A missing parent or run is left out.
@@ -170,34 +168,14 @@ pub(in crate::ranges) fn has_isolated(connection: &Connection, kind: i64) -> Res
     Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
 }
 
-/// How many columns `range_columns` names.
-const RANGE_COLUMNS: usize = 12;
-const _: () = assert!(BLOCK_COLUMNS == 14, "the columns of a block follow those of a range");
-
-macro_rules! select_ready {
-    ($index:literal, $where:literal) => {
-        concat!(
-            "SELECT ",
-            range_columns!(),
-            ", ",
-            block_columns!(),
-            " FROM conductor_ranges g INDEXED BY ",
-            $index,
-            " JOIN conductor_blocks b ON b.block = g.block \
-             WHERE g.kind = ?1 AND g.state = 0 AND g.due_at IS NULL AND ",
-            $where
-        )
-    };
-}
-
-const SELECT_READY: &str = select_ready!(
+const SELECT_READY: &str = select_with_block!(
     "conductor_ranges_ready",
-    "coalesce(g.lease_losses, 0) < 2 AND g.run = ?2 ORDER BY g.priority DESC, g.block"
+    "g.kind = ?1 AND g.state = 0 AND g.due_at IS NULL AND coalesce(g.lease_losses, 0) < 2 AND g.run = ?2 ORDER BY g.priority DESC, g.block"
 );
 
-const SELECT_ISOLATED: &str = select_ready!(
+const SELECT_ISOLATED: &str = select_with_block!(
     "conductor_ranges_isolated",
-    "g.lease_losses = 2 AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block"
+    "g.kind = ?1 AND g.state = 0 AND g.due_at IS NULL AND g.lease_losses = 2 AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block"
 );
 
 const NEXT_RUN: &str = "SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \

@@ -1,7 +1,7 @@
 //! SQL of prunes: removes the blocks of runs, and all that belongs to their tasks.
 
-use crate::backend::{PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
-use crate::ranges::rows::block::{BlockRow, KEYS, block_columns};
+use crate::backend::{OffsetSet, PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
+use crate::ranges::rows::block::{clamp_count, task_key};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::writes::prune::free_pages;
@@ -40,8 +40,10 @@ pub(in crate::ranges) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBu
     let run = run.row();
     let mut pruned = Pruned::default();
     while !budget.is_used_up() {
-        let Some(block) = tx.first(NEXT_BLOCK, [run], |row| BlockRow::read(row, 0))? else { break };
-        pruned.tasks += remove_tasks(tx, &block, budget)?;
+        // Nothing else of a block is needed, which another program may have damaged.
+        let block = tx.first(NEXT_BLOCK, [run], |row| Ok((row.get(0)?, clamp_count(row.get(1)?))))?;
+        let Some(block) = block else { break };
+        pruned.tasks += remove_tasks(tx, block, budget)?;
     }
     while !budget.is_used_up() {
         let event = tx.first(NEXT_EVENT, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -70,22 +72,20 @@ fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {
 }
 
 /// Removes the last tasks of a block: as many as the budget allows. Returns how many.
-fn remove_tasks(tx: &Connection, block: &BlockRow, budget: &mut PruneBudget) -> Result<u32> {
-    let removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(block.count);
-    let first = block.block.base.plus(block.count - removed).row();
-    let keys = [first, block.block.base.row() + KEYS - 1];
+fn remove_tasks(tx: &Connection, (number, count): (i64, u16), budget: &mut PruneBudget) -> Result<u32> {
+    let removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(count);
+    let first = task_key(number, count - removed).row();
+    let keys = [first, task_key(number, OffsetSet::MAX - 1).row()];
     let bytes = tx.first(BYTES, keys, |row| row.get(0))?.unwrap_or_default();
     for sql in [DELETE_ENDED, DELETE_OUTPUTS, DELETE_ERRORS, DELETE_INPUTS, DELETE_PARENTS] {
         tx.run(sql, keys)?;
     }
-    if removed == block.count {
-        tx.run("DELETE FROM conductor_ranges WHERE block = ?1", [block.number])?;
-        tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [block.number])?;
+    if removed == count {
+        tx.run("DELETE FROM conductor_ranges WHERE block = ?1", [number])?;
+        tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [number])?;
     } else {
-        tx.run(
-            "UPDATE conductor_blocks SET count = count - ?2 WHERE block = ?1",
-            params![block.number, removed],
-        )?;
+        let left = count - removed;
+        tx.run("UPDATE conductor_blocks SET count = ?2 WHERE block = ?1", params![number, left])?;
     }
     spend(budget, u32::from(removed), bytes);
     Ok(u32::from(removed))
@@ -100,11 +100,8 @@ const NEXT_SETTLED: &str = "SELECT key FROM conductor_runs r INDEXED BY conducto
         WHERE g.due_at IS NOT NULL AND g.run = r.key) \
     ORDER BY updated_at LIMIT 1";
 
-const NEXT_BLOCK: &str = concat!(
-    "SELECT ",
-    block_columns!(),
-    " FROM conductor_blocks b INDEXED BY conductor_blocks_position WHERE b.run = ?1 LIMIT 1"
-);
+const NEXT_BLOCK: &str = "SELECT block, count FROM conductor_blocks INDEXED BY conductor_blocks_position \
+    WHERE run = ?1 LIMIT 1";
 
 const NEXT_EVENT: &str = "SELECT key, count, coalesce(octet_length(payload), 0) + coalesce(octet_length(tasks), 0) \
     FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1 LIMIT 1";

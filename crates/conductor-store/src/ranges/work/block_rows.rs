@@ -1,0 +1,74 @@
+//! Rows of `conductor_ranges` that a step found, by block.
+
+use crate::ranges::rows::block::{self, BLOCK_COLUMNS, CorruptBlock, ReadBlock};
+use crate::ranges::rows::places::{self, Found};
+use crate::ranges::rows::range_rows::{self, RANGE_COLUMNS, ReadRange};
+use crate::sqlite::connection::sql::Result;
+use crate::sqlite::rows::parents::reason;
+use rusqlite::{Connection, Row};
+
+/// Rows of one block that a step found.
+pub(super) struct BlockRows {
+    pub(super) number: i64,
+    /// The block; `None` if its row is missing.
+    block: Option<ReadBlock>,
+    rows: Vec<ReadRange>,
+    /// Why the timeout of the leaves cannot be read.
+    bad_timeout: Option<String>,
+}
+
+/// The columns of [`BlockRows::read`], and the tables that have them, up to the name of an index.
+macro_rules! select_with_block {
+    ($index:literal, $where:literal) => {
+        concat!(
+            "SELECT ",
+            range_columns!(),
+            ", ",
+            block_columns!(),
+            ", g.block FROM conductor_ranges g INDEXED BY ",
+            $index,
+            " LEFT JOIN conductor_blocks b ON b.block = g.block WHERE ",
+            $where
+        )
+    };
+}
+pub(super) use select_with_block;
+
+const NUMBER: usize = RANGE_COLUMNS + BLOCK_COLUMNS;
+const TIMEOUT: usize = RANGE_COLUMNS + 10;
+
+impl BlockRows {
+    /// Reads one row.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let is_missing = row.get::<_, Option<i64>>(RANGE_COLUMNS)?.is_none();
+        Ok(Self {
+            number: row.get(NUMBER)?,
+            block: if is_missing { None } else { Some(block::read(row, RANGE_COLUMNS)?) },
+            rows: vec![range_rows::read(row, 0)?],
+            bad_timeout: row.get::<_, Option<u32>>(TIMEOUT).map_err(reason).err(),
+        })
+    }
+
+    /// Whether a leaf may have an input of its own.
+    pub(super) fn has_inputs(&self) -> bool {
+        !matches!(&self.block, Some(Ok(block)) if !block.has_inputs)
+    }
+
+    /// Adds other rows of the same block.
+    pub(super) fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
+    /// The oldest leaves, at most `limit`.
+    pub(super) fn oldest(&self, connection: &Connection, limit: u32) -> Result<Found> {
+        places::oldest(connection, (self.number, self.block.as_ref()), &self.rows, limit)
+    }
+
+    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too.
+    pub(super) fn oldest_to_claim(mut self, connection: &Connection, limit: u32) -> Result<Found> {
+        if let (Some(Ok(block)), Some(reason)) = (&self.block, self.bad_timeout.take()) {
+            self.block = Some(Err(CorruptBlock::of(block, &reason)));
+        }
+        self.oldest(connection, limit)
+    }
+}
