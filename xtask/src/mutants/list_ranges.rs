@@ -68,7 +68,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/ranges/rows/events.rs",
         from: "\",{},{count}\", base + first);\n                place += count;",
         to: "\",{},{}\", base + first, count + 1);\n                place += count + 1;",
-        test: store("ranges", "in_memory::verify::all_rows_are_counted_without_divergences"),
+        test: store("model_based", "random::programs_on_ranges_match_reference"),
         hangs_for: None,
     },
     Bug {
@@ -77,7 +77,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/ranges/reads/events.rs",
         from: "if seq <= wanted.after ||",
         to: "if seq <= wanted.after + u64::from(wanted.after > 0) ||",
-        test: store("ranges", "in_memory::query::every_event_is_paged_in_commit_order"),
+        test: store("model_based", "differential::programs_give_same_answers_on_ranges"),
         hangs_for: None,
     },
     Bug {
