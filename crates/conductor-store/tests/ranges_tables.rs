@@ -1,12 +1,13 @@
 //! What the tables of the store of ranges hold, as another program sees them.
 
 use conductor_model::{
-    AttemptFailure, EventBody, IdBlock, Json, Kind, RunDraft, RunId, TaskDraft, TaskId, Timestamp,
+    AttemptFailure, EventBody, IdBlock, Json, Kind, Progress, RunDraft, RunId, TaskDraft, TaskId, Timestamp,
 };
 use conductor_store::ranges::RangeStore;
 use conductor_store::{
-    Admin, AttemptResult, Claim, Environment, EventFilter, FanOut, KindQuota, Prune, Query, RegisterEngine,
-    Scope, Settle, SqliteOptions, Step, Store, Submit, SubmitError, TaskFilter, sqlite::Synchronous,
+    Admin, AttemptResult, Claim, Environment, EventFilter, FanOut, Fence, KindQuota, Prune, Query,
+    RecordProgress, RegisterEngine, Scope, Settle, SqliteOptions, Step, Store, Submit, SubmitError,
+    TaskFilter, sqlite::Synchronous,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -151,4 +152,25 @@ fn events_of_siblings_share_row() {
     let tasks: Vec<TaskId> = events.iter().filter_map(|event| event.task).collect();
     let expected = tables.store.tasks(run, TaskFilter::default(), None, 1000).unwrap();
     assert_eq!(tasks, expected.items.iter().map(|task| task.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn progress_of_ended_attempts_is_removed() {
+    let tables = Tables::new();
+    tables.submit(&RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("k")))).unwrap();
+    let engine = tables.store.register_engine(&RegisterEngine::new(&tables.env)).unwrap();
+    let quotas = vec![KindQuota::new("k".parse().unwrap(), 3)];
+    let tasks = tables.store.claim(&Claim::new(engine.key(), quotas, 30_000, &tables.env)).unwrap().tasks;
+    let report = |fences: &[Fence]| {
+        let progress =
+            fences.iter().map(|fence| (*fence, Progress { done: 1, total: None, message: "".into() }));
+        let request = RecordProgress { items: progress.collect(), now: tables.env.now() };
+        let _ = tables.store.record_progress(&request).unwrap();
+        tables.count("conductor_progress")
+    };
+    let fences: Vec<Fence> = tasks.iter().map(|task| task.fence).collect();
+    assert_eq!(report(&fences), 3);
+    let results = fences[1..].iter().map(|fence| (*fence, AttemptResult::Succeeded { output: None }));
+    let _ = tables.store.settle(&Settle::new(results.collect(), &tables.env)).unwrap();
+    assert_eq!(report(&fences[..1]), 1);
 }

@@ -205,7 +205,7 @@ pub(in crate::ranges) fn write_progress(
             ],
         )?;
     }
-    Ok(())
+    connection.run(FORGET_PROGRESS, []).map(drop)
 }
 
 const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task IN rarray(?1)";
@@ -217,3 +217,9 @@ const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (run, task) DO UPDATE SET attempt = ?3, done = ?4, total = ?5, message = ?6, at = ?7";
+
+/// Removes the progress of attempts that are over. It reads as many rows as there are tasks that report; settling a task
+/// costs nothing for it. A row inside a set that has lost its task goes with the last task of the set.
+const FORGET_PROGRESS: &str = "DELETE FROM conductor_progress AS reported WHERE NOT EXISTS ( \
+    SELECT 1 FROM conductor_ranges g WHERE g.block = reported.task / 1024 AND g.state = 1 \
+    AND g.attempt = reported.attempt AND reported.task % 1024 BETWEEN g.first AND g.last)";
