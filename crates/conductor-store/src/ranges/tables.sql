@@ -169,7 +169,7 @@ CREATE TABLE conductor_ranges (
     priority     INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX conductor_ranges_block ON conductor_ranges (block, state);
+CREATE INDEX conductor_ranges_block ON conductor_ranges (block, state, due_at);
 CREATE INDEX conductor_ranges_ready ON conductor_ranges (kind, run, priority DESC, block)
     WHERE state = 0 AND due_at IS NULL AND coalesce(lease_losses, 0) < 2;
 CREATE INDEX conductor_ranges_isolated ON conductor_ranges (kind, run, priority DESC, block)

@@ -18,7 +18,7 @@ pub(in crate::ranges) fn claims(connection: &Connection, wanted: &ClaimsWanted<'
             let mut claims = Vec::new();
             for (number, set) in sets(keys) {
                 let Some(block) = block::by_number(connection, number)? else { continue };
-                for row in of_state(connection, number, State::Running)? {
+                for row in of_state(connection, number, (State::Running, None))? {
                     push(&mut claims, &block, &row, &set);
                 }
             }

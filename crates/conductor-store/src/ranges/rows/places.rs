@@ -197,13 +197,25 @@ pub(in crate::ranges) fn oldest(
         found.corrupt.extend(of_damage.iter().map(|offset| corrupt(row, offset, &reason)));
     }
     let rows: Vec<&RangeRow> = rows.iter().flatten().collect();
-    let sets: Vec<OffsetSet> = rows.iter().map(|row| row.set.and(&intact)).collect();
+    found.groups = groups_of(row, &rows, &intact);
+    Ok(found)
+}
+
+/// The oldest leaves of rows of one block that are known to be intact, at most `limit`.
+pub(in crate::ranges) fn smallest(block: &BlockRow, rows: &[&RangeRow], limit: u32) -> Found {
+    let all = rows.iter().fold(OffsetSet::default(), |all, row| all.or(&row.set));
+    let oldest = all.smallest(limit);
+    Found { groups: groups_of(block, rows, &oldest), corrupt: Vec::new(), count: oldest.len() }
+}
+
+/// The leaves of rows, in order.
+fn groups_of(block: &BlockRow, rows: &[&RangeRow], within: &OffsetSet) -> Vec<TaskGroup> {
+    let sets: Vec<OffsetSet> = rows.iter().map(|row| row.set.and(within)).collect();
     let group = |(place, offsets): (usize, OffsetSet)| {
         let status = rows[place].condition.status;
-        TaskGroup { block: row.block, offsets, status }
+        TaskGroup { block: block.block, offsets, status }
     };
-    found.groups = in_order(&sets).into_iter().map(group).filter(|group| !group.is_empty()).collect();
-    Ok(found)
+    in_order(&sets).into_iter().map(group).filter(|group| !group.is_empty()).collect()
 }
 
 /// All leaves are damaged whose block cannot be read, or is that of a parent.

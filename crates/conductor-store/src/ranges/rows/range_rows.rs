@@ -8,6 +8,7 @@ use crate::sqlite::rows::columns::{self, bad_row, lease_losses_code};
 use crate::sqlite::rows::parents::reason;
 use conductor_model::{State, Timestamp};
 use rusqlite::{Connection, Row, params};
+use std::collections::HashSet;
 
 /// What the leaves of a row share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +98,14 @@ pub(in crate::ranges) fn is_range(status: &LeafStatus) -> bool {
     }
 }
 
-/// Reads the rows of a block in one state. Those that another program damaged are left out.
+/// Reads the rows of a block in one state with one due time. Those that another program damaged are left out.
 pub(in crate::ranges) fn of_state(
     connection: &Connection,
     block: i64,
-    state: State,
+    (state, due_at): (State, Option<Timestamp>),
 ) -> Result<Vec<RangeRow>> {
-    let rows = connection.all(OF_STATE, params![block, state.code()], |row| read(row, 0))?;
+    let params = params![block, state.code(), due_at.map(Timestamp::as_millis)];
+    let rows = connection.all(OF_STATE, params, |row| read(row, 0))?;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -130,20 +132,25 @@ pub(in crate::ranges) fn delete(connection: &Connection, key: i64) -> Result<()>
 /// The rows of a block in some states, as a transaction changes them.
 pub(in crate::ranges) struct BlockRanges {
     block: i64,
-    states: Vec<State>,
+    /// The states and due times whose rows were read. A block can have a thousand rows that wait for times of their own.
+    read: HashSet<(State, Option<Timestamp>)>,
     rows: Vec<RangeRow>,
 }
 
 impl BlockRanges {
     pub(in crate::ranges) fn new(block: i64) -> Self {
-        Self { block, states: Vec::new(), rows: Vec::new() }
+        Self { block, read: HashSet::new(), rows: Vec::new() }
     }
 
-    /// Reads the rows in a state at its first use. Returns the rows in all states that were read.
-    pub(in crate::ranges) fn load(&mut self, connection: &Connection, state: State) -> Result<&[RangeRow]> {
-        if !self.states.contains(&state) {
-            self.states.push(state);
-            self.rows.extend(of_state(connection, self.block, state)?);
+    /// Reads the rows in a state with a due time at their first use. Returns all rows that were read.
+    pub(in crate::ranges) fn load(
+        &mut self,
+        connection: &Connection,
+        state: State,
+        due_at: Option<Timestamp>,
+    ) -> Result<&[RangeRow]> {
+        if self.read.insert((state, due_at)) {
+            self.rows.extend(of_state(connection, self.block, (state, due_at))?);
         }
         Ok(&self.rows)
     }
@@ -156,7 +163,7 @@ impl BlockRanges {
         mut leaves: OffsetSet,
         status: &LeafStatus,
     ) -> Result<()> {
-        self.load(connection, status.state)?;
+        self.load(connection, status.state, status.due_at)?;
         for row in self.rows.iter_mut().filter(|row| row.condition.status == *status) {
             let found = row.set.and(&leaves);
             if !found.is_empty() {
@@ -180,7 +187,7 @@ impl BlockRanges {
         leaves: OffsetSet,
         condition: Condition,
     ) -> Result<()> {
-        self.load(connection, condition.status.state)?;
+        self.load(connection, condition.status.state, condition.status.due_at)?;
         match self.rows.iter_mut().find(|row| row.condition == condition) {
             Some(row) => (row.set, row.is_changed) = (row.set.or(&leaves), true),
             None => self.rows.push(RangeRow { key: None, set: leaves, condition, is_changed: true }),
@@ -196,7 +203,7 @@ impl BlockRanges {
         lease_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<()> {
-        self.load(connection, leaves.status.state)?;
+        self.load(connection, leaves.status.state, leaves.status.due_at)?;
         let mut refreshed = Vec::new();
         for row in self.rows.iter_mut().filter(|row| row.condition.status == leaves.status) {
             let found = row.set.and(&leaves.offsets);
@@ -266,8 +273,11 @@ pub(in crate::ranges) fn insert(
 }
 
 const OF_BLOCK: &str = concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1");
-const OF_STATE: &str =
-    concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2");
+const OF_STATE: &str = concat!(
+    "SELECT ",
+    range_columns!(),
+    " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2 AND g.due_at IS ?3"
+);
 const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";
 const INSERT_BLOCK: &str = "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, \

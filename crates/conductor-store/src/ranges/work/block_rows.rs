@@ -1,8 +1,9 @@
 //! Rows of `conductor_ranges` that a step found, by block.
 
-use crate::ranges::rows::block::{self, BLOCK_COLUMNS, CorruptBlock, ReadBlock};
+use crate::backend::OffsetSet;
+use crate::ranges::rows::block::{self, BLOCK_COLUMNS, BlockRow, CorruptBlock, ReadBlock};
 use crate::ranges::rows::places::{self, Found};
-use crate::ranges::rows::range_rows::{self, RANGE_COLUMNS, ReadRange};
+use crate::ranges::rows::range_rows::{self, RANGE_COLUMNS, RangeRow, ReadRange};
 use crate::sqlite::connection::sql::Result;
 use crate::sqlite::rows::parents::reason;
 use rusqlite::{Connection, Row};
@@ -59,9 +60,40 @@ impl BlockRows {
         self.rows.extend(other.rows);
     }
 
+    /// Leaves at most `limit` leaves, the oldest; returns how many.
+    pub(super) fn shorten(&mut self, limit: u32) -> u32 {
+        let mut left = limit;
+        for row in self.rows.iter_mut().flatten() {
+            row.set = row.set.smallest(left);
+            left -= row.set.len();
+        }
+        limit - left
+    }
+
     /// The oldest leaves, at most `limit`.
     pub(super) fn oldest(&self, connection: &Connection, limit: u32) -> Result<Found> {
         places::oldest(connection, (self.number, self.block.as_ref()), &self.rows, limit)
+    }
+
+    /// The leaves that wait for their time, at most `limit`: of a block with a thousand such rows, it reads no others. Leaves
+    /// that are in two places are found by their claim.
+    pub(super) fn waiting(&self, connection: &Connection, limit: u32) -> Result<Found> {
+        match self.intact() {
+            Some((block, sets)) => Ok(places::smallest(block, &sets, limit)),
+            None => self.oldest(connection, limit),
+        }
+    }
+
+    /// The block and its rows, if nothing in them is damaged.
+    fn intact(&self) -> Option<(&BlockRow, Vec<&RangeRow>)> {
+        let Some(Ok(block)) = &self.block else { return None };
+        let rows: Vec<&RangeRow> = self.rows.iter().map(|row| row.as_ref().ok()).collect::<Option<_>>()?;
+        let within = OffsetSet::first(block.count);
+        let (mut all, mut count) = (OffsetSet::default(), 0);
+        for row in &rows {
+            (all, count) = (all.or(&row.set), count + row.set.len());
+        }
+        (!block.is_parent && all.len() == count && all.without(&within).is_empty()).then_some((block, rows))
     }
 
     /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too.

@@ -4,6 +4,7 @@ use crate::backend::{Decidable, DueKind, Node, ParentKey, RunKey, RunsWith, Turn
 use crate::ranges::rows::block::block_columns;
 use crate::ranges::rows::nodes;
 use crate::ranges::rows::parents::{join_block, parent_columns, read_parent};
+use crate::ranges::rows::places;
 use crate::ranges::rows::range_rows::range_columns;
 use crate::ranges::rows::scope::ScopeKey;
 use crate::ranges::work::block_rows::{BlockRows, select_with_block};
@@ -168,15 +169,15 @@ fn due(
     let params = |moment: Timestamp, limit: u32| params_of(limit, moment, from, to);
     match kind {
         DueKind::Start => {
-            found.leaves(connection, START_DUE, params(now, limit))?;
+            found.waiting(connection, START_DUE, params(now, limit))?;
             let rest = found.remaining;
             let parents = connection.all(PARENTS_DUE, params(now, rest), |row| Ok(read_parent(row, 0)))?;
             found.nodes.extend(parents.into_iter().map(|parent| nodes::parent_node(parent, 0)));
         }
         DueKind::Retry => {
-            found.leaves(connection, RETRY_DUE, params(now, limit))?;
+            found.waiting(connection, RETRY_DUE, params(now, limit))?;
             let rest = found.remaining;
-            found.leaves(connection, RETRY_JUMPED, params(now.plus_millis(MAX_BACKOFF_MS), rest))?;
+            found.waiting(connection, RETRY_JUMPED, params(now.plus_millis(MAX_BACKOFF_MS), rest))?;
         }
     }
     Ok(found.nodes)
@@ -193,20 +194,39 @@ struct Found {
 }
 
 impl Found {
+    /// Leaves that wait for their time.
+    fn waiting(&mut self, connection: &Connection, sql: &str, params: impl Params) -> Result<()> {
+        self.rows(connection, sql, params, BlockRows::waiting)
+    }
+
+    /// Leaves that are claimed.
     fn leaves(&mut self, connection: &Connection, sql: &str, params: impl Params) -> Result<()> {
+        self.rows(connection, sql, params, BlockRows::oldest)
+    }
+
+    fn rows(
+        &mut self,
+        connection: &Connection,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&BlockRows, &Connection, u32) -> Result<places::Found>,
+    ) -> Result<()> {
         if self.remaining == 0 {
             return Ok(());
         }
         // The places of a block are read once, however many of its rows are found.
         let mut blocks: BTreeMap<i64, BlockRows> = BTreeMap::new();
-        for row in connection.all(sql, params, BlockRows::read)? {
+        let mut left = self.remaining;
+        for mut row in connection.all(sql, params, BlockRows::read)? {
+            // The rows come in the order in which they are due.
+            left -= row.shorten(left);
             match blocks.entry(row.number) {
                 Entry::Occupied(mut known) => known.get_mut().add(row),
                 Entry::Vacant(unknown) => drop(unknown.insert(row)),
             }
         }
         for block in blocks.values() {
-            let found = block.oldest(connection, self.remaining)?;
+            let found = read(block, connection, self.remaining)?;
             self.remaining -= found.count;
             self.nodes.extend(found.groups.into_iter().map(Node::Leaves));
             self.nodes.extend(found.corrupt.into_iter().map(Node::Corrupt));

@@ -35,7 +35,7 @@ fn running(
     (block, wanted): (&BlockRow, &OffsetSet),
     groups: &mut Vec<TaskGroup>,
 ) -> Result<OffsetSet> {
-    let rows = cache.ranges(block::task_key(block.number, 0)).load(connection, State::Running)?;
+    let rows = cache.ranges(block::task_key(block.number, 0)).load(connection, State::Running, None)?;
     let rows = rows.iter().filter(|row| row.condition.status.state == State::Running);
     let mut left = wanted.without(&places::ended_of(connection, block.number, wanted)?);
     let (mut once, mut twice) = (OffsetSet::default(), OffsetSet::default());
