@@ -1,9 +1,11 @@
 //! A store that forwards all calls, and checks the invariants of claims, joins and cancels.
 
 use crate::coverage::Coverage;
+use conductor_conformance::AnyStore;
 use conductor_model::{
     CancelCause, Decision, Event, EventBody, FailureReason, Json, Replay, ReplayedTask, RunId, State, TaskId,
 };
+use conductor_store::ranges::RangeStore;
 use conductor_store::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A store, and the state that a correct store must have.
 #[derive(Clone)]
 pub(crate) struct InvariantChecker {
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn AnyStore>,
     observed: Arc<Mutex<Observed>>,
     /// Every settlement with a multiple of this number fails as busy. 0 means never.
     busy_every: Arc<AtomicU64>,
@@ -39,7 +41,15 @@ type ParentKey = (RunId, Option<TaskId>);
 
 impl InvariantChecker {
     pub(crate) fn new() -> Self {
-        let store = Arc::new(SqliteStore::open_in_memory().expect("a store"));
+        Self::of(Arc::new(SqliteStore::open_in_memory().expect("a store")))
+    }
+
+    /// On the tables that keep children together.
+    pub(crate) fn on_ranges() -> Self {
+        Self::of(Arc::new(RangeStore::open_in_memory().expect("a store")))
+    }
+
+    fn of(store: Arc<dyn AnyStore>) -> Self {
         Self { store, observed: Arc::default(), busy_every: Arc::default(), settlements: Arc::default() }
     }
 
