@@ -4,6 +4,7 @@
 mod blocks;
 mod ended;
 mod helpers;
+mod limits;
 mod others;
 mod random;
 mod ranges;

@@ -211,9 +211,7 @@ impl<'c> Claiming<'c> {
     /// Fails leaves whose attempt another program changed, so that it cannot increase.
     fn fail_overflown(&mut self, t: &mut Transaction<'_, '_>, group: &TaskGroup) -> Result<(), StoreError> {
         for offset in group.offsets.iter() {
-            let mut leaf = group.leaf(offset);
-            leaf.status.attempt = MAX_COUNT - 1;
-            fail_corrupt_leaf(t, &leaf, "its attempt was changed, and cannot increase".into())?;
+            fail_corrupt_leaf(t, &group.leaf(offset), "its attempt was changed, and cannot increase".into())?;
             self.outcome.rejected += 1;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Makes tasks PENDING or ready whose time has come: retries and delayed starts.
 
 use crate::backend::{CorruptRow, DueKind, Node, TaskGroup, Work};
-use crate::ops::tx::{LeafChange, MAX_COUNT, Transaction, change_leaves, clear_due, clear_parent_due};
+use crate::ops::tx::{LeafChange, Transaction, change_leaves, clear_due, clear_parent_due};
 use crate::{Step, StepOutcome, StoreError};
 use conductor_model::Signal;
 
@@ -12,9 +12,7 @@ pub(crate) fn retry(t: &mut Transaction<'_, '_>, step: &Step) -> Result<StepOutc
     for node in t.store()?.find(&Work::Due(DueKind::Retry, step.scope, step.now), limit)? {
         changed += len(&node);
         match node {
-            Node::Leaves(mut group) => {
-                // Another program may have written a number that cannot increase.
-                group.status.retry_count = group.status.retry_count.min(MAX_COUNT - 1);
+            Node::Leaves(group) => {
                 let retried = change_leaves(t, &group, LeafChange::of(Signal::Retry));
                 retried.map_err(|error| error.in_step(group.block.base))?;
             }

@@ -13,9 +13,6 @@ use crate::backend::{
 };
 use conductor_model::{AttemptFailure, Jitter, NodeType, Signal, State, transition_event};
 
-/// The largest attempt and number of retries. Only another program writes it.
-pub(crate) const MAX_COUNT: u32 = 2_000_000_000;
-
 /// Fails one leaf permanently, by legal transitions.
 pub(crate) fn fail_corrupt_leaf(
     t: &mut Transaction<'_, '_>,

@@ -12,6 +12,9 @@ use conductor_model::{
     RetryDecision, Signal, TaskId, decide_retry, lease_losses_after, transition, transition_event,
 };
 
+/// The largest attempt and number of retries. Only another program writes it; it does not increase.
+pub(crate) const MAX_COUNT: u32 = 2_000_000_000;
+
 /// A transition of leaves, and what it brings along.
 #[derive(Clone, Debug)]
 pub(crate) struct LeafChange<'r> {
@@ -101,7 +104,7 @@ fn status_after(
 ) -> Result<LeafStatus, TransitionError> {
     let state = transition(before.node_status(), signal).map_err(TransitionError::Illegal)?;
     let retry_count = match signal {
-        Signal::Retry => before.retry_count + 1,
+        Signal::Retry => before.retry_count.saturating_add(1).min(MAX_COUNT),
         Signal::Revive => 0,
         _ => before.retry_count,
     };
@@ -110,7 +113,7 @@ fn status_after(
     Ok(LeafStatus {
         state,
         due_at: failure.and_then(|(_, decision)| decision.due_at()),
-        attempt: before.attempt + u32::from(signal == Signal::Start),
+        attempt: before.attempt.saturating_add(u32::from(signal == Signal::Start)).min(MAX_COUNT),
         retry_count,
         lease_losses: lease_losses_after(before.lease_losses, signal, failed, retries_left),
         is_claimed: false,

@@ -35,11 +35,11 @@ mod run;
 mod transaction;
 
 pub(crate) use cancel_cause::set_cancel_cause;
-pub(crate) use corrupt::{MAX_COUNT, fail_corrupt_leaf, fail_corrupt_parent};
+pub(crate) use corrupt::{fail_corrupt_leaf, fail_corrupt_parent};
 pub(crate) use counts::apply_policy;
 pub(crate) use decide::{decide, decide_ended_joins};
 pub(crate) use join::decide_by_join;
-pub(crate) use leaves::{LeafChange, LeafEvent, change_leaves, clear_due, fail_leaf};
+pub(crate) use leaves::{LeafChange, LeafEvent, MAX_COUNT, change_leaves, clear_due, fail_leaf};
 pub(crate) use load::{
     find_task, is_cancelling, learn_above, load_parent, load_parents, read_above, require_parent,
 };

@@ -91,6 +91,12 @@ fn remove_unused(connection: &Connection, block: &BlockRow) -> Result<()> {
     places.unused(block.count).into_iter().try_for_each(|key| range_rows::delete(connection, key))
 }
 
+/// Takes a task out of the places of leaves. What belongs to it as a parent stays.
+pub(super) fn remove_leaf(connection: &Connection, key: TaskKey) -> Result<()> {
+    take_out(connection, key)?;
+    connection.run("DELETE FROM conductor_ended WHERE task = ?1", [key.row()]).map(drop)
+}
+
 /// Takes a leaf out of all places.
 pub(super) fn remove(connection: &Connection, key: TaskKey) -> Result<()> {
     take_out(connection, key)?;
@@ -113,11 +119,12 @@ pub(super) fn fail(connection: &Connection, key: TaskKey, error: &ErrorText, now
     if !is_leaf {
         return Ok(false);
     }
+    let attempt = largest_attempt(connection, key)?;
     let lease_losses = take_out(connection, key)?;
     let status = LeafStatus {
         state: State::Failed,
         due_at: None,
-        attempt: 0,
+        attempt,
         retry_count: 0,
         lease_losses,
         is_claimed: false,
@@ -128,6 +135,17 @@ pub(super) fn fail(connection: &Connection, key: TaskKey, error: &ErrorText, now
         remove_unused(connection, &row)?;
     }
     Ok(true)
+}
+
+/// The largest attempt that a place says of a leaf: a fence of an earlier claim must not become valid again.
+fn largest_attempt(connection: &Connection, key: TaskKey) -> Result<u32> {
+    let (number, offset) = block::place(key);
+    let rows = range_rows::of_block(connection, number)?;
+    let rows = rows.iter().flatten().filter(|row| row.set.contains(offset));
+    let of_ranges = rows.map(|row| row.condition.status.attempt).max().unwrap_or_default();
+    let of_end: Option<Option<u32>> =
+        connection.first(ATTEMPT_OF_END, [key.row()], |row| Ok(row.get(0).ok()))?;
+    Ok(of_ranges.max(of_end.flatten().unwrap_or_default()))
 }
 
 /// Whether a leaf is in a place.
@@ -151,3 +169,5 @@ const DELETE_OF_LEAF: [&str; 3] = [
     "DELETE FROM conductor_outputs WHERE task = ?1",
     "DELETE FROM conductor_errors WHERE task = ?1",
 ];
+
+const ATTEMPT_OF_END: &str = "SELECT attempt FROM conductor_ended WHERE task = ?1";

@@ -47,8 +47,16 @@ impl Identity {
     fn write(&self, connection: &Connection, block: i64, count: u16) -> Result<bool> {
         let Self { prefix, low, child_index, run, parent, is_parent } = self;
         let params = params![block, prefix, low, count, run, parent, child_index, is_parent];
-        Ok(connection.run(WRITE_IDENTITY, params)? > 0)
+        let is_written = connection.run(WRITE_IDENTITY, params)? > 0;
+        copy_from_block(connection, block)?;
+        Ok(is_written)
     }
+}
+
+/// Writes what other rows repeat of a block.
+pub(super) fn copy_from_block(connection: &Connection, block: i64) -> Result<()> {
+    connection.run(COPY_TO_RANGES, [block])?;
+    connection.run(COPY_TO_PARENT, [block]).map(drop)
 }
 
 /// Corrects a block, if it does not say of a task what its columns say. All tasks of the block say the same of it.
@@ -115,7 +123,7 @@ pub(super) fn write_place(
     now: Timestamp,
 ) -> Result<bool> {
     if columns.as_parent.sealed.is_some() {
-        place::remove(connection, block::task_key(block.number, offset))?;
+        place::remove_leaf(connection, block::task_key(block.number, offset))?;
         return parents::write(connection, block.block.base, columns, now);
     }
     connection.run("DELETE FROM conductor_parents WHERE task = ?1", [block.block.base.row()])?;
@@ -172,6 +180,11 @@ fn restore_block(
 /// SQLite checks the constraints of the columns that are written here, and not of the others.
 const WRITE_IDENTITY: &str = "UPDATE OR IGNORE conductor_blocks SET prefix = ?2, low = ?3, count = ?4, run = ?5, \
     parent = ?6, child_index = ?7, is_parent = ?8 WHERE block = ?1";
+
+const COPY_TO_RANGES: &str = "UPDATE conductor_ranges AS g SET run = b.run, kind = b.kind, priority = b.priority \
+    FROM conductor_blocks b WHERE b.block = ?1 AND g.block = ?1";
+const COPY_TO_PARENT: &str = "UPDATE conductor_parents AS t SET run = b.run \
+    FROM conductor_blocks b WHERE b.block = ?1 AND t.task = 1024 * ?1";
 
 const AT_POSITION: &str = concat!(
     "SELECT ",

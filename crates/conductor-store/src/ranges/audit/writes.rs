@@ -36,7 +36,12 @@ pub(in crate::ranges) fn write(
         AdminWrite::SweepAgain(ParentKey { task: Some(task), .. }) => tx.run(SWEEP_PARENT, [task.row()])?,
         AdminWrite::BeginPrune(run) => prune::begin(tx, run)?,
         // All tasks of a block are of one run.
-        AdminWrite::MoveTask(key, run) => tx.run(MOVE_BLOCK, [block::place(key).0, run.row()])?,
+        AdminWrite::MoveTask(key, run) => {
+            let number = block::place(key).0;
+            let moved = tx.run(MOVE_BLOCK, [number, run.row()])?;
+            restore::copy_from_block(tx, number)?;
+            moved
+        }
         // The key of a task follows from its block. The transaction removes the engines.
         AdminWrite::ChangeKey { .. } | AdminWrite::RemoveDeadEngines => 0,
     };
@@ -74,7 +79,8 @@ fn remove_task(tx: &Connection, key: TaskKey) -> Result<usize> {
     if row.is_parent {
         tx.run("DELETE FROM conductor_parents WHERE task = ?1", [key.row()])?;
     }
-    let left = behind_last(tx, number)?.min(row.count);
+    // A block that says that it is a parent has one task. What stands behind it in other rows is no task.
+    let left = if row.is_parent { 0 } else { behind_last(tx, number)?.min(row.count) };
     if left > offset {
         return Ok(0);
     }
@@ -83,7 +89,10 @@ fn remove_task(tx: &Connection, key: TaskKey) -> Result<usize> {
         tx.run("DELETE FROM conductor_inputs WHERE task = ?1", [task])?;
     }
     match left {
-        0 => tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [number]),
+        0 => {
+            tx.run("DELETE FROM conductor_ranges WHERE block = ?1", [number])?;
+            tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [number])
+        }
         left => tx.run("UPDATE conductor_blocks SET count = ?2 WHERE block = ?1", params![number, left]),
     }
 }

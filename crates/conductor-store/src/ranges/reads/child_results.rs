@@ -50,10 +50,13 @@ impl ResultPage<'_> {
                 None => Ok(()),
             };
         }
-        for LeafState { offset, status, output, .. } in leaf_states::of(connection, block.number, set)? {
+        for LeafState { offset, status, .. } in leaf_states::of(connection, block.number, set)? {
             if self.is_full() {
                 break;
             }
+            let key = block.block.base.plus(offset);
+            let is_wanted = self.wanted.succeeded && status.state == State::Succeeded;
+            let output = if is_wanted { leaf_states::output(connection, key)? } else { None };
             self.push(connection, block, offset, (status.state, output))?;
         }
         Ok(())

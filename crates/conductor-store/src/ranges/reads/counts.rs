@@ -24,8 +24,11 @@ pub(in crate::ranges) fn counts(
                 counts.retries_due = ranges(connection, RETRIES_DUE, run)?.iter().map(len).sum();
             }
             CountsWanted::PermanentFailures => {
-                [counts.failed_leaves, counts.retries_exhausted] =
-                    read_counts(connection, PERMANENT_FAILURES, [run])?;
+                [counts.failed_leaves, counts.retries_exhausted] = read_counts(
+                    connection,
+                    of_run(run, PERMANENT_FAILURES, PERMANENT_FAILURES_OF_RUN),
+                    [run],
+                )?;
             }
             CountsWanted::Retries => retries(connection, run, &mut counts)?,
             CountsWanted::MissingChildren { max_parents } => {
@@ -55,7 +58,7 @@ fn len(row: &RangeRow) -> u64 {
 
 fn retries(connection: &Connection, run: Option<i64>, counts: &mut Counts) -> Result<()> {
     [counts.retried_tasks, counts.total_retries, counts.succeeded_after_retry] =
-        read_counts(connection, RETRIED_ENDED, [run])?;
+        read_counts(connection, of_run(run, RETRIED_ENDED, RETRIED_ENDED_OF_RUN), [run])?;
     let [parents, of_parents, succeeded] = read_counts(connection, RETRIED_PARENTS, [run])?;
     counts.retried_tasks += parents;
     counts.total_retries += of_parents;
@@ -107,17 +110,59 @@ const RETRIES_DUE: &str = concat!(
      AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = g.run)"
 );
 
-const PERMANENT_FAILURES: &str = "SELECT count(*), coalesce(sum(e.retry_count >= b.max_retries), 0) \
-    FROM conductor_ended e INDEXED BY conductor_ended_failed JOIN conductor_blocks b ON b.block = e.task / 1024 \
-    WHERE e.state = 3 AND (?1 IS NULL OR b.run = ?1) \
-    AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)";
+/// Counts ended leaves: of one run from block to block, and of all runs from an index.
+macro_rules! ended {
+    ($select:literal, $index:literal, $where:literal) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM conductor_ended e INDEXED BY ",
+            $index,
+            " JOIN conductor_blocks b ON b.block = e.task / 1024 WHERE ?1 IS NULL AND ",
+            $where,
+            " AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)"
+        )
+    };
+    ($select:literal, $index:literal, $where:literal, of_run) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM conductor_blocks b INDEXED BY conductor_blocks_position CROSS JOIN conductor_ended e INDEXED BY ",
+            $index,
+            " ON e.task BETWEEN b.block * 1024 AND b.block * 1024 + 1023 WHERE b.run = ?1 AND ",
+            $where,
+            " AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)"
+        )
+    };
+}
 
-const RETRIED_ENDED: &str = "SELECT count(*), coalesce(sum(e.retry_count), 0), coalesce(sum(e.state = 2), 0) \
-    FROM conductor_ended e INDEXED BY conductor_ended_retried JOIN conductor_blocks b ON b.block = e.task / 1024 \
-    WHERE e.retry_count > 0 AND (?1 IS NULL OR b.run = ?1) \
-    AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)";
+fn of_run(run: Option<i64>, all: &'static str, of_run: &'static str) -> &'static str {
+    if run.is_some() { of_run } else { all }
+}
 
-/// Only imported parents were retried.
+const PERMANENT_FAILURES: &str = ended!(
+    "count(*), coalesce(sum(e.retry_count >= b.max_retries), 0)",
+    "conductor_ended_failed",
+    "e.state = 3"
+);
+const PERMANENT_FAILURES_OF_RUN: &str = ended!(
+    "count(*), coalesce(sum(e.retry_count >= b.max_retries), 0)",
+    "conductor_ended_failed",
+    "e.state = 3",
+    of_run
+);
+const RETRIED_ENDED: &str = ended!(
+    "count(*), coalesce(sum(e.retry_count), 0), coalesce(sum(e.state = 2), 0)",
+    "conductor_ended_retried",
+    "e.retry_count > 0"
+);
+const RETRIED_ENDED_OF_RUN: &str = ended!(
+    "count(*), coalesce(sum(e.retry_count), 0), coalesce(sum(e.state = 2), 0)",
+    "conductor_ended_retried",
+    "e.retry_count > 0",
+    of_run
+);
+
 const RETRIED_PARENTS: &str = "SELECT count(*), coalesce(sum(t.retry_count), 0), coalesce(sum(t.state = 2), 0) \
     FROM conductor_parents t INDEXED BY conductor_parents_retried \
     WHERE t.retry_count IS NOT NULL AND (?1 IS NULL OR t.run = ?1) \

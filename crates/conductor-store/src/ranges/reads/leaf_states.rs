@@ -4,7 +4,7 @@ use crate::backend::{LeafStatus, OffsetSet, TaskKey};
 use crate::ranges::rows::block;
 use crate::ranges::rows::places::ended_status;
 use crate::ranges::rows::range_rows::of_block;
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns::{self, bad_row};
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::Timestamp;
@@ -18,7 +18,6 @@ pub(in crate::ranges) struct LeafState {
     pub(in crate::ranges) engine: Option<i64>,
     pub(in crate::ranges) lease_until: Option<Timestamp>,
     pub(in crate::ranges) updated_at: Timestamp,
-    pub(in crate::ranges) output: Option<String>,
 }
 
 /// The states of leaves of a block, by offset. Fails for leaves in a damaged row, or in two places.
@@ -41,7 +40,6 @@ pub(in crate::ranges) fn of(
             engine: condition.engine,
             lease_until: condition.lease_until,
             updated_at: condition.since,
-            output: None,
         }));
     }
     states.sort_unstable_by_key(|state| state.offset);
@@ -49,25 +47,12 @@ pub(in crate::ranges) fn of(
         let key = block::task_key(block, pair[0].offset).row();
         return Err(bad_row("task", key, "it is in two places"));
     }
-    add_long_outputs(connection, block, &mut states)?;
     Ok(states)
 }
 
-/// Adds the outputs that are not in the rows of ended leaves. Imported leaves may have one in any state.
-fn add_long_outputs(connection: &Connection, block: i64, states: &mut [LeafState]) -> Result<()> {
-    let (Some(first), Some(last)) = (states.first(), states.last()) else { return Ok(()) };
-    let keys = [first, last].map(|state| block::task_key(block, state.offset).row());
-    let mut statement = connection.cached(LONG_OUTPUTS)?;
-    let mut rows = statement.query(keys).map_err(fault)?;
-    while let Some(row) = rows.next().map_err(fault)? {
-        let (_, offset) = block::place(TaskKey::of_row(row.get(0).map_err(fault)?));
-        if let Ok(place) = states.binary_search_by_key(&offset, |state| state.offset)
-            && states[place].output.is_none()
-        {
-            states[place].output = row.get(1).map_err(fault)?;
-        }
-    }
-    Ok(())
+/// The output of a leaf. Imported leaves may have one in any state.
+pub(in crate::ranges) fn output(connection: &Connection, task: TaskKey) -> Result<Option<String>> {
+    Ok(connection.first(OUTPUT, [task.row()], |row| row.get(0))?.flatten())
 }
 
 /// The leaves of a block that ended by themselves.
@@ -81,7 +66,6 @@ fn ended(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<
             engine: None,
             lease_until: None,
             updated_at: columns::timestamp(row, 5)?,
-            output: row.get(6)?,
         })
     })?;
     ended.retain(|state| within.contains(state.offset));
@@ -93,6 +77,7 @@ pub(in crate::ranges) fn last_error(connection: &Connection, task: TaskKey) -> R
     connection.first("SELECT error FROM conductor_errors WHERE task = ?1", [task.row()], |row| row.get(0))
 }
 
-const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at, output FROM conductor_ended \
+const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at FROM conductor_ended \
     WHERE task BETWEEN ?1 AND ?2";
-const LONG_OUTPUTS: &str = "SELECT task, output FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2";
+const OUTPUT: &str = "SELECT coalesce((SELECT output FROM conductor_ended WHERE task = ?1), \
+    (SELECT output FROM conductor_outputs WHERE task = ?1))";

@@ -100,7 +100,11 @@ pub(in crate::ranges) fn tasks(
             let mut after = after;
             while !page.rows.more {
                 let blocks = block::of_parent(connection, parent, after, PAGE)?;
-                let Some(last) = blocks.iter().map(block::last_index).max() else { break };
+                // A damaged count may end before its own index.
+                let Some(last) = blocks.iter().map(block::last_index).max().filter(|last| *last > after)
+                else {
+                    break;
+                };
                 for block in blocks {
                     let block = block::readable(block)?;
                     page.add(connection, &block, &block.between(Some(after), u32::MAX))?;
@@ -141,15 +145,17 @@ impl TaskPage {
         while !self.rows.more {
             let blocks =
                 nodes::from(connection, (run.row(), position.0, position.1), u32::from(OffsetSet::MAX))?;
-            if blocks.is_empty() {
-                break;
-            }
+            let before = position;
             let first = (Some(TaskKey::of_row(position.0)).filter(|_| position.0 != 0), position.1);
             for block in blocks {
                 let set = nodes::behind(&block, first);
                 let block = block::readable(block)?;
                 self.add(connection, &block, &set)?;
                 position = (block.parent().task.map_or(0, TaskKey::row), block.index(block.count - 1) + 1);
+            }
+            // There are no more, or another program damaged the count of a block.
+            if position <= before {
+                break;
             }
         }
         Ok(())
@@ -170,14 +176,17 @@ impl TaskPage {
             self.push(record);
             return Ok(());
         }
-        let states = leaf_states::of(connection, block.number, offsets)?;
-        let wanted = self.state;
-        for state in states.into_iter().filter(|state| wanted.is_none_or(|of| of == state.status.state)) {
+        let mut states = leaf_states::of(connection, block.number, offsets)?;
+        states.retain(|leaf| self.state.is_none_or(|wanted| wanted == leaf.status.state));
+        let shown: OffsetSet = states.iter().take(self.remaining as usize).map(|leaf| leaf.offset).collect();
+        let inputs = inputs::of_block(connection, block.number, &shown)?;
+        let inputs = inputs.into_iter().chain(std::iter::repeat(None));
+        for (leaf, input) in states.into_iter().zip(inputs) {
             if self.remaining == 0 || self.bytes == 0 {
                 self.rows.more = true;
                 return Ok(());
             }
-            let record = leaf_record(connection, block, &detail, state)?;
+            let record = leaf_record(connection, (block, &detail), &leaf, input)?;
             self.push(record);
         }
         Ok(())
@@ -216,13 +225,15 @@ fn json(block: &BlockRow, text: Option<String>) -> Result<Option<Json>> {
 
 fn leaf_record(
     connection: &Connection,
-    block: &BlockRow,
-    detail: &BlockDetail,
-    leaf: LeafState,
+    (block, detail): (&BlockRow, &BlockDetail),
+    leaf: &LeafState,
+    input: Option<inputs::ReadInput>,
 ) -> Result<TaskRecord> {
-    let LeafState { offset, status, lease_until, updated_at, output, .. } = leaf;
+    let LeafState { offset, status, lease_until, updated_at, .. } = *leaf;
     let key = block.block.base.plus(offset);
-    let mut task = blank(connection, block, detail, offset)?;
+    let output = leaf_states::output(connection, key)?;
+    let mut task = blank(block, detail, offset)?;
+    task.input = inputs::readable(key, input)?;
     task.state = status.state;
     task.updated_at = updated_at;
     task.due_at = status.due_at;
@@ -235,8 +246,7 @@ fn leaf_record(
 }
 
 /// A task with what its block says of it.
-fn blank(connection: &Connection, block: &BlockRow, detail: &BlockDetail, offset: u16) -> Result<Task> {
-    let key = block.block.base.plus(offset);
+fn blank(block: &BlockRow, detail: &BlockDetail, offset: u16) -> Result<Task> {
     Ok(Task {
         id: block.id(offset),
         run: detail.run,
@@ -248,7 +258,7 @@ fn blank(connection: &Connection, block: &BlockRow, detail: &BlockDetail, offset
         created_at: detail.created_at,
         updated_at: detail.created_at,
         due_at: None,
-        input: inputs::read(connection, key)?,
+        input: None,
         output: None,
         retry_count: 0,
         max_retries: detail.max_retries,
@@ -266,8 +276,9 @@ fn blank(connection: &Connection, block: &BlockRow, detail: &BlockDetail, offset
 }
 
 fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail) -> Result<TaskRecord> {
-    let mut task = blank(connection, block, detail, 0)?;
     let key = block.block.base;
+    let mut task = blank(block, detail, 0)?;
+    task.input = inputs::read(connection, key)?;
     let read = connection.first(PARENT_RECORD, [key.row()], |row| {
         task.state = columns::state(row, 0)?;
         task.updated_at = columns::timestamp(row, 1)?;

@@ -40,19 +40,22 @@ pub(in crate::ranges) fn of_block(
     let mut all: Vec<Option<ReadInput>> = vec![None; usize::from(OffsetSet::MAX)];
     for (key, count, json) in chunks {
         let (_, first) = block::place(TaskKey::of_row(key));
-        let slots = all.iter_mut().skip(usize::from(first)).take(count);
+        let slots = (first..).zip(all.iter_mut().skip(usize::from(first)).take(count));
+        let slots = slots.map(|(offset, slot)| (offsets.contains(offset), slot));
         let inputs = json
             .as_ref()
             .map_err(String::clone)
             .and_then(|json| serde_json::from_str::<Vec<&RawValue>>(json).map_err(|error| error.to_string()));
         match inputs {
             Ok(inputs) => {
-                for (slot, input) in slots.zip(inputs) {
-                    *slot = Some(input.get().parse::<Json>().map_err(|error| error.to_string()));
+                for ((is_wanted, slot), input) in slots.zip(inputs) {
+                    if is_wanted {
+                        *slot = Some(input.get().parse::<Json>().map_err(|error| error.to_string()));
+                    }
                 }
             }
             // Nothing tells where the inputs of the others end.
-            Err(error) => slots.for_each(|slot| *slot = Some(Err(error.clone()))),
+            Err(error) => slots.for_each(|(_, slot)| *slot = Some(Err(error.clone()))),
         }
     }
     Ok(offsets.iter().map(|offset| all[usize::from(offset)].take()).collect())
@@ -78,8 +81,13 @@ pub(in crate::ranges) fn own(connection: &Connection, task: TaskKey) -> Result<O
 
 /// The input of a task itself.
 pub(in crate::ranges) fn read(connection: &Connection, task: TaskKey) -> Result<Option<Json>> {
+    readable(task, own(connection, task)?)
+}
+
+/// The input of a task itself, or an error that names it.
+pub(in crate::ranges) fn readable(task: TaskKey, input: Option<ReadInput>) -> Result<Option<Json>> {
     let damaged = |reason| StoreError::CorruptRow { row: format!("the input of {task}"), reason };
-    own(connection, task)?.transpose().map_err(damaged)
+    input.transpose().map_err(damaged)
 }
 
 /// The input that children without one of their own may have from their parent.

@@ -9,7 +9,9 @@ use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::{self, RowKey};
 use crate::sqlite::rows::parents::reason;
-use conductor_model::{CancelCause, ChildCounts, ErrorText, Json, RunId, StateCounts, TaskId, Timestamp};
+use conductor_model::{
+    CancelCause, ChildCounts, ErrorText, Json, RunId, State, StateCounts, TaskId, Timestamp,
+};
 use rusqlite::{Connection, Row, params};
 
 /// The columns of [`read_parent`].
@@ -120,12 +122,17 @@ fn write_parent(connection: &Connection, write: &ParentWrite, now: Timestamp) ->
             status.cancel_cause.map(|_| swept),
             ParentColumns::join_open_of(status.join),
             node.state.code(),
-            node.due_at.map(Timestamp::as_millis),
+            due_at(&node),
             write.output.as_ref().map(Json::as_str),
             write.clears_output,
         ],
     )?;
     write_error(connection, task, write.error.as_ref())
+}
+
+/// Only a PENDING parent waits for a time. Another program may have written one to any row.
+fn due_at(node: &ParentNode) -> Option<i64> {
+    node.due_at.filter(|_| node.state == State::Pending).map(Timestamp::as_millis)
 }
 
 /// Stores the last error of a task.
@@ -148,10 +155,8 @@ pub(in crate::ranges) fn write_corrupt_parent(
 ) -> Result<()> {
     let node = write.row.node;
     let task = keys::parent_column(node.key.task);
-    connection.run(
-        UPDATE_CORRUPT_PARENT,
-        params![task, now.as_millis(), node.state.code(), node.due_at.map(Timestamp::as_millis)],
-    )?;
+    connection
+        .run(UPDATE_CORRUPT_PARENT, params![task, now.as_millis(), node.state.code(), due_at(&node)])?;
     write_error(connection, task, write.error.as_ref())
 }
 

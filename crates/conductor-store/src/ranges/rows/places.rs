@@ -5,13 +5,14 @@
 //! place: no leaf is damaged whose own place is intact.
 
 use crate::backend::{CorruptTask, LeafStatus, OffsetSet, TaskGroup, TaskKey};
-use crate::ranges::rows::block::{self, BlockRow, ReadBlock};
+use crate::ranges::rows::block::{self, BlockRow, KEYS, ReadBlock};
 use crate::ranges::rows::range_rows::{self, RangeRow, ReadRange};
 use crate::ranges::rows::set::in_order;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::parents::reason;
+use conductor_model::State;
 use rusqlite::{Connection, Row};
 
 /// The places of the leaves of one block.
@@ -136,8 +137,12 @@ pub(in crate::ranges) fn ended_of(connection: &Connection, block: i64, of: &Offs
 
 /// Four columns: state, attempt, `retry_count`, `lease_losses`.
 pub(in crate::ranges) fn ended_status(row: &Row<'_>, column: usize) -> rusqlite::Result<LeafStatus> {
+    let state = columns::state(row, column)?;
+    if !matches!(state, State::Succeeded | State::Failed) {
+        return Err(columns::unreadable(column, format_args!("{state:?} is no end")));
+    }
     Ok(LeafStatus {
-        state: columns::state(row, column)?,
+        state,
         due_at: None,
         attempt: row.get(column + 1)?,
         retry_count: row.get(column + 2)?,
@@ -182,11 +187,11 @@ pub(in crate::ranges) fn oldest(
         Some(Ok(row)) if !row.is_parent => row,
         _ => return oldest_without_block(connection, (number, block), rows, all.smallest(limit)),
     };
-    let places = Places::read(connection, number, &all)?;
+    let has_unknown = rows.iter().any(|row| known(row).is_none());
+    let places = Places::read(connection, number, &if has_unknown { all } else { all.smallest(limit) })?;
     for key in places.unused(row.count) {
         range_rows::delete(connection, key)?;
     }
-    let has_unknown = rows.iter().any(|row| known(row).is_none());
     let all = if has_unknown { all.or(&places.missing(row.count)) } else { all };
     let oldest = all.smallest(limit);
     let mut found = Found { count: oldest.len(), ..Found::default() };
@@ -225,8 +230,17 @@ fn oldest_without_block(
     rows: &[ReadRange],
     oldest: OffsetSet,
 ) -> Result<Found> {
-    for broken in rows.iter().filter_map(|row| row.as_ref().err()).filter(|broken| broken.set.is_none()) {
-        range_rows::delete(connection, broken.key)?;
+    let is_number = (1..=i64::MAX / KEYS).contains(&number);
+    for row in rows {
+        match row {
+            Err(broken) if broken.set.is_none() || !is_number => range_rows::delete(connection, broken.key)?,
+            Ok(RangeRow { key: Some(key), .. }) if !is_number => range_rows::delete(connection, *key)?,
+            _ => {}
+        }
+    }
+    if !is_number {
+        // No task can have such a key.
+        return Ok(Found::default());
     }
     let task = |offset: u16| match block {
         Some(Ok(row)) => corrupt(row, offset, "its block is that of a parent"),

@@ -104,8 +104,14 @@ pub(in crate::ranges) fn of_state(
     block: i64,
     (state, due_at): (State, Option<Timestamp>),
 ) -> Result<Vec<RangeRow>> {
-    let params = params![block, state.code(), due_at.map(Timestamp::as_millis)];
-    let rows = connection.all(OF_STATE, params, |row| read(row, 0))?;
+    let time = due_at.map(Timestamp::as_millis);
+    // A time that another program wrote out of range was read as the nearest that is in range.
+    let sql = match due_at {
+        Some(Timestamp::MIN) => OF_STATE_UP_TO,
+        Some(Timestamp::MAX) => OF_STATE_FROM,
+        _ => OF_STATE,
+    };
+    let rows = connection.all(sql, params![block, state.code(), time], |row| read(row, 0))?;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -230,7 +236,9 @@ impl BlockRanges {
                 write(connection, REPLACE, key, row)?;
                 row.key = Some(key);
             } else {
-                write(connection, INSERT, self.block, row)?;
+                if write(connection, INSERT, self.block, row)? == 0 {
+                    return Err(bad_row("block", self.block, "it is missing"));
+                }
                 row.key = Some(connection.last_insert_rowid());
             }
         }
@@ -239,7 +247,7 @@ impl BlockRanges {
 }
 
 /// Writes a row. ?1 is its key, or the number of the block of a new row.
-fn write(connection: &Connection, sql: &str, first: i64, row: &RangeRow) -> Result<()> {
+fn write(connection: &Connection, sql: &str, first: i64, row: &RangeRow) -> Result<usize> {
     let Condition { status, engine, lease_until, since } = row.condition;
     let set = SetColumns::of(&row.set);
     let params = params![
@@ -256,7 +264,7 @@ fn write(connection: &Connection, sql: &str, first: i64, row: &RangeRow) -> Resu
         lease_until.map(Timestamp::as_millis),
         since.as_millis(),
     ];
-    connection.run(sql, params).map(drop)
+    connection.run(sql, params)
 }
 
 /// Inserts the leaves of a new block, all PENDING.
@@ -277,6 +285,16 @@ const OF_STATE: &str = concat!(
     "SELECT ",
     range_columns!(),
     " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2 AND g.due_at IS ?3"
+);
+const OF_STATE_UP_TO: &str = concat!(
+    "SELECT ",
+    range_columns!(),
+    " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2 AND g.due_at <= ?3"
+);
+const OF_STATE_FROM: &str = concat!(
+    "SELECT ",
+    range_columns!(),
+    " FROM conductor_ranges g WHERE g.block = ?1 AND g.state = ?2 AND g.due_at >= ?3"
 );
 const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";

@@ -36,13 +36,33 @@ pub(in crate::ranges) fn has_work(
             !keys(connection, PARENTS_TO_DECIDE, of, 1)?.is_empty()
                 || !keys(connection, RUNS_TO_DECIDE, of, 1)?.is_empty()
         }
-        Work::Due(kind, of, now) => !due(connection, *kind, scope(of)?, *now, 1)?.is_empty(),
+        Work::Due(kind, of, now) => is_something_due(connection, *kind, scope(of)?, *now)?,
         Work::Expire(of, now) => !expired(connection, scope(of)?, *now, 1)?.is_empty(),
         Work::LostClaims(now) => {
-            !lost_claims(connection, &[], *now, 1)?.is_empty()
+            exists(connection, LEASE_EXPIRED, params![1, now.as_millis()])?
+                || exists(connection, LEASE_JUMPED, params![1, now.as_millis()])?
                 || liveness.is_some_and(|liveness| {
                     engines::dead(connection, liveness).is_ok_and(|engines| !engines.is_empty())
                 })
+        }
+    })
+}
+
+/// Whether a statement has a row, also one that cannot be read.
+fn exists(connection: &Connection, sql: &str, params: impl Params) -> Result<bool> {
+    Ok(connection.first(sql, params, |_| Ok(()))?.is_some())
+}
+
+fn is_something_due(connection: &Connection, kind: DueKind, scope: ScopeKey, now: Timestamp) -> Result<bool> {
+    let (from, to) = scope.range();
+    let params = |moment: Timestamp| params_of(1, moment, from, to);
+    Ok(match kind {
+        DueKind::Start => {
+            exists(connection, START_DUE, params(now))? || exists(connection, PARENTS_DUE, params(now))?
+        }
+        DueKind::Retry => {
+            let jumped = params(now.plus_millis(MAX_BACKOFF_MS));
+            exists(connection, RETRY_DUE, params(now))? || exists(connection, RETRY_JUMPED, jumped)?
         }
     })
 }

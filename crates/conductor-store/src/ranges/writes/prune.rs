@@ -58,7 +58,12 @@ pub(in crate::ranges) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBu
         spend(budget, removed, bytes);
     }
     if !budget.is_used_up() {
-        tx.run("DELETE FROM conductor_joins WHERE run = ?1", [run])?;
+        let joins = tx.run(DELETE_JOINS, params![run, budget.rows])?;
+        if joins > 0 {
+            spend(budget, u32::try_from(joins).unwrap_or(u32::MAX), 0);
+        }
+    }
+    if !budget.is_used_up() {
         tx.run("DELETE FROM conductor_progress WHERE run = ?1", [run])?;
         tx.run("DELETE FROM conductor_prune_queue WHERE run = ?1", [run])?;
         pruned.is_complete = true;
@@ -73,10 +78,18 @@ fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {
 
 /// Removes the last tasks of a block: as many as the budget allows. Returns how many.
 fn remove_tasks(tx: &Connection, (number, count): (i64, u16), budget: &mut PruneBudget) -> Result<u32> {
-    let removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(count);
-    let first = task_key(number, count - removed).row();
-    let keys = [first, task_key(number, OffsetSet::MAX - 1).row()];
-    let bytes = tx.first(BYTES, keys, |row| row.get(0))?.unwrap_or_default();
+    let last = task_key(number, OffsetSet::MAX - 1).row();
+    let bytes_of = |removed: u16| -> Result<i64> {
+        let keys = [task_key(number, count - removed).row(), last];
+        Ok(tx.first(BYTES, keys, |row| row.get(0))?.unwrap_or_default())
+    };
+    let mut removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(count);
+    let mut bytes = bytes_of(removed)?;
+    while removed > 1 && bytes > budget.bytes {
+        removed /= 2;
+        bytes = bytes_of(removed)?;
+    }
+    let keys = [task_key(number, count - removed).row(), last];
     for sql in [DELETE_ENDED, DELETE_OUTPUTS, DELETE_ERRORS, DELETE_INPUTS, DELETE_PARENTS] {
         tx.run(sql, keys)?;
     }
@@ -109,7 +122,12 @@ const NEXT_EVENT: &str = "SELECT key, count, coalesce(octet_length(payload), 0) 
 /// ?1 and ?2: the first and the last key. An input counts with the first task that shares its row.
 const BYTES: &str = "SELECT (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_ended WHERE task BETWEEN ?1 AND ?2) \
     + (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2) \
-    + (SELECT coalesce(sum(octet_length(inputs)), 0) FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2)";
+    + (SELECT coalesce(sum(octet_length(inputs)), 0) FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_parents WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(error)), 0) FROM conductor_errors WHERE task BETWEEN ?1 AND ?2)";
+
+const DELETE_JOINS: &str = "DELETE FROM conductor_joins WHERE rowid IN \
+    (SELECT rowid FROM conductor_joins WHERE run = ?1 LIMIT ?2)";
 
 const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task BETWEEN ?1 AND ?2";
 const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2";

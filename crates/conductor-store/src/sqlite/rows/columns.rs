@@ -105,6 +105,9 @@ pub(crate) fn run_child_counts(row: &Row<'_>, column: usize) -> rusqlite::Result
     let counts =
         ChildCounts { total, created: count(2)?, open: count(3)?, failed: count(4)?, cancelled: count(5)? };
     match total {
+        Some(total) if total > MAX_FANOUT => {
+            Err(unreadable(column + 1, format_args!("{total} is not a number of children")))
+        }
         Some(total) if total < counts.created => {
             Err(unreadable(column + 2, format_args!("{} of {total} children exist", counts.created)))
         }
