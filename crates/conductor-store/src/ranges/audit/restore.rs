@@ -130,7 +130,8 @@ pub(super) fn write_place(
     place::put(connection, block, offset, columns, now)
 }
 
-/// Where a task without a known key is: in the damaged block with its id or at its position, or in the first block of its run without a row.
+/// Where a task without a known key is: in the damaged block with its id or at its position, or in the first block of its run
+/// without a row.
 /// Lost blocks are restored in the order in which they were created, from their first task on.
 fn remains(connection: &Connection, columns: &TaskColumns) -> Result<Option<(i64, u16)>> {
     let with_id = columns.id.map(|id| block::read_by_id(connection, id)).transpose()?.flatten();

@@ -46,7 +46,6 @@ impl BlockDetail {
                 detail.parent_name = names.and_then(|names| names.into_iter().next());
             }
         }
-        // The join of a parent has no name of its own, and that of a run has.
         Ok(Some(detail))
     }
 

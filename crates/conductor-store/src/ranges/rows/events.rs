@@ -156,7 +156,7 @@ pub(in crate::ranges) fn read_sets(text: &str) -> Option<Vec<KeySet>> {
     Some(sets)
 }
 
-/// The number of the last event that can be before the row with this key.
+/// The number of the event at a place in the row with this key.
 pub(in crate::ranges) fn seq_of(key: i64, place: u64) -> u64 {
     key.cast_unsigned().saturating_mul(PER_ROW).saturating_add(place)
 }
