@@ -9,6 +9,7 @@ use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::{ErrorText, State};
 use rusqlite::Connection;
+use std::ops::ControlFlow;
 
 /// See [`ReadTx::child_results`](crate::backend::ReadTx::child_results).
 pub(in crate::ranges) fn child_results(
@@ -20,7 +21,8 @@ pub(in crate::ranges) fn child_results(
     let count = wanted.until.saturating_sub(wanted.after);
     nodes::children(connection, wanted.parent, wanted.after, count, |block, set| {
         let block = block::readable(block.clone())?;
-        page.add(connection, &block, &set.and(&block.between(None, wanted.until)))
+        page.add(connection, &block, &set.and(&block.between(None, wanted.until)))?;
+        Ok(if page.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(ChildResults { created, results: page.results })
 }

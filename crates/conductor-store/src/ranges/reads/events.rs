@@ -83,14 +83,15 @@ pub(in crate::ranges) fn events(
     let mut first = i64::try_from(wanted.after / PER_ROW).unwrap_or(i64::MAX);
     let mut ids = TaskIds { connection, blocks: HashMap::new() };
     let sql = events_sql(run.is_some());
+    // A row can have all events of the page, or none.
+    let page_rows = limit.saturating_add(1).min(PAGE);
     loop {
-        // A row can have all events of the page, or none.
         let rows =
-            connection.all(&sql, params![first, PAGE, task, name, since, until, run, block], |row| {
+            connection.all(&sql, params![first, page_rows, task, name, since, until, run, block], |row| {
                 let head = (run_id(row, 5), columns::timestamp(row, 6));
                 Ok((EventRow::read(row, 0)?, head.0.map_err(fault), head.1.map_err(fault)))
             })?;
-        let is_last = rows.len() < PAGE as usize;
+        let is_last = rows.len() < page_rows as usize;
         for (mut row, run, at) in rows {
             first = row.key + 1;
             for (place, of) in (0..).zip(row.tasks()) {
@@ -112,7 +113,7 @@ pub(in crate::ranges) fn events(
     }
 }
 
-/// How many rows one statement reads.
+/// The largest number of rows that one statement reads.
 const PAGE: u32 = 200;
 
 fn event(

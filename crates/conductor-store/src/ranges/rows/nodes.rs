@@ -11,6 +11,7 @@ use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::keys::RowKey;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// How many blocks one statement reads.
 const PAGE: u32 = 64;
@@ -74,7 +75,10 @@ pub(in crate::ranges) fn read(connection: &Connection, wanted: NodesWanted) -> R
             }
         }
         NodesWanted::Children { parent, after, limit } => {
-            children(connection, parent, after, limit, |row, set| push(connection, row, set, &mut nodes))?;
+            children(connection, parent, after, limit, |row, set| {
+                push(connection, row, set, &mut nodes)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         NodesWanted::From { run, position: (parent, index), limit } => {
             let mut remaining = limit;
@@ -97,13 +101,13 @@ pub(in crate::ranges) fn behind(block: &ReadBlock, (parent, index): (Option<Task
     }
 }
 
-/// Visits the blocks of the next children of a parent behind an index, at most `limit` children.
+/// Visits the blocks of the next children of a parent behind an index, at most `limit` children, until `visit` breaks off.
 pub(in crate::ranges) fn children(
     connection: &Connection,
     parent: ParentKey,
     mut after: u32,
     limit: u32,
-    mut visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<()>,
+    mut visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut remaining = limit;
     while remaining > 0 {
@@ -118,7 +122,9 @@ pub(in crate::ranges) fn children(
             let set = set.smallest(remaining);
             if !set.is_empty() {
                 remaining -= set.len();
-                visit(block, &set)?;
+                if visit(block, &set)?.is_break() {
+                    return Ok(());
+                }
             }
         }
         if next <= after {
