@@ -57,3 +57,22 @@ fn failed_leaf_keeps_its_attempt() {
     test.settle(std::slice::from_ref(first));
     assert_eq!(test.children(test.run)[0].state, State::Running);
 }
+
+/// Claims and steps look for rows by these values.
+#[test]
+fn values_repeated_from_block_are_repaired() {
+    for change in [
+        "UPDATE conductor_ranges SET kind = 99 WHERE block = 3",
+        "UPDATE conductor_ranges SET run = 99 WHERE block = 3",
+        "UPDATE conductor_ranges SET priority = 9 WHERE block = 3",
+        "UPDATE conductor_parents SET run = 99 WHERE task = 1024",
+    ] {
+        let test = Damaged::new();
+        test.change(change);
+        assert_ne!(test.kinds(), [], "{change}");
+        let _ = test.repair();
+        assert_eq!(test.kinds(), [], "{change}");
+        test.finish();
+        assert_eq!(test.state(test.run), State::Succeeded, "{change}");
+    }
+}

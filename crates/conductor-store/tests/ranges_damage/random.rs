@@ -44,6 +44,9 @@ const RANGE: &[(&str, i64)] = &[
     ("lease_losses", 2),
     ("lease_until", 9),
     ("engine", 9),
+    ("kind", 3),
+    ("priority", 3),
+    ("run", 3),
 ];
 const ENDED: &[(&str, i64)] = &[("state", 4), ("attempt", 3), ("retry_count", 3)];
 const PARENT: &[(&str, i64)] = &[
@@ -56,6 +59,7 @@ const PARENT: &[(&str, i64)] = &[
     ("cancel_cause", 4),
     ("swept", 4),
     ("due_at", 9),
+    ("run", 3),
 ];
 
 /// One statement of another program.

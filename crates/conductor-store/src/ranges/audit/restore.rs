@@ -127,6 +127,7 @@ pub(super) fn write_place(
         return parents::write(connection, block.block.base, columns, now);
     }
     connection.run("DELETE FROM conductor_parents WHERE task = ?1", [block.block.base.row()])?;
+    copy_from_block(connection, block.number)?;
     place::put(connection, block, offset, columns, now)
 }
 

@@ -79,7 +79,7 @@ fn after(
 const IN_NO_PLACE: i64 = -1;
 /// The same for a leaf that is in two places.
 const IN_TWO_PLACES: i64 = -2;
-/// The same for a leaf in a row that cannot be read.
+/// The same for a task in a row that cannot be read, or repeats other values than its block has.
 const UNREADABLE: i64 = -3;
 
 /// Adds tasks of a block. What the block says of a task that is in no place is there, so the task exists.
@@ -132,6 +132,9 @@ fn blank(block: &BlockRow, offset: u16, state: i64) -> AuditTask {
 
 fn parent_of(connection: &Connection, block: &BlockRow) -> Result<AuditTask> {
     let read = connection.first(PARENT, [block.block.base.row()], |row| {
+        if row.get::<_, Option<i64>>(13)? != Some(block.run().row()) {
+            return Ok(blank(block, 0, UNREADABLE));
+        }
         let mut task = blank(block, 0, row.get(0)?);
         (task.row.due_at, task.row.as_parent, task.row.swept) = (row.get(1)?, parent(row, 2)?, row.get(11)?);
         task.row.retry_count = row.get(12)?;
@@ -164,8 +167,13 @@ fn leaves_of(
             blank(block, offset, state)
         }));
     }
+    let foreign: Vec<i64> = connection.all(FOREIGN, [block.number], |row| row.get(0))?;
     for row in places.ranges() {
         let condition = &row.condition;
+        if row.key.is_some_and(|key| foreign.contains(&key)) {
+            tasks.extend(row.set.and(&intact).iter().map(|offset| blank(block, offset, UNREADABLE)));
+            continue;
+        }
         tasks.extend(row.set.and(&intact).iter().map(|offset| {
             let mut task = leaf(block, offset, &condition.status);
             task.row.lease_until = condition.lease_until.map(Timestamp::as_millis);
@@ -198,4 +206,8 @@ const UNKNOWN_KIND: &str = "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM conductor
     THEN b.kind END FROM conductor_blocks b WHERE b.block = ?1";
 
 const PARENT: &str = "SELECT state, due_at, sealed, fanout, children, open_children, failed_children, \
-    cancelled_children, policy, cancel_cause, join_open, swept, coalesce(retry_count, 0) FROM conductor_parents WHERE task = ?1";
+    cancelled_children, policy, cancel_cause, join_open, swept, coalesce(retry_count, 0), run FROM conductor_parents WHERE task = ?1";
+
+/// Rows that repeat other values than the block has: claims and steps do not find their leaves.
+const FOREIGN: &str = "SELECT g.key FROM conductor_ranges g JOIN conductor_blocks b ON b.block = g.block \
+    WHERE g.block = ?1 AND (g.run IS NOT b.run OR g.kind IS NOT b.kind OR g.priority IS NOT b.priority)";
