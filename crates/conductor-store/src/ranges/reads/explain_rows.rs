@@ -8,7 +8,7 @@ use crate::ranges::rows::parents::run_id;
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
-use conductor_model::{EngineId, ErrorText, ExplainTarget};
+use conductor_model::{EngineId, ErrorText, ExplainTarget, State, Timestamp};
 use rusqlite::{Connection, Row};
 
 /// See [`ReadTx::explain_rows`](crate::backend::ReadTx::explain_rows).
@@ -42,57 +42,61 @@ fn explain_task(connection: &Connection, key: TaskKey) -> Result<Option<ExplainR
     let Some(block) = block::by_number(connection, number)?.filter(|block| offset < block.count) else {
         return Ok(None);
     };
-    let Some(detail) = BlockDetail::read(connection, &block)? else { return Ok(None) };
-    let mut row = if block.is_parent {
-        connection.first(SELECT_PARENT, [key.row()], |row| explain_parent(row, &block, &detail))?
+    let Some(common) = BlockDetail::read(connection, &block)? else { return Ok(None) };
+    let own = if block.is_parent {
+        connection.first(SELECT_PARENT, [key.row()], parent_row)?
     } else {
-        explain_leaf(connection, &block, offset, &detail)?
+        leaf_row(connection, &block, offset, &common)?
     };
-    if let Some(row) = &mut row {
-        row.target = ExplainTarget::Task { id: block.id(offset), name: detail.name(&block, offset)? };
-        row.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
-    }
-    Ok(row)
+    let Some(own) = own else { return Ok(None) };
+    Ok(Some(ExplainRow {
+        target: ExplainTarget::Task { id: block.id(offset), name: common.name(&block, offset)? },
+        key: ParentKey::task(block.run(), block.block.base.plus(offset)),
+        parent: Some(block.parent()),
+        state: own.state,
+        created_at: common.created_at,
+        updated_at: own.updated_at,
+        due_at: own.due_at,
+        last_error: leaf_states::last_error(connection, key)?.map(ErrorText::from),
+        detail: own.detail,
+    }))
 }
 
-/// A row without its name and error.
-fn explain_parent(row: &Row<'_>, block: &BlockRow, detail: &BlockDetail) -> rusqlite::Result<ExplainRow> {
-    Ok(ExplainRow {
-        target: ExplainTarget::Run(conductor_model::RunId::from_u128(0)),
-        key: ParentKey::task(block.run(), block.block.base),
-        parent: Some(block.parent()),
+/// What a task has of its own; its block has the rest.
+struct TaskRow {
+    state: State,
+    updated_at: Timestamp,
+    due_at: Option<Timestamp>,
+    detail: ExplainDetail,
+}
+
+fn parent_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow {
         state: columns::state(row, 0)?,
-        created_at: detail.created_at,
         updated_at: columns::timestamp(row, 1)?,
         due_at: columns::readable_due_at(row, 2)?,
-        last_error: None,
         detail: ExplainDetail::Parent(columns::parent_status(row, columns::run_child_counts(row, 3)?, 9)?),
     })
 }
 
-fn explain_leaf(
+fn leaf_row(
     connection: &Connection,
     block: &BlockRow,
     offset: u16,
-    detail: &BlockDetail,
-) -> Result<Option<ExplainRow>> {
+    common: &BlockDetail,
+) -> Result<Option<TaskRow>> {
     let leaf = leaf_states::of(connection, block.number, &OffsetSet::one(offset))?.pop();
     let Some(leaf) = leaf else { return Ok(None) };
     let engine = match leaf.engine {
         Some(engine) => connection.first(SELECT_ENGINE, [engine], |row| columns::id(row, 0))?,
         None => None,
     };
-    Ok(Some(ExplainRow {
-        target: ExplainTarget::Run(conductor_model::RunId::from_u128(0)),
-        key: ParentKey::task(block.run(), block.block.base.plus(offset)),
-        parent: Some(block.parent()),
+    Ok(Some(TaskRow {
         state: leaf.status.state,
-        created_at: detail.created_at,
         updated_at: leaf.updated_at,
         due_at: leaf.status.due_at,
-        last_error: None,
         detail: ExplainDetail::Leaf(LeafDetail {
-            kind: detail.kind.clone(),
+            kind: common.kind.clone(),
             attempt: leaf.status.attempt,
             retry_count: leaf.status.retry_count,
             max_retries: block.block.max_retries.get(),

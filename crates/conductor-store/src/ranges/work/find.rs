@@ -13,6 +13,7 @@ use crate::ranges::work::ready::{has_isolated, next_run as next_ready_run};
 use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
 use crate::sqlite::engines::{self, DeadEngine, Liveness};
 use crate::sqlite::rows::keys::{RowKey, key, parent_key};
+use crate::sqlite::work::candidates::rotate;
 use crate::{Claim, Scope};
 use conductor_model::{MAX_BACKOFF_MS, Timestamp};
 use rusqlite::{Connection, Params, params};
@@ -117,25 +118,6 @@ pub(in crate::ranges) fn runs_in_turn(connection: &Connection, turn: &Turn<'_>) 
             rotate(turn, |after| next_run(connection, SWEEP_RUN, scope, after))
         }
     }
-}
-
-/// `next` finds the first run behind another one.
-fn rotate(turn: &Turn<'_>, next: impl Fn(i64) -> Result<Option<i64>>) -> Result<Vec<RunKey>> {
-    let cursor = turn.after.0.cast_signed();
-    let mut runs = Vec::new();
-    let (mut after, mut wrapped) = (cursor, cursor == 0);
-    while runs.len() < turn.limit as usize {
-        match next(after)? {
-            Some(run) if wrapped && cursor > 0 && run > cursor => break,
-            Some(run) => {
-                runs.push(RunKey::of_row(run));
-                after = run;
-            }
-            None if wrapped => break,
-            None => (after, wrapped) = (0, true),
-        }
-    }
-    Ok(runs)
 }
 
 fn next_run(connection: &Connection, sql: &str, scope: ScopeKey, after: i64) -> Result<Option<i64>> {

@@ -99,8 +99,8 @@ pub(crate) fn runs_in_turn(connection: &Connection, turn: &Turn<'_>) -> Result<V
     }
 }
 
-/// `next` finds the first run behind another one.
-fn rotate(turn: &Turn<'_>, next: impl Fn(i64) -> Result<Option<i64>>) -> Result<Vec<RunKey>> {
+/// The runs of a turn; `next` finds the first run behind another one.
+pub(crate) fn rotate(turn: &Turn<'_>, next: impl Fn(i64) -> Result<Option<i64>>) -> Result<Vec<RunKey>> {
     let cursor = turn.after.0.cast_signed();
     let mut runs = Vec::new();
     let (mut after, mut wrapped) = (cursor, cursor == 0);
