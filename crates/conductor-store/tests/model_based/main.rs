@@ -8,6 +8,7 @@ mod apply;
 mod cancel_revive;
 mod checks;
 mod claims;
+mod corpus;
 #[cfg(feature = "ranges")]
 mod differential;
 mod harness;
