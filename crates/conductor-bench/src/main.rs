@@ -1,4 +1,5 @@
-//! Benchmarks. Each result is beside its baseline: the shortest raw SQL that writes the same rows with the same durability.
+//! Benchmarks. Each result is beside its baseline: the shortest raw SQL that writes the same rows with the same durability. The
+//! bench `layout` compares this raw SQL with a second floor: raw SQL on tables with a row for each task and each event.
 //!
 //! `cargo xtask bench` runs each bench in its own process, so that the memory of one does not count for another.
 //! [`benches`] has the workloads, [`baseline`] the raw SQL, [`measure`] the method, [`report`] the output.
@@ -25,6 +26,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Measures Origin Conductor, each result beside its baseline in the same run.
+///
+/// The baseline is raw SQL that writes the same rows of blocks, sets, ended tasks and events, in transactions of its best size. It
+/// runs no handler and checks nothing. In the bench `layout`, the value is that raw SQL, and the baseline is raw SQL on a row for
+/// each task.
 ///
 /// A whole run takes about half an hour. A row has the median and the median of the baseline. The ratio of both is 1 if they are
 /// equal; more is better. The spread is the slowest round divided by the fastest. The last columns are the peak memory of the

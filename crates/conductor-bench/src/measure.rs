@@ -154,6 +154,12 @@ impl Both {
         self.record(bench, n, sync, (ours, unit), Some((baseline, baseline / ours)))
     }
 
+    /// Returns a record of the bytes by which the files have grown for each task.
+    pub(crate) fn bytes_record(&self, bench: &str, n: u32, sync: Synchronous) -> Record {
+        let [ours, baseline] = self.bytes.map(|bytes| bytes / f64::from(n));
+        self.record(bench, n, sync, (ours, "bytes/task"), Some((baseline, baseline / ours)))
+    }
+
     /// Returns a record with the value and ratio of the baseline.
     pub(crate) fn record(
         &self,

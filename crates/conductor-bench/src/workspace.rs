@@ -3,7 +3,8 @@
 use crate::outcome::Outcome;
 use conductor_model::{RunDraft, RunId, State, Task, TaskDraft, TaskId};
 use conductor_store::{
-    Environment, Query, Scope, SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
+    AttemptResult, Claim, ClaimedTask, Environment, KindQuota, Query, RegisterEngine, Scope, Settle,
+    SqliteOptions, SqliteStore, Store, Submit, Synchronous, TaskFilter,
 };
 use conductor_workers::steps::{aggregate, fan_out as fan_out_step};
 use conductor_workers::{Context, Engine, TaskError};
@@ -41,6 +42,7 @@ impl Workspace {
         connection.pragma_update(None, "synchronous", format!("{:?}", self.sync))?;
         // Without this, SQLite recompiles statements when other values are bound.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(256);
         Ok(connection)
     }
 
@@ -51,7 +53,7 @@ impl Workspace {
         self.raw()
     }
 
-    /// Opens a raw connection to a file with one run and ready children. The first child has row key 2.
+    /// Opens a raw connection to a file with one run and ready children.
     pub(crate) fn raw_with_children(&self, children: u32) -> Outcome<Connection> {
         let store = self.store()?;
         fanned_out(&store, children)?;
@@ -116,26 +118,35 @@ pub(crate) fn fan_out(store: &SqliteStore) -> Outcome<()> {
     Ok(())
 }
 
-/// Marks all leaves as succeeded, and decides their parents and runs.
-pub(crate) fn settle_all(store: &SqliteStore, raw: &Connection) -> Outcome<()> {
-    succeed_all(raw)?;
-    aggregate::run_once(store, Scope::All, &Environment::system())?;
+/// Settles all leaves of kind `noop` as succeeded, and decides their parents and runs.
+pub(crate) fn settle_all(store: &SqliteStore) -> Outcome<()> {
+    let env = Environment::system();
+    attempt_all(store, &env, "noop", |_| Ok(SUCCEEDED))?;
+    aggregate::run_once(store, Scope::All, &env)?;
     Ok(())
 }
 
-/// Marks all leaves as succeeded, with an event of start and of success each.
-pub(crate) fn succeed_all(raw: &Connection) -> Outcome<()> {
-    raw.execute_batch(
-        "BEGIN IMMEDIATE;
-         INSERT INTO conductor_events (run, task, name, at)
-             SELECT run, key, name.column1, updated_at FROM conductor_tasks, (VALUES (9), (10)) name
-             WHERE sealed IS NULL AND state = 0;
-         UPDATE conductor_tasks SET state = 2, attempt = 1 WHERE sealed IS NULL AND state = 0;
-         UPDATE conductor_tasks SET open_children = 0 WHERE sealed = 1 AND state < 2;
-         UPDATE conductor_runs SET succeeded = succeeded + pending, pending = 0 WHERE state < 2;
-         COMMIT;",
-    )?;
-    Ok(())
+/// The result of a task without an output.
+pub(crate) const SUCCEEDED: AttemptResult = AttemptResult::Succeeded { output: None };
+
+/// Claims all ready leaves of a kind, and settles each with a result.
+pub(crate) fn attempt_all(
+    store: &SqliteStore,
+    env: &Environment,
+    kind: &str,
+    mut result: impl FnMut(&ClaimedTask) -> Outcome<AttemptResult>,
+) -> Outcome<()> {
+    let registration = store.register_engine(&RegisterEngine::new(env))?;
+    let mut results = Vec::new();
+    loop {
+        let claim = Claim::new(registration.key(), vec![KindQuota::new(kind.parse()?, 1_000)], 30_000, env);
+        let claimed = store.settle(&Settle::new(results, env).and_claim(claim))?.claimed.tasks;
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let settled = claimed.iter().map(|task| Ok((task.fence, result(task)?)));
+        results = settled.collect::<Outcome<_>>()?;
+    }
 }
 
 /// Builds an engine with two workers and a handler that does nothing.

@@ -35,9 +35,6 @@ mod forward;
 mod notifier;
 mod ops;
 mod query;
-#[cfg(feature = "ranges")]
-#[doc(hidden)]
-pub mod ranges;
 mod request;
 mod scope;
 #[cfg(feature = "sqlite")]

@@ -29,7 +29,7 @@ struct Case {
     rejected: usize,
 }
 
-/// A root task has the row key 1, an appended child or a child by items those from 2.
+/// The root task has the row key 1024. Its children that are leaves are in one block, and share a row of inputs.
 fn cases() -> Vec<Case> {
     let parent = || TaskDraft::new("P").kind("A");
     let counted = || parent().input(json!({"fanout": 2, "width": 80}));
@@ -52,24 +52,24 @@ fn cases() -> Vec<Case> {
         case("counted", counted(), "", 0),
         case("counted, input of the parent deleted", counted(), "DELETE FROM conductor_inputs", 2),
         case("items", items(), "", 0),
-        case("items, one deleted", items(), "DELETE FROM conductor_inputs WHERE input = '\"a\"'", 1),
+        case("items, one deleted", items(), FIRST_INPUT_DELETED, 1),
         case("items, all deleted", items(), "DELETE FROM conductor_inputs", 2),
-        case("items, parent deleted", items(), "DELETE FROM conductor_inputs WHERE task = 1", 0),
-        case("count of zero", counted(), "UPDATE conductor_inputs SET input = '{\"fanout\": 0}'", 2),
+        case("items, parent deleted", items(), "DELETE FROM conductor_inputs WHERE task = 1024", 0),
+        case("count of zero", counted(), "UPDATE conductor_inputs SET inputs = '[{\"fanout\": 0}]'", 2),
         case("nested", nested(), "", 0),
-        case("nested, items deleted", nested(), "DELETE FROM conductor_inputs WHERE input = '\"p\"'", 1),
+        case("nested, items deleted", nested(), FIRST_INPUT_DELETED, 1),
         case(
             "nested, counted parent deleted",
             nested(),
-            "DELETE FROM conductor_inputs WHERE input LIKE '%\"x\"%' AND task > 1",
+            "DELETE FROM conductor_inputs WHERE inputs LIKE '%\"x\"%' AND task > 1024",
             2,
         ),
         open("open", parent(), "", 0),
-        open("open, one deleted", parent(), "DELETE FROM conductor_inputs WHERE input = '\"a\"'", 1),
+        open("open, one deleted", parent(), FIRST_INPUT_DELETED, 1),
         open(
             "open with input, all deleted",
             parent().input(7),
-            "DELETE FROM conductor_inputs WHERE task > 1",
+            "DELETE FROM conductor_inputs WHERE task > 1024",
             2,
         ),
         open("imported parent without input", parent(), ADOPTED_WITHOUT_INPUTS, 0),
@@ -80,9 +80,12 @@ fn cases() -> Vec<Case> {
 
 /// A run of the TypeScript version has an event with the name 18 (`run.adopted`).
 const ADOPTED_WITHOUT_INPUTS: &str =
-    "UPDATE conductor_events SET name = 18 WHERE seq = 1; DELETE FROM conductor_inputs";
+    "UPDATE conductor_events SET name = 18 WHERE key = 1; DELETE FROM conductor_inputs";
 const ADOPTED_WITH_PARENTS_INPUT: &str =
-    "UPDATE conductor_events SET name = 18 WHERE seq = 1; DELETE FROM conductor_inputs WHERE task > 1";
+    "UPDATE conductor_events SET name = 18 WHERE key = 1; DELETE FROM conductor_inputs WHERE task > 1024";
+/// The inputs of the leaves begin with that of the first.
+const FIRST_INPUT_DELETED: &str = "UPDATE conductor_inputs \
+    SET task = task + 1, count = count - 1, inputs = json_remove(inputs, '$[0]') WHERE count = 2";
 
 impl Fixture {
     fn new() -> Self {
@@ -201,7 +204,7 @@ fn view_and_query_agree_on_each_input() {
 fn deleted_input_is_not_replaced_by_parents() {
     let fixture = Fixture::new();
     fixture.create(&TaskDraft::new("P").kind("A").input(json!({"fanout": ["a"], "width": 80})), &[]);
-    fixture.damage("DELETE FROM conductor_inputs WHERE input = '\"a\"'");
+    fixture.damage("DELETE FROM conductor_inputs WHERE inputs = '[\"a\"]'");
     assert_eq!(fixture.tasks()[1].input, None);
     assert_eq!(fixture.view()[&fixture.tasks()[1].id.to_string()], None);
     assert!(fixture.claim("A").is_empty());

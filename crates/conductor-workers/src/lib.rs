@@ -44,7 +44,7 @@ pub use conductor_store::ChildFailure;
 pub use engine::{Blocked, BuildError, Engine, EngineBuilder, MAX_WORKERS, RunError, StopHandle, Warning};
 pub use engine_store::EngineStore;
 pub use handler::{Children, Context, Handler, TaskError};
-pub use limits::{CHILDREN_PER_STEP, POLL_INTERVAL, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
+pub use limits::{CHILDREN_PER_STEP, POLL_INTERVAL, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP, TASKS_PER_SWEEP};
 pub use outputs::OutputError;
 pub use subscription::Subscription;
 

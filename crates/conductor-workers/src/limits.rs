@@ -5,9 +5,10 @@ use std::time::Duration;
 /// How many rows one step changes at most. A commit is then cheap per row, and claims and results wait only milliseconds
 /// for the step.
 pub const ROWS_PER_STEP: u32 = 4_000;
-/// How many rows a sweep, a rescue or an aggregate changes at most: their rows cost more. A sweep changes rows in more
-/// indexes, and the others write their rows one by one.
+/// How many rows a rescue or an aggregate changes at most: they write their rows one by one.
 pub const ROWS_PER_HEAVY_STEP: u32 = 2_000;
+/// How many tasks a sweep cancels at most. Siblings in the same condition share a row, and a sweep also ends after 2,000 rows.
+pub const TASKS_PER_SWEEP: u32 = 50_000;
 /// How many children one step of a fan-out creates at most: appending rows is the cheapest write.
 pub const CHILDREN_PER_STEP: u32 = 10_000;
 /// How often an idle engine, or a waiting subscription, checks for writes of other processes.

@@ -275,7 +275,7 @@ fn lost_lease_is_logged() {
     engine.start();
     receive(&starts);
     let other = test_store.lock_for_writing();
-    let taken = other.execute("UPDATE conductor_tasks SET attempt = 5 WHERE state = 1", []);
+    let taken = other.execute("UPDATE conductor_ranges SET attempt = 5 WHERE state = 1", []);
     assert_eq!(taken.unwrap(), 1);
     other.execute_batch("COMMIT").unwrap();
     wait_for_entry(Level::WARN, "lease lost", &[("task", &test_store.task_id(run)), ("attempt", "1")]);

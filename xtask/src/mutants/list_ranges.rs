@@ -2,9 +2,9 @@
 
 use crate::mutants::bug::{Bug, UNIT_TESTS, store};
 
-const RANGE_ROWS: &str = "crates/conductor-store/src/ranges/rows/range_rows.rs";
-const LEAVES: &str = "crates/conductor-store/src/ranges/writes/leaves.rs";
-const EXISTING: &str = "crates/conductor-store/src/ranges/work/existing.rs";
+const RANGE_ROWS: &str = "crates/conductor-store/src/sqlite/rows/range_rows.rs";
+const LEAVES: &str = "crates/conductor-store/src/sqlite/writes/leaves.rs";
+const EXISTING: &str = "crates/conductor-store/src/sqlite/work/existing.rs";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -13,7 +13,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: RANGE_ROWS,
         from: "Err(bad_row(\"task\", key.0.cast_signed(), \"it is not in the condition that was read\"))",
         to: "Err(bad_row(\"task\", key.0.cast_signed(), \"it left\")).or(Ok(()))",
-        test: store(UNIT_TESTS, "ranges::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
+        test: store(UNIT_TESTS, "sqlite::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
         hangs_for: None,
     },
     Bug {
@@ -22,7 +22,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: RANGE_ROWS,
         from: "(row.set, row.is_changed) = (row.set.without(&found), true);\n                leaves = leaves",
         to: "row.is_changed = true;\n                leaves = leaves",
-        test: store("ranges", "in_memory::claim::every_claim_counts_as_attempt"),
+        test: store("conformance", "in_memory::claim::every_claim_counts_as_attempt"),
         hangs_for: None,
     },
     Bug {
@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: RANGE_ROWS,
         from: "free.into_iter().try_for_each(|key| delete(connection, key))",
         to: "Ok(())",
-        test: store(UNIT_TESTS, "ranges::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
+        test: store(UNIT_TESTS, "sqlite::rows::range_rows::tests::each_condition_has_one_row_of_leaves"),
         hangs_for: None,
     },
     Bug {
@@ -40,7 +40,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: LEAVES,
         from: "status: write.after,",
         to: "status: LeafStatus { attempt: if write.claim.is_some() { write.after.attempt } else { 0 }, ..write.after },",
-        test: store("ranges", "in_memory::release::released_task_is_reclaimed_with_new_fence"),
+        test: store("conformance", "in_memory::release::released_task_is_reclaimed_with_new_fence"),
         hangs_for: None,
     },
     Bug {
@@ -49,7 +49,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: LEAVES,
         from: "status: write.after,",
         to: "status: LeafStatus { retry_count: 0, ..write.after },",
-        test: store("ranges", "in_memory::retry::task_is_retried_up_to_max_retries"),
+        test: store("conformance", "in_memory::retry::task_is_retried_up_to_max_retries"),
         hangs_for: None,
     },
     Bug {
@@ -59,25 +59,25 @@ pub(super) const BUGS: &[Bug] = &[
         from: "cache.ranges(block.base).remove(connection, *offsets, status)?;",
         to: "if write.after.state != conductor_model::State::Cancelled {\n\
              cache.ranges(block.base).remove(connection, *offsets, status)?;\n}",
-        test: store("ranges", "in_memory::sweep::wide_family_is_swept_whole"),
+        test: store("conformance", "in_memory::sweep::wide_family_is_swept_whole"),
         hangs_for: None,
     },
     Bug {
         name: "event-set-too-long",
         harm: "an event is told of a task that had none",
-        file: "crates/conductor-store/src/ranges/rows/events.rs",
+        file: "crates/conductor-store/src/sqlite/rows/events.rs",
         from: "\",{},{count}\", base + first);\n                place += count;",
         to: "\",{},{}\", base + first, count + 1);\n                place += count + 1;",
-        test: store("model_based", "random::programs_on_ranges_match_reference"),
+        test: store("model_based", "random::in_memory_programs_match_reference"),
         hangs_for: None,
     },
     Bug {
         name: "event-page-skips",
         harm: "a subscription misses the event behind each page",
-        file: "crates/conductor-store/src/ranges/reads/events.rs",
+        file: "crates/conductor-store/src/sqlite/reads/events.rs",
         from: "if seq <= wanted.after ||",
         to: "if seq <= wanted.after + u64::from(wanted.after > 0) ||",
-        test: store("model_based", "differential::programs_give_same_answers_on_ranges"),
+        test: store("model_based", "corpus::recorded_programs_give_recorded_answers"),
         hangs_for: None,
     },
     Bug {
@@ -86,7 +86,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-model/src/event/body.rs",
         from: "*index = index.saturating_add(place);",
         to: "let _ = (index, place);",
-        test: store("ranges_tables", "events_of_siblings_share_row"),
+        test: store("tables", "events_of_siblings_share_row"),
         hangs_for: None,
     },
     Bug {
@@ -95,7 +95,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "crates/conductor-store/src/backend/group.rs",
         from: "!id.as_u128().is_multiple_of(u128::from(OffsetSet::MAX))",
         to: "id.as_u128() > 0",
-        test: store("ranges", "in_memory::fan_out::wide_fan_out_creates_every_child"),
+        test: store("conformance", "in_memory::fan_out::wide_fan_out_creates_every_child"),
         hangs_for: None,
     },
     Bug {
@@ -104,35 +104,35 @@ pub(super) const BUGS: &[Bug] = &[
         file: EXISTING,
         from: "WHERE low + count > ?2\"",
         to: "WHERE low = ?2\"",
-        test: store("ranges_tables", "id_inside_block_is_taken"),
+        test: store("tables", "id_inside_block_is_taken"),
         hangs_for: None,
     },
     Bug {
         name: "prune-leaves-ended",
         harm: "the file grows, although old runs are pruned",
-        file: "crates/conductor-store/src/ranges/writes/prune.rs",
+        file: "crates/conductor-store/src/sqlite/writes/prune.rs",
         from: "for sql in [DELETE_ENDED, DELETE_OUTPUTS,",
         to: "let _ = DELETE_ENDED;\nfor sql in [DELETE_OUTPUTS,",
-        test: store("ranges_tables", "pruned_run_leaves_no_row"),
+        test: store("tables", "pruned_run_leaves_no_row"),
         hangs_for: None,
     },
     Bug {
         name: "block-number-used-again",
         harm: "a late result of a pruned task settles a task of another run",
-        file: "crates/conductor-store/src/ranges/tx.rs",
-        from: "None => keys_of::next_key(self.connection, \"conductor_blocks\")?,",
+        file: "crates/conductor-store/src/sqlite/tx.rs",
+        from: "None => existing::next_key(self.connection, \"conductor_blocks\")?,",
         to: "None => crate::sqlite::connection::sql::Sql::first(self.connection, \n\
              \"SELECT coalesce(max(block), 0) + 1 FROM conductor_blocks\", [], |row| row.get(0))?.unwrap_or(1),",
-        test: store("ranges_tables", "number_of_pruned_block_stays_used"),
+        test: store("tables", "number_of_pruned_block_stays_used"),
         hangs_for: None,
     },
     Bug {
         name: "input-of-neighbor",
         harm: "a child works on the item of the child before it",
-        file: "crates/conductor-store/src/ranges/rows/inputs.rs",
+        file: "crates/conductor-store/src/sqlite/rows/inputs.rs",
         from: "for ((is_wanted, slot), input) in slots.zip(inputs) {",
         to: "for ((is_wanted, slot), input) in slots.skip(1).zip(inputs) {",
-        test: store("ranges", "in_memory::fan_out::long_list_gives_each_child_its_item"),
+        test: store("conformance", "in_memory::fan_out::long_list_gives_each_child_its_item"),
         hangs_for: None,
     },
 ];

@@ -6,7 +6,7 @@ const LEAVES: &str = "crates/conductor-store/src/ops/tx/leaves.rs";
 const TRANSACTION: &str = "crates/conductor-store/src/ops/tx/transaction.rs";
 const FENCES: &str = "crates/conductor-store/src/ops/claims/fences.rs";
 const READY: &str = "crates/conductor-store/src/sqlite/work/ready.rs";
-const CANDIDATES: &str = "crates/conductor-store/src/sqlite/work/candidates.rs";
+const CANDIDATES: &str = "crates/conductor-store/src/sqlite/work/find.rs";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -224,8 +224,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "retry-in-order-of-keys",
         harm: "a step that is full leaves the retries that wait longest",
         file: CANDIDATES,
-        from: "failed \" AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY due_at LIMIT ?1",
-        to: "failed \" AND due_at <= ?2 AND run BETWEEN ?3 AND ?4 ORDER BY key LIMIT ?1",
+        from: "failed \" AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1",
+        to: "failed \" AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.key LIMIT ?1",
         test: store("conformance", "in_memory::retry::step_retries_longest_due_first"),
         hangs_for: None,
     },
@@ -242,8 +242,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "results-without-limit",
         harm: "a join reads a thousand large outputs at once",
         file: "crates/conductor-store/src/sqlite/reads/child_results.rs",
-        from: "while bytes < max_bytes",
-        to: "while bytes < max_bytes.max(usize::MAX)",
+        from: "|| self.bytes == 0",
+        to: "|| self.bytes == usize::MAX",
         test: store("conformance", "in_memory::child_results::large_results_shorten_page"),
         hangs_for: None,
     },

@@ -12,7 +12,7 @@ const STORE: &str = "crates/conductor-store/src/sqlite/";
 const CONDITIONS: &str = "crates/conductor-store/src/sqlite/rows/conditions.rs";
 
 /// The columns with numbers for states, steps, lease losses, cancel causes and names of events.
-const COLUMNS: [&str; 5] = ["state", "wants", "lost", "mark", "name"];
+const COLUMNS: [&str; 5] = ["state", "next_step", "lease_losses", "cancel_cause", "name"];
 
 /// What may stand between a column and its number.
 const OPERATORS: [&str; 11] = ["=", "<", ">", "!", "NOT", "IN", "IS", "BETWEEN", "(", ", 0)", "\\"];
@@ -76,26 +76,31 @@ mod tests {
             "state <> 2",
             "state IN (0, 1)",
             "state BETWEEN 0 AND 1",
-            "wants IN (3, 4)",
-            "wants IS NOT 3",
-            "lost = 2",
-            "coalesce(lost, 0) < 2",
-            "mark = 4",
-            "name NOT IN (9, 10)",
+            "next_step IN (3, 4)",
+            "p.next_step IS NOT 3",
+            "lease_losses = 2",
+            "coalesce(g.lease_losses, 0) < 2",
+            "cancel_cause = 4",
+            "e.name NOT IN (9, 10)",
             "state = \\\n 1",
         ] {
             let complaints = complaints(READY, sql);
             assert_eq!(complaints.len(), 1, "{sql}: {complaints:?}");
             assert!(complaints[0].starts_with(&format!("{READY}:3: ")), "{complaints:?}");
         }
-        assert_eq!(complaints(READY, "state = 1 OR state = 2 OR wants = 3").len(), 3);
+        assert_eq!(complaints(READY, "state = 1 OR state = 2 OR next_step = 3").len(), 3);
     }
 
     #[test]
     fn other_conditions_are_accepted() {
-        for sql in
-            ["state = ?1", "mark IS NULL", "wants IS NOT NULL", "ordinal = 0", "restate = 1", "state_1 = 1"]
-        {
+        for sql in [
+            "state = ?1",
+            "cancel_cause IS NULL",
+            "next_step IS NOT NULL",
+            "ordinal = 0",
+            "restate = 1",
+            "state_1 = 1",
+        ] {
             assert!(complaints(READY, sql).is_empty(), "{sql}");
         }
         assert!(check(&Files::from([(READY, "// state = 1\nconst A: u8 = state == 1;\n")])).is_empty());

@@ -1,7 +1,7 @@
 //! Cancel of a run with many open tasks: the call, all steps that follow, and the longest hold of the write lock.
 
 use super::lock_hold;
-use crate::baseline;
+use crate::baseline::{self, check};
 use crate::measure::{Bench, Unit, Workload};
 use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fanned_out, time};
@@ -59,7 +59,9 @@ fn call(workspace: &Workspace, n: u32) -> Outcome<Duration> {
 
 fn raw(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_children(n)?;
-    time(|| baseline::cancel(&mut raw, n, baseline::INSERTS))
+    let took = time(|| baseline::cancel(&mut raw, baseline::INSERTS))?;
+    check::leaves(workspace, State::Cancelled, n)?;
+    Ok(took)
 }
 
 /// Writes only the cancel request, on a connection with a warm cache.

@@ -68,31 +68,32 @@ fn claim(world: &Fixture) -> Outcome<()> {
 }
 
 fn next_parent(world: &Fixture) -> Outcome<()> {
-    baseline::read_one_row(&world.raw, "SELECT key FROM conductor_tasks WHERE wants = 1 LIMIT 1")
+    baseline::read_one_row(&world.raw, "SELECT task FROM conductor_parents WHERE next_step = 1 LIMIT 1")
 }
 
 fn due(world: &Fixture) -> Outcome<()> {
     baseline::read_one_row(
         &world.raw,
-        "SELECT key FROM conductor_tasks WHERE state = 3 AND due_at <= 1 LIMIT 1",
+        "SELECT key FROM conductor_ranges WHERE state = 3 AND due_at <= 1 LIMIT 1",
     )
 }
 
 fn expired(world: &Fixture) -> Outcome<()> {
     let sql = "SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline WHERE deadline IS NOT NULL \
-        AND mark IS NULL AND state IN (0, 1) AND deadline <= 1 LIMIT 1";
+        AND cancel_cause IS NULL AND state IN (0, 1) AND deadline <= 1 LIMIT 1";
     baseline::read_one_row(&world.raw, sql)
 }
 
 fn running(world: &Fixture) -> Outcome<()> {
-    let sql =
-        "SELECT key FROM conductor_tasks WHERE state = 1 AND sealed IS NULL AND lease_until <= 1 LIMIT 1";
-    baseline::read_one_row(&world.raw, sql)
+    baseline::read_one_row(
+        &world.raw,
+        "SELECT key FROM conductor_ranges WHERE state = 1 AND lease_until <= 1 LIMIT 1",
+    )
 }
 
 fn ready(world: &Fixture) -> Outcome<()> {
-    let sql = "SELECT key FROM conductor_tasks WHERE kind = 1 AND state = 0 AND due_at IS NULL AND sealed IS NULL \
-        AND coalesce(lost, 0) < 2 LIMIT 1";
+    let sql = "SELECT key FROM conductor_ranges WHERE kind = 1 AND state = 0 AND due_at IS NULL \
+        AND coalesce(lease_losses, 0) < 2 LIMIT 1";
     baseline::read_one_row(&world.raw, sql)
 }
 
@@ -107,13 +108,13 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
     let run = fanned_out(&store, 1)?;
     let mut world =
         Fixture { raw: workspace.raw()?, engine_key: registration.key(), store, env, run, open: run };
-    settle_all(&world.store, &world.raw)?;
+    settle_all(&world.store)?;
     let mut tasks = 0;
     for n in bench.sizes([10_000, 100_000, 1_000_000, 10_000_000]) {
         while tasks < n {
             let more = (n - tasks).min(1_000_000);
             fanned_out(&world.store, more)?;
-            settle_all(&world.store, &world.raw)?;
+            settle_all(&world.store)?;
             tasks += more;
         }
         world.open = submit(&world.store, TaskDraft::new("strange").input(json!({ "fanout": 3 })))?;

@@ -1,19 +1,20 @@
 //! The longest time that one step holds the write lock, with a large backlog.
 
 use super::operations::{fan_out::ITEM, prune, retry};
-use crate::baseline;
+use crate::baseline::{self, Drain, Inputs, check};
 use crate::measure::{Bench, Unit};
 use crate::outcome::Outcome;
 use crate::workspace::{
-    Workspace, fan_out as create, fanned_out, open_parent, submit, submit_run, succeed_all, time,
+    SUCCEEDED, Workspace, attempt_all, fan_out as create, fanned_out, open_parent, submit, submit_run, time,
 };
 use conductor_model::{Json, MAX_TASKS, RunDraft, TaskDraft, Timestamp};
 use conductor_store::{
-    Admin, Append, AttemptResult, Cancel, Claim, ClaimedTask, Environment, FanOut, KindQuota, Prune,
-    RegisterEngine, Rescue, Scope, Settle, Step, Store, Synchronous,
+    Admin, Append, AttemptResult, Cancel, Claim, ClaimedTask, Clock as _, Environment, FanOut, KindQuota,
+    Prune, RegisterEngine, Rescue, Scope, Settle, SqliteStore, Step, Store, Synchronous, SystemClock,
 };
-use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
+use conductor_workers::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP, TASKS_PER_SWEEP};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Measures the longest call of each step.
@@ -26,24 +27,30 @@ const WIDE_PER_CLAIM: u32 = 43;
 
 const CHILDREN_OF_PARENT: u32 = 20;
 
-/// The steps, each with the divisor of the number of tasks and the baseline: the longest raw transaction that writes as many
-/// rows (a pruned task counts as three rows). Steps that differ only in their reads share a baseline: rows that are updated
-/// with one event each.
+/// The steps, each with the divisor of the number of tasks and the baseline: the longest raw transaction that changes as many
+/// tasks. Retries and promotions share a baseline, because they write the same.
 const STEPS: [(&str, u32, Longest, Longest); 11] = [
     ("hold/fan_out", 1, fan_out, floor_of_fan_out),
-    ("hold/fan_out of parents", 1, fan_out_of_parents, floor_of_fan_out),
+    ("hold/fan_out of parents", 1, fan_out_of_parents, floor_of_parents),
     ("hold/append", 1, append, |workspace, n| {
-        baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, Some(ITEM), ITEMS_PER_APPEND)
+        baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, Inputs::Each(ITEM), ITEMS_PER_APPEND)
     }),
     ("hold/settle and claim", 1, settle, |workspace, n| {
-        baseline::drain(&mut workspace.raw_with_children(n)?, n, TASKS_PER_CLAIM)
+        baseline::drain(&mut workspace.raw_with_children(n)?, Drain::by(TASKS_PER_CLAIM))
     }),
     ("hold/settle 100 KB", 50, settle_wide, floor_of_wide),
     ("hold/retry", 1, retried, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
     ("hold/promote", 1, promote, |workspace, n| rows(workspace, n, ROWS_PER_STEP)),
-    ("hold/rescue", 1, rescue, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
+    ("hold/rescue", 1, rescue, |workspace, n| {
+        claimed(workspace, n)?;
+        let longest = baseline::rescue(&mut workspace.raw()?, ROWS_PER_HEAVY_STEP)?;
+        check::verify(workspace).map(|()| longest)
+    }),
     ("hold/sweep", 1, sweep, baseline_of_sweep),
-    ("hold/aggregate", 1, aggregate, |workspace, n| rows(workspace, n, ROWS_PER_HEAVY_STEP)),
+    ("hold/aggregate", 1, aggregate, |workspace, n| {
+        parents(workspace, n)?;
+        baseline::aggregate(&mut workspace.raw()?, ROWS_PER_HEAVY_STEP)
+    }),
     ("hold/prune", 1, pruned, floor_of_prune),
 ];
 
@@ -58,22 +65,31 @@ pub(super) fn run(bench: &Bench) -> Outcome<()> {
 }
 
 fn floor_of_fan_out(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, None, CHILDREN_PER_STEP)
+    baseline::fan_out(&mut workspace.raw_with_parent(n)?, n, Inputs::None, CHILDREN_PER_STEP)
+}
+
+/// Half as many parents in a transaction as other children, and then their children.
+fn floor_of_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (mut raw, parents) = (workspace.raw_with_parent(n)?, n.div_ceil(CHILDREN_OF_PARENT));
+    let longest = baseline::fan_out_of_parents(&mut raw, parents, CHILDREN_OF_PARENT, CHILDREN_PER_STEP / 2)?;
+    let of_each = baseline::fan_out_each(&mut raw, (2, parents), CHILDREN_OF_PARENT, CHILDREN_PER_STEP)?;
+    check::verify(workspace)?;
+    Ok(longest.max(of_each))
 }
 
 fn rows(workspace: &Workspace, n: u32, each: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_children(n)?;
-    retry::fail_all(&raw)?;
-    baseline::retry(&mut raw, n, each)
+    retry::fail_all(&*workspace.store()?)?;
+    baseline::retry(&mut raw, each)
 }
 
 pub(super) fn baseline_of_sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    baseline::cancel(&mut workspace.raw_with_children(n)?, n, ROWS_PER_HEAVY_STEP)
+    baseline::cancel(&mut workspace.raw_with_children(n)?, TASKS_PER_SWEEP)
 }
 
 fn floor_of_prune(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     prune::settled(workspace, n)?;
-    baseline::prune(&mut workspace.raw()?, n, Prune::ROWS / 3)
+    baseline::prune(&mut workspace.raw()?, Prune::ROWS)
 }
 
 /// Repeats a step until it reports no more work.
@@ -131,7 +147,9 @@ fn settle_wide(workspace: &Workspace, n: u32) -> Outcome<Duration> {
 
 fn floor_of_wide(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_children(n)?;
-    baseline::drain_with_outputs(&mut raw, n, false, wide()?.as_str(), WIDE_PER_CLAIM)
+    let output = wide()?;
+    let wide = Drain { output: Some(output.as_str()), ..Drain::by(WIDE_PER_CLAIM) };
+    baseline::drain(&mut raw, wide)
 }
 
 fn wide() -> Outcome<Json> {
@@ -163,39 +181,48 @@ fn settle_all(workspace: &Workspace, n: u32, each: u32, output: Option<&Json>) -
 fn retried(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
-    retry::fail_all(&workspace.raw()?)?;
+    retry::fail_all(&store)?;
     longest(|| Ok(store.retry(&step(&env, ROWS_PER_STEP))?.more))
 }
 
 fn promote(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, env) = (workspace.store()?, Environment::system());
     fanned_out(&store, n)?;
-    workspace.raw()?.execute("UPDATE conductor_tasks SET due_at = 1 WHERE sealed IS NULL", [])?;
+    workspace.raw()?.execute("UPDATE conductor_ranges SET due_at = 1", [])?;
     longest(|| Ok(store.promote(&step(&env, ROWS_PER_STEP))?.more))
 }
 
-/// All tasks are claimed by an engine whose leases are over.
 fn rescue(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    let (store, env) = (workspace.store()?, Environment::system());
-    fanned_out(&store, n)?;
-    workspace.raw()?.execute_batch(
-        "BEGIN IMMEDIATE;
-         UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = 1, holder = 9 WHERE sealed IS NULL;
-         UPDATE conductor_runs SET running = running + pending, pending = 0;
-         COMMIT;",
-    )?;
+    let (store, env) = (claimed(workspace, n)?, Environment::system());
     longest(|| Ok(store.rescue(&Rescue::new(ROWS_PER_HEAVY_STEP, &env))?.more))
+}
+
+/// All tasks are claimed, and their leases are over.
+fn claimed(workspace: &Workspace, n: u32) -> Outcome<Arc<SqliteStore>> {
+    let store = workspace.store()?;
+    fanned_out(&store, n)?;
+    let env = Environment::seeded(SystemClock.now(), 1);
+    let registration = store.register_engine(&RegisterEngine::new(&env))?;
+    let claim = Claim::new(registration.key(), vec![KindQuota::new("noop".parse()?, 1_000)], 1, &env);
+    while !store.claim(&claim)?.tasks.is_empty() {}
+    std::thread::sleep(Duration::from_millis(2));
+    Ok(store)
 }
 
 pub(super) fn sweep(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let (store, env) = (workspace.store()?, Environment::system());
     let run = fanned_out(&store, n)?;
     let _ = store.cancel(&Cancel::run(run, env.now()))?;
-    longest(|| Ok(store.sweep(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
+    longest(|| Ok(store.sweep(&step(&env, TASKS_PER_SWEEP))?.more))
+}
+
+fn aggregate(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let (store, env) = (parents(workspace, n)?, Environment::system());
+    longest(|| Ok(store.aggregate(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
 }
 
 /// Parents of one child each; all of them can be decided.
-fn aggregate(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+fn parents(workspace: &Workspace, n: u32) -> Outcome<Arc<SqliteStore>> {
     let (store, env) = (workspace.store()?, Environment::system());
     let parent = |i| TaskDraft::new(format!("p{i}")).kind("noop").input(json!({ "fanout": 1 }));
     for first in (0..n).step_by(MAX_TASKS) {
@@ -203,8 +230,8 @@ fn aggregate(workspace: &Workspace, n: u32) -> Outcome<Duration> {
         submit_run(&store, &RunDraft::new().tasks((first..last).map(parent)))?;
     }
     create(&store)?;
-    succeed_all(&workspace.raw()?)?;
-    longest(|| Ok(store.aggregate(&step(&env, ROWS_PER_HEAVY_STEP))?.more))
+    attempt_all(&store, &env, "noop", |_| Ok(SUCCEEDED))?;
+    Ok(store)
 }
 
 fn pruned(workspace: &Workspace, n: u32) -> Outcome<Duration> {

@@ -1,5 +1,6 @@
 //! The benches, one per file.
 
+mod bytes;
 mod cancel;
 mod drain;
 mod growth;
@@ -9,6 +10,7 @@ mod latency;
 mod layout;
 mod lock_hold;
 mod operations;
+mod roots;
 mod whole_run;
 
 use crate::measure::Bench;
@@ -17,9 +19,11 @@ use crate::outcome::Outcome;
 pub(crate) type Entry = fn(&Bench) -> Outcome<()>;
 
 /// All benches, in the order in which they run.
-pub(crate) const BENCHES: [(&str, Entry); 16] = [
+pub(crate) const BENCHES: [(&str, Entry); 18] = [
     ("fan_out", operations::fan_out::run),
     ("drain", drain::run),
+    ("roots", roots::run),
+    ("bytes", bytes::run),
     ("whole", whole_run::run),
     ("latency", latency::run),
     ("history", history::run),

@@ -1,9 +1,9 @@
 //! Time from the submission to the settled run: fan out, run, aggregate, and join.
 
-use crate::baseline;
+use crate::baseline::{self, Drain, Inputs, Of, check};
 use crate::measure::{Bench, Workload};
 use crate::outcome::Outcome;
-use crate::workspace::{Workspace, engine, first_task, noop, time};
+use crate::workspace::{Workspace, engine, first_task, noop, submit_run, time};
 use conductor_model::{RunDraft, State, TaskDraft};
 use conductor_store::{Query, Synchronous};
 use conductor_workers::{Children, Context, Engine, TaskError};
@@ -16,7 +16,7 @@ const PARENTS: u32 = 1_000;
 pub(super) const ONE_PARENT: Workload =
     Workload { name: "whole", unit: "s", ours: one_parent, baseline: baseline_noop };
 const MANY_PARENTS: Workload =
-    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, baseline: baseline_noop };
+    Workload { name: "whole/1000 parents", unit: "s", ours: many_parents, baseline: baseline_many };
 const WITH_JOIN: Workload =
     Workload { name: "whole/join", unit: "s", ours: with_join, baseline: baseline_join };
 
@@ -37,10 +37,28 @@ fn one_parent(workspace: &Workspace, n: u32) -> Outcome<Duration> {
 
 fn many_parents(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let store = workspace.store()?;
+    whole(&engine(&store)?, &run_of_parents(n))
+}
+
+fn run_of_parents(n: u32) -> RunDraft {
     let parents = PARENTS.min(n);
     let parent =
         |i| TaskDraft::new(format!("parent {i}")).kind("noop").input(json!({ "fanout": n / parents }));
-    whole(&engine(&store)?, &RunDraft::new().tasks((0..parents).map(parent)))
+    RunDraft::new().tasks((0..parents).map(parent))
+}
+
+/// The parents are the first blocks.
+fn baseline_many(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let parents = PARENTS.min(n);
+    submit_run(&*workspace.store()?, &run_of_parents(n))?;
+    let mut raw = workspace.raw()?;
+    let took = time(|| {
+        baseline::fan_out_each(&mut raw, (1, parents), n / parents, baseline::INSERTS)?;
+        baseline::drain(&mut raw, Drain { of: Of::Parents(parents), ..Drain::by(baseline::UPDATES) })?;
+        baseline::aggregate(&mut raw, baseline::UPDATES)
+    })?;
+    check::leaves(workspace, State::Succeeded, n)?;
+    Ok(took)
 }
 
 /// Each task returns its index, and the join returns the sum.
@@ -66,12 +84,12 @@ fn whole(engine: &Engine, run: &RunDraft) -> Outcome<Duration> {
 }
 
 fn baseline_noop(workspace: &Workspace, n: u32) -> Outcome<Duration> {
-    baseline_of(workspace, n, |raw, n| baseline::drain(raw, n, baseline::UPDATES))
+    baseline_of(workspace, n, |raw, _| baseline::drain(raw, Drain::by(baseline::UPDATES)))
 }
 
 fn baseline_join(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     baseline_of(workspace, n, |raw, n| {
-        let longest = baseline::drain_with_outputs(raw, n, false, "1", baseline::UPDATES)?;
+        let longest = baseline::drain(raw, Drain { output: Some("1"), ..Drain::by(baseline::UPDATES) })?;
         assert_eq!(baseline::sum_of_outputs(raw)?, u64::from(n));
         Ok(longest)
     })
@@ -83,8 +101,11 @@ fn baseline_of(
     drain: fn(&mut rusqlite::Connection, u32) -> Outcome<Duration>,
 ) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_parent(n)?;
-    time(|| {
-        baseline::fan_out(&mut raw, n, None, baseline::INSERTS)?;
-        drain(&mut raw, n)
-    })
+    let took = time(|| {
+        baseline::fan_out(&mut raw, n, Inputs::None, baseline::INSERTS)?;
+        drain(&mut raw, n)?;
+        baseline::aggregate(&mut raw, baseline::UPDATES)
+    })?;
+    check::leaves(workspace, State::Succeeded, n)?;
+    Ok(took)
 }

@@ -11,13 +11,14 @@ use conductor_model::Timestamp;
 pub struct Prune {
     /// Deletes runs that settled before this time.
     pub settled_before: Timestamp,
-    /// The largest number of rows that one transaction deletes; 0 counts as 1.
+    /// The largest number of tasks and events that one transaction deletes; 0 counts as 1. It deletes fewer of those that do
+    /// not share their rows with others.
     pub limit: u32,
 }
 
 impl Prune {
     /// The default limit. A transaction of this size delays other writers by a few milliseconds.
-    pub const ROWS: u32 = 1000;
+    pub const ROWS: u32 = 10_000;
 
     /// Creates a request with the limit [`Prune::ROWS`].
     pub fn before(settled_before: Timestamp) -> Self {

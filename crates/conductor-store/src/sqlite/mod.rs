@@ -29,8 +29,6 @@ mod tx;
 pub(crate) mod work;
 pub(crate) mod writes;
 
-#[cfg(feature = "ranges")]
-pub(crate) use open::import::rows as import_rows;
 pub use open::{OpenError, SqliteOptions, Synchronous, install_into};
 /// The SQLite library of this store. Programs that call [`install_into`] or [`submit_in`] must use the same version.
 pub use rusqlite;

@@ -1,13 +1,7 @@
 //! The database: how a store opens it.
 
 use super::engines::Liveness;
-#[cfg(feature = "ranges")]
-use super::open::other_tables;
 use super::open::{self, OpenError, SqliteOptions};
-#[cfg(feature = "ranges")]
-use crate::ops::import::ImportPlan;
-#[cfg(feature = "ranges")]
-use crate::sqlite::connection::sql::Result as SqlResult;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -80,33 +74,6 @@ impl SqliteStore {
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let writer = open::memory()?;
         Ok(Self::of(None, SqliteOptions::default(), writer))
-    }
-
-    /// Opens a database in memory with other tables.
-    #[cfg(feature = "ranges")]
-    pub(crate) fn open_in_memory_with(tables: &str) -> Result<Self, OpenError> {
-        Ok(Self::of(None, SqliteOptions::default(), other_tables::memory_with(tables)?))
-    }
-
-    /// Creates a database file with other tables.
-    #[cfg(feature = "ranges")]
-    pub(crate) fn create_with(path: &Path, options: SqliteOptions, tables: &str) -> Result<Self, OpenError> {
-        let path = open::locate(path)?;
-        let writer = other_tables::create_with(&path, &options, tables)?;
-        Ok(Self::of(Some(path), options, writer))
-    }
-
-    /// Opens a file of the TypeScript version with other tables, into which `copy` copies its rows.
-    #[cfg(feature = "ranges")]
-    pub(crate) fn import_with(
-        path: &Path,
-        options: SqliteOptions,
-        tables: &str,
-        copy: impl FnOnce(&Connection, &ImportPlan) -> SqlResult<()>,
-    ) -> Result<Self, OpenError> {
-        let path = open::locate(path)?;
-        let writer = other_tables::import_with(&path, &options, tables, copy)?;
-        Ok(Self::of(Some(path), options, writer))
     }
 
     fn of(path: Option<PathBuf>, options: SqliteOptions, writer: Connection) -> Self {

@@ -2,14 +2,6 @@
 //!
 //! Each method calls the function that has its statements. Parents and runs are kept until a statement looks for them.
 
-use super::connection::sql::{Result, ScopeKey};
-use super::engines::{self, DeadEngine, Liveness};
-use super::store::SqliteStore;
-use super::work::parent_cache::ParentCache;
-use super::work::{candidates, existing, ready};
-use super::writes::insert::{self, KindKeys};
-use super::writes::{leaves, prune};
-use super::{audit, reads, rows};
 use crate::backend::{
     Above, AdminWrite, AdminWritten, AuditEvent, AuditJoin, AuditJoins, AuditKeys, AuditRun, AuditRuns,
     AuditTask, AuditTasks, ChildResults, ChildResultsWanted, ChildWanted, ClaimRow, ClaimsWanted, CorruptRow,
@@ -20,7 +12,18 @@ use crate::backend::{
     ReadyWanted, Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords,
     TasksWanted, Turn, Work, WriteTx,
 };
+use crate::sqlite::connection::sql::Result;
+use crate::sqlite::engines::{self, DeadEngine, Liveness};
 use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::scope::ScopeKey;
+use crate::sqlite::rows::{block, events, inputs, nodes, parents};
+use crate::sqlite::store::SqliteStore;
+use crate::sqlite::work::leaves::BlockCache;
+use crate::sqlite::work::parent_cache::ParentCache;
+use crate::sqlite::work::{self, existing, fan_out_parents, find, ready};
+use crate::sqlite::writes::kinds::KindKeys;
+use crate::sqlite::writes::{insert, leaves, prune, reclaim};
+use crate::sqlite::{audit, reads};
 use crate::{EngineRegistration, NodeId, RegisterEngine, RunBlockers, Scope};
 use conductor_model::{Event, Json, Run, TaskProgress, Timestamp};
 use rusqlite::Connection;
@@ -33,9 +36,10 @@ pub struct SqliteTx<'c> {
     /// The moment of the operation.
     pub(super) now: Timestamp,
     cache: ParentCache,
+    blocks: BlockCache,
     kinds: KindKeys,
-    /// The last key of a task that was handed out.
-    last_task: Option<i64>,
+    /// The last number of a block that was handed out.
+    last_block: Option<i64>,
     /// The dead engines, after a search for them.
     dead: Vec<DeadEngine>,
     /// Those of them that the transaction removes.
@@ -44,9 +48,9 @@ pub struct SqliteTx<'c> {
 
 impl<'c> SqliteTx<'c> {
     pub(super) fn new(connection: &'c Connection, store: Option<&'c SqliteStore>, now: Timestamp) -> Self {
-        let (cache, kinds) = (ParentCache::default(), KindKeys::default());
+        let (cache, blocks, kinds) = (ParentCache::default(), BlockCache::default(), KindKeys::default());
         let (dead, removed) = (Vec::new(), Vec::new());
-        Self { connection, store, now, cache, kinds, last_task: None, dead, removed }
+        Self { connection, store, now, cache, blocks, kinds, last_block: None, dead, removed }
     }
 
     /// Writes the rows that are still in the cache. Returns the engines whose files can be removed after the commit.
@@ -70,22 +74,26 @@ impl<'c> SqliteTx<'c> {
     }
 
     fn present(&mut self, nodes: Vec<Node>) -> Vec<Node> {
-        nodes.into_iter().map(|node| ready::present(&mut self.cache, node)).collect()
+        let mut present = |node| match node {
+            Node::Parent(Ok(row)) => Node::Parent(Ok(self.cache.current(row))),
+            node => node,
+        };
+        nodes.into_iter().map(&mut present).collect()
     }
 }
 
 impl ReadTx for SqliteTx<'_> {
     fn has_work(&mut self, work: &Work<'_>) -> Result<bool> {
-        candidates::has_work(self.connection, self.liveness(), work)
+        find::has_work(self.connection, self.liveness(), work)
     }
 
     fn nodes(&mut self, wanted: NodesWanted) -> Result<Vec<Node>> {
-        let nodes = rows::tasks::read(self.connection, wanted)?;
+        let nodes = nodes::read(self.connection, wanted)?;
         Ok(self.present(nodes))
     }
 
     fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>> {
-        rows::tasks::leaves(self.connection, keys)
+        work::leaves::leaves(self.connection, &mut self.blocks, keys)
     }
 
     fn parents(&mut self, keys: &[ParentKey]) -> Result<Vec<ReadParent>> {
@@ -181,7 +189,7 @@ impl ReadTx for SqliteTx<'_> {
     }
 
     fn own_input(&mut self, task: TaskKey) -> Result<Option<Json>> {
-        rows::columns::read_input(self.connection, task.row())
+        inputs::read(self.connection, task)
     }
 
     fn examine(&mut self, wanted: Examine) -> Result<Examined> {
@@ -202,7 +210,7 @@ impl ReadTx for SqliteTx<'_> {
 impl WriteTx for SqliteTx<'_> {
     fn runs_in_turn(&mut self, turns: &[Turn<'_>]) -> Result<Vec<Vec<RunKey>>> {
         self.flush()?;
-        turns.iter().map(|turn| candidates::runs_in_turn(self.connection, turn)).collect()
+        turns.iter().map(|turn| find::runs_in_turn(self.connection, turn)).collect()
     }
 
     fn take_ready(&mut self, wanted: &[ReadyWanted<'_>], max: u32) -> Result<ReadyTasks> {
@@ -211,7 +219,7 @@ impl WriteTx for SqliteTx<'_> {
 
     fn fan_out_parents(&mut self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Result<Vec<FanOutParent>> {
         self.flush()?;
-        candidates::fan_out_parents(self.connection, &mut self.cache, wanted, max_bytes)
+        fan_out_parents::fan_out_parents(self.connection, &mut self.cache, wanted, max_bytes)
     }
 
     fn find(&mut self, work: &Work<'_>, limit: u32) -> Result<Vec<Node>> {
@@ -219,28 +227,28 @@ impl WriteTx for SqliteTx<'_> {
         if let (Work::LostClaims(_), Some(liveness)) = (work, self.liveness()) {
             self.dead = engines::dead(self.connection, liveness)?;
         }
-        let nodes = candidates::find(self.connection, &mut self.cache, work, (&self.dead, limit))?;
+        let nodes = find::find(self.connection, &mut self.cache, work, (&self.dead, limit))?;
         Ok(self.present(nodes))
     }
 
     fn decidable(&mut self, scope: Scope, limit: u32) -> Result<Vec<Decidable>> {
         self.flush()?;
         let scope = ScopeKey::of(scope, self.connection)?;
-        candidates::decidable(self.connection, &mut self.cache, scope, limit)
+        find::decidable(self.connection, &mut self.cache, scope, limit)
     }
 
     fn new_keys(&mut self, wants_run: bool, sizes: &[u16]) -> Result<NewKeys> {
         let run = if wants_run { existing::next_key(self.connection, "conductor_runs")? } else { 0 };
-        let mut next = match self.last_task {
+        let first = match self.last_block {
             Some(last) => last + 1,
-            None => existing::next_key(self.connection, "conductor_tasks")?,
+            None => existing::next_key(self.connection, "conductor_blocks")?,
         };
-        let mut blocks = Vec::with_capacity(sizes.len());
-        for size in sizes {
-            blocks.push(TaskKey::of_row(next));
-            next = next.checked_add(i64::from(*size)).ok_or_else(existing::no_key_left)?;
-        }
-        self.last_task = Some(next - 1);
+        let count = i64::try_from(sizes.len()).unwrap_or(i64::MAX);
+        // The key of the last task of the last block must be a number, too.
+        let end = first.checked_add(count).filter(|end| end.checked_mul(block::KEYS).is_some());
+        let end = end.ok_or_else(existing::no_key_left)?;
+        self.last_block = Some(end - 1);
+        let blocks = (first..end).map(|number| block::task_key(number, 0)).collect();
         Ok(NewKeys { run: RunKey::of_row(run), blocks })
     }
 
@@ -253,10 +261,10 @@ impl WriteTx for SqliteTx<'_> {
     }
 
     fn write(&mut self, leaves: &[LeafWrite<'_>], parents: &[ParentWrite]) -> Result<()> {
-        leaves::write(self.connection, leaves, self.now)?;
+        leaves::write(self.connection, &mut self.blocks, leaves, self.now)?;
         for parent in parents {
             if parent.is_corrupt {
-                rows::parents::write_corrupt_parent(self.connection, parent, self.now)?;
+                parents::write_corrupt_parent(self.connection, parent, self.now)?;
             } else {
                 self.cache.write(self.connection, parent)?;
             }
@@ -269,11 +277,11 @@ impl WriteTx for SqliteTx<'_> {
     }
 
     fn record(&mut self, events: &[NewEvent]) -> Result<()> {
-        rows::events::append(self.connection, events, self.now)
+        events::append(self.connection, events, self.now)
     }
 
     fn refresh(&mut self, leaves: &[TaskGroup], lease_until: Option<Timestamp>) -> Result<()> {
-        leaves::refresh(self.connection, leaves, lease_until, self.now)
+        leaves::refresh(self.connection, &mut self.blocks, leaves, lease_until, self.now)
     }
 
     fn write_progress(&mut self, progress: &[ProgressWrite<'_>]) -> Result<()> {
@@ -281,9 +289,10 @@ impl WriteTx for SqliteTx<'_> {
     }
 
     fn fail_corrupt(&mut self, row: CorruptRow<'_>) -> Result<bool> {
+        self.blocks.clear();
         match row {
-            CorruptRow::Task(task) => leaves::fail_corrupt(self.connection, task, self.now).map(|()| true),
-            CorruptRow::Run(run) => rows::parents::fail_corrupt_run(self.connection, run, self.now),
+            CorruptRow::Task(task) => audit::writes::fail_corrupt(self.connection, task, self.now),
+            CorruptRow::Run(run) => parents::fail_corrupt_run(self.connection, run, self.now),
         }
     }
 
@@ -292,6 +301,7 @@ impl WriteTx for SqliteTx<'_> {
     }
 
     fn admin_write(&mut self, write: AdminWrite<'_>) -> Result<AdminWritten> {
+        self.blocks.clear();
         if let AdminWrite::RemoveDeadEngines = write {
             self.removed = std::mem::take(&mut self.dead);
             engines::remove(self.connection, &self.removed)?;
@@ -300,9 +310,10 @@ impl WriteTx for SqliteTx<'_> {
     }
 
     fn prune(&mut self, run: Option<RunKey>, budget: &mut PruneBudget) -> Result<Pruned> {
+        self.blocks.clear();
         match run {
             Some(run) => prune::rows(self.connection, run, budget),
-            None => prune::reclaim(self.connection),
+            None => reclaim::reclaim(self.connection),
         }
     }
 }

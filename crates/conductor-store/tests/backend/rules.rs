@@ -11,7 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
-/// A store with one run, whose first task is a parent and whose second is a leaf.
+/// A store with one run, whose first task is a parent and whose second is a leaf. Their keys are 1024 and 2048.
 fn store() -> TestStore {
     let test = TestStore::new();
     test.submit(&RunDraft::new().task(TaskDraft::new("parent").open()).task(TaskDraft::new("leaf")));
@@ -46,14 +46,14 @@ fn columns() -> impl Strategy<Value = Columns> {
             let total = total.map(|missing| created + missing);
             let counts = ChildCounts { total, created, open, failed: 0, cancelled: 0 };
             let status = ParentStatus { counts, policy: Policy::Fail, cancel_cause, join };
-            // Only a PENDING task waits for its start, and only a FAILED one for its retry.
-            let is_delayed = is_delayed && matches!(state, State::Pending | State::Failed);
+            // Only a PENDING parent waits for its start.
+            let is_delayed = is_delayed && state == State::Pending;
             Columns { state, is_delayed, status, swept }
         },
     )
 }
 
-fn write_columns(connection: &Connection, table: &str, due_column: &str, columns: &Columns) {
+fn write_columns(connection: &Connection, (table, key): (&str, i64), due_column: &str, columns: &Columns) {
     let Columns { state, is_delayed, status, swept } = columns;
     let join_open = match status.join {
         JoinStatus::None => None,
@@ -61,7 +61,7 @@ fn write_columns(connection: &Connection, table: &str, due_column: &str, columns
     };
     let sql = format!(
         "UPDATE {table} SET state = ?1, {due_column} = ?2, sealed = ?3, fanout = ?4, children = ?5, \
-         open_children = ?6, mark = ?7, swept = ?8, joining = ?9 WHERE key = 1"
+         open_children = ?6, cancel_cause = ?7, swept = ?8, join_open = ?9 WHERE rowid = {key}"
     );
     let params = params![
         state.code(),
@@ -77,29 +77,33 @@ fn write_columns(connection: &Connection, table: &str, due_column: &str, columns
     connection.execute(&sql, params).unwrap();
 }
 
-fn wants(connection: &Connection, table: &str) -> Option<i64> {
-    connection.query_row(&format!("SELECT wants FROM {table} WHERE key = 1"), [], |row| row.get(0)).unwrap()
+fn stored_next_step(connection: &Connection, (table, key): (&str, i64)) -> Option<i64> {
+    let sql = format!("SELECT next_step FROM {table} WHERE rowid = {key}");
+    connection.query_row(&sql, [], |row| row.get(0)).unwrap()
 }
+
+const PARENT: (&str, i64) = ("conductor_parents", 1024);
+const RUN: (&str, i64) = ("conductor_runs", 1);
 
 proptest! {
     #[test]
     fn next_step_agrees_with_column(columns in columns()) {
         let test = store();
         let connection = test.connect();
-        write_columns(&connection, "conductor_tasks", "due_at", &columns);
-        write_columns(&connection, "conductor_runs", "deadline", &columns);
+        write_columns(&connection, PARENT, "due_at", &columns);
+        write_columns(&connection, RUN, "deadline", &columns);
         let Columns { state, is_delayed, status, swept } = columns;
         let expected = |node_type, is_delayed| {
             next_step(node_type, state, status, is_delayed, swept).map(NextStep::code)
         };
-        prop_assert_eq!(wants(&connection, "conductor_tasks"), expected(NodeType::Parent, is_delayed));
-        prop_assert_eq!(wants(&connection, "conductor_runs"), expected(NodeType::Run, false));
+        prop_assert_eq!(stored_next_step(&connection, PARENT), expected(NodeType::Parent, is_delayed));
+        prop_assert_eq!(stored_next_step(&connection, RUN), expected(NodeType::Run, false));
     }
 
     #[test]
     fn due_retries_agree_with_rule(due_at in times(), now in times()) {
         let test = store();
-        let sql = "UPDATE conductor_tasks SET state = 3, due_at = ?1 WHERE key = 2";
+        let sql = "UPDATE conductor_ranges SET state = 3, due_at = ?1";
         test.connect().execute(sql, [due_at.as_millis()]).unwrap();
         let is_due = retry_is_due(due_at, now);
         prop_assert_eq!(finds(&test, &Work::Due(DueKind::Retry, Scope::All, now), now), (is_due, is_due));
@@ -109,8 +113,7 @@ proptest! {
     fn lost_claims_agree_with_rule(until in times(), since in times(), now in times()) {
         let test = store();
         let engine = test.store.register_engine(&RegisterEngine::new(&test.env)).unwrap();
-        let sql = "UPDATE conductor_tasks SET state = 1, attempt = 1, lease_until = ?1, updated_at = ?2, \
-            holder = ?3 WHERE key = 2";
+        let sql = "UPDATE conductor_ranges SET state = 1, attempt = 1, lease_until = ?1, since = ?2, engine = ?3";
         let params = params![until.as_millis(), since.as_millis(), engine.key().0.cast_signed()];
         test.connect().execute(sql, params).unwrap();
         let is_lost = lease_expired(until, since, now);

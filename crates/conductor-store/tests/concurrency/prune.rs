@@ -76,13 +76,14 @@ fn pruned_file_shrinks_to_initial_size() {
     let test = TestStore::new();
     let (store, env) = (&test.store, Environment::system());
     let empty = size(&test.path());
-    for _ in 0..5 {
+    for _ in 0..20 {
         submit_family(store, &env, 500, true);
     }
     let full = size(&test.path());
     let pruned = prune_all(store, 300);
-    assert_eq!((pruned.runs, pruned.tasks), (5, 5 * 501));
-    for table in ["runs", "tasks", "events", "inputs", "submissions", "joins", "pruned"] {
+    assert_eq!((pruned.runs, pruned.tasks), (20, 20 * 501));
+    // tests/tables.rs has the other tables.
+    for table in ["runs", "blocks", "events", "prune_queue"] {
         assert_eq!(count(&test.path(), &format!("conductor_{table}")), 0, "{table}");
     }
     let after = size(&test.path());
@@ -108,10 +109,12 @@ fn embedded_database_keeps_free_pages() {
 
 #[test]
 fn continuous_prune_does_not_block_writers() {
-    const WRITES: u32 = 20;
+    const WRITES: usize = 20;
     let test = TestStore::new();
     let (store, env) = (&test.store, Environment::system());
-    submit_family(store, &env, 900, true);
+    for _ in 0..5 {
+        submit_family(store, &env, 900, true);
+    }
     let (start, prunes) = (Barrier::new(2), AtomicU32::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -121,13 +124,17 @@ fn continuous_prune_does_not_block_writers() {
             }
         });
         start.wait();
-        for _ in 0..WRITES {
-            let run = RunDraft::new().validate().unwrap();
-            let _ = store.submit(&Submit::new(run, &env)).unwrap();
-        }
-        let prunes = prunes.load(Ordering::Relaxed);
-        // A writer that waits for all of them would see 143.
-        assert!(prunes < 5 * WRITES, "{prunes} prune transactions beside {WRITES} writes");
+        let mut during: Vec<u32> = (0..WRITES)
+            .map(|_| {
+                let (run, before) = (RunDraft::new().validate().unwrap(), prunes.load(Ordering::Relaxed));
+                let _ = store.submit(&Submit::new(run, &env)).unwrap();
+                prunes.load(Ordering::Relaxed) - before
+            })
+            .collect();
+        // On a busy machine, a thread may get no processor for some time. A writer that waits for all prunes would see
+        // hundreds.
+        during.sort_unstable();
+        assert!(during[during.len() / 2] < 5, "prune transactions beside each write: {during:?}");
     });
 }
 
@@ -196,7 +203,7 @@ fn next_prune_completes_killed_prune() {
         assert!(output.lines().any(|line| line.unwrap().contains("pruned some")), "the child prunes");
         child.kill().unwrap();
         child.wait().unwrap();
-        interrupted += count(&test.path(), "conductor_pruned");
+        interrupted += count(&test.path(), "conductor_prune_queue");
         assert_verified(store);
         // A run that is being pruned is not visible.
         for run in store.runs(None, 100).unwrap().items {
@@ -206,7 +213,7 @@ fn next_prune_completes_killed_prune() {
     }
     assert!(interrupted > 0, "no kill interrupted a prune");
     let _ = prune_all(store, 1000);
-    assert_eq!(count(&test.path(), "conductor_tasks"), 21);
+    assert_eq!(count(&test.path(), "conductor_blocks"), 2);
     assert_eq!(store.runs(None, 10).unwrap().items.iter().map(|run| run.id).collect::<Vec<_>>(), [kept]);
     assert_verified(store);
 }
@@ -233,11 +240,15 @@ fn run_with_open_task_is_kept() {
     // An import can leave an open task below a settled parent.
     let other = test.connect();
     other.execute_batch("UPDATE conductor_runs SET running = 1, succeeded = succeeded - 1").unwrap();
-    assert_eq!(store.prune(&prune_settled(100)).unwrap().runs, 0);
+    assert_eq!(store.prune(&prune_settled(1000)).unwrap().runs, 0);
     other.execute_batch("UPDATE conductor_runs SET running = 0, succeeded = succeeded + 1").unwrap();
-    other.execute_batch("UPDATE conductor_tasks SET state = 3, due_at = 5 WHERE ordinal = 2").unwrap();
-    assert_eq!(store.prune(&prune_settled(100)).unwrap().runs, 0, "a retry is due");
+    // The second child fails with a retry.
+    let fail = "INSERT INTO conductor_ranges \
+         (block, first, last, state, due_at, attempt, retry_count, since, run, kind, priority) \
+         SELECT block, 1, 1, 3, 5, 1, 0, 0, run, kind, priority FROM conductor_blocks WHERE block = 2";
+    other.execute_batch(fail).unwrap();
+    assert_eq!(store.prune(&prune_settled(1000)).unwrap().runs, 0, "a retry is due");
     assert!(store.run(run).unwrap().is_some());
-    other.execute_batch("UPDATE conductor_tasks SET state = 2, due_at = NULL WHERE ordinal = 2").unwrap();
-    assert_eq!(store.prune(&prune_settled(100)).unwrap().runs, 1);
+    other.execute_batch("DELETE FROM conductor_ranges").unwrap();
+    assert_eq!(store.prune(&prune_settled(1000)).unwrap().runs, 1);
 }

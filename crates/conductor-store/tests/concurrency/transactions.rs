@@ -101,7 +101,8 @@ fn claim_and_settle(test: &TestStore) {
     let claimed = test.once(|store| store.claim(&test.claim(registration.key(), 4))).unwrap().tasks;
     let fences = fences(&claimed);
     assert_eq!(fences.len(), 4);
-    let renew = Renew { fences: fences.clone(), lease_ms: 60_000, now };
+    // A renewal that changes nothing writes nothing.
+    let renew = Renew { fences: fences.clone(), lease_ms: 70_000, now };
     assert_eq!(test.once(|store| store.renew(&renew)).unwrap(), [FenceOutcome::Applied; 4]);
     let items = fences.iter().map(|fence| (*fence, Progress::default())).collect();
     let progress = RecordProgress { items, now };

@@ -12,6 +12,16 @@ pub(crate) const PENDING: i64 = 0;
 pub(crate) const SUCCEEDED: i64 = 2;
 pub(crate) const FAILED: i64 = 3;
 
+/// State and error of the task with a key, from each place that has it. The bit of a leaf is in one of the two hexadecimal
+/// digits of its byte.
+const RAW: &str = "SELECT state, (SELECT error FROM conductor_errors WHERE task = ?1) FROM (
+    SELECT state FROM conductor_parents WHERE task = ?1
+    UNION ALL SELECT state FROM conductor_ended WHERE task = ?1
+    UNION ALL SELECT state FROM conductor_ranges
+        WHERE block = ?1 / 1024 AND ?1 % 1024 BETWEEN first AND last AND (members IS NULL OR
+            (instr('0123456789ABCDEF', substr(hex(members), 2 + ?1 % 1024 / 8 * 2 - ?1 % 8 / 4, 1)) - 1)
+            >> (?1 % 4) & 1))";
+
 /// The items `0`, `1`, … of an append.
 pub(crate) fn items(count: u32) -> Vec<Json> {
     (0..count).map(|n| Json::of(&n).unwrap()).collect()
@@ -40,10 +50,14 @@ impl TestStore {
         self.task(task.id)
     }
 
-    /// Reads state and error of a row that the store itself may no longer be able to read.
+    /// Reads state and error of a task that the store itself may no longer be able to read. It must be in one place.
     pub(crate) fn raw(&self, key: i64) -> (i64, Option<String>) {
-        let sql = "SELECT state, last_error FROM conductor_tasks WHERE key = ?1";
-        self.connect().query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+        let connection = self.connect();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let mut statement = connection.prepare(RAW).unwrap();
+        let places: Vec<_> = statement.query_map([key], read).unwrap().map(Result::unwrap).collect();
+        assert_eq!(places.len(), 1, "{key}: {places:?}");
+        places.into_iter().next().unwrap()
     }
 
     /// Does one fan-out step and returns the number of new children.

@@ -9,10 +9,13 @@ use serde_json::json;
 #[test]
 fn corrupt_parent_fails_alone_at_fan_out() {
     for change in [
-        "UPDATE conductor_inputs SET input = '{' WHERE task = 1",
-        "UPDATE conductor_inputs SET input = '{\"fanout\": 3}' WHERE task = 1",
-        "DELETE FROM conductor_inputs WHERE task = 1",
-        "UPDATE conductor_tasks SET name = char(7) WHERE key = 1",
+        "UPDATE conductor_inputs SET inputs = '{' WHERE task = 1024",
+        "UPDATE conductor_inputs SET inputs = '[]' WHERE task = 1024",
+        "UPDATE conductor_inputs SET inputs = '[{\"fanout\": 3}]' WHERE task = 1024",
+        "DELETE FROM conductor_inputs WHERE task = 1024",
+        "UPDATE conductor_blocks SET names = '[' WHERE block = 1",
+        "UPDATE conductor_blocks SET names = '[]' WHERE block = 1",
+        "UPDATE conductor_blocks SET names = json_array(char(7)) WHERE block = 1",
     ] {
         let test = TestStore::new();
         let corrupt = test.submit_task(TaskDraft::new("corrupt").input(json!({"fanout": 2})));
@@ -22,7 +25,7 @@ fn corrupt_parent_fails_alone_at_fan_out() {
         assert_eq!(test.reload(&intact).state, State::Running);
         assert_eq!(test.fan_out(), 0, "{change}");
         test.execute(
-            "UPDATE conductor_tasks SET name = 'corrupt' WHERE key = 1; DELETE FROM conductor_inputs",
+            "UPDATE conductor_blocks SET names = '[\"corrupt\"]' WHERE block = 1; DELETE FROM conductor_inputs",
         )
         .unwrap();
         let corrupt = test.reload(&corrupt);
@@ -35,10 +38,11 @@ fn corrupt_parent_fails_alone_at_fan_out() {
 fn ready_task_with_corrupt_input_fails_at_claim() {
     let deep = "[".repeat(65) + &"]".repeat(65);
     for change in [
-        "UPDATE conductor_inputs SET input = '{' WHERE task = 1".into(),
-        "UPDATE conductor_inputs SET input = '' WHERE task = 1".into(),
-        "UPDATE conductor_inputs SET input = CAST(x'22FF22' AS TEXT) WHERE task = 1".into(),
-        format!("UPDATE conductor_inputs SET input = '{deep}' WHERE task = 1"),
+        "UPDATE conductor_inputs SET inputs = '{' WHERE task = 1024".into(),
+        "UPDATE conductor_inputs SET inputs = '' WHERE task = 1024".into(),
+        "UPDATE conductor_inputs SET inputs = '[1' WHERE task = 1024".into(),
+        "UPDATE conductor_inputs SET inputs = CAST(x'5B22FF225D' AS TEXT) WHERE task = 1024".into(),
+        format!("UPDATE conductor_inputs SET inputs = '[{deep}]' WHERE task = 1024"),
     ] {
         let test = TestStore::new();
         let corrupt = test.submit_task(TaskDraft::new("A").input(1));
@@ -62,27 +66,29 @@ fn children_of_corrupt_input_fail_at_claim() {
     test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3, "width": 80})));
     let intact = test.submit_task(TaskDraft::new("A"));
     assert_eq!(test.fan_out(), 3);
-    test.execute("UPDATE conductor_inputs SET input = '{'").unwrap();
+    test.execute("UPDATE conductor_inputs SET inputs = '{'").unwrap();
     let claimed = test.claim();
     assert_claimed_only(&claimed, &intact, "the neighbour");
     assert_eq!(test.store.aggregate(&test.step(10)).unwrap().parents, 1);
 }
+
+/// The inputs of the two children share a row.
+const WITHOUT_FIRST: &str = "UPDATE conductor_inputs SET task = 3073, count = 1, inputs = json_remove(inputs, '$[0]') \
+    WHERE task = 3072 AND count = 2";
+const WITHOUT_SECOND: &str = "UPDATE conductor_inputs SET count = 1, inputs = json_remove(inputs, '$[1]') \
+    WHERE task = 3072 AND count = 2";
 
 #[test]
 fn child_with_deleted_input_fails_at_claim() {
     let by_items = || TaskDraft::new("P").kind("A").fan_out(["x", "y"]);
     let counted = || TaskDraft::new("P").kind("A").input(json!({"fanout": 2}));
     for (draft, appended, change, corrupt) in [
-        (by_items(), 0, "DELETE FROM conductor_inputs WHERE task = 4", vec![4]),
-        (by_items(), 0, "DELETE FROM conductor_inputs", vec![3, 4]),
-        (counted(), 0, "DELETE FROM conductor_inputs WHERE task = 1", vec![3, 4]),
-        (TaskDraft::new("P").kind("A").open(), 2, "DELETE FROM conductor_inputs WHERE task = 3", vec![3]),
-        (
-            TaskDraft::new("P").kind("A").open().input(7),
-            2,
-            "DELETE FROM conductor_inputs WHERE task = 3",
-            vec![3],
-        ),
+        (by_items(), 0, WITHOUT_SECOND, vec![3073]),
+        (by_items(), 0, WITHOUT_FIRST, vec![3072]),
+        (by_items(), 0, "DELETE FROM conductor_inputs", vec![3072, 3073]),
+        (counted(), 0, "DELETE FROM conductor_inputs WHERE task = 1024", vec![3072, 3073]),
+        (TaskDraft::new("P").kind("A").open(), 2, WITHOUT_FIRST, vec![3072]),
+        (TaskDraft::new("P").kind("A").open().input(7), 2, WITHOUT_FIRST, vec![3072]),
     ] {
         let test = TestStore::new();
         let parent = test.submit_task(draft);

@@ -13,7 +13,7 @@ use serde_json::json;
 fn task_without_run_or_parent_fails_at_claim() {
     for (change, error) in [
         ("DELETE FROM conductor_runs WHERE key = 1", "the run with row key 1: its row is missing"),
-        ("DELETE FROM conductor_tasks WHERE key = 1", "the task with row key 1: its row is missing"),
+        ("DELETE FROM conductor_parents WHERE task = 1024", "the task with row key 1024: its row is missing"),
     ] {
         let test = TestStore::new();
         test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
@@ -25,7 +25,7 @@ fn task_without_run_or_parent_fails_at_claim() {
         assert!(claimed.tasks.is_empty() && claimed.more && claimed.rejected == 1, "{claimed:?}");
         let claimed = test.claim();
         assert_claimed_only(&claimed, &intact, change);
-        for child in 3..=5 {
+        for child in 3072..=3074 {
             assert_eq!(test.raw(child), (FAILED, Some(error.into())), "{change}");
         }
         assert_eq!(test.claim_up_to(10).rejected, 0, "each row is rejected once");
@@ -37,11 +37,13 @@ fn task_without_run_or_parent_fails_at_claim() {
 fn claims_below_corrupt_parent_work_as_usual() {
     for change in [
         "DELETE FROM conductor_runs WHERE key = 1",
-        "DELETE FROM conductor_tasks WHERE key = 1",
-        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
-        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
-        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
-        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
+        "DELETE FROM conductor_blocks WHERE block = 1",
+        "DELETE FROM conductor_parents WHERE task = 1024",
+        "UPDATE conductor_blocks SET is_parent = 0 WHERE block = 1",
+        "UPDATE conductor_parents SET sealed = 0 WHERE task = 1024",
+        "UPDATE conductor_parents SET open_children = 99999999999 WHERE task = 1024",
+        "UPDATE conductor_parents SET failed_children = 4294967295 WHERE task = 1024",
+        "UPDATE conductor_parents SET children = 4 WHERE task = 1024",
         "UPDATE conductor_runs SET running = 9223372036854775807 WHERE key = 1",
         "UPDATE conductor_runs SET open_children = 4294967295 WHERE key = 1",
     ] {
@@ -58,11 +60,11 @@ fn claims_below_corrupt_parent_work_as_usual() {
         assert_eq!(test.settle_succeeded([fences[0], fences[3]]), [FenceOutcome::Applied; 2], "{change}");
         let release = Release { fences: vec![fences[1]], now };
         assert_eq!(test.store.release(&release).unwrap(), [FenceOutcome::Applied], "{change}");
-        let states = [3, 4, 2].map(|key| test.raw(key).0);
+        let states = [3072, 3073, 2048].map(|key| test.raw(key).0);
         assert_eq!(states, [SUCCEEDED, PENDING, SUCCEEDED], "{change}");
         let rescue = Rescue { now: now.plus_millis(2000), limit: 10, jitter };
         assert_eq!(test.store.rescue(&rescue).unwrap().changed, 1, "{change}");
-        assert_eq!(test.raw(5), (FAILED, Some("lease expired".into())), "{change}");
+        assert_eq!(test.raw(3074), (FAILED, Some("lease expired".into())), "{change}");
         test.run_steps_until_idle();
         test.assert_run_state(&intact, State::Succeeded, change);
     }
@@ -71,13 +73,12 @@ fn claims_below_corrupt_parent_work_as_usual() {
 #[test]
 fn parent_with_changed_counts_fails() {
     for change in [
-        "UPDATE conductor_tasks SET open_children = 99999999999 WHERE key = 1",
-        "UPDATE conductor_tasks SET failed_children = 4294967295 WHERE key = 1",
-        "UPDATE conductor_tasks SET children = 4 WHERE key = 1",
-        "UPDATE conductor_tasks SET children = 99999999999, open_children = 0 WHERE key = 1",
-        "UPDATE conductor_tasks SET sealed = NULL WHERE key = 1",
+        "UPDATE conductor_parents SET open_children = 99999999999 WHERE task = 1024",
+        "UPDATE conductor_parents SET failed_children = 4294967295 WHERE task = 1024",
+        "UPDATE conductor_parents SET children = 4 WHERE task = 1024",
+        "UPDATE conductor_parents SET children = 99999999999, open_children = 0 WHERE task = 1024",
         // Too few: the next fan-out would create a child twice.
-        "UPDATE conductor_tasks SET children = 1 WHERE key = 1",
+        "UPDATE conductor_parents SET children = 1 WHERE task = 1024",
     ] {
         let test = TestStore::new();
         let corrupt = test.submit_task(TaskDraft::new("P").kind("A").input(json!({"fanout": 3})));
@@ -88,7 +89,7 @@ fn parent_with_changed_counts_fails() {
             test.settle_succeeded([task.fence]);
         }
         test.run_steps_until_idle();
-        let (state, error) = test.raw(1);
+        let (state, error) = test.raw(1024);
         assert_eq!(state, FAILED, "{change}");
         assert!(error.unwrap().starts_with("its numbers were changed: "), "{change}");
         test.assert_run_state(&corrupt, State::Failed, change);
@@ -103,7 +104,7 @@ fn parent_of_deleted_run_creates_no_children() {
     test.execute("DELETE FROM conductor_runs WHERE key = 1").unwrap();
     assert_eq!(test.fan_out(), 2);
     assert_eq!(test.reload(&intact).state, State::Running);
-    assert_eq!(test.raw(1), (FAILED, Some("its run cannot be read".into())));
+    assert_eq!(test.raw(1024), (FAILED, Some("its run cannot be read".into())));
 }
 
 #[test]
@@ -130,12 +131,16 @@ fn parent_with_retry_due_is_not_retried() {
     let intact = test.submit_task(TaskDraft::new("A"));
     assert_eq!(test.fan_out(), 1);
     test.report([Report::failed(intact.id, "no")]);
-    test.execute("UPDATE conductor_tasks SET state = 3, due_at = 1 WHERE key = 1").unwrap();
+    test.change("UPDATE conductor_parents SET state = 3, due_at = 1 WHERE task = 1024");
     let step = test.step(10);
-    let _ = test.store.retry(&step).unwrap();
+    assert_eq!(test.store.retry(&step).unwrap().changed, 1);
     assert_eq!(test.reload(&intact).state, State::Pending);
+    // The time of a parent is that of a delayed start.
+    let _ = test.store.promote(&step).unwrap();
     assert_eq!((test.reload(&corrupt).state, test.reload(&corrupt).due_at), (State::Failed, None));
-    assert_eq!(test.store.retry(&step).unwrap().changed, 0, "the parent is read once");
+    for changed in [test.store.retry(&step).unwrap().changed, test.store.promote(&step).unwrap().changed] {
+        assert_eq!(changed, 0, "the parent is read once");
+    }
 }
 
 #[test]
@@ -145,7 +150,7 @@ fn unreadable_policy_counts_as_default() {
     let parent = test.submit_task(draft);
     assert_eq!(test.fan_out(), 2);
     for policy in ["{", "never", "{\"tolerate_percent\": 101}"] {
-        test.execute(&format!("UPDATE conductor_tasks SET policy = '{policy}' WHERE parent = 0")).unwrap();
+        test.execute(&format!("UPDATE conductor_parents SET policy = '{policy}'")).unwrap();
         assert!(matches!(test.store.task(parent.id), Err(StoreError::CorruptRow { .. })), "{policy}");
     }
     let children = test.store.children(parent.id, 0, 2).unwrap().items;
@@ -160,12 +165,20 @@ fn parent_contradicting_its_join_blocks_no_decision() {
     let changes = [
         "UPDATE conductor_runs SET state = 1 WHERE key = 1",
         "UPDATE conductor_runs SET state = 0 WHERE key = 1",
-        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1",
-        "UPDATE conductor_tasks SET state = 1 WHERE sealed IS NOT NULL AND run = 1;
-         UPDATE conductor_tasks SET sealed = 1, fanout = 0, children = 0, open_children = 0, failed_children = 0,
-             cancelled_children = 0, state = 3 WHERE ordinal = 0 AND run = 1",
+        "UPDATE conductor_parents SET state = 1 WHERE run = 1",
+        // The joins are parents.
+        "UPDATE conductor_parents SET state = 1 WHERE run = 1;
+         INSERT INTO conductor_parents (task, run, state, updated_at, sealed, fanout, children, open_children,
+             failed_children, cancelled_children)
+         SELECT 1024 * block, run, 3, 0, 1, 0, 0, 0, 0, 0 FROM conductor_blocks WHERE child_index = 0 AND run = 1;
+         DELETE FROM conductor_ended WHERE task IN (SELECT task FROM conductor_parents);
+         UPDATE conductor_blocks SET is_parent = 1 WHERE child_index = 0 AND run = 1",
+        // The join of the run is cancelled.
         "UPDATE conductor_runs SET state = 1 WHERE key = 1;
-         UPDATE conductor_tasks SET state = 4 WHERE ordinal = 0 AND run = 1 AND parent = 0",
+         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
+         SELECT block, 0, 0, 4, 1, 0, 0, run, kind, priority FROM conductor_blocks
+             WHERE child_index = 0 AND run = 1 AND parent = 0;
+         DELETE FROM conductor_ended WHERE task IN (SELECT 1024 * block FROM conductor_ranges WHERE state = 4)",
     ];
     for change in changes {
         let test = TestStore::new();
@@ -185,15 +198,15 @@ fn parent_contradicting_its_join_blocks_no_decision() {
 #[test]
 fn open_join_of_changed_parent_is_still_settled() {
     for (change, final_state) in [
-        ("UPDATE conductor_runs SET joining = 0 WHERE key = 1", State::Succeeded),
-        ("UPDATE conductor_tasks SET joining = 0 WHERE sealed IS NOT NULL AND run = 1", State::Succeeded),
+        ("UPDATE conductor_runs SET join_open = 0 WHERE key = 1", State::Succeeded),
+        ("UPDATE conductor_parents SET join_open = 0 WHERE run = 1", State::Succeeded),
         ("UPDATE conductor_runs SET state = 3 WHERE key = 1", State::Failed),
-        ("UPDATE conductor_tasks SET state = 2 WHERE sealed IS NOT NULL AND run = 1", State::Running),
+        ("UPDATE conductor_parents SET state = 2 WHERE run = 1", State::Running),
     ] {
         for is_claimed_before in [false, true] {
             let test = TestStore::new();
             let task = TaskDraft::new("a").kind("A").fan_out([1]);
-            let (task, run) = if change.contains("tasks") {
+            let (task, run) = if change.contains("parents") {
                 (task.join("A"), RunDraft::new())
             } else {
                 (task, RunDraft::new().join("A"))
@@ -223,8 +236,8 @@ fn open_join_of_changed_parent_is_still_settled() {
 fn corrupt_row_blocks_no_sweep_or_deadline() {
     for change in [
         "UPDATE conductor_runs SET children = 99999999999, fanout = 99999999999 WHERE key = 1",
-        "UPDATE conductor_tasks SET children = 99999999999 WHERE key = 1",
-        "PRAGMA ignore_check_constraints = ON; UPDATE conductor_tasks SET id = x'00' WHERE key = 3",
+        "UPDATE conductor_parents SET children = 99999999999 WHERE task = 1024",
+        "PRAGMA ignore_check_constraints = ON; UPDATE conductor_blocks SET prefix = 'no id' WHERE block = 3",
     ] {
         for by_deadline in [false, true] {
             let test = TestStore::new();

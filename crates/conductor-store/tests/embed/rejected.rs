@@ -25,7 +25,7 @@ fn names_in_use_are_rejected() {
         ("CREATE TABLE conductor_tasks (what TEXT)", "conductor_tasks"),
         ("CREATE TABLE Conductor_Runs (what TEXT)", "Conductor_Runs"),
         ("CREATE VIEW conductor_events AS SELECT 1", "conductor_events"),
-        ("CREATE INDEX conductor_tasks_id ON orders (item)", "conductor_tasks_id"),
+        ("CREATE INDEX conductor_blocks_id ON orders (item)", "conductor_blocks_id"),
         ("CREATE TRIGGER conductor_x AFTER INSERT ON orders BEGIN SELECT 1; END", "conductor_x"),
         ("CREATE TABLE conductor_of_later_versions (what TEXT)", "conductor_of_later_versions"),
         ("CREATE TABLE conductor_guest (what TEXT)", "conductor_guest"),
@@ -56,9 +56,9 @@ fn newer_or_changed_schema_is_rejected() {
     assert!(matches!(error, OpenError::SchemaTooNew { found: 99, .. }), "{error:?}");
     let error = change("UPDATE conductor_migrations SET checksum = '1'");
     assert!(matches!(error, OpenError::MigrationMismatch { .. }), "{error:?}");
-    let error = change("DROP INDEX conductor_tasks_id");
+    let error = change("DROP INDEX conductor_blocks_id");
     assert!(
-        matches!(&error, OpenError::Corrupt { what, .. } if what.contains("conductor_tasks_id")),
+        matches!(&error, OpenError::Corrupt { what, .. } if what.contains("conductor_blocks_id")),
         "{error:?}"
     );
     for sql in ["DELETE FROM conductor_migrations", "DROP TABLE conductor_migrations"] {

@@ -40,9 +40,6 @@ pub(crate) struct Harness {
 pub(crate) enum StoreKind {
     SqliteInMemory,
     SqliteFile,
-    /// The tables that keep children together.
-    #[cfg(feature = "ranges")]
-    Ranges,
     /// The store of the conformance suite, which counts later.
     Memory,
 }
@@ -63,10 +60,6 @@ impl Harness {
         let store: Box<dyn AnyStore> = match &file {
             Some((path, _)) => Box::new(open(path)),
             None if kind == StoreKind::Memory => Box::new(MemoryStore::default()),
-            #[cfg(feature = "ranges")]
-            None if kind == StoreKind::Ranges => {
-                Box::new(conductor_store::ranges::RangeStore::open_in_memory().unwrap())
-            }
             None => Box::new(SqliteStore::open_in_memory().unwrap()),
         };
         let reference = Reference::new(kind == StoreKind::Memory);

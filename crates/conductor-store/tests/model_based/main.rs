@@ -1,16 +1,11 @@
 //! Random programs against a store beside a plain reference: states, counts and events agree after each operation, and
 //! the rows agree with the events alone. The stores are SQLite, and the store in memory of the conformance suite.
 
-#[cfg(feature = "ranges")]
-#[path = "../support/answers.rs"]
-mod answers;
 mod apply;
 mod cancel_revive;
 mod checks;
 mod claims;
 mod corpus;
-#[cfg(feature = "ranges")]
-mod differential;
 mod harness;
 #[path = "../../../conductor-conformance/tests/memory_store/memory/mod.rs"]
 mod memory;

@@ -93,27 +93,6 @@ proptest! {
     }
 }
 
-#[cfg(feature = "ranges")]
-#[test]
-fn cancels_of_ranges_match_reference() {
-    assert_cancels_and_revivals_match(StoreKind::Ranges);
-}
-
-#[cfg(feature = "ranges")]
-proptest! {
-    #![proptest_config(config(192))]
-
-    #[test]
-    fn programs_on_ranges_match_reference(program in vec(op(), 1..80)) {
-        let _ = assert_matches_reference(StoreKind::Ranges, &program);
-    }
-
-    #[test]
-    fn engines_on_ranges_match_reference(program in vec(op_among_engines(), 1..80)) {
-        let _ = assert_matches_reference(StoreKind::Ranges, &program);
-    }
-}
-
 proptest! {
     #![proptest_config(config(32))]
 

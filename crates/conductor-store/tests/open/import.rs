@@ -1,6 +1,6 @@
 //! A file of the TypeScript version is imported with all its rows.
 
-use crate::before_open;
+use crate::import_continues::assert_continues;
 use crate::import_helpers::{assert_events_match_rows, finish, large, open, run_state, state, task_of};
 use crate::legacy_file::{self, THEN, task};
 use conductor_model::{ChildCounts, EventBody, State, TaskId};
@@ -160,7 +160,7 @@ fn lower_case_ids_are_recognized() {
 #[test]
 fn ten_thousand_tasks_are_imported_quickly() {
     let folder = large(500);
-    before_open::imported(&folder);
+    assert_continues(&folder);
     let began = Instant::now();
     let store = SqliteStore::open(folder.db()).unwrap();
     let took = began.elapsed();

@@ -1,6 +1,6 @@
 //! Assertions on imported files.
 
-use crate::before_open;
+use crate::import_continues::assert_continues;
 use crate::legacy_file::{self, task};
 use crate::test_folder::TestFolder;
 use conductor_conformance::assert_verified;
@@ -10,16 +10,18 @@ use conductor_store::{
     TaskFilter,
 };
 
-/// Opens a file of the TypeScript version. The test program may do something with each file before: see its `before_open`.
+/// Opens a file of the TypeScript version, after a copy of it was imported and executed to the end.
 pub(crate) fn open(folder: &TestFolder) -> SqliteStore {
-    before_open::imported(folder);
+    assert_continues(folder);
     SqliteStore::open(folder.db()).unwrap()
 }
 
-/// Returns why a file of the TypeScript version is rejected.
+/// Returns why a file of the TypeScript version is rejected. The file must stay as it was.
 pub(crate) fn rejection(folder: &TestFolder) -> OpenError {
-    before_open::rejected(folder);
-    SqliteStore::open(folder.db()).unwrap_err()
+    let before = folder.content();
+    let error = SqliteStore::open(folder.db()).unwrap_err();
+    assert_eq!(folder.content(), before, "{error}");
+    error
 }
 
 pub(crate) fn task_of(store: &SqliteStore, id: TaskId) -> Task {

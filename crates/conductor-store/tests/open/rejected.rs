@@ -151,6 +151,22 @@ fn newer_schema_is_rejected() {
     assert!(matches!(error, OpenError::SchemaTooNew { found: 99, .. }), "{error:?}");
 }
 
+/// What the history of such a file has: the names and checksums are those of four migrations that became one.
+const MADE_BEFORE: &str = "UPDATE conductor_migrations SET checksum = '8716355434573041842'; \
+    INSERT INTO conductor_migrations VALUES \
+    (2, 'claims', '2026-03-01T12:00:00Z', '1'), (3, 'marks_joins_progress', '2026-03-01T12:00:00Z', '2'), \
+    (4, 'prune', '2026-03-01T12:00:00Z', '3')";
+
+#[test]
+fn file_made_before_first_release_is_rejected() {
+    let folder = changed_database(MADE_BEFORE);
+    let before = folder.content();
+    let error = SqliteStore::open(folder.db()).unwrap_err();
+    assert!(matches!(error, OpenError::MigrationMismatch { .. }), "{error:?}");
+    assert!(error.to_string().contains("made before the first release"), "{error}");
+    assert_eq!(folder.content(), before);
+}
+
 #[test]
 fn changed_migration_history_is_rejected() {
     for sql in [
@@ -172,7 +188,7 @@ fn changed_migration_history_is_rejected() {
 fn database_with_missing_object_is_corrupt() {
     for (sql, missing) in [
         ("DROP TABLE conductor_inputs", "conductor_inputs"),
-        ("DROP INDEX conductor_tasks_due", "conductor_tasks_due"),
+        ("DROP INDEX conductor_ranges_due", "conductor_ranges_due"),
         ("DROP TABLE conductor_migrations", "conductor_migrations"),
         ("DROP VIEW tasks; CREATE TABLE tasks (id)", "tasks"),
     ] {

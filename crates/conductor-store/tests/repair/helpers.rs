@@ -3,44 +3,78 @@
 use crate::support::TestStore;
 use conductor_conformance::assert_verified;
 use conductor_model::{Jitter, RunDraft, RunId, State, TaskDraft, TaskId};
-use conductor_store::{
-    Admin, Claim, DivergenceKind, KindQuota, RegisterEngine, Repair, RepairReport, Report, Rescue, Settle,
-    Step, Store, Verify,
-};
+use conductor_store::{Claim, KindQuota, RegisterEngine, Report, Rescue, Settle, Step, Store};
 use serde_json::json;
 
-/// Everything in the tables that a repair has to restore exactly.
-const EXACT_ROWS: [&str; 4] = [
-    "SELECT json_array(key, hex(id), run, parent, ordinal, state, kind, priority, due_at, attempt, retry_count, \
-     max_retries, sealed, fanout, children, open_children, failed_children, cancelled_children, name, \
-     backoff, timeout_ms, policy, mark, joining) FROM conductor_tasks ORDER BY key",
-    "SELECT json_array(key, hex(id), state, sealed, fanout, children, open_children, failed_children, \
-     cancelled_children, pending, running, succeeded, failed, cancelled, policy, mark, joining) \
+/// Everything in the tables that a repair has to restore exactly, in whichever rows the leaves and the inputs are. The bit of a
+/// leaf is in one of the two hexadecimal digits of its byte.
+const EXACT_ROWS: [&str; 7] = [
+    "SELECT json_array(block, prefix, low, count, run, parent, child_index, is_parent, kind, priority, max_retries, \
+     timeout_ms, backoff, names) FROM conductor_blocks ORDER BY block",
+    "SELECT json_array(block * 1024 + n, state, due_at, attempt, retry_count, run, kind, priority) FROM conductor_ranges \
+     JOIN conductor_offsets ON n BETWEEN first AND last AND (members IS NULL OR \
+     (instr('0123456789ABCDEF', substr(hex(members), 2 + n / 8 * 2 - n % 8 / 4, 1)) - 1) >> (n % 4) & 1) \
+     ORDER BY block, n",
+    "SELECT json_array(task, state, attempt, retry_count) FROM conductor_ended ORDER BY task",
+    "SELECT json_array(task, run, state, due_at, sealed, fanout, children, open_children, failed_children, \
+     cancelled_children, policy, cancel_cause, join_open) FROM conductor_parents ORDER BY task",
+    "SELECT json_array(key, id, state, sealed, fanout, children, open_children, failed_children, \
+     cancelled_children, pending, running, succeeded, failed, cancelled, policy, cancel_cause, join_open) \
      FROM conductor_runs ORDER BY key",
-    "SELECT json_array(task, input) FROM conductor_inputs ORDER BY task",
-    "SELECT json_array(run, task, hex(id)) FROM conductor_joins ORDER BY run, task",
+    "SELECT json_array(task + e.key, e.value) FROM conductor_inputs, json_each(inputs) e ORDER BY task + e.key",
+    "SELECT json_array(run, parent, id) FROM conductor_joins ORDER BY run, parent",
 ];
 
+/// Lets a leaf that has ended stand in `conductor_ranges`, in another state.
+macro_rules! ended_to_range {
+    ($task:literal, $state:literal, $due_at:literal) => {
+        concat!(
+            "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, run, kind, priority) \
+             SELECT block, task % 1024, task % 1024, ",
+            $state,
+            ", ",
+            $due_at,
+            ", attempt, retry_count, at, run, kind, priority \
+             FROM conductor_ended JOIN conductor_blocks ON block = task / 1024 WHERE task = ",
+            $task,
+            "; DELETE FROM conductor_ended WHERE task = ",
+            $task
+        )
+    };
+}
+pub(crate) use ended_to_range;
+
+/// Lets the only leaf of a row of `conductor_ranges` stand in `conductor_ended`.
+macro_rules! range_to_ended {
+    ($block:literal, $state:literal) => {
+        concat!(
+            "INSERT INTO conductor_ended (task, at, state, attempt, retry_count) \
+             SELECT block * 1024 + first, since, ",
+            $state,
+            ", attempt, retry_count FROM conductor_ranges WHERE block = ",
+            $block,
+            "; DELETE FROM conductor_ranges WHERE block = ",
+            $block
+        )
+    };
+}
+pub(crate) use range_to_ended;
+
 impl TestStore {
-    /// Executes statements without the checks of the tables.
-    pub(crate) fn change(&self, sql: &str) {
-        let connection = self.connect();
-        connection.pragma_update(None, "ignore_check_constraints", true).unwrap();
-        connection.pragma_update(None, "foreign_keys", false).unwrap();
-        connection.execute_batch(sql).unwrap();
-    }
-
-    /// Reads one column of texts.
-    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
-        let connection = self.connect();
-        let mut statement = connection.prepare(sql).unwrap();
-        let texts = statement.query_map([], |row| row.get(0)).unwrap();
-        texts.collect::<rusqlite::Result<_>>().unwrap()
-    }
-
     /// Reads everything that a repair has to restore exactly.
     pub(crate) fn rows(&self) -> Vec<String> {
         EXACT_ROWS.iter().flat_map(|sql| self.texts(sql)).collect()
+    }
+
+    /// Asserts that a repair restored all rows, and shows only those that differ.
+    #[track_caller]
+    pub(crate) fn assert_rows(&self, before: &[String], why: impl std::fmt::Debug) {
+        let after = self.rows();
+        let only = |left: &[String], right: &[String]| {
+            left.iter().filter(|row| !right.contains(row)).cloned().collect::<Vec<_>>()
+        };
+        let (lost, new) = (only(before, &after), only(&after, before));
+        assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}, new {new:#?}: {why:#?}");
     }
 
     /// Runs the steps until all children exist and all parents are decided.
@@ -68,40 +102,18 @@ impl TestStore {
         std::mem::forget(registration);
     }
 
-    /// Verifies all runs and returns the kinds of divergence, each once.
-    pub(crate) fn divergence_kinds(&self) -> Vec<DivergenceKind> {
-        let report = self.store.verify(&Verify::all()).unwrap();
-        let mut kinds: Vec<_> = report.divergences.iter().map(|divergence| divergence.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds
-    }
-
-    /// Repairs all runs, two rows in each transaction.
-    pub(crate) fn repair(&self) -> RepairReport {
-        let mut all = RepairReport::default();
-        let mut request = Repair { rows: 2, ..Repair::all(&self.env) };
-        loop {
-            let report = self.store.repair(&request).unwrap();
-            all.repaired.extend(report.repaired);
-            all.unrepairable.extend(report.unrepairable);
-            all.runs += report.runs;
-            let Some(next) = report.next else { return all };
-            request = request.after(next);
-        }
-    }
-
-    /// Submits a run whose tasks are in many states. The tasks have these row keys:
+    /// Submits a run whose tasks are in many states. The keys of a block begin at 1,024 times its number.
     ///
-    /// | key | task |
+    /// | block | tasks |
     /// |---|---|
     /// | 1 | leaf `A`, SUCCEEDED |
     /// | 2 | leaf `B`, FAILED with a retry due |
-    /// | 3 | parent `P` of 6, 7 and 8 |
-    /// | 4 | parent `Q` of 9 and 10, with a join |
+    /// | 3 | parent `P` of the block 6 |
+    /// | 4 | parent `Q` of the blocks 7 and 8, with a join |
     /// | 5 | leaf `C`, RUNNING and claimed |
-    /// | 6, 7, 8 | `P#1` SUCCEEDED, `P#2` FAILED, `P#3` PENDING |
-    /// | 9, 10 | leaf `Q#1`, parent `Q#2` of 11 and 12 |
+    /// | 6 | `P#1` SUCCEEDED, `P#2` FAILED, `P#3` PENDING |
+    /// | 7, 8 | leaf `Q#1`, parent `Q#2` of the block 9 |
+    /// | 9 | `Q#2#1` and `Q#2#2` |
     pub(crate) fn submit_example(&self) -> RunId {
         let tasks = [
             TaskDraft::new("A"),

@@ -5,32 +5,38 @@ use conductor_model::{RunDraft, Task, TaskDraft};
 use conductor_store::{DivergenceKind, Report};
 use serde_json::json;
 
+/// Gives a block another number, and its tasks other keys. Their inputs may keep the old ones.
+fn move_block(from: i64, to: i64, with_inputs: bool) -> String {
+    let mut sql = format!(
+        "UPDATE conductor_blocks SET block = {to} WHERE block = {from};
+         UPDATE conductor_ranges SET block = {to} WHERE block = {from};"
+    );
+    for table in ["ended", "parents", "outputs", "errors", "inputs"] {
+        if table != "inputs" || with_inputs {
+            let change = format!(
+                "UPDATE conductor_{table} SET task = task + 1024 * ({to} - {from}) \
+                 WHERE task BETWEEN 1024 * {from} AND 1024 * {from} + 1023;"
+            );
+            sql.push_str(&change);
+        }
+    }
+    sql
+}
+
 #[test]
 fn row_with_changed_key_is_repaired() {
-    let outputs =
-        |test: &TestStore| test.texts("SELECT json_array(key, output) FROM conductor_tasks ORDER BY key");
-    for key in 1..=12 {
-        for (new_key, more, is_input_moved) in
-            [(9000, "", false), (-3, ", state = 1, retry_count = 5, ordinal = 77", false), (9000, "", true)]
-        {
-            // The index of a root task is stored only in its row, so a change of it cannot be found.
-            let more = if key <= 5 { more.trim_end_matches(", ordinal = 77") } else { more };
+    // No event names the keys of the blocks 7 and 9.
+    for block in [1, 2, 3, 4, 5, 6, 8] {
+        for (number, with_inputs) in [(9000, false), (-3, false), (9000, true)] {
             let test = TestStore::new();
             let run = test.submit_example();
-            test.change("UPDATE conductor_tasks SET output = '\"made in ' || key || '\"'");
-            let before = (test.rows(), outputs(&test));
-            test.change(&format!("UPDATE conductor_tasks SET key = {new_key}{more} WHERE key = {key}"));
-            if is_input_moved {
-                test.change(&format!("UPDATE conductor_inputs SET task = {new_key} WHERE task = {key}"));
-            }
-            assert!(test.divergence_kinds().contains(&DivergenceKind::Row), "{key} {new_key}{more}");
+            let before = test.rows();
+            test.change(&move_block(block, number, with_inputs));
+            assert!(test.divergence_kinds().contains(&DivergenceKind::Row), "{block} {number}");
             let report = test.repair();
-            assert_eq!(report.unrepairable, [], "{key} {new_key}{more}");
-            assert_eq!(test.divergence_kinds(), [], "{key} {new_key}{more}");
-            if more.is_empty() {
-                assert_eq!(report.repaired[0].action, "restored its row key");
-            }
-            assert_eq!((test.rows(), outputs(&test)), before, "{key} {new_key}{more}");
+            assert_eq!(report.unrepairable, [], "{block} {number}");
+            assert_eq!(test.divergence_kinds(), [], "{block} {number}");
+            test.assert_rows(&before, (block, number, &report));
             test.finish(run);
         }
     }
@@ -38,7 +44,7 @@ fn row_with_changed_key_is_repaired() {
 
 #[test]
 fn only_child_and_join_regain_their_keys() {
-    for change in ["parent > 0 AND ordinal = 1", "ordinal = 0"] {
+    for change in ["parent > 0 AND child_index = 1", "child_index = 0"] {
         let test = TestStore::new();
         let run = test.submit(&RunDraft::new().task(TaskDraft::new("P").fan_out([1]).join("J")));
         test.run_steps();
@@ -46,29 +52,57 @@ fn only_child_and_join_regain_their_keys() {
         test.run_steps();
         test.report([Report::started(test.id_of(run, "P#0"))]);
         let before = test.rows();
-        test.change(&format!("UPDATE conductor_tasks SET key = 9000 WHERE {change}"));
+        let sql = format!("SELECT CAST(block AS TEXT) FROM conductor_blocks WHERE {change}");
+        let block: i64 = test.texts(&sql)[0].parse().unwrap();
+        test.change(&move_block(block, 9000, false));
         assert!(test.divergence_kinds().contains(&DivergenceKind::Row), "{change}");
         assert_eq!(test.repair().unrepairable, [], "{change}");
-        assert_eq!(test.rows(), before, "{change}");
+        test.assert_rows(&before, change);
         assert_eq!(test.divergence_kinds(), [], "{change}");
     }
 }
 
 #[test]
 fn children_without_events_get_new_row_keys() {
-    let test = TestStore::new();
-    let run = test.submit_example();
-    let before = test.tasks(run);
-    test.change("DELETE FROM conductor_tasks WHERE key IN (11, 12)");
-    assert_eq!(test.divergence_kinds(), [DivergenceKind::Row]);
-    assert_eq!(test.repair().repaired.len(), 2);
+    for (block, lost) in [(9, 2), (7, 1)] {
+        let test = TestStore::new();
+        let run = test.submit_example();
+        let before = test.tasks(run);
+        test.change(&format!(
+            "DELETE FROM conductor_blocks WHERE block = {block}; DELETE FROM conductor_ranges WHERE block = {block};
+             DELETE FROM conductor_inputs WHERE task / 1024 = {block}"
+        ));
+        assert_eq!(test.divergence_kinds(), [DivergenceKind::Row]);
+        assert_eq!(test.repair().repaired.len(), lost);
+        assert_same_tasks(&test, &before);
+        test.finish(run);
+    }
+}
+
+#[test]
+fn children_without_events_keep_other_row_keys() {
+    for block in [7, 9] {
+        for (number, with_inputs) in [(9000, false), (9000, true)] {
+            let test = TestStore::new();
+            let run = test.submit_example();
+            let before = test.tasks(run);
+            test.change(&move_block(block, number, with_inputs));
+            assert_eq!(test.repair().unrepairable, [], "{block} {number}");
+            assert_same_tasks(&test, &before);
+            test.finish(run);
+        }
+    }
+}
+
+/// Asserts that nothing diverges, and that the run has the same tasks. Their rows may have other keys.
+#[track_caller]
+fn assert_same_tasks(test: &TestStore, before: &[Task]) {
     assert_eq!(test.divergence_kinds(), []);
     let same = |task: &Task| (task.id, task.name.clone(), task.state, task.input.clone(), task.parent);
     assert_eq!(
-        test.tasks(run).iter().map(same).collect::<Vec<_>>(),
+        test.tasks(before[0].run).iter().map(same).collect::<Vec<_>>(),
         before.iter().map(same).collect::<Vec<_>>()
     );
-    test.finish(run);
 }
 
 #[test]
@@ -80,15 +114,16 @@ fn row_moved_to_other_run_is_restored() {
         test.run_steps();
         test.report([Report::started(test.id_of(runs[first - 1], "P#2"))]);
         let before = test.rows();
+        // The key of each parent is 1,024 times that of its run.
         test.change(&format!(
-            "UPDATE conductor_tasks SET run = {second}, parent = {second}, ordinal = 3 WHERE run = {first} AND parent > 0 \
-             AND ordinal = 2"
+            "UPDATE conductor_blocks SET run = {second}, parent = 1024 * {second}, child_index = 3 \
+             WHERE run = {first} AND parent > 0; UPDATE conductor_ranges SET run = {second} WHERE run = {first}"
         ));
         assert_eq!(test.divergence_kinds(), [DivergenceKind::Row]);
         let report = test.repair();
         assert_eq!(report.unrepairable, []);
         assert_eq!(test.divergence_kinds(), []);
-        assert_eq!(test.rows(), before, "{report:#?}");
+        test.assert_rows(&before, &report);
     }
 }
 
@@ -109,16 +144,16 @@ fn assert_repaired_after(changes: &[&str]) {
 #[test]
 fn row_with_lowest_key_displaces_no_other() {
     assert_repaired_after(&[
-        "UPDATE conductor_tasks SET id = x'00000000000000000000000000000000' WHERE key = 12",
-        "UPDATE conductor_tasks SET key = 0 WHERE key = 11",
+        "UPDATE conductor_blocks SET prefix = '000000000000000000000000', low = 0 WHERE block = 9",
+        "UPDATE conductor_blocks SET block = 0 WHERE block = 7",
     ]);
 }
 
 #[test]
 fn missing_free_key_stops_only_its_row() {
     assert_repaired_after(&[
-        "DELETE FROM conductor_events WHERE seq = 3",
-        "DELETE FROM conductor_tasks WHERE key = 14",
-        "UPDATE conductor_tasks SET key = 9223372036854775807 WHERE key = 1",
+        "DELETE FROM conductor_events WHERE key = 3",
+        "DELETE FROM conductor_blocks WHERE block = 11",
+        "UPDATE conductor_blocks SET block = 9223372036854775807 WHERE block = 1",
     ]);
 }

@@ -19,10 +19,17 @@ fn deleted_input_is_restored_from_parent() {
     test.store.append(&Append::items(test.id_of(run, "Q"), 1, items, &test.env)).unwrap();
     assert_eq!(test.divergence_kinds(), []);
     let before = test.rows();
+    // The inputs of leaves beside each other share a row.
     let delete_input_of = |name: &str| {
-        let id = test.id_of(run, name).as_u128();
+        let key = test.row_key(test.id_of(run, name));
         format!(
-            "DELETE FROM conductor_inputs WHERE task = (SELECT key FROM conductor_tasks WHERE hex(id) = '{id:032X}')"
+            "INSERT INTO conductor_inputs SELECT {key} + 1, task + count - {key} - 1, \
+             (SELECT json_group_array(json(inputs -> e.key)) FROM json_each(inputs) e WHERE e.key > {key} - task) \
+             FROM conductor_inputs WHERE {key} BETWEEN task AND task + count - 2;
+             UPDATE conductor_inputs SET count = {key} - task, inputs = \
+             (SELECT json_group_array(json(inputs -> e.key)) FROM json_each(inputs) e WHERE e.key < {key} - task) \
+             WHERE {key} BETWEEN task + 1 AND task + count - 1;
+             DELETE FROM conductor_inputs WHERE task = {key}"
         )
     };
     for names in [&["P#1#2"][..], &["P#1", "P#2"], &["P#1", "P#1#1", "P#1#2", "P#2"]] {
@@ -33,7 +40,7 @@ fn deleted_input_is_restored_from_parent() {
         let report = test.repair();
         assert_eq!((report.repaired.len(), report.unrepairable), (names.len(), vec![]), "{names:?}");
         assert_eq!(report.repaired[0].action, "restored its input from the items of its parent");
-        assert_eq!(test.rows(), before, "{names:?}");
+        test.assert_rows(&before, names);
         assert_eq!(test.divergence_kinds(), []);
     }
     // The input of an appended child is stored nowhere else.
@@ -44,18 +51,26 @@ fn deleted_input_is_restored_from_parent() {
 
 #[test]
 fn recreated_running_task_is_rescued() {
-    let test = TestStore::new();
-    let run = test.submit(&RunDraft::new().task(TaskDraft::new("P").fan_out([1, 2]).kind("claimed")));
-    test.run_steps();
-    test.claim_one("claimed");
-    test.change("DELETE FROM conductor_tasks WHERE state = 1 AND parent > 0");
-    let report = test.repair();
-    assert!(report.repaired.iter().any(|repaired| repaired.action.contains("RUNNING")), "{report:?}");
-    let rescue = Rescue { now: test.env.now(), limit: 10, jitter: Jitter(0) };
-    assert_eq!(test.store.rescue(&rescue).unwrap().changed, 1);
-    let task = test.task_named(run, "P#1");
-    assert_eq!((task.state, task.attempt, task.input.unwrap().as_str()), (State::Failed, 1, "1"));
-    assert_eq!(test.divergence_kinds(), []);
+    for (change, action) in [
+        ("DELETE FROM conductor_ranges WHERE state = 1", "; its worker is unknown"),
+        (
+            "DELETE FROM conductor_ranges WHERE state = 1; DELETE FROM conductor_blocks WHERE parent > 0",
+            "created again as RUNNING; its worker is unknown",
+        ),
+    ] {
+        let test = TestStore::new();
+        let run = test.submit(&RunDraft::new().task(TaskDraft::new("P").fan_out([1, 2]).kind("claimed")));
+        test.run_steps();
+        test.claim_one("claimed");
+        test.change(change);
+        let report = test.repair();
+        assert!(report.repaired.iter().any(|repaired| repaired.action.contains(action)), "{report:?}");
+        let rescue = Rescue { now: test.env.now(), limit: 10, jitter: Jitter(0) };
+        assert_eq!(test.store.rescue(&rescue).unwrap().changed, 1);
+        let task = test.task_named(run, "P#1");
+        assert_eq!((task.state, task.attempt, task.input.unwrap().as_str()), (State::Failed, 1, "1"));
+        assert_eq!(test.divergence_kinds(), []);
+    }
 }
 
 #[test]
@@ -69,12 +84,13 @@ fn cancelled_and_revived_runs_are_repaired() {
     assert!(test.store.sweep(&test.step(5)).unwrap().more);
     assert_eq!(test.divergence_kinds(), []);
     test.change(
-        "UPDATE conductor_runs SET mark = NULL; UPDATE conductor_tasks SET mark = NULL, swept = NULL",
+        "UPDATE conductor_runs SET cancel_cause = NULL; \
+         UPDATE conductor_parents SET cancel_cause = NULL, swept = NULL",
     );
     assert_eq!(test.divergence_kinds(), [DivergenceKind::CancelCause]);
     assert_eq!(test.repair().unrepairable, []);
     assert!(test.store.sweep(&test.step(5)).unwrap().more);
-    test.change("UPDATE conductor_tasks SET swept = 99, mark = 4 WHERE key = 1");
+    test.change("UPDATE conductor_parents SET swept = 99, cancel_cause = 4 WHERE task = 1024");
     assert_eq!(
         test.divergence_kinds(),
         [DivergenceKind::CancelCause],
@@ -88,8 +104,10 @@ fn cancelled_and_revived_runs_are_repaired() {
     assert!(test.store.revive(&revive).unwrap().tasks > 0);
     test.run_steps();
     assert_eq!(test.divergence_kinds(), []);
-    test.change("UPDATE conductor_tasks SET state = 4 WHERE key IN (3, 4, 5)");
-    assert_eq!(test.repair().repaired.len(), 3);
+    test.change(
+        "UPDATE conductor_ranges SET state = 4 WHERE block IN (SELECT min(block) FROM conductor_ranges)",
+    );
+    assert_eq!(test.repair().repaired.len(), 20);
     assert_eq!(test.divergence_kinds(), []);
 }
 
@@ -104,7 +122,7 @@ fn remains_of_deleted_run_are_pruned() {
     assert_eq!(test.divergence_kinds(), []);
     while test.store.prune(&Prune::before(Timestamp::MIN)).unwrap().more {}
     assert_eq!(test.divergence_kinds(), []);
-    assert!(test.texts("SELECT name FROM conductor_tasks WHERE run = 1").is_empty());
+    assert!(test.texts("SELECT prefix FROM conductor_blocks WHERE run = 1").is_empty());
     assert!(test.store.run(other).unwrap().is_some());
 }
 
@@ -133,10 +151,10 @@ fn run_is_repaired_beside_active_workers() {
         let mut rounds = 0;
         while !worker.is_finished() || rounds == 0 {
             test.change(
-                "UPDATE conductor_tasks SET state = 0, open_children = 9 WHERE key = 3;
-                 DELETE FROM conductor_tasks WHERE key = 7; UPDATE conductor_runs SET failed = 3 WHERE key = 1",
+                "UPDATE conductor_parents SET state = 0, open_children = 9 WHERE task = 3072;
+                 DELETE FROM conductor_ended WHERE task = 6145; UPDATE conductor_runs SET failed = 3 WHERE key = 1",
             );
-            assert_eq!(test.repair().repaired.len(), 4);
+            assert_eq!(test.repair().repaired.len(), 5);
             assert_eq!(test.divergence_kinds(), []);
             rounds += 1;
         }

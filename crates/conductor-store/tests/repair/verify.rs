@@ -1,5 +1,6 @@
 //! Divergences between the events and the rows are found by kind, and repaired where the events have the value.
 
+use crate::helpers::{ended_to_range, range_to_ended};
 use crate::support::TestStore;
 use conductor_conformance::assert_replays;
 use conductor_model::{RunDraft, TaskDraft};
@@ -7,7 +8,7 @@ use conductor_store::{
     Admin, DivergenceKind,
     DivergenceKind::{
         Attempt, CancelCause, ChildCounts, DueAt, Events, Id, Input, JoinPlan, JoinStatus, Kind, Lease,
-        Policy, Position, RetryCount, Row, StateCounts,
+        Policy, Position, RetryCount, Row, State, StateCounts,
     },
     RepairReport, SqliteStore, Verify,
 };
@@ -15,62 +16,80 @@ use serde_json::json;
 
 /// Changes of the rows of the example, each with the kinds of divergence that it causes.
 const REPAIRABLE: &[(&str, &[DivergenceKind])] = &[
-    ("UPDATE conductor_tasks SET state = 0 WHERE key = 1", &[DivergenceKind::State]),
-    ("UPDATE conductor_tasks SET state = 2 WHERE key = 8", &[DivergenceKind::State]),
-    ("UPDATE conductor_tasks SET state = 1 WHERE key = 7", &[DivergenceKind::State]),
-    ("UPDATE conductor_tasks SET state = 0 WHERE key = 3", &[DivergenceKind::State]),
-    ("UPDATE conductor_tasks SET state = 4, due_at = NULL WHERE key = 2", &[DivergenceKind::State, DueAt]),
-    ("UPDATE conductor_tasks SET due_at = due_at + 1 WHERE key = 2", &[DueAt]),
-    ("UPDATE conductor_tasks SET due_at = NULL WHERE key = 2", &[DueAt]),
-    ("UPDATE conductor_tasks SET due_at = 5 WHERE key = 7", &[DueAt]),
-    ("UPDATE conductor_tasks SET due_at = 99999999999999 WHERE key = 9", &[DueAt]),
-    ("UPDATE conductor_tasks SET retry_count = 1 WHERE key = 2", &[RetryCount]),
-    ("UPDATE conductor_tasks SET attempt = 0 WHERE key = 5", &[Attempt]),
-    ("UPDATE conductor_tasks SET lease_until = 5, holder = 1 WHERE key = 8", &[Lease]),
-    ("UPDATE conductor_tasks SET open_children = 0 WHERE key = 3", &[ChildCounts]),
-    ("UPDATE conductor_tasks SET fanout = 4 WHERE key = 3", &[ChildCounts]),
-    ("UPDATE conductor_tasks SET children = 2 WHERE key = 3", &[ChildCounts]),
-    ("UPDATE conductor_tasks SET sealed = NULL WHERE key = 3", &[ChildCounts]),
+    (ended_to_range!("1024", "0", "NULL"), &[State]),
+    (range_to_ended!("6", "2"), &[State]),
+    (ended_to_range!("6145", "1", "NULL"), &[State]),
+    ("UPDATE conductor_parents SET state = 0 WHERE task = 3072", &[State]),
+    ("UPDATE conductor_ranges SET state = 4, due_at = NULL WHERE block = 2", &[State, DueAt]),
+    ("UPDATE conductor_ranges SET due_at = due_at + 1 WHERE block = 2", &[DueAt]),
+    ("UPDATE conductor_ranges SET due_at = NULL WHERE block = 2", &[DueAt]),
+    (ended_to_range!("6145", "3", "5"), &[DueAt]),
+    ("UPDATE conductor_ranges SET due_at = 99999999999999 WHERE block = 7", &[DueAt]),
+    ("UPDATE conductor_ranges SET retry_count = 1 WHERE block = 2", &[RetryCount]),
+    ("UPDATE conductor_ranges SET attempt = 0 WHERE block = 5", &[Attempt]),
+    ("UPDATE conductor_ranges SET lease_until = 5, engine = 1 WHERE block = 6", &[Lease]),
+    ("UPDATE conductor_parents SET open_children = 0 WHERE task = 3072", &[ChildCounts]),
+    ("UPDATE conductor_parents SET fanout = 4 WHERE task = 3072", &[ChildCounts]),
+    ("UPDATE conductor_parents SET children = 2 WHERE task = 3072", &[ChildCounts]),
+    ("UPDATE conductor_parents SET sealed = 0 WHERE task = 3072", &[ChildCounts]),
     (
-        "UPDATE conductor_tasks SET sealed = 1, fanout = 1, children = 0, open_children = 0, failed_children = 0, \
-         cancelled_children = 0 WHERE key = 8",
+        "DELETE FROM conductor_ranges WHERE block = 7; UPDATE conductor_blocks SET is_parent = 1 WHERE block = 7;
+         INSERT INTO conductor_parents (task, run, state, updated_at, sealed, fanout, children, open_children, \
+         failed_children, cancelled_children) VALUES (7168, 1, 0, 0, 1, 1, 0, 0, 0, 0)",
         &[ChildCounts],
     ),
-    ("UPDATE conductor_tasks SET policy = '\"ignore\"' WHERE key = 3", &[Policy]),
-    ("UPDATE conductor_tasks SET policy = '{' WHERE key = 3", &[Policy]),
-    ("UPDATE conductor_tasks SET mark = 1 WHERE key = 3", &[CancelCause]),
-    ("UPDATE conductor_tasks SET joining = 1 WHERE key = 4", &[JoinStatus]),
-    ("UPDATE conductor_tasks SET joining = 0 WHERE key = 3", &[JoinStatus]),
-    ("UPDATE conductor_tasks SET ordinal = 9 WHERE key = 8", &[Position]),
-    ("UPDATE conductor_tasks SET parent = 4, ordinal = 9 WHERE key = 8", &[Position]),
+    ("UPDATE conductor_parents SET policy = '\"ignore\"' WHERE task = 3072", &[Policy]),
+    ("UPDATE conductor_parents SET policy = '{' WHERE task = 3072", &[Policy]),
+    ("UPDATE conductor_parents SET cancel_cause = 1 WHERE task = 3072", &[CancelCause]),
+    ("UPDATE conductor_parents SET join_open = 1 WHERE task = 4096", &[JoinStatus]),
+    ("UPDATE conductor_parents SET join_open = 0 WHERE task = 3072", &[JoinStatus]),
+    ("UPDATE conductor_blocks SET child_index = 9 WHERE block = 9", &[Position]),
+    ("UPDATE conductor_blocks SET parent = 4096, child_index = 9 WHERE block = 9", &[Position]),
     (
-        "UPDATE conductor_tasks SET ordinal = 99 WHERE key = 7; UPDATE conductor_tasks SET ordinal = 2 WHERE key = 8;
-         UPDATE conductor_tasks SET ordinal = 3 WHERE key = 7",
+        "UPDATE conductor_blocks SET child_index = 99 WHERE block = 7;
+         UPDATE conductor_blocks SET child_index = 1 WHERE block = 8;
+         UPDATE conductor_blocks SET child_index = 2 WHERE block = 7",
         &[Position],
     ),
-    ("UPDATE conductor_tasks SET id = randomblob(16) WHERE key = 8", &[Id]),
-    ("DELETE FROM conductor_tasks WHERE key = 7", &[Row]),
-    ("DELETE FROM conductor_tasks WHERE key = 8", &[Row]),
-    ("DELETE FROM conductor_tasks WHERE key IN (6, 7, 8)", &[Row]),
-    ("DELETE FROM conductor_tasks WHERE key = 10", &[Input, Row]),
-    ("DELETE FROM conductor_tasks WHERE key = 9; DELETE FROM conductor_inputs WHERE task = 9", &[Row]),
+    ("UPDATE conductor_blocks SET prefix = '01ARZ3NDEKTSV4RRFFQ69G5F' WHERE block = 6", &[Id]),
+    ("DELETE FROM conductor_ended WHERE task = 6145", &[State, Attempt]),
+    ("DELETE FROM conductor_ranges WHERE block = 6", &[State]),
+    ("DELETE FROM conductor_blocks WHERE block = 6", &[Row]),
     (
-        "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, created_at, updated_at, attempt, \
-         retry_count, max_retries) VALUES (randomblob(16), 1, 3, 4, 0, 1, 0, 0, 0, 0, 0, 0)",
+        "DELETE FROM conductor_blocks WHERE block = 6; DELETE FROM conductor_ranges WHERE block = 6;
+         DELETE FROM conductor_ended WHERE task / 1024 = 6",
         &[Row],
     ),
-    ("INSERT INTO conductor_inputs VALUES (77, '1')", &[Input]),
-    ("DELETE FROM conductor_inputs WHERE task = 9", &[Input]),
-    ("DELETE FROM conductor_inputs WHERE task IN (9, 10)", &[Input]),
-    ("UPDATE conductor_inputs SET task = 78 WHERE task = 10", &[Input]),
-    ("INSERT INTO conductor_joins VALUES (1, 3, randomblob(16), 1, 0, NULL, NULL)", &[JoinPlan]),
-    ("UPDATE conductor_runs SET state = 2", &[DivergenceKind::State]),
+    (
+        "DELETE FROM conductor_blocks WHERE block = 8; DELETE FROM conductor_parents WHERE task = 8192",
+        &[Input, Row],
+    ),
+    (
+        "DELETE FROM conductor_blocks WHERE block = 7; DELETE FROM conductor_inputs WHERE task = 7168",
+        &[Row],
+    ),
+    (
+        "INSERT INTO conductor_blocks (prefix, low, count, run, parent, child_index, is_parent, kind, priority, \
+         max_retries, created_at, has_inputs) VALUES ('01ARZ3NDEKTSV4RRFFQ69G5F', 0, 1, 1, 3072, 4, 0, 1, 0, 0, 0, 0);
+         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority) \
+         SELECT max(block), 0, 0, 0, 0, 0, 0, 1, 1, 0 FROM conductor_blocks",
+        &[Row],
+    ),
+    ("INSERT INTO conductor_inputs VALUES (77000, 1, '[1]')", &[Input]),
+    ("DELETE FROM conductor_inputs WHERE task = 7168", &[Input]),
+    ("DELETE FROM conductor_inputs WHERE task IN (7168, 8192)", &[Input]),
+    ("UPDATE conductor_inputs SET task = 78000 WHERE task = 8192", &[Input]),
+    (
+        "INSERT INTO conductor_joins VALUES (1, 3072, '01ARZ3NDEKTSV4RRFFQ69G5FAV', 1, 0, NULL, NULL)",
+        &[JoinPlan],
+    ),
+    ("UPDATE conductor_runs SET state = 2", &[State]),
     ("UPDATE conductor_runs SET open_children = 1", &[ChildCounts]),
     ("UPDATE conductor_runs SET fanout = NULL, sealed = 0", &[ChildCounts]),
     ("UPDATE conductor_runs SET running = 0, succeeded = 100", &[StateCounts]),
-    ("UPDATE conductor_runs SET mark = 2", &[CancelCause]),
+    ("UPDATE conductor_runs SET cancel_cause = 2", &[CancelCause]),
     ("UPDATE conductor_runs SET policy = '\"fail_fast\"'", &[Policy]),
-    ("UPDATE conductor_runs SET joining = 1", &[JoinStatus]),
+    ("UPDATE conductor_runs SET join_open = 1", &[JoinStatus]),
 ];
 
 #[test]
@@ -88,7 +107,7 @@ fn divergence_from_events_is_named_and_repaired() {
         assert!(!report.repaired.is_empty(), "{change}");
         assert!(report.repaired.iter().all(|repaired| !repaired.action.is_empty()), "{change}");
         assert_eq!(test.divergence_kinds(), [], "{change}");
-        assert_eq!(test.rows(), before, "{change}: {report:#?}");
+        test.assert_rows(&before, (change, &report));
         assert_replays(&test.store);
         assert_eq!(test.repair(), RepairReport { runs: 1, ..RepairReport::default() }, "{change}");
         test.finish(run);
@@ -98,13 +117,14 @@ fn divergence_from_events_is_named_and_repaired() {
 #[test]
 fn unrepairable_divergence_is_reported() {
     for (change, kind) in [
-        ("DELETE FROM conductor_tasks WHERE key = 1", Row),
+        ("DELETE FROM conductor_blocks WHERE block = 1", Row),
+        ("DELETE FROM conductor_blocks WHERE block = 1; DELETE FROM conductor_ended WHERE task = 1024", Row),
         ("DELETE FROM conductor_joins", JoinPlan),
         ("UPDATE conductor_joins SET kind = 99", Kind),
-        ("DELETE FROM conductor_inputs WHERE task = 3", Input),
+        ("DELETE FROM conductor_inputs WHERE task = 3072", Input),
         ("DELETE FROM conductor_inputs", Input),
-        ("UPDATE conductor_tasks SET kind = 99 WHERE key = 1", Kind),
-        ("DELETE FROM conductor_events WHERE task = 1 AND name = 9", Events),
+        ("UPDATE conductor_blocks SET kind = 99 WHERE block = 1", Kind),
+        ("DELETE FROM conductor_events WHERE task = 1024 AND name = 9", Events),
         ("UPDATE conductor_events SET payload = '{' WHERE name = 7", Events),
         // Without events, the rows are not at fault.
         ("DELETE FROM conductor_events", Events),
@@ -126,32 +146,37 @@ fn bad_value_affects_only_its_row() {
     const MAX: i64 = i64::MAX;
     const MIN: i64 = i64::MIN;
     for (change, kind, remaining) in [
-        ("UPDATE conductor_events SET name = -1 WHERE seq = 9".into(), Events, vec![Events]),
-        (format!("UPDATE conductor_events SET name = {MAX} WHERE seq = 9"), Events, vec![Events]),
-        (format!("UPDATE conductor_events SET task = {MAX} WHERE seq = 9"), Events, vec![Events]),
-        (format!("UPDATE conductor_events SET task = {MIN} WHERE seq = 9"), Events, vec![Events]),
-        (format!("UPDATE conductor_events SET task = {MAX} WHERE seq = 3"), Events, vec![Events]),
+        ("UPDATE conductor_events SET name = -1 WHERE key = 9".into(), Events, vec![Events]),
+        (format!("UPDATE conductor_events SET name = {MAX} WHERE key = 9"), Events, vec![Events]),
+        (format!("UPDATE conductor_events SET task = {MAX} WHERE key = 9"), Events, vec![Events]),
+        (format!("UPDATE conductor_events SET task = {MIN} WHERE key = 9"), Events, vec![Events]),
+        (format!("UPDATE conductor_events SET task = {MAX} WHERE key = 3"), Events, vec![Events]),
+        ("UPDATE conductor_events SET tasks = '[[1,0,0,1]]' WHERE key = 9".into(), Events, vec![Events]),
         (
-            "UPDATE conductor_events SET payload = CAST(x'22FF22' AS TEXT) WHERE seq = 9".into(),
+            "UPDATE conductor_events SET payload = CAST(x'22FF22' AS TEXT) WHERE key = 9".into(),
             Events,
             vec![Events],
         ),
         (format!("UPDATE conductor_runs SET pending = {MAX} WHERE key = 1"), StateCounts, vec![]),
         ("UPDATE conductor_runs SET failed = -1 WHERE key = 1".into(), StateCounts, vec![]),
         ("UPDATE conductor_runs SET policy = CAST(x'22FF22' AS TEXT) WHERE key = 1".into(), Policy, vec![]),
-        (format!("UPDATE conductor_runs SET mark = {MIN} WHERE key = 1"), CancelCause, vec![]),
-        (format!("UPDATE conductor_tasks SET mark = {MIN} WHERE key = 3"), CancelCause, vec![]),
-        ("UPDATE conductor_runs SET id = x'00' WHERE key = 1".into(), Id, vec![Id]),
-        ("UPDATE conductor_tasks SET id = x'00' WHERE key = 7".into(), Id, vec![]),
-        ("UPDATE conductor_tasks SET id = x'00' WHERE key = 1".into(), Id, vec![Id]),
-        (format!("UPDATE conductor_tasks SET key = {MAX} WHERE key = 7"), Row, vec![]),
-        (format!("UPDATE conductor_tasks SET key = {MIN} WHERE key = 7"), Row, vec![]),
+        (format!("UPDATE conductor_runs SET cancel_cause = {MIN} WHERE key = 1"), CancelCause, vec![]),
+        (format!("UPDATE conductor_parents SET cancel_cause = {MIN} WHERE task = 3072"), CancelCause, vec![]),
+        ("UPDATE conductor_runs SET id = 'no id' WHERE key = 1".into(), Id, vec![Id]),
+        ("UPDATE conductor_blocks SET prefix = 'no id' WHERE block = 6".into(), Row, vec![]),
+        ("UPDATE conductor_blocks SET prefix = 'no id' WHERE block = 1".into(), Row, vec![Row]),
+        (format!("UPDATE conductor_ended SET task = {MAX} WHERE task = 6145"), State, vec![]),
+        (format!("UPDATE conductor_ended SET task = {MIN} WHERE task = 6145"), State, vec![]),
+        (format!("UPDATE conductor_ranges SET block = {MAX} WHERE block = 6"), State, vec![]),
+        (format!("UPDATE conductor_ranges SET block = {MIN} WHERE block = 6"), State, vec![]),
+        (format!("UPDATE conductor_blocks SET block = {MAX} WHERE block = 6"), Row, vec![]),
+        (format!("UPDATE conductor_blocks SET block = {MIN} WHERE block = 6"), Row, vec![]),
     ] {
         let test = TestStore::new();
         test.submit_example();
         test.submit(&RunDraft::new().task(TaskDraft::new("A")));
         test.change(&change);
-        test.change("UPDATE conductor_tasks SET attempt = 7 WHERE run = 2");
+        test.change("UPDATE conductor_ranges SET attempt = 7 WHERE run = 2");
         let mut expected = [kind, Attempt];
         expected.sort_unstable();
         assert_eq!(test.divergence_kinds(), expected, "{change}");
@@ -169,8 +194,8 @@ fn counts_at_maximum_in_event_do_not_overflow() {
         json!({"pending": u64::MAX, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0});
     let imported = json!({"state": "PENDING", "child_counts": child_counts, "state_counts": state_counts});
     test.change(&format!(
-        "UPDATE conductor_events SET name = 18, payload = '{imported}' WHERE seq = 1;
-         DELETE FROM conductor_events WHERE seq = 2"
+        "UPDATE conductor_events SET name = 18, payload = '{imported}' WHERE key = 1;
+         DELETE FROM conductor_events WHERE key = 2"
     ));
     assert_eq!(test.divergence_kinds(), [ChildCounts, StateCounts]);
 }
@@ -180,7 +205,7 @@ fn divergences_beyond_limit_are_counted() {
     let test = TestStore::new();
     test.submit(&RunDraft::new().task(TaskDraft::new("P").input(json!({"fanout": 50}))));
     test.run_steps();
-    test.change("UPDATE conductor_tasks SET attempt = 7 WHERE parent > 0");
+    test.change("UPDATE conductor_ranges SET attempt = 7");
     let report = test.store.verify(&Verify { max_divergences: 10, ..Verify::all() }).unwrap();
     assert_eq!((report.divergences.len(), report.found), (10, 50));
     let shown = report.divergences[0].to_string();
@@ -195,8 +220,8 @@ fn corrupt_index_is_found_by_integrity_check() {
     test.submit_example();
     test.change(
         "PRAGMA writable_schema = ON;
-         UPDATE sqlite_master SET sql = 'CREATE INDEX conductor_tasks_retried ON conductor_tasks (run, attempt) WHERE attempt > 0'
-            WHERE name = 'conductor_tasks_retried';",
+         UPDATE sqlite_master SET sql = 'CREATE INDEX conductor_ranges_retried ON conductor_ranges (run) WHERE attempt > 0'
+            WHERE name = 'conductor_ranges_retried';",
     );
     let again = SqliteStore::open(test.path()).unwrap();
     let report = again.verify(&Verify { integrity: true, ..Verify::all() }).unwrap();

@@ -4,7 +4,7 @@ use crate::support::TestStore;
 use conductor_model::{
     ExplainTarget, Explanation, Policy, RunDraft, RunId, StateReason, Task, TaskDraft, TaskId,
 };
-use conductor_store::{Admin, Cancel, NodeId, Query, Report};
+use conductor_store::{Admin, Cancel, EventFilter, NodeId, Query, Report};
 use serde_json::json;
 
 /// Submits a run, creates all children and returns the run with its root tasks.
@@ -85,7 +85,11 @@ fn ready_leaf_behind_other_parent_is_found() {
     succeed(320, 399);
     assert_eq!(names(&explain(&test, roots[1].id)), ["small#400"]);
     // Isolated tasks have an index of their own.
-    test.execute("UPDATE conductor_tasks SET lost = 2 WHERE ordinal = 400 AND parent = 2").unwrap();
+    test.execute(
+        "UPDATE conductor_ranges SET lease_losses = 2 WHERE state = 0 \
+         AND block IN (SELECT block FROM conductor_blocks WHERE parent = 2048)",
+    )
+    .unwrap();
     assert_eq!(names(&explain(&test, roots[1].id)), ["small#400"]);
     report(&test, [Report::started(children[399])]);
     assert_eq!(names(&explain(&test, roots[1].id)), ["small#400"]);
@@ -115,18 +119,17 @@ fn failure_among_many_tolerated_is_found() {
 #[test]
 fn search_beyond_limit_is_reported() {
     let test = TestStore::new();
-    let (other, _) = submit_run(&test, [parent("other", 900)]);
-    let busy = test.tasks(other).into_iter().filter(|task| task.parent.is_some());
-    report(&test, busy.map(|leaf| Report::started(leaf.id)));
-    let (_, roots) = submit_run(&test, [parent("last", 900)]);
+    // Leaves share rows, and each child that is a parent has one of its own.
+    let items = vec![json!({"fanout": 1}); 2100];
+    let (run, roots) = submit_run(&test, [TaskDraft::new("root").input(json!({ "fanout": items }))]);
     let children = children(&test, &roots[0]);
-    report(&test, [Report::started(children[450])]);
-    let done = children.iter().filter(|leaf| **leaf != children[450]);
-    report(&test, done.map(|leaf| Report::succeeded(*leaf)));
+    let leaves = test.tasks(run).into_iter().filter(|task| task.child_counts.is_none());
+    let done = leaves.filter(|leaf| leaf.parent != Some(children[1050]));
+    report(&test, done.map(|leaf| Report::succeeded(leaf.id)));
     let explanation = explain(&test, roots[0].id);
     assert_eq!(
         (explanation.reason.clone(), explanation.caused_by.clone()),
-        (StateReason::WaitingForChildren { open: 1, children: 900 }, None)
+        (StateReason::WaitingForChildren { open: 1, children: 2100 }, None)
     );
     assert!(
         explanation
@@ -151,28 +154,32 @@ fn cancelled_leaf_among_many_is_found() {
 }
 
 /// Cancels leaves one by one at this interval, and returns the explanation of each.
-fn cancel_one_by_one(count: u32, interval_ms: u64) -> Vec<String> {
-    let test = TestStore::new();
-    let (_, roots) = submit_run(&test, [parent("p", count)]);
-    let leaves = children(&test, &roots[0]);
+fn cancel_one_by_one(test: &TestStore, count: u32, interval_ms: u64) -> Vec<String> {
+    let (_, roots) = submit_run(test, [parent("p", count)]);
+    let leaves = children(test, &roots[0]);
     for (i, leaf) in (0..).zip(&leaves) {
         let now = test.env.now().plus_millis(i * interval_ms);
         let _ = test.store.cancel(&Cancel::task(*leaf, now).reason("bad data")).unwrap();
     }
-    leaves.iter().map(|leaf| explain(&test, *leaf).reason.to_string()).collect()
+    leaves.iter().map(|leaf| explain(test, *leaf).reason.to_string()).collect()
 }
 
 #[test]
 fn cancel_reason_is_found_by_time() {
-    let reasons = cancel_one_by_one(1202, 1);
-    assert!(reasons.iter().all(|reason| reason == "cancelled on request: bad data"), "{reasons:?}");
+    for interval_ms in [0, 1] {
+        let reasons = cancel_one_by_one(&TestStore::new(), 1202, interval_ms);
+        assert!(reasons.iter().all(|reason| reason == "cancelled on request: bad data"), "{reasons:?}");
+    }
 }
 
 #[test]
 fn unknown_cancel_reason_is_omitted() {
-    let reasons = cancel_one_by_one(1202, 0);
-    for known in [&reasons[0], &reasons[1201]] {
-        assert_eq!(known, "cancelled on request: bad data");
-    }
-    assert_eq!(reasons[600], "it was cancelled");
+    let test = TestStore::new();
+    let (run, roots) = submit_run(&test, [parent("p", 3)]);
+    let leaves = children(&test, &roots[0]);
+    let _ = test.store.cancel(&Cancel::task(leaves[0], test.env.now()).reason("bad data")).unwrap();
+    let event = test.store.events(EventFilter { run: Some(run), ..EventFilter::default() }, 0, 100).unwrap();
+    let event = event.items.into_iter().find(|event| event.body.name() == "task.cancelled").unwrap();
+    test.execute(&format!("DELETE FROM conductor_events WHERE key = {}", event.seq / 1024)).unwrap();
+    assert_eq!(explain(&test, leaves[0]).reason.to_string(), "it was cancelled");
 }

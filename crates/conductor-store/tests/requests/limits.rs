@@ -21,8 +21,8 @@ fn submission_beyond_max_tasks_is_rejected() {
 fn append_beyond_max_children_is_rejected() {
     let test = TestStore::with_example();
     // Instead of ten million rows.
-    let almost = "UPDATE conductor_tasks SET children = 9999999, open_children = 9999999 WHERE id = ?1";
-    test.connect().execute(almost, [task(OPEN_PARENT).as_u128().to_be_bytes()]).unwrap();
+    let almost = "UPDATE conductor_parents SET children = 9999999, open_children = 9999999 WHERE task = ?1";
+    test.connect().execute(almost, [test.row_key(task(OPEN_PARENT))]).unwrap();
     let before = test.dump();
     assert_eq!(
         append_items(&test, OPEN_PARENT, 10_000_000, &["1", "2"]).unwrap_err(),
@@ -38,7 +38,7 @@ fn append_beyond_max_children_is_rejected() {
 
 /// Texts that would do harm if they were read as SQL, as a format or as a path.
 const INJECTIONS: [&str; 9] = [
-    "'); DROP TABLE conductor_tasks;--",
+    "'); DROP TABLE conductor_blocks;--",
     "\"; DELETE FROM conductor_runs; --",
     "' OR '1'='1",
     "?1, :name, @name, $name",

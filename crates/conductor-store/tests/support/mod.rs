@@ -3,8 +3,8 @@
 
 use conductor_model::{Run, RunDraft, RunId, Task, TaskId, Timestamp};
 use conductor_store::{
-    Environment, FanOut, Query, Report, ReportBatch, Scope, SqliteOptions, SqliteStore, Step, Store, Submit,
-    TaskFilter, sqlite::Synchronous,
+    Admin, DivergenceKind, Environment, FanOut, Query, Repair, RepairReport, Report, ReportBatch, Scope,
+    SqliteOptions, SqliteStore, Step, Store, Submit, TaskFilter, Verify, sqlite::Synchronous,
 };
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -49,6 +49,21 @@ impl TestStore {
         self.connect().execute_batch(sql)
     }
 
+    /// Executes statements as another program would, without the checks of the tables.
+    pub(crate) fn change(&self, sql: &str) {
+        let connection = self.connect();
+        connection.pragma_update(None, "ignore_check_constraints", true).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    /// Reads one column of texts.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        let connection = self.connect();
+        let mut statement = connection.prepare(sql).unwrap();
+        let texts = statement.query_map([], |row| row.get(0)).unwrap();
+        texts.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
     pub(crate) fn submit(&self, draft: &RunDraft) -> RunId {
         self.store.submit(&Submit::new(draft.validate().unwrap(), &self.env)).unwrap().run
     }
@@ -83,6 +98,13 @@ impl TestStore {
         self.task_named(run, name).id
     }
 
+    /// The row key of a task: 1,024 times the number of its block, plus its offset.
+    pub(crate) fn row_key(&self, task: TaskId) -> i64 {
+        let sql = "SELECT b.block * 1024 + n.n - b.low FROM conductor_blocks b JOIN conductor_offsets n \
+            ON n.n BETWEEN b.low AND b.low + b.count - 1 WHERE b.prefix || n.suffix = ?1";
+        self.connect().query_row(sql, [task.to_string()], |row| row.get(0)).unwrap()
+    }
+
     /// A step over all runs.
     pub(crate) fn step(&self, limit: u32) -> Step {
         Step::new(Scope::All, limit, &self.env)
@@ -96,6 +118,29 @@ impl TestStore {
     /// Decides all parents and runs that can be decided.
     pub(crate) fn aggregate_all(&self) {
         while self.store.aggregate(&self.step(1000)).unwrap().more {}
+    }
+
+    /// Verifies all runs and returns the kinds of divergence, each once.
+    pub(crate) fn divergence_kinds(&self) -> Vec<DivergenceKind> {
+        let report = self.store.verify(&Verify::all()).unwrap();
+        let mut kinds: Vec<_> = report.divergences.iter().map(|divergence| divergence.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    /// Repairs all runs, two rows in each transaction.
+    pub(crate) fn repair(&self) -> RepairReport {
+        let mut all = RepairReport::default();
+        let mut request = Repair { rows: 2, ..Repair::all(&self.env) };
+        loop {
+            let report = self.store.repair(&request).unwrap();
+            all.repaired.extend(report.repaired);
+            all.unrepairable.extend(report.unrepairable);
+            all.runs += report.runs;
+            let Some(next) = report.next else { return all };
+            request = request.after(next);
+        }
     }
 
     /// Reports, and ignores how each report is answered.

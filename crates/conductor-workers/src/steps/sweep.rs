@@ -23,7 +23,7 @@
 //! ```
 
 use super::drain::drain;
-use crate::limits::ROWS_PER_HEAVY_STEP;
+use crate::limits::{ROWS_PER_STEP, TASKS_PER_SWEEP};
 use conductor_store::{Environment, Scope, Step, Store, StoreError};
 use std::ops::AddAssign;
 
@@ -57,9 +57,10 @@ pub fn run_once<S: Store + ?Sized>(
 ) -> Result<SweepTotals, StoreError> {
     let mut totals = SweepTotals::default();
     // One time for all steps: a deadline that passes during the pass belongs to the next pass.
-    let step = Step::new(scope, ROWS_PER_HEAVY_STEP, env);
+    let now = env.now();
+    let [expiry, sweep] = [ROWS_PER_STEP, TASKS_PER_SWEEP].map(|limit| Step { scope, now, limit });
     drain(|| {
-        let (expired, swept) = (store.expire(&step)?, store.sweep(&step)?);
+        let (expired, swept) = (store.expire(&expiry)?, store.sweep(&sweep)?);
         totals.expired += u64::from(expired.changed);
         totals.cancelled += u64::from(swept.tasks);
         totals.cancel_requested += u64::from(swept.parents);

@@ -34,8 +34,7 @@ impl History {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         // Half of the histories run on the tables that keep children together.
-        let checker =
-            if seed.is_multiple_of(2) { InvariantChecker::new() } else { InvariantChecker::on_ranges() };
+        let checker = InvariantChecker::new();
         let mut simulation = Simulation::new(checker.clone(), seed)
             .engines(random.random_range(1..=3))
             .workers(random.random_range(1..=4))

@@ -5,7 +5,6 @@ use conductor_conformance::AnyStore;
 use conductor_model::{
     CancelCause, Decision, Event, EventBody, FailureReason, Json, Replay, ReplayedTask, RunId, State, TaskId,
 };
-use conductor_store::ranges::RangeStore;
 use conductor_store::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,11 +41,6 @@ type ParentKey = (RunId, Option<TaskId>);
 impl InvariantChecker {
     pub(crate) fn new() -> Self {
         Self::of(Arc::new(SqliteStore::open_in_memory().expect("a store")))
-    }
-
-    /// On the tables that keep children together.
-    pub(crate) fn on_ranges() -> Self {
-        Self::of(Arc::new(RangeStore::open_in_memory().expect("a store")))
     }
 
     fn of(store: Arc<dyn AnyStore>) -> Self {

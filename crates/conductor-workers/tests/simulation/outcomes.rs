@@ -105,7 +105,7 @@ fn run_with_deleted_rows_is_inconsistent() {
         simulation.step().expect("a step");
     }
     let damage = rusqlite::Connection::open(&path).expect("the file");
-    damage.execute_batch("DELETE FROM conductor_tasks WHERE key = 1").expect("a deletion");
+    damage.execute_batch("DELETE FROM conductor_parents").expect("a deletion");
     simulation.wake();
     let error = simulation.run_until_settled(run).expect_err("a blocked run");
     assert!(matches!(error, RunError::Inconsistent(damaged) if damaged == run), "{error}");

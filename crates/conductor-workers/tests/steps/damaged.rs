@@ -13,7 +13,7 @@ fn steps_decide_run_of_parent_with_damaged_input() {
     let draft = RunDraft::new().task(TaskDraft::new("P").input(json!({ "fanout": 3 }))).validate().unwrap();
     let run = test.store.submit(&Submit::new(draft, &test.env)).unwrap().run;
     let connection = rusqlite::Connection::open(test.path()).unwrap();
-    connection.execute_batch("UPDATE conductor_inputs SET input = '{'").unwrap();
+    connection.execute_batch("UPDATE conductor_inputs SET inputs = '{'").unwrap();
     run_steps_until_idle(&*test.store, Scope::Run(run), &test.env).unwrap();
     assert_eq!(test.run(run).state, State::Failed);
 }

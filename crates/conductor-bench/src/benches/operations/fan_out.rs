@@ -1,10 +1,10 @@
 //! Rate at which children are created: by count, by items, and from a stream.
 
-use crate::baseline;
+use crate::baseline::{self, Inputs, check};
 use crate::measure::{Bench, Workload};
 use crate::outcome::Outcome;
 use crate::workspace::{Workspace, fan_out, open_parent, submit, submit_run, time};
-use conductor_model::{Json, RunDraft, TaskDraft};
+use conductor_model::{Json, RunDraft, State, TaskDraft};
 use conductor_store::{Append, Environment, NodeId, Seal, Store, Synchronous};
 use serde_json::json;
 use std::time::Duration;
@@ -39,7 +39,9 @@ fn by_count(workspace: &Workspace, n: u32) -> Outcome<Duration> {
 
 fn baseline_by_count(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_parent(n)?;
-    time(|| baseline::fan_out(&mut raw, n, None, baseline::INSERTS))
+    let took = time(|| baseline::fan_out(&mut raw, n, Inputs::None, baseline::INSERTS))?;
+    check::leaves(workspace, State::Pending, n)?;
+    Ok(took)
 }
 
 /// One run with as many parents as needed.
@@ -60,7 +62,9 @@ fn by_items(workspace: &Workspace, n: u32) -> Outcome<Duration> {
 
 fn baseline_by_items(workspace: &Workspace, n: u32) -> Outcome<Duration> {
     let mut raw = workspace.raw_with_parent(n)?;
-    time(|| baseline::fan_out(&mut raw, n, Some(ITEM), baseline::INSERTS))
+    let took = time(|| baseline::fan_out(&mut raw, n, Inputs::Each(ITEM), baseline::INSERTS))?;
+    check::leaves(workspace, State::Pending, n)?;
+    Ok(took)
 }
 
 /// Items arrive as text and are appended in pages of 10,000.

@@ -1,7 +1,7 @@
 //! Pruning of a large settled run beside other work, and the slowdown of that work.
 
-use crate::baseline;
-use crate::measure::Bench;
+use crate::baseline::{self, check};
+use crate::measure::{Bench, Workload};
 use crate::outcome::Outcome;
 use crate::workspace::{Workspace, drain, engine, fanned_out, settle_all, time};
 use conductor_model::Timestamp;
@@ -15,8 +15,11 @@ use std::time::Duration;
 /// The size of the runs that an engine works on meanwhile.
 const BESIDE: u32 = 10_000;
 
+const ALONE: Workload = Workload { name: "prune", unit: "tasks/s", ours: alone, baseline: alone_raw };
+
 pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     let (n, beside, sync) = (bench.size(1_000_000), bench.size(BESIDE), Synchronous::Full);
+    bench.run(ALONE, n, sync, 3)?;
     let both = bench.both(
         3,
         sync,
@@ -29,7 +32,7 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
         },
         |workspace| {
             beside_work(workspace, n, beside, |workspace, _| {
-                baseline::prune(&mut workspace.raw()?, n, baseline::INSERTS).map(drop)
+                baseline::prune(&mut workspace.raw()?, baseline::INSERTS).map(drop)
             })
         },
     )?;
@@ -44,11 +47,30 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
     bench.print(&both.rate("prune/work beside it", beside, sync, "tasks/s"))
 }
 
+fn alone(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    let store = settled(workspace, n)?;
+    let took = time(|| {
+        let removed = prune::run_once(&*store, Timestamp::MAX)?;
+        assert_eq!(removed.tasks, u64::from(n) + 1);
+        Ok(())
+    })?;
+    check::pruned(workspace)?;
+    Ok(took)
+}
+
+fn alone_raw(workspace: &Workspace, n: u32) -> Outcome<Duration> {
+    settled(workspace, n)?;
+    let mut raw = workspace.raw()?;
+    let took = time(|| baseline::prune(&mut raw, baseline::INSERTS))?;
+    check::pruned(workspace)?;
+    Ok(took)
+}
+
 /// Prepares a file whose first run is large and settled.
 pub(in crate::benches) fn settled(workspace: &Workspace, n: u32) -> Outcome<std::sync::Arc<SqliteStore>> {
     let store = workspace.store()?;
     fanned_out(&store, n)?;
-    settle_all(&store, &workspace.raw()?)?;
+    settle_all(&store)?;
     Ok(store)
 }
 

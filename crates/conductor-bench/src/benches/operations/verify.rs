@@ -28,8 +28,11 @@ pub(in crate::benches) fn run(bench: &Bench) -> Outcome<()> {
 
         let began = Instant::now();
         for sql in [
-            "SELECT seq, run, task, name, at, payload FROM conductor_events ORDER BY seq",
-            "SELECT * FROM conductor_tasks ORDER BY key",
+            "SELECT key, run, name, at, count, task, tasks, payload FROM conductor_events ORDER BY key",
+            "SELECT * FROM conductor_blocks ORDER BY block",
+            "SELECT * FROM conductor_ranges ORDER BY key",
+            "SELECT * FROM conductor_parents ORDER BY task",
+            "SELECT * FROM conductor_ended ORDER BY task",
         ] {
             let mut statement = raw.prepare(sql)?;
             let mut rows = statement.query([])?;

@@ -7,7 +7,5 @@ mod summary;
 
 pub(crate) use eta::eta;
 pub(crate) use health::{health, retry_metrics};
-#[cfg(test)]
-pub(crate) use stuck::CONDITIONS;
 pub(crate) use stuck::stuck;
 pub(crate) use summary::summary;

@@ -9,7 +9,7 @@ use conductor_model::StuckItem;
 
 /// The conditions that count as stuck after the threshold. A task that waits for its time, its turn or its children is
 /// in none of them.
-pub(crate) const CONDITIONS: [StuckCondition; 10] = [
+const CONDITIONS: [StuckCondition; 10] = [
     StuckCondition::ExternalAttempt,
     StuckCondition::ExpiredLease,
     StuckCondition::UnstartedRun,

@@ -78,12 +78,15 @@ fn repair_task(repair: &mut RepairTx<'_>, number: u32) -> Result<Outcome, StoreE
 fn is_restored(repair: &mut RepairTx<'_>, number: u32, replayed: &RunReplayTask) -> Result<bool, StoreError> {
     let Some(id) = known_id(repair.tx, repair.audit, number, replayed)? else { return Ok(false) };
     let Some(stored) = repair.tx.audit_tasks(AuditTasks::Ids(&[id]))?.pop() else { return Ok(false) };
-    let keys = KeyRange { first: stored.key, count: 1 };
+    let (keys, position) = (KeyRange { first: stored.key, count: 1 }, position(repair.audit, replayed));
     let is_free = stored.row.run == repair.audit.run && repair.audit.keys.are_free(keys);
     if !is_free || !task_differences(&stored.row, repair.audit, number, replayed)?.is_empty() {
         return Ok(false);
     }
     repair.audit.keys.add(keys, number);
+    if let Some(parent) = position.parent.filter(|_| replayed.index > 0) {
+        give_input(repair.tx, stored.key, parent, replayed.index)?;
+    }
     Ok(true)
 }
 

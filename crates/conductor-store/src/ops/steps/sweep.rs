@@ -13,9 +13,14 @@ use conductor_model::{CancelCause, EventBody, JoinStatus, Signal};
 /// The largest number of runs that one step visits.
 const RUNS_PER_STEP: u32 = 256;
 
+/// How many children are read at once.
+const PORTION: u32 = 2_000;
+/// The largest number of rows that one step writes, about: siblings in the same condition are one row.
+const ROWS_PER_STEP: u32 = 2_000;
+
 /// Gives each run an equal share of the limit.
 pub(crate) fn sweep(t: &mut Transaction<'_, '_>, step: &Step) -> Result<SweepOutcome, StoreError> {
-    let (mut room, mut outcome) = (step.limit.max(1), SweepOutcome::default());
+    let (mut room, mut rows, mut outcome) = (step.limit.max(1), ROWS_PER_STEP, SweepOutcome::default());
     let turn = Turn {
         with: RunsWith::Sweep(step.scope),
         after: RotationCursor::default(),
@@ -27,12 +32,15 @@ pub(crate) fn sweep(t: &mut Transaction<'_, '_>, step: &Step) -> Result<SweepOut
         let mut left = share(room, runs.len() - nth);
         for parent in t.store()?.find(&Work::SweepRun(*run), left)? {
             let Node::Parent(parent) = parent else { continue };
+            let visited = sweep_children(t, key_of(&parent), left, &mut rows, &mut outcome)?;
+            left = left.saturating_sub(visited);
+            room = room.saturating_sub(visited);
+            if rows == 0 {
+                return Ok(outcome);
+            }
             if left == 0 {
                 break;
             }
-            let visited = sweep_parent(t, key_of(&parent), left, &mut outcome)?.max(1);
-            left = left.saturating_sub(visited);
-            room = room.saturating_sub(visited);
         }
     }
     Ok(outcome)
@@ -55,16 +63,44 @@ struct OpenChildren {
     last_index: u32,
 }
 
-/// Sweeps the next children of one parent, at most `limit`; returns how many it read.
-fn sweep_parent(
+impl OpenChildren {
+    /// How many rows they are, in a store where siblings in the same condition share one.
+    fn rows(&self) -> u32 {
+        u32::try_from(self.leaves.len() + self.parents.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Sweeps the next children of one parent, at most `limit`, until no rows are left; returns how many it visited, at least one.
+fn sweep_children(
     t: &mut Transaction<'_, '_>,
     parent: ParentKey,
     limit: u32,
+    rows: &mut u32,
+    outcome: &mut SweepOutcome,
+) -> Result<u32, StoreError> {
+    let mut visited = 0;
+    loop {
+        let portion = PORTION.min(limit.saturating_sub(visited));
+        let swept = sweep_portion(t, parent, portion, rows, outcome)?;
+        visited += swept;
+        if swept < portion || visited >= limit || *rows == 0 {
+            return Ok(visited.max(1));
+        }
+    }
+}
+
+/// Sweeps the next children of one parent, at most `limit`; returns how many it read.
+fn sweep_portion(
+    t: &mut Transaction<'_, '_>,
+    parent: ParentKey,
+    limit: u32,
+    rows: &mut u32,
     outcome: &mut SweepOutcome,
 ) -> Result<u32, StoreError> {
     // One that cannot be read fails before the commit.
     let Some(row) = load_parent(t, parent)? else { return Ok(0) };
     let children = read_children(t, &row, limit)?;
+    *rows = rows.saturating_sub(children.rows());
     let join = match row.status.join {
         JoinStatus::Open => t.store()?.joins(&[parent])?.pop().and_then(|join| join.task),
         _ => None,

@@ -88,25 +88,34 @@ impl KeyMap {
         self.missing.push((number, count));
     }
 
-    /// Takes so many tasks without known keys, if there are that many: their first number. Of two that have so many, nothing
-    /// says which are meant.
-    pub(super) fn take_missing(&mut self, count: u32) -> Option<u32> {
-        let mut places = (0..self.missing.len()).filter(|place| self.missing[*place].1 == count);
+    /// Takes so many tasks without known keys, if there are that many; or more, if none is so many and all are leaves, which
+    /// are stored together. Returns the first number, and how many. Of two that may be meant, nothing says which are.
+    pub(super) fn take_missing(&mut self, count: u32, is_leaf: impl Fn(u32) -> bool) -> Option<(u32, u32)> {
+        let has_exact = self.missing.iter().any(|(_, missing)| *missing == count);
+        let is_meant = |(first, missing): (u32, u32)| {
+            missing == count || !has_exact && missing > count && (first..first + missing).all(&is_leaf)
+        };
+        let mut places = (0..self.missing.len()).filter(|place| is_meant(self.missing[*place]));
         match (places.next(), places.next()) {
-            (Some(place), None) => Some(self.missing.remove(place).0),
+            (Some(place), None) => Some(self.missing.remove(place)),
             _ => None,
         }
     }
 
-    /// Takes the tasks that should have these keys, but whose keys have been changed: their first number. These are the
-    /// tasks that were created next after the tasks with the keys before.
-    pub(super) fn take_moved(&mut self, keys: KeyRange) -> Option<u32> {
+    /// Takes the tasks that should have these keys, but whose keys have been changed: their first number, and how many. These
+    /// are the tasks that were created next after the tasks with the keys before.
+    pub(super) fn take_moved(&mut self, keys: KeyRange, is_leaf: impl Fn(u32) -> bool) -> Option<(u32, u32)> {
         let (_, before) = self.by_key.range(..keys.first.0.cast_signed()).next_back()?;
-        let next = (before.number + before.count, keys.count);
-        let place = self.by_number.iter().position(|known| (known.number, known.count) == next)?;
+        let next = before.number + before.count;
+        let is_meant = |known: &Segment| {
+            known.number == next
+                && (known.count == keys.count
+                    || known.count > keys.count && (next..next + known.count).all(&is_leaf))
+        };
+        let place = self.by_number.iter().position(is_meant)?;
         let moved = self.by_number.remove(place);
         self.by_key.remove(&moved.key);
-        Some(moved.number)
+        Some((moved.number, moved.count))
     }
 
     /// Whether a key lies behind that of the task that was created last.
@@ -166,7 +175,10 @@ mod tests {
         );
         assert_eq!((keys.id_of(5), keys.id_of(6)), (Some(TaskId::from_u128(71)), None));
         assert_eq!(keys.number_with_id(TaskId::from_u128(71)), Some(5));
-        assert_eq!((keys.take_missing(3), keys.take_missing(2)), (None, Some(4)));
+        let mut take = |count, are_leaves: bool| keys.take_missing(count, |_| are_leaves);
+        assert_eq!([take(3, true), take(1, false), take(2, false)], [None, None, Some((4, 2))]);
+        keys.mark_missing(4, 2);
+        assert_eq!(keys.take_missing(1, |_| true), Some((4, 2)));
         keys.add(range(14, 2), 4);
         assert_eq!((number_of(&keys, 15), key_of(&keys, 4), number_of(&keys, 9)), (Some(5), Some(14), None));
     }

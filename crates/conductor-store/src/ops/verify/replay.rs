@@ -228,9 +228,11 @@ impl RunAudit {
         // Children of which no row is left, or whose rows another program gave other keys: their own are those that are
         // missing around this one.
         let Some(lost) = tx.audit_keys(AuditKeys::Around(key))?.lost else { return Ok(None) };
-        let number = self.keys.take_missing(lost.count).or_else(|| self.keys.take_moved(lost));
-        let Some(number) = number else { return Ok(None) };
-        self.keys.add(lost, number);
+        let is_leaf = |number| self.replay.task(number).is_some_and(|task| task.status.is_none());
+        let taken = self.keys.take_missing(lost.count, is_leaf);
+        let taken = taken.or_else(|| self.keys.take_moved(lost, is_leaf));
+        let Some((number, count)) = taken else { return Ok(None) };
+        self.keys.add(KeyRange { count, ..lost }, number);
         Ok(self.keys.number_of(key))
     }
 

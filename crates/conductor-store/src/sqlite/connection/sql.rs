@@ -1,7 +1,6 @@
-//! Short ways to talk to SQLite: cached statements, sorted errors, scopes in row keys.
+//! Short ways to talk to SQLite: cached statements, and its errors as those of the store.
 
-use crate::{Scope, StoreError};
-use conductor_model::RunId;
+use crate::StoreError;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
 use std::rc::Rc;
@@ -102,47 +101,6 @@ impl Sql for Connection {
         let rows = statement.query_map(params, map).map_err(fault)?;
         rows.collect::<rusqlite::Result<_>>().map_err(fault)
     }
-}
-
-/// A scope in row keys.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ScopeKey {
-    All,
-    Run(i64),
-}
-
-impl ScopeKey {
-    pub(crate) fn of(scope: Scope, connection: &Connection) -> Result<Self> {
-        match scope {
-            Scope::All => Ok(Self::All),
-            Scope::Run(id) => Ok(Self::Run(known_run_key(connection, id)?)),
-        }
-    }
-
-    /// The run's key; `None` for all runs.
-    pub(crate) fn run(self) -> Option<i64> {
-        match self {
-            Self::All => None,
-            Self::Run(key) => Some(key),
-        }
-    }
-
-    /// The keys of the runs, for statements with `run BETWEEN ? AND ?`: the index is searched in either case.
-    pub(crate) fn range(self) -> (i64, i64) {
-        // AUTOINCREMENT keys begin with 1.
-        self.run().map_or((1, i64::MAX), |key| (key, key))
-    }
-}
-
-/// The row key of a run that must exist.
-pub(crate) fn known_run_key(connection: &Connection, id: RunId) -> Result<i64> {
-    run_key(connection, id)?.ok_or(StoreError::RunNotFound(id))
-}
-
-/// The row key of a run.
-pub(crate) fn run_key(connection: &Connection, id: RunId) -> Result<Option<i64>> {
-    connection
-        .first("SELECT key FROM conductor_runs WHERE id = ?1", [id_blob(id.as_u128())], |row| row.get(0))
 }
 
 /// The row key of a kind; `None` if no task ever had it.

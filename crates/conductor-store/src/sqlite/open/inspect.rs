@@ -61,7 +61,7 @@ fn foreign(path: &Path, found: Vec<String>) -> OpenError {
 /// A file with a migration history of ours.
 fn standalone(path: &Path, connection: &Connection, schema: &Schema) -> Result<SetupStep, OpenError> {
     let applied = applied_migrations(path, connection, schema)?;
-    let views = views::all();
+    let views = &views::ALL;
     if let Some(used) = views.iter().find(|view| schema.has_table(view.name)) {
         let what = format!("a table has the name of the view `{}`", used.name);
         return Err(OpenError::Corrupt { path: path.into(), what });
@@ -75,7 +75,7 @@ fn standalone(path: &Path, connection: &Connection, schema: &Schema) -> Result<S
     if schema.has_tables(RENAMED) {
         return Ok(SetupStep::CopyRows);
     }
-    let is_stale = |view: &&View| schema.sql(view.name) != Some(&view.sql);
+    let is_stale = |view: &&View| schema.sql(view.name) != Some(view.statement());
     let stale: Vec<_> = views.iter().filter(is_stale).cloned().collect();
     Ok(if stale.is_empty() { SetupStep::Done } else { SetupStep::CreateViews(stale) })
 }

@@ -61,19 +61,18 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<HistoryRow>> {
 
 fn compare(rows: &[HistoryRow]) -> History {
     let known = migrations();
-    let newest = newest();
-    if let Some(found) = rows.iter().filter_map(|row| row.0).find(|version| *version > newest) {
-        return History::Newer { found, known: newest };
-    }
     for (i, (version, texts)) in rows.iter().enumerate() {
         let Some(ours) = known.get(i).filter(|ours| Some(i64::from(ours.version())) == *version) else {
-            return History::Divergent("its migrations are unknown to this program".into());
+            return match version.filter(|version| *version > newest()) {
+                Some(found) => History::Newer { found, known: newest() },
+                None => History::Divergent("its migrations are unknown to this program".into()),
+            };
         };
         let [name, applied_on, checksum] = texts;
         if name.as_deref() != Some(ours.name()) || checksum.as_deref() != Some(&*ours.checksum().to_string())
         {
             return History::Divergent(format!(
-                "migration {} differs from the one of this program",
+                "migration {} differs from the one of this program, as in files that were made before the first release",
                 ours.version()
             ));
         }
@@ -206,7 +205,7 @@ mod tests {
     #[test]
     fn migrated_objects_are_computed_once() {
         let all = objects_after(count()).unwrap();
-        assert!(all.iter().any(|name| name == "conductor_tasks"), "{all:?}");
+        assert!(all.iter().any(|name| name == "conductor_blocks"), "{all:?}");
         assert!(std::ptr::eq(all, objects_after(count()).unwrap()));
         assert!(objects_after(0).unwrap().is_empty());
         assert!(std::ptr::eq(migrations(), migrations()));
@@ -214,8 +213,10 @@ mod tests {
 
     #[test]
     fn version_above_known_is_newer() {
-        let newer = [row(1, "tables", "", ""), row(99, "later", "", "")];
-        let known = i64::from(migrations().last().unwrap().version());
-        assert_eq!(compare(&newer), History::Newer { found: 99, known });
+        let ours = &migrations()[0];
+        let on = "2026-03-01T12:00:00Z";
+        let mut newer = vec![row(1, ours.name(), on, &ours.checksum().to_string())];
+        newer.push(row(99, "later", "", ""));
+        assert_eq!(compare(&newer), History::Newer { found: 99, known: newest() });
     }
 }

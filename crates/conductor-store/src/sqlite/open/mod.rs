@@ -11,8 +11,6 @@ mod layout;
 mod lock_file;
 pub(super) mod migrations;
 mod options;
-#[cfg(feature = "ranges")]
-pub(super) mod other_tables;
 mod path;
 mod schema;
 mod setup;

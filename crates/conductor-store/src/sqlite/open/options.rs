@@ -72,7 +72,7 @@ impl SqliteOptions {
     }
 
     /// The busy timeout, limited to what SQLite supports.
-    pub(in crate::sqlite) fn supported_busy_timeout(&self) -> Duration {
+    pub(crate) fn supported_busy_timeout(&self) -> Duration {
         supported(self.busy_timeout)
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn open_in_memory() -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let mut connection = Connection::open_in_memory().map_err(sqlite)?;
     execute(path, &mut connection, &options, &SetupStep::Migrate)?;
-    views::create(&mut connection, views::all()).map_err(sqlite)?;
+    views::create(&mut connection, &views::ALL).map_err(sqlite)?;
     configure(path, connection, &options)
 }
 

@@ -1,51 +1,109 @@
 //! The results of children, by index.
 
-use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, ParentKey};
-use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::keys::{RowKey, parent_columns};
-use crate::sqlite::rows::{columns, conditions::sql};
-use conductor_model::{ErrorText, TaskId};
-use rusqlite::{Connection, Row, params};
+use super::leaf_states::{self, LeafState};
+use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, OffsetSet, ParentKey};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block::{self, BlockRow};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::nodes;
+use conductor_model::{ErrorText, State};
+use rusqlite::Connection;
+use std::ops::ControlFlow;
 
 /// See [`ReadTx::child_results`](crate::backend::ReadTx::child_results).
 pub(crate) fn child_results(connection: &Connection, wanted: &ChildResultsWanted) -> Result<ChildResults> {
     let Some(created) = children_of(connection, wanted.parent)? else { return Ok(ChildResults::default()) };
-    let ChildResultsWanted { after, until, limit, max_bytes, .. } = *wanted;
-    let (run, parent) = parent_columns(wanted.parent);
-    let sql = if wanted.succeeded { SELECT_OUTPUTS } else { SELECT_FAILURES };
-    let mut statement = connection.cached(sql)?;
-    let mut rows = statement.query(params![run, parent, after, until, limit]).map_err(fault)?;
-    let (mut results, mut bytes) = (Vec::new(), 0);
-    while bytes < max_bytes
-        && let Some(row) = rows.next().map_err(fault)?
-    {
-        let (result, size) = child_result(row, wanted.succeeded).map_err(fault)?;
-        bytes += size;
-        results.push(result);
-    }
-    Ok(ChildResults { created, results })
+    let mut page = ResultPage { wanted, results: Vec::new(), bytes: wanted.max_bytes };
+    let count = wanted.until.saturating_sub(wanted.after);
+    nodes::children(connection, wanted.parent, wanted.after, count, |block, set| {
+        let block = block::readable(block.clone())?;
+        page.add(connection, &block, &set.and(&block.between(None, wanted.until)))?;
+        Ok(if page.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(ChildResults { created, results: page.results })
 }
 
-/// A child, and the bytes of its output or error.
-fn child_result(row: &Row<'_>, succeeded: bool) -> rusqlite::Result<(ChildResult, usize)> {
-    let (index, id, state) = (row.get(0)?, TaskId::from_u128(columns::id(row, 1)?), columns::state(row, 2)?);
-    let text: Option<String> = row.get(3)?;
-    let size = text.as_ref().map_or(0, String::len);
-    let (output, error) = if succeeded { (text, None) } else { (None, text.map(ErrorText::from)) };
-    Ok((ChildResult { index, id, state, output, error }, size))
+struct ResultPage<'a> {
+    wanted: &'a ChildResultsWanted,
+    results: Vec<ChildResult>,
+    bytes: usize,
+}
+
+impl ResultPage<'_> {
+    fn is_full(&self) -> bool {
+        self.results.len() >= self.wanted.limit as usize || self.bytes == 0
+    }
+
+    fn add(&mut self, connection: &Connection, block: &BlockRow, set: &OffsetSet) -> Result<()> {
+        if self.is_full() {
+            return Ok(());
+        }
+        if block.is_parent {
+            let key = block.block.base.row();
+            let read = connection.first(PARENT_RESULT, [key], |row| {
+                Ok((columns::state(row, 0)?, row.get::<_, Option<String>>(1)?))
+            })?;
+            return match read {
+                Some((state, output)) => self.push(connection, block, 0, (state, output)),
+                None => Ok(()),
+            };
+        }
+        for LeafState { offset, status, .. } in leaf_states::of(connection, block.number, set)? {
+            if self.is_full() {
+                break;
+            }
+            let key = block.block.base.plus(offset);
+            let is_wanted = self.wanted.succeeded && status.state == State::Succeeded;
+            let output = if is_wanted { leaf_states::output(connection, key)? } else { None };
+            self.push(connection, block, offset, (status.state, output))?;
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        connection: &Connection,
+        block: &BlockRow,
+        offset: u16,
+        (state, output): (State, Option<String>),
+    ) -> Result<()> {
+        let succeeded = state == State::Succeeded;
+        if succeeded != self.wanted.succeeded {
+            return Ok(());
+        }
+        let key = block.block.base.plus(offset);
+        let (output, error) = if succeeded {
+            (output, None)
+        } else {
+            (None, leaf_states::last_error(connection, key)?.map(ErrorText::from))
+        };
+        let size =
+            output.as_ref().map_or(0, String::len) + error.as_ref().map_or(0, |error| error.as_str().len());
+        self.bytes = self.bytes.saturating_sub(size);
+        self.results.push(ChildResult {
+            index: block.index(offset),
+            id: block.id(offset),
+            state,
+            output,
+            error,
+        });
+        Ok(())
+    }
 }
 
 /// How many children there are; 0 for a leaf.
 fn children_of(connection: &Connection, parent: ParentKey) -> Result<Option<u32>> {
-    let (sql, key) = match parent.task {
-        None => ("SELECT children FROM conductor_runs WHERE key = ?1", parent.run.row()),
-        Some(task) => ("SELECT coalesce(children, 0) FROM conductor_tasks WHERE key = ?1", task.row()),
-    };
-    connection.first(sql, [key], |row| row.get(0))
+    match parent.task {
+        None => {
+            let sql = "SELECT children FROM conductor_runs WHERE key = ?1";
+            connection.first(sql, [parent.run.row()], |row| row.get(0))
+        }
+        Some(task) => {
+            let sql = "SELECT children FROM conductor_parents WHERE task = ?1";
+            Ok(Some(connection.first(sql, [task.row()], |row| row.get(0))?.unwrap_or(0)))
+        }
+    }
 }
 
-const SELECT_OUTPUTS: &str = sql!("SELECT ordinal, id, state, output FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND " succeeded " ORDER BY ordinal LIMIT ?5");
-
-const SELECT_FAILURES: &str = sql!("SELECT ordinal, id, state, last_error FROM conductor_tasks \
-    WHERE run = ?1 AND parent = ?2 AND ordinal > ?3 AND ordinal <= ?4 AND " not_succeeded " ORDER BY ordinal LIMIT ?5");
+const PARENT_RESULT: &str = "SELECT state, output FROM conductor_parents WHERE task = ?1";

@@ -1,25 +1,44 @@
 //! Claims, and the engines that live.
 
-use crate::backend::{ClaimRow, ClaimsWanted, EngineRow};
-use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
+use crate::backend::{ClaimRow, ClaimsWanted, EngineRow, OffsetSet};
+use crate::sqlite::connection::sql::{Result, Sql, kind_key};
 use crate::sqlite::engines::{self, Liveness};
-use crate::sqlite::rows::keys::{RowKey, optional_key};
-use crate::sqlite::rows::{columns, conditions::sql};
+use crate::sqlite::rows::block::{self, BlockRow, block_columns};
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::nodes::sets;
+use crate::sqlite::rows::range_rows::{self, RANGE_COLUMNS, RangeRow, of_state, range_columns};
 use crate::{EngineKey, Fence};
-use conductor_model::{Kind, TaskId};
-use rusqlite::{Connection, Row, params};
+use conductor_model::{Kind, State};
+use rusqlite::{Connection, params};
 
 /// See [`ReadTx::claims`](crate::backend::ReadTx::claims).
 pub(crate) fn claims(connection: &Connection, wanted: &ClaimsWanted<'_>) -> Result<Vec<ClaimRow>> {
     match wanted {
         ClaimsWanted::Tasks(keys) => {
-            let keys = array(keys.iter().map(|key| key.row()));
-            let rows = connection.all(SELECT_CLAIMED, [keys], |row| Ok(claim_row(row)))?;
-            Ok(rows.into_iter().flatten().collect())
+            let mut claims = Vec::new();
+            for (number, set) in sets(keys) {
+                let Some(block) = block::by_number(connection, number)? else { continue };
+                for row in of_state(connection, number, (State::Running, None))? {
+                    push(&mut claims, &block, &row, &set);
+                }
+            }
+            Ok(claims)
         }
         ClaimsWanted::Engines { engines, kind, limit } => {
             claims_of_engines(connection, engines, *kind, *limit)
         }
+    }
+}
+
+fn push(claims: &mut Vec<ClaimRow>, block: &BlockRow, row: &RangeRow, within: &OffsetSet) {
+    let condition = row.condition;
+    if condition.status.is_claimed {
+        claims.extend(row.set.and(within).iter().map(|offset| {
+            let key = block.block.base.plus(offset).0;
+            let fence = Fence { task: block.id(offset), key, attempt: condition.status.attempt };
+            ClaimRow { fence, engine: condition.engine.map(EngineKey::of_row) }
+        }));
     }
 }
 
@@ -29,24 +48,23 @@ fn claims_of_engines(
     kind: Option<&Kind>,
     limit: u32,
 ) -> Result<Vec<ClaimRow>> {
-    let kind = kind.map(|kind| kind_key(connection, kind.as_str())).transpose()?;
+    // No claim has a kind without a key.
+    let kind = match kind {
+        Some(kind) => Some(kind_key(connection, kind.as_str())?.unwrap_or(-1)),
+        None => None,
+    };
     let mut claims = Vec::new();
     for engine in engines {
-        let engine = engine.row();
-        claims.extend(match kind {
-            None => connection.all(CLAIMS_OF_ENGINE, params![engine, limit], claim_row)?,
-            // No claim has a kind without a key.
-            Some(kind) => connection.all(CLAIMS_OF_KIND, params![engine, limit, kind], claim_row)?,
-        });
+        let rows = connection.all(CLAIMS_OF_ENGINE, params![engine.row(), limit, kind], |row| {
+            Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?))
+        })?;
+        let first = claims.len();
+        for (row, block) in rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok())) {
+            push(&mut claims, &block, &row, &OffsetSet::first(OffsetSet::MAX));
+        }
+        claims.truncate(first + limit as usize);
     }
     Ok(claims)
-}
-
-fn claim_row(row: &Row<'_>) -> rusqlite::Result<ClaimRow> {
-    let key: i64 = row.get(1)?;
-    let (task, attempt) = (TaskId::from_u128(columns::id(row, 0)?), row.get(2)?);
-    let engine = optional_key(row, 3)?;
-    Ok(ClaimRow { fence: Fence { task, key: key.cast_unsigned(), attempt }, engine })
 }
 
 /// See [`ReadTx::live_engines`](crate::backend::ReadTx::live_engines). Inside a transaction of the caller no
@@ -55,11 +73,7 @@ pub(crate) fn live_engines(connection: &Connection, liveness: Option<&Liveness>)
     liveness.map_or(Ok(Vec::new()), |liveness| engines::live(connection, liveness))
 }
 
-const SELECT_CLAIMED: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
-    WHERE " claimed " AND key IN rarray(?1)");
-
-/// The claims of an engine; it reads those of all engines, as many as run at this moment.
-pub(crate) const CLAIMS_OF_ENGINE: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
-    INDEXED BY conductor_tasks_running WHERE " claimed " AND holder = ?1 LIMIT ?2");
-const CLAIMS_OF_KIND: &str = sql!("SELECT id, key, attempt, holder FROM conductor_tasks \
-    INDEXED BY conductor_tasks_running WHERE " claimed " AND holder = ?1 AND kind = ?3 LIMIT ?2");
+/// The claims of an engine; it reads those of all engines, as many rows as run at this moment.
+const CLAIMS_OF_ENGINE: &str = sql!("SELECT " (range_columns!()) ", " (block_columns!())
+    " FROM conductor_ranges g INDEXED BY conductor_ranges_running JOIN conductor_blocks b ON b.block = g.block \
+    WHERE " claimed " AND g.engine = ?1 AND (?3 IS NULL OR g.kind = ?3) LIMIT ?2");

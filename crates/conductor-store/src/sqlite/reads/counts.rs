@@ -4,8 +4,11 @@ use super::stuck::count_stuck;
 use super::work::next_due;
 use crate::backend::{Counts, CountsWanted, RunKey};
 use crate::sqlite::connection::sql::{Result, Sql, no_connection};
-use crate::sqlite::rows::{columns, conditions::sql, events::code_of, keys::RowKey};
-use conductor_model::StateCounts;
+use crate::sqlite::rows::columns::{self, bad_row};
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::range_rows::{self, RangeRow, ReadRange, range_columns};
+use crate::sqlite::rows::{event_body::code_of, keys::RowKey};
+use conductor_model::{State, StateCounts};
 use rusqlite::{Connection, Params, Row, params};
 
 /// See [`ReadTx::counts`](crate::backend::ReadTx::counts).
@@ -19,16 +22,16 @@ pub(crate) fn counts(
         match wanted {
             CountsWanted::States => counts.states = state_counts(connection, run)?,
             CountsWanted::RetriesDue => {
-                [counts.retries_due] = read_counts(connection, &on_tasks(RETRIES_DUE, run), [run])?;
+                counts.retries_due = ranges(connection, RETRIES_DUE, run)?.iter().map(len).sum();
             }
             CountsWanted::PermanentFailures => {
-                [counts.failed_leaves, counts.retries_exhausted] =
-                    read_counts(connection, &on_tasks(PERMANENT_FAILURES, run), [run])?;
+                [counts.failed_leaves, counts.retries_exhausted] = read_counts(
+                    connection,
+                    of_run(run, PERMANENT_FAILURES, PERMANENT_FAILURES_OF_RUN),
+                    [run],
+                )?;
             }
-            CountsWanted::Retries => {
-                [counts.retried_tasks, counts.total_retries, counts.succeeded_after_retry] =
-                    read_counts(connection, &on_tasks(RETRIES, run), [run])?;
-            }
+            CountsWanted::Retries => retries(connection, run, &mut counts)?,
             CountsWanted::MissingChildren { max_parents } => {
                 [counts.missing_children] = read_counts(connection, MISSING, params![run, max_parents])?;
             }
@@ -42,6 +45,31 @@ pub(crate) fn counts(
         }
     }
     Ok(counts)
+}
+
+fn ranges(connection: &Connection, sql: &str, run: Option<i64>) -> Result<Vec<RangeRow>> {
+    let rows = connection.all(sql, [run], |row| range_rows::read(row, 0))?;
+    let readable = |row: ReadRange| row.map_err(|broken| bad_row("range", broken.key, &broken.reason));
+    rows.into_iter().map(readable).collect()
+}
+
+fn len(row: &RangeRow) -> u64 {
+    u64::from(row.set.len())
+}
+
+fn retries(connection: &Connection, run: Option<i64>, counts: &mut Counts) -> Result<()> {
+    [counts.retried_tasks, counts.total_retries, counts.succeeded_after_retry] =
+        read_counts(connection, of_run(run, RETRIED_ENDED, RETRIED_ENDED_OF_RUN), [run])?;
+    let [parents, of_parents, succeeded] = read_counts(connection, RETRIED_PARENTS, [run])?;
+    counts.retried_tasks += parents;
+    counts.total_retries += of_parents;
+    counts.succeeded_after_retry += succeeded;
+    for row in ranges(connection, RETRIED, run)? {
+        counts.retried_tasks += len(&row);
+        counts.total_retries += len(&row) * u64::from(row.condition.status.retry_count);
+        debug_assert_ne!(row.condition.status.state, State::Succeeded);
+    }
+    Ok(())
 }
 
 /// Reads the counts in the only row of a statement.
@@ -75,37 +103,85 @@ fn event_counts(connection: &Connection, run: Option<i64>) -> Result<[u64; 5]> {
     read_counts(connection, COUNT_EVENTS, params)
 }
 
-/// A statement on tasks, of one run or of all. Tasks of runs that are being pruned are not counted.
-fn on_tasks(select: &str, run: Option<i64>) -> String {
-    let of_run = if run.is_some() { "run = ?1" } else { "?1 IS NULL" };
-    format!(
-        "{select} AND {of_run} \
-         AND NOT EXISTS (SELECT 1 FROM conductor_pruned p WHERE p.run = conductor_tasks.run)"
-    )
+const RETRIES_DUE: &str = sql!("SELECT " (range_columns!()) " FROM conductor_ranges g INDEXED BY conductor_ranges_due \
+    WHERE " retry_due " AND (?1 IS NULL OR g.run = ?1) \
+    AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = g.run)");
+
+/// Counts ended leaves of all runs from an index.
+macro_rules! ended {
+    ($index:literal, $select:tt, $($where:tt)+) => {
+        sql!("SELECT count(*), " $select " FROM conductor_ended e INDEXED BY " $index " \
+            JOIN conductor_blocks b ON b.block = e.task / 1024 WHERE ?1 IS NULL AND " $($where)+ " \
+            AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)")
+    };
 }
 
-const RETRIES_DUE: &str =
-    sql!("SELECT count(*) FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " retry_due);
+/// Counts ended leaves of one run from block to block.
+macro_rules! ended_of_run {
+    ($index:literal, $select:tt, $($where:tt)+) => {
+        sql!("SELECT count(*), " $select " FROM conductor_blocks b INDEXED BY conductor_blocks_position \
+            CROSS JOIN conductor_ended e INDEXED BY " $index " \
+            ON e.task BETWEEN b.block * 1024 AND b.block * 1024 + 1023 WHERE b.run = ?1 AND " $($where)+ " \
+            AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)")
+    };
+}
 
-const PERMANENT_FAILURES: &str = sql!("SELECT count(*), coalesce(sum(retry_count >= max_retries), 0) \
-    FROM conductor_tasks INDEXED BY conductor_tasks_due WHERE " failed_permanently " AND sealed IS NULL");
+/// Of permanent failures, those without a retry left.
+macro_rules! exhausted_sum {
+    () => {
+        "coalesce(sum(e.retry_count >= b.max_retries), 0)"
+    };
+}
 
-const RETRIES: &str = sql!("SELECT count(*), coalesce(sum(retry_count), 0), coalesce(sum(" succeeded "), 0) \
-    FROM conductor_tasks INDEXED BY conductor_tasks_retried WHERE retry_count > 0");
+/// Of retried leaves, their retries, and those that succeeded.
+macro_rules! retry_sums {
+    () => {
+        sql!("coalesce(sum(e.retry_count), 0), coalesce(sum(" succeeded "), 0)")
+    };
+}
+
+fn of_run(run: Option<i64>, all: &'static str, of_run: &'static str) -> &'static str {
+    if run.is_some() { of_run } else { all }
+}
+
+const PERMANENT_FAILURES: &str = ended!("conductor_ended_failed", (exhausted_sum!()), failed);
+const PERMANENT_FAILURES_OF_RUN: &str = ended_of_run!("conductor_ended_failed", (exhausted_sum!()), failed);
+const RETRIED_ENDED: &str = ended!("conductor_ended_retried", (retry_sums!()), "e.retry_count > 0");
+const RETRIED_ENDED_OF_RUN: &str =
+    ended_of_run!("conductor_ended_retried", (retry_sums!()), "e.retry_count > 0");
+
+const RETRIED_PARENTS: &str = sql!("SELECT \
+    count(*), coalesce(sum(t.retry_count), 0), coalesce(sum(" succeeded "), 0) \
+    FROM conductor_parents t INDEXED BY conductor_parents_retried \
+    WHERE t.retry_count IS NOT NULL AND (?1 IS NULL OR t.run = ?1) \
+    AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = t.run)");
+
+const RETRIED: &str = concat!(
+    "SELECT ",
+    range_columns!(),
+    " FROM conductor_ranges g INDEXED BY conductor_ranges_retried \
+     WHERE g.retry_count > 0 AND (?1 IS NULL OR g.run = ?1) \
+     AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = g.run)"
+);
 
 /// The children that parents still wait for.
 const MISSING: &str = sql!("SELECT coalesce(sum(missing), 0) FROM (SELECT fanout - children AS missing \
-    FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_fan_out " AND run = ?1 LIMIT ?2)");
+    FROM conductor_parents INDEXED BY conductor_parents_next_step WHERE " needs_fan_out " AND run = ?1 LIMIT ?2)");
 
 const STATE_COUNTS_OF_RUN: &str =
     "SELECT pending, running, succeeded, failed, cancelled FROM conductor_runs WHERE key = ?1";
-pub(crate) const STATE_COUNTS: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), \
+const STATE_COUNTS: &str = "SELECT coalesce(sum(pending), 0), coalesce(sum(running), 0), \
     coalesce(sum(succeeded), 0), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0) FROM conductor_runs";
+
+/// Counts the events of a run with a name, which is a rare one.
+macro_rules! count_named {
+    ($name:literal) => {
+        sql!("(SELECT coalesce(sum(count), 0) FROM conductor_events INDEXED BY conductor_events_name \
+            WHERE run = ?1 AND name = " $name " AND " rare_event ")")
+    };
+}
 
 /// All events of a run from one index, and the events of steps from the index of rare events.
 const COUNT_EVENTS: &str = sql!("SELECT \
-    (SELECT count(*) FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1), \
-    (SELECT count(*) FROM " rare_events_of_run " AND name = ?2), \
-    (SELECT count(*) FROM " rare_events_of_run " AND name = ?3), \
-    (SELECT count(*) FROM " rare_events_of_run " AND name = ?4), \
-    (SELECT count(*) FROM " rare_events_of_run " AND name = ?5)");
+    (SELECT coalesce(sum(count), 0) FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1), "
+    (count_named!("?2")) ", " (count_named!("?3")) ", " (count_named!("?4")) ", " (count_named!("?5")));

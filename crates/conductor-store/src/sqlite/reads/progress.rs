@@ -1,32 +1,61 @@
 //! The progress of running tasks.
 
-use super::page::rows_up_to;
-use crate::backend::{ProgressWanted, Rows, TaskKey};
-use crate::sqlite::connection::sql::{Result, id_blob};
-use crate::sqlite::rows::{columns, conditions::sql, keys::RowKey};
-use conductor_model::{Progress, ProgressMessage, TaskId, TaskProgress};
+use super::leaf_states;
+use crate::backend::{OffsetSet, ProgressWanted, Rows, TaskKey};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block;
+use crate::sqlite::rows::{columns, keys::RowKey};
+use conductor_model::{Progress, ProgressMessage, State, TaskProgress, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-/// See [`ReadTx::progress`](crate::backend::ReadTx::progress).
+/// See [`ReadTx::progress`](crate::backend::ReadTx::progress). The row of an attempt that is over is not shown.
 pub(crate) fn progress(
     connection: &Connection,
     wanted: ProgressWanted,
     limit: u32,
 ) -> Result<Rows<TaskProgress>> {
+    let mut rows = Rows { items: Vec::new(), more: false };
     match wanted {
-        ProgressWanted::Task(task) => {
-            rows_up_to(connection, OF_TASK, [id_blob(task.as_u128())], limit, progress_record)
+        ProgressWanted::Task(id) => {
+            if let Some((block, offset)) = block::by_id(connection, id)? {
+                let params = params![block.run().row(), block.block.base.plus(offset).row()];
+                if let Some(row) = connection.first(OF_TASK, params, read)? {
+                    rows.items.extend(present(connection, row)?);
+                }
+            }
         }
         ProgressWanted::OfRun { run, after } => {
-            let params = params![run.row(), after.map_or(0, TaskKey::row), limit.saturating_add(1)];
-            rows_up_to(connection, OF_RUN, params, limit, progress_record)
+            let mut after = after.map_or(0, TaskKey::row);
+            loop {
+                let page =
+                    connection.all(OF_RUN, params![run.row(), after, limit.saturating_add(1)], read)?;
+                let Some(last) = page.last() else { break };
+                after = last.task.row();
+                for row in page {
+                    if let Some(progress) = present(connection, row)? {
+                        if rows.items.len() == limit as usize {
+                            rows.more = true;
+                            return Ok(rows);
+                        }
+                        rows.items.push(progress);
+                    }
+                }
+            }
         }
     }
+    Ok(rows)
 }
 
-fn progress_record(row: &Row<'_>) -> rusqlite::Result<TaskProgress> {
-    Ok(TaskProgress {
-        task: TaskId::from_u128(columns::id(row, 0)?),
+struct ProgressRow {
+    task: TaskKey,
+    attempt: u32,
+    at: Timestamp,
+    progress: Progress,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ProgressRow> {
+    Ok(ProgressRow {
+        task: TaskKey::of_row(row.get(0)?),
         attempt: row.get(1)?,
         at: columns::timestamp(row, 2)?,
         progress: Progress {
@@ -37,11 +66,18 @@ fn progress_record(row: &Row<'_>) -> rusqlite::Result<TaskProgress> {
     })
 }
 
-/// The row of an attempt that is over is not shown.
-const OF_TASK: &str = sql!("SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_tasks t \
-    CROSS JOIN conductor_progress p ON p.run = t.run AND p.task = t.key AND p.attempt = t.attempt \
-    WHERE t.id = ?1 AND " running);
+/// The progress, if its attempt runs.
+fn present(connection: &Connection, row: ProgressRow) -> Result<Option<TaskProgress>> {
+    let (number, offset) = block::place(row.task);
+    let Some(block) = block::by_number(connection, number)? else { return Ok(None) };
+    let leaf = leaf_states::of(connection, number, &OffsetSet::one(offset))?.pop();
+    let runs =
+        leaf.is_some_and(|leaf| leaf.status.state == State::Running && leaf.status.attempt == row.attempt);
+    let ProgressRow { attempt, at, progress, .. } = row;
+    Ok(runs.then(|| TaskProgress { task: block.id(offset), attempt, at, progress }))
+}
 
-const OF_RUN: &str = sql!("SELECT t.id, p.attempt, p.at, p.done, p.total, p.message FROM conductor_progress p \
-    CROSS JOIN conductor_tasks t ON t.key = p.task AND t.attempt = p.attempt \
-    WHERE p.run = ?1 AND p.task > ?2 AND " running " ORDER BY p.task LIMIT ?3");
+const OF_TASK: &str =
+    "SELECT task, attempt, at, done, total, message FROM conductor_progress WHERE run = ?1 AND task = ?2";
+const OF_RUN: &str = "SELECT task, attempt, at, done, total, message FROM conductor_progress \
+    WHERE run = ?1 AND task > ?2 ORDER BY task LIMIT ?3";

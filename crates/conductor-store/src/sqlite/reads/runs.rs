@@ -1,21 +1,22 @@
 //! Runs, as readers see them.
 
-use super::page::rows_up_to;
 use crate::backend::{Rows, RunKey, RunsWanted};
-use crate::sqlite::connection::sql::{Result, id_blob};
+use crate::sqlite::connection::page::rows_up_to;
+use crate::sqlite::connection::sql::Result;
 use crate::sqlite::rows::columns::{
-    cancel_cause, due_at, id, policy, run_child_counts, state, state_counts, text, timestamp, unreadable,
+    cancel_cause, due_at, policy, run_child_counts, state, state_counts, text, timestamp, unreadable,
 };
 use crate::sqlite::rows::keys::RowKey;
-use conductor_model::{IdempotencyKey, Join, Json, Kind, Run, RunId, TaskId};
+use crate::sqlite::rows::parents::run_id;
+use conductor_model::{IdempotencyKey, Join, Json, Kind, Run, TaskId};
 use rusqlite::{Connection, Row, params};
 
 /// The columns of [`run_record`].
 const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, r.children, r.open_children, \
     r.failed_children, r.cancelled_children, r.pending, r.running, r.succeeded, r.failed, r.cancelled, \
-    r.created_at, r.updated_at, s.meta, s.idempotency_key, r.key, r.policy, r.mark, r.deadline, j.id, k.name \
+    r.created_at, r.updated_at, s.meta, s.idempotency_key, r.key, r.policy, r.cancel_cause, r.deadline, j.id, k.name \
     FROM conductor_runs r LEFT JOIN conductor_submissions s ON s.run = r.key \
-    LEFT JOIN conductor_joins j ON r.joining IS NOT NULL AND j.run = r.key AND j.task = 0 \
+    LEFT JOIN conductor_joins j ON r.join_open IS NOT NULL AND j.run = r.key AND j.parent = 0 \
     LEFT JOIN conductor_kinds k ON k.key = j.kind";
 
 /// See [`ReadTx::runs`](crate::backend::ReadTx::runs).
@@ -23,7 +24,7 @@ pub(crate) fn runs(connection: &Connection, wanted: RunsWanted, limit: u32) -> R
     match wanted {
         RunsWanted::Id(id) => {
             let sql = format!("{SELECT_RUNS} WHERE r.id = ?1");
-            rows_up_to(connection, &sql, [id_blob(id.as_u128())], limit, run_record)
+            rows_up_to(connection, &sql, [id.to_string()], limit, run_record)
         }
         RunsWanted::After(after) => {
             let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key LIMIT ?2");
@@ -35,7 +36,7 @@ pub(crate) fn runs(connection: &Connection, wanted: RunsWanted, limit: u32) -> R
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
-        id: RunId::from_u128(id(row, 0)?),
+        id: run_id(row, 0)?,
         state: state(row, 1)?,
         child_counts: run_child_counts(row, 2)?,
         state_counts: state_counts(row, 8)?,
@@ -52,7 +53,7 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
 
 /// The join of a run or a parent; two columns: its id and the name of its kind.
 pub(super) fn join(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Join>> {
-    let Some(id) = row.get::<_, Option<[u8; 16]>>(column)? else { return Ok(None) };
+    let Some(id) = text::<TaskId>(row, column)? else { return Ok(None) };
     let kind = text::<Kind>(row, column + 1)?.ok_or_else(|| unreadable(column, "it has no kind"))?;
-    Ok(Some(Join { id: TaskId::from_u128(u128::from_be_bytes(id)), kind }))
+    Ok(Some(Join { id, kind }))
 }

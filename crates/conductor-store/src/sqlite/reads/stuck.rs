@@ -1,10 +1,14 @@
 //! Runs and tasks that are in a condition for too long.
 
-use crate::backend::{ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted};
+use crate::backend::{ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::keys::{self, RowKey};
-use crate::sqlite::rows::{columns, conditions::sql};
-use conductor_model::{RunId, TaskId};
+use crate::sqlite::rows::block;
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::parents::run_id;
+use crate::sqlite::rows::set::SetColumns;
+use conductor_model::{TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 /// See [`ReadTx::stuck`](crate::backend::ReadTx::stuck).
@@ -14,8 +18,27 @@ pub(crate) fn stuck(
     wanted: &StuckWanted<'_>,
     limit: u32,
 ) -> Result<Vec<StuckRow>> {
-    let params = params![wanted.before.as_millis(), run.map(RunKey::row), limit];
-    connection.all(&stuck_sql(wanted.conditions), params, stuck_row)
+    let mut found = find(connection, run.map(RunKey::row), wanted)?;
+    found.sort_by_key(|found| found.since);
+    let mut rows = Vec::new();
+    for found in found {
+        let Some(run) = connection.first(RUN_ID, [found.run], |row| run_id(row, 0))? else { continue };
+        let key = RunKey::of_row(found.run);
+        let Some(tasks) = found.tasks else {
+            rows.push(StuckRow { key: ParentKey::run(key), run, task: None, since: found.since });
+            continue;
+        };
+        for task in tasks.into_iter().take((limit as usize).saturating_sub(rows.len())) {
+            let id = task_id(connection, task)?;
+            let key = ParentKey { run: key, task: id.map(|_| task) };
+            rows.push(StuckRow { key, run, task: id, since: found.since });
+        }
+        if rows.len() >= limit as usize {
+            break;
+        }
+    }
+    rows.truncate(limit as usize);
+    Ok(rows)
 }
 
 /// How many rows there are without a limit.
@@ -24,112 +47,140 @@ pub(super) fn count_stuck(
     run: Option<i64>,
     wanted: &StuckWanted<'_>,
 ) -> Result<u64> {
-    let params = params![wanted.before.as_millis(), run];
-    let count: Option<i64> =
-        connection.first(&count_stuck_sql(wanted.conditions), params, |row| row.get(0))?;
-    Ok(count.unwrap_or(0).cast_unsigned())
+    let found = find(connection, run, wanted)?;
+    Ok(found.iter().map(|found| found.tasks.as_ref().map_or(1, Vec::len) as u64).sum())
 }
 
-/// Five columns: the key and the id of the run, the key and the id of the task or NULL, since.
-fn stuck_row(row: &Row<'_>) -> rusqlite::Result<StuckRow> {
-    let task = row.get::<_, Option<[u8; 16]>>(3)?.map(u128::from_be_bytes).map(TaskId::from_u128);
-    Ok(StuckRow {
-        key: ParentKey {
-            run: keys::key(row, 0)?,
-            task: keys::optional_key(row, 2)?.filter(|_| task.is_some()),
-        },
-        run: RunId::from_u128(columns::id(row, 1)?),
-        task,
-        since: columns::timestamp(row, 4)?,
+fn task_id(connection: &Connection, task: TaskKey) -> Result<Option<TaskId>> {
+    let (number, offset) = block::place(task);
+    Ok(block::by_number(connection, number)?.map(|block| block.id(offset)))
+}
+
+/// A run, or tasks of one block.
+struct Found {
+    run: i64,
+    tasks: Option<Vec<TaskKey>>,
+    since: Timestamp,
+}
+
+fn find(connection: &Connection, run: Option<i64>, wanted: &StuckWanted<'_>) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for condition in wanted.conditions {
+        let (sql, read): (_, fn(&Row<'_>) -> rusqlite::Result<Found>) = match condition {
+            StuckCondition::ExternalAttempt => (EXTERNAL_ATTEMPT, leaves),
+            StuckCondition::ExpiredLease => (EXPIRED_LEASE, leaves),
+            StuckCondition::UnstartedRun => (UNSTARTED_RUN, of_run),
+            StuckCondition::OpenParent => (OPEN_PARENT, parent),
+            StuckCondition::OpenRun => (OPEN_RUN, of_run),
+            StuckCondition::UndecidedParent => (UNDECIDED_PARENT, parent),
+            StuckCondition::UndecidedRun => (UNDECIDED_RUN, of_run),
+            StuckCondition::OverdueStart => (OVERDUE_START, leaves),
+            StuckCondition::OverdueRetry => (OVERDUE_RETRY, leaves),
+            StuckCondition::MissingChildren => (MISSING_CHILDREN, parent),
+        };
+        let params = params![wanted.before.as_millis(), run];
+        found.extend(connection.all(sql, params, read)?);
+        if *condition == StuckCondition::OverdueStart {
+            found.extend(connection.all(OVERDUE_PARENT, params, parent)?);
+        }
+    }
+    found.retain(|found| run.is_none_or(|run| run == found.run));
+    Ok(found)
+}
+
+/// Two columns: the run, since.
+fn of_run(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { run: row.get(0)?, tasks: None, since: columns::timestamp(row, 1)? })
+}
+
+/// Three columns: the run, since, the task.
+fn parent(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { tasks: Some(vec![TaskKey::of_row(row.get(2)?)]), ..of_run(row)? })
+}
+
+/// Six columns: the run, since, the block, and its set.
+fn leaves(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let number: i64 = row.get(2)?;
+    let set = SetColumns::read(row, 3)?.set().unwrap_or_default();
+    Ok(Found {
+        tasks: Some(set.iter().map(|offset| block::task_key(number, offset)).collect()),
+        ..of_run(row)?
     })
 }
 
-pub(crate) fn stuck_sql(conditions: &[StuckCondition]) -> String {
-    format!(
-        "SELECT r.key, r.id, t.key, t.id, s.since FROM ({}) s \
-         JOIN conductor_runs r ON r.key = s.run LEFT JOIN conductor_tasks t ON t.key = s.task \
-         WHERE ?2 IS NULL OR s.run = ?2 ORDER BY s.since LIMIT ?3",
-        union(conditions)
-    )
-}
+const RUN_ID: &str = "SELECT id FROM conductor_runs WHERE key = ?1";
 
-fn count_stuck_sql(conditions: &[StuckCondition]) -> String {
-    format!("SELECT count(*) FROM ({}) WHERE ?2 IS NULL OR run = ?2", union(conditions))
-}
+const EXTERNAL_ATTEMPT: &str = sql!("SELECT run, since, block, first, last, members
+    FROM conductor_ranges INDEXED BY conductor_ranges_running
+    WHERE " running_externally " AND since < ?1 AND (?2 IS NULL OR run = ?2)");
 
-fn union(conditions: &[StuckCondition]) -> String {
-    let selects: Vec<&str> = conditions.iter().map(|condition| select(*condition)).collect();
-    selects.join(" UNION ALL ")
-}
-
-/// The rows in a condition: (run, task or NULL, since), in row keys. ?1: before when; ?2: the run, or NULL.
-fn select(condition: StuckCondition) -> &'static str {
-    match condition {
-        StuckCondition::ExternalAttempt => EXTERNAL_ATTEMPT,
-        StuckCondition::ExpiredLease => EXPIRED_LEASE,
-        StuckCondition::UnstartedRun => UNSTARTED_RUN,
-        StuckCondition::OpenParent => OPEN_PARENT,
-        StuckCondition::OpenRun => OPEN_RUN,
-        StuckCondition::UndecidedParent => UNDECIDED_PARENT,
-        StuckCondition::UndecidedRun => UNDECIDED_RUN,
-        StuckCondition::OverdueStart => OVERDUE_START,
-        StuckCondition::OverdueRetry => OVERDUE_RETRY,
-        StuckCondition::MissingChildren => MISSING_CHILDREN,
-    }
-}
-
-const EXTERNAL_ATTEMPT: &str = sql!("SELECT run, key AS task, updated_at AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " running_externally " AND updated_at < ?1");
-
-const EXPIRED_LEASE: &str = sql!("SELECT run, key AS task, lease_until AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_running WHERE " running_leaf " AND lease_until < ?1");
+const EXPIRED_LEASE: &str = sql!("SELECT run, lease_until, block, first, last, members
+    FROM conductor_ranges INDEXED BY conductor_ranges_running
+    WHERE " running " AND lease_until < ?1 AND (?2 IS NULL OR run = ?2)");
 
 /// A run that has not started has only root tasks, and the first one is usually enough.
-const UNSTARTED_RUN: &str = sql!("SELECT * FROM (
-    SELECT r.key AS run, NULL AS task,
-        (SELECT coalesce(t.due_at, t.updated_at) FROM conductor_tasks t
-            WHERE t.run = r.key AND t.parent = 0 AND " pending " AND coalesce(t.due_at, t.updated_at) < ?1
-            AND (t.sealed IS NULL OR t.children < t.fanout) LIMIT 1) AS since
+const UNSTARTED_RUN: &str = sql!("SELECT run, since FROM (
+    SELECT r.key AS run, (SELECT at FROM (
+        SELECT CASE b.is_parent
+            WHEN 1 THEN (SELECT coalesce(p.due_at, p.updated_at) FROM conductor_parents p
+                WHERE p.task = b.block * 1024 AND " pending " AND p.children < p.fanout)
+            ELSE (SELECT min(coalesce(g.due_at, g.since)) FROM conductor_ranges g
+                WHERE g.block = b.block AND " pending ") END AS at
+        FROM conductor_blocks b WHERE b.run = r.key AND b.parent = 0 ORDER BY b.child_index
+        ) WHERE at < ?1 LIMIT 1) AS since
     FROM conductor_runs r INDEXED BY conductor_runs_open
-    WHERE " pending " AND " open_run " AND r.created_at < ?1
+    WHERE " pending " AND " open_run " AND r.created_at < ?1 AND (?2 IS NULL OR r.key = ?2)
     ) WHERE since IS NOT NULL");
 
-const OPEN_PARENT: &str = sql!("SELECT * FROM (
-    SELECT p.run AS run, p.key AS task, coalesce(
-        (SELECT c.created_at FROM conductor_tasks c WHERE c.run = p.run AND c.parent = p.key
-            ORDER BY c.ordinal DESC LIMIT 1), p.created_at) AS since
-    FROM conductor_tasks p INDEXED BY conductor_tasks_wants WHERE " wants_append "
+const OPEN_PARENT: &str = sql!("SELECT run, since, task FROM (
+    SELECT p.run AS run, p.task AS task, coalesce(
+        (SELECT c.created_at FROM conductor_blocks c WHERE c.run = p.run AND c.parent = p.task
+            ORDER BY c.child_index DESC LIMIT 1), b.created_at) AS since
+    FROM conductor_parents p INDEXED BY conductor_parents_next_step
+    JOIN conductor_blocks b ON b.block = p.task / 1024
+    WHERE " needs_append " AND (?2 IS NULL OR p.run = ?2)
     ) WHERE since < ?1");
 
-const OPEN_RUN: &str = sql!("SELECT * FROM (
-    SELECT r.key AS run, NULL AS task, coalesce(
-        (SELECT c.created_at FROM conductor_tasks c WHERE c.run = r.key AND c.parent = 0
-            ORDER BY c.ordinal DESC LIMIT 1), r.created_at) AS since
+const OPEN_RUN: &str = sql!("SELECT run, since FROM (
+    SELECT r.key AS run, coalesce(
+        (SELECT c.created_at FROM conductor_blocks c WHERE c.run = r.key AND c.parent = 0
+            ORDER BY c.child_index DESC LIMIT 1), r.created_at) AS since
     FROM conductor_runs r INDEXED BY conductor_runs_open
-    WHERE r.sealed = 0 AND r.mark IS NULL AND " open_run "
+    WHERE r.sealed = 0 AND r.cancel_cause IS NULL AND " open_run " AND (?2 IS NULL OR r.key = ?2)
     ) WHERE since < ?1");
 
 /// In a run that is being cancelled, any row that needs a sweep is enough.
-const UNDECIDED_PARENT: &str = sql!("SELECT run, key AS task, updated_at AS since
-    FROM conductor_tasks INDEXED BY conductor_tasks_wants WHERE " wants_decision " AND updated_at < ?1");
+const UNDECIDED_PARENT: &str = sql!("SELECT run, updated_at, task
+    FROM conductor_parents INDEXED BY conductor_parents_next_step
+    WHERE " needs_decision " AND updated_at < ?1 AND (?2 IS NULL OR run = ?2)");
 
-const UNDECIDED_RUN: &str = sql!("SELECT key AS run, NULL AS task, updated_at AS since
-    FROM conductor_runs INDEXED BY conductor_runs_wants WHERE " wants_decision " AND updated_at < ?1");
+const UNDECIDED_RUN: &str = sql!("SELECT key, updated_at
+    FROM conductor_runs INDEXED BY conductor_runs_next_step
+    WHERE " needs_decision " AND updated_at < ?1 AND (?2 IS NULL OR key = ?2)");
 
-// These search the first thousand entries of an index.
+/// Selects what is overdue in running runs: among the first thousand entries of an index, in a subquery.
+macro_rules! select_overdue {
+    ($columns:literal, $($first:tt)+) => {
+        sql!("SELECT " $columns " FROM (SELECT " $($first)+ " LIMIT 1000) overdue \
+            CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.cancel_cause IS NULL")
+    };
+}
 
-const OVERDUE_START: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
-    SELECT run, key AS task, due_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_due
-        WHERE " pending " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL");
+const OVERDUE_START: &str = select_overdue!("overdue.run, overdue.due_at, block, first, last, members",
+    "run, due_at, block, first, last, members FROM conductor_ranges INDEXED BY conductor_ranges_due \
+     WHERE " pending " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at");
 
-const OVERDUE_RETRY: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
-    SELECT run, key AS task, due_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_due
-        WHERE " failed " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL");
+const OVERDUE_RETRY: &str = select_overdue!("overdue.run, overdue.due_at, block, first, last, members",
+    "run, due_at, block, first, last, members FROM conductor_ranges INDEXED BY conductor_ranges_due \
+     WHERE " failed " AND due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at");
 
-const MISSING_CHILDREN: &str = sql!("SELECT overdue.run, overdue.task, overdue.since FROM (
-    SELECT run, key AS task, updated_at AS since FROM conductor_tasks INDEXED BY conductor_tasks_wants
-        WHERE " wants_fan_out " AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807) LIMIT 1000
-    ) overdue CROSS JOIN conductor_runs r ON r.key = overdue.run AND " running " AND r.mark IS NULL
-    WHERE overdue.since < ?1");
+const OVERDUE_PARENT: &str = select_overdue!(
+    "overdue.run, overdue.due_at, overdue.task",
+    "run, due_at, task FROM conductor_parents INDEXED BY conductor_parents_due \
+     WHERE due_at < ?1 AND (?2 IS NULL OR run = ?2) ORDER BY due_at"
+);
+
+const MISSING_CHILDREN: &str = sql!((select_overdue!("overdue.run, overdue.updated_at, overdue.task",
+    "run, task, updated_at FROM conductor_parents INDEXED BY conductor_parents_next_step \
+     WHERE " needs_fan_out " AND run BETWEEN coalesce(?2, 1) AND coalesce(?2, 9223372036854775807)"))
+    " WHERE overdue.updated_at < ?1");

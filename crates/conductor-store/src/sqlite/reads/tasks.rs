@@ -1,34 +1,80 @@
 //! Tasks, as readers see them.
 
+use super::leaf_states::{self, LeafState};
 use super::runs::join;
-use crate::StoreError;
 use crate::backend::{
-    ParentInput, ParentKey, Position, Rows, RunKey, TaskKey, TaskRecord, TaskRecords, TasksWanted,
+    OffsetSet, ParentInput, ParentKey, Rows, RunKey, TaskKey, TaskRecord, TaskRecords, TasksWanted,
 };
-use crate::sqlite::connection::sql::{Result, Sql, fault, id_blob};
-use crate::sqlite::rows::columns::{
-    backoff, cancel_cause, child_counts, due_at, id, max_retries, policy, read_input, state, text, timestamp,
-    unreadable,
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block::{self, BlockRow};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::columns::bad_row;
+use crate::sqlite::rows::inputs;
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::nodes;
+use crate::sqlite::rows::parents::run_id;
+use conductor_model::{
+    Backoff, ErrorText, Json, Kind, MaxRetries, RunId, State, Task, TaskId, TaskName, Timestamp,
 };
-use crate::sqlite::rows::keys::{self, RowKey, parent_columns};
-use crate::sqlite::rows::{conditions::sql, events};
-use conductor_model::{ErrorText, Json, Kind, RunId, State, Task, TaskId, TaskName};
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, Row};
 use std::collections::BTreeSet;
 
-/// The columns of [`task_record`]. The name of a child is derived.
-const SELECT_TASKS: &str = "SELECT t.id, r.id, p.id, t.ordinal, \
-    coalesce(t.name, p.name || '#' || t.ordinal), k.name, t.state, t.created_at, t.updated_at, t.due_at, \
-    i.input, t.output, t.retry_count, t.max_retries, t.backoff, t.priority, t.attempt, t.last_error, \
-    t.sealed, t.fanout, t.children, t.open_children, t.failed_children, t.cancelled_children, \
-    t.parent, t.run, t.timeout_ms, t.lease_until, t.key, t.policy, t.mark, j.id, jk.name \
-    FROM conductor_tasks t \
-    JOIN conductor_runs r ON r.key = t.run \
-    JOIN conductor_kinds k ON k.key = t.kind \
-    LEFT JOIN conductor_tasks p ON p.key = t.parent \
-    LEFT JOIN conductor_inputs i ON i.task = t.key \
-    LEFT JOIN conductor_joins j ON t.joining IS NOT NULL AND j.run = t.run AND j.task = t.key \
-    LEFT JOIN conductor_kinds jk ON jk.key = j.kind";
+/// What the tasks of a block have in common for readers.
+pub(crate) struct BlockDetail {
+    run: RunId,
+    parent: Option<TaskId>,
+    parent_name: Option<TaskName>,
+    names: Option<Vec<TaskName>>,
+    pub(crate) kind: Kind,
+    pub(crate) created_at: Timestamp,
+    max_retries: MaxRetries,
+    backoff: Backoff,
+}
+
+impl BlockDetail {
+    /// Reads what the tasks of a block have in common; `None` if the run does not exist.
+    pub(crate) fn read(connection: &Connection, block: &BlockRow) -> Result<Option<Self>> {
+        let detail = connection.first(BLOCK_DETAIL, [block.number], Self::of_row)?;
+        let Some(mut detail) = detail else { return Ok(None) };
+        if let Some(parent) = block.parent().task {
+            let (number, _) = block::place(parent);
+            let above = connection.first(PARENT_NAME, [number], |row| {
+                Ok((block::base_id(row.get_ref(0)?.as_str()?, row.get(1)?, 0)?, names(row, 2)?))
+            })?;
+            if let Some((id, names)) = above {
+                detail.parent = Some(TaskId::from_u128(id));
+                detail.parent_name = names.and_then(|names| names.into_iter().next());
+            }
+        }
+        Ok(Some(detail))
+    }
+
+    fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            run: run_id(row, 0)?,
+            parent: None,
+            parent_name: None,
+            names: names(row, 1)?,
+            kind: columns::text::<Kind>(row, 2)?.ok_or_else(|| columns::unreadable(2, "it has no kind"))?,
+            created_at: columns::timestamp(row, 3)?,
+            max_retries: columns::max_retries(row, 4)?,
+            backoff: columns::backoff(row, 5)?,
+        })
+    }
+
+    /// The name of a task: its own, or that of the parent with the index.
+    pub(crate) fn name(&self, block: &BlockRow, offset: u16) -> Result<TaskName> {
+        let own = self.names.as_ref().and_then(|names| names.get(usize::from(offset))).cloned();
+        let derived = || self.parent_name.as_ref().map(|name| name.child(block.index(offset)));
+        own.or_else(derived).ok_or_else(|| bad_row("block", block.number, "a task has no name"))
+    }
+}
+
+fn names(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Vec<TaskName>>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    let read = |json| serde_json::from_str(json).map_err(|error| columns::unreadable(column, error));
+    text.map(read).transpose()
+}
 
 /// See [`ReadTx::tasks`](crate::backend::ReadTx::tasks).
 pub(crate) fn tasks(
@@ -37,97 +83,218 @@ pub(crate) fn tasks(
     limit: u32,
     max_bytes: usize,
 ) -> Result<TaskRecords> {
-    let bounds = (limit, max_bytes);
-    let rows = match wanted {
+    let mut page = TaskPage {
+        rows: Rows { items: Vec::new(), more: false },
+        remaining: limit,
+        bytes: max_bytes,
+        state: None,
+    };
+    match wanted {
         TasksWanted::Id(id) => {
-            let sql = format!("{SELECT_TASKS} WHERE t.id = ?1");
-            read_tasks(connection, &sql, [id_blob(id.as_u128())], bounds)
-        }
-        TasksWanted::OfRun { run, after, state } => {
-            // The join of a run is a root task with ordinal 0.
-            let (parent, index) =
-                after.map_or((-1, 0), |(parent, index)| (parent.map_or(0, TaskKey::row), index));
-            let state = state.map(State::code);
-            let params = params![run.row(), parent, index, limit.saturating_add(1), state];
-            read_tasks(connection, &tasks_sql(), params, bounds)
+            if let Some((block, offset)) = block::by_id(connection, id)? {
+                page.add(connection, &block, &OffsetSet::one(offset))?;
+            }
         }
         TasksWanted::Children { parent, after } => {
-            let (run, parent) = parent_columns(parent);
-            let params = params![run, parent, after, limit.saturating_add(1)];
-            read_tasks(connection, &children_sql(), params, bounds)
+            let mut after = after;
+            while !page.rows.more {
+                let blocks = block::of_parent(connection, parent, after, PAGE)?;
+                // A damaged count may end before its own index.
+                let Some(last) = blocks.iter().map(block::last_index).max().filter(|last| *last > after)
+                else {
+                    break;
+                };
+                for block in blocks {
+                    let block = block::readable(block)?;
+                    page.add(connection, &block, &block.between(Some(after), u32::MAX))?;
+                }
+                after = last;
+            }
         }
-    }?;
-    let parent_inputs = parent_inputs(connection, &rows.items)?;
-    Ok(TaskRecords { rows, parent_inputs })
+        TasksWanted::OfRun { run, after, state } => {
+            page.state = state;
+            page.add_of_run(connection, run, after)?;
+        }
+    }
+    let parent_inputs = parent_inputs(connection, &page.rows.items)?;
+    Ok(TaskRecords { rows: page.rows, parent_inputs })
 }
 
-/// The tasks of a run after a place, in the order of the index of places.
-pub(crate) fn tasks_sql() -> String {
-    format!(
-        "{SELECT_TASKS} WHERE t.run = ?1 AND (t.parent, t.ordinal) > (?2, ?3) AND (?5 IS NULL OR t.state = ?5) \
-         ORDER BY t.parent, t.ordinal LIMIT ?4"
-    )
-}
-
-/// The children of a parent after an index.
-pub(crate) fn children_sql() -> String {
-    format!(
-        "{SELECT_TASKS} WHERE t.run = ?1 AND t.parent = ?2 AND t.ordinal > ?3 ORDER BY t.ordinal LIMIT ?4"
-    )
-}
+/// How many blocks one statement reads.
+const PAGE: u32 = 16;
 
 /// The first tasks, up to a number and a number of bytes.
-fn read_tasks(
-    connection: &Connection,
-    sql: &str,
-    params: impl Params,
-    (limit, max_bytes): (u32, usize),
-) -> Result<Rows<TaskRecord>> {
-    let mut statement = connection.cached(sql)?;
-    let mut rows = statement.query(params).map_err(fault)?;
-    let (mut items, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next().map_err(fault)? {
-        if items.len() == limit as usize || bytes >= max_bytes {
-            return Ok(Rows { items, more: true });
-        }
-        let record = task_record(row).map_err(fault)?;
-        let size = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.as_str().len());
-        bytes += size(&record.task.input) + size(&record.task.output);
-        items.push(record);
-    }
-    Ok(Rows { items, more: false })
+struct TaskPage {
+    rows: Rows<TaskRecord>,
+    remaining: u32,
+    bytes: usize,
+    state: Option<State>,
 }
 
-fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
-    let index: u32 = row.get(3)?;
-    let position = Position { parent: keys::parent_key(keys::key(row, 25)?, row, 24)?, is_join: index == 0 };
-    let task = Task {
-        id: TaskId::from_u128(id(row, 0)?),
-        run: RunId::from_u128(id(row, 1)?),
-        parent: row.get::<_, Option<[u8; 16]>>(2)?.map(u128::from_be_bytes).map(TaskId::from_u128),
-        index,
-        name: text::<TaskName>(row, 4)?.ok_or_else(|| unreadable(4, "it has no name"))?,
-        kind: text::<Kind>(row, 5)?.ok_or_else(|| unreadable(5, "it has no kind"))?,
-        state: state(row, 6)?,
-        created_at: timestamp(row, 7)?,
-        updated_at: timestamp(row, 8)?,
-        due_at: due_at(row, 9)?,
-        input: text::<Json>(row, 10)?,
-        output: text::<Json>(row, 11)?,
-        retry_count: row.get(12)?,
-        max_retries: max_retries(row, 13)?,
-        backoff: backoff(row, 14)?,
-        timeout_ms: row.get(26)?,
-        priority: row.get(15)?,
-        attempt: row.get(16)?,
-        lease_until: due_at(row, 27)?,
-        last_error: row.get::<_, Option<String>>(17)?.map(ErrorText::from),
-        child_counts: child_counts(row, 18)?,
-        policy: policy(row, 29)?,
-        cancel_cause: cancel_cause(row, 30)?,
-        join: join(row, 31)?,
+impl TaskPage {
+    fn add_of_run(
+        &mut self,
+        connection: &Connection,
+        run: RunKey,
+        after: Option<(Option<TaskKey>, u32)>,
+    ) -> Result<()> {
+        // The join of a run is a root task with index 0.
+        let mut position =
+            after.map_or((0, 0), |(parent, index)| (parent.map_or(0, TaskKey::row), index.saturating_add(1)));
+        while !self.rows.more {
+            let blocks =
+                nodes::from(connection, (run.row(), position.0, position.1), u32::from(OffsetSet::MAX))?;
+            let before = position;
+            let first = (Some(TaskKey::of_row(position.0)).filter(|_| position.0 != 0), position.1);
+            for block in blocks {
+                let set = nodes::behind(&block, first);
+                let block = block::readable(block)?;
+                self.add(connection, &block, &set)?;
+                position = (block.parent().task.map_or(0, TaskKey::row), block.index(block.count - 1) + 1);
+            }
+            // There are no more, or another program damaged the count of a block.
+            if position <= before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds tasks of a block.
+    fn add(&mut self, connection: &Connection, block: &BlockRow, offsets: &OffsetSet) -> Result<()> {
+        if self.rows.more || offsets.is_empty() {
+            return Ok(());
+        }
+        if self.remaining == 0 || self.bytes == 0 {
+            self.rows.more = self.state.is_none() || self.has_state(connection, block, offsets)?;
+            return Ok(());
+        }
+        let Some(detail) = BlockDetail::read(connection, block)? else { return Ok(()) };
+        if block.is_parent {
+            let record = parent_record(connection, block, &detail)?;
+            self.push(record);
+            return Ok(());
+        }
+        let mut states = leaf_states::of(connection, block.number, offsets)?;
+        states.retain(|leaf| self.state.is_none_or(|wanted| wanted == leaf.status.state));
+        let shown: OffsetSet = states.iter().take(self.remaining as usize).map(|leaf| leaf.offset).collect();
+        let inputs = inputs::of_block(connection, block.number, &shown)?;
+        let inputs = inputs.into_iter().chain(std::iter::repeat(None));
+        for (leaf, input) in states.into_iter().zip(inputs) {
+            if self.remaining == 0 || self.bytes == 0 {
+                self.rows.more = true;
+                return Ok(());
+            }
+            let record = leaf_record(connection, (block, &detail), &leaf, input)?;
+            self.push(record);
+        }
+        Ok(())
+    }
+
+    fn has_state(&self, connection: &Connection, block: &BlockRow, offsets: &OffsetSet) -> Result<bool> {
+        let is_wanted = |state| self.state.is_none_or(|wanted| wanted == state);
+        if block.is_parent {
+            let state =
+                connection.first(PARENT_STATE, [block.block.base.row()], |row| columns::state(row, 0))?;
+            return Ok(state.is_some_and(is_wanted));
+        }
+        Ok(leaf_states::of(connection, block.number, offsets)?
+            .iter()
+            .any(|leaf| is_wanted(leaf.status.state)))
+    }
+
+    fn push(&mut self, record: TaskRecord) {
+        if self.state.is_some_and(|state| state != record.task.state) {
+            return;
+        }
+        let size = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.as_str().len());
+        self.bytes = self.bytes.saturating_sub(size(&record.task.input) + size(&record.task.output));
+        self.remaining -= 1;
+        self.rows.items.push(record);
+    }
+}
+
+fn json(block: &BlockRow, text: Option<String>) -> Result<Option<Json>> {
+    let read = |text: String| {
+        text.parse::<Json>()
+            .map_err(|error| bad_row("block", block.number, &format!("an output of it: {error}")))
     };
-    Ok(TaskRecord { task, position })
+    text.map(read).transpose()
+}
+
+fn leaf_record(
+    connection: &Connection,
+    (block, detail): (&BlockRow, &BlockDetail),
+    leaf: &LeafState,
+    input: Option<inputs::ReadInput>,
+) -> Result<TaskRecord> {
+    let LeafState { offset, status, lease_until, updated_at, .. } = *leaf;
+    let key = block.block.base.plus(offset);
+    let output = leaf_states::output(connection, key)?;
+    let mut task = blank(block, detail, offset)?;
+    task.input = inputs::readable(key, input)?;
+    task.state = status.state;
+    task.updated_at = updated_at;
+    task.due_at = status.due_at;
+    task.output = json(block, output)?;
+    task.retry_count = status.retry_count;
+    task.attempt = status.attempt;
+    task.lease_until = lease_until;
+    task.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
+    Ok(TaskRecord { task, position: block.block.position })
+}
+
+/// A task with what its block says of it.
+fn blank(block: &BlockRow, detail: &BlockDetail, offset: u16) -> Result<Task> {
+    Ok(Task {
+        id: block.id(offset),
+        run: detail.run,
+        parent: detail.parent,
+        index: block.index(offset),
+        name: detail.name(block, offset)?,
+        kind: detail.kind.clone(),
+        state: State::Pending,
+        created_at: detail.created_at,
+        updated_at: detail.created_at,
+        due_at: None,
+        input: None,
+        output: None,
+        retry_count: 0,
+        max_retries: detail.max_retries,
+        backoff: detail.backoff,
+        timeout_ms: block.block.timeout_ms,
+        priority: i16::try_from(block.priority).unwrap_or_default(),
+        attempt: 0,
+        lease_until: None,
+        last_error: None,
+        child_counts: None,
+        policy: conductor_model::Policy::default(),
+        cancel_cause: None,
+        join: None,
+    })
+}
+
+fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail) -> Result<TaskRecord> {
+    let key = block.block.base;
+    let mut task = blank(block, detail, 0)?;
+    task.input = inputs::read(connection, key)?;
+    let read = connection.first(PARENT_RECORD, [key.row()], |row| {
+        task.state = columns::state(row, 0)?;
+        task.updated_at = columns::timestamp(row, 1)?;
+        task.due_at = columns::due_at(row, 2)?;
+        task.child_counts = columns::child_counts(row, 3)?;
+        task.policy = columns::policy(row, 9)?;
+        task.cancel_cause = columns::cancel_cause(row, 10)?;
+        task.join = join(row, 11)?;
+        task.output = columns::text::<Json>(row, 13)?;
+        task.retry_count = row.get(14)?;
+        Ok(())
+    })?;
+    if read.is_none() {
+        return Err(bad_row("parent", key.row(), "it is missing"));
+    }
+    task.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
+    Ok(TaskRecord { task, position: block.block.position })
 }
 
 /// The inputs of the parents of those tasks that have no input of their own. All tasks are of one run.
@@ -136,33 +303,20 @@ fn parent_inputs(connection: &Connection, records: &[TaskRecord]) -> Result<Vec<
     let parents: BTreeSet<ParentKey> = without.map(|record| record.position.parent).collect();
     let parents: Vec<_> = parents.into_iter().filter_map(|parent| Some((parent, parent.task?))).collect();
     let read =
-        |(parent, task): (ParentKey, TaskKey)| Ok((parent, parent_input(connection, (parent.run, task))?));
+        |(parent, task): (ParentKey, TaskKey)| Ok((parent, inputs::of_parent(connection, parent.run, task)?));
     parents.into_iter().map(read).collect()
 }
 
-/// The input that children without one of their own may have from their parent.
-pub(crate) fn parent_input(connection: &Connection, (run, parent): (RunKey, TaskKey)) -> Result<ParentInput> {
-    let input = own_input(connection, parent)?;
-    let says_nothing = match &input {
-        None => true,
-        Some(input) => input.as_ref().is_ok_and(|input| input.as_str() == "null"),
-    };
-    Ok(ParentInput { imported: says_nothing && is_imported(connection, run)?, input })
-}
+const BLOCK_DETAIL: &str = "SELECT r.id, b.names, k.name, b.created_at, b.max_retries, b.backoff \
+    FROM conductor_blocks b JOIN conductor_runs r ON r.key = b.run JOIN conductor_kinds k ON k.key = b.kind \
+    WHERE b.block = ?1";
 
-/// The input of a task itself; or why it cannot be read.
-pub(crate) fn own_input(connection: &Connection, task: TaskKey) -> Result<Option<Result<Json, String>>> {
-    match read_input(connection, task.row()) {
-        Err(StoreError::CorruptRow { reason, .. }) => Ok(Some(Err(reason))),
-        read => Ok(read?.map(Ok)),
-    }
-}
+const PARENT_NAME: &str = "SELECT prefix, low, names FROM conductor_blocks WHERE block = ?1";
 
-/// Returns whether a run was imported from the TypeScript version.
-fn is_imported(connection: &Connection, run: RunKey) -> Result<bool> {
-    let params = params![run.row(), events::code_of("run.adopted")];
-    Ok(connection.first(SELECT_IMPORTED, params, |_| Ok(()))?.is_some())
-}
+const PARENT_STATE: &str = "SELECT state FROM conductor_parents WHERE task = ?1";
 
-/// The index covers all event names except starts and successes.
-const SELECT_IMPORTED: &str = sql!("SELECT 1 FROM " rare_events_of_run " AND name = ?2 LIMIT 1");
+const PARENT_RECORD: &str = "SELECT t.state, t.updated_at, t.due_at, t.sealed, t.fanout, t.children, t.open_children, \
+    t.failed_children, t.cancelled_children, t.policy, t.cancel_cause, j.id, k.name, t.output, coalesce(t.retry_count, 0) \
+    FROM conductor_parents t \
+    LEFT JOIN conductor_joins j ON t.join_open IS NOT NULL AND j.run = t.run AND j.parent = t.task \
+    LEFT JOIN conductor_kinds k ON k.key = j.kind WHERE t.task = ?1";

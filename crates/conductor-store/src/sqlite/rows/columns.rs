@@ -1,12 +1,12 @@
 //! Maps the columns of rows to values of the model.
 
 use crate::StoreError;
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::fault;
 use conductor_model::{
-    Backoff, CancelCause, ChildCounts, JoinStatus, Json, LeaseLosses, MAX_FANOUT, MaxRetries, ParentStatus,
-    Policy, State, StateCounts, Timestamp,
+    Backoff, CancelCause, ChildCounts, JoinStatus, LeaseLosses, MAX_FANOUT, MaxRetries, ParentStatus, Policy,
+    State, StateCounts, Timestamp,
 };
-use rusqlite::{Connection, Row, types::Type};
+use rusqlite::{Row, types::Type};
 use std::str::FromStr;
 
 /// The error of an invalid value, which another program has written.
@@ -30,6 +30,14 @@ pub(crate) fn due_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ti
 
 pub(crate) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
     row.get::<_, [u8; 16]>(column).map(u128::from_be_bytes)
+}
+
+/// The reason of an error in a row.
+pub(crate) fn reason(error: rusqlite::Error) -> String {
+    match fault(error) {
+        StoreError::CorruptRow { reason, .. } => reason,
+        other => other.to_string(),
+    }
 }
 
 /// A text, with replacement characters for invalid bytes.
@@ -167,13 +175,6 @@ pub(crate) fn state_counts(row: &Row<'_>, column: usize) -> rusqlite::Result<Sta
         failed: count(3)?,
         cancelled: count(4)?,
     })
-}
-
-/// The input that is stored for a task itself.
-pub(crate) fn read_input(connection: &Connection, task: i64) -> Result<Option<Json>> {
-    let input = connection
-        .first("SELECT input FROM conductor_inputs WHERE task = ?1", [task], |row| text::<Json>(row, 0))?;
-    Ok(input.flatten())
 }
 
 /// A row that contradicts the others.

@@ -1,48 +1,47 @@
-//! The event log: numbers for names, JSON for the other values.
+//! The event log. The same event of leaves is one row.
 
-use crate::StoreError;
-use crate::backend::{KeySet, NewEvent, TaskKey};
-use crate::sqlite::connection::sql::{Result, Sql, array};
-use crate::sqlite::rows::columns::{self, bad_row};
+use crate::backend::{KeySet, NewEvent, OffsetSet, RunKey, TaskKey};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block;
+use crate::sqlite::rows::columns::bad_row;
+use crate::sqlite::rows::event_body::{code_of, payload};
 use crate::sqlite::rows::keys::RowKey;
-pub(crate) use conductor_model::{EVENT_NAMES as NAMES, event_code as code_of};
-use conductor_model::{Event, EventBody, RunId, TaskId, Timestamp};
-use rusqlite::{Connection, Row, params};
+use conductor_model::{EventBody, Timestamp};
+use rusqlite::{Connection, params};
+use std::fmt::Write as _;
 
-pub(crate) const INSERT: &str =
-    "INSERT INTO conductor_events (run, task, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
-
-pub(crate) const INSERT_LEAVES: &str =
-    "INSERT INTO conductor_events (run, task, name, at) SELECT ?2, value, ?3, ?4 FROM rarray(?1)";
+/// The number of events that a row can have; the numbers of two rows differ by it.
+pub(crate) const PER_ROW: u64 = OffsetSet::MAX as u64;
 
 /// Appends one event of a run, or of one of its tasks.
 pub(crate) fn record(
     connection: &Connection,
-    run: i64,
-    task: Option<i64>,
+    run: RunKey,
+    task: Option<TaskKey>,
     at: Timestamp,
     body: &EventBody,
 ) -> Result<()> {
     let (code, payload) = columns_of(run, body)?;
-    connection.run(INSERT, params![run, task, code, at.as_millis(), payload]).map(drop)
+    EventRow { connection, run: run.row(), code, at: at.as_millis(), payload: payload.as_deref() }
+        .insert(1, task, None)
 }
 
 /// Appends events, in order.
 pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp) -> Result<()> {
     for event in events {
         match event {
-            NewEvent::Run(run, body) => record(connection, run.row(), None, at, body)?,
-            NewEvent::Task(run, task, body) => record(connection, run.row(), Some(task.row()), at, body)?,
+            NewEvent::Run(run, body) => record(connection, *run, None, at, body)?,
+            NewEvent::Task(run, task, body) => record(connection, *run, Some(*task), at, body)?,
             NewEvent::Leaves(run, sets, body) => {
-                let (run, (code, payload)) = (run.row(), columns_of(run.row(), body)?);
-                let keys = sets.iter().flat_map(KeySet::iter).map(TaskKey::row);
-                if payload.is_none() {
-                    connection.run(INSERT_LEAVES, params![array(keys), run, code, at.as_millis()])?;
-                } else {
-                    for (place, key) in (0..).zip(keys) {
-                        record(connection, run, Some(key), at, &body.of_sibling(place))?;
-                    }
+                let (code, payload) = columns_of(*run, body)?;
+                EventRow {
+                    connection,
+                    run: run.row(),
+                    code,
+                    at: at.as_millis(),
+                    payload: payload.as_deref(),
                 }
+                .insert_leaves(sets)?;
             }
         }
     }
@@ -50,56 +49,164 @@ pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp
 }
 
 /// The columns name and payload of an event.
-fn columns_of(run: i64, body: &EventBody) -> Result<(i64, Option<String>)> {
-    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run, "an event has no number"))?;
+fn columns_of(run: RunKey, body: &EventBody) -> Result<(i64, Option<String>)> {
+    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run.row(), "an event has no number"))?;
     Ok((code, payload(body)?))
 }
 
-/// The values of an event as JSON; most events have none.
-pub(crate) fn payload(body: &EventBody) -> Result<Option<String>> {
-    match body {
-        EventBody::TaskStarted | EventBody::TaskSucceeded | EventBody::TaskRetried => Ok(None),
-        other => {
-            let value = serde_json::to_value(other).map_err(|error| StoreError::Backend(Box::new(error)))?;
-            let payload = value.get("payload").filter(|payload| *payload != &serde_json::json!({}));
-            Ok(payload.map(ToString::to_string))
+struct EventRow<'a> {
+    connection: &'a Connection,
+    run: i64,
+    code: i64,
+    at: i64,
+    payload: Option<&'a str>,
+}
+
+impl EventRow<'_> {
+    fn insert(&self, count: u32, task: Option<TaskKey>, tasks: Option<&str>) -> Result<()> {
+        let EventRow { connection, run, code, at, payload } = self;
+        let params = params![run, code, at, count, task.map(TaskKey::row), tasks, payload];
+        connection.run(INSERT, params).map(drop)
+    }
+
+    /// Inserts as few rows as possible: each has up to 1,024 leaves.
+    fn insert_leaves(&self, sets: &[KeySet]) -> Result<()> {
+        let mut pending: Vec<KeySet> = Vec::new();
+        let mut count = 0;
+        for set in sets {
+            let len = set.offsets.len();
+            if count + len > u32::from(OffsetSet::MAX) {
+                self.insert_sets(count, &pending)?;
+                (count, pending) = (0, Vec::new());
+            }
+            count += len;
+            pending.push(*set);
+        }
+        self.insert_sets(count, &pending)
+    }
+
+    fn insert_sets(&self, count: u32, sets: &[KeySet]) -> Result<()> {
+        match (count, sets.iter().find_map(|set| set.iter().next())) {
+            (0, _) | (_, None) => Ok(()),
+            (1, task) => self.insert(1, task, None),
+            _ => self.insert(count, None, Some(&sets_text(sets))),
         }
     }
 }
 
-/// The columns of [`event_record`].
-pub(crate) const SELECT_EVENTS: &str = "SELECT e.seq, r.id, t.id, e.name, e.at, e.payload \
-    FROM conductor_events e \
-    JOIN conductor_runs r ON r.key = e.run \
-    LEFT JOIN conductor_tasks t ON t.key = e.task";
+/// How many pairs an array of the column `tasks` has at most. The view `events` adds up the counts of the pairs before one.
+const PAIRS: usize = 32;
 
-/// An event from [`SELECT_EVENTS`].
-pub(crate) fn event_record(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let code: u32 = row.get(3)?;
-    let payload = row.get_ref(5)?.as_str_or_null()?;
-    let body = read_body(code, payload).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, Box::new(error))
-    })?;
-    let task: Option<[u8; 16]> = row.get(2)?;
-    Ok(Event {
-        seq: row.get::<_, i64>(0)?.cast_unsigned(),
-        run: RunId::from_u128(columns::id(row, 1)?),
-        task: task.map(u128::from_be_bytes).map(TaskId::from_u128),
-        at: columns::timestamp(row, 4)?,
-        body,
-    })
+/// The column `tasks`.
+pub(crate) fn sets_text(sets: &[KeySet]) -> String {
+    let mut text = String::from("[");
+    let mut place = 0;
+    for set in sets {
+        let (number, base) = block::place(set.base);
+        for pairs in runs(&set.offsets).chunks(PAIRS) {
+            let comma = if text.len() > 1 { "," } else { "" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}[{number},{place}");
+            for (first, count) in pairs {
+                let _ = write!(text, ",{},{count}", base + first);
+                place += count;
+            }
+            text.push(']');
+        }
+    }
+    text.push(']');
+    text
 }
 
-/// Reads an event.
-pub(crate) fn read_body(code: u32, payload: Option<&str>) -> serde_json::Result<EventBody> {
-    let name = NAMES.get(code as usize).copied().unwrap_or("?");
-    match (name, payload) {
-        // Most events are one of these.
-        ("task.started", None) => Ok(EventBody::TaskStarted),
-        ("task.succeeded", None) => Ok(EventBody::TaskSucceeded),
-        (_, Some(payload)) => serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{payload}}}"#)),
-        // A payload with only default values is not stored.
-        (_, None) => serde_json::from_str(&format!(r#"{{"name":"{name}"}}"#))
-            .or_else(|_| serde_json::from_str(&format!(r#"{{"name":"{name}","payload":{{}}}}"#))),
+/// Offsets that follow each other: the first, and how many.
+fn runs(set: &OffsetSet) -> Vec<(u16, u16)> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for offset in set.iter() {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == offset => *count += 1,
+            _ => runs.push((offset, 1)),
+        }
+    }
+    runs
+}
+
+/// The leaves of the column `tasks`; `None` if it is not what [`sets_text`] writes.
+pub(crate) fn read_sets(text: &str) -> Option<Vec<KeySet>> {
+    let blocks: Vec<Vec<i64>> = serde_json::from_str(text).ok()?;
+    let mut sets: Vec<KeySet> = Vec::with_capacity(blocks.len());
+    let mut next = 0;
+    for block in blocks {
+        let [number, place, runs @ ..] = block.as_slice() else { return None };
+        if *place != next {
+            return None;
+        }
+        let mut offsets = OffsetSet::default();
+        for run in runs.chunks(2) {
+            let [first, count] = run else { return None };
+            let last = u16::try_from(first.checked_add(*count)?.checked_sub(1)?).ok()?;
+            let first = u16::try_from(*first).ok()?;
+            if last < first || last >= OffsetSet::MAX {
+                return None;
+            }
+            offsets = offsets.or(&OffsetSet::range(first, last));
+            next += count;
+        }
+        sets.push(KeySet { base: block::task_key(*number, 0), offsets });
+    }
+    Some(sets)
+}
+
+/// The number of the event at a place in the row with this key.
+pub(crate) fn seq_of(key: i64, place: u64) -> u64 {
+    key.cast_unsigned().saturating_mul(PER_ROW).saturating_add(place)
+}
+
+const INSERT: &str = "INSERT INTO conductor_events (run, name, at, count, task, tasks, payload) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys(sets: &[KeySet]) -> Vec<TaskKey> {
+        sets.iter().flat_map(KeySet::iter).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn text_has_all_leaves_in_order(blocks in prop::collection::vec(prop::collection::btree_set(0_u16..1024, 0..600), 0..3)) {
+            let set = |(number, offsets): (i64, std::collections::BTreeSet<u16>)| KeySet {
+                base: block::task_key(number, 0),
+                offsets: offsets.into_iter().collect(),
+            };
+            let sets: Vec<KeySet> = (7..).zip(blocks).map(set).collect();
+            let text = sets_text(&sets);
+            prop_assert_eq!(keys(&read_sets(&text).unwrap()), keys(&sets));
+        }
+    }
+
+    #[test]
+    fn long_set_has_several_arrays() {
+        let offsets: OffsetSet = (0..33).map(|number| 2 * number).chain([67, 68]).collect();
+        let text = sets_text(&[KeySet { base: block::task_key(5, 0), offsets }]);
+        assert!(text.starts_with("[[5,0,0,1,2,1,"), "{text}");
+        assert!(text.ends_with(",62,1],[5,32,64,1,67,2]]"), "{text}");
+    }
+
+    #[test]
+    fn other_places_and_ranges_are_rejected() {
+        assert!(read_sets("[[5,0,0,3],[5,3,9,1]]").is_some());
+        for text in [
+            "[[5]]",
+            "[[5,1,0,3]]",
+            "[[5,0,0,3],[5,2,9,1]]",
+            "[[5,0,0]]",
+            "[[5,0,1,1024]]",
+            "[[5,0,1,0]]",
+            "[",
+        ] {
+            assert!(read_sets(text).is_none(), "{text}");
+        }
     }
 }

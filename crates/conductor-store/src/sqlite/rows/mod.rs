@@ -1,8 +1,15 @@
-//! Maps rows to the types of the model and of the backend, and back; and names conditions of SQL statements.
+//! Rows of the tables, and what they are for operations.
 
+pub(crate) mod block;
 pub(crate) mod columns;
 pub(crate) mod conditions;
+pub(crate) mod event_body;
 pub(crate) mod events;
+pub(crate) mod inputs;
 pub(crate) mod keys;
+pub(crate) mod nodes;
 pub(crate) mod parents;
-pub(crate) mod tasks;
+pub(crate) mod places;
+pub(crate) mod range_rows;
+pub(crate) mod scope;
+pub(crate) mod set;

@@ -1,6 +1,9 @@
-//! The rows that operations look for before they write.
+//! The rows that operations ask for before they write.
 
-pub(crate) mod candidates;
-pub(crate) mod existing;
-pub(crate) mod parent_cache;
-pub(crate) mod ready;
+mod block_rows;
+pub(super) mod existing;
+pub(super) mod fan_out_parents;
+pub(super) mod find;
+pub(super) mod leaves;
+pub(super) mod parent_cache;
+pub(super) mod ready;

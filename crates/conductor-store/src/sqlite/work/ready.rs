@@ -1,16 +1,20 @@
 //! Ready leaves, and their ancestors.
 
 use crate::backend::{
-    Above, AboveRun, AboveTask, Node, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskKey,
+    Above, AboveRun, AboveTask, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskKey,
 };
 use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
-use crate::sqlite::reads::tasks::parent_input;
+use crate::sqlite::rows::block::{self, block_columns};
+use crate::sqlite::rows::columns;
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::{self, RowKey};
-use crate::sqlite::rows::tasks::{LEAF_COLUMNS, LeafRow, TIMEOUT, corrupt_task, leaf_columns};
-use crate::sqlite::rows::{columns, conditions::sql};
+use crate::sqlite::rows::parents::run_id;
+use crate::sqlite::rows::range_rows::range_columns;
+use crate::sqlite::work::block_rows::{BlockRows, select_with_block};
 use crate::sqlite::work::parent_cache::ParentCache;
-use conductor_model::{Json, RunId, State, TaskId};
-use rusqlite::{Connection, Row, params};
+use conductor_model::{State, TaskId};
+use rusqlite::{Connection, params};
 use std::collections::HashSet;
 
 /// Reads the wanted leaves in order, at most `max` in all.
@@ -27,7 +31,8 @@ pub(crate) fn take(
         if limit > 0
             && let Some(kind) = kind_key(connection, wanted.kind.as_str())?
         {
-            remaining -= read(connection, wanted_index, kind, &ReadyWanted { limit, ..*wanted }, &mut ready)?;
+            remaining -=
+                read(connection, (wanted_index, kind), &ReadyWanted { limit, ..*wanted }, &mut ready)?;
         }
     }
     let mut parents: Vec<ParentKey> = ready.groups.iter().map(|(_, ready)| ready.group.parent()).collect();
@@ -40,48 +45,60 @@ pub(crate) fn take(
         if let Some(task) = parent.task
             && known.insert(task)
         {
-            ready.parent_inputs.push((parent, parent_input(connection, (parent.run, task))?));
+            ready.parent_inputs.push((parent, inputs::of_parent(connection, parent.run, task)?));
         }
     }
     Ok(ready)
 }
 
-/// Reads ready leaves of one kind; returns how many there were.
+/// Reads ready leaves of one kind; returns how many there were, also of those that another program damaged.
 fn read(
     connection: &Connection,
-    wanted_index: usize,
-    kind: i64,
+    (wanted_index, kind): (usize, i64),
     wanted: &ReadyWanted<'_>,
     ready: &mut ReadyTasks,
 ) -> Result<u32> {
     let sql = if wanted.isolated { SELECT_ISOLATED } else { SELECT_READY };
     let mut statement = connection.cached(sql)?;
-    let run = wanted.run.map(RunKey::row);
-    let mut rows = statement.query(params![kind, run, wanted.limit]).map_err(fault)?;
-    let (mut count, mut last, first) = (0, TaskKey::default(), ready.groups.len());
-    while let Some(row) = rows.next().map_err(fault)? {
-        count += 1;
-        let leaf = match LeafRow::read(row).and_then(|leaf| Ok((leaf, row.get::<_, Option<u32>>(TIMEOUT)?).0))
-        {
-            Ok(leaf) => leaf,
-            Err(error) => {
-                ready.corrupt.push((wanted_index, corrupt_task(row, error)?));
+    let mut rows = statement.query(params![kind, wanted.run.map(RunKey::row)]).map_err(fault)?;
+    // The rows of one block follow each other.
+    let (mut current, mut count): (Option<BlockRows>, u32) = (None, 0);
+    while count < wanted.limit {
+        let next = rows.next().map_err(fault)?.map(BlockRows::read).transpose().map_err(fault)?;
+        let is_last = next.is_none();
+        let whole = match (&mut current, next) {
+            (Some(current), Some(next)) if current.number == next.number => {
+                current.add(next);
                 continue;
             }
+            (_, next) => std::mem::replace(&mut current, next),
         };
-        let input = columns::text::<Json>(row, LEAF_COLUMNS).map_err(|error| error.to_string()).transpose();
-        let earlier = ready.groups.get_mut(first..).and_then(<[_]>::last_mut);
-        if !earlier.is_some_and(|(_, earlier)| leaf.join(&mut earlier.group, last)) {
-            ready.groups.push((wanted_index, ReadyGroup { group: leaf.group(), inputs: Vec::new() }));
+        if let Some(block) = whole {
+            count += take_oldest(connection, block, (wanted_index, wanted.limit - count), ready)?;
         }
-        let Some((_, group)) = ready.groups.last_mut() else { continue };
-        if input.is_some() || !group.inputs.is_empty() {
-            group.inputs.resize(group.group.len() as usize - 1, None);
-            group.inputs.push(input);
+        if is_last {
+            break;
         }
-        last = leaf.key;
     }
     Ok(count)
+}
+
+/// Takes the oldest leaves of one block, in order; returns how many.
+fn take_oldest(
+    connection: &Connection,
+    block: BlockRows,
+    (wanted_index, limit): (usize, u32),
+    ready: &mut ReadyTasks,
+) -> Result<u32> {
+    let (number, has_inputs) = (block.number, block.has_inputs());
+    let found = block.oldest_to_claim(connection, limit)?;
+    ready.corrupt.extend(found.corrupt.into_iter().map(|task| (wanted_index, task)));
+    for group in found.groups {
+        let inputs =
+            if has_inputs { inputs::of_block(connection, number, &group.offsets)? } else { Vec::new() };
+        ready.groups.push((wanted_index, ReadyGroup { group, inputs }));
+    }
+    Ok(found.count)
 }
 
 /// Reads these parents and their ancestors. A missing parent or run is left out.
@@ -112,22 +129,21 @@ pub(crate) fn above(
 }
 
 fn above_task(connection: &Connection, cache: &ParentCache, key: TaskKey) -> Result<Option<AboveTask>> {
-    let task = |row: &Row<'_>| {
-        Ok(AboveTask {
-            key,
-            id: TaskId::from_u128(columns::id(row, 0)?),
-            parent: keys::parent_key(keys::key(row, 1)?, row, 2)?,
-            cancel_cause: columns::cancel_cause(row, 3)?,
-        })
-    };
     // An invalid row is left out.
     let read = connection.first(SELECT_ABOVE, [key.row()], |row| {
-        Ok::<_, rusqlite::Error>(task(row).map_err(|_: rusqlite::Error| ()).ok())
+        let task = || {
+            Ok::<_, rusqlite::Error>(AboveTask {
+                key,
+                id: TaskId::from_u128(block::base_id(row.get_ref(0)?.as_str()?, row.get(1)?, 0)?),
+                parent: keys::parent_key(keys::key(row, 2)?, row, 3)?,
+                cancel_cause: columns::cancel_cause(row, 4)?,
+            })
+        };
+        Ok(task().ok())
     })?;
-    let read = read.flatten();
     // A change of this transaction may not be written yet.
     let present = cache.task(key).map(|row| row.status.cancel_cause);
-    Ok(read.map(|task| AboveTask { cancel_cause: present.unwrap_or(task.cancel_cause), ..task }))
+    Ok(read.flatten().map(|task| AboveTask { cancel_cause: present.unwrap_or(task.cancel_cause), ..task }))
 }
 
 fn above_run(connection: &Connection, cache: &mut ParentCache, key: RunKey) -> Result<Option<AboveRun>> {
@@ -139,17 +155,8 @@ fn above_run(connection: &Connection, cache: &mut ParentCache, key: RunKey) -> R
     }
     // A run that cannot be read is not being cancelled. It fails when a task of it is counted.
     let sql = "SELECT id FROM conductor_runs WHERE key = ?1";
-    let id = connection.first(sql, [key.row()], |row| Ok(columns::id(row, 0).ok()))?.flatten();
-    let state = State::Pending;
-    Ok(id.map(|id| AboveRun { key, id: RunId::from_u128(id), state, cancel_cause: None }))
-}
-
-/// The parent as a node, with the changes of this transaction.
-pub(crate) fn present(cache: &mut ParentCache, node: Node) -> Node {
-    match node {
-        Node::Parent(Ok(row)) => Node::Parent(Ok(cache.current(row))),
-        node => node,
-    }
+    let id = connection.first(sql, [key.row()], |row| Ok(run_id(row, 0).ok()))?.flatten();
+    Ok(id.map(|id| AboveRun { key, id, state: State::Pending, cancel_cause: None }))
 }
 
 /// The next run with a ready leaf of this kind.
@@ -162,19 +169,17 @@ pub(crate) fn has_isolated(connection: &Connection, kind: i64) -> Result<bool> {
     Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
 }
 
-pub(crate) const NEXT_RUN: &str = sql!("SELECT run FROM conductor_tasks INDEXED BY conductor_tasks_ready \
+const SELECT_READY: &str = select_with_block!("conductor_ranges_ready",
+    "g.kind = ?1 AND " ready " AND g.run = ?2 ORDER BY g.priority DESC, g.block");
+
+const SELECT_ISOLATED: &str = select_with_block!("conductor_ranges_isolated",
+    "g.kind = ?1 AND " isolated " AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block");
+
+const NEXT_RUN: &str = sql!("SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
     WHERE kind = ?1 AND run > ?2 AND " ready " ORDER BY run LIMIT 1");
 
-const HAS_ISOLATED: &str = sql!("SELECT 1 FROM conductor_tasks INDEXED BY conductor_tasks_alone \
+const HAS_ISOLATED: &str = sql!("SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
     WHERE kind = ?1 AND " isolated " LIMIT 1");
 
-pub(crate) const SELECT_READY: &str = sql!("SELECT " (leaf_columns!()) ", i.input \
-    FROM conductor_tasks t INDEXED BY conductor_tasks_ready LEFT JOIN conductor_inputs i ON i.task = t.key \
-    WHERE t.kind = ?1 AND " ready " AND t.run = ?2 ORDER BY t.priority DESC, t.key LIMIT ?3");
-
-pub(crate) const SELECT_ISOLATED: &str = sql!("SELECT " (leaf_columns!()) ", i.input \
-    FROM conductor_tasks t INDEXED BY conductor_tasks_alone LEFT JOIN conductor_inputs i ON i.task = t.key \
-    WHERE t.kind = ?1 AND " isolated " AND (?2 IS NULL OR t.run = ?2) \
-    ORDER BY t.run, t.priority DESC, t.key LIMIT ?3");
-
-pub(crate) const SELECT_ABOVE: &str = "SELECT id, run, parent, mark FROM conductor_tasks WHERE key = ?1";
+const SELECT_ABOVE: &str = "SELECT b.prefix, b.low, b.run, b.parent, t.cancel_cause FROM conductor_parents t \
+    JOIN conductor_blocks b ON b.block = t.task / 1024 WHERE t.task = ?1";

@@ -1,19 +1,23 @@
-//! Inserts runs and tasks.
+//! Inserts runs and blocks of tasks.
 
-use crate::backend::{NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow};
-use crate::sqlite::connection::sql::{Result, Sql, fault, id_blob, kind_key};
+use crate::backend::{
+    NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow, TaskKey,
+};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block::{self, BlockRow};
+use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
+use crate::sqlite::rows::range_rows;
+use crate::sqlite::writes::kinds::{KindKeys, intern_kind};
 use crate::{NodeId, StoreError};
 use conductor_model::{
-    Backoff, ChildCounts, IdempotencyKey, JoinStatus, Json, Kind, NewJoin, PAYLOAD_HASH_VERSION,
-    ParentStatus, State, StateCounts, TaskId, Timestamp,
+    Backoff, ChildCounts, IdempotencyKey, JoinStatus, Json, NewJoin, PAYLOAD_HASH_VERSION, ParentStatus,
+    State, StateCounts, TaskId, Timestamp,
 };
-use rusqlite::{CachedStatement, Connection, params};
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use rusqlite::{Connection, params};
 
-/// The keys of kinds that a transaction has looked up.
-pub(crate) type KindKeys = HashMap<Kind, i64>;
+/// The number of bytes from which the inputs of a block go on in another row.
+const INPUT_BYTES: usize = 64 * 1024;
 
 /// Inserts a run; returns its row.
 pub(crate) fn run(
@@ -27,7 +31,7 @@ pub(crate) fn run(
     connection.run(
         INSERT_RUN,
         params![
-            id_blob(new.id.as_u128()),
+            new.id.to_string(),
             State::Pending.code(),
             now.as_millis(),
             i64::from(new.counts.is_sealed()),
@@ -59,7 +63,7 @@ pub(crate) fn run(
     Ok(ParentRow { node, status, swept: 0, deadline: new.deadline, state_counts: StateCounts::default() })
 }
 
-pub(crate) fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result<()> {
+fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result<()> {
     let run = new.run;
     if run.meta().is_none() && run.idempotency_key().is_none() {
         return Ok(());
@@ -72,6 +76,11 @@ pub(crate) fn submission(connection: &Connection, new: &NewRunRow<'_>) -> Result
     connection.run(INSERT_SUBMISSION, params![key, meta, idempotency_key, version, hash]).map(drop)
 }
 
+fn backoff_text(backoff: Backoff) -> Result<Option<String>> {
+    let text = (backoff != Backoff::NONE).then(|| serde_json::to_string(&backoff)).transpose();
+    text.map_err(|error| StoreError::Backend(Box::new(error)))
+}
+
 /// Stores the plan of the join of a run (`parent` 0) or a parent.
 fn plan_join(
     connection: &Connection,
@@ -82,38 +91,8 @@ fn plan_join(
 ) -> Result<()> {
     let kind = intern_kind(connection, kinds, &join.kind)?;
     let (backoff, retries) = (backoff_text(join.backoff)?, join.max_retries.get());
-    let params = params![run, parent, id_blob(id.as_u128()), kind, retries, backoff, join.timeout_ms];
+    let params = params![run, parent, id.to_string(), kind, retries, backoff, join.timeout_ms];
     connection.run(INSERT_JOIN, params).map(drop)
-}
-
-/// Returns the key of a kind. Inserts the kind at its first use.
-pub(crate) fn intern_kind(connection: &Connection, kinds: &mut KindKeys, kind: &Kind) -> Result<i64> {
-    if let Some(known) = kinds.get(kind) {
-        return Ok(*known);
-    }
-    let key = if let Some(known) = kind_key(connection, kind.as_str())? {
-        known
-    } else {
-        connection.run("INSERT INTO conductor_kinds (name) VALUES (?1)", [kind.as_str()])?;
-        connection.last_insert_rowid()
-    };
-    kinds.insert(kind.clone(), key);
-    Ok(key)
-}
-
-pub(crate) fn backoff_text(backoff: Backoff) -> Result<Option<String>> {
-    let text = (backoff != Backoff::NONE).then(|| serde_json::to_string(&backoff)).transpose();
-    text.map_err(|error| StoreError::Backend(Box::new(error)))
-}
-
-/// The values that all rows of a block have.
-struct BlockValues<'a> {
-    block: &'a NewBlock<'a>,
-    run: i64,
-    parent: i64,
-    kind: i64,
-    backoff: Option<String>,
-    now: i64,
 }
 
 /// Inserts tasks.
@@ -123,168 +102,178 @@ pub(crate) fn blocks(
     blocks: &[NewBlock<'_>],
     now: Timestamp,
 ) -> Result<()> {
-    for block in blocks {
-        let parent = block.position.parent;
-        let values = BlockValues {
-            block,
-            run: parent.run.row(),
-            parent: parent_column(parent.task),
-            kind: intern_kind(connection, kinds, block.kind)?,
-            backoff: backoff_text(block.backoff)?,
-            now: now.as_millis(),
-        };
-        if block.names.is_empty() && block.parent.is_none() {
-            leaves(connection, &values)?;
+    for new in blocks {
+        let kind = intern_kind(connection, kinds, new.kind)?;
+        let block = row_of(new, kind)?;
+        insert_block(connection, &block, new.names, now)?;
+        if let Some(parent) = new.parent {
+            insert_parent(connection, kinds, new, &parent, now)?;
         } else {
-            for offset in 0..block.count {
-                named(connection, &values, offset)?;
-            }
+            range_rows::insert(connection, &block, new.due_at, now)?;
         }
-        if let Some(NewParent { join: Some((id, join)), .. }) = block.parent {
-            let key = block.first_key.row();
-            plan_join(connection, kinds, (values.run, key), id, join)?;
+        if block.has_inputs {
+            insert_inputs(connection, new)?;
         }
     }
     Ok(())
 }
 
-/// Inserts one task of a block by itself.
-fn named(connection: &Connection, values: &BlockValues<'_>, offset: u16) -> Result<()> {
-    let block = values.block;
-    let key = block.first_key.plus(offset).row();
-    let counts = block.parent.map(|parent| parent.counts);
-    let zero = counts.map(|_| 0);
-    let policy = block.parent.map(|parent| ParentColumns::policy_text(parent.policy)).transpose()?.flatten();
-    connection.run(
-        INSERT_TASK,
+fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
+    let (number, offset) = block::place(new.first_key);
+    if offset != 0 {
+        return Err(bad_row("block", number, "its first task has another place"));
+    }
+    Ok(BlockRow {
+        number,
+        count: new.count,
+        is_parent: new.parent.is_some(),
+        kind,
+        priority: i64::from(new.priority),
+        has_inputs: new.inputs.iter().any(Option::is_some),
+        block: crate::backend::Block {
+            base: new.first_key,
+            base_id: new.first_id.as_u128(),
+            base_index: new.first_index,
+            position: new.position,
+            max_retries: new.max_retries,
+            backoff: new.backoff,
+            timeout_ms: new.timeout_ms,
+        },
+    })
+}
+
+/// Inserts the row of a block. `names` is empty if each name is that of the parent with the index.
+pub(crate) fn insert_block(
+    connection: &Connection,
+    row: &BlockRow,
+    names: &[&str],
+    created_at: Timestamp,
+) -> Result<()> {
+    let (prefix, low) = block::id_columns(row.id(0));
+    let names = (!names.is_empty()).then(|| serde_json::to_string(names)).transpose();
+    let inserted = connection.run(
+        INSERT_BLOCK,
         params![
-            id_blob(block.first_id.as_u128() + u128::from(offset)),
-            values.run,
-            values.parent,
-            block.first_index + u32::from(offset),
-            values.kind,
-            block.priority,
-            values.now,
-            block.due_at.map(Timestamp::as_millis),
-            block.max_retries.get(),
-            counts.map(ChildCounts::is_sealed),
-            counts.and_then(|counts| counts.total),
-            zero,
-            block.names.get(usize::from(offset)),
-            values.backoff.as_deref(),
-            block.timeout_ms,
-            policy,
-            block.parent.and_then(|parent| parent.join).map(|_| false),
-            key,
+            row.number,
+            prefix,
+            low,
+            row.count,
+            row.run().row(),
+            parent_column(row.parent().task),
+            row.index(0),
+            row.is_parent,
+            row.kind,
+            row.priority,
+            row.block.max_retries.get(),
+            row.block.timeout_ms,
+            created_at.as_millis(),
+            row.has_inputs,
+            backoff_text(row.block.backoff)?,
+            names.map_err(|error| StoreError::Backend(Box::new(error)))?,
         ],
     )?;
-    if let Some(input) = block.inputs.get(usize::from(offset)).copied().flatten() {
-        connection.run(INSERT_INPUT, params![key, input])?;
+    if inserted == 0 {
+        let row = format!("the task with id {}", row.id(0));
+        return Err(StoreError::CorruptRow { row, reason: "another task has its id or its position".into() });
     }
     Ok(())
 }
 
-/// The numbers of leaves that one statement inserts, largest first. One statement opens the table and its indexes once,
-/// which otherwise costs more than the rows.
-const LEAVES_PER_STATEMENT: [u16; 3] = [256, 16, 1];
-
-/// The prepared statements that insert a number of leaves, and their inputs.
-struct Statements<'c> {
-    tasks: CachedStatement<'c>,
-    inputs: Option<CachedStatement<'c>>,
-}
-
-fn leaves(connection: &Connection, values: &BlockValues<'_>) -> Result<()> {
-    let mut done = 0;
-    for count in LEAVES_PER_STATEMENT {
-        if values.block.count - done < count {
-            continue;
-        }
-        let has_inputs = !values.block.inputs.is_empty();
-        let inputs = has_inputs.then(|| connection.cached(&insert_inputs_sql(count))).transpose()?;
-        let mut statements = Statements { tasks: connection.cached(&insert_tasks_sql(count))?, inputs };
-        while values.block.count - done >= count {
-            statements.insert(values, done, count).map_err(fault)?;
-            done += count;
-        }
+fn insert_parent(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    new: &NewBlock<'_>,
+    parent: &NewParent<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let NewParent { counts, policy, join } = parent;
+    let (run, key) = (new.position.parent.run.row(), new.first_key.row());
+    connection.run(
+        INSERT_PARENT,
+        params![
+            key,
+            run,
+            State::Pending.code(),
+            now.as_millis(),
+            new.due_at.map(Timestamp::as_millis),
+            ChildCounts::is_sealed(*counts),
+            counts.total,
+            ParentColumns::policy_text(*policy)?,
+            join.map(|_| false),
+        ],
+    )?;
+    match join {
+        Some((id, join)) => plan_join(connection, kinds, (run, key), *id, join),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-impl Statements<'_> {
-    /// Inserts `count` leaves of a block from the given one on, with their inputs.
-    fn insert(&mut self, values: &BlockValues<'_>, first: u16, count: u16) -> rusqlite::Result<()> {
-        let block = values.block;
-        let key = block.first_key.plus(first).row();
-        let tasks = &mut self.tasks;
-        tasks.raw_bind_parameter(1, values.run)?;
-        tasks.raw_bind_parameter(2, values.parent)?;
-        tasks.raw_bind_parameter(3, block.first_index + u32::from(first))?;
-        tasks.raw_bind_parameter(4, values.kind)?;
-        tasks.raw_bind_parameter(5, block.priority)?;
-        tasks.raw_bind_parameter(6, values.now)?;
-        tasks.raw_bind_parameter(7, block.max_retries.get())?;
-        tasks.raw_bind_parameter(8, values.backoff.as_deref())?;
-        tasks.raw_bind_parameter(9, block.timeout_ms)?;
-        tasks.raw_bind_parameter(10, key)?;
-        for offset in 0..count {
-            let id = id_blob(block.first_id.as_u128() + u128::from(first + offset));
-            tasks.raw_bind_parameter(11 + usize::from(offset), id)?;
+/// Stores the inputs of a block.
+fn insert_inputs(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
+    let mut chunk = InputChunk::default();
+    for (offset, input) in (0..new.count).zip(new.inputs) {
+        chunk.add(connection, new.first_key.plus(offset), *input)?;
+    }
+    chunk.finish(connection)
+}
+
+/// Inputs of neighbors that are stored in one row: tasks of one block that all have one, up to a number of bytes.
+#[derive(Default)]
+pub(crate) struct InputChunk {
+    first: TaskKey,
+    count: u16,
+    json: String,
+}
+
+impl InputChunk {
+    /// Adds the input of the next task of a block.
+    pub(crate) fn add(&mut self, connection: &Connection, key: TaskKey, input: Option<&str>) -> Result<()> {
+        let Some(input) = input else { return self.finish(connection) };
+        if self.count > 0 && self.json.len() + input.len() > INPUT_BYTES {
+            self.finish(connection)?;
         }
-        tasks.raw_execute()?;
-        if let Some(inputs) = &mut self.inputs {
-            inputs.raw_bind_parameter(1, key)?;
-            for offset in 0..count {
-                let input = block.inputs.get(usize::from(first + offset)).copied().flatten();
-                inputs.raw_bind_parameter(2 + usize::from(offset), input)?;
-            }
-            inputs.raw_execute()?;
+        if self.count == 0 {
+            self.first = key;
+        }
+        self.json.push(if self.count == 0 { '[' } else { ',' });
+        self.json.push_str(input);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Stores the inputs that are not stored yet.
+    pub(crate) fn finish(&mut self, connection: &Connection) -> Result<()> {
+        if self.count > 0 {
+            self.json.push(']');
+            connection.run(INSERT_INPUTS, params![self.first.row(), self.count, self.json])?;
+            (self.count, self.json) = (0, String::new());
         }
         Ok(())
     }
 }
 
-/// Inserts `count` leaves. ?1 to ?10: their values, with the index (?3) and the key (?10) of the first; then their ids.
-pub(crate) fn insert_tasks_sql(count: u16) -> String {
-    let mut sql = String::from(
-        "INSERT INTO conductor_tasks (key, id, run, parent, ordinal, state, kind, priority, created_at, updated_at, \
-         attempt, retry_count, max_retries, backoff, timeout_ms) VALUES ",
-    );
-    for offset in 0..count {
-        let comma = if offset > 0 { ", " } else { "" };
-        let id = 11 + offset;
-        // Writing to a String cannot fail.
-        let _ = write!(
-            sql,
-            "{comma}(?10 + {offset}, ?{id}, ?1, ?2, ?3 + {offset}, 0, ?4, ?5, ?6, ?6, 0, 0, ?7, ?8, ?9)"
-        );
-    }
-    sql
-}
-
-/// Inserts `count` inputs. ?1: the key of the first task; then the inputs.
-pub(crate) fn insert_inputs_sql(count: u16) -> String {
-    let mut sql = String::from("INSERT INTO conductor_inputs (task, input) VALUES ");
-    for offset in 0..count {
-        let comma = if offset > 0 { ", " } else { "" };
-        let _ = write!(sql, "{comma}(?1 + {offset}, ?{})", 2 + offset);
-    }
-    sql
-}
-
 const INSERT_RUN: &str = "INSERT INTO conductor_runs (id, state, created_at, updated_at, sealed, fanout, children, \
-    open_children, failed_children, cancelled_children, pending, running, succeeded, failed, cancelled, policy, joining, \
-    deadline, key) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9)";
+    open_children, failed_children, cancelled_children, pending, running, succeeded, failed, cancelled, policy, \
+    join_open, deadline, key) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9)";
+
+const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, parent, id, kind, max_retries, backoff, timeout_ms) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+/// Inserts nothing if another block has one of the ids or positions: the constraints find a block that begins at the same one
+/// only. Of the blocks before the end of the new one, only the nearest can overlap it.
+const INSERT_BLOCK: &str = "INSERT INTO conductor_blocks (block, prefix, low, count, run, parent, child_index, is_parent, \
+    kind, priority, max_retries, timeout_ms, created_at, has_inputs, backoff, names) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
+    WHERE coalesce((SELECT low + count FROM conductor_blocks WHERE prefix = ?2 AND low < ?3 + ?4 \
+        ORDER BY low DESC LIMIT 1), 0) <= ?3 \
+    AND coalesce((SELECT child_index + count FROM conductor_blocks WHERE run = ?5 AND parent = ?6 \
+        AND child_index < ?7 + ?4 ORDER BY child_index DESC LIMIT 1), 0) <= ?7";
+
+const INSERT_PARENT: &str = "INSERT INTO conductor_parents (task, run, state, updated_at, due_at, sealed, fanout, \
+    children, open_children, failed_children, cancelled_children, policy, join_open) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, ?8, ?9)";
+
+const INSERT_INPUTS: &str = "INSERT INTO conductor_inputs (task, count, inputs) VALUES (?1, ?2, ?3)";
 
 const INSERT_SUBMISSION: &str = "INSERT INTO conductor_submissions \
     (run, meta, idempotency_key, payload_version, payload_hash) VALUES (?1, ?2, ?3, ?4, ?5)";
-
-const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, task, id, kind, max_retries, backoff, timeout_ms) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-pub(crate) const INSERT_TASK: &str = "INSERT INTO conductor_tasks (id, run, parent, ordinal, state, kind, priority, \
-    created_at, updated_at, due_at, attempt, retry_count, max_retries, sealed, fanout, children, open_children, \
-    failed_children, cancelled_children, name, backoff, timeout_ms, policy, joining, key) \
-    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?12, ?12, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-
-pub(crate) const INSERT_INPUT: &str = "INSERT INTO conductor_inputs (task, input) VALUES (?1, ?2)";

@@ -1,80 +1,188 @@
-//! Writes of leaves.
+//! Writes of leaves: from the place of one condition to that of another.
 
-use crate::backend::{CorruptTask, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
-use crate::sqlite::connection::sql::{Result, Sql, array};
-use crate::sqlite::rows::columns::lease_losses_code;
-use crate::sqlite::rows::{conditions::sql, keys::RowKey};
-use conductor_model::{ErrorText, State, Timestamp};
-use rusqlite::{Connection, ToSql, params};
+use crate::backend::{ClaimWrite, LeafStatus, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
+use crate::sqlite::connection::sql::{Result, Sql, array, fault};
+use crate::sqlite::rows::columns::{bad_row, lease_losses_code};
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::parents::write_error;
+use crate::sqlite::rows::range_rows::{Condition, is_range};
+use crate::sqlite::work::leaves::BlockCache;
+use conductor_model::{ErrorText, Timestamp};
+use rusqlite::{Connection, params};
 
-/// Writes the new status of leaves. Neighbors with the same status share a statement.
-pub(crate) fn write(connection: &Connection, writes: &[LeafWrite<'_>], now: Timestamp) -> Result<()> {
-    for alike in writes.chunk_by(are_alike) {
-        write_alike(connection, alike, now)?;
+/// The longest output that is stored in the row of an ended leaf. Longer ones would slow down counts.
+const SHORT_OUTPUT: usize = 100;
+
+/// Writes the new status of leaves.
+pub(crate) fn write(
+    connection: &Connection,
+    cache: &mut BlockCache,
+    writes: &[LeafWrite<'_>],
+    now: Timestamp,
+) -> Result<()> {
+    for write in writes {
+        let TaskGroup { block, offsets, status } = &write.before;
+        if is_range(status) {
+            cache.ranges(block.base).remove(connection, *offsets, status)?;
+            if write.clears_output {
+                // Only an imported task has one.
+                delete_outputs(connection, &write.before)?;
+            }
+        } else {
+            delete_ended(connection, &write.before)?;
+        }
+        if is_range(&write.after) {
+            let condition = Condition {
+                status: write.after,
+                engine: write.claim.map(|claim| claim.engine.row()),
+                lease_until: write.claim.map(|claim: ClaimWrite| claim.lease_until),
+                since: now,
+            };
+            cache.ranges(block.base).add(connection, *offsets, condition)?;
+        } else {
+            insert_ended(connection, write, now)?;
+        }
+        if let Some(error) = &write.error {
+            write_errors(connection, &write.before, error)?;
+        }
     }
-    Ok(())
+    cache.save(connection)
 }
 
-fn are_alike(left: &LeafWrite<'_>, right: &LeafWrite<'_>) -> bool {
-    left.after == right.after
-        && left.claim == right.claim
-        && left.clears_output == right.clears_output
-        && left.error == right.error
-}
-
-fn write_alike(connection: &Connection, writes: &[LeafWrite<'_>], now: Timestamp) -> Result<()> {
-    let Some(LeafWrite { after, claim, clears_output, error, .. }) = writes.first() else { return Ok(()) };
-    let claim = claim.map(|claim| (claim.lease_until.as_millis(), claim.engine.row()));
-    let write = |sql, keys: &dyn ToSql, output: &dyn ToSql| {
-        let params = params![
-            keys,
-            after.state.code(),
-            now.as_millis(),
-            after.due_at.map(Timestamp::as_millis),
-            after.attempt,
-            after.retry_count,
-            claim.map(|(lease_until, _)| lease_until),
-            claim.map(|(_, engine)| engine),
-            after.lease_losses.map(lease_losses_code),
-            error.as_ref().map(ErrorText::as_str),
-            output
-        ];
-        connection.run(sql, params)
-    };
-    let mut keys = Vec::new();
-    for leaf in writes {
-        let mut outputs = leaf.outputs.iter().peekable();
-        for offset in leaf.before.offsets.iter() {
-            let key = leaf.before.key(offset).row();
-            match outputs.next_if(|(of, _)| *of == offset) {
-                Some((_, output)) => drop(write(WRITE_LEAF, &key, &output.as_str())?),
-                None => keys.push(key),
+/// Records the end of leaves. A leaf that has ended already breaks the constraint of the key.
+fn insert_ended(connection: &Connection, write: &LeafWrite<'_>, now: Timestamp) -> Result<()> {
+    let mut outputs = write.outputs.iter().peekable();
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for offset in write.before.offsets.iter() {
+        let key = write.before.key(offset).row();
+        match outputs.next_if(|(of, _)| *of == offset).map(|(_, output)| output.as_str()) {
+            Some(output) if is_short(output) => with.push((key, Some(output))),
+            output => {
+                without.push(key);
+                if let Some(output) = output {
+                    insert_output(connection, key, output)?;
+                }
             }
         }
     }
+    insert_without_outputs(connection, &write.after, without, now)?;
+    insert_with_outputs(connection, &write.after, &with, now)
+}
+
+/// Records the end of one leaf, with an output that is stored in its row.
+pub(crate) fn insert_ended_leaf(
+    connection: &Connection,
+    status: &LeafStatus,
+    (key, output): (i64, Option<&str>),
+    at: Timestamp,
+) -> Result<()> {
+    insert_with_outputs(connection, status, &[(key, output)], at)
+}
+
+fn insert_without_outputs(
+    connection: &Connection,
+    after: &LeafStatus,
+    keys: Vec<i64>,
+    at: Timestamp,
+) -> Result<()> {
     if !keys.is_empty() {
-        write(WRITE_LEAVES, &array(keys), clears_output)?;
+        let losses = after.lease_losses.map(lease_losses_code);
+        let (state, at) = (after.state.code(), at.as_millis());
+        let params = params![array(keys), at, state, after.attempt, after.retry_count, losses];
+        connection.run(INSERT_ENDED, params)?;
     }
     Ok(())
 }
 
-/// Sets the update time of leaves, and extends their leases.
+/// The numbers of rows that one statement inserts, largest first. One statement opens the table once, which otherwise costs
+/// more than the rows.
+const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
+
+fn insert_with_outputs(
+    connection: &Connection,
+    after: &LeafStatus,
+    mut rows: &[(i64, Option<&str>)],
+    now: Timestamp,
+) -> Result<()> {
+    for count in ROWS_PER_STATEMENT {
+        if rows.len() < count {
+            continue;
+        }
+        let mut statement = connection.cached(&insert_outputs_sql(count))?;
+        while let Some((now_inserted, rest)) = rows.split_at_checked(count) {
+            let mut insert = || {
+                statement.raw_bind_parameter(1, now.as_millis())?;
+                statement.raw_bind_parameter(2, after.state.code())?;
+                statement.raw_bind_parameter(3, after.attempt)?;
+                statement.raw_bind_parameter(4, after.retry_count)?;
+                statement.raw_bind_parameter(5, after.lease_losses.map(lease_losses_code))?;
+                for (place, (key, output)) in now_inserted.iter().enumerate() {
+                    statement.raw_bind_parameter(6 + 2 * place, key)?;
+                    statement.raw_bind_parameter(7 + 2 * place, output)?;
+                }
+                statement.raw_execute()
+            };
+            insert().map_err(fault)?;
+            rows = rest;
+        }
+    }
+    Ok(())
+}
+
+/// Inserts `count` ended leaves with their outputs. ?1 to ?5: what they have in common; then key and output of each.
+fn insert_outputs_sql(count: usize) -> String {
+    let rows: Vec<String> = (0..count)
+        .map(|place| format!("(?{}, ?1, ?2, ?3, ?4, ?5, ?{})", 6 + 2 * place, 7 + 2 * place))
+        .collect();
+    format!(
+        "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses, output) VALUES {}",
+        rows.join(", ")
+    )
+}
+
+/// Whether an output is stored in the row of an ended leaf.
+pub(crate) fn is_short(output: &str) -> bool {
+    output.len() <= SHORT_OUTPUT
+}
+
+/// Stores an output that is long, or that of an imported leaf which has not ended.
+pub(crate) fn insert_output(connection: &Connection, task: i64, output: &str) -> Result<()> {
+    connection.run(INSERT_OUTPUT, params![task, output]).map(drop)
+}
+
+/// Removes the end of leaves that are revived.
+fn delete_ended(connection: &Connection, group: &TaskGroup) -> Result<()> {
+    let deleted = connection.run(DELETE_ENDED, [array(group.keys().iter().map(TaskKey::row))])?;
+    if deleted != group.len() as usize {
+        return Err(bad_row("task", group.block.base.row(), "it has not ended"));
+    }
+    delete_outputs(connection, group)
+}
+
+fn delete_outputs(connection: &Connection, group: &TaskGroup) -> Result<()> {
+    connection.run(DELETE_OUTPUTS, [array(group.keys().iter().map(TaskKey::row))]).map(drop)
+}
+
+fn write_errors(connection: &Connection, group: &TaskGroup, error: &ErrorText) -> Result<()> {
+    for key in group.keys().iter() {
+        write_error(connection, key.row(), Some(error))?;
+    }
+    Ok(())
+}
+
+/// Sets the time of leaves, and extends their leases.
 pub(crate) fn refresh(
     connection: &Connection,
+    cache: &mut BlockCache,
     leaves: &[TaskGroup],
     lease_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<()> {
-    let keys = leaves.iter().flat_map(|group| group.keys().iter()).map(TaskKey::row);
-    let params = params![array(keys), lease_until.map(Timestamp::as_millis), now.as_millis()];
-    connection.run(REFRESH, params).map(drop)
-}
-
-/// Fails a task whose own row cannot be read. It writes the state only, because the counts to change are unknown.
-pub(crate) fn fail_corrupt(connection: &Connection, task: &CorruptTask, now: Timestamp) -> Result<()> {
-    let error = format!("its row was changed: {}", task.reason);
-    let params = params![task.key.row(), now.as_millis(), error, State::Failed.code()];
-    connection.run(FAIL_CORRUPT, params).map(drop)
+    for group in leaves {
+        cache.ranges(group.block.base).refresh(connection, group, lease_until, now)?;
+    }
+    cache.save(connection)
 }
 
 /// Stores the progress of attempts, and removes that of attempts that are over.
@@ -101,32 +209,21 @@ pub(crate) fn write_progress(
     connection.run(FORGET_PROGRESS, []).map(drop)
 }
 
-macro_rules! set_status {
-    () => {
-        "SET state = ?2, updated_at = ?3, due_at = ?4, attempt = ?5, retry_count = ?6, lease_until = ?7, \
-         holder = ?8, lost = ?9, last_error = coalesce(?10, last_error)"
-    };
-}
-
-/// One statement for all transitions of leaves.
-pub(crate) const WRITE_LEAVES: &str = sql!("UPDATE conductor_tasks " (set_status!()) ", \
-    output = CASE WHEN ?11 THEN NULL ELSE output END WHERE key IN rarray(?1)");
-/// The same for one leaf with an output.
-pub(crate) const WRITE_LEAF: &str =
-    sql!("UPDATE conductor_tasks " (set_status!()) ", output = ?11 WHERE key = ?1");
-
-pub(crate) const REFRESH: &str = "UPDATE conductor_tasks SET lease_until = coalesce(?2, lease_until), updated_at = ?3 \
-    WHERE key IN rarray(?1)";
-
-/// SQLite checks the constraints of the columns that are written here, and not of the others.
-pub(crate) const FAIL_CORRUPT: &str = "UPDATE conductor_tasks SET state = ?4, updated_at = ?2, due_at = NULL, \
-    lease_until = NULL, holder = NULL, last_error = ?3 WHERE key = ?1";
-
+const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task IN rarray(?1)";
+const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task IN rarray(?1)";
+const INSERT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses) \
+    SELECT value, ?2, ?3, ?4, ?5, ?6 FROM rarray(?1)";
+const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES (?1, ?2) \
+    ON CONFLICT (task) DO UPDATE SET output = ?2";
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (run, task) DO UPDATE SET attempt = ?3, done = ?4, total = ?5, message = ?6, at = ?7";
 
 /// Removes the progress of attempts that are over. It reads as many rows as there are tasks that report; settling a task
-/// costs nothing for it.
+/// costs nothing for it. The bit of a task is in one of the two hexadecimal digits of its byte.
 const FORGET_PROGRESS: &str = sql!("DELETE FROM conductor_progress AS reported WHERE NOT EXISTS ( \
-    SELECT 1 FROM conductor_tasks t WHERE t.key = reported.task AND " running " AND t.attempt = reported.attempt)");
+    SELECT 1 FROM conductor_ranges g WHERE g.block = reported.task / 1024 AND " running " \
+    AND g.attempt = reported.attempt AND reported.task % 1024 BETWEEN g.first AND g.last \
+    AND (g.members IS NULL OR (instr('0123456789ABCDEF', \
+        substr(hex(g.members), 2 + reported.task % 1024 / 8 * 2 - reported.task % 8 / 4, 1)) - 1) \
+        >> (reported.task % 4) & 1))");

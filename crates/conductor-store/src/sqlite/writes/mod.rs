@@ -1,5 +1,7 @@
-//! Inserts, changes and removes rows.
+//! Writes of operations.
 
-pub(crate) mod insert;
-pub(crate) mod leaves;
-pub(crate) mod prune;
+pub(super) mod insert;
+pub(super) mod kinds;
+pub(super) mod leaves;
+pub(super) mod prune;
+pub(super) mod reclaim;

@@ -1,13 +1,13 @@
-//! SQL of prunes: removes the rows of runs, and gives their pages back to the file system.
+//! SQL of prunes: removes the blocks of runs, and all that belongs to their tasks.
 
-use crate::backend::{PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
-use crate::sqlite::connection::sql::{Result, Sql, array, fault};
-use crate::sqlite::rows::{conditions::sql, keys::RowKey};
+use super::reclaim::free_pages;
+use crate::backend::{OffsetSet, PrunableRun, PruneBudget, PruneWork, Pruned, RunKey};
+use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::rows::block::{clamp_count, task_key};
+use crate::sqlite::rows::conditions::sql;
+use crate::sqlite::rows::keys::RowKey;
 use conductor_model::Timestamp;
-use rusqlite::{Connection, Params, params};
-
-/// The number of pages that one transaction gives back. SQLite may have to move each first.
-const PAGES_PER_STEP: u64 = 500;
+use rusqlite::{Connection, params};
 
 /// Returns a run to prune; without one, whether pages can be given back. In a database of the caller, SQLite uses them again.
 pub(crate) fn work(
@@ -28,108 +28,112 @@ pub(crate) fn work(
 /// Makes a run invisible.
 pub(crate) fn begin(tx: &Connection, run: RunKey) -> Result<usize> {
     let run = run.row();
-    let queued = tx.run("INSERT INTO conductor_pruned (run) VALUES (?1)", [run])?;
+    let queued = tx.run("INSERT INTO conductor_prune_queue (run) VALUES (?1)", [run])?;
     tx.run("DELETE FROM conductor_submissions WHERE run = ?1", [run])?;
     tx.run("DELETE FROM conductor_runs WHERE key = ?1", [run])?;
     Ok(queued)
 }
 
+/// What a row of blocks or events costs of the budget, besides 1 for each task or event: most of the time is for the statements.
+const COST_OF_BLOCK: u32 = 15;
+const COST_OF_EVENTS: u32 = 4;
+
 /// Removes rows of a run that is not visible.
 pub(crate) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Result<Pruned> {
     let run = run.row();
-    let (tasks, all_tasks) = take(tx, TASKS, params![run], budget)?;
-    let mut pruned = Pruned { tasks: count(&tasks), ..Pruned::default() };
-    if !tasks.is_empty() {
-        let tasks = array(tasks);
-        tx.run(DELETE_INPUTS, params![tasks])?;
-        tx.run(DELETE_PROGRESS, params![run, tasks])?;
-        tx.run(DELETE_TASKS, params![tasks])?;
+    let mut pruned = Pruned::default();
+    while !budget.is_used_up() {
+        // Nothing else of a block is needed, which another program may have damaged.
+        let block = tx.first(NEXT_BLOCK, [run], |row| Ok((row.get(0)?, clamp_count(row.get(1)?))))?;
+        let Some(block) = block else { break };
+        pruned.tasks += remove_tasks(tx, block, budget)?;
     }
-    let (events, all_events) = take(tx, EVENTS, params![run], budget)?;
-    pruned.events = count(&events);
-    if !events.is_empty() {
-        tx.run(DELETE_EVENTS, params![array(events)])?;
+    while !budget.is_used_up() {
+        let event = tx.first(NEXT_EVENT, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let Some((key, count, bytes)): Option<(i64, u32, i64)> = event else { break };
+        let removed = count.min(budget.rows);
+        if removed == count {
+            tx.run("DELETE FROM conductor_events WHERE key = ?1", [key])?;
+        } else {
+            tx.run("UPDATE conductor_events SET count = count - ?2 WHERE key = ?1", params![key, removed])?;
+        }
+        pruned.events += removed;
+        spend(budget, removed + COST_OF_EVENTS, bytes);
     }
-    let (joins, all_joins) = take(tx, JOINS, params![run], budget)?;
-    if !joins.is_empty() {
-        tx.run(DELETE_JOINS, params![array(joins)])?;
+    if !budget.is_used_up() {
+        let joins = tx.run(DELETE_JOINS, params![run, budget.rows])?;
+        if joins > 0 {
+            spend(budget, u32::try_from(joins).unwrap_or(u32::MAX), 0);
+        }
     }
-    pruned.is_complete = all_tasks && all_events && all_joins;
-    if pruned.is_complete {
-        tx.run("DELETE FROM conductor_pruned WHERE run = ?1", [run])?;
+    if !budget.is_used_up() {
+        tx.run("DELETE FROM conductor_progress WHERE run = ?1", [run])?;
+        tx.run("DELETE FROM conductor_prune_queue WHERE run = ?1", [run])?;
+        pruned.is_complete = true;
     }
     Ok(pruned)
 }
 
-/// Reads the keys of the next rows within the budget, and whether these are all.
-fn take(
-    tx: &Connection,
-    sql: &str,
-    params: impl Params,
-    budget: &mut PruneBudget,
-) -> Result<(Vec<i64>, bool)> {
-    let mut statement = tx.cached(sql)?;
-    let mut rows = statement.query(params).map_err(fault)?;
-    let mut keys = Vec::new();
-    while let Some(row) = rows.next().map_err(fault)? {
-        if budget.is_used_up() {
-            return Ok((keys, false));
-        }
-        keys.push(row.get(0).map_err(fault)?);
-        budget.spend(row.get(1).map_err(fault)?);
+fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {
+    budget.rows = budget.rows.saturating_sub(rows.saturating_sub(1));
+    budget.spend(bytes);
+}
+
+/// Removes the last tasks of a block: as many as the budget allows. Returns how many.
+fn remove_tasks(tx: &Connection, (number, count): (i64, u16), budget: &mut PruneBudget) -> Result<u32> {
+    let last = task_key(number, OffsetSet::MAX - 1).row();
+    let bytes_of = |removed: u16| -> Result<i64> {
+        let keys = [task_key(number, count - removed).row(), last];
+        Ok(tx.first(BYTES, keys, |row| row.get(0))?.unwrap_or_default())
+    };
+    let mut removed = u16::try_from(budget.rows).unwrap_or(u16::MAX).min(count);
+    let mut bytes = bytes_of(removed)?;
+    while removed > 1 && bytes > budget.bytes {
+        removed /= 2;
+        bytes = bytes_of(removed)?;
     }
-    Ok((keys, true))
-}
-
-fn count(keys: &[i64]) -> u32 {
-    u32::try_from(keys.len()).unwrap_or(u32::MAX)
-}
-
-/// Gives free pages back to the file system.
-pub(crate) fn reclaim(tx: &Connection) -> Result<Pruned> {
-    let before = free_pages(tx)?;
-    // The statement returns no rows, and gives back a page with each step.
-    let sql = format!("PRAGMA incremental_vacuum({PAGES_PER_STEP})");
-    let mut statement = tx.cached(&sql)?;
-    let mut steps = statement.query([]).map_err(fault)?;
-    while steps.next().map_err(fault)?.is_some() {}
-    let after = free_pages(tx)?;
-    let bytes = before.saturating_sub(after) * pragma(tx, "PRAGMA page_size")?;
-    Ok(Pruned { bytes, is_complete: after == 0, ..Pruned::default() })
-}
-
-/// The number of free pages that can be given back to the file system: 0 without incremental vacuum.
-pub(crate) fn free_pages(connection: &Connection) -> Result<u64> {
-    if pragma(connection, "PRAGMA auto_vacuum")? != 2 {
-        return Ok(0);
+    let keys = [task_key(number, count - removed).row(), last];
+    for sql in [DELETE_ENDED, DELETE_OUTPUTS, DELETE_ERRORS, DELETE_INPUTS, DELETE_PARENTS] {
+        tx.run(sql, keys)?;
     }
-    pragma(connection, "PRAGMA freelist_count")
+    if removed == count {
+        tx.run("DELETE FROM conductor_ranges WHERE block = ?1", [number])?;
+        tx.run("DELETE FROM conductor_blocks WHERE block = ?1", [number])?;
+    } else {
+        let left = count - removed;
+        tx.run("UPDATE conductor_blocks SET count = ?2 WHERE block = ?1", params![number, left])?;
+    }
+    spend(budget, u32::from(removed) + COST_OF_BLOCK, bytes);
+    Ok(u32::from(removed))
 }
 
-fn pragma(connection: &Connection, sql: &str) -> Result<u64> {
-    let number = connection.first(sql, [], |row| row.get::<_, u32>(0))?;
-    Ok(number.map_or(0, u64::from))
-}
-
-pub(crate) const NEXT_PRUNING: &str = "SELECT run FROM conductor_pruned LIMIT 1";
+const NEXT_PRUNING: &str = "SELECT run FROM conductor_prune_queue LIMIT 1";
 
 /// A run with a delayed task is open, though its state may be final.
-pub(crate) const NEXT_SETTLED: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_ended \
+const NEXT_SETTLED: &str = sql!("SELECT key FROM conductor_runs r INDEXED BY conductor_runs_settled \
     WHERE " settled_run " AND pending = 0 AND running = 0 AND updated_at < ?1 \
-    AND NOT EXISTS (SELECT 1 FROM conductor_tasks t INDEXED BY conductor_tasks_due_of_run \
-        WHERE t.due_at IS NOT NULL AND t.run = conductor_runs.key) \
+    AND NOT EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due_of_run \
+        WHERE g.due_at IS NOT NULL AND g.run = r.key) \
     ORDER BY updated_at LIMIT 1");
 
-pub(crate) const TASKS: &str = "SELECT key, coalesce(octet_length(output), 0) \
-    + coalesce((SELECT octet_length(input) FROM conductor_inputs WHERE task = key), 0) \
-    FROM conductor_tasks INDEXED BY conductor_tasks_place WHERE run = ?1";
-pub(crate) const EVENTS: &str = "SELECT seq, coalesce(octet_length(payload), 0) \
-    FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1";
-pub(crate) const JOINS: &str = "SELECT rowid, 0 FROM conductor_joins WHERE run = ?1";
+const NEXT_BLOCK: &str = "SELECT block, count FROM conductor_blocks INDEXED BY conductor_blocks_position \
+    WHERE run = ?1 LIMIT 1";
 
-pub(crate) const DELETE_TASKS: &str = "DELETE FROM conductor_tasks WHERE key IN rarray(?1)";
-pub(crate) const DELETE_PROGRESS: &str =
-    "DELETE FROM conductor_progress WHERE run = ?1 AND task IN rarray(?2)";
-const DELETE_INPUTS: &str = "DELETE FROM conductor_inputs WHERE task IN rarray(?1)";
-pub(crate) const DELETE_EVENTS: &str = "DELETE FROM conductor_events WHERE seq IN rarray(?1)";
-const DELETE_JOINS: &str = "DELETE FROM conductor_joins WHERE rowid IN rarray(?1)";
+const NEXT_EVENT: &str = "SELECT key, count, coalesce(octet_length(payload), 0) + coalesce(octet_length(tasks), 0) \
+    FROM conductor_events INDEXED BY conductor_events_run WHERE run = ?1 LIMIT 1";
+
+/// ?1 and ?2: the first and the last key. An input counts with the first task that shares its row.
+const BYTES: &str = "SELECT (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_ended WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(inputs)), 0) FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(output)), 0) FROM conductor_parents WHERE task BETWEEN ?1 AND ?2) \
+    + (SELECT coalesce(sum(octet_length(error)), 0) FROM conductor_errors WHERE task BETWEEN ?1 AND ?2)";
+
+const DELETE_JOINS: &str = "DELETE FROM conductor_joins WHERE rowid IN \
+    (SELECT rowid FROM conductor_joins WHERE run = ?1 LIMIT ?2)";
+
+const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task BETWEEN ?1 AND ?2";
+const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2";
+const DELETE_ERRORS: &str = "DELETE FROM conductor_errors WHERE task BETWEEN ?1 AND ?2";
+const DELETE_INPUTS: &str = "DELETE FROM conductor_inputs WHERE task BETWEEN ?1 AND ?2";
+const DELETE_PARENTS: &str = "DELETE FROM conductor_parents WHERE task BETWEEN ?1 AND ?2";

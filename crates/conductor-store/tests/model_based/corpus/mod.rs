@@ -79,9 +79,3 @@ fn assert_recorded(kind: StoreKind) {
 fn recorded_programs_give_recorded_answers() {
     assert_recorded(StoreKind::SqliteInMemory);
 }
-
-#[cfg(feature = "ranges")]
-#[test]
-fn recorded_programs_give_recorded_answers_on_ranges() {
-    assert_recorded(StoreKind::Ranges);
-}

@@ -175,11 +175,15 @@ impl Answers {
 
     /// The events, without the order in which one transaction records them.
     fn add_events(&mut self, store: &dyn AnyStore) {
-        let page = store.events(EventFilter::default(), 0, ALL).unwrap();
-        let events = page
-            .items
-            .into_iter()
-            .map(|event| (event.at, event.run, event.task, event.body.name(), event.body));
+        let (mut all, mut next) = (Vec::new(), Some(0));
+        while let Some(after) = next {
+            // Small pages cut rows of events apart.
+            let page = store.events(EventFilter::default(), after, 7).unwrap();
+            all.extend(page.items);
+            next = page.next;
+        }
+        let events =
+            all.into_iter().map(|event| (event.at, event.run, event.task, event.body.name(), event.body));
         self.add_sorted("event", events);
     }
 

@@ -3,7 +3,7 @@
 use super::state::Scheduler;
 use crate::engine::trace;
 use crate::handler::clock::millis;
-use crate::limits::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP};
+use crate::limits::{CHILDREN_PER_STEP, ROWS_PER_HEAVY_STEP, ROWS_PER_STEP, TASKS_PER_SWEEP};
 use conductor_store::{FanOut, Prune, Rescue, Scope, Step, StoreError};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Scheduler {
         summary.more |= corrupt_rows.skip(store.promote(&step))?.changed > 0;
         summary.more |= corrupt_rows.skip(store.expire(&step))?.changed > 0;
         let heavy_step = Step::new(Scope::All, ROWS_PER_HEAVY_STEP, env);
-        let swept = corrupt_rows.skip(store.sweep(&heavy_step))?;
+        let swept = corrupt_rows.skip(store.sweep(&Step::new(Scope::All, TASKS_PER_SWEEP, env)))?;
         summary.more |= swept.more;
         if swept.tasks > 0 {
             // Some of the cancelled tasks may run in this engine.

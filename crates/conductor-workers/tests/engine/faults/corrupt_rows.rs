@@ -100,16 +100,20 @@ fn results_beside_corrupt_row_are_recorded() {
 fn engine_continues_after_rows_are_deleted() {
     for damage in [
         "DELETE FROM conductor_runs WHERE key = 1",
-        "DELETE FROM conductor_tasks WHERE key = 1",
-        "DELETE FROM conductor_tasks WHERE key > 3",
+        "DELETE FROM conductor_parents",
+        "DELETE FROM conductor_blocks WHERE block = 1",
+        "DELETE FROM conductor_blocks WHERE block > 2",
+        "DELETE FROM conductor_blocks",
+        "DELETE FROM conductor_ranges",
+        "DELETE FROM conductor_ranges WHERE state = 1",
         "DELETE FROM conductor_inputs",
         "DELETE FROM conductor_kinds WHERE name = 'other'",
         "UPDATE conductor_kinds SET name = char(7) WHERE name = 'other'",
         "DELETE FROM conductor_engines",
         "DELETE FROM conductor_events",
         "UPDATE conductor_runs SET running = 9223372036854775807, pending = 9223372036854775807 WHERE key = 1",
-        "UPDATE conductor_tasks SET children = 0, open_children = 0 WHERE key = 1",
-        "UPDATE conductor_tasks SET attempt = 2000000000 WHERE key > 3",
+        "UPDATE conductor_parents SET children = 0, open_children = 0",
+        "UPDATE conductor_ranges SET attempt = 2000000000",
     ] {
         let fixture = Fixture::on_disk();
         let (gate, waiter) = new_gate();
@@ -137,7 +141,8 @@ fn waiting_for_run_without_rows_is_inconsistent() {
     let fixture = Fixture::on_disk();
     let engine = fixture.engine().on_warning(|_| {}).handler("work", work).build().unwrap();
     let run = tree(&fixture);
-    rusqlite::Connection::open(fixture.path()).unwrap().execute_batch("DELETE FROM conductor_tasks").unwrap();
+    let damage = "DELETE FROM conductor_blocks; DELETE FROM conductor_ranges; DELETE FROM conductor_parents";
+    rusqlite::Connection::open(fixture.path()).unwrap().execute_batch(damage).unwrap();
     let error = try_settle(&engine, run).unwrap_err();
     assert!(matches!(error, RunError::Inconsistent(inconsistent) if inconsistent == run), "{error}");
 }

@@ -7,12 +7,10 @@
 mod copy;
 mod plan;
 mod read;
-pub(crate) mod rows;
+mod rows;
 pub(super) mod tables;
 
 use super::error::OpenError;
-use crate::ops::import::ImportPlan;
-use crate::sqlite::connection::sql::Result as SqlResult;
 use plan::plan;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
@@ -36,19 +34,10 @@ pub(super) fn rename_tables(path: &Path, connection: &mut Connection) -> Result<
 
 /// Copies the rows and drops the renamed tables, in one transaction.
 pub(super) fn copy_rows(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
-    copy_rows_with(path, connection, copy::copy)
-}
-
-/// Copies the rows with another function, and drops the renamed tables, in one transaction.
-pub(super) fn copy_rows_with(
-    path: &Path,
-    connection: &mut Connection,
-    copy: impl FnOnce(&Connection, &ImportPlan) -> SqlResult<()>,
-) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::of_sqlite(path, error);
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     let plan = plan(path, &tx, RENAMED)?;
-    copy(&tx, &plan).map_err(|error| OpenError::of_store(path, error))?;
+    copy::copy(&tx, &plan).map_err(|error| OpenError::of_store(path, error))?;
     // Referencing tables first, in case another program added a foreign key.
     for table in RENAMED.into_iter().rev() {
         tx.execute_batch(&format!("DROP TABLE {table}")).map_err(sqlite)?;

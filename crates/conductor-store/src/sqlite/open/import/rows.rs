@@ -6,22 +6,17 @@ use crate::ops::import::ImportPlan;
 use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::columns::bad_row;
 use conductor_model::{ChildCounts, ErrorText, EventBody, Json, RunId, State, TaskId, Timestamp};
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 use std::str::FromStr;
 
 /// The key of the run at this position of the plan: our tables are empty, so that keys count from 1.
-pub(crate) fn run_key(position: usize) -> i64 {
+pub(super) fn run_key(position: usize) -> i64 {
     i64::try_from(position + 1).unwrap_or(i64::MAX)
 }
 
-/// Copies the runs. `id` is an id as the table stores it.
-pub(crate) fn copy_runs<Id: ToSql>(
-    tx: &Connection,
-    plan: &ImportPlan,
-    now: Timestamp,
-    id: impl Fn(RunId) -> Id,
-) -> Result<()> {
+/// Copies the runs.
+pub(super) fn copy_runs(tx: &Connection, plan: &ImportPlan, now: Timestamp) -> Result<()> {
     for (position, (run, decided)) in plan.rows.runs.iter().zip(&plan.decisions.runs).enumerate() {
         let updated_at = if decided.is_changed { now } else { run.updated_at };
         let ChildCounts { total, created, open, failed, cancelled } = decided.counts;
@@ -31,7 +26,7 @@ pub(crate) fn copy_runs<Id: ToSql>(
             INSERT_RUN,
             params![
                 run_key(position),
-                id(run.id),
+                run.id.to_string(),
                 decided.state.code(),
                 run.created_at.as_millis(),
                 updated_at.as_millis(),
@@ -65,7 +60,7 @@ fn copy_meta(tx: &Connection, plan: &ImportPlan) -> Result<()> {
 }
 
 /// Inserts the kinds; returns the key of its kind for each task. The kind of a task is the name of the root task above it.
-pub(crate) fn insert_kinds(tx: &Connection, plan: &ImportPlan) -> Result<Vec<i64>> {
+pub(super) fn insert_kinds(tx: &Connection, plan: &ImportPlan) -> Result<Vec<i64>> {
     let mut keys: HashMap<&str, i64> = HashMap::new();
     let mut kinds = vec![0; plan.rows.tasks.len()];
     for &task in &plan.tree.order {
@@ -84,14 +79,14 @@ pub(crate) fn insert_kinds(tx: &Connection, plan: &ImportPlan) -> Result<Vec<i64
 }
 
 /// The values of a task that the plan does not hold.
-pub(crate) struct TaskTexts {
-    pub(crate) input: Option<Json>,
-    pub(crate) output: Option<Json>,
-    pub(crate) last_error: Option<ErrorText>,
+pub(super) struct TaskTexts {
+    pub(super) input: Option<Json>,
+    pub(super) output: Option<Json>,
+    pub(super) last_error: Option<ErrorText>,
 }
 
 /// Visits the tasks, in the order of the plan: the position of each, and its texts.
-pub(crate) fn each_task(
+pub(super) fn each_task(
     tx: &Connection,
     plan: &ImportPlan,
     mut visit: impl FnMut(usize, &TaskTexts) -> Result<()>,
@@ -116,15 +111,15 @@ pub(crate) fn each_task(
 }
 
 /// An event of a run, or of one of its tasks: their positions in the plan.
-pub(crate) struct ImportedEvent {
-    pub(crate) run: usize,
-    pub(crate) task: Option<usize>,
-    pub(crate) at: Timestamp,
-    pub(crate) body: EventBody,
+pub(super) struct ImportedEvent {
+    pub(super) run: usize,
+    pub(super) task: Option<usize>,
+    pub(super) at: Timestamp,
+    pub(super) body: EventBody,
 }
 
 /// Visits the old events in their order, and then one event per row, from which its state can be computed again.
-pub(crate) fn each_event(
+pub(super) fn each_event(
     tx: &Connection,
     plan: &ImportPlan,
     now: Timestamp,

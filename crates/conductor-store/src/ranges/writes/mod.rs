@@ -1,5 +1,0 @@
-//! Writes of operations.
-
-pub(super) mod insert;
-pub(super) mod leaves;
-pub(super) mod prune;

@@ -1,0 +1,98 @@
+//! Rows of `conductor_ranges` that a step found, by block.
+
+use crate::backend::OffsetSet;
+use crate::sqlite::connection::sql::Result;
+use crate::sqlite::rows::block::{self, BLOCK_COLUMNS, BlockRow, CorruptBlock, ReadBlock};
+use crate::sqlite::rows::columns::reason;
+use crate::sqlite::rows::places::{self, Found};
+use crate::sqlite::rows::range_rows::{self, RANGE_COLUMNS, RangeRow, ReadRange};
+use rusqlite::{Connection, Row};
+
+/// Rows of one block that a step found.
+pub(super) struct BlockRows {
+    pub(super) number: i64,
+    /// The block; `None` if its row is missing.
+    block: Option<ReadBlock>,
+    rows: Vec<ReadRange>,
+    /// Why the timeout of the leaves cannot be read.
+    bad_timeout: Option<String>,
+}
+
+/// The columns of [`BlockRows::read`], and the tables that have them, up to the name of an index.
+macro_rules! select_with_block {
+    ($index:literal, $($where:tt)+) => {
+        sql!("SELECT " (range_columns!()) ", " (block_columns!()) ", g.block FROM conductor_ranges g INDEXED BY " $index
+            " LEFT JOIN conductor_blocks b ON b.block = g.block WHERE " $($where)+)
+    };
+}
+pub(super) use select_with_block;
+
+const NUMBER: usize = RANGE_COLUMNS + BLOCK_COLUMNS;
+const TIMEOUT: usize = RANGE_COLUMNS + 10;
+
+impl BlockRows {
+    /// Reads one row.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let is_missing = row.get::<_, Option<i64>>(RANGE_COLUMNS)?.is_none();
+        Ok(Self {
+            number: row.get(NUMBER)?,
+            block: if is_missing { None } else { Some(block::read(row, RANGE_COLUMNS)?) },
+            rows: vec![range_rows::read(row, 0)?],
+            bad_timeout: row.get::<_, Option<u32>>(TIMEOUT).map_err(reason).err(),
+        })
+    }
+
+    /// Whether a leaf may have an input of its own.
+    pub(super) fn has_inputs(&self) -> bool {
+        !matches!(&self.block, Some(Ok(block)) if !block.has_inputs)
+    }
+
+    /// Adds other rows of the same block.
+    pub(super) fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
+    /// Leaves at most `limit` leaves, the oldest; returns how many.
+    pub(super) fn shorten(&mut self, limit: u32) -> u32 {
+        let mut left = limit;
+        for row in self.rows.iter_mut().flatten() {
+            row.set = row.set.smallest(left);
+            left -= row.set.len();
+        }
+        limit - left
+    }
+
+    /// The oldest leaves, at most `limit`.
+    pub(super) fn oldest(&self, connection: &Connection, limit: u32) -> Result<Found> {
+        places::oldest(connection, (self.number, self.block.as_ref()), &self.rows, limit)
+    }
+
+    /// The leaves that wait for their time, at most `limit`: of a block with a thousand such rows, it reads no others. Leaves
+    /// that are in two places are found by their claim.
+    pub(super) fn waiting(&self, connection: &Connection, limit: u32) -> Result<Found> {
+        match self.intact() {
+            Some((block, sets)) => Ok(places::smallest(block, &sets, limit)),
+            None => self.oldest(connection, limit),
+        }
+    }
+
+    /// The block and its rows, if nothing in them is damaged.
+    fn intact(&self) -> Option<(&BlockRow, Vec<&RangeRow>)> {
+        let Some(Ok(block)) = &self.block else { return None };
+        let rows: Vec<&RangeRow> = self.rows.iter().map(|row| row.as_ref().ok()).collect::<Option<_>>()?;
+        let within = OffsetSet::first(block.count);
+        let (mut all, mut count) = (OffsetSet::default(), 0);
+        for row in &rows {
+            (all, count) = (all.or(&row.set), count + row.set.len());
+        }
+        (!block.is_parent && all.len() == count && all.without(&within).is_empty()).then_some((block, rows))
+    }
+
+    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too.
+    pub(super) fn oldest_to_claim(mut self, connection: &Connection, limit: u32) -> Result<Found> {
+        if let (Some(Ok(block)), Some(reason)) = (&self.block, self.bad_timeout.take()) {
+            self.block = Some(Err(CorruptBlock::of(block, &reason)));
+        }
+        self.oldest(connection, limit)
+    }
+}
