@@ -91,7 +91,12 @@ pub struct ParentInput {
 #[derive(Clone, Copy, Debug)]
 pub enum FanOutWanted<'a> {
     /// Parents whose children are missing: of each run at most so many, the oldest first.
-    Missing(&'a [(RunKey, u32)]),
+    Missing {
+        /// The runs, each with its number of parents.
+        runs: &'a [(RunKey, u32)],
+        /// The parents of a run that miss so many children together are enough.
+        children: u32,
+    },
     /// This parent, without its input.
     Parent(ParentKey),
 }

@@ -3,7 +3,7 @@
 use super::{
     AdminWrite, AdminWritten, CorruptRow, CountChange, Counted, Decidable, FanOutParent, FanOutWanted,
     LeafWrite, NewBlock, NewEvent, NewKeys, NewRunRow, Node, ParentWrite, ProgressWrite, PruneBudget, Pruned,
-    ReadTx, ReadyTasks, ReadyWanted, RunKey, TaskGroup, Turn, Work,
+    ReadTx, ReadyTasks, ReadyWanted, Rows, RunKey, TaskGroup, Turn, Work,
 };
 use crate::{EngineRegistration, RegisterEngine, Scope, StoreError};
 use conductor_model::Timestamp;
@@ -29,6 +29,7 @@ pub trait WriteTx: ReadTx {
 
     /// Reads parents and what their children come from. Those whose children are missing have the order of the wanted runs,
     /// those of one run together, the oldest first; it stops behind the parent with which the inputs have `max_bytes` bytes.
+    /// The answer says whether parents were left out because of these bytes, or because of [`FanOutWanted::Missing::children`].
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.
@@ -36,7 +37,7 @@ pub trait WriteTx: ReadTx {
         &mut self,
         wanted: FanOutWanted<'_>,
         max_bytes: usize,
-    ) -> Result<Vec<FanOutParent>, StoreError>;
+    ) -> Result<Rows<FanOutParent>, StoreError>;
 
     /// Finds tasks, parents and runs that a step has to change: at most `limit` of those that are due first, in any
     /// order. Nothing is found for claims, fan-outs, decisions and the sweep of a scope, which have methods of their own.

@@ -217,7 +217,7 @@ impl WriteTx for SqliteTx<'_> {
         ready::take(self.connection, &mut self.cache, wanted, max)
     }
 
-    fn fan_out_parents(&mut self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Result<Vec<FanOutParent>> {
+    fn fan_out_parents(&mut self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Result<Rows<FanOutParent>> {
         self.flush()?;
         fan_out_parents::fan_out_parents(self.connection, &mut self.cache, wanted, max_bytes)
     }

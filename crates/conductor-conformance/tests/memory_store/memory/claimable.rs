@@ -6,7 +6,7 @@ use super::state::{State, TaskRow};
 use super::work::is_ready;
 use conductor_store::backend::{
     Above, AboveRun, AboveTask, ChildTemplate, FanOutParent, FanOutWanted, JoinRow, Node, ParentInput,
-    ParentKey, PlannedJoin, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskKey,
+    ParentKey, PlannedJoin, ReadyGroup, ReadyTasks, ReadyWanted, Rows, RunKey, TaskKey,
 };
 use conductor_store::model::{Json, NextStep};
 use std::cmp::Reverse;
@@ -98,22 +98,30 @@ impl State {
     }
 
     /// Parents and what their children come from.
-    pub(super) fn fan_out_parents(&self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Vec<FanOutParent> {
-        let runs = match wanted {
-            FanOutWanted::Missing(runs) => runs,
+    pub(super) fn fan_out_parents(&self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Rows<FanOutParent> {
+        let (runs, children) = match wanted {
+            FanOutWanted::Missing { runs, children } => (runs, children),
             FanOutWanted::Parent(parent) => {
                 let task = parent.task.and_then(|task| self.task(task));
-                return task.map(|task| self.fan_out_parent(task, None)).into_iter().collect();
+                let items = task.map(|task| self.fan_out_parent(task, None)).into_iter().collect();
+                return Rows { items, more: false };
             }
         };
-        let (mut parents, mut bytes) = (Vec::new(), 0);
+        let (mut parents, mut bytes) = (Rows { items: Vec::new(), more: false }, 0);
         for (run, limit) in runs {
+            let mut missing = 0;
             for task in self.missing_children_of(*run).take(*limit as usize) {
-                if bytes >= max_bytes {
-                    return parents;
+                if bytes >= max_bytes || missing >= children {
+                    parents.more = true;
+                    break;
                 }
                 bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
-                parents.push(self.fan_out_parent(task, task.input.clone()));
+                let parent = self.fan_out_parent(task, task.input.clone());
+                if let Node::Parent(Ok(row)) = &parent.parent {
+                    let counts = row.status.counts;
+                    missing += counts.total.map_or(0, |total| total - counts.created);
+                }
+                parents.items.push(parent);
             }
         }
         parents

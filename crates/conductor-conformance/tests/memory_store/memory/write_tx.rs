@@ -5,7 +5,7 @@ use super::state::{EngineRow, State};
 use conductor_store::backend::{
     AdminWrite, AdminWritten, CorruptRow, CountChange, Counted, Decidable, FanOutParent, FanOutWanted,
     LeafWrite, NewBlock, NewEvent, NewKeys, NewRunRow, Node, ParentWrite, ProgressWrite, PruneBudget, Pruned,
-    ReadyTasks, ReadyWanted, RunKey, TaskGroup, Turn, Work, WriteTx,
+    ReadyTasks, ReadyWanted, Rows, RunKey, TaskGroup, Turn, Work, WriteTx,
 };
 use conductor_store::model::Timestamp;
 use conductor_store::{EngineKey, EngineRegistration, RegisterEngine, Scope, StoreError};
@@ -35,7 +35,7 @@ impl WriteTx for MemoryTx {
         &mut self,
         wanted: FanOutWanted<'_>,
         max_bytes: usize,
-    ) -> Result<Vec<FanOutParent>, StoreError> {
+    ) -> Result<Rows<FanOutParent>, StoreError> {
         Ok(self.state.fan_out_parents(wanted, max_bytes))
     }
 

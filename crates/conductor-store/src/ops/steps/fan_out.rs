@@ -18,9 +18,6 @@ use std::ops::RangeInclusive;
 const RUNS_PER_STEP: u32 = 64;
 /// A run that needs it gets at least a step divided by this.
 const PART_OF_STEP: u32 = 8;
-/// A parent with items gets at least a step divided by this. Finding the next item means reading all of them, which
-/// dominates the cost of small shares.
-const PART_OF_STEP_FOR_ITEMS: u32 = 2;
 /// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.
 const PARENTS_PER_STEP: u32 = 500;
 /// What a child that is a parent itself takes of a step, where another takes 1: it is a block of its own.
@@ -43,7 +40,7 @@ struct Progress<'p> {
 struct RunBudget {
     /// Of its children, together.
     weight: u32,
-    /// A parent that has items may get as much as this.
+    /// A parent that has items may get as much as this: finding the next item means reading all of them.
     items: u32,
 }
 
@@ -63,9 +60,10 @@ pub(crate) fn fan_out(t: &mut Transaction<'_, '_>, step: &FanOut) -> Result<FanO
     runs.truncate(limit as usize);
     let per_run = share(PARENTS_PER_STEP, runs.len());
     let wanted: Vec<(RunKey, u32)> = runs.iter().map(|run| (*run, per_run)).collect();
-    let parents = t.store()?.fan_out_parents(FanOutWanted::Missing(&wanted), BYTES_PER_STEP)?;
-    let bytes: usize = parents.iter().map(input_len).sum();
-    outcome.more |= bytes >= BYTES_PER_STEP;
+    let wanted = FanOutWanted::Missing { runs: &wanted, children: step.ids.len() };
+    let parents = t.store()?.fan_out_parents(wanted, BYTES_PER_STEP)?;
+    outcome.more |= parents.more;
+    let parents = parents.items;
     let above: Vec<ParentKey> =
         parents.iter().filter_map(|parent| Some(parent.parent.position()?.parent)).collect();
     learn_above(t, &above)?;
@@ -82,7 +80,7 @@ pub(crate) fn fan_out(t: &mut Transaction<'_, '_>, step: &FanOut) -> Result<FanO
             weight: share(progress.weight, runs.len() - nth)
                 .max(step.ids.len() / PART_OF_STEP)
                 .min(progress.weight),
-            items: step.ids.len() / PART_OF_STEP_FOR_ITEMS,
+            items: progress.weight,
         };
         let (of_run, others) = rest.split_at(rest.iter().take_while(|parent| parent.run == *run).count());
         rest = others;
@@ -98,13 +96,6 @@ fn unreadable_runs(t: &mut Transaction<'_, '_>, runs: &[RunKey]) -> Result<HashS
     let keys: Vec<ParentKey> = runs.iter().copied().map(ParentKey::run).collect();
     let rows = load_parents(t, &keys)?;
     Ok(runs.iter().zip(rows).filter(|(_, row)| row.is_err()).map(|(run, _)| *run).collect())
-}
-
-fn input_len(parent: &FanOutParent) -> usize {
-    match &parent.input {
-        Some(Ok(input)) => input.as_str().len(),
-        _ => 0,
-    }
 }
 
 /// Creates missing children of one run.

@@ -88,7 +88,7 @@ fn append_items(
 
 fn template(t: &mut Transaction<'_, '_>, parent: ParentKey) -> Result<ChildTemplate, StoreError> {
     let corrupt = |reason: &str| corrupt_task(parent.task.unwrap_or_default(), reason);
-    match t.store()?.fan_out_parents(FanOutWanted::Parent(parent), 0)?.pop() {
+    match t.store()?.fan_out_parents(FanOutWanted::Parent(parent), 0)?.items.pop() {
         Some(parent) => parent.template.map_err(|reason| corrupt(&reason)),
         None => Err(corrupt("its row is missing")),
     }

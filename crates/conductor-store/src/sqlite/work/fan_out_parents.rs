@@ -1,6 +1,6 @@
 //! Parents whose children are missing, with all that the children come from.
 
-use crate::backend::{ChildTemplate, FanOutParent, FanOutWanted, Node, ParentKey, RunKey};
+use crate::backend::{ChildTemplate, FanOutParent, FanOutWanted, Node, ParentKey, Rows, RunKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::columns::reason;
@@ -18,19 +18,23 @@ pub(crate) fn fan_out_parents(
     cache: &mut ParentCache,
     wanted: FanOutWanted<'_>,
     mut bytes: usize,
-) -> Result<Vec<FanOutParent>> {
-    let runs = match wanted {
-        FanOutWanted::Missing(runs) => runs,
+) -> Result<Rows<FanOutParent>> {
+    let (runs, children) = match wanted {
+        FanOutWanted::Missing { runs, children } => (runs, children),
         FanOutWanted::Parent(parent) => {
-            return Ok(template_parent(connection, cache, parent)?.into_iter().collect());
+            let items = template_parent(connection, cache, parent)?.into_iter().collect();
+            return Ok(Rows { items, more: false });
         }
     };
-    let mut parents = Vec::new();
+    let mut parents = Rows { items: Vec::new(), more: false };
     for (run, limit) in runs {
-        parents.extend(missing_children_of(connection, cache, (*run, *limit), &mut bytes)?);
         if bytes == 0 {
+            parents.more = true;
             break;
         }
+        let of_run = missing_children_of(connection, cache, (*run, *limit, children), &mut bytes)?;
+        parents.items.extend(of_run.items);
+        parents.more |= of_run.more;
     }
     Ok(parents)
 }
@@ -38,23 +42,24 @@ pub(crate) fn fan_out_parents(
 fn missing_children_of(
     connection: &Connection,
     cache: &mut ParentCache,
-    (run, limit): (RunKey, u32),
+    (run, limit, children): (RunKey, u32, u32),
     bytes: &mut usize,
-) -> Result<Vec<FanOutParent>> {
+) -> Result<Rows<FanOutParent>> {
     let mut parents = connection.all(TO_FAN_OUT, params![run.row(), limit], |row| {
         let template = template(row, PARENT_COLUMNS).map_err(reason);
         let index = row.get(5).unwrap_or(u32::MAX);
         let parent = nodes::parent_node(read_parent(row, 0), index);
         Ok(FanOutParent { run, parent, input: None, template, uncounted_child: None })
     })?;
-    let mut count = 0;
+    let (mut count, mut missing) = (0, 0);
     for parent in &mut parents {
-        if *bytes == 0 {
+        if *bytes == 0 || missing >= children {
             break;
         }
         count += 1;
         let Node::Parent(Ok(row)) = &parent.parent else { continue };
         let (task, created) = (row.node.key.task.unwrap_or_default(), row.status.counts.created);
+        missing += row.status.counts.total.map_or(0, |total| total.saturating_sub(created));
         parent.parent = Node::Parent(Ok(cache.current(*row)));
         parent.input = inputs::own(connection, task)?;
         let len = |input: &Json| input.as_str().len();
@@ -63,8 +68,9 @@ fn missing_children_of(
         let next = block::of_parent(connection, ParentKey::task(run, task), created, 1)?;
         parent.uncounted_child = next.first().map(|block| block::first_index(block).max(created + 1));
     }
+    let more = count < parents.len();
     parents.truncate(count);
-    Ok(parents)
+    Ok(Rows { items: parents, more })
 }
 
 /// Reads a parent with the template of its children, and without its input.
