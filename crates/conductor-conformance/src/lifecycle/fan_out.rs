@@ -137,13 +137,13 @@ pub fn large_fan_out_does_not_block_small_one(harness: &Harness<'_>) {
     assert_eq!(harness.child_counts(large).created, 33 + 99);
 }
 
-pub fn parent_with_items_gets_rest_of_step(harness: &Harness<'_>) {
+pub fn parents_with_items_get_half_of_step(harness: &Harness<'_>) {
     let items = || harness.submit_task(TaskDraft::new("P").input(json!({"fanout": vec![(); 100]}))).1;
     let parents =
         [items(), items(), items(), harness.submit_task(TaskDraft::new("P").input(json!({"fanout": 100}))).1];
     let created = || parents.map(|parent| harness.child_counts(parent).created);
     let mut cursor = RotationCursor::default();
-    for expected in [[40, 0, 0, 0], [40, 40, 0, 0], [40, 40, 40, 0], [70, 40, 40, 10], [70, 80, 40, 10]] {
+    for expected in [[20, 20, 0, 0], [33, 20, 20, 7], [33, 40, 40, 7], [53, 50, 40, 17]] {
         cursor = harness.fan_out_from(cursor, Scope::All, 40).cursor;
         assert_eq!(created(), expected);
     }

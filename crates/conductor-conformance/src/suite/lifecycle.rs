@@ -40,7 +40,7 @@ macro_rules! __lifecycle_tests {
                 fan_out_after_settlement_creates_nothing
                 one_step_serves_several_parents
                 large_fan_out_does_not_block_small_one
-                parent_with_items_gets_rest_of_step
+                parents_with_items_get_half_of_step
                 large_inputs_shorten_step
                 nested_parent_counts_twice
                 rotation_continues_after_last_run

@@ -94,11 +94,17 @@ pub enum FanOutWanted<'a> {
     Missing {
         /// The runs, each with its number of parents.
         runs: &'a [(RunKey, u32)],
-        /// The parents of a run that miss so many children together are enough.
+        /// The parents of a run that miss so many children together are enough, where a parent counts for at most half of
+        /// them. This holds only where the inputs have [`FanOutWanted::SMALL`] bytes already.
         children: u32,
     },
     /// This parent, without its input.
     Parent(ParentKey),
+}
+
+impl FanOutWanted<'_> {
+    /// Inputs with fewer bytes together are read without asking whether they are needed.
+    pub const SMALL: usize = 256 << 10;
 }
 
 /// A parent whose children are missing, and all that they come from.

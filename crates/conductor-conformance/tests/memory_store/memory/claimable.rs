@@ -109,9 +109,9 @@ impl State {
         };
         let (mut parents, mut bytes) = (Rows { items: Vec::new(), more: false }, 0);
         for (run, limit) in runs {
-            let mut missing = 0;
+            let (mut missing, first) = (0, bytes);
             for task in self.missing_children_of(*run).take(*limit as usize) {
-                if bytes >= max_bytes || missing >= children {
+                if bytes >= max_bytes || bytes - first >= FanOutWanted::SMALL && missing >= children {
                     parents.more = true;
                     break;
                 }
@@ -119,7 +119,7 @@ impl State {
                 let parent = self.fan_out_parent(task, task.input.clone());
                 if let Node::Parent(Ok(row)) = &parent.parent {
                     let counts = row.status.counts;
-                    missing += counts.total.map_or(0, |total| total - counts.created);
+                    missing += counts.total.map_or(0, |total| total - counts.created).min(children / 2);
                 }
                 parents.items.push(parent);
             }

@@ -18,6 +18,9 @@ use std::ops::RangeInclusive;
 const RUNS_PER_STEP: u32 = 64;
 /// A run that needs it gets at least a step divided by this.
 const PART_OF_STEP: u32 = 8;
+/// A parent with items gets at least a step divided by this. Finding the next item means reading all of them, which
+/// dominates the cost of small shares.
+const PART_OF_STEP_FOR_ITEMS: u32 = 2;
 /// The largest number of parents that one step visits. A parent costs as much as 15 children, and may get only a few.
 const PARENTS_PER_STEP: u32 = 500;
 /// What a child that is a parent itself takes of a step, where another takes 1: it is a block of its own.
@@ -40,7 +43,7 @@ struct Progress<'p> {
 struct RunBudget {
     /// Of its children, together.
     weight: u32,
-    /// A parent that has items may get as much as this: finding the next item means reading all of them.
+    /// A parent that has items may get as much as this.
     items: u32,
 }
 
@@ -80,7 +83,7 @@ pub(crate) fn fan_out(t: &mut Transaction<'_, '_>, step: &FanOut) -> Result<FanO
             weight: share(progress.weight, runs.len() - nth)
                 .max(step.ids.len() / PART_OF_STEP)
                 .min(progress.weight),
-            items: progress.weight,
+            items: step.ids.len() / PART_OF_STEP_FOR_ITEMS,
         };
         let (of_run, others) = rest.split_at(rest.iter().take_while(|parent| parent.run == *run).count());
         rest = others;

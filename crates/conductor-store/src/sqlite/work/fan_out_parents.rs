@@ -51,20 +51,21 @@ fn missing_children_of(
         let parent = nodes::parent_node(read_parent(row, 0), index);
         Ok(FanOutParent { run, parent, input: None, template, uncounted_child: None })
     })?;
-    let (mut count, mut missing) = (0, 0);
+    let (mut count, mut missing, mut read) = (0, 0, 0);
     for parent in &mut parents {
-        if *bytes == 0 || missing >= children {
+        if *bytes == 0 || read >= FanOutWanted::SMALL && missing >= children {
             break;
         }
         count += 1;
         let Node::Parent(Ok(row)) = &parent.parent else { continue };
         let (task, created) = (row.node.key.task.unwrap_or_default(), row.status.counts.created);
-        missing += row.status.counts.total.map_or(0, |total| total.saturating_sub(created));
+        let missing_here = row.status.counts.total.map_or(0, |total| total.saturating_sub(created));
+        missing += missing_here.min(children / 2);
         parent.parent = Node::Parent(Ok(cache.current(*row)));
         parent.input = inputs::own(connection, task)?;
         let len = |input: &Json| input.as_str().len();
-        *bytes =
-            bytes.saturating_sub(parent.input.as_ref().and_then(|input| input.as_ref().ok()).map_or(0, len));
+        let len = parent.input.as_ref().and_then(|input| input.as_ref().ok()).map_or(0, len);
+        (read, *bytes) = (read + len, bytes.saturating_sub(len));
         let next = block::of_parent(connection, ParentKey::task(run, task), created, 1)?;
         parent.uncounted_child = next.first().map(|block| block::first_index(block).max(created + 1));
     }
