@@ -13,9 +13,9 @@ pub(super) const BUGS: &[Bug] = &[
         name: "claim-by-early-read",
         harm: "a claim starts tasks whose parent a failure in the same claim has cancelled",
         file: "crates/conductor-store/src/ops/claims/claim.rs",
-        from: "let mut tasks = ClaimedTasks::new(ready.parent_inputs);",
+        from: "let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);",
         to: "t.ancestors.learn(&ready.above);\n\
-             let mut tasks = ClaimedTasks::new(ready.parent_inputs);",
+             let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);",
         test: store("one_request", "failure_in_claim_starts_no_siblings"),
         hangs_for: None,
     },

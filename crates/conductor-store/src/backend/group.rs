@@ -67,6 +67,15 @@ impl OffsetSet {
         is_new
     }
 
+    /// Removes an offset; returns whether it was in the set.
+    pub fn remove(&mut self, offset: u16) -> bool {
+        let was_in = self.contains(offset);
+        if was_in {
+            self.0[usize::from(offset / 64)] &= !(1 << (offset % 64));
+        }
+        was_in
+    }
+
     /// Returns whether the offset is in the set.
     pub fn contains(&self, offset: u16) -> bool {
         self.0.get(usize::from(offset / 64)).is_some_and(|bits| bits & (1 << (offset % 64)) != 0)

@@ -4,7 +4,7 @@ use crate::handler::cancel_token::CancelToken;
 use conductor_model::{Json, Progress, RunId, TaskId};
 use conductor_store::{AttemptResult, ClaimedTask, Fence};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// An attempt. Either a worker thread starts it or the engine revokes it: the first of the two decides.
@@ -18,16 +18,23 @@ pub(crate) struct Attempt {
     pub(crate) kind: usize,
     pub(crate) input: Option<Json>,
     pub(crate) retry_count: u32,
-    pub(crate) timeout: Option<Duration>,
+    timeout_ms: Option<u32>,
     pub(crate) isolated: bool,
-    /// Asks the handler to stop.
-    pub(crate) cancel_token: CancelToken,
-    /// The last progress that the handler reported, until it is written.
-    progress: Mutex<Option<Progress>>,
+    /// Most attempts of short tasks are claimed ahead and end without these, so they exist from their first use.
+    signals: OnceLock<Box<Signals>>,
     /// `NOT_STARTED`, `REVOKED`, or the start in microseconds of the engine's monotonic clock, plus one.
     start: AtomicU64,
     /// Set by the worker thread when the handler returns, or by the engine when it abandons the attempt.
     finished: AtomicBool,
+}
+
+/// What the engine and a running handler tell each other.
+#[derive(Debug, Default)]
+struct Signals {
+    /// Asks the handler to stop.
+    cancel_token: CancelToken,
+    /// The last progress that the handler reported, until it is written.
+    progress: Mutex<Option<Progress>>,
 }
 
 const NOT_STARTED: u64 = 0;
@@ -43,32 +50,46 @@ impl Attempt {
             kind,
             input: task.input,
             retry_count: task.retry_count,
-            timeout: task.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            timeout_ms: task.timeout_ms,
             isolated: task.isolated,
-            cancel_token: CancelToken::default(),
-            progress: Mutex::default(),
+            signals: OnceLock::new(),
             start: AtomicU64::new(NOT_STARTED),
             finished: AtomicBool::new(false),
         }
     }
 
+    fn signals(&self) -> &Signals {
+        self.signals.get_or_init(Box::default)
+    }
+
+    /// Asks the handler to stop.
+    pub(crate) fn cancel_token(&self) -> &CancelToken {
+        &self.signals().cancel_token
+    }
+
+    /// Returns whether the handler was asked to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.signals.get().is_some_and(|signals| signals.cancel_token.is_cancelled())
+    }
+
     /// Sets the progress to write next.
     pub(crate) fn set_progress(&self, progress: Progress) {
-        *self.progress() = Some(progress);
+        *lock(&self.signals().progress) = Some(progress);
     }
 
     /// Takes the progress to write.
     pub(crate) fn take_progress(&self) -> Option<Progress> {
-        self.progress().take()
+        lock(&self.signals.get()?.progress).take()
     }
 
     /// Restores progress that could not be written, unless the handler has reported newer progress.
     pub(crate) fn restore_progress(&self, progress: Progress) {
-        self.progress().get_or_insert(progress);
+        lock(&self.signals().progress).get_or_insert(progress);
     }
 
-    fn progress(&self) -> MutexGuard<'_, Option<Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The time limit of the attempt.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout_ms.map(|ms| Duration::from_millis(ms.into()))
     }
 
     /// Starts the attempt. Returns `false` if it was revoked.
@@ -107,13 +128,17 @@ impl Attempt {
 
     /// Returns when the timeout ends the attempt; `None` without a timeout and before the start.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        Some(self.started_at()? + self.timeout?)
+        Some(self.started_at()? + self.timeout()?)
     }
 
     /// Returns whether the timeout has passed.
     pub(crate) fn is_overdue(&self, now: Duration) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An attempt whose handler returned, panicked or was dropped.

@@ -112,7 +112,7 @@ impl Context {
     /// stops immediately. The engine does not record the handler's result in these cases.
     pub fn is_cancelled(&self) -> bool {
         // The engine may be waiting for the store, and cancels the token later.
-        self.attempt.cancel_token.is_cancelled() || self.attempt.is_overdue(self.shared.clock.elapsed())
+        self.attempt.is_cancelled() || self.attempt.is_overdue(self.shared.clock.elapsed())
     }
 
     /// Blocks the thread for `time`, or until the handler should stop. Returns whether it should stop.
@@ -120,7 +120,7 @@ impl Context {
     /// Do not call it in an asynchronous handler: the engine drops its future instead.
     #[must_use]
     pub fn sleep(&self, time: Duration) -> bool {
-        self.shared.clock.wait(&self.attempt.cancel_token, time, self.attempt.deadline())
+        self.shared.clock.wait(self.attempt.cancel_token(), time, self.attempt.deadline())
     }
 }
 

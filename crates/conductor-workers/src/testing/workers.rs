@@ -51,7 +51,7 @@ impl Running {
 
     /// Returns whether nothing ends the attempt.
     fn hangs(&self) -> bool {
-        self.ends_at == Duration::MAX && self.attempt.timeout.is_none()
+        self.ends_at == Duration::MAX && self.attempt.timeout().is_none()
     }
 }
 

@@ -187,7 +187,9 @@ impl<'c> Claiming<'c> {
         for (quota, found) in quotas.iter().zip(&found) {
             self.left[*quota] = self.left[*quota].saturating_sub(*found);
         }
-        let mut tasks = ClaimedTasks::new(ready.parent_inputs);
+        let mut before = std::mem::take(&mut self.outcome.tasks);
+        before.reserve_exact(ready.groups.iter().map(|(_, ready)| ready.group.len() as usize).sum());
+        let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);
         for (nth, ReadyGroup { group, inputs }) in ready.groups {
             if group.status.attempt >= MAX_COUNT {
                 continue;
@@ -204,7 +206,7 @@ impl<'c> Claiming<'c> {
             let started = started.map_err(|error| error.in_step(group.block.base))?;
             self.outcome.rejected += tasks.add(t, &started, inputs, quotas[nth])?;
         }
-        self.outcome.tasks.extend(tasks.into_tasks());
+        self.outcome.tasks = tasks.into_tasks();
         Ok(found)
     }
 

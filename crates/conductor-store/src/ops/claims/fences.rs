@@ -3,29 +3,36 @@
 use crate::backend::{OffsetSet, ReadTx, TaskGroup, TaskKey};
 use crate::{Fence, StoreError};
 use conductor_model::fence_is_valid;
-use std::collections::HashMap;
 
 /// The leaves of a request, each to be taken once.
 pub(crate) struct Fences {
+    /// By the first key of their blocks.
     groups: Vec<TaskGroup>,
-    /// The group and the offset of each leaf that is not taken.
-    leaves: HashMap<u64, (usize, u16)>,
+    /// The leaves of each group that are not taken.
+    left: Vec<OffsetSet>,
 }
 
 impl Fences {
     pub(crate) fn read(tx: &mut (impl ReadTx + ?Sized), fences: &[Fence]) -> Result<Self, StoreError> {
         let keys: Vec<TaskKey> = fences.iter().map(|fence| TaskKey(fence.key)).collect();
-        let groups = tx.leaves(&keys)?;
-        let mut leaves = HashMap::with_capacity(keys.len());
-        for (nth, group) in groups.iter().enumerate() {
-            leaves.extend(group.offsets.iter().map(|offset| (group.key(offset).0, (nth, offset))));
-        }
-        Ok(Self { groups, leaves })
+        let mut groups = tx.leaves(&keys)?;
+        groups.sort_by_key(|group| group.block.base);
+        let left = groups.iter().map(|group| group.offsets).collect();
+        Ok(Self { groups, left })
+    }
+
+    /// The group of the leaf with this key, if it is not taken, and its offset there.
+    fn find(&self, key: TaskKey) -> Option<(usize, u16)> {
+        let end = self.groups.partition_point(|group| group.block.base <= key);
+        let base = self.groups[..end].last()?.block.base;
+        let offset = u16::try_from(key.0 - base.0).ok().filter(|offset| *offset < OffsetSet::MAX)?;
+        let of_block = (0..end).rev().take_while(|nth| self.groups[*nth].block.base == base);
+        of_block.into_iter().find(|nth| self.left[*nth].contains(offset)).map(|nth| (nth, offset))
     }
 
     /// Takes the leaf that a fence names, if the fence holds: its group and its offset. A second time it does not hold.
     pub(crate) fn take(&mut self, fence: Fence) -> Option<(usize, u16)> {
-        let (nth, offset) = *self.leaves.get(&fence.key)?;
+        let (nth, offset) = self.find(TaskKey(fence.key))?;
         let group = &self.groups[nth];
         // The id guards against a key from another database.
         let holds = group.id(offset) == fence.task
@@ -35,7 +42,7 @@ impl Fences {
                 group.status.attempt,
                 fence.attempt,
             );
-        if holds { self.leaves.remove(&fence.key) } else { None }
+        (holds && self.left[nth].remove(offset)).then_some((nth, offset))
     }
 
     pub(crate) fn group(&self, nth: usize) -> &TaskGroup {

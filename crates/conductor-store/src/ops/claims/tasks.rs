@@ -13,10 +13,11 @@ pub(super) struct ClaimedTasks {
 }
 
 impl ClaimedTasks {
-    pub(super) fn new(parent_inputs: Vec<(ParentKey, ParentInput)>) -> Self {
+    /// Begins with the tasks that were claimed before.
+    pub(super) fn new(parent_inputs: Vec<(ParentKey, ParentInput)>, tasks: Vec<ClaimedTask>) -> Self {
         let mut inputs = ParentInputs::default();
         inputs.learn(parent_inputs);
-        Self { inputs, tasks: Vec::new() }
+        Self { inputs, tasks }
     }
 
     pub(super) fn into_tasks(self) -> Vec<ClaimedTask> {

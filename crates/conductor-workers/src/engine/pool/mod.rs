@@ -188,7 +188,7 @@ impl Pool {
                     async move { handler(context).await }.instrument(span).await
                 };
                 let (pool, returned) = (Arc::clone(self), Arc::clone(&attempt));
-                self.runtime.run(future, &attempt.cancel_token, move |result| {
+                self.runtime.run(future, attempt.cancel_token(), move |result| {
                     pool.attempt_returned(returned, result);
                     // A worker became free, and no thread of the pool noticed it.
                     pool.notify_threads(&mut pool.lock());

@@ -18,7 +18,7 @@ impl Scheduler {
         self.closing.get_or_insert(Closing::Stopping);
         self.release_where(|attempt| {
             attempt.revoke();
-            attempt.cancel_token.cancel();
+            attempt.cancel_token().cancel();
             true
         })
     }

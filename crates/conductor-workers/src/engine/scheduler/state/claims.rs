@@ -56,7 +56,7 @@ impl Claims {
     /// Returns when the first timeout passes, if all attempts that have not started start at `now`.
     pub(crate) fn next_timeout(&self, now: Duration) -> Option<Duration> {
         let timeout = |attempt: &Arc<Attempt>| {
-            attempt.timeout.map(|timeout| attempt.deadline().unwrap_or(now + timeout))
+            attempt.timeout().map(|timeout| attempt.deadline().unwrap_or(now + timeout))
         };
         self.iter().filter_map(timeout).min()
     }
@@ -103,7 +103,7 @@ impl Claims {
     pub(crate) fn abandon(&mut self, attempt: Arc<Attempt>) {
         self.remove(&attempt);
         if !attempt.revoke() {
-            attempt.cancel_token.cancel();
+            attempt.cancel_token().cancel();
             self.abandoned.push(attempt);
         }
     }
@@ -117,7 +117,7 @@ impl Claims {
     pub(crate) fn cancel_all(&mut self) {
         for attempt in std::mem::take(&mut self.attempts).into_values() {
             attempt.revoke();
-            attempt.cancel_token.cancel();
+            attempt.cancel_token().cancel();
         }
     }
 }

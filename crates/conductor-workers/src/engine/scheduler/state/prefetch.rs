@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// The highest prefetch: beyond that a commit does not become cheaper per task.
-const MAX: u32 = 2048;
+const MAX: u32 = 8192;
 /// How many bytes of inputs and outputs the prefetched tasks have together, about.
 const MAX_BYTES: usize = 8 << 20;
 
@@ -139,14 +139,14 @@ mod tests {
         assert_eq!(prefetch_after([0]), 0);
         assert_eq!(prefetch_after([0, 2]), 8);
         assert_eq!(prefetch_after([0, 2, 10]), 40);
-        assert_eq!(prefetch_after([0, 2, 10, 600]), MAX);
+        assert_eq!(prefetch_after([0, 2, 10, 3000]), MAX);
     }
 
     #[test]
     fn exchange_with_few_results_halves_prefetch() {
-        assert_eq!(prefetch_after([0, 600, 3]), MAX / 2);
-        assert_eq!(prefetch_after([0, 600, 3, 3]), MAX / 4);
-        assert_eq!(prefetch_after([0, 600, 0, 0, 0, 0]), MAX / 16);
+        assert_eq!(prefetch_after([0, 3000, 3]), MAX / 2);
+        assert_eq!(prefetch_after([0, 3000, 3, 3]), MAX / 4);
+        assert_eq!(prefetch_after([0, 3000, 0, 0, 0, 0]), MAX / 16);
     }
 
     #[test]
