@@ -95,3 +95,22 @@ pub fn large_results_shorten_page(harness: &Harness<'_>) {
     let failures = |after| store.child_failures(parent.into(), after, 1000).expect("query succeeds");
     assert!(indices_of_short_pages(failures, |child| child.index).into_iter().eq(1..=300));
 }
+
+pub fn outputs_of_each_length_are_read(harness: &Harness<'_>) {
+    let (_, parent, children) = harness.family(9);
+    // A store may keep long outputs apart from short ones.
+    let texts: Vec<Option<String>> = [2, 3000, 0, 100, 101, 99, 0, 5000, 50]
+        .map(|length: usize| length.checked_sub(2).map(|inner| format!("\"{}\"", "x".repeat(inner))))
+        .into();
+    for (child, text) in children.iter().zip(&texts) {
+        match text {
+            Some(text) => harness.apply(Report::succeeded_with(*child, json_of(text))),
+            None if *child == children[2] => harness.succeed(*child),
+            None => harness.fail(*child),
+        }
+    }
+    let expected: Vec<_> = (1..).zip(&texts).map(|(index, text)| (index, text.as_deref())).collect();
+    let expected: Vec<_> = expected.into_iter().filter(|(index, _)| *index != 7).collect();
+    assert_outputs(harness, parent.into(), &expected);
+    assert_failures(harness, parent.into(), &[(7, children[6], State::Failed, Some("it broke"))]);
+}

@@ -30,6 +30,7 @@ macro_rules! __read_tests {
                 root_tasks_have_results_in_run
                 unknown_parent_has_no_results
                 large_results_shorten_page
+                outputs_of_each_length_are_read
             }
             polling {
                 change_token_changes_with_every_write

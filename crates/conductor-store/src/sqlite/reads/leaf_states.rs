@@ -1,12 +1,13 @@
 //! The states of single leaves, from the places that have them.
 
+use crate::StoreError;
 use crate::backend::{LeafStatus, OffsetSet, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::columns::{self, bad_row};
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::places::ended_status;
-use crate::sqlite::rows::range_rows::of_block;
+use crate::sqlite::rows::range_rows::{RangeRow, of_block};
 use conductor_model::Timestamp;
 use rusqlite::Connection;
 
@@ -23,12 +24,7 @@ pub(crate) struct LeafState {
 /// The states of leaves of a block, by offset. Fails for leaves in a damaged row, or in two places.
 pub(crate) fn of(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<LeafState>> {
     let mut states = ended(connection, block, within)?;
-    for row in of_block(connection, block)? {
-        let row = match row {
-            Ok(row) => row,
-            Err(broken) if broken.set.is_some_and(|set| set.and(within).is_empty()) => continue,
-            Err(broken) => return Err(bad_row("range", broken.key, &broken.reason)),
-        };
+    for row in ranges(connection, block, within)? {
         let condition = row.condition;
         states.extend(row.set.and(within).iter().map(|offset| LeafState {
             offset,
@@ -40,15 +36,40 @@ pub(crate) fn of(connection: &Connection, block: i64, within: &OffsetSet) -> Res
     }
     states.sort_unstable_by_key(|state| state.offset);
     if let Some(pair) = states.windows(2).find(|pair| pair[0].offset == pair[1].offset) {
-        let key = block::task_key(block, pair[0].offset).row();
-        return Err(bad_row("task", key, "it is in two places"));
+        return Err(in_two_places(block::task_key(block, pair[0].offset)));
     }
     Ok(states)
 }
 
-/// The output of a leaf. Imported leaves may have one in any state.
-pub(crate) fn output(connection: &Connection, task: TaskKey) -> Result<Option<String>> {
-    Ok(connection.first(OUTPUT, [task.row()], |row| row.get(0))?.flatten())
+/// The leaves that have not ended by themselves, and their rows. Fails for leaves in a damaged row, or in two rows.
+pub(super) fn in_ranges(
+    connection: &Connection,
+    block: i64,
+    within: &OffsetSet,
+) -> Result<(OffsetSet, Vec<RangeRow>)> {
+    let (mut all, mut rows) = (OffsetSet::default(), ranges(connection, block, within)?);
+    for row in &mut rows {
+        row.set = row.set.and(within);
+        if let Some(offset) = all.and(&row.set).iter().next() {
+            return Err(in_two_places(block::task_key(block, offset)));
+        }
+        all = all.or(&row.set);
+    }
+    Ok((all, rows))
+}
+
+/// The rows of a block that may have one of these leaves. Fails for one that is damaged.
+fn ranges(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<RangeRow>> {
+    let rows = of_block(connection, block)?.into_iter().filter_map(|row| match row {
+        Err(broken) if broken.set.is_some_and(|set| set.and(within).is_empty()) => None,
+        row => Some(row.map_err(|broken| bad_row("range", broken.key, &broken.reason))),
+    });
+    rows.collect()
+}
+
+/// The error of a leaf that is in two places.
+pub(super) fn in_two_places(task: TaskKey) -> StoreError {
+    bad_row("task", task.row(), "it is in two places")
 }
 
 /// The leaves of a block that ended by themselves.
@@ -75,5 +96,3 @@ pub(crate) fn last_error(connection: &Connection, task: TaskKey) -> Result<Optio
 
 const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at FROM conductor_ended \
     WHERE task BETWEEN ?1 AND ?2";
-const OUTPUT: &str = "SELECT coalesce((SELECT output FROM conductor_ended WHERE task = ?1), \
-    (SELECT output FROM conductor_outputs WHERE task = ?1))";

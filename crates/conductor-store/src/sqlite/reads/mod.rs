@@ -13,4 +13,5 @@ pub(super) mod progress;
 pub(super) mod runs;
 pub(super) mod stuck;
 pub(super) mod tasks;
+mod texts;
 pub(super) mod work;

@@ -2,6 +2,7 @@
 
 use super::leaf_states::{self, LeafState};
 use super::runs::join;
+use super::texts::{LeafStatements, LeafTexts};
 use crate::backend::{
     OffsetSet, ParentInput, ParentKey, Rows, RunKey, TaskKey, TaskRecord, TaskRecords, TasksWanted,
 };
@@ -13,11 +14,13 @@ use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::nodes;
 use crate::sqlite::rows::parents::run_id;
+use crate::sqlite::rows::range_rows::is_range;
 use conductor_model::{
     Backoff, ErrorText, Json, Kind, MaxRetries, RunId, State, Task, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// What the tasks of a block have in common for readers.
 pub(crate) struct BlockDetail {
@@ -34,26 +37,16 @@ pub(crate) struct BlockDetail {
 impl BlockDetail {
     /// Reads what the tasks of a block have in common; `None` if the run does not exist.
     pub(crate) fn read(connection: &Connection, block: &BlockRow) -> Result<Option<Self>> {
-        let detail = connection.first(BLOCK_DETAIL, [block.number], Self::of_row)?;
-        let Some(mut detail) = detail else { return Ok(None) };
-        if let Some(parent) = block.parent().task {
-            let (number, _) = block::place(parent);
-            let above = connection.first(PARENT_NAME, [number], |row| {
-                Ok((block::base_id(row.get_ref(0)?.as_str()?, row.get(1)?, 0)?, names(row, 2)?))
-            })?;
-            if let Some((id, names)) = above {
-                detail.parent = Some(TaskId::from_u128(id));
-                detail.parent_name = names.and_then(|names| names.into_iter().next());
-            }
-        }
-        Ok(Some(detail))
+        connection.first(BLOCK_DETAIL, [block.number], Self::of_row)
     }
 
     fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let parent_prefix = row.get_ref(6)?.as_str_or_null()?;
+        let parent = parent_prefix.map(|prefix| block::base_id(prefix, row.get(7)?, 6)).transpose()?;
         Ok(Self {
             run: run_id(row, 0)?,
-            parent: None,
-            parent_name: None,
+            parent: parent.map(TaskId::from_u128),
+            parent_name: names(row, 8)?.and_then(|names| names.into_iter().next()),
             names: names(row, 1)?,
             kind: columns::text::<Kind>(row, 2)?.ok_or_else(|| columns::unreadable(2, "it has no kind"))?,
             created_at: columns::timestamp(row, 3)?,
@@ -96,20 +89,10 @@ pub(crate) fn tasks(
             }
         }
         TasksWanted::Children { parent, after } => {
-            let mut after = after;
-            while !page.rows.more {
-                let blocks = block::of_parent(connection, parent, after, PAGE)?;
-                // A damaged count may end before its own index.
-                let Some(last) = blocks.iter().map(block::last_index).max().filter(|last| *last > after)
-                else {
-                    break;
-                };
-                for block in blocks {
-                    let block = block::readable(block)?;
-                    page.add(connection, &block, &block.between(Some(after), u32::MAX))?;
-                }
-                after = last;
-            }
+            nodes::children(connection, parent, after, u32::MAX, |block, set| {
+                page.add(connection, &block::readable(block.clone())?, set)?;
+                Ok(if page.rows.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
         }
         TasksWanted::OfRun { run, after, state } => {
             page.state = state;
@@ -119,9 +102,6 @@ pub(crate) fn tasks(
     let parent_inputs = parent_inputs(connection, &page.rows.items)?;
     Ok(TaskRecords { rows: page.rows, parent_inputs })
 }
-
-/// How many blocks one statement reads.
-const PAGE: u32 = 16;
 
 /// The first tasks, up to a number and a number of bytes.
 struct TaskPage {
@@ -175,17 +155,32 @@ impl TaskPage {
             self.push(record);
             return Ok(());
         }
-        let mut states = leaf_states::of(connection, block.number, offsets)?;
+        // One more than the page takes, to know whether there are more.
+        let most = if self.state.is_none() { self.remaining.saturating_add(1) } else { u32::MAX };
+        let mut states = leaf_states::of(connection, block.number, &offsets.smallest(most))?;
         states.retain(|leaf| self.state.is_none_or(|wanted| wanted == leaf.status.state));
+        self.add_leaves(connection, (block, &detail), &states)
+    }
+
+    fn add_leaves(
+        &mut self,
+        connection: &Connection,
+        common: (&BlockRow, &BlockDetail),
+        states: &[LeafState],
+    ) -> Result<()> {
+        let (block, _) = common;
         let shown: OffsetSet = states.iter().take(self.remaining as usize).map(|leaf| leaf.offset).collect();
-        let inputs = inputs::of_block(connection, block.number, &shown)?;
-        let inputs = inputs.into_iter().chain(std::iter::repeat(None));
-        for (leaf, input) in states.into_iter().zip(inputs) {
+        let Some(keys) = block.keys(&shown) else { return Ok(()) };
+        let inputs =
+            if block.has_inputs { inputs::of_block(connection, block.number, &shown)? } else { Vec::new() };
+        let mut statements = LeafStatements::new(connection)?;
+        let mut texts = statements.read(keys)?;
+        for (leaf, input) in states.iter().zip(inputs.into_iter().chain(std::iter::repeat(None))) {
             if self.remaining == 0 || self.bytes == 0 {
                 self.rows.more = true;
                 return Ok(());
             }
-            let record = leaf_record(connection, (block, &detail), &leaf, input)?;
+            let record = leaf_record(&mut texts, common, leaf, input)?;
             self.push(record);
         }
         Ok(())
@@ -223,14 +218,14 @@ fn json(block: &BlockRow, text: Option<String>) -> Result<Option<Json>> {
 }
 
 fn leaf_record(
-    connection: &Connection,
+    texts: &mut LeafTexts<'_>,
     (block, detail): (&BlockRow, &BlockDetail),
     leaf: &LeafState,
     input: Option<inputs::ReadInput>,
 ) -> Result<TaskRecord> {
     let LeafState { offset, status, lease_until, updated_at, .. } = *leaf;
     let key = block.block.base.plus(offset);
-    let output = leaf_states::output(connection, key)?;
+    let output = texts.output(key.row(), !is_range(&status))?;
     let mut task = blank(block, detail, offset)?;
     task.input = inputs::readable(key, input)?;
     task.state = status.state;
@@ -240,7 +235,7 @@ fn leaf_record(
     task.retry_count = status.retry_count;
     task.attempt = status.attempt;
     task.lease_until = lease_until;
-    task.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
+    task.last_error = texts.error(key.row())?.map(ErrorText::from);
     Ok(TaskRecord { task, position: block.block.position })
 }
 
@@ -307,11 +302,10 @@ fn parent_inputs(connection: &Connection, records: &[TaskRecord]) -> Result<Vec<
     parents.into_iter().map(read).collect()
 }
 
-const BLOCK_DETAIL: &str = "SELECT r.id, b.names, k.name, b.created_at, b.max_retries, b.backoff \
+/// The parent of root tasks is 0, which is in no block.
+const BLOCK_DETAIL: &str = "SELECT r.id, b.names, k.name, b.created_at, b.max_retries, b.backoff, p.prefix, p.low, p.names \
     FROM conductor_blocks b JOIN conductor_runs r ON r.key = b.run JOIN conductor_kinds k ON k.key = b.kind \
-    WHERE b.block = ?1";
-
-const PARENT_NAME: &str = "SELECT prefix, low, names FROM conductor_blocks WHERE block = ?1";
+    LEFT JOIN conductor_blocks p ON p.block = b.parent / 1024 AND b.parent <> 0 WHERE b.block = ?1";
 
 const PARENT_STATE: &str = "SELECT state FROM conductor_parents WHERE task = ?1";
 

@@ -214,6 +214,12 @@ impl BlockRow {
         self.block.base_index.wrapping_add(u32::from(offset))
     }
 
+    /// The first and the last key of some tasks; `None` for no task.
+    pub(crate) fn keys(&self, set: &OffsetSet) -> Option<[i64; 2]> {
+        let key = |offset| task_key(self.number, offset).row();
+        Some([key(set.iter().next()?), key(set.last()?)])
+    }
+
     /// The offsets behind an index, up to another one.
     pub(crate) fn between(&self, after: Option<u32>, until: u32) -> OffsetSet {
         between(self.block.base_index, self.count, after, until)

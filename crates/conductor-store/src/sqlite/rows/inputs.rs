@@ -38,7 +38,7 @@ pub(crate) fn of_block(
     if chunks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut all: Vec<Option<ReadInput>> = vec![None; usize::from(OffsetSet::MAX)];
+    let mut all: Vec<Option<ReadInput>> = vec![None; usize::from(last) + 1];
     for (key, count, json) in chunks {
         let (_, first) = block::place(TaskKey::of_row(key));
         let slots = (first..).zip(all.iter_mut().skip(usize::from(first)).take(count));
