@@ -1,12 +1,13 @@
 //! The progress of running tasks.
 
 use super::leaf_states;
-use crate::backend::{OffsetSet, ProgressWanted, Rows, TaskKey};
+use crate::backend::{ProgressWanted, Rows, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::{columns, keys::RowKey};
 use conductor_model::{Progress, ProgressMessage, State, TaskProgress, Timestamp};
 use rusqlite::{Connection, Row, params};
+use std::collections::HashMap;
 
 /// See [`ReadTx::progress`](crate::backend::ReadTx::progress). The row of an attempt that is over is not shown.
 pub(crate) fn progress(
@@ -20,7 +21,7 @@ pub(crate) fn progress(
             if let Some((block, offset)) = block::by_id(connection, id)? {
                 let params = params![block.run().row(), block.block.base.plus(offset).row()];
                 if let Some(row) = connection.first(OF_TASK, params, read)? {
-                    rows.items.extend(present(connection, row)?);
+                    rows.items.extend(present(connection, &[row])?);
                 }
             }
         }
@@ -31,13 +32,12 @@ pub(crate) fn progress(
                     connection.all(OF_RUN, params![run.row(), after, limit.saturating_add(1)], read)?;
                 let Some(last) = page.last() else { break };
                 after = last.task.row();
-                for row in page {
-                    if let Some(progress) = present(connection, row)? {
-                        if rows.items.len() == limit as usize {
-                            rows.more = true;
-                            return Ok(rows);
-                        }
-                        rows.items.push(progress);
+                for of_block in page.chunk_by(|left, right| number(left) == number(right)) {
+                    rows.items.extend(present(connection, of_block)?);
+                    if rows.items.len() > limit as usize {
+                        rows.items.truncate(limit as usize);
+                        rows.more = true;
+                        return Ok(rows);
                     }
                 }
             }
@@ -66,15 +66,27 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ProgressRow> {
     })
 }
 
-/// The progress, if its attempt runs.
-fn present(connection: &Connection, row: ProgressRow) -> Result<Option<TaskProgress>> {
-    let (number, offset) = block::place(row.task);
-    let Some(block) = block::by_number(connection, number)? else { return Ok(None) };
-    let leaf = leaf_states::of(connection, number, &OffsetSet::one(offset))?.pop();
-    let runs =
-        leaf.is_some_and(|leaf| leaf.status.state == State::Running && leaf.status.attempt == row.attempt);
-    let ProgressRow { attempt, at, progress, .. } = row;
-    Ok(runs.then(|| TaskProgress { task: block.id(offset), attempt, at, progress }))
+/// The block of a row.
+fn number(row: &ProgressRow) -> i64 {
+    block::place(row.task).0
+}
+
+/// The progress of tasks of one block whose attempts run, in their order.
+fn present(connection: &Connection, rows: &[ProgressRow]) -> Result<Vec<TaskProgress>> {
+    let Some(number) = rows.first().map(number) else { return Ok(Vec::new()) };
+    let Some(block) = block::by_number(connection, number)? else { return Ok(Vec::new()) };
+    let offset = |row: &ProgressRow| block::place(row.task).1;
+    let leaves = leaf_states::of(connection, number, &rows.iter().map(offset).collect())?;
+    let running = leaves.iter().filter(|leaf| leaf.status.state == State::Running);
+    let attempts: HashMap<u16, u32> = running.map(|leaf| (leaf.offset, leaf.status.attempt)).collect();
+    let runs = |row: &&ProgressRow| attempts.get(&offset(row)) == Some(&row.attempt);
+    let progress = |row: &ProgressRow| TaskProgress {
+        task: block.id(offset(row)),
+        attempt: row.attempt,
+        at: row.at,
+        progress: row.progress.clone(),
+    };
+    Ok(rows.iter().filter(runs).map(progress).collect())
 }
 
 const OF_TASK: &str =
