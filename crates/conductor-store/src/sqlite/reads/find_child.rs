@@ -3,9 +3,9 @@
 use super::leaf_states;
 use crate::backend::{ChildWanted, LeafStatus, OffsetSet, ParentKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::block::{self, block_columns};
+use crate::sqlite::rows::block::{self, BlockRow, block_columns};
 use crate::sqlite::rows::conditions::sql;
-use crate::sqlite::rows::keys::parent_columns;
+use crate::sqlite::rows::keys::{key, parent_columns};
 use conductor_model::State;
 use rusqlite::{Connection, params};
 
@@ -15,15 +15,15 @@ pub(crate) fn find_child(
     parent: ParentKey,
     child: ChildWanted,
 ) -> Result<Option<TaskKey>> {
-    let (run, key) = parent_columns(parent);
-    let (condition, is_wanted): (&str, fn(&LeafStatus) -> bool) = match child {
+    let (run, parent) = parent_columns(parent);
+    let (condition, in_ranges): (&str, Option<fn(&LeafStatus) -> bool>) = match child {
         ChildWanted::Join => {
             return connection
-                .first(JOIN, [run, key], |row| row.get(0).map(|number| block::task_key(number, 0)));
+                .first(JOIN, [run, parent], |row| row.get(0).map(|number| block::task_key(number, 0)));
         }
-        ChildWanted::Open => (OPEN, |status| !status.is_settled()),
-        ChildWanted::Failed => (FAILED, |status| status.is_settled() && status.state == State::Failed),
-        ChildWanted::Cancelled => (CANCELLED, |status| status.state == State::Cancelled),
+        ChildWanted::Open => (OPEN, Some(|status| !status.is_settled())),
+        ChildWanted::Failed => (FAILED, None),
+        ChildWanted::Cancelled => (CANCELLED, Some(|status| status.state == State::Cancelled)),
     };
     for order in ["ASC", "DESC"] {
         let sql = format!(
@@ -31,19 +31,36 @@ pub(crate) fn find_child(
              ORDER BY child_index {order} LIMIT 1000) b WHERE {condition} ORDER BY b.child_index LIMIT 1",
             block_columns!()
         );
-        let block = connection.first(&sql, params![run, key], |row| block::read(row, 0))?;
+        let block = connection.first(&sql, params![run, parent], |row| block::read(row, 0))?;
         let Some(block) = block.map(block::readable).transpose()? else { continue };
         if block.is_parent {
             return Ok(Some(block.block.base));
         }
         let all = OffsetSet::first(block.count);
-        let leaves = leaf_states::of(connection, block.number, &all)?;
-        let found = leaves.iter().find(|leaf| is_wanted(&leaf.status));
-        if let Some(leaf) = found {
-            return Ok(Some(block.block.base.plus(leaf.offset)));
+        let found = match in_ranges {
+            Some(is_wanted) => first_in_ranges(connection, &block, &all, is_wanted)?,
+            None => {
+                connection.first(FIRST_FAILED, block.keys(&all).unwrap_or_default(), |row| key(row, 0))?
+            }
+        };
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// The first leaf that has not ended by itself, and is in such a condition.
+fn first_in_ranges(
+    connection: &Connection,
+    block: &BlockRow,
+    all: &OffsetSet,
+    is_wanted: fn(&LeafStatus) -> bool,
+) -> Result<Option<TaskKey>> {
+    let (_, mut rows) = leaf_states::in_ranges(connection, block.number, all)?;
+    rows.retain(|row| is_wanted(&row.condition.status));
+    let first = rows.iter().filter_map(|row| row.set.iter().next()).min();
+    Ok(first.map(|offset| block.block.base.plus(offset)))
 }
 
 /// A block that has such a child, or is one.
@@ -63,3 +80,6 @@ const FAILED: &str = has!(
 const CANCELLED: &str = has!(cancelled, "conductor_ranges g WHERE g.block = b.block" cancelled);
 
 const JOIN: &str = "SELECT block FROM conductor_blocks WHERE run = ?1 AND parent = ?2 AND child_index = 0";
+
+const FIRST_FAILED: &str = sql!("SELECT task FROM conductor_ended INDEXED BY conductor_ended_failed \
+    WHERE " failed " AND task BETWEEN ?1 AND ?2 ORDER BY task LIMIT 1");
