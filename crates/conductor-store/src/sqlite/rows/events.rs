@@ -8,6 +8,7 @@ use crate::sqlite::rows::event_body::{code_of, payload};
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::{EventBody, Timestamp};
 use rusqlite::{Connection, params};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// The number of events that a row can have; the numbers of two rows differ by it.
@@ -73,14 +74,14 @@ impl EventRow<'_> {
     fn insert_leaves(&self, sets: &[KeySet]) -> Result<()> {
         let mut pending: Vec<KeySet> = Vec::new();
         let mut count = 0;
-        for set in sets {
+        for set in merged(sets) {
             let len = set.offsets.len();
             if count + len > u32::from(OffsetSet::MAX) {
                 self.insert_sets(count, &pending)?;
                 (count, pending) = (0, Vec::new());
             }
             count += len;
-            pending.push(*set);
+            pending.push(set);
         }
         self.insert_sets(count, &pending)
     }
@@ -92,6 +93,24 @@ impl EventRow<'_> {
             _ => self.insert(count, None, Some(&sets_text(sets))),
         }
     }
+}
+
+/// The same leaves in one set for each block: an operation may name them one by one, in any order, and their events are the
+/// same. A leaf that is named twice has two events.
+fn merged(sets: &[KeySet]) -> Vec<KeySet> {
+    let mut merged: Vec<KeySet> = Vec::with_capacity(sets.len().min(16));
+    let mut places: HashMap<TaskKey, usize> = HashMap::new();
+    for set in sets {
+        let known = places.get(&set.base).and_then(|place| merged.get_mut(*place));
+        match known.filter(|known| known.offsets.and(&set.offsets).is_empty()) {
+            Some(known) => known.offsets = known.offsets.or(&set.offsets),
+            None => {
+                places.insert(set.base, merged.len());
+                merged.push(*set);
+            }
+        }
+    }
+    merged
 }
 
 /// How many pairs an array of the column `tasks` has at most. The view `events` adds up the counts of the pairs before one.
@@ -184,6 +203,31 @@ mod tests {
             let text = sets_text(&sets);
             prop_assert_eq!(keys(&read_sets(&text).unwrap()), keys(&sets));
         }
+    }
+
+    fn leaf(block: i64, offset: u16) -> KeySet {
+        KeySet { base: block::task_key(block, 0), offsets: OffsetSet::one(offset) }
+    }
+
+    proptest! {
+        #[test]
+        fn text_does_not_depend_on_order_of_leaves(leaves in prop::collection::vec(0_u16..1024, 1..200).prop_map(|mut leaves| {
+            leaves.sort_unstable();
+            leaves.dedup();
+            leaves
+        }).prop_shuffle()) {
+            let single: Vec<KeySet> = leaves.iter().map(|offset| leaf(5, *offset)).collect();
+            let whole = KeySet { base: block::task_key(5, 0), offsets: leaves.into_iter().collect() };
+            prop_assert_eq!(sets_text(&merged(&single)), sets_text(&[whole]));
+        }
+    }
+
+    #[test]
+    fn leaves_of_each_block_are_merged() {
+        let sets = [leaf(2, 1), leaf(7, 4), leaf(2, 0), leaf(7, 3), leaf(2, 2)];
+        assert_eq!(sets_text(&merged(&sets)), "[[2,0,0,3],[7,3,3,2]]");
+        let twice = [leaf(2, 1), leaf(2, 0), leaf(2, 1), leaf(2, 2)];
+        assert_eq!(sets_text(&merged(&twice)), "[[2,0,0,2],[2,2,1,2]]");
     }
 
     #[test]
