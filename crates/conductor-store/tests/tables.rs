@@ -1,13 +1,14 @@
 //! What the tables hold, as another program sees them.
 
 use conductor_model::{
-    AttemptFailure, EventBody, IdBlock, Json, Kind, Progress, RunDraft, RunId, TaskDraft, TaskId, Timestamp,
+    AttemptFailure, EventBody, IdBlock, Jitter, Json, Kind, Progress, RunDraft, RunId, TaskDraft, TaskId,
+    Timestamp,
 };
 use conductor_store::SqliteStore;
 use conductor_store::{
-    Admin, AttemptResult, Claim, Environment, EventFilter, FanOut, Fence, KindQuota, Prune, Query,
-    RecordProgress, RegisterEngine, Scope, Settle, SqliteOptions, Step, Store, Submit, SubmitError,
-    TaskFilter, sqlite::Synchronous,
+    Admin, AttemptResult, Claim, ClaimedTask, Environment, EventFilter, FanOut, Fence, KindQuota, Prune,
+    Query, RecordProgress, RegisterEngine, Rescue, Scope, Settle, SqliteOptions, Step, Store, Submit,
+    SubmitError, TaskFilter, sqlite::Synchronous,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -152,6 +153,36 @@ fn events_of_siblings_share_row() {
     let tasks: Vec<TaskId> = events.iter().filter_map(|event| event.task).collect();
     let expected = tables.store.tasks(run, TaskFilter::default(), None, 1000).unwrap();
     assert_eq!(tasks, expected.items.iter().map(|task| task.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn events_of_failures_share_one_set() {
+    let tables = Tables::new();
+    let engine = tables.store.register_engine(&RegisterEngine::new(&tables.env)).unwrap();
+    let claim = || {
+        tables.submit(&RunDraft::new().tasks((0..20).map(|_| TaskDraft::new("k")))).unwrap();
+        let quotas = vec![KindQuota::new("k".parse().unwrap(), 20)];
+        tables.store.claim(&Claim::new(engine.key(), quotas, 1000, &tables.env)).unwrap().tasks
+    };
+    // The last event, and what it is if all leaves of the last block have it.
+    let failed = || -> (String, String) {
+        let sql = "SELECT tasks, '[[' || max(block) || ',0,0,20]]' FROM conductor_events, conductor_blocks \
+            WHERE key = (SELECT max(key) FROM conductor_events WHERE name = ?1)";
+        let name = conductor_model::event_code("task.failed");
+        tables.other.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    // A rescue fails each task by itself.
+    assert_eq!(claim().len(), 20);
+    let now = tables.env.now().plus_millis(2000);
+    let _ = tables.store.rescue(&Rescue { now, limit: 100, jitter: Jitter(0) }).unwrap();
+    let (tasks, whole) = failed();
+    assert_eq!(tasks, whole);
+    // The results of a settlement are in any order.
+    let result = |task: &ClaimedTask| (task.fence, AttemptResult::Failed(AttemptFailure::fatal("no")));
+    let results = claim().iter().rev().map(result).collect();
+    let _ = tables.store.settle(&Settle::new(results, &tables.env)).unwrap();
+    let (tasks, whole) = failed();
+    assert_eq!(tasks, whole);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::sqlite::rows::keys::{key, parent_columns};
 use conductor_model::State;
 use rusqlite::{Connection, params};
 
+/// Whether a leaf that has not ended by itself is in the condition.
+type IsWanted = fn(&LeafStatus) -> bool;
+
 /// See [`ReadTx::find_child`](crate::backend::ReadTx::find_child).
 pub(crate) fn find_child(
     connection: &Connection,
@@ -16,7 +19,7 @@ pub(crate) fn find_child(
     child: ChildWanted,
 ) -> Result<Option<TaskKey>> {
     let (run, parent) = parent_columns(parent);
-    let (condition, in_ranges): (&str, Option<fn(&LeafStatus) -> bool>) = match child {
+    let (condition, in_ranges): (&str, Option<IsWanted>) = match child {
         ChildWanted::Join => {
             return connection
                 .first(JOIN, [run, parent], |row| row.get(0).map(|number| block::task_key(number, 0)));
@@ -55,7 +58,7 @@ fn first_in_ranges(
     connection: &Connection,
     block: &BlockRow,
     all: &OffsetSet,
-    is_wanted: fn(&LeafStatus) -> bool,
+    is_wanted: IsWanted,
 ) -> Result<Option<TaskKey>> {
     let (_, mut rows) = leaf_states::in_ranges(connection, block.number, all)?;
     rows.retain(|row| is_wanted(&row.condition.status));

@@ -102,12 +102,11 @@ fn merged(sets: &[KeySet]) -> Vec<KeySet> {
     let mut places: HashMap<TaskKey, usize> = HashMap::new();
     for set in sets {
         let known = places.get(&set.base).and_then(|place| merged.get_mut(*place));
-        match known.filter(|known| known.offsets.and(&set.offsets).is_empty()) {
-            Some(known) => known.offsets = known.offsets.or(&set.offsets),
-            None => {
-                places.insert(set.base, merged.len());
-                merged.push(*set);
-            }
+        if let Some(known) = known.filter(|known| known.offsets.and(&set.offsets).is_empty()) {
+            known.offsets = known.offsets.or(&set.offsets);
+        } else {
+            places.insert(set.base, merged.len());
+            merged.push(*set);
         }
     }
     merged
