@@ -1,6 +1,7 @@
 //! States and counts computed from events alone.
 
 mod by_id;
+mod conditions;
 mod run;
 mod status;
 mod tree;

@@ -43,7 +43,7 @@ pub struct ReplayedRun {
 /// A run and all its tasks, as computed from its events.
 ///
 /// [`Replay`](crate::Replay) does the same with ids. This type is for long histories, for which maps by id are too
-/// large: a leaf costs 24 bytes.
+/// large: a leaf costs two bytes.
 ///
 /// Each event is checked by [`transition`], and children must be created in the order of their indices. An impossible
 /// history is therefore rejected at its first impossible event. After an error, the computed state is undefined.
@@ -150,12 +150,12 @@ impl RunReplay {
         parent: Option<u32>,
         body: &EventBody,
     ) -> Result<u32, String> {
-        let node = match body {
+        let (node, status) = match body {
             EventBody::TaskCreated { index: 0, .. } => {
                 if self.parent(parent)?.1.decide() != Decision::StartJoin {
                     return Err("the join is created too early, or twice".into());
                 }
-                Node::new(parent, 0)
+                (Node::new(parent, 0), None)
             }
             EventBody::TaskCreated { index, fanout, policy, has_join, .. } => {
                 self.check_next_index(None, *index)?;
@@ -164,7 +164,7 @@ impl RunReplay {
                     FanoutSize::Open => ChildCounts::open(),
                 });
                 let status = counts.map(|counts| new_status(counts, *policy, *has_join));
-                Node { status: self.tree.push_status(status), ..Node::new(None, *index) }
+                (Node::new(None, *index), status)
             }
             EventBody::TaskAdopted {
                 index,
@@ -177,14 +177,15 @@ impl RunReplay {
             } => {
                 let (state, retry_scheduled, retry_count, attempt) =
                     (*state, *retry_scheduled, *retry_count, *attempt);
-                let status = self.tree.push_status(child_counts.map(ParentStatus::of));
-                Node { retry_count, attempt, status, state, retry_scheduled, ..Node::new(parent, *index) }
+                let node = Node { retry_count, attempt, state, retry_scheduled, ..Node::new(parent, *index) };
+                (node, child_counts.map(ParentStatus::of))
             }
             _ => return Err("not an event that creates a task".into()),
         };
-        let number = self.tree.insert(reserved, node)?;
+        let number = self.tree.insert(reserved, node, status)?;
+        let node = self.tree.node(number)?;
         let (first, last) = (node.index, node.index);
-        self.tree.add_children(node.parent_number(), ChildRange { first, last, number });
+        self.tree.add_children(node.parent, ChildRange { first, last, number });
         // The counts of an imported run or parent already include its tasks.
         if !matches!(body, EventBody::TaskAdopted { .. }) {
             self.count(node, None)?;
@@ -232,9 +233,9 @@ impl RunReplay {
         for index in first..=last {
             self.check_next_index(Some(parent), index)?;
             let status = totals.remove(&index).map(|total| ParentStatus::of(ChildCounts::sealed(total)));
-            let child = Node { status: self.tree.push_status(status), ..Node::new(Some(parent), index) };
+            let child = Node { is_parent: status.is_some(), ..Node::new(Some(parent), index) };
             self.count(child, None)?;
-            self.tree.push(child);
+            self.tree.insert(None, child, status)?;
         }
         if totals.is_empty() { Ok(()) } else { Err(invalid()) }
     }
@@ -272,8 +273,8 @@ impl RunReplay {
     }
 
     fn change_task(&mut self, number: u32, body: &EventBody) -> Result<(), String> {
-        let signal = self.signal_to_task(number, body)?;
-        let node = self.tree.node(number)?;
+        let mut node = self.tree.node(number)?;
+        let signal = self.signal_to_task((number, &node), body)?;
         let before = node.node_status();
         if before.node_type == NodeType::Parent && happens_to_leaves_only(body) {
             return Err("a parent's state follows from its children".into());
@@ -289,7 +290,7 @@ impl RunReplay {
             Signal::Revive => node.retry_count = 0,
             _ => {}
         }
-        let node = *node;
+        self.tree.set(number, &node);
         if signal == Signal::Reopen
             && let Some(status) = self.tree.status(number)
         {
@@ -303,8 +304,7 @@ impl RunReplay {
         self.count(node, Some(before))
     }
 
-    fn signal_to_task(&mut self, number: u32, body: &EventBody) -> Result<Signal, String> {
-        let node = *self.tree.node(number)?;
+    fn signal_to_task(&mut self, (number, node): (u32, &Node), body: &EventBody) -> Result<Signal, String> {
         Ok(match body {
             EventBody::TaskStarted => Signal::Start,
             EventBody::TaskSucceeded => Signal::Succeed,
@@ -314,7 +314,7 @@ impl RunReplay {
             EventBody::TaskCancelled { .. } => Signal::Cancel,
             EventBody::TaskReopened => Signal::Reopen,
             EventBody::TaskRevived => {
-                if node.is_join() && self.parent(node.parent_number())?.1.decide() != Decision::StartJoin {
+                if node.is_join() && self.parent(node.parent)?.1.decide() != Decision::StartJoin {
                     return Err("the join is revived too early".into());
                 }
                 Signal::Revive
@@ -345,7 +345,7 @@ impl RunReplay {
         if !node.is_join() {
             self.run_mut()?.state_counts.apply(before.map(|before| before.state), after.state);
         }
-        let (_, parent) = self.parent(node.parent_number())?;
+        let (_, parent) = self.parent(node.parent)?;
         if node.is_join() {
             parent.join =
                 if after.is_settled() { JoinStatus::Settled(after.state) } else { JoinStatus::Open };

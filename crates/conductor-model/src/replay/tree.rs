@@ -1,9 +1,9 @@
 //! The tasks of one run, by number, and the children of each parent.
 
+use super::conditions::Conditions;
 use crate::state::{NodeStatus, NodeType, ParentStatus, State};
 use crate::time::Timestamp;
 use std::collections::HashMap;
-use std::num::NonZero;
 
 /// A task, as computed from the events of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,53 +26,31 @@ pub struct RunReplayTask {
     pub status: Option<ParentStatus>,
 }
 
-/// A position in a list that takes 4 bytes, also as an `Option`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Position(NonZero<u32>);
-
-impl Position {
-    fn of(position: u32) -> Option<Self> {
-        NonZero::new(position.wrapping_add(1)).map(Self)
-    }
-
-    pub(super) fn get(self) -> u32 {
-        self.0.get() - 1
-    }
-}
-
-/// A task in 24 bytes, because a run may have ten million of them.
-#[derive(Clone, Copy, Debug)]
+/// A task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     /// `None` on a root task, and on the join of the run.
-    pub(super) parent: Option<Position>,
+    pub(super) parent: Option<u32>,
     pub(super) index: u32,
     pub(super) retry_count: u32,
     pub(super) attempt: u32,
-    /// Where the status of a parent is; `None` on a leaf.
-    pub(super) status: Option<Position>,
+    pub(super) is_parent: bool,
     pub(super) state: State,
     pub(super) retry_scheduled: bool,
-    /// False for a reserved number.
-    pub(super) exists: bool,
 }
 
 impl Node {
     /// Creates a PENDING leaf.
     pub(super) fn new(parent: Option<u32>, index: u32) -> Self {
         Self {
-            parent: parent.and_then(Position::of),
+            parent,
             index,
             retry_count: 0,
             attempt: 0,
-            status: None,
+            is_parent: false,
             state: State::Pending,
             retry_scheduled: false,
-            exists: true,
         }
-    }
-
-    pub(super) fn parent_number(&self) -> Option<u32> {
-        self.parent.map(Position::get)
     }
 
     pub(super) fn is_join(&self) -> bool {
@@ -80,7 +58,7 @@ impl Node {
     }
 
     pub(super) fn node_status(&self) -> NodeStatus {
-        let node_type = if self.status.is_some() { NodeType::Parent } else { NodeType::Leaf };
+        let node_type = if self.is_parent { NodeType::Parent } else { NodeType::Leaf };
         NodeStatus { node_type, state: self.state, retry_scheduled: self.retry_scheduled }
     }
 }
@@ -96,12 +74,26 @@ pub(super) struct ChildRange {
     pub(super) number: u32,
 }
 
-/// The tasks of one run, by number.
+/// Tasks with consecutive numbers that have consecutive indices below the same parent, up to the next such tasks.
+#[derive(Clone, Copy, Debug)]
+struct Siblings {
+    /// The number of the first.
+    number: u32,
+    parent: Option<u32>,
+    /// The index of the first.
+    index: u32,
+}
+
+/// The tasks of one run, by number. A leaf takes two bytes, because a run may have ten million of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TaskTree {
-    nodes: Vec<Node>,
-    /// The statuses of the parents among the nodes.
-    statuses: Vec<ParentStatus>,
+    conditions: Conditions,
+    /// In the order of the numbers.
+    siblings: Vec<Siblings>,
+    /// The parent and the index of tasks whose numbers were reserved.
+    reserved: HashMap<u32, (Option<u32>, u32)>,
+    /// The statuses of the parents.
+    statuses: HashMap<u32, ParentStatus>,
     /// The children of each parent; `None` is the run.
     children_by_parent: HashMap<Option<u32>, Vec<ChildRange>>,
     /// The times of due retries.
@@ -110,60 +102,108 @@ pub(super) struct TaskTree {
 
 impl TaskTree {
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+        self.conditions.len()
     }
 
     pub(super) fn task(&self, number: u32) -> Option<RunReplayTask> {
-        let node = self.nodes.get(number as usize).filter(|node| node.exists)?;
+        let node = self.find(number)?;
         Some(RunReplayTask {
-            parent: node.parent_number(),
+            parent: node.parent,
             index: node.index,
             state: node.state,
             retry_scheduled: node.retry_scheduled,
             due_at: self.due_at.get(&number).copied(),
             retry_count: node.retry_count,
             attempt: node.attempt,
-            status: node.status.and_then(|at| self.statuses.get(at.get() as usize)).copied(),
+            status: if node.is_parent { self.statuses.get(&number).copied() } else { None },
         })
     }
 
     pub(super) fn reserve(&mut self) -> u32 {
-        self.push(Node { exists: false, ..Node::new(None, 0) })
-    }
-
-    pub(super) fn push(&mut self, node: Node) -> u32 {
         let number = self.len();
-        self.nodes.push(node);
+        self.add_position(number, (None, 0));
+        self.conditions.reserve();
         number
     }
 
     /// Adds a task under its reserved number, or under a new one.
-    pub(super) fn insert(&mut self, reserved: Option<u32>, node: Node) -> Result<u32, String> {
-        let Some(number) = reserved else { return Ok(self.push(node)) };
-        let free = self.nodes.get_mut(number as usize).filter(|node| !node.exists);
-        *free.ok_or("the task already exists")? = node;
+    pub(super) fn insert(
+        &mut self,
+        reserved: Option<u32>,
+        mut node: Node,
+        status: Option<ParentStatus>,
+    ) -> Result<u32, String> {
+        node.is_parent = status.is_some();
+        let number = match reserved {
+            None => {
+                let number = self.len();
+                self.add_position(number, (node.parent, node.index));
+                self.conditions.push(&node);
+                number
+            }
+            Some(number) => {
+                if number >= self.len() || self.find(number).is_some() {
+                    return Err("the task already exists".into());
+                }
+                self.reserved.insert(number, (node.parent, node.index));
+                self.conditions.set(number, &node);
+                number
+            }
+        };
+        self.statuses.extend(status.map(|status| (number, status)));
         Ok(number)
     }
 
-    pub(super) fn node(&mut self, number: u32) -> Result<&mut Node, String> {
-        let node = self.nodes.get_mut(number as usize).filter(|node| node.exists);
-        node.ok_or_else(|| "the task does not exist".into())
+    pub(super) fn node(&self, number: u32) -> Result<Node, String> {
+        self.find(number).ok_or_else(|| "the task does not exist".into())
+    }
+
+    /// Changes the condition of a task: all but its parent and its index.
+    pub(super) fn set(&mut self, number: u32, node: &Node) {
+        self.conditions.set(number, node);
+    }
+
+    fn find(&self, number: u32) -> Option<Node> {
+        let (parent, index) = match self.reserved.get(&number) {
+            Some(position) => *position,
+            None => self.position(number)?,
+        };
+        self.conditions.get(number, Node::new(parent, index))
+    }
+
+    /// The parent and the index of a task whose number was not reserved.
+    fn position(&self, number: u32) -> Option<(Option<u32>, u32)> {
+        let behind = self.siblings.partition_point(|siblings| siblings.number <= number);
+        let siblings = self.siblings.get(behind.checked_sub(1)?)?;
+        Some((siblings.parent, siblings.index.saturating_add(number - siblings.number)))
+    }
+
+    fn add_position(&mut self, number: u32, (parent, index): (Option<u32>, u32)) {
+        let follows = self.siblings.last().is_some_and(|last| {
+            last.parent == parent && last.index.checked_add(number - last.number) == Some(index)
+        });
+        if !follows {
+            self.siblings.push(Siblings { number, parent, index });
+        }
     }
 
     /// Returns the status of a parent; `None` on a leaf.
     pub(super) fn status(&mut self, number: u32) -> Option<&mut ParentStatus> {
-        let position = self.nodes.get(number as usize).filter(|node| node.exists)?.status?;
-        self.statuses.get_mut(position.get() as usize)
+        self.statuses.get_mut(&number)
     }
 
-    /// Stores the status of a parent; returns where.
-    pub(super) fn push_status(&mut self, status: Option<ParentStatus>) -> Option<Position> {
-        self.statuses.push(status?);
-        u32::try_from(self.statuses.len() - 1).ok().and_then(Position::of)
-    }
-
+    /// Adds children that were created together.
     pub(super) fn add_children(&mut self, parent: Option<u32>, children: ChildRange) {
-        self.children_by_parent.entry(parent).or_default().push(children);
+        let known = self.children_by_parent.entry(parent).or_default();
+        match known.last_mut() {
+            Some(last)
+                if last.last.checked_add(1) == Some(children.first)
+                    && last.number.checked_add(children.first - last.first) == Some(children.number) =>
+            {
+                last.last = children.last;
+            }
+            _ => known.push(children),
+        }
     }
 
     /// Returns the number of a child.
@@ -179,23 +219,5 @@ impl TaskTree {
 
     pub(super) fn clear_due_at(&mut self, number: u32) {
         self.due_at.remove(&number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Node, Position};
-
-    #[test]
-    fn node_takes_24_bytes() {
-        assert_eq!(size_of::<Node>(), 24);
-    }
-
-    #[test]
-    fn position_excludes_only_largest_number() {
-        for number in [0, 1, u32::MAX - 1] {
-            assert_eq!(Position::of(number).map(Position::get), Some(number));
-        }
-        assert!(Position::of(u32::MAX).is_none());
     }
 }
