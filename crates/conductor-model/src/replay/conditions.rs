@@ -1,6 +1,6 @@
 //! The conditions of tasks in two bytes each.
 
-use super::tree::Node;
+use super::node::Node;
 use crate::state::State;
 use std::collections::HashMap;
 

@@ -2,6 +2,7 @@
 
 mod by_id;
 mod conditions;
+mod node;
 mod run;
 mod status;
 mod tree;

@@ -1,7 +1,8 @@
 //! One run computed from its events, with tasks identified by numbers.
 
+use super::node::Node;
 use super::status::{new_status, request_cancel, seal, settling_signal};
-use super::tree::{ChildRange, Node, RunReplayTask, TaskTree};
+use super::tree::{ChildRange, RunReplayTask, TaskTree};
 use crate::event::{EventBody, FanoutSize};
 use crate::state::{
     CancelCause, ChildCounts, Decision, JoinStatus, NodeStatus, NodeType, ParentStatus, Signal, State,

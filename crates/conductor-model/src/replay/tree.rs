@@ -1,7 +1,8 @@
 //! The tasks of one run, by number, and the children of each parent.
 
 use super::conditions::Conditions;
-use crate::state::{NodeStatus, NodeType, ParentStatus, State};
+use super::node::Node;
+use crate::state::{ParentStatus, State};
 use crate::time::Timestamp;
 use std::collections::HashMap;
 
@@ -24,43 +25,6 @@ pub struct RunReplayTask {
     pub attempt: u32,
     /// The status on which its decision depends; `None` on a leaf.
     pub status: Option<ParentStatus>,
-}
-
-/// A task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    /// `None` on a root task, and on the join of the run.
-    pub(super) parent: Option<u32>,
-    pub(super) index: u32,
-    pub(super) retry_count: u32,
-    pub(super) attempt: u32,
-    pub(super) is_parent: bool,
-    pub(super) state: State,
-    pub(super) retry_scheduled: bool,
-}
-
-impl Node {
-    /// Creates a PENDING leaf.
-    pub(super) fn new(parent: Option<u32>, index: u32) -> Self {
-        Self {
-            parent,
-            index,
-            retry_count: 0,
-            attempt: 0,
-            is_parent: false,
-            state: State::Pending,
-            retry_scheduled: false,
-        }
-    }
-
-    pub(super) fn is_join(&self) -> bool {
-        self.index == 0
-    }
-
-    pub(super) fn node_status(&self) -> NodeStatus {
-        let node_type = if self.is_parent { NodeType::Parent } else { NodeType::Leaf };
-        NodeStatus { node_type, state: self.state, retry_scheduled: self.retry_scheduled }
-    }
 }
 
 /// Children with consecutive indices and consecutive numbers.

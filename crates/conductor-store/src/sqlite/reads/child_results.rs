@@ -1,7 +1,6 @@
 //! The results of children, by index.
 
 use super::leaf_states;
-use super::texts::{ERRORS, LONG_OUTPUTS, Texts};
 use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, OffsetSet, ParentKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::block::{self, BlockRow};
@@ -9,6 +8,7 @@ use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::nodes;
 use crate::sqlite::rows::range_rows::RangeRow;
+use crate::sqlite::rows::texts::{ERRORS, LONG_OUTPUTS, Texts};
 use conductor_model::{ErrorText, State};
 use rusqlite::{Connection, Row};
 use std::ops::ControlFlow;

@@ -13,5 +13,4 @@ pub(super) mod progress;
 pub(super) mod runs;
 pub(super) mod stuck;
 pub(super) mod tasks;
-mod texts;
 pub(super) mod work;

@@ -2,7 +2,6 @@
 
 use super::leaf_states::{self, LeafState};
 use super::runs::join;
-use super::texts::{LeafStatements, LeafTexts};
 use crate::backend::{
     OffsetSet, ParentInput, ParentKey, Rows, RunKey, TaskKey, TaskRecord, TaskRecords, TasksWanted,
 };
@@ -15,6 +14,7 @@ use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::nodes;
 use crate::sqlite::rows::parents::run_id;
 use crate::sqlite::rows::range_rows::is_range;
+use crate::sqlite::rows::texts::{LeafStatements, LeafTexts};
 use conductor_model::{
     Backoff, ErrorText, Json, Kind, MaxRetries, RunId, State, Task, TaskId, TaskName, Timestamp,
 };

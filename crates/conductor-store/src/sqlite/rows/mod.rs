@@ -13,3 +13,4 @@ pub(crate) mod places;
 pub(crate) mod range_rows;
 pub(crate) mod scope;
 pub(crate) mod set;
+pub(crate) mod texts;

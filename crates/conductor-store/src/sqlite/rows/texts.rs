@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, Rows, Statement};
 
 /// The rows of a statement that selects keys in ascending order, each with a text. A text is read when it is asked for, so that
 /// a page does not read more than it returns.
-pub(super) struct Texts<'s> {
+pub(crate) struct Texts<'s> {
     rows: Rows<'s>,
     /// The key of the row where it stands.
     key: i64,
@@ -14,12 +14,12 @@ pub(super) struct Texts<'s> {
 
 impl<'s> Texts<'s> {
     /// Texts from a first key to a last one.
-    pub(super) fn read(statement: &'s mut Statement<'_>, keys: [i64; 2]) -> Result<Self> {
+    pub(crate) fn read(statement: &'s mut Statement<'_>, keys: [i64; 2]) -> Result<Self> {
         Ok(Self { rows: statement.query(keys).map_err(fault)?, key: i64::MIN })
     }
 
     /// The text of a key that is larger than the one before; `None` without one, or without a row.
-    pub(super) fn of(&mut self, key: i64) -> Result<Option<String>> {
+    pub(crate) fn of(&mut self, key: i64) -> Result<Option<String>> {
         while self.key < key {
             self.rows.advance().map_err(fault)?;
             self.key = self.rows.get().map_or(Ok(i64::MAX), |row| row.get(0)).map_err(fault)?;
@@ -32,14 +32,14 @@ impl<'s> Texts<'s> {
 }
 
 /// The statements of [`LeafTexts`].
-pub(super) struct LeafStatements<'c> {
+pub(crate) struct LeafStatements<'c> {
     short: CachedStatement<'c>,
     long: CachedStatement<'c>,
     errors: CachedStatement<'c>,
 }
 
 impl<'c> LeafStatements<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Result<Self> {
+    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
             short: connection.cached(SHORT_OUTPUTS)?,
             long: connection.cached(LONG_OUTPUTS)?,
@@ -48,7 +48,7 @@ impl<'c> LeafStatements<'c> {
     }
 
     /// The texts from a first key to a last one.
-    pub(super) fn read(&mut self, keys: [i64; 2]) -> Result<LeafTexts<'_>> {
+    pub(crate) fn read(&mut self, keys: [i64; 2]) -> Result<LeafTexts<'_>> {
         Ok(LeafTexts {
             short: Texts::read(&mut self.short, keys)?,
             long: Texts::read(&mut self.long, keys)?,
@@ -58,7 +58,7 @@ impl<'c> LeafStatements<'c> {
 }
 
 /// The outputs and the last errors of the leaves of a block.
-pub(super) struct LeafTexts<'s> {
+pub(crate) struct LeafTexts<'s> {
     short: Texts<'s>,
     long: Texts<'s>,
     errors: Texts<'s>,
@@ -66,19 +66,19 @@ pub(super) struct LeafTexts<'s> {
 
 impl LeafTexts<'_> {
     /// The output of a leaf. Imported leaves may have one in any state, but only those that ended have a short one.
-    pub(super) fn output(&mut self, key: i64, has_ended: bool) -> Result<Option<String>> {
+    pub(crate) fn output(&mut self, key: i64, has_ended: bool) -> Result<Option<String>> {
         let short = if has_ended { self.short.of(key)? } else { None };
         short.map_or_else(|| self.long.of(key), |output| Ok(Some(output)))
     }
 
-    pub(super) fn error(&mut self, key: i64) -> Result<Option<String>> {
+    pub(crate) fn error(&mut self, key: i64) -> Result<Option<String>> {
         self.errors.of(key)
     }
 }
 
 const SHORT_OUTPUTS: &str =
     "SELECT task, output FROM conductor_ended WHERE task BETWEEN ?1 AND ?2 ORDER BY task";
-pub(super) const LONG_OUTPUTS: &str =
+pub(crate) const LONG_OUTPUTS: &str =
     "SELECT task, output FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2 ORDER BY task";
-pub(super) const ERRORS: &str =
+pub(crate) const ERRORS: &str =
     "SELECT task, error FROM conductor_errors WHERE task BETWEEN ?1 AND ?2 ORDER BY task";
