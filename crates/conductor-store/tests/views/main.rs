@@ -4,7 +4,7 @@ mod workload;
 mod world;
 
 use conductor_model::{EVENT_NAMES, State, Timestamp};
-use conductor_store::{Admin, Append, Prune, Store};
+use conductor_store::{Admin, Append, Prune, Query, Store};
 use rusqlite::Connection;
 use world::World;
 
@@ -57,6 +57,37 @@ fn run_is_found_by_index() {
         }
     }
     assert_ne!(scans(&connection, "SELECT * FROM tasks, runs WHERE runs.id = 'x'"), Vec::<String>::new());
+}
+
+/// The statement of the reference, with which a task is found by its id.
+fn documented_seek() -> &'static str {
+    let page = include_str!("../../../../docs/reference/views.md");
+    let section = page.split("## One task by its id").nth(1).expect("the section");
+    section.split("```sql").nth(1).and_then(|code| code.split("```").next()).expect("a statement")
+}
+
+#[test]
+fn documented_seek_finds_each_task() {
+    let mut world = World::new();
+    workload::submit_all(&world);
+    world.fan_out();
+    workload::claims(&mut world);
+    let connection = world.connect();
+    let mut seek = connection.prepare(documented_seek()).unwrap();
+    let ended = [State::Succeeded, State::Failed];
+    for run in world.store.runs(None, 100).unwrap().items {
+        for task in world.tasks(run.id) {
+            let found: Vec<(i64, Option<i64>)> = seek
+                .query_map([task.id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            let is_ended_leaf =
+                ended.contains(&task.state) && task.due_at.is_none() && task.child_counts.is_none();
+            let state = is_ended_leaf.then(|| task.state.code());
+            assert_eq!((found.len(), found[0].1), (1, state), "{task:?}");
+        }
+    }
 }
 
 #[test]
