@@ -57,6 +57,21 @@ pub fn large_cancel_does_not_block_small_one(harness: &Harness<'_>) {
     assert_eq!((harness.run_state(small), harness.run_state(large)), (State::Cancelled, State::Running));
 }
 
+pub fn cancel_of_many_parents_does_not_block_small_one(harness: &Harness<'_>) {
+    let nested = vec![json!({"fanout": 1}); 2_500];
+    let (large, parent) = harness.submit_task(TaskDraft::new("P").input(json!({ "fanout": nested })));
+    while harness.child_counts(parent).created < 2_500 {
+        let _ = harness.fan_out_step(Scope::Run(large), 10_000);
+    }
+    let (_, small, children) = harness.family(3);
+    for parent in [parent, small] {
+        let _ = harness.cancel_task(parent);
+    }
+    // Each parent is a row of its own, and there are more of them than rows in a step.
+    assert!(harness.sweep_step(&harness.bounded_step(Scope::All, 50_000)).more);
+    assert_eq!(harness.states(&children), [State::Cancelled; 3]);
+}
+
 pub fn idle_sweep_writes_nothing(harness: &Harness<'_>) {
     let (run, parent, _) = harness.family(3);
     let idle = || {

@@ -30,18 +30,18 @@ pub(crate) fn sweep(t: &mut Transaction<'_, '_>, step: &Step) -> Result<SweepOut
     outcome.more = !runs.is_empty();
     for (nth, run) in runs.iter().enumerate() {
         let mut left = share(room, runs.len() - nth);
-        for parent in t.store()?.find(&Work::SweepRun(*run), left)? {
+        let share_of_rows = share(rows, runs.len() - nth).max(1);
+        let mut rows_left = share_of_rows;
+        for parent in t.store()?.find(&Work::SweepRun(*run), left.min(rows_left))? {
             let Node::Parent(parent) = parent else { continue };
-            let visited = sweep_children(t, key_of(&parent), left, &mut rows, &mut outcome)?;
+            let visited = sweep_children(t, key_of(&parent), left, &mut rows_left, &mut outcome)?;
             left = left.saturating_sub(visited);
             room = room.saturating_sub(visited);
-            if rows == 0 {
-                return Ok(outcome);
-            }
-            if left == 0 {
+            if left == 0 || rows_left == 0 {
                 break;
             }
         }
+        rows = rows.saturating_sub(share_of_rows - rows_left);
     }
     Ok(outcome)
 }
@@ -100,7 +100,8 @@ fn sweep_portion(
     // One that cannot be read fails before the commit.
     let Some(row) = load_parent(t, parent)? else { return Ok(0) };
     let children = read_children(t, &row, limit)?;
-    *rows = rows.saturating_sub(children.rows());
+    // The parent itself, and its join.
+    *rows = rows.saturating_sub(children.rows() + 1 + u32::from(row.status.join == JoinStatus::Open));
     let join = match row.status.join {
         JoinStatus::Open => t.store()?.joins(&[parent])?.pop().and_then(|join| join.task),
         _ => None,

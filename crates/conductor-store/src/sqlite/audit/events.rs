@@ -1,7 +1,7 @@
 //! The events of a run, as they are stored.
 
 use crate::backend::{AuditEvent, RunKey};
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::reads::events::{EventRow, event_columns};
 use crate::sqlite::rows::event_body::NAMES;
 use crate::sqlite::rows::events::{PER_ROW, seq_of};
@@ -11,9 +11,11 @@ use rusqlite::{Connection, params};
 /// The next events of a run.
 pub(crate) fn page(connection: &Connection, run: RunKey, after: u64, limit: u32) -> Result<Vec<AuditEvent>> {
     let first = i64::try_from(after / PER_ROW).unwrap_or(i64::MAX);
-    let rows = connection.all(PAGE, params![run.row(), first, limit], |row| EventRow::read(row, 0))?;
+    let mut statement = connection.cached(PAGE)?;
+    let mut rows = statement.query(params![run.row(), first]).map_err(fault)?;
     let mut page = Vec::new();
-    for mut row in rows {
+    while let Some(row) = rows.next().map_err(fault)? {
+        let mut row = EventRow::read(row, 0).map_err(fault)?;
         let name = usize::try_from(row.name).ok().and_then(|code| NAMES.get(code));
         for (place, task) in (0..).zip(row.tasks()) {
             let seq = seq_of(row.key, u64::from(place));
@@ -33,9 +35,8 @@ pub(crate) fn page(connection: &Connection, run: RunKey, after: u64, limit: u32)
     Ok(page)
 }
 
-/// One row more than events, because all events of the first row may be in the page before.
 const PAGE: &str = concat!(
     "SELECT ",
     event_columns!(),
-    " FROM conductor_events e INDEXED BY conductor_events_run WHERE e.run = ?1 AND e.key >= ?2 ORDER BY e.key LIMIT ?3 + 1"
+    " FROM conductor_events e INDEXED BY conductor_events_run WHERE e.run = ?1 AND e.key >= ?2 ORDER BY e.key"
 );

@@ -4,9 +4,9 @@ use super::stuck::count_stuck;
 use super::work::next_due;
 use crate::backend::{Counts, CountsWanted, RunKey};
 use crate::sqlite::connection::sql::{Result, Sql, no_connection};
-use crate::sqlite::rows::columns::{self, bad_row};
+use crate::sqlite::rows::columns;
 use crate::sqlite::rows::conditions::sql;
-use crate::sqlite::rows::range_rows::{self, RangeRow, ReadRange, range_columns};
+use crate::sqlite::rows::range_rows::{self, RangeRow, range_columns};
 use crate::sqlite::rows::{event_body::code_of, keys::RowKey};
 use conductor_model::{State, StateCounts};
 use rusqlite::{Connection, Params, Row, params};
@@ -48,9 +48,8 @@ pub(crate) fn counts(
 }
 
 fn ranges(connection: &Connection, sql: &str, run: Option<i64>) -> Result<Vec<RangeRow>> {
-    let rows = connection.all(sql, [run], |row| range_rows::read(row, 0))?;
-    let readable = |row: ReadRange| row.map_err(|broken| bad_row("range", broken.key, &broken.reason));
-    rows.into_iter().map(readable).collect()
+    // One that cannot be read counts as nothing, until a step removes it.
+    Ok(connection.all(sql, [run], |row| range_rows::read(row, 0))?.into_iter().flatten().collect())
 }
 
 fn len(row: &RangeRow) -> u64 {

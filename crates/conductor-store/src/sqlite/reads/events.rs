@@ -84,7 +84,7 @@ pub(crate) fn events(
     let mut ids = TaskIds { connection, blocks: HashMap::new() };
     let sql = events_sql(run.is_some());
     // A row can have all events of the page, or none.
-    let page_rows = limit.saturating_add(1).min(PAGE);
+    let mut page_rows = FIRST_PAGE;
     loop {
         let rows =
             connection.all(&sql, params![first, page_rows, task, name, since, until, run, block], |row| {
@@ -110,11 +110,13 @@ pub(crate) fn events(
         if is_last {
             return Ok(page);
         }
+        page_rows = (2 * page_rows).min(LARGEST_PAGE);
     }
 }
 
-/// The largest number of rows that one statement reads.
-const PAGE: u32 = 200;
+/// The number of rows that the first statement reads. Each further one reads twice as many, up to the largest.
+const FIRST_PAGE: u32 = 4;
+const LARGEST_PAGE: u32 = 256;
 
 fn event(
     (seq, place): (u64, u32),

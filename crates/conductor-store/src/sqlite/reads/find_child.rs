@@ -78,7 +78,7 @@ macro_rules! has {
 const OPEN: &str = has!(open_parent, "conductor_ranges g WHERE g.block = b.block" open_leaf);
 const FAILED: &str = has!(
     failed,
-    "conductor_ended e WHERE e.task BETWEEN b.block * 1024 AND b.block * 1024 + 1023" failed
+    "conductor_ended e INDEXED BY conductor_ended_failed WHERE e.task BETWEEN b.block * 1024 AND b.block * 1024 + 1023" failed
 );
 const CANCELLED: &str = has!(cancelled, "conductor_ranges g WHERE g.block = b.block" cancelled);
 

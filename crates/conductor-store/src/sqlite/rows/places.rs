@@ -135,6 +135,12 @@ pub(crate) fn ended_of(connection: &Connection, block: i64, of: &OffsetSet) -> R
     Ok(ended(connection, block, of)?.into_iter().map(|(offset, _)| offset).collect())
 }
 
+/// Whether one of these leaves runs or has ended.
+pub(crate) fn runs_or_ended(connection: &Connection, block: i64, of: &OffsetSet) -> Result<bool> {
+    let running = range_rows::of_state(connection, block, (State::Running, None))?;
+    Ok(running.iter().any(|row| !row.set.and(of).is_empty()) || !ended_of(connection, block, of)?.is_empty())
+}
+
 /// Four columns: state, attempt, `retry_count`, `lease_losses`.
 pub(crate) fn ended_status(row: &Row<'_>, column: usize) -> rusqlite::Result<LeafStatus> {
     let state = columns::state(row, column)?;

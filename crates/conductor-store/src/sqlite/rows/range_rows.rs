@@ -141,11 +141,12 @@ pub(crate) struct BlockRanges {
     /// The states and due times whose rows were read. A block can have a thousand rows that wait for times of their own.
     read: HashSet<(State, Option<Timestamp>)>,
     rows: Vec<RangeRow>,
+    is_changed: bool,
 }
 
 impl BlockRanges {
     pub(crate) fn new(block: i64) -> Self {
-        Self { block, read: HashSet::new(), rows: Vec::new() }
+        Self { block, read: HashSet::new(), rows: Vec::new(), is_changed: false }
     }
 
     /// Reads the rows in a state with a due time at their first use. Returns all rows that were read.
@@ -170,6 +171,7 @@ impl BlockRanges {
         status: &LeafStatus,
     ) -> Result<()> {
         self.load(connection, status.state, status.due_at)?;
+        self.is_changed = true;
         for row in self.rows.iter_mut().filter(|row| row.condition.status == *status) {
             let found = row.set.and(&leaves);
             if !found.is_empty() {
@@ -194,6 +196,7 @@ impl BlockRanges {
         condition: Condition,
     ) -> Result<()> {
         self.load(connection, condition.status.state, condition.status.due_at)?;
+        self.is_changed = true;
         match self.rows.iter_mut().find(|row| row.condition == condition) {
             Some(row) => (row.set, row.is_changed) = (row.set.or(&leaves), true),
             None => self.rows.push(RangeRow { key: None, set: leaves, condition, is_changed: true }),
@@ -224,6 +227,9 @@ impl BlockRanges {
 
     /// Writes the rows that changed.
     pub(crate) fn save(&mut self, connection: &Connection) -> Result<()> {
+        if !std::mem::take(&mut self.is_changed) {
+            return Ok(());
+        }
         // A row that was emptied is used again for one that is new: most transitions change a whole row.
         let emptied = self.rows.iter().filter(|row| row.set.is_empty());
         let mut free: Vec<i64> = emptied.filter_map(|row| row.key).collect();

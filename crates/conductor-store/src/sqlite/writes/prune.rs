@@ -7,7 +7,7 @@ use crate::sqlite::rows::block::{clamp_count, task_key};
 use crate::sqlite::rows::conditions::sql;
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 /// Returns a run to prune; without one, whether pages can be given back. In a database of the caller, SQLite uses them again.
 pub(crate) fn work(
@@ -49,7 +49,7 @@ pub(crate) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Re
         pruned.tasks += remove_tasks(tx, block, budget)?;
     }
     while !budget.is_used_up() {
-        let event = tx.first(NEXT_EVENT, [run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let event = tx.first(NEXT_EVENT, [run], |row| Ok((row.get(0)?, event_count(row)?, row.get(2)?)))?;
         let Some((key, count, bytes)): Option<(i64, u32, i64)> = event else { break };
         let removed = count.min(budget.rows);
         if removed == count {
@@ -72,6 +72,12 @@ pub(crate) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Re
         pruned.is_complete = true;
     }
     Ok(pruned)
+}
+
+/// How many events a row has. Another program may have changed the number: then the row goes at once.
+fn event_count(row: &Row<'_>) -> rusqlite::Result<u32> {
+    let count: i64 = row.get(1)?;
+    Ok(u32::try_from(count).ok().filter(|count| (1..=u32::from(OffsetSet::MAX)).contains(count)).unwrap_or(1))
 }
 
 fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {

@@ -17,8 +17,9 @@ impl Scheduler {
     pub(crate) fn release_all(&mut self) -> Result<(), StoreError> {
         self.closing.get_or_insert(Closing::Stopping);
         self.release_where(|attempt| {
-            attempt.revoke();
-            attempt.cancel_token().cancel();
+            if !attempt.revoke() {
+                attempt.cancel_token().cancel();
+            }
             true
         })
     }

@@ -116,8 +116,9 @@ impl Claims {
     /// Removes all attempts, and asks their handlers to stop.
     pub(crate) fn cancel_all(&mut self) {
         for attempt in std::mem::take(&mut self.attempts).into_values() {
-            attempt.revoke();
-            attempt.cancel_token().cancel();
+            if !attempt.revoke() {
+                attempt.cancel_token().cancel();
+            }
         }
     }
 }
