@@ -57,7 +57,7 @@ pub fn large_cancel_does_not_block_small_one(harness: &Harness<'_>) {
     assert_eq!((harness.run_state(small), harness.run_state(large)), (State::Cancelled, State::Running));
 }
 
-pub fn cancel_of_many_parents_does_not_block_small_one(harness: &Harness<'_>) {
+pub fn many_parents_do_not_block_small_cancel(harness: &Harness<'_>) {
     let nested = vec![json!({"fanout": 1}); 2_500];
     let (large, parent) = harness.submit_task(TaskDraft::new("P").input(json!({ "fanout": nested })));
     while harness.child_counts(parent).created < 2_500 {

@@ -27,7 +27,7 @@ const VALUES: [&str; 22] = [
     "\"\"",
     "\"null\"",
     r#""é\u00e9\"\\ \u0000 𝄞""#,
-    r#""'); DROP TABLE conductor_tasks;--""#,
+    r#""'); DROP TABLE conductor_blocks;--""#,
     "[]",
     "{}",
     r#"{"b": 1, "a": [null, {"": 0}]}"#,
@@ -80,7 +80,7 @@ pub fn inherited_input_keeps_its_digits(harness: &Harness<'_>) {
 pub fn any_text_survives_as_name_kind_key(harness: &Harness<'_>) {
     let longest = "x".repeat(MAX_NAME_BYTES);
     for text in
-        ["'); DROP TABLE conductor_tasks;--", "a b", " ", "%_\\\"`$?1", "日本語", "é", "null", "0", &longest]
+        ["'); DROP TABLE conductor_blocks;--", "a b", " ", "%_\\\"`$?1", "日本語", "é", "null", "0", &longest]
     {
         let draft = RunDraft::new().idempotency_key(text).task(TaskDraft::new(text).kind(text));
         let run = harness.submit(&draft);
@@ -103,7 +103,7 @@ pub fn kinds_and_keys_compare_exactly(harness: &Harness<'_>) {
 
 pub fn any_error_survives(harness: &Harness<'_>) {
     let longest = "x".repeat(MAX_ERROR_BYTES);
-    for text in ["", " ", "two\nlines\t", "'); DROP TABLE conductor_tasks;--", "日本語", "null", &longest]
+    for text in ["", " ", "two\nlines\t", "'); DROP TABLE conductor_blocks;--", "日本語", "null", &longest]
     {
         let (_, task) = harness.submit_leaf();
         harness.apply(Report::failed(task, text));

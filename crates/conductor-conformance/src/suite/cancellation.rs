@@ -68,7 +68,7 @@ macro_rules! __cancellation_tests {
                 step_sweeps_at_most_its_limit
                 bounded_sweep_reaches_every_level
                 large_cancel_does_not_block_small_one
-                cancel_of_many_parents_does_not_block_small_one
+                many_parents_do_not_block_small_cancel
                 idle_sweep_writes_nothing
                 settled_family_is_not_visited_again
                 settled_siblings_are_not_changed

@@ -3,14 +3,14 @@
 use crate::{Environment, RotationCursor, Scope};
 use conductor_model::{IdBlock, Timestamp};
 
-/// A bounded step. At most `limit` rows change their state.
+/// A bounded step. At most `limit` tasks or runs change their state.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// The runs to work on.
     pub scope: Scope,
     /// The present moment.
     pub now: Timestamp,
-    /// The largest number of rows that change; 0 counts as 1.
+    /// The largest number of tasks or runs that change; 0 counts as 1. A sweep may change fewer, because it counts rows, too.
     pub limit: u32,
 }
 

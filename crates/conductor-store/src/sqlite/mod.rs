@@ -1,7 +1,8 @@
 //! The store on SQLite: one file, no server.
 //!
 //! It is a [`Backend`](crate::backend::Backend): it holds SQL, the mapping of rows, connections and files, and decides
-//! nothing. Each folder uses only those above it in this list:
+//! nothing. Each folder uses only those above it in this list, except that the import in `open` writes with `writes`, and `tx` is
+//! given the store for its engines:
 //!
 //! | folder or file | holds |
 //! |---|---|

@@ -20,7 +20,7 @@ pub(crate) struct Attempt {
     pub(crate) retry_count: u32,
     timeout_ms: Option<u32>,
     pub(crate) isolated: bool,
-    /// Most attempts of short tasks are claimed ahead and end without these, so they exist from their first use.
+    /// Created at the first use: most short attempts never need them.
     signals: OnceLock<Box<Signals>>,
     /// `NOT_STARTED`, `REVOKED`, or the start in microseconds of the engine's monotonic clock, plus one.
     start: AtomicU64,

@@ -16,11 +16,11 @@ const RUNS_PER_STEP: u32 = 256;
 /// How many children are read at once.
 const PORTION: u32 = 2_000;
 /// The largest number of rows that one step writes, about: siblings in the same condition are one row.
-const ROWS_PER_STEP: u32 = 2_000;
+const MAX_ROWS: u32 = 2_000;
 
 /// Gives each run an equal share of the limit.
 pub(crate) fn sweep(t: &mut Transaction<'_, '_>, step: &Step) -> Result<SweepOutcome, StoreError> {
-    let (mut room, mut rows, mut outcome) = (step.limit.max(1), ROWS_PER_STEP, SweepOutcome::default());
+    let (mut room, mut rows, mut outcome) = (step.limit.max(1), MAX_ROWS, SweepOutcome::default());
     let turn = Turn {
         with: RunsWith::Sweep(step.scope),
         after: RotationCursor::default(),

@@ -30,7 +30,7 @@ fn explain_run(row: &Row<'_>, run: RunKey) -> rusqlite::Result<ExplainRow> {
         updated_at: columns::timestamp(row, 11)?,
         due_at: None,
         last_error: None,
-        detail: ExplainDetail::Parent(columns::parent_status(row, columns::run_child_counts(row, 2)?, 8)?),
+        detail: ExplainDetail::Parent(columns::parent_status(row, columns::child_counts(row, 2)?, 8)?),
     })
 }
 
@@ -72,7 +72,7 @@ fn parent_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         state: columns::state(row, 0)?,
         updated_at: columns::timestamp(row, 1)?,
         due_at: columns::readable_due_at(row, 2)?,
-        detail: ExplainDetail::Parent(columns::parent_status(row, columns::run_child_counts(row, 3)?, 9)?),
+        detail: ExplainDetail::Parent(columns::parent_status(row, columns::child_counts(row, 3)?, 9)?),
     })
 }
 

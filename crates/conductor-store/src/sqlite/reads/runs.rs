@@ -4,7 +4,7 @@ use crate::backend::{Rows, RunKey, RunsWanted};
 use crate::sqlite::connection::page::rows_up_to;
 use crate::sqlite::connection::sql::Result;
 use crate::sqlite::rows::columns::{
-    cancel_cause, due_at, policy, run_child_counts, state, state_counts, text, timestamp, unreadable,
+    cancel_cause, child_counts, due_at, policy, state, state_counts, text, timestamp, unreadable,
 };
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::parents::run_id;
@@ -38,7 +38,7 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
         id: run_id(row, 0)?,
         state: state(row, 1)?,
-        child_counts: run_child_counts(row, 2)?,
+        child_counts: child_counts(row, 2)?,
         state_counts: state_counts(row, 8)?,
         created_at: timestamp(row, 13)?,
         updated_at: timestamp(row, 14)?,

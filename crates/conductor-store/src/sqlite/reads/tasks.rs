@@ -277,7 +277,7 @@ fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail
         task.state = columns::state(row, 0)?;
         task.updated_at = columns::timestamp(row, 1)?;
         task.due_at = columns::due_at(row, 2)?;
-        task.child_counts = columns::child_counts(row, 3)?;
+        task.child_counts = Some(columns::child_counts(row, 3)?);
         task.policy = columns::policy(row, 9)?;
         task.cancel_cause = columns::cancel_cause(row, 10)?;
         task.join = join(row, 11)?;

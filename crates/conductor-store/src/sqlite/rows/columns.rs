@@ -94,14 +94,8 @@ pub(crate) fn lease_losses_code(losses: LeaseLosses) -> i64 {
     }
 }
 
-/// The six columns sealed, fanout, children, open, failed, cancelled of a task; `None` on a leaf.
-pub(crate) fn child_counts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ChildCounts>> {
-    let sealed: Option<bool> = row.get(column)?;
-    sealed.map(|_| run_child_counts(row, column)).transpose()
-}
-
-/// The same six columns of a run.
-pub(crate) fn run_child_counts(row: &Row<'_>, column: usize) -> rusqlite::Result<ChildCounts> {
+/// The six columns sealed, fanout, children, open, failed, cancelled of a parent or a run.
+pub(crate) fn child_counts(row: &Row<'_>, column: usize) -> rusqlite::Result<ChildCounts> {
     let count = |offset: usize| {
         let number: u32 = row.get(column + offset)?;
         if number > MAX_FANOUT {
@@ -123,7 +117,7 @@ pub(crate) fn run_child_counts(row: &Row<'_>, column: usize) -> rusqlite::Result
     }
 }
 
-/// The columns policy, mark, joining of a parent or a run with these counts. For steps, which a row that another program
+/// The columns `policy`, `cancel_cause`, `join_open` of a parent or a run with these counts. For steps, which a row that another program
 /// changed never stops: an invalid policy is the default.
 pub(crate) fn parent_status(
     row: &Row<'_>,

@@ -44,7 +44,7 @@ pub(crate) fn read_parent(row: &Row<'_>, column: usize) -> ReadParent {
     let read = || {
         Ok(ParentRow {
             node,
-            status: columns::parent_status(row, columns::run_child_counts(row, column + 8)?, column + 14)?,
+            status: columns::parent_status(row, columns::child_counts(row, column + 8)?, column + 14)?,
             swept: columns::swept_through(row, column + 17)?,
             deadline: None,
             state_counts: StateCounts::default(),
@@ -85,7 +85,7 @@ pub(crate) fn run(connection: &Connection, key: RunKey) -> Result<ReadParent> {
                     state: columns::state(row, 1)?,
                     due_at: None,
                 },
-                status: columns::parent_status(row, columns::run_child_counts(row, 2)?, 8)?,
+                status: columns::parent_status(row, columns::child_counts(row, 2)?, 8)?,
                 swept: columns::swept_through(row, 11)?,
                 deadline: columns::readable_due_at(row, 17)?,
                 state_counts: columns::state_counts(row, 12)?,

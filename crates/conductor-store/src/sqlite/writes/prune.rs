@@ -115,7 +115,7 @@ fn remove_tasks(tx: &Connection, (number, count): (i64, u16), budget: &mut Prune
 
 const NEXT_PRUNING: &str = "SELECT run FROM conductor_prune_queue LIMIT 1";
 
-/// A run with a delayed task is open, though its state may be final.
+/// A run with a task that waits for its retry is open, though its state may be final.
 const NEXT_SETTLED: &str = sql!("SELECT key FROM conductor_runs r INDEXED BY conductor_runs_settled \
     WHERE " settled_run " AND pending = 0 AND running = 0 AND updated_at < ?1 \
     AND NOT EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due_of_run \
