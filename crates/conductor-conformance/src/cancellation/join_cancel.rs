@@ -4,7 +4,7 @@ use super::join::{OpenJoin, claim_join, open_join, open_join_of_run, parent_with
 use crate::Harness;
 use crate::harness::json_of;
 use conductor_model::{Policy, State};
-use conductor_store::{CancelError, CancelOutcome, NodeId, Report, ReviveError, ReviveFilter};
+use conductor_store::{CancelError, CancelOutcome, NodeId, Report, ReviveError, ReviveFilter, Scope};
 
 pub fn parent_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
     let OpenJoin { run, parent, children, join } = open_join(harness, parent_with_join(2));
@@ -17,6 +17,17 @@ pub fn parent_is_cancelled_while_join_is_open(harness: &Harness<'_>) {
     assert_eq!(harness.states(&children), [State::Succeeded; 2]);
     harness.aggregate();
     assert_eq!(harness.run_state(run), State::Cancelled);
+}
+
+pub fn one_sweep_cancels_join_of_large_family(harness: &Harness<'_>) {
+    let OpenJoin { parent, children, join, .. } = open_join(harness, parent_with_join(2_500));
+    let _ = harness.cancel_task(parent);
+    // The step reads the children in more than one portion.
+    let done = harness.sweep_step(&harness.bounded_step(Scope::All, 50_000));
+    assert_eq!((done.tasks, done.parents), (1, 0));
+    assert_eq!(harness.states(&[join, parent]), [State::Cancelled; 2]);
+    assert_eq!(harness.state(children[2_499]), State::Succeeded);
+    harness.writes_nothing(|| assert_eq!(harness.sweep(), (0, 0)));
 }
 
 pub fn join_awaiting_retry_is_cancelled_with_parent(harness: &Harness<'_>) {
