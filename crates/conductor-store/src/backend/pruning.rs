@@ -23,7 +23,7 @@ pub struct PrunableRun {
 /// What a transaction of a prune may still remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PruneBudget {
-    /// The number of rows.
+    /// The number of tasks and events. A store may charge more for those that do not share rows with others.
     pub rows: u32,
     /// The number of bytes of inputs, outputs and event payloads. It is negative where the last row was larger than
     /// the rest of the budget.
@@ -36,9 +36,9 @@ impl PruneBudget {
         self.rows == 0 || self.bytes <= 0
     }
 
-    /// Subtracts one row with so many bytes.
-    pub fn spend(&mut self, bytes: i64) {
-        self.rows = self.rows.saturating_sub(1);
+    /// Subtracts so many rows with so many bytes.
+    pub fn spend(&mut self, rows: u32, bytes: i64) {
+        self.rows = self.rows.saturating_sub(rows);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }

@@ -41,7 +41,7 @@ impl State {
                 return pruned;
             }
             let bytes: usize = task.input.iter().chain(&task.output).map(|json| json.as_str().len()).sum();
-            budget.spend(i64::try_from(bytes).unwrap_or(i64::MAX));
+            budget.spend(1, i64::try_from(bytes).unwrap_or(i64::MAX));
             self.tasks.remove(&task.key);
             self.task_ids.remove(&task.id);
             self.places.remove(&(task.parent(), task.index));
@@ -53,7 +53,7 @@ impl State {
             if budget.is_used_up() {
                 return pruned;
             }
-            budget.spend(0);
+            budget.spend(1, 0);
             self.events.remove(&seq);
             pruned.events += 1;
         }

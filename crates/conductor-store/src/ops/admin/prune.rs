@@ -31,7 +31,7 @@ fn remove_runs(tx: &mut dyn WriteTx, request: &Prune) -> Result<PruneOutcome, St
             tx.admin_write(AdminWrite::BeginPrune(run.key))?;
         }
         // A run without tasks is work, too.
-        budget.spend(0);
+        budget.spend(1, 0);
         let removed = tx.prune(Some(run.key), &mut budget)?;
         outcome.tasks += removed.tasks;
         outcome.events += removed.events;

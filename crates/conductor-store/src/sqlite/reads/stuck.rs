@@ -1,6 +1,6 @@
 //! Runs and tasks that are in a condition for too long.
 
-use crate::backend::{ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted, TaskKey};
+use crate::backend::{OffsetSet, ParentKey, RunKey, StuckCondition, StuckRow, StuckWanted, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::columns;
@@ -8,7 +8,7 @@ use crate::sqlite::rows::conditions::sql;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::parents::run_id;
 use crate::sqlite::rows::set::SetColumns;
-use conductor_model::{TaskId, Timestamp};
+use conductor_model::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 /// See [`ReadTx::stuck`](crate::backend::ReadTx::stuck).
@@ -28,9 +28,11 @@ pub(crate) fn stuck(
             rows.push(StuckRow { key: ParentKey::run(key), run, task: None, since: found.since });
             continue;
         };
-        for task in tasks.into_iter().take((limit as usize).saturating_sub(rows.len())) {
-            let id = task_id(connection, task)?;
-            let key = ParentKey { run: key, task: id.map(|_| task) };
+        let (number, offsets) = tasks;
+        let block = block::by_number(connection, number)?;
+        for offset in offsets.iter().take((limit as usize).saturating_sub(rows.len())) {
+            let id = block.as_ref().map(|block| block.id(offset));
+            let key = ParentKey { run: key, task: id.map(|_| block::task_key(number, offset)) };
             rows.push(StuckRow { key, run, task: id, since: found.since });
         }
         if rows.len() >= limit as usize {
@@ -48,18 +50,13 @@ pub(super) fn count_stuck(
     wanted: &StuckWanted<'_>,
 ) -> Result<u64> {
     let found = find(connection, run, wanted)?;
-    Ok(found.iter().map(|found| found.tasks.as_ref().map_or(1, Vec::len) as u64).sum())
-}
-
-fn task_id(connection: &Connection, task: TaskKey) -> Result<Option<TaskId>> {
-    let (number, offset) = block::place(task);
-    Ok(block::by_number(connection, number)?.map(|block| block.id(offset)))
+    Ok(found.iter().map(|found| u64::from(found.tasks.map_or(1, |(_, offsets)| offsets.len()))).sum())
 }
 
 /// A run, or tasks of one block.
 struct Found {
     run: i64,
-    tasks: Option<Vec<TaskKey>>,
+    tasks: Option<(i64, OffsetSet)>,
     since: Timestamp,
 }
 
@@ -95,17 +92,15 @@ fn of_run(row: &Row<'_>) -> rusqlite::Result<Found> {
 
 /// Three columns: the run, since, the task.
 fn parent(row: &Row<'_>) -> rusqlite::Result<Found> {
-    Ok(Found { tasks: Some(vec![TaskKey::of_row(row.get(2)?)]), ..of_run(row)? })
+    let (number, offset) = block::place(TaskKey::of_row(row.get(2)?));
+    Ok(Found { tasks: Some((number, OffsetSet::one(offset))), ..of_run(row)? })
 }
 
 /// Six columns: the run, since, the block, and its set.
 fn leaves(row: &Row<'_>) -> rusqlite::Result<Found> {
     let number: i64 = row.get(2)?;
     let set = SetColumns::read(row, 3)?.set().unwrap_or_default();
-    Ok(Found {
-        tasks: Some(set.iter().map(|offset| block::task_key(number, offset)).collect()),
-        ..of_run(row)?
-    })
+    Ok(Found { tasks: Some((number, set)), ..of_run(row)? })
 }
 
 const RUN_ID: &str = "SELECT id FROM conductor_runs WHERE key = ?1";

@@ -58,12 +58,12 @@ pub(crate) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Re
             tx.run("UPDATE conductor_events SET count = count - ?2 WHERE key = ?1", params![key, removed])?;
         }
         pruned.events += removed;
-        spend(budget, removed + COST_OF_EVENTS, bytes);
+        budget.spend(removed + COST_OF_EVENTS, bytes);
     }
     if !budget.is_used_up() {
         let joins = tx.run(DELETE_JOINS, params![run, budget.rows])?;
         if joins > 0 {
-            spend(budget, u32::try_from(joins).unwrap_or(u32::MAX), 0);
+            budget.spend(u32::try_from(joins).unwrap_or(u32::MAX), 0);
         }
     }
     if !budget.is_used_up() {
@@ -78,11 +78,6 @@ pub(crate) fn rows(tx: &Connection, run: RunKey, budget: &mut PruneBudget) -> Re
 fn event_count(row: &Row<'_>) -> rusqlite::Result<u32> {
     let count: i64 = row.get(1)?;
     Ok(u32::try_from(count).ok().filter(|count| (1..=u32::from(OffsetSet::MAX)).contains(count)).unwrap_or(1))
-}
-
-fn spend(budget: &mut PruneBudget, rows: u32, bytes: i64) {
-    budget.rows = budget.rows.saturating_sub(rows.saturating_sub(1));
-    budget.spend(bytes);
 }
 
 /// Removes the last tasks of a block: as many as the budget allows. Returns how many.
@@ -109,7 +104,7 @@ fn remove_tasks(tx: &Connection, (number, count): (i64, u16), budget: &mut Prune
         let left = count - removed;
         tx.run("UPDATE conductor_blocks SET count = ?2 WHERE block = ?1", params![number, left])?;
     }
-    spend(budget, u32::from(removed) + COST_OF_BLOCK, bytes);
+    budget.spend(u32::from(removed) + COST_OF_BLOCK, bytes);
     Ok(u32::from(removed))
 }
 
