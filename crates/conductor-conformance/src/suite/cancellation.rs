@@ -118,8 +118,8 @@ macro_rules! __cancellation_tests {
             }
             join_cancel {
                 parent_is_cancelled_while_join_is_open
-                join_awaiting_retry_is_cancelled_with_parent
                 one_sweep_cancels_join_of_large_family
+                join_awaiting_retry_is_cancelled_with_parent
                 run_is_cancelled_while_join_is_open
                 claim_below_cancelled_node_cancels_join
                 join_settled_before_sweep_decides_parent
