@@ -51,7 +51,7 @@ fn counted<T>(work: impl FnOnce() -> T) -> T {
 
 fn claim(store: &SqliteStore, env: &Environment, engine_key: EngineKey) -> Outcome<Vec<ClaimedTask>> {
     let want = KindQuota::new("noop".parse()?, TASKS);
-    Ok(store.claim(&Claim::new(engine_key, vec![want], 30_000, env))?.tasks)
+    Ok(store.claim(&Claim::new(engine_key, vec![want], 30_000, env))?.tasks())
 }
 
 fn settle(store: &SqliteStore, env: &Environment, tasks: &[ClaimedTask]) -> Outcome<()> {

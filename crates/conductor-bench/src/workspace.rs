@@ -140,7 +140,7 @@ pub(crate) fn attempt_all(
     let mut results = Vec::new();
     loop {
         let claim = Claim::new(registration.key(), vec![KindQuota::new(kind.parse()?, 1_000)], 30_000, env);
-        let claimed = store.settle(&Settle::new(results, env).and_claim(claim))?.claimed.tasks;
+        let claimed = store.settle(&Settle::new(results, env).and_claim(claim))?.claimed.tasks();
         if claimed.is_empty() {
             return Ok(());
         }

@@ -62,11 +62,11 @@ pub use query::{
     ChildFailure, ChildOutput, EventFilter, MAX_PAGE, Page, RunBlockers, StuckThreshold, TaskFilter,
 };
 pub use request::{
-    AggregateOutcome, Append, AppendError, AppendOutcome, AttemptResult, Claim, ClaimOutcome, ClaimedTask,
-    EngineCapabilities, EngineKey, EngineRegistration, FanOut, FanOutOutcome, Fence, FenceOutcome, KindQuota,
-    RecordProgress, RegisterEngine, Release, Renew, Report, ReportBatch, ReportOutcome, ReportRejection,
-    ReportedResult, Rescue, RotationCursor, Seal, SealError, Settle, SettleOutcome, Step, StepOutcome,
-    Submit, SubmitError, SubmitOutcome, SweepOutcome,
+    AggregateOutcome, Append, AppendError, AppendOutcome, AttemptResult, Claim, ClaimOutcome, ClaimedGroup,
+    ClaimedTask, EngineCapabilities, EngineKey, EngineRegistration, FanOut, FanOutOutcome, Fence,
+    FenceOutcome, FenceSet, Inputs, KindQuota, OffsetSet, RecordProgress, RegisterEngine, Release, Renew,
+    Report, ReportBatch, ReportOutcome, ReportRejection, ReportedResult, Rescue, RotationCursor, Seal,
+    SealError, Settle, SettleOutcome, Step, StepOutcome, Submit, SubmitError, SubmitOutcome, SweepOutcome,
 };
 pub use scope::{NodeId, Scope};
 #[cfg(feature = "sqlite")]

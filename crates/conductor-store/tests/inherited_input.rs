@@ -130,7 +130,7 @@ impl Fixture {
     fn claim(&self, kind: &str) -> Vec<ClaimedTask> {
         let engine = self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap();
         let quotas = vec![KindQuota::new(kind.parse().unwrap(), 100)];
-        self.store.claim(&Claim::new(engine.key(), quotas, 1000, &self.env)).unwrap().tasks
+        self.store.claim(&Claim::new(engine.key(), quotas, 1000, &self.env)).unwrap().tasks()
     }
 
     /// Settles these claims with success, and lets a join start.

@@ -28,7 +28,7 @@ fn child(test: &TestStore, run: RunId, index: u32) -> TaskId {
 
 fn claim(test: &TestStore, engine: &EngineRegistration) -> Vec<ClaimedTask> {
     let quota = KindQuota::new("A".parse().unwrap(), 100);
-    test.store.claim(&Claim::new(engine.key(), vec![quota], 30_000, &test.env)).unwrap().tasks
+    test.store.claim(&Claim::new(engine.key(), vec![quota], 30_000, &test.env)).unwrap().tasks()
 }
 
 /// Fails the first tasks and lets the others succeed; returns the names of the events.

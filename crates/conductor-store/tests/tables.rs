@@ -43,7 +43,7 @@ impl Tables {
             while self.store.fan_out(&FanOut::new(Scope::All, 1000, &self.env)).unwrap().more {}
             let quotas = vec![KindQuota::new(kind.clone(), 100)];
             let claim = Claim::new(engine.key(), quotas, 30_000, &self.env);
-            let tasks = self.store.claim(&claim).unwrap().tasks;
+            let tasks = self.store.claim(&claim).unwrap().tasks();
             if tasks.is_empty() {
                 break;
             }
@@ -162,7 +162,7 @@ fn events_of_failures_share_one_set() {
     let claim = || {
         tables.submit(&RunDraft::new().tasks((0..20).map(|_| TaskDraft::new("k")))).unwrap();
         let quotas = vec![KindQuota::new("k".parse().unwrap(), 20)];
-        tables.store.claim(&Claim::new(engine.key(), quotas, 1000, &tables.env)).unwrap().tasks
+        tables.store.claim(&Claim::new(engine.key(), quotas, 1000, &tables.env)).unwrap().tasks()
     };
     // The last event, and what it is if all leaves of the last block have it.
     let failed = || -> (String, String) {
@@ -191,7 +191,7 @@ fn progress_of_ended_attempts_is_removed() {
     tables.submit(&RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("k")))).unwrap();
     let engine = tables.store.register_engine(&RegisterEngine::new(&tables.env)).unwrap();
     let quotas = vec![KindQuota::new("k".parse().unwrap(), 3)];
-    let tasks = tables.store.claim(&Claim::new(engine.key(), quotas, 30_000, &tables.env)).unwrap().tasks;
+    let tasks = tables.store.claim(&Claim::new(engine.key(), quotas, 30_000, &tables.env)).unwrap().tasks();
     let report = |fences: &[Fence]| {
         let progress =
             fences.iter().map(|fence| (*fence, Progress { done: 1, total: None, message: "".into() }));

@@ -13,9 +13,9 @@ pub(super) const BUGS: &[Bug] = &[
         name: "claim-by-early-read",
         harm: "a claim starts tasks whose parent a failure in the same claim has cancelled",
         file: "crates/conductor-store/src/ops/claims/claim.rs",
-        from: "let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);",
+        from: "let mut inputs_of_parents = ParentInputs::default();",
         to: "t.ancestors.learn(&ready.above);\n\
-             let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);",
+             let mut inputs_of_parents = ParentInputs::default();",
         test: store("one_request", "failure_in_claim_starts_no_siblings"),
         hangs_for: None,
     },
@@ -103,7 +103,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "last-keys-lost",
         harm: "the last of a thousand siblings are left out of what happens to all of them",
-        file: "crates/conductor-store/src/backend/group.rs",
+        file: "crates/conductor-store/src/request/offsets.rs",
         from: "while word < Self::WORDS {",
         to: "while word + 1 < Self::WORDS {",
         test: store("conformance", "in_memory::claim::wide_fan_out_is_claimed_whole"),

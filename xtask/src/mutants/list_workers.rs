@@ -7,6 +7,7 @@ use crate::mutants::bug::{Bug, UNIT_TESTS, store, workers};
 const EXCHANGE: &str = "crates/conductor-workers/src/engine/scheduler/exchange.rs";
 const CLAIMS: &str = "crates/conductor-workers/src/engine/scheduler/state/claims.rs";
 const HEARTBEAT: &str = "crates/conductor-workers/src/engine/scheduler/state/heartbeat.rs";
+const RENEW: &str = "crates/conductor-workers/src/engine/scheduler/renew.rs";
 const ROTATION: &str = "crates/conductor-workers/src/engine/scheduler/state/rotation.rs";
 const STEPS: &str = "crates/conductor-workers/src/engine/scheduler/steps.rs";
 const POOL: &str = "crates/conductor-workers/src/engine/pool/mod.rs";
@@ -34,15 +35,15 @@ pub(super) const BUGS: &[Bug] = &[
         name: "timed-out-claim-kept",
         harm: "a timed-out attempt keeps its place forever, and its late result is settled",
         file: CLAIMS,
-        from: "        self.remove(&attempt);\n        if !attempt.revoke() {",
-        to: "        if !attempt.revoke() {",
+        from: "let removed = self.remove(batch, tasks);\n        let started",
+        to: "let removed = tasks;\n        let started",
         test: workers("simulation", "timed_out_attempt_frees_its_worker"),
         hangs_for: None,
     },
     Bug {
         name: "timeout-without-end",
         harm: "an attempt past its timeout never ends",
-        file: CLAIMS,
+        file: RENEW,
         from: "filter(|attempt| attempt.is_overdue(now))",
         to: "filter(|attempt| attempt.is_overdue(now) && attempt.is_overdue(Duration::ZERO))",
         test: workers("simulation", "timed_out_attempt_frees_its_worker"),
@@ -61,17 +62,44 @@ pub(super) const BUGS: &[Bug] = &[
         name: "results-lost-on-busy",
         harm: "results are lost when the store is busy for a moment",
         file: EXCHANGE,
-        from: "                self.outbox.requeue(request.results);\n                Err(error)",
-        to: "                drop(request.results);\n                Err(error)",
+        from: "                self.outbox.requeue(results_of(request));\n                Err(error)",
+        to: "                drop(results_of(request));\n                Err(error)",
         test: workers("simulation", "briefly_busy_store_loses_nothing"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "success-not-told",
+        harm: "the scheduler is not told about a success after it took those before it",
+        file: "crates/conductor-workers/src/handler/batch.rs",
+        from: "self.succeeded.swap(0, Ordering::SeqCst)",
+        to: "self.succeeded.load(Ordering::SeqCst)",
+        test: workers(UNIT_TESTS, "handler::batch::tests::first_success_tells_the_scheduler"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "task-started-twice",
+        harm: "two threads that take a task at the same moment both start it",
+        file: "crates/conductor-workers/src/handler/batch.rs",
+        from: "let waiting = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, first).ok()?;",
+        to: "let waiting = self.waiting();\n        self.waiting.store(first(waiting)?, Ordering::SeqCst);",
+        test: workers(UNIT_TESTS, "handler::batch::tests::each_task_is_started_once_or_revoked"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "set-settled-without-fence",
+        harm: "a success of an older attempt settles the present one",
+        file: "crates/conductor-store/src/ops/claims/fences.rs",
+        from: "group.block.base_id == set.base_id && is_at_attempt(group, set.attempt)",
+        to: "group.block.base_id == set.base_id && group.status.is_claimed",
+        test: store("conformance", "in_memory::settle::successes_in_sets_are_settled_where_fences_hold"),
         hangs_for: None,
     },
     Bug {
         name: "results-without-lease",
         harm: "results that wait to be settled are lost with their leases, and their handlers run again",
-        file: "crates/conductor-workers/src/engine/scheduler/renew.rs",
-        from: ".map(|attempt| attempt.fence).chain(settling).collect();",
-        to: ".map(|attempt| attempt.fence).chain(settling.take(0)).collect();",
+        file: RENEW,
+        from: "self.claims.fences().chain(self.outbox.result_fences()).collect();",
+        to: "self.claims.fences().chain(self.outbox.result_fences().take(0)).collect();",
         test: workers("engine", "claims::leases::waiting_results_keep_their_leases"),
         hangs_for: None,
     },

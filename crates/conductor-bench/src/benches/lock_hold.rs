@@ -166,7 +166,7 @@ fn settle_all(workspace: &Workspace, n: u32, each: u32, output: Option<&Json>) -
         let settle = Settle::new(results, &env).and_claim(claim);
         let mut claimed = Vec::new();
         longest = longest.max(time(|| {
-            claimed = store.settle(&settle)?.claimed.tasks;
+            claimed = store.settle(&settle)?.claimed.tasks();
             Ok(())
         })?);
         if claimed.is_empty() {
@@ -204,7 +204,7 @@ fn claimed(workspace: &Workspace, n: u32) -> Outcome<Arc<SqliteStore>> {
     let env = Environment::seeded(SystemClock.now(), 1);
     let registration = store.register_engine(&RegisterEngine::new(&env))?;
     let claim = Claim::new(registration.key(), vec![KindQuota::new("noop".parse()?, 1_000)], 1, &env);
-    while !store.claim(&claim)?.tasks.is_empty() {}
+    while !store.claim(&claim)?.tasks().is_empty() {}
     std::thread::sleep(Duration::from_millis(2));
     Ok(store)
 }

@@ -65,7 +65,7 @@ pub fn claim_meeting_only_cancelled_tasks_reports_more(harness: &Harness<'_>) {
     let mut claim = engine.claim_request([quota("A", 2)], 2);
     for _ in 0..20 {
         let done = engine.claim_with(&claim);
-        claimed.extend(done.tasks);
+        claimed.extend(done.tasks());
         claim.quotas[0].cursor = done.cursors[0];
         if !done.more {
             break;
@@ -80,8 +80,8 @@ pub fn claim_meeting_cancelled_isolated_task_reports_more(harness: &Harness<'_>)
     let _ = harness.cancel_run(harness.task(cancelled).run);
     let claim = Claim { allow_isolated: true, ..engine.claim_request([quota("A", 5)], 5) };
     let claimed = engine.claim_with(&claim);
-    assert_eq!((claimed.tasks.len(), claimed.more, harness.state(cancelled)), (0, true, State::Cancelled));
-    assert_eq!(engine.claim_with(&claim).tasks[0].fence.task, other);
+    assert_eq!((claimed.tasks().len(), claimed.more, harness.state(cancelled)), (0, true, State::Cancelled));
+    assert_eq!(engine.claim_with(&claim).tasks()[0].fence.task, other);
 }
 
 pub fn starts_are_rejected_and_results_are_recorded(harness: &Harness<'_>) {

@@ -71,7 +71,7 @@ pub fn empty_claim_writes_nothing(harness: &Harness<'_>) {
         for allow_isolated in [false, true] {
             let claimed =
                 harness.writes_nothing(|| engine.claim_with(&Claim { allow_isolated, ..request.clone() }));
-            assert!(claimed.tasks.is_empty() && !claimed.more, "{request:?}");
+            assert!(claimed.tasks().is_empty() && !claimed.more, "{request:?}");
             assert_eq!(claimed.cursors.len(), request.quotas.len());
         }
     }
@@ -92,7 +92,7 @@ pub fn task_is_claimed_once(harness: &Harness<'_>) {
 pub fn task_of_repeated_kind_is_claimed_once(harness: &Harness<'_>) {
     let engine = harness.engine();
     let (run, roots) = harness.submit_tasks((0..6).map(|_| TaskDraft::new("A")));
-    let claimed = engine.claim_with(&engine.claim_request([quota("A", 2), quota("A", 3)], 9)).tasks;
+    let claimed = engine.claim_with(&engine.claim_request([quota("A", 2), quota("A", 3)], 9)).tasks();
     assert_eq!(claimed.len(), 5, "both limits together");
     let attempts: Vec<u32> = harness.tasks(run).iter().map(|task| task.attempt).collect();
     assert_eq!(attempts.iter().sum::<u32>() as usize, claimed.len());
@@ -203,7 +203,7 @@ pub fn each_of_hundred_runs_gets_share(harness: &Harness<'_>) {
     for _ in 0..4 {
         let done = engine.claim_with(&engine.claim_request([quota_from(cursor, "A", 100)], 100));
         cursor = done.cursors[0];
-        claimed.extend(done.tasks);
+        claimed.extend(done.tasks());
     }
     assert_eq!(claimed.len(), 400);
     let shares = claims_per_run(&claimed);
@@ -240,9 +240,9 @@ pub fn kinds_share_total_limit(harness: &Harness<'_>) {
     }
     let quotas = ["A", "B", "C", "D"].map(|kind| quota(kind, 100));
     let claimed = engine.claim_with(&engine.claim_request(quotas, 12));
-    assert_eq!(claimed.tasks.len(), 12);
+    assert_eq!(claimed.tasks().len(), 12);
     for kind in 0..3 {
-        let its = claimed.tasks.iter().filter(|task| task.quota_index == kind).count();
+        let its = claimed.tasks().iter().filter(|task| task.quota_index == kind).count();
         assert_eq!(its, 4, "each kind gets an equal share");
     }
     assert!(claimed.more);
@@ -254,7 +254,7 @@ pub fn each_kind_has_its_own_limit(harness: &Harness<'_>) {
         harness.submit_tasks((0..9).map(|_| TaskDraft::new(kind)));
         harness.submit_tasks((0..9).map(|_| TaskDraft::new(kind)));
     }
-    let claimed = engine.claim_with(&engine.claim_request([quota("B", 1), quota("A", 3)], 100)).tasks;
+    let claimed = engine.claim_with(&engine.claim_request([quota("B", 1), quota("A", 3)], 100)).tasks();
     let of = |nth| claimed.iter().filter(move |task| task.quota_index == nth);
     assert_eq!((of(0).count(), of(1).count()), (1, 3));
     for (nth, kind) in ["B", "A"].into_iter().enumerate() {
@@ -269,12 +269,12 @@ pub fn rotation_continues_after_last_run(harness: &Harness<'_>) {
     for _ in 0..9 {
         let done = engine.claim_with(&engine.claim_request([quota_from(cursor, "A", 1)], 1));
         cursor = done.cursors[0];
-        order.extend(done.tasks.iter().map(|task| task.run));
+        order.extend(done.tasks().iter().map(|task| task.run));
     }
     assert_eq!(order, [0, 1, 2, 0, 1, 2, 0, 1, 2].map(|nth| runs[nth]));
     let done = engine.claim_with(&engine.claim_request([quota_from(cursor, "A", 1)], 1));
     assert_eq!(
-        (done.tasks.len(), done.cursors),
+        (done.tasks().len(), done.cursors),
         (0, vec![cursor]),
         "an empty claim does not move the cursor"
     );
@@ -286,10 +286,10 @@ pub fn each_kind_has_its_own_rotation(harness: &Harness<'_>) {
         (0..2).map(|_| harness.submit_tasks(["A", "A", "B", "B"].map(TaskDraft::new)).0).collect();
     let (a, b) = (quota("A", 1), quota("B", 1));
     let first = engine.claim_with(&engine.claim_request([a.clone()], 1));
-    assert_eq!(first.tasks[0].run, runs[0]);
+    assert_eq!(first.tasks()[0].run, runs[0]);
     let a = KindQuota { cursor: first.cursors[0], ..a };
     let both = engine.claim_with(&engine.claim_request([a, b], 2));
-    let runs_of: Vec<_> = both.tasks.iter().map(|task| (task.quota_index, task.run)).collect();
+    let runs_of: Vec<_> = both.tasks().iter().map(|task| (task.quota_index, task.run)).collect();
     assert_eq!(runs_of, [(0, runs[1]), (1, runs[0])]);
 }
 
@@ -305,7 +305,7 @@ pub fn claim_stopped_by_limits_reports_more(harness: &Harness<'_>) {
         "the limit of the kind is reached"
     );
     let last = engine.claim_with(&engine.claim_request([quota("A", 100)], 100));
-    assert_eq!((last.tasks.len(), last.more), (2, false));
+    assert_eq!((last.tasks().len(), last.more), (2, false));
 }
 
 pub fn all_runs_are_visited_while_more_remain(harness: &Harness<'_>) {
@@ -317,11 +317,11 @@ pub fn all_runs_are_visited_while_more_remain(harness: &Harness<'_>) {
     loop {
         let done = engine.claim_with(&engine.claim_request([quota_from(cursor, "A", 1000)], 1000));
         cursor = done.cursors[0];
-        claimed += done.tasks.len();
+        claimed += done.tasks().len();
         if !done.more {
             break;
         }
-        assert!(!done.tasks.is_empty(), "a claim that reports more has claimed tasks");
+        assert!(!done.tasks().is_empty(), "a claim that reports more has claimed tasks");
     }
     assert_eq!(claimed, 300);
 }
@@ -332,7 +332,7 @@ pub fn lease_lasts_as_requested_up_to_one_day(harness: &Harness<'_>) {
         let (_, task) = harness.submit_leaf();
         let claimed =
             engine.claim_with(&Claim { lease_ms: asked, ..engine.claim_request([quota("A", 1)], 1) });
-        assert_eq!(claimed.tasks[0].fence.task, task);
+        assert_eq!(claimed.tasks()[0].fence.task, task);
         assert_eq!(harness.task(task).lease_until, Some(harness.now().plus_millis(given)), "{asked} ms");
     }
 }
@@ -341,7 +341,7 @@ pub fn wide_fan_out_is_claimed_whole(harness: &Harness<'_>) {
     let engine = harness.engine();
     let (run, parent, children) = harness.family(2500);
     let outcomes = drain(|| engine.claim_with(&engine.claim_request([quota("P", 1000)], 1000)));
-    let claimed: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.tasks).collect();
+    let claimed: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.tasks()).collect();
     assert_eq!(task_ids(&claimed), children);
     assert_eq!(harness.run(run).state_counts.running, 2501);
     assert_eq!(harness.child_counts(parent).open, 2500);
@@ -374,7 +374,7 @@ pub fn submitted_task_is_claimed_in_same_transaction(harness: &Harness<'_>) {
     let draft = RunDraft::new().task(TaskDraft::new("A").input(7)).task(TaskDraft::new("B"));
     let (submitted, claimed) = submit_and_claim(harness, &engine, &draft, 10).expect("submit succeeds");
     assert!(submitted.created);
-    let [task] = &claimed.tasks[..] else { panic!("one task is of the kind A: {claimed:?}") };
+    let [task] = &claimed.tasks()[..] else { panic!("one task is of the kind A: {claimed:?}") };
     assert_eq!((task.run, task.index, task.fence.attempt), (submitted.run, 1, 1));
     assert_eq!(task.input.as_ref().map(Json::as_str), Some("7"));
     let names = ["run.created", "run.sealed", "task.created", "task.created", "task.started", "run.started"];
@@ -390,7 +390,7 @@ pub fn submit_and_claim_also_claims_older_tasks(harness: &Harness<'_>) {
     let (older, _) = harness.submit_tasks((0..3).map(|_| TaskDraft::new("A")));
     let draft = RunDraft::new().tasks((0..3).map(|_| TaskDraft::new("A")));
     let (submitted, claimed) = submit_and_claim(harness, &engine, &draft, 4).expect("submit succeeds");
-    let counts = claims_per_run(&claimed.tasks);
+    let counts = claims_per_run(&claimed.tasks());
     assert_eq!((counts[&older], counts[&submitted.run]), (2, 2), "each run gets its share");
     assert!(claimed.more);
     assert_eq!(engine.claim("A", 10).len(), 2);
@@ -402,7 +402,7 @@ pub fn submission_without_new_run_claims_nothing(harness: &Harness<'_>) {
     let run = harness.submit(&draft);
     let again = harness.writes_nothing(|| submit_and_claim(harness, &engine, &draft, 10));
     let (submitted, claimed) = again.expect("submit succeeds");
-    assert_eq!((submitted.run, submitted.created, claimed.tasks.len()), (run, false, 0));
+    assert_eq!((submitted.run, submitted.created, claimed.tasks().len()), (run, false, 0));
     let other = draft.task(TaskDraft::new("A"));
     let rejected = harness.writes_nothing(|| submit_and_claim(harness, &engine, &other, 10));
     assert!(matches!(rejected, Err(SubmitError::IdempotencyConflict { .. })), "{rejected:?}");

@@ -134,7 +134,7 @@ pub fn step_rescues_lease_that_ended_first(harness: &Harness<'_>) {
     harness.submit_tasks((0..3).map(|_| TaskDraft::new("A")));
     let claimed = [3000, 1000, 2000].map(|lease_ms| {
         let request = Claim { lease_ms, ..engine.claim_request([quota("A", 1)], 1) };
-        engine.claim_with(&request).tasks[0].fence.task
+        engine.claim_with(&request).tasks()[0].fence.task
     });
     harness.advance_ms(3000);
     for task in [claimed[1], claimed[2], claimed[0]] {
@@ -159,7 +159,7 @@ pub fn longest_lease_ends_with_its_engine(harness: &Harness<'_>) {
     let engine = harness.engine();
     harness.submit_leaf();
     let request = Claim { lease_ms: MAX_LEASE_MS, ..engine.claim_request([quota("A", 1)], 1) };
-    assert_eq!(engine.claim_with(&request).tasks.len(), 1);
+    assert_eq!(engine.claim_with(&request).tasks().len(), 1);
     harness.advance_ms(i64::try_from(DEFAULT_LEASE_MS).expect("lease fits"));
     assert_eq!(harness.writes_nothing(|| harness.rescue()), 0);
     drop(engine);
@@ -200,7 +200,7 @@ pub fn isolated_task_counts_for_limits(harness: &Harness<'_>) {
     assert!(engine.claim_with_isolated("B", 10).is_empty(), "the isolated task has another kind");
     let claimed =
         engine.claim_with(&Claim { allow_isolated: true, ..engine.claim_request([quota("A", 1)], 10) });
-    assert_eq!((claimed.tasks.len(), claimed.tasks[0].fence.task, claimed.more), (1, task, true));
+    assert_eq!((claimed.tasks().len(), claimed.tasks()[0].fence.task, claimed.more), (1, task, true));
     assert_eq!(engine.claim("A", 10).len(), 1);
 }
 

@@ -6,7 +6,7 @@ use crate::harness::test_engine::{failure, quota, success, success_with};
 use conductor_model::{
     AttemptFailure, Backoff, EventBody, FailureReason, Json, MAX_TASKS, State, TaskDraft, TaskId,
 };
-use conductor_store::{AttemptResult, Fence, FenceOutcome, Settle, StoreError};
+use conductor_store::{AttemptResult, Fence, FenceOutcome, FenceSet, OffsetSet, Settle, StoreError};
 use serde_json::json;
 
 fn fatal(error: &str) -> AttemptResult {
@@ -74,6 +74,36 @@ pub fn failure_event_has_reason_and_retry_time(harness: &Harness<'_>) {
         assert_eq!(event.body, EventBody::TaskFailed { reason, error: error.into(), due_at });
         assert_eq!(harness.task(*task).last_error.expect("error is stored").as_str(), error);
     }
+}
+
+pub fn successes_in_sets_are_settled_where_fences_hold(harness: &Harness<'_>) {
+    let engine = harness.engine();
+    harness.submit_tasks([TaskDraft::new("P").fan_out(0..5)]);
+    harness.fan_out();
+    let claimed = engine.claim_with(&engine.claim_request([quota("P", 10)], 10));
+    let ids: Vec<TaskId> = claimed.tasks().iter().map(|task| task.fence.task).collect();
+    let fences: Vec<FenceSet> = claimed.groups.iter().map(|group| group.fences).collect();
+    let [released, failed] = [1, 3].map(|nth| claimed.tasks()[nth].fence);
+    assert_eq!(engine.release(&[released]), [FenceOutcome::Applied]);
+    let request = Settle { succeeded: fences.clone(), ..engine.settle_request([(failed, fatal("no"))]) };
+    let settled = engine.settle_with(&request);
+    assert_eq!(settled.results, [FenceOutcome::Applied]);
+    let applied = fences.iter().zip(&settled.succeeded);
+    let applied = applied.flat_map(|(set, offsets)| FenceSet { offsets: *offsets, ..*set }.iter());
+    assert_eq!(applied.map(|fence| fence.task).collect::<Vec<_>>(), [ids[0], ids[2], ids[4]]);
+    let states = ids.iter().map(|task| harness.task(*task).state).collect::<Vec<_>>();
+    let (ended, pending) = (State::Succeeded, State::Pending);
+    assert_eq!(states, [ended, pending, ended, State::Failed, ended]);
+    // The next attempt has other fences, and so has a task of another store with the same key.
+    assert_eq!(engine.claim("P", 10).len(), 1);
+    let of_other_store =
+        fences.iter().map(|set| FenceSet { base_id: set.base_id ^ 1 << 70, attempt: 2, ..*set });
+    let stale: Vec<FenceSet> = fences.iter().copied().chain(of_other_store).collect();
+    harness.writes_nothing(|| {
+        let settled = engine.settle_with(&Settle { succeeded: stale.clone(), ..engine.settle_request([]) });
+        assert!(settled.succeeded.iter().all(OffsetSet::is_empty), "{settled:?}");
+        assert_eq!(settled.succeeded.len(), stale.len());
+    });
 }
 
 pub fn stale_fence_does_not_affect_others(harness: &Harness<'_>) {
@@ -207,16 +237,16 @@ pub fn settlement_carries_next_claim(harness: &Harness<'_>) {
     let claim = Some(engine.claim_request([quota("A", 10)], 10));
     let settled = engine.settle_with(&Settle { claim, ..engine.settle_request(results) });
     assert_eq!(settled.results, [FenceOutcome::Applied; 2]);
-    let next: Vec<_> = settled.claimed.tasks.iter().map(|task| task.fence.task).collect();
+    let next: Vec<_> = settled.claimed.tasks().iter().map(|task| task.fence.task).collect();
     assert_eq!((next, settled.claimed.more), (roots[2..].to_vec(), false));
     assert_eq!(settled.claimed.cursors.len(), 1);
     // The failed task is ready after the next retry, and is claimed with the next settlement.
     assert_eq!(harness.retry(), 1);
     let claim = Some(engine.claim_request([quota("A", 10)], 10));
-    let last = settled.claimed.tasks[0].fence;
+    let last = settled.claimed.tasks()[0].fence;
     let settled = engine.settle_with(&Settle { claim, ..engine.settle_request([(last, success())]) });
-    let again = &settled.claimed.tasks[0].fence;
-    assert_eq!((settled.claimed.tasks.len(), again.task, again.attempt), (1, roots[1], 2));
+    let again = &settled.claimed.tasks()[0].fence;
+    assert_eq!((settled.claimed.tasks().len(), again.task, again.attempt), (1, roots[1], 2));
 }
 
 pub fn settlement_of_stale_fences_still_claims(harness: &Harness<'_>) {
@@ -228,7 +258,7 @@ pub fn settlement_of_stale_fences_still_claims(harness: &Harness<'_>) {
     let claim = Some(engine.claim_request([quota("A", 10)], 10));
     let settled = engine.settle_with(&Settle { claim, ..engine.settle_request([(stale.fence, success())]) });
     assert_eq!(settled.results, [FenceOutcome::Stale]);
-    assert_eq!(settled.claimed.tasks[0].fence.task, task);
+    assert_eq!(settled.claimed.tasks()[0].fence.task, task);
 }
 
 pub fn empty_settlement_and_claim_write_nothing(harness: &Harness<'_>) {
@@ -238,12 +268,12 @@ pub fn empty_settlement_and_claim_write_nothing(harness: &Harness<'_>) {
     for claim in [None, Some(engine.claim_request([quota("A", 10)], 10))] {
         let request = Settle { claim, ..engine.settle_request([]) };
         let settled = harness.writes_nothing(|| engine.settle_with(&request));
-        assert!(settled.results.is_empty() && settled.claimed.tasks.is_empty());
+        assert!(settled.results.is_empty() && settled.claimed.tasks().is_empty());
     }
     assert_eq!(harness.change_token(), change_token);
     let claim = Some(engine.claim_request([quota("B", 10)], 10));
     let settled = engine.settle_with(&Settle { claim, ..engine.settle_request([]) });
-    assert_eq!(settled.claimed.tasks.len(), 1, "an empty settlement still claims");
+    assert_eq!(settled.claimed.tasks().len(), 1, "an empty settlement still claims");
 }
 
 pub fn settlement_decides_parents_and_runs(harness: &Harness<'_>) {

@@ -97,13 +97,13 @@ impl TestEngine<'_> {
 
     /// Claims at most `limit` tasks of one kind.
     pub(crate) fn claim(&self, kind: &str, limit: u32) -> Vec<ClaimedTask> {
-        self.claim_with(&self.claim_request([quota(kind, limit)], limit)).tasks
+        self.claim_with(&self.claim_request([quota(kind, limit)], limit)).tasks()
     }
 
     /// Claims at most `limit` tasks of one kind, of which one may be isolated.
     pub(crate) fn claim_with_isolated(&self, kind: &str, limit: u32) -> Vec<ClaimedTask> {
         let request = Claim { allow_isolated: true, ..self.claim_request([quota(kind, limit)], limit) };
-        self.claim_with(&request).tasks
+        self.claim_with(&request).tasks()
     }
 
     /// Claims the only ready task of the kind `A`.
@@ -144,7 +144,7 @@ impl TestEngine<'_> {
 
     pub(crate) fn settle_request(&self, results: impl IntoIterator<Item = (Fence, AttemptResult)>) -> Settle {
         let (now, jitter) = (self.harness.now(), self.harness.env().jitter());
-        Settle { results: results.into_iter().collect(), claim: None, now, jitter }
+        Settle { results: results.into_iter().collect(), succeeded: Vec::new(), claim: None, now, jitter }
     }
 
     pub(crate) fn settle_with(&self, request: &Settle) -> SettleOutcome {

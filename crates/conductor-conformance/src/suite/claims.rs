@@ -52,6 +52,7 @@ macro_rules! __claims_tests {
                 success_stores_output
                 failure_is_retried_after_its_delay
                 failure_event_has_reason_and_retry_time
+                successes_in_sets_are_settled_where_fences_hold
                 stale_fence_does_not_affect_others
                 duplicate_fence_applies_once
                 claim_is_settled_once

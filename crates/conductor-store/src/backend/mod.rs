@@ -37,13 +37,14 @@ mod wanted;
 mod work;
 mod write_tx;
 
+pub use crate::OffsetSet;
 pub use audit::{AdminWrite, AuditJoins, AuditKeys, AuditRuns, AuditTasks, Examine};
 pub use changes::{
     ClaimWrite, CorruptRow, CountChange, Counted, LeafWrite, NewBlock, NewEvent, NewKeys, NewParent,
     NewRunRow, ParentWrite, ProgressWrite,
 };
 pub(crate) use group::continues_block;
-pub use group::{Block, KeySet, LeafStatus, OffsetSet, TaskGroup};
+pub use group::{Block, KeySet, LeafStatus, TaskGroup};
 pub use keys::{ParentKey, Position, RunKey, TaskKey};
 pub use node::{CorruptParent, CorruptTask, Node, ParentNode, ParentRow, ReadParent};
 pub use open::{Backend, BackendError};

@@ -3,9 +3,9 @@
 use super::{
     Above, AuditEvent, AuditJoin, AuditJoins, AuditKeys, AuditRun, AuditRuns, AuditTask, AuditTasks,
     ChildResults, ChildResultsWanted, ChildWanted, ClaimRow, ClaimsWanted, Counts, CountsWanted, EngineRow,
-    EventsWanted, Examine, Examined, Existing, ExistingWanted, ExplainRow, JoinRow, KeysFound, LatestEvents,
-    Node, NodePlace, NodesWanted, ParentKey, PastEvent, ProgressWanted, PruneWork, ReadParent, Rows, RunKey,
-    RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords, TasksWanted, Work,
+    EventsWanted, Examine, Examined, Existing, ExistingWanted, ExplainRow, JoinRow, KeySet, KeysFound,
+    LatestEvents, Node, NodePlace, NodesWanted, ParentKey, PastEvent, ProgressWanted, PruneWork, ReadParent,
+    Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords, TasksWanted, Work,
 };
 use crate::{NodeId, RunBlockers, StoreError};
 use conductor_model::{Event, Json, Run, TaskProgress, Timestamp};
@@ -40,7 +40,7 @@ pub trait ReadTx {
     ///
     /// # Errors
     /// Returns a [`StoreError`], if the store cannot be read.
-    fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>, StoreError>;
+    fn leaves(&mut self, keys: &[KeySet]) -> Result<Vec<TaskGroup>, StoreError>;
 
     /// Reads parents and runs: one answer for each key, at its place in `keys`. One that does not exist is an `Err` without
     /// a node.

@@ -110,19 +110,20 @@ impl<B: Backend> Store for B {
     }
 
     fn settle(&self, request: &Settle) -> Result<SettleOutcome, StoreError> {
-        check_batch(request.results.len())?;
-        if request.results.is_empty() {
+        let succeeded = request.succeeded.iter().map(|set| set.offsets.len() as usize).sum::<usize>();
+        check_batch(request.results.len().saturating_add(succeeded))?;
+        if request.results.is_empty() && request.succeeded.is_empty() {
             let claimed = request.claim.as_ref().map(|next| self.claim(next)).transpose()?;
-            return Ok(SettleOutcome { results: Vec::new(), claimed: claimed.unwrap_or_default() });
+            return Ok(SettleOutcome { claimed: claimed.unwrap_or_default(), ..SettleOutcome::default() });
         }
         self.write(request.now, |tx| {
             run(tx, request.now, |t| {
-                let results = settle::settle(t, request)?;
+                let (results, succeeded) = settle::settle(t, request)?;
                 let claimed = match &request.claim {
                     Some(next) => claim::claim(t, next)?,
                     None => ClaimOutcome::default(),
                 };
-                Ok(SettleOutcome { results, claimed })
+                Ok(SettleOutcome { results, succeeded, claimed })
             })
         })
     }

@@ -1,7 +1,7 @@
 //! Claims ready leaves. Each gets a lease and a fence.
 
-use crate::{EngineKey, Environment};
-use conductor_model::{Json, Kind, RunId, TaskId, Timestamp};
+use crate::{ClaimedGroup, ClaimedTask, EngineKey, Environment};
+use conductor_model::{Kind, Timestamp};
 
 /// A request for ready leaves of some kinds.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl Claim {
     /// let registration = store.register_engine(&RegisterEngine::new(&env))?;
     /// let quotas = vec![KindQuota::new("resize".parse()?, 10), KindQuota::new("mail".parse()?, 10)];
     /// let claim = Claim::new(registration.key(), quotas, 30_000, &env).at_most(16);
-    /// assert!(store.claim(&claim)?.tasks.is_empty());
+    /// assert!(store.claim(&claim)?.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(engine: EngineKey, quotas: Vec<KindQuota>, lease_ms: u64, env: &Environment) -> Self {
@@ -84,7 +84,7 @@ pub struct RotationCursor(pub u64);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClaimOutcome {
     /// The claimed tasks, in the order in which the engine must start them.
-    pub tasks: Vec<ClaimedTask>,
+    pub groups: Vec<ClaimedGroup>,
     /// The cursor for the next claim, for each quota of the request.
     pub cursors: Vec<RotationCursor>,
     /// Whether another claim may find work: see [`StepOutcome::more`](crate::StepOutcome::more).
@@ -94,46 +94,19 @@ pub struct ClaimOutcome {
     pub rejected: u32,
 }
 
-/// A claimed leaf. The engine may run it until the lease ends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClaimedTask {
-    /// Identifies the claim, to renew, release and settle it.
-    pub fence: Fence,
-    /// Its run.
-    pub run: RunId,
-    /// Its parent; `None` for a root task.
-    pub parent: Option<TaskId>,
-    /// Its index among its siblings, from 1; 0 for a join.
-    pub index: u32,
-    /// The index of its kind in [`Claim::quotas`].
-    pub quota_index: usize,
-    /// Its input: its own, or the input of its parent without the key `fanout`.
-    pub input: Option<Json>,
-    /// The number of retries so far.
-    pub retry_count: u32,
-    /// The timeout of this attempt in milliseconds; `None` without a timeout.
-    pub timeout_ms: Option<u32>,
-    /// Whether the task is isolated: an engine must not run two isolated tasks at the same time.
-    pub isolated: bool,
-}
+impl ClaimOutcome {
+    /// Returns the number of claimed tasks.
+    pub fn len(&self) -> u32 {
+        self.groups.iter().map(|group| group.fences.offsets.len()).sum()
+    }
 
-/// The fence of a claim: it identifies one attempt of one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fence {
-    /// The task.
-    pub task: TaskId,
-    /// The internal number of the task in the store; a store never reuses it.
-    pub key: u64,
-    /// The attempt.
-    pub attempt: u32,
-}
+    /// Returns whether no task was claimed.
+    pub fn is_empty(&self) -> bool {
+        self.groups.iter().all(|group| group.fences.offsets.is_empty())
+    }
 
-/// The outcome of a request for one fence.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FenceOutcome {
-    /// The claim was valid, and the request was written.
-    Applied,
-    /// The claim is no longer valid. Nothing changed for this fence.
-    Stale,
+    /// Returns the claimed tasks one by one, in their order.
+    pub fn tasks(&self) -> Vec<ClaimedTask> {
+        self.groups.iter().flat_map(ClaimedGroup::tasks).collect()
+    }
 }

@@ -1,13 +1,15 @@
 //! Records the results of claimed tasks, and claims the next ones in the same transaction.
 
-use crate::{Claim, ClaimOutcome, Environment, Fence, FenceOutcome};
+use crate::{Claim, ClaimOutcome, Environment, Fence, FenceOutcome, FenceSet, OffsetSet};
 use conductor_model::{AttemptFailure, Jitter, Json, Timestamp};
 
 /// A request to record the results of claimed tasks, and to claim the next ones.
 #[derive(Clone, Debug)]
 pub struct Settle {
-    /// The result of each claim. No fence may occur twice.
+    /// The result of each claim. No fence may occur twice, also not among those of `succeeded`.
     pub results: Vec<(Fence, AttemptResult)>,
+    /// More claims, whose attempts succeeded without an output. They are settled after `results`.
+    pub succeeded: Vec<FenceSet>,
     /// The next claim, in the same transaction.
     pub claim: Option<Claim>,
     /// The present moment.
@@ -19,7 +21,7 @@ pub struct Settle {
 impl Settle {
     /// Creates a request without a claim. Time and randomness come from `env`.
     pub fn new(results: Vec<(Fence, AttemptResult)>, env: &Environment) -> Self {
-        Self { results, claim: None, now: env.now(), jitter: env.jitter() }
+        Self { results, succeeded: Vec::new(), claim: None, now: env.now(), jitter: env.jitter() }
     }
 
     /// Adds a claim to the same transaction. It gets the time of this request.
@@ -46,6 +48,8 @@ pub enum AttemptResult {
 pub struct SettleOutcome {
     /// One outcome per result, in their order.
     pub results: Vec<FenceOutcome>,
+    /// The tasks of each set of `succeeded` whose claims were valid, in the order of the sets. The others have not changed.
+    pub succeeded: Vec<OffsetSet>,
     /// The outcome of the claim; empty without a claim.
     pub claimed: ClaimOutcome,
 }

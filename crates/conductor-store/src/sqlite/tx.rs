@@ -6,11 +6,11 @@ use crate::backend::{
     Above, AdminWrite, AdminWritten, AuditEvent, AuditJoin, AuditJoins, AuditKeys, AuditRun, AuditRuns,
     AuditTask, AuditTasks, ChildResults, ChildResultsWanted, ChildWanted, ClaimRow, ClaimsWanted, CorruptRow,
     CountChange, Counted, Counts, CountsWanted, Decidable, EngineRow, EventsWanted, Examine, Examined,
-    Existing, ExistingWanted, ExplainRow, FanOutParent, FanOutWanted, JoinRow, KeysFound, LatestEvents,
-    LeafWrite, NewBlock, NewEvent, NewKeys, NewRunRow, Node, NodePlace, NodesWanted, ParentKey, ParentWrite,
-    PastEvent, ProgressWanted, ProgressWrite, PruneBudget, PruneWork, Pruned, ReadParent, ReadTx, ReadyTasks,
-    ReadyWanted, Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords,
-    TasksWanted, Turn, Work, WriteTx,
+    Existing, ExistingWanted, ExplainRow, FanOutParent, FanOutWanted, JoinRow, KeySet, KeysFound,
+    LatestEvents, LeafWrite, NewBlock, NewEvent, NewKeys, NewRunRow, Node, NodePlace, NodesWanted, ParentKey,
+    ParentWrite, PastEvent, ProgressWanted, ProgressWrite, PruneBudget, PruneWork, Pruned, ReadParent,
+    ReadTx, ReadyTasks, ReadyWanted, Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey,
+    TaskRecords, TasksWanted, Turn, Work, WriteTx,
 };
 use crate::sqlite::connection::sql::Result;
 use crate::sqlite::engines::{self, DeadEngine, Liveness};
@@ -92,7 +92,7 @@ impl ReadTx for SqliteTx<'_> {
         Ok(self.present(nodes))
     }
 
-    fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>> {
+    fn leaves(&mut self, keys: &[KeySet]) -> Result<Vec<TaskGroup>> {
         work::leaves::leaves(self.connection, &mut self.blocks, keys)
     }
 

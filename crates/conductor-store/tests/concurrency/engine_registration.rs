@@ -61,7 +61,7 @@ fn submit(store: &SqliteStore, tasks: usize) -> Vec<TaskId> {
 fn claim(store: &SqliteStore, registration: &EngineRegistration, limit: u32) -> Vec<ClaimedTask> {
     let quota = KindQuota::new("A".parse().unwrap(), limit);
     let claim = Claim::new(registration.key(), vec![quota], MAX_LEASE_MS, &Environment::system());
-    store.claim(&claim).unwrap().tasks
+    store.claim(&claim).unwrap().tasks()
 }
 
 fn is_locked(path: &Path) -> bool {

@@ -98,7 +98,7 @@ fn report_and_retry(test: &TestStore, roots: &[Task]) {
 fn claim_and_settle(test: &TestStore) {
     let now = test.env.now();
     let registration = test.once(|store| store.register_engine(&RegisterEngine::new(&test.env))).unwrap();
-    let claimed = test.once(|store| store.claim(&test.claim(registration.key(), 4))).unwrap().tasks;
+    let claimed = test.once(|store| store.claim(&test.claim(registration.key(), 4))).unwrap().tasks();
     let fences = fences(&claimed);
     assert_eq!(fences.len(), 4);
     // A renewal that changes nothing writes nothing.
@@ -116,12 +116,12 @@ fn claim_and_settle(test: &TestStore) {
     ];
     // The settlement and the next claim are one transaction.
     let settle = Settle::new(results, &test.env).and_claim(test.claim(registration.key(), 3));
-    assert_eq!(test.once(|store| store.settle(&settle)).unwrap().claimed.tasks.len(), 3);
+    assert_eq!(test.once(|store| store.settle(&settle)).unwrap().claimed.tasks().len(), 3);
     drop(registration);
     assert_eq!(test.once(|store| store.rescue(&Rescue::new(100, &test.env))).unwrap().changed, 3);
     assert_eq!(test.once(|store| store.retry(&test.step(100))).unwrap().changed, 3);
     let registration = test.store.register_engine(&RegisterEngine::new(&test.env)).unwrap();
-    let last = test.store.claim(&test.claim(registration.key(), 100)).unwrap().tasks;
+    let last = test.store.claim(&test.claim(registration.key(), 100)).unwrap().tasks();
     let succeeded = |fence| (fence, AttemptResult::Succeeded { output: None });
     let settle = Settle::new(self::fences(&last).into_iter().map(succeeded).collect(), &test.env);
     let settled = test.once(|store| store.settle(&settle)).unwrap();

@@ -67,7 +67,7 @@ impl TestStore {
 
     /// Claims up to ten tasks of the kind `A`, for an engine that ends at once.
     pub(crate) fn claim(&self) -> Vec<ClaimedTask> {
-        self.claim_up_to(10).tasks
+        self.claim_up_to(10).tasks()
     }
 
     pub(crate) fn claim_up_to(&self, limit: u32) -> ClaimOutcome {

@@ -9,7 +9,7 @@ fn largest_attempt_stops_no_claim() {
     let test = Damaged::new();
     test.change("UPDATE conductor_ranges SET attempt = 2000000000 WHERE block = 3 AND state = 0");
     let claimed = test.claim();
-    assert_eq!(claimed.tasks.len(), 2, "those of the other run");
+    assert_eq!(claimed.tasks().len(), 2, "those of the other run");
     assert_eq!(test.failed(), ["3074", "3075"]);
 }
 
@@ -42,16 +42,16 @@ fn parent_with_larger_count_is_listed_once() {
 #[test]
 fn failed_leaf_keeps_its_attempt() {
     let test = Damaged::untouched();
-    let claimed = test.claim().tasks;
+    let claimed = test.claim().tasks();
     let first = &claimed[0];
     test.change(
         "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
          SELECT block, 0, 0, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 LIMIT 1",
     );
-    assert_eq!(test.claim().tasks.len(), 0);
+    assert_eq!(test.claim().tasks().len(), 0);
     assert_eq!(test.failed(), ["3072"]);
     let _ = test.store.revive(&Revive::leaf(first.fence.task, test.env.now())).unwrap();
-    let again = test.claim().tasks;
+    let again = test.claim().tasks();
     assert_eq!((again.len(), again[0].fence.task), (1, first.fence.task));
     assert_ne!(again[0].fence, first.fence);
     test.settle(std::slice::from_ref(first));

@@ -86,7 +86,7 @@ fn lost_inputs_are_restored_and_stray_ones_removed() {
 fn event_with_unreadable_tasks_stops_no_work() {
     for text in ["x", "[[3,2]]", "[[3,5000,1]]", "[[\"a\",0,1]]"] {
         let test = Damaged::new();
-        test.settle(&test.claim().tasks);
+        test.settle(&test.claim().tasks());
         test.change(&format!("UPDATE conductor_events SET tasks = '{text}' WHERE tasks IS NOT NULL"));
         test.assert_other_succeeds(text);
         assert_eq!(test.state(test.run), State::Succeeded, "{text}");

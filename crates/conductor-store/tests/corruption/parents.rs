@@ -22,7 +22,7 @@ fn task_without_run_or_parent_fails_at_claim() {
         test.execute(change).unwrap();
         // The corrupt rows use up the limit, and the outcome says that there is more.
         let claimed = test.claim_up_to(1);
-        assert!(claimed.tasks.is_empty() && claimed.more && claimed.rejected == 1, "{claimed:?}");
+        assert!(claimed.tasks().is_empty() && claimed.more && claimed.rejected == 1, "{claimed:?}");
         let claimed = test.claim();
         assert_claimed_only(&claimed, &intact, change);
         for child in 3072..=3074 {

@@ -72,12 +72,12 @@ fn range_without_leaves_stops_no_claim() {
 fn running_leaf_that_is_ready_settles_once() {
     let test = Damaged::new();
     let claimed = test.claim();
-    assert_eq!(claimed.tasks.len(), 4);
+    assert_eq!(claimed.tasks().len(), 4);
     test.change(
         "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
             SELECT block, 2, 2, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 1",
     );
-    test.settle(&claimed.tasks);
+    test.settle(&claimed.tasks());
     test.assert_other_succeeds("a second place");
     assert_eq!(test.failed(), ["3074"]);
     test.assert_mended("a second place");
@@ -99,10 +99,11 @@ fn damaged_claims_stop_no_rescue_and_no_settlement() {
     ] {
         let test = Damaged::new();
         let claimed = test.claim();
-        assert_eq!(claimed.tasks.len(), 4);
+        assert_eq!(claimed.tasks().len(), 4);
         test.change(change);
         // The engine does not live any more, and its fences hold until a rescue.
-        let of_other: Vec<_> = claimed.tasks.iter().filter(|task| task.run == test.other).cloned().collect();
+        let of_other: Vec<_> =
+            claimed.tasks().iter().filter(|task| task.run == test.other).cloned().collect();
         test.settle(&of_other);
         test.assert_other_succeeds(change);
         assert_eq!(test.failed(), failed, "{change}");

@@ -5,8 +5,8 @@ use crate::programs::{ClaimOp, KINDS, Named};
 use crate::reference::{Lease, Reference};
 use conductor_model::{TaskId, Timestamp};
 use conductor_store::{
-    AttemptResult, Claim, ClaimOutcome, ClaimedTask, Fence, FenceOutcome, KindQuota, RegisterEngine, Release,
-    Renew, Rescue, Settle,
+    AttemptResult, Claim, ClaimOutcome, ClaimedGroup, ClaimedTask, Fence, FenceOutcome, FenceSet, KindQuota,
+    OffsetSet, RegisterEngine, Release, Renew, Rescue, Settle, SettleOutcome,
 };
 use std::collections::HashSet;
 
@@ -41,10 +41,10 @@ impl Harness {
         assert_eq!(claimed.rejected as usize, cancelled, "every row is readable");
         self.count("claim rejects cancelled tasks", cancelled > 0);
         let number_of = |id: TaskId| self.tasks.iter().position(|task| task.id == id).unwrap();
-        let numbers: Vec<usize> = claimed.tasks.iter().map(|task| number_of(task.fence.task)).collect();
+        let numbers: Vec<usize> = claimed.tasks().iter().map(|task| number_of(task.fence.task)).collect();
         assert!(numbers.len() <= op.limit as usize);
-        assert!(claimed.tasks.iter().filter(|task| task.isolated).count() <= usize::from(op.isolated));
-        let (leaves_tasks, leaves_isolated) = self.check_claim_order(op, &claimed.tasks, &numbers);
+        assert!(claimed.tasks().iter().filter(|task| task.isolated).count() <= usize::from(op.isolated));
+        let (leaves_tasks, leaves_isolated) = self.check_claim_order(op, &claimed.tasks(), &numbers);
         assert!(claimed.more || op.limit == 0 || !leaves_tasks, "`more` is set if ready tasks are left");
         let has_effect = !numbers.is_empty() || cancelled > 0;
         assert!(
@@ -52,7 +52,10 @@ impl Harness {
             "the claim takes a ready task"
         );
         self.claim_cursors = [claimed.cursors[0], claimed.cursors[1]];
-        for (task, number) in claimed.tasks.iter().zip(numbers) {
+        for ClaimedGroup { fences, .. } in &claimed.groups {
+            self.blocks.extend(fences.iter().map(|fence| (fence.task, *fences)));
+        }
+        for (task, number) in claimed.tasks().iter().zip(numbers) {
             self.check_claimed_task(op, task, number);
         }
     }
@@ -138,22 +141,47 @@ impl Harness {
 
     pub(crate) fn settle(&mut self, results: &[(Named, AttemptResult)], next: Option<&ClaimOp>) {
         let (named, results): (Vec<Named>, Vec<AttemptResult>) = results.iter().cloned().unzip();
+        let fences = self.named(&named);
+        let is_once = fences.iter().map(|fence| fence.task).collect::<HashSet<_>>().len() == fences.len();
+        let plain = AttemptResult::Succeeded { output: None };
+        let (in_sets, single): (Vec<_>, Vec<_>) =
+            fences.iter().copied().zip(results.clone()).partition(|(_, result)| is_once && *result == plain);
         let request = Settle {
-            results: self.named(&named).into_iter().zip(results.clone()).collect(),
+            results: single,
+            succeeded: self.sets_of(in_sets.iter().map(|(fence, _)| *fence)),
             claim: next.map(|op| self.claim_of(op)),
             now: self.now,
             jitter: self.env.jitter(),
         };
         let settled = self.store.settle(&request).unwrap();
+        let answers = if is_once {
+            fences.iter().map(|fence| answer(&request, &settled, fence)).collect()
+        } else {
+            settled.results.clone()
+        };
         // The store records failures before successes.
         let is_success = |i: usize| matches!(results[i], AttemptResult::Succeeded { .. });
-        self.check_fenced(&named, &settled.results, is_success, |reference, i, task, now| {
+        self.check_fenced(&named, &answers, is_success, |reference, i, task, now| {
             reference.settle(task, &results[i], now);
         });
         match next {
             Some(op) => self.check_claim(op, &settled.claimed),
             None => assert_eq!(settled.claimed, ClaimOutcome::default()),
         }
+    }
+
+    /// Puts fences into sets, as an engine gets them with its claims.
+    fn sets_of(&self, fences: impl Iterator<Item = Fence>) -> Vec<FenceSet> {
+        let mut sets: Vec<FenceSet> = Vec::new();
+        for Fence { task, key, attempt } in fences {
+            let block = self.blocks[&task];
+            let offset = u16::try_from(key - block.base_key).unwrap();
+            match sets.iter_mut().find(|set| (set.base_key, set.attempt) == (block.base_key, attempt)) {
+                Some(set) => drop(set.offsets.insert(offset)),
+                None => sets.push(FenceSet { attempt, offsets: OffsetSet::one(offset), ..block }),
+            }
+        }
+        sets
     }
 
     /// Settles the valid claims, from the one at `first` on.
@@ -196,4 +224,16 @@ impl Harness {
         self.engines.remove(engine);
         self.engines.push((next, self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap()));
     }
+}
+
+/// How a fence of a request was answered.
+fn answer(request: &Settle, settled: &SettleOutcome, fence: &Fence) -> FenceOutcome {
+    if let Some(nth) = request.results.iter().position(|(of, _)| of == fence) {
+        return settled.results[nth];
+    }
+    let of = request.succeeded.iter().zip(&settled.succeeded);
+    let is_applied = of
+        .into_iter()
+        .any(|(set, applied)| FenceSet { offsets: *applied, ..*set }.iter().any(|of| of == *fence));
+    if is_applied { FenceOutcome::Applied } else { FenceOutcome::Stale }
 }

@@ -4,9 +4,9 @@ use crate::memory::MemoryStore;
 use crate::programs::ENGINES;
 use crate::reference::{Observed, Reference};
 use conductor_conformance::AnyStore;
-use conductor_model::{RunId, Task, Timestamp};
+use conductor_model::{RunId, Task, TaskId, Timestamp};
 use conductor_store::{
-    EngineRegistration, Environment, Fence, RegisterEngine, RotationCursor, Scope, SqliteOptions,
+    EngineRegistration, Environment, Fence, FenceSet, RegisterEngine, RotationCursor, Scope, SqliteOptions,
     SqliteStore, Step, TaskFilter, sqlite::Synchronous,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +32,8 @@ pub(crate) struct Harness {
     pub(crate) fan_out_cursor: RotationCursor,
     /// Every fence that was ever given, with the number of its task.
     pub(crate) fences: Vec<(usize, Fence)>,
+    /// The last group with which each task was claimed.
+    pub(crate) blocks: HashMap<TaskId, FenceSet>,
     pub(crate) coverage: Coverage,
 }
 
@@ -73,6 +75,7 @@ impl Harness {
             claim_cursors: [RotationCursor::default(); 2],
             fan_out_cursor: RotationCursor::default(),
             fences: Vec::new(),
+            blocks: HashMap::new(),
             coverage: Coverage::new(),
             store,
             kind,

@@ -93,10 +93,10 @@ impl Imported {
             let claim = Claim::new(registration.key(), quotas.collect(), 1000, &env).at_most(300);
             let claimed = store.claim(&claim).unwrap();
             assert_eq!(claimed.rejected, 0);
-            changed += u32::try_from(claimed.tasks.len()).unwrap();
-            let results = claimed.tasks.iter().map(|task| (task.fence, result(task))).collect();
+            changed += u32::try_from(claimed.tasks().len()).unwrap();
+            let results = claimed.tasks().iter().map(|task| (task.fence, result(task))).collect();
             let settled = store.settle(&Settle::new(results, &env)).unwrap();
-            assert_eq!(settled.results.len(), claimed.tasks.len());
+            assert_eq!(settled.results.len(), claimed.tasks().len());
             let decided = store.aggregate(&step).unwrap();
             if changed + decided.parents + decided.runs == 0 {
                 return;

@@ -159,7 +159,7 @@ fn child_without_input_is_claimed_without_input() {
     let claimed = store.claim(&Claim::new(registration.key(), wants.into(), 1000, &env)).unwrap();
     assert_eq!(claimed.rejected, 0);
     for id in [below, below_bare] {
-        let claim = claimed.tasks.iter().find(|claim| claim.fence.task == id).unwrap();
+        let claim = claimed.tasks().into_iter().find(|claim| claim.fence.task == id).unwrap();
         assert!(claim.input.as_ref().is_none_or(|input| input.as_str() == "null"));
     }
 }

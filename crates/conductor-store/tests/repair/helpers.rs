@@ -97,8 +97,9 @@ impl TestStore {
         let quota = KindQuota::new(kind.parse().unwrap(), 1);
         let claim = Claim::new(registration.key(), vec![quota], 60_000, &self.env).allow_isolated(true);
         let now = self.env.now();
-        let request = Settle { results: vec![], claim: Some(claim), now, jitter: Jitter(0) };
-        assert_eq!(self.store.settle(&request).unwrap().claimed.tasks.len(), 1);
+        let request =
+            Settle { results: vec![], succeeded: vec![], claim: Some(claim), now, jitter: Jitter(0) };
+        assert_eq!(self.store.settle(&request).unwrap().claimed.tasks().len(), 1);
         std::mem::forget(registration);
     }
 

@@ -17,13 +17,16 @@ fn settlement_claims_no_sibling_of_failure() {
     let claim = |limit| {
         Claim::new(engine.key(), vec![KindQuota::new("A".parse().unwrap(), limit)], 30_000, &test.env)
     };
-    let claimed = test.store.claim(&claim(2)).unwrap().tasks;
+    let claimed = test.store.claim(&claim(2)).unwrap().tasks();
     assert_eq!(claimed.iter().map(|task| task.index).collect::<Vec<_>>(), [2, 1], "the root is older");
     let failure = AttemptResult::Failed(AttemptFailure::fatal("it is broken"));
     let results = vec![(claimed[1].fence, failure)];
     let (now, jitter) = (test.env.now(), test.env.jitter());
-    let settled = test.store.settle(&Settle { results, claim: Some(claim(9)), now, jitter }).unwrap();
-    assert_eq!((settled.claimed.tasks.len(), settled.claimed.rejected), (0, 2));
+    let settled = test
+        .store
+        .settle(&Settle { results, succeeded: vec![], claim: Some(claim(9)), now, jitter })
+        .unwrap();
+    assert_eq!((settled.claimed.tasks().len(), settled.claimed.rejected), (0, 2));
     let tasks = test.store.tasks(run, TaskFilter::default(), None, 9).unwrap().items;
     let states: Vec<State> = tasks.iter().map(|task| task.state).collect();
     let (failed, cancelled) = (State::Failed, State::Cancelled);

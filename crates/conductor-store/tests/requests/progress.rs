@@ -21,7 +21,7 @@ fn progress_of_ended_attempts_is_deleted_later() {
         let kind = "A".parse().unwrap();
         let quotas = vec![KindQuota { kind, limit: 10, cursor: RotationCursor::default() }];
         let claim = Claim { engine, quotas, limit: 10, lease_ms: 1000, allow_isolated: true, now };
-        test.store.claim(&claim).unwrap().tasks
+        test.store.claim(&claim).unwrap().tasks()
     };
     let report = |tasks: &[ClaimedTask]| {
         let items: Vec<_> = tasks.iter().map(|task| (task.fence, Progress::default())).collect();
@@ -33,7 +33,10 @@ fn progress_of_ended_attempts_is_deleted_later() {
     assert_eq!(rows(&test), 10);
     let results =
         first[2..].iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None })).collect();
-    let _ = test.store.settle(&Settle { results, claim: None, now, jitter: Jitter(0) }).unwrap();
+    let _ = test
+        .store
+        .settle(&Settle { results, succeeded: vec![], claim: None, now, jitter: Jitter(0) })
+        .unwrap();
     assert_eq!(rows(&test), 10, "settling deletes no progress");
     report(&claim()[..1]);
     assert_eq!(rows(&test), 3, "two tasks that still run, and the new one");

@@ -105,8 +105,8 @@ impl Damaged {
         for _ in 0..30 {
             self.steps();
             let claimed = self.claim();
-            self.settle(&claimed.tasks);
-            idle = if claimed.tasks.is_empty() && claimed.rejected == 0 { idle + 1 } else { 0 };
+            self.settle(&claimed.tasks());
+            idle = if claimed.tasks().is_empty() && claimed.rejected == 0 { idle + 1 } else { 0 };
             if idle == 4 {
                 assert!(!claimed.more, "the claims do not end");
                 return;

@@ -77,9 +77,9 @@ pub(crate) fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::
     let at_once = RunDraft::new().task(TaskDraft::new("at once"));
     let at_once = Submit::new(at_once.validate()?, &env);
     let (_, claimed) = store.submit_and_claim(&at_once, &claim_of(registration.key(), "at once", 1, now))?;
-    let fence = claimed.tasks[0].fence;
+    let fence = claimed.tasks()[0].fence;
     let _ = store.settle(&Settle::new(vec![(fence, AttemptResult::Succeeded { output: None })], &env))?;
-    let claimed = store.claim(&claim)?.tasks;
+    let claimed = store.claim(&claim)?.tasks();
     let fences: Vec<_> = claimed.iter().map(|task| task.fence).collect();
     assert_eq!(store.unknown_claims(registration.key(), &fences[1..], 10)?, fences[..1]);
     let progress = |fence: &Fence| (*fence, Progress { done: 1, total: None, message: "one".into() });
@@ -88,7 +88,7 @@ pub(crate) fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::
     store.run_progress(claimed[0].run, None, 10)?;
     let _ = store.renew(&Renew { fences: fences.clone(), lease_ms: 1000, now })?;
     let _ = store.release(&Release { fences, now })?;
-    let mut fences = store.claim(&claim_of(registration.key(), "claimed", 4, now))?.tasks;
+    let mut fences = store.claim(&claim_of(registration.key(), "claimed", 4, now))?.tasks();
     assert_eq!(fences.len(), 4);
     let results = [
         AttemptResult::Succeeded { output: None },
@@ -96,8 +96,9 @@ pub(crate) fn use_claims(store: &SqliteStore) -> Result<(), Box<dyn std::error::
         AttemptResult::Failed(AttemptFailure::TimedOut),
     ];
     let results = fences.drain(..3).map(|task| task.fence).zip(results).collect();
-    let settled = store.settle(&Settle { results, claim: Some(claim), now, jitter })?;
-    assert_eq!(settled.claimed.tasks.len(), 2);
+    let settled =
+        store.settle(&Settle { results, succeeded: Vec::new(), claim: Some(claim), now, jitter })?;
+    assert_eq!(settled.claimed.tasks().len(), 2);
     drop(registration);
     assert_eq!(store.rescue(&Rescue { now, limit: 100, jitter })?.changed, 3);
     store.change_token()?;

@@ -97,14 +97,20 @@ impl World {
 
     pub(crate) fn claim(&self, engine: &EngineRegistration, limit: u32) -> Vec<ClaimedTask> {
         let quotas = vec![KindQuota::new("counted".parse().unwrap(), limit)];
-        self.store.claim(&Claim::new(engine.key(), quotas, 1000, &self.env)).unwrap().tasks
+        self.store.claim(&Claim::new(engine.key(), quotas, 1000, &self.env)).unwrap().tasks()
     }
 
     pub(crate) fn settle(&self, results: Vec<(ClaimedTask, AttemptResult)>) {
         let results = results.into_iter().map(|(task, result)| (task.fence, result)).collect();
         let _ = self
             .store
-            .settle(&Settle { results, claim: None, now: self.env.now(), jitter: Jitter(7) })
+            .settle(&Settle {
+                results,
+                succeeded: Vec::new(),
+                claim: None,
+                now: self.env.now(),
+                jitter: Jitter(7),
+            })
             .unwrap();
     }
 

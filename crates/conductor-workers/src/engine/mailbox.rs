@@ -1,6 +1,6 @@
 //! The messages to the coordinator of an engine.
 
-use crate::handler::attempt::FinishedAttempt;
+use crate::handler::attempt::Finished;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 pub(super) struct Mail {
-    pub(super) finished: Vec<FinishedAttempt>,
+    pub(super) finished: Vec<Finished>,
     /// The store may have changed.
     woken: bool,
     pub(super) stop: Option<Stop>,
@@ -37,8 +37,8 @@ pub(super) enum Stop {
 }
 
 impl Mailbox {
-    /// Delivers a finished attempt.
-    pub(super) fn deliver(&self, finished: FinishedAttempt) {
+    /// Delivers what has finished.
+    pub(super) fn deliver(&self, finished: Finished) {
         let mut mail = self.lock();
         mail.finished.push(finished);
         // The first delivery has woken the coordinator.

@@ -37,7 +37,7 @@ impl SharedScheduler {
         let now = self.pool.shared.clock.elapsed();
         let submitted = scheduler.submit(now, request, self.pool.lost_workers())?;
         Ok(submitted.map(|submitted| {
-            self.pool.run(submitted.attempts);
+            self.pool.run(submitted.claimed);
             submitted.outcome
         }))
     }

@@ -1,29 +1,25 @@
 //! One attempt at one task: the state that the engine, the worker thread and the handler share.
 
+use crate::handler::batch::Batch;
 use crate::handler::cancel_token::CancelToken;
-use conductor_model::{Json, Progress, RunId, TaskId};
-use conductor_store::{AttemptResult, ClaimedTask, Fence};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use conductor_model::Progress;
+use conductor_store::{AttemptResult, Fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// An attempt. Either a worker thread starts it or the engine revokes it: the first of the two decides.
+/// An attempt whose handler was called.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) fence: Fence,
-    pub(crate) run: RunId,
-    pub(crate) parent: Option<TaskId>,
-    pub(crate) index: u32,
-    /// An index into the engine's list of kinds.
-    pub(crate) kind: usize,
-    pub(crate) input: Option<Json>,
-    pub(crate) retry_count: u32,
-    timeout_ms: Option<u32>,
-    pub(crate) isolated: bool,
+    pub(crate) batch: Arc<Batch>,
+    /// The task in the batch.
+    pub(crate) bit: u64,
+    /// Where it is among the [`RunningAttempts`](super::running::RunningAttempts).
+    pub(crate) slot: usize,
+    /// On the engine's monotonic clock.
+    started_at: Duration,
     /// Created at the first use: most short attempts never need them.
     signals: OnceLock<Box<Signals>>,
-    /// `NOT_STARTED`, `REVOKED`, or the start in microseconds of the engine's monotonic clock, plus one.
-    start: AtomicU64,
     /// Set by the worker thread when the handler returns, or by the engine when it abandons the attempt.
     finished: AtomicBool,
 }
@@ -37,25 +33,27 @@ struct Signals {
     progress: Mutex<Option<Progress>>,
 }
 
-const NOT_STARTED: u64 = 0;
-const REVOKED: u64 = u64::MAX;
-
 impl Attempt {
-    pub(crate) fn new(task: ClaimedTask, kind: usize) -> Self {
-        Self {
-            fence: task.fence,
-            run: task.run,
-            parent: task.parent,
-            index: task.index,
-            kind,
-            input: task.input,
-            retry_count: task.retry_count,
-            timeout_ms: task.timeout_ms,
-            isolated: task.isolated,
+    /// Starts an attempt at a task that was taken out of its batch.
+    pub(crate) fn start(batch: Arc<Batch>, bit: u64, slot: usize, now: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            batch,
+            bit,
+            slot,
+            started_at: now,
             signals: OnceLock::new(),
-            start: AtomicU64::new(NOT_STARTED),
             finished: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// Returns the fence of the attempt.
+    pub(crate) fn fence(&self) -> Fence {
+        self.batch.fence(self.bit)
+    }
+
+    /// Returns whether the engine still has the claim.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.batch.claimed() & self.bit != 0
     }
 
     fn signals(&self) -> &Signals {
@@ -87,48 +85,20 @@ impl Attempt {
         lock(&self.signals().progress).get_or_insert(progress);
     }
 
-    /// The time limit of the attempt.
-    pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.timeout_ms.map(|ms| Duration::from_millis(ms.into()))
-    }
-
-    /// Starts the attempt. Returns `false` if it was revoked.
-    pub(crate) fn start(&self, now: Duration) -> bool {
-        let now = u64::try_from(now.as_micros()).unwrap_or(REVOKED - 2) + 1;
-        self.start.compare_exchange(NOT_STARTED, now, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Revokes the attempt: it will never start. Returns `false` if it has started.
-    pub(crate) fn revoke(&self) -> bool {
-        self.start.compare_exchange(NOT_STARTED, REVOKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Returns whether the attempt was revoked.
-    pub(crate) fn is_revoked(&self) -> bool {
-        self.start.load(Ordering::Acquire) == REVOKED
-    }
-
     /// Finishes the attempt. Returns whether this call was the first: the handler may return while the engine abandons
     /// the attempt.
     pub(crate) fn finish(&self) -> bool {
         !self.finished.swap(true, Ordering::AcqRel)
     }
 
-    /// Returns whether the handler was called.
-    pub(crate) fn has_started(&self) -> bool {
-        self.started_at().is_some()
+    /// Returns whether the handler has returned, or the engine has abandoned the attempt.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
     }
 
-    fn started_at(&self) -> Option<Duration> {
-        match self.start.load(Ordering::Acquire) {
-            NOT_STARTED | REVOKED => None,
-            micros => Some(Duration::from_micros(micros - 1)),
-        }
-    }
-
-    /// Returns when the timeout ends the attempt; `None` without a timeout and before the start.
+    /// Returns when the timeout ends the attempt; `None` without a timeout.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        Some(self.started_at()? + self.timeout()?)
+        Some(self.started_at + Duration::from_millis(self.batch.timeout_ms?.into()))
     }
 
     /// Returns whether the timeout has passed.
@@ -141,10 +111,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An attempt whose handler returned, panicked or was dropped.
+/// What the scheduler is told when handlers have returned.
 #[derive(Debug)]
-pub(crate) struct FinishedAttempt {
-    pub(crate) attempt: Arc<Attempt>,
-    /// `None` if the Tokio runtime was shut down before the handler returned.
-    pub(crate) result: Option<AttemptResult>,
+pub(crate) enum Finished {
+    /// Tasks of this batch have succeeded without an output.
+    Succeeded(Arc<Batch>),
+    /// The result of one attempt; `None` if the Tokio runtime was shut down before the handler returned.
+    Attempt(Arc<Attempt>, Option<AttemptResult>),
+}
+
+impl Finished {
+    /// Records the result of an attempt. Returns what the scheduler must be told; `None` if it was told about this batch and
+    /// has not looked at it.
+    pub(crate) fn of(attempt: Arc<Attempt>, result: Option<AttemptResult>) -> Option<Self> {
+        match result {
+            Some(AttemptResult::Succeeded { output: None }) => {
+                attempt.batch.succeed(attempt.bit).then(|| Self::Succeeded(Arc::clone(&attempt.batch)))
+            }
+            result => Some(Self::Attempt(attempt, result)),
+        }
+    }
 }

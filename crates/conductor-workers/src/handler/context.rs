@@ -29,43 +29,43 @@ pub(crate) struct ContextShared {
 impl Context {
     /// Returns the id of the task.
     pub fn id(&self) -> TaskId {
-        self.attempt.fence.task
+        self.attempt.fence().task
     }
 
     /// Returns the id of the task's run.
     pub fn run(&self) -> RunId {
-        self.attempt.run
+        self.attempt.batch.run
     }
 
     /// Returns the id of the task's parent; `None` for a root task.
     pub fn parent(&self) -> Option<TaskId> {
-        self.attempt.parent
+        self.attempt.batch.parent
     }
 
     /// Returns the kind of the task.
     pub fn kind(&self) -> &Kind {
-        &self.shared.kinds[self.attempt.kind]
+        &self.shared.kinds[self.attempt.batch.kind]
     }
 
     /// Returns the index of the task among its siblings, from 1; 0 for a join.
     pub fn index(&self) -> u32 {
-        self.attempt.index
+        self.attempt.batch.index(self.attempt.bit)
     }
 
     /// Returns the number of this attempt, from 1. It counts every claim of the task, including attempts that ended with
     /// a crash.
     pub fn attempt(&self) -> u32 {
-        self.attempt.fence.attempt
+        self.attempt.fence().attempt
     }
 
     /// Returns how many retries the task has used: 0 in the first attempt.
     pub fn retry_count(&self) -> u32 {
-        self.attempt.retry_count
+        self.attempt.batch.retry_count
     }
 
     /// Returns the input of the task as JSON; `None` if it has no input.
     pub fn input(&self) -> Option<&Json> {
-        self.attempt.input.as_ref()
+        self.attempt.batch.input(self.attempt.bit)
     }
 
     /// Returns the input of the task's parent, for data that all siblings share. Each call reads the store.

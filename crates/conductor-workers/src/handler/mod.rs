@@ -3,11 +3,13 @@
 #[cfg(feature = "tokio")]
 pub(crate) mod async_runtime;
 pub(crate) mod attempt;
+pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod cancel_token;
 mod children;
 pub(crate) mod clock;
 pub(crate) mod context;
+pub(crate) mod running;
 mod task_error;
 
 pub use children::Children;

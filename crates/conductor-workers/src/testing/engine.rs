@@ -3,7 +3,7 @@
 use super::behavior::Outcome;
 use super::workers::{Running, SimWorkers, SimWorld, WorkersInTurn};
 use crate::engine::scheduler::{Scheduler, TurnInput};
-use crate::handler::attempt::FinishedAttempt;
+use crate::handler::attempt::Finished;
 use crate::limits::POLL_INTERVAL;
 use conductor_store::{AttemptResult, StoreError, Submit, SubmitError, SubmitOutcome};
 use std::time::Duration;
@@ -31,10 +31,10 @@ pub(super) enum SimTurn {
 }
 
 impl SimEngine {
-    pub(super) fn new(number: usize, scheduler: Scheduler, workers: u32) -> Self {
+    pub(super) fn new(number: usize, scheduler: Scheduler) -> Self {
         Self {
             number,
-            workers: SimWorkers::new(workers, scheduler.lease_validity()),
+            workers: SimWorkers::new(&scheduler),
             scheduler,
             suspended_until: Duration::ZERO,
             woken: true,
@@ -82,7 +82,7 @@ impl SimEngine {
             return Ok(None);
         }
         let Some(submitted) = self.scheduler.submit(now, request, 0)? else { return Ok(None) };
-        self.workers.enqueue(submitted.attempts);
+        self.workers.enqueue(submitted.claimed);
         self.woken = true;
         Ok(Some(submitted.outcome))
     }
@@ -115,7 +115,7 @@ impl SimEngine {
         self.change_token = world.context.store.change_token()?;
         let finished = returned
             .into_iter()
-            .map(|(attempt, result)| FinishedAttempt { attempt, result: Some(result) })
+            .filter_map(|(attempt, result)| Finished::of(attempt, Some(result)))
             .collect();
         let input = TurnInput { finished, change_token: Some(self.change_token), takes_steps: true };
         let mut workers = WorkersInTurn { workers: &mut self.workers, now, world };

@@ -80,6 +80,6 @@ impl Setup {
         settings.validate().unwrap_or_else(|error| panic!("{error}"));
         let prefetch = Prefetch::with_min(self.prefetch);
         let scheduler = Scheduler::new(Arc::clone(store), Arc::clone(env), settings, prefetch);
-        SimEngine::new(number, scheduler, self.workers)
+        SimEngine::new(number, scheduler)
     }
 }

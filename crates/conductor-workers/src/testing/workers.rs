@@ -2,10 +2,12 @@
 
 use super::behavior::{Behavior, Outcome};
 use super::clock::VirtualClock;
-use crate::engine::scheduler::{LeaseValidity, Workers};
+use crate::engine::scheduler::{LeaseValidity, Scheduler, Workers};
 use crate::handler::attempt::Attempt;
+use crate::handler::batch::Batch;
 use crate::handler::call::Call;
 use crate::handler::context::{Context, ContextShared};
+use crate::handler::running::RunningAttempts;
 use conductor_model::TaskId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,11 +29,13 @@ pub(super) struct SimWorld<'a> {
 }
 
 pub(super) struct SimWorkers {
-    workers: u32,
     lease_validity: LeaseValidity,
-    /// Attempts that have not started.
-    queue: VecDeque<Arc<Attempt>>,
+    /// The batches with tasks that have not started.
+    queue: VecDeque<Arc<Batch>>,
     running: Vec<Running>,
+    /// What the scheduler sees of it.
+    slots: Arc<RunningAttempts>,
+    free_slots: Vec<usize>,
 }
 
 /// A started attempt.
@@ -51,13 +55,20 @@ impl Running {
 
     /// Returns whether nothing ends the attempt.
     fn hangs(&self) -> bool {
-        self.ends_at == Duration::MAX && self.attempt.timeout().is_none()
+        self.ends_at == Duration::MAX && self.attempt.deadline().is_none()
     }
 }
 
 impl SimWorkers {
-    pub(super) fn new(workers: u32, lease_validity: LeaseValidity) -> Self {
-        Self { workers, lease_validity, queue: VecDeque::new(), running: Vec::new() }
+    pub(super) fn new(scheduler: &Scheduler) -> Self {
+        let slots = scheduler.running();
+        Self {
+            lease_validity: scheduler.lease_validity(),
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            free_slots: slots.free_slots(),
+            slots,
+        }
     }
 
     /// Returns when the first attempt ends.
@@ -70,15 +81,26 @@ impl SimWorkers {
         let running = std::mem::take(&mut self.running);
         let (ended, running) = running.into_iter().partition(|running| running.ends_at <= now);
         self.running = running;
+        for Running { attempt, .. } in &ended {
+            self.free(attempt);
+        }
         ended
+    }
+
+    /// Frees the slot of an attempt, unless that was done.
+    fn free(&mut self, attempt: &Attempt) {
+        if attempt.finish() {
+            self.slots.clear(attempt.slot);
+            self.free_slots.push(attempt.slot);
+        }
     }
 
     pub(super) fn push_running(&mut self, running: Running) {
         self.running.push(running);
     }
 
-    pub(super) fn enqueue(&mut self, attempts: Vec<Arc<Attempt>>) {
-        self.queue.extend(attempts);
+    pub(super) fn enqueue(&mut self, batches: Vec<Arc<Batch>>) {
+        self.queue.extend(batches);
     }
 
     /// Returns whether each running attempt hangs without a timeout.
@@ -89,29 +111,27 @@ impl SimWorkers {
     /// Returns the tasks whose handlers hang without a timeout.
     pub(super) fn hanging(&self) -> impl Iterator<Item = TaskId> {
         let hanging = self.running.iter().filter(|running| !running.abandoned && running.hangs());
-        hanging.map(|running| running.attempt.fence.task)
+        hanging.map(|running| running.attempt.fence().task)
     }
 
     /// Returns whether another attempt could start.
     pub(super) fn has_room(&self) -> bool {
-        self.busy() < self.workers as usize
+        !self.free_slots.is_empty()
     }
 
-    fn busy(&self) -> usize {
-        self.running.iter().filter(|running| !running.abandoned).count()
-    }
-
-    /// Starts as many attempts as workers are free.
+    /// Starts as many tasks as workers are free.
     fn start(&mut self, now: Duration, world: &SimWorld<'_>) {
-        for _ in self.busy()..self.workers as usize {
-            let Some(attempt) = self.queue.pop_front() else { return };
-            if !self.lease_validity.holds(now) {
-                self.queue.push_front(attempt);
-                return;
-            }
-            if !attempt.start(now) {
+        while let Some(slot) = self.free_slots.last().copied()
+            && let Some(batch) = self.queue.front()
+            && self.lease_validity.holds(now)
+        {
+            let Some(bit) = batch.take_waiting() else {
+                self.queue.pop_front();
                 continue;
-            }
+            };
+            let attempt = Attempt::start(Arc::clone(batch), bit, slot, now);
+            self.free_slots.pop();
+            self.slots.start(&attempt);
             let Behavior { duration, outcome } = call(&attempt, world);
             let ends_at =
                 if outcome == Outcome::Hangs { Duration::MAX } else { now.saturating_add(duration) };
@@ -123,7 +143,7 @@ impl SimWorkers {
 /// Calls a handler, and returns its behavior.
 fn call(attempt: &Arc<Attempt>, world: &SimWorld<'_>) -> Behavior {
     let context = Context { attempt: Arc::clone(attempt), shared: Arc::clone(world.context) };
-    match &world.handlers[attempt.kind] {
+    match &world.handlers[attempt.batch.kind] {
         SimHandler::Script(script) => script(&context),
         SimHandler::Function(Call::Sync(handler)) => {
             let outcome = Outcome::Returns(handler(context));
@@ -148,6 +168,7 @@ impl Workers for WorkersInTurn<'_> {
 
     fn abandon(&mut self, attempts: Vec<Arc<Attempt>>) {
         for attempt in attempts {
+            self.workers.free(&attempt);
             let mut running = self.workers.running.iter_mut();
             if let Some(running) = running.find(|running| Arc::ptr_eq(&running.attempt, &attempt)) {
                 running.abandoned = true;
@@ -155,8 +176,8 @@ impl Workers for WorkersInTurn<'_> {
         }
     }
 
-    fn run(&mut self, attempts: Vec<Arc<Attempt>>) {
-        self.workers.enqueue(attempts);
+    fn run(&mut self, batches: Vec<Arc<Batch>>) {
+        self.workers.enqueue(batches);
         self.workers.start(self.now, self.world);
     }
 }

@@ -128,7 +128,7 @@ impl InvariantChecker {
     /// Records new claims.
     fn begin_claims(&self, claimed: &ClaimOutcome) {
         let mut observed = self.observed();
-        for task in &claimed.tasks {
+        for task in &claimed.tasks() {
             let Fence { task: id, attempt, .. } = task.fence;
             let last = observed.attempts.insert(id, attempt).unwrap_or(0);
             assert!(attempt > last, "attempt {attempt} of {id} comes after attempt {last}");
@@ -283,12 +283,23 @@ impl Store for InvariantChecker {
         }
         self.check_new_events();
         let settled = self.store.settle(request)?;
-        for ((fence, result), outcome) in request.results.iter().zip(&settled.results) {
-            if self.end_claim(*fence, *outcome)
+        let acknowledge = |fence: Fence, outcome, result: &AttemptResult| {
+            if self.end_claim(fence, outcome)
                 && let AttemptResult::Succeeded { output } = result
             {
                 let again = self.observed().acknowledged.insert(fence.task, output.clone());
                 assert_eq!(again, None, "a success was recorded twice");
+            }
+        };
+        for ((fence, result), outcome) in request.results.iter().zip(&settled.results) {
+            acknowledge(*fence, *outcome, result);
+        }
+        for (set, applied) in request.succeeded.iter().zip(&settled.succeeded) {
+            let applied: HashSet<Fence> = FenceSet { offsets: *applied, ..*set }.iter().collect();
+            for fence in set.iter() {
+                let is_applied = applied.contains(&fence);
+                let outcome = if is_applied { FenceOutcome::Applied } else { FenceOutcome::Stale };
+                acknowledge(fence, outcome, &AttemptResult::Succeeded { output: None });
             }
         }
         self.begin_claims(&settled.claimed);

@@ -63,7 +63,7 @@ fn settle_and_claim(store: &SqliteStore) -> Outcome<f64> {
         let claimed = store.settle(&settle)?.claimed;
         cursor = claimed.cursors[0];
         let done = |task: &ClaimedTask| (task.fence, AttemptResult::Succeeded { output: None });
-        results = claimed.tasks.iter().map(done).collect();
+        results = claimed.tasks().iter().map(done).collect();
         // Some claims serve the other run, by rotation.
         if results.is_empty() {
             return Err("nothing was left to claim".into());

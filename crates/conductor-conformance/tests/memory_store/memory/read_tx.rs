@@ -6,9 +6,10 @@ use super::state::TaskRow;
 use conductor_store::backend::{
     Above, AuditEvent, AuditJoin, AuditJoins, AuditKeys, AuditRun, AuditRuns, AuditTask, AuditTasks,
     ChildResults, ChildResultsWanted, ChildWanted, ClaimRow, ClaimsWanted, Counts, CountsWanted, EngineRow,
-    EventsWanted, Examine, Examined, Existing, ExistingWanted, ExplainRow, JoinRow, KeysFound, LatestEvents,
-    Node, NodePlace, NodesWanted, ParentKey, PastEvent, ProgressWanted, PruneWork, ReadParent, ReadTx, Rows,
-    RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords, TasksWanted, Work,
+    EventsWanted, Examine, Examined, Existing, ExistingWanted, ExplainRow, JoinRow, KeySet, KeysFound,
+    LatestEvents, Node, NodePlace, NodesWanted, ParentKey, PastEvent, ProgressWanted, PruneWork, ReadParent,
+    ReadTx, Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey, TaskRecords, TasksWanted,
+    Work,
 };
 use conductor_store::model::{Event, Json, Run, TaskProgress, Timestamp};
 use conductor_store::{NodeId, RunBlockers, StoreError};
@@ -36,9 +37,10 @@ impl ReadTx for MemoryTx {
         })
     }
 
-    fn leaves(&mut self, keys: &[TaskKey]) -> Result<Vec<TaskGroup>, StoreError> {
+    fn leaves(&mut self, keys: &[KeySet]) -> Result<Vec<TaskGroup>, StoreError> {
         // They may be in any order.
-        Ok(groups(self.state.leaves(keys).rev()))
+        let leaves: Vec<&TaskRow> = self.state.leaves(keys).collect();
+        Ok(groups(leaves.into_iter().rev()))
     }
 
     fn parents(&mut self, keys: &[ParentKey]) -> Result<Vec<ReadParent>, StoreError> {

@@ -3,7 +3,7 @@
 use super::counting::next;
 use super::state::{State, TaskRow};
 use conductor_store::StoreError;
-use conductor_store::backend::{DueKind, Node, ParentRow, RunKey, RunsWith, TaskKey, Turn, Work};
+use conductor_store::backend::{DueKind, KeySet, Node, ParentRow, RunKey, RunsWith, Turn, Work};
 use conductor_store::model::{
     Kind, LeaseLosses, NextStep, State as TaskState, Timestamp, lease_expired, retry_is_due,
 };
@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Leaves by their keys.
-    pub(super) fn leaves(&self, keys: &[TaskKey]) -> impl DoubleEndedIterator<Item = &TaskRow> {
-        keys.iter().filter_map(|key| self.task(*key)).filter(|task| task.is_leaf())
+    pub(super) fn leaves(&self, keys: &[KeySet]) -> impl Iterator<Item = &TaskRow> {
+        keys.iter().flat_map(KeySet::iter).filter_map(|key| self.task(key)).filter(|task| task.is_leaf())
     }
 }

@@ -1,7 +1,8 @@
 //! Claims ready leaves.
 
-use super::tasks::ClaimedTasks;
+use super::claimed::claimed_group;
 use crate::backend::{ClaimWrite, CorruptRow, ReadyGroup, ReadyWanted, RunKey, RunsWith, TaskGroup, Turn};
+use crate::ops::input::ParentInputs;
 use crate::ops::rotation::share;
 use crate::ops::tx::{LeafChange, MAX_COUNT, Transaction, change_leaves, fail_corrupt_leaf};
 use crate::{Claim, ClaimOutcome, RotationCursor, StoreError};
@@ -58,8 +59,7 @@ struct Claiming<'c> {
 impl<'c> Claiming<'c> {
     /// How many of all kinds together may still be claimed.
     fn room(&self) -> u32 {
-        let claimed = u32::try_from(self.outcome.tasks.len()).unwrap_or(u32::MAX);
-        self.request.limit.saturating_sub(claimed)
+        self.request.limit.saturating_sub(self.outcome.len())
     }
 
     fn kind(&self, quota: usize) -> &'c Kind {
@@ -78,7 +78,7 @@ impl<'c> Claiming<'c> {
         }
         let found = self.take(t, &wanted, &quotas, 1)?;
         // What was found and not claimed is gone, and there may be another one.
-        self.outcome.more |= found.iter().any(|found| *found > 0) && self.outcome.tasks.is_empty();
+        self.outcome.more |= found.iter().any(|found| *found > 0) && self.outcome.is_empty();
         Ok(())
     }
 
@@ -187,9 +187,8 @@ impl<'c> Claiming<'c> {
         for (quota, found) in quotas.iter().zip(&found) {
             self.left[*quota] = self.left[*quota].saturating_sub(*found);
         }
-        let mut before = std::mem::take(&mut self.outcome.tasks);
-        before.reserve_exact(ready.groups.iter().map(|(_, ready)| ready.group.len() as usize).sum());
-        let mut tasks = ClaimedTasks::new(ready.parent_inputs, before);
+        let mut inputs_of_parents = ParentInputs::default();
+        inputs_of_parents.learn(ready.parent_inputs);
         for (nth, ReadyGroup { group, inputs }) in ready.groups {
             if group.status.attempt >= MAX_COUNT {
                 continue;
@@ -204,9 +203,11 @@ impl<'c> Claiming<'c> {
             let claim = Some(self.lease());
             let started = change_leaves(t, &group, LeafChange { claim, ..LeafChange::of(Signal::Start) });
             let started = started.map_err(|error| error.in_step(group.block.base))?;
-            self.outcome.rejected += tasks.add(t, &started, inputs, quotas[nth])?;
+            let claimed = claimed_group(t, &mut inputs_of_parents, (&started, inputs), quotas[nth])?;
+            let ran = claimed.as_ref().map_or(0, |claimed| claimed.fences.offsets.len());
+            self.outcome.rejected += started.len() - ran;
+            self.outcome.groups.extend(claimed);
         }
-        self.outcome.tasks = tasks.into_tasks();
         Ok(found)
     }
 

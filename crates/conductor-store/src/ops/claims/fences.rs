@@ -1,7 +1,7 @@
 //! The leaves that fences name, as far as the fences hold.
 
-use crate::backend::{OffsetSet, ReadTx, TaskGroup, TaskKey};
-use crate::{Fence, StoreError};
+use crate::backend::{KeySet, OffsetSet, ReadTx, TaskGroup, TaskKey};
+use crate::{Fence, FenceSet, StoreError};
 use conductor_model::fence_is_valid;
 
 /// The leaves of a request, each to be taken once.
@@ -14,7 +14,17 @@ pub(crate) struct Fences {
 
 impl Fences {
     pub(crate) fn read(tx: &mut (impl ReadTx + ?Sized), fences: &[Fence]) -> Result<Self, StoreError> {
-        let keys: Vec<TaskKey> = fences.iter().map(|fence| TaskKey(fence.key)).collect();
+        Self::read_with(tx, fences.iter().copied(), &[])
+    }
+
+    /// Reads the leaves of fences and of sets of fences.
+    pub(super) fn read_with(
+        tx: &mut (impl ReadTx + ?Sized),
+        fences: impl Iterator<Item = Fence>,
+        sets: &[FenceSet],
+    ) -> Result<Self, StoreError> {
+        let mut keys = KeySet::of(fences.map(|fence| TaskKey(fence.key)));
+        keys.extend(sets.iter().map(|set| KeySet { base: TaskKey(set.base_key), offsets: set.offsets }));
         let mut groups = tx.leaves(&keys)?;
         groups.sort_by_key(|group| group.block.base);
         let left = groups.iter().map(|group| group.offsets).collect();
@@ -35,14 +45,32 @@ impl Fences {
         let (nth, offset) = self.find(TaskKey(fence.key))?;
         let group = &self.groups[nth];
         // The id guards against a key from another database.
-        let holds = group.id(offset) == fence.task
-            && fence_is_valid(
-                group.status.state,
-                group.status.is_claimed,
-                group.status.attempt,
-                fence.attempt,
-            );
+        let holds = group.id(offset) == fence.task && is_at_attempt(group, fence.attempt);
         (holds && self.left[nth].remove(offset)).then_some((nth, offset))
+    }
+
+    /// Takes the leaves of a set whose fences hold: their groups, and their offsets there.
+    pub(super) fn take_set(&mut self, set: &FenceSet) -> Vec<(usize, OffsetSet)> {
+        let base = TaskKey(set.base_key);
+        let mut taken = Vec::new();
+        for nth in self.groups.partition_point(|group| group.block.base < base)..self.groups.len() {
+            let group = &self.groups[nth];
+            if group.block.base != base {
+                break;
+            }
+            let offsets = self.left[nth].and(&set.offsets);
+            if group.block.base_id == set.base_id && is_at_attempt(group, set.attempt) && !offsets.is_empty()
+            {
+                self.left[nth] = self.left[nth].without(&offsets);
+                taken.push((nth, offsets));
+            }
+        }
+        taken
+    }
+
+    /// Returns the number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
     }
 
     pub(crate) fn group(&self, nth: usize) -> &TaskGroup {
@@ -63,4 +91,10 @@ impl Fences {
         let groups = self.groups.iter().zip(taken).map(|(group, offsets)| group.only(offsets));
         (holds, groups.filter(|group| !group.is_empty()).collect())
     }
+}
+
+/// Whether the leaves of a group are claimed, and at this attempt.
+fn is_at_attempt(group: &TaskGroup, attempt: u32) -> bool {
+    let status = &group.status;
+    fence_is_valid(status.state, status.is_claimed, status.attempt, attempt)
 }

@@ -3,7 +3,7 @@
 use super::fences::Fences;
 use crate::backend::OffsetSet;
 use crate::ops::tx::{LeafChange, Transaction, change_leaves, decide_ended_joins, fail_leaf};
-use crate::{AttemptResult, Fence, FenceOutcome, Settle, StoreError};
+use crate::{AttemptResult, FenceOutcome, Settle, StoreError};
 use conductor_model::{Json, Signal};
 
 /// The leaves of one group that succeeded.
@@ -13,14 +13,16 @@ struct Succeeded<'r> {
     outputs: Vec<(u16, &'r Json)>,
 }
 
+/// Settles the results of a request. Returns what [`SettleOutcome`](crate::SettleOutcome) says about them.
 pub(crate) fn settle<'r>(
     t: &mut Transaction<'_, 'r>,
     request: &'r Settle,
-) -> Result<Vec<FenceOutcome>, StoreError> {
-    let fences: Vec<Fence> = request.results.iter().map(|(fence, _)| *fence).collect();
-    let mut held = Fences::read(t.store()?, &fences)?;
-    let mut outcomes = Vec::with_capacity(fences.len());
+) -> Result<(Vec<FenceOutcome>, Vec<OffsetSet>), StoreError> {
+    let fences = request.results.iter().map(|(fence, _)| *fence);
+    let mut held = Fences::read_with(t.store()?, fences, &request.succeeded)?;
+    let mut outcomes = Vec::with_capacity(request.results.len());
     let mut succeeded: Vec<Succeeded<'r>> = Vec::new();
+    succeeded.resize_with(held.len(), Succeeded::default);
     for (fence, result) in &request.results {
         let Some((nth, offset)) = held.take(*fence) else {
             outcomes.push(FenceOutcome::Stale);
@@ -29,9 +31,6 @@ pub(crate) fn settle<'r>(
         outcomes.push(FenceOutcome::Applied);
         match result {
             AttemptResult::Succeeded { output } => {
-                if succeeded.len() <= nth {
-                    succeeded.resize_with(nth + 1, Succeeded::default);
-                }
                 succeeded[nth].offsets.insert(offset);
                 succeeded[nth].outputs.extend(output.iter().map(|output| (offset, output)));
             }
@@ -41,6 +40,15 @@ pub(crate) fn settle<'r>(
                 failed.map_err(|error| error.in_step(leaf.key(offset)))?;
             }
         }
+    }
+    let mut applied = Vec::with_capacity(request.succeeded.len());
+    for set in &request.succeeded {
+        let mut of_set = OffsetSet::default();
+        for (nth, offsets) in held.take_set(set) {
+            succeeded[nth].offsets = succeeded[nth].offsets.or(&offsets);
+            of_set = of_set.or(&offsets);
+        }
+        applied.push(of_set);
     }
     // What a failed join decides comes before what follows from the successes.
     decide_ended_joins(t)?;
@@ -55,5 +63,5 @@ pub(crate) fn settle<'r>(
     }
     // A following claim sees what the joins have decided.
     decide_ended_joins(t)?;
-    Ok(outcomes)
+    Ok((outcomes, applied))
 }

@@ -3,7 +3,7 @@
 use super::keys::stored_number;
 use super::runs::parent;
 use crate::backend::{
-    AuditTask, AuditTasks, LeafStatus, OffsetSet, ParentColumns, RunKey, StoredPosition, TaskColumns,
+    AuditTask, AuditTasks, KeySet, LeafStatus, OffsetSet, ParentColumns, RunKey, StoredPosition, TaskColumns,
 };
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block::{self, BlockRow, block_columns};
@@ -20,7 +20,7 @@ pub(crate) fn read(connection: &Connection, wanted: AuditTasks<'_>) -> Result<Ve
     match wanted {
         AuditTasks::After { run, position, limit } => after(connection, run, position, limit, &mut tasks)?,
         AuditTasks::Keys(keys) => {
-            for (number, mut set) in sets(keys) {
+            for (number, mut set) in sets(&KeySet::of(keys.iter().copied())) {
                 let stored = stored_number(connection, number)?;
                 if stored != number {
                     set = OffsetSet::first(OffsetSet::MAX);

@@ -1,6 +1,6 @@
 //! Claims, and the engines that live.
 
-use crate::backend::{ClaimRow, ClaimsWanted, EngineRow, OffsetSet};
+use crate::backend::{ClaimRow, ClaimsWanted, EngineRow, KeySet, OffsetSet};
 use crate::sqlite::connection::sql::{Result, Sql, kind_key};
 use crate::sqlite::engines::{self, Liveness};
 use crate::sqlite::rows::block::{self, BlockRow, block_columns};
@@ -17,7 +17,7 @@ pub(crate) fn claims(connection: &Connection, wanted: &ClaimsWanted<'_>) -> Resu
     match wanted {
         ClaimsWanted::Tasks(keys) => {
             let mut claims = Vec::new();
-            for (number, set) in sets(keys) {
+            for (number, set) in sets(&KeySet::of(keys.iter().copied())) {
                 let Some(block) = block::by_number(connection, number)? else { continue };
                 for row in of_state(connection, number, (State::Running, None))? {
                     push(&mut claims, &block, &row, &set);

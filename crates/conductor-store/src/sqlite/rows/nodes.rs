@@ -1,7 +1,7 @@
 //! Tasks, as transitions need them: the leaves of a block in the same condition are a group.
 
 use crate::backend::{
-    CorruptTask, LeafStatus, Node, NodesWanted, OffsetSet, ParentKey, ReadParent, TaskGroup, TaskKey,
+    CorruptTask, KeySet, LeafStatus, Node, NodesWanted, OffsetSet, ParentKey, ReadParent, TaskGroup, TaskKey,
 };
 use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::block::{self, BlockRow, ReadBlock};
@@ -52,11 +52,18 @@ pub(crate) fn add(groups: &mut Vec<TaskGroup>, block: &BlockRow, set: &OffsetSet
 }
 
 /// The keys of each block.
-pub(crate) fn sets(keys: &[TaskKey]) -> BTreeMap<i64, OffsetSet> {
+pub(crate) fn sets(keys: &[KeySet]) -> BTreeMap<i64, OffsetSet> {
     let mut sets: BTreeMap<i64, OffsetSet> = BTreeMap::new();
-    for key in keys {
-        let (number, offset) = block::place(*key);
-        sets.entry(number).or_default().insert(offset);
+    for KeySet { base, offsets } in keys {
+        let (number, first) = block::place(*base);
+        if first == 0 {
+            let set = sets.entry(number).or_default();
+            *set = set.or(offsets);
+        } else {
+            for (number, offset) in offsets.iter().map(|offset| block::place(base.plus(offset))) {
+                sets.entry(number).or_default().insert(offset);
+            }
+        }
     }
     sets
 }

@@ -84,7 +84,7 @@ impl Bench {
 
     fn claim(&self, kind: &str, limit: u32) -> Vec<ClaimedTask> {
         let claim = claim_of(self.registration.key(), kind, limit, self.env.now());
-        self.store.claim(&claim).unwrap().tasks
+        self.store.claim(&claim).unwrap().tasks()
     }
 
     /// The costs of the acts of an engine.
@@ -96,6 +96,7 @@ impl Bench {
         let renew = Renew { fences: fences.clone(), lease_ms: 1000, now };
         let release = Release { fences: fences[..5].to_vec(), now };
         let settle = Settle {
+            succeeded: Vec::new(),
             results: fences[5..]
                 .iter()
                 .map(|fence| (*fence, AttemptResult::Succeeded { output: None }))

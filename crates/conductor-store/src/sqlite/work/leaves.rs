@@ -1,6 +1,6 @@
 //! Blocks and their leaves, each read once in a transaction: no other transaction changes them.
 
-use crate::backend::{OffsetSet, TaskGroup, TaskKey};
+use crate::backend::{KeySet, OffsetSet, TaskGroup, TaskKey};
 use crate::sqlite::connection::sql::Result;
 use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::nodes::{add, groups, sets};
@@ -48,7 +48,7 @@ impl BlockCache {
 pub(crate) fn leaves(
     connection: &Connection,
     cache: &mut BlockCache,
-    keys: &[TaskKey],
+    keys: &[KeySet],
 ) -> Result<Vec<TaskGroup>> {
     let mut found = Vec::new();
     for (number, wanted) in sets(keys) {

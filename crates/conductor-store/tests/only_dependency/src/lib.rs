@@ -18,7 +18,7 @@ fn work(store: &SqliteStore, env: &Environment) -> usize {
     let kind: Kind = "work".parse().unwrap();
     let engine = store.register_engine(&RegisterEngine::new(env)).unwrap();
     let claim = Claim::new(engine.key(), vec![KindQuota::new(kind, 10)], 30_000, env);
-    let tasks = store.claim(&claim).unwrap().tasks;
+    let tasks = store.claim(&claim).unwrap().tasks();
     let results = tasks.iter().map(|task| (task.fence, AttemptResult::Succeeded { output: None }));
     let settled = store.settle(&Settle::new(results.collect(), env)).unwrap();
     settled.results.len()

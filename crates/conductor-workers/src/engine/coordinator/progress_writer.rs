@@ -31,9 +31,11 @@ impl ProgressWriter {
         if now < self.not_before || !self.context.has_progress.swap(false, Ordering::AcqRel) {
             return;
         }
-        let reported = scheduler.attempts().filter_map(|attempt| Some((attempt, attempt.take_progress()?)));
-        let (attempts, items): (Vec<_>, Vec<_>) =
-            reported.map(|(attempt, progress)| (attempt, (attempt.fence, progress))).unzip();
+        let reported = scheduler.attempts().filter_map(|attempt| {
+            let item = (attempt.fence(), attempt.take_progress()?);
+            Some((attempt, item))
+        });
+        let (attempts, items): (Vec<_>, Vec<_>) = reported.unzip();
         // Also without items: an abandoned handler may continue to report.
         self.not_before = now + WRITE_EVERY;
         if items.is_empty() {

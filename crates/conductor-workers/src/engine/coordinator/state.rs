@@ -51,7 +51,7 @@ impl Coordinator {
         });
         let scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&env), settings, Prefetch::with_min(0));
         let mailbox = Arc::clone(&channels.mailbox);
-        let pool = Pool::new(pool, Arc::clone(&context), Arc::clone(&mailbox), scheduler.lease_validity());
+        let pool = Pool::new(pool, Arc::clone(&context), Arc::clone(&mailbox), &scheduler);
         let notifier = store.write_notifier();
         Self {
             write_watcher: notifier.and_then(|notifier| WriteWatcher::start(notifier, mailbox)),

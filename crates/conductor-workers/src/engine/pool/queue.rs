@@ -1,16 +1,17 @@
-//! The queue of a pool: the attempts to run, and the threads that run them.
+//! The queue of a pool: the tasks to run, and the threads that run them.
 
 use crate::handler::attempt::Attempt;
+use crate::handler::batch::Batch;
 use crate::handler::call::Call;
 use conductor_model::TaskId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) attempts: VecDeque<Arc<Attempt>>,
-    /// How many attempts run, without the abandoned ones.
-    running: u32,
+    batches: VecDeque<Arc<Batch>>,
+    /// The slots that no worker has: see [`RunningAttempts`](crate::handler::running::RunningAttempts).
+    pub(super) free_slots: Vec<usize>,
     /// The tasks of abandoned attempts whose handlers have not returned. A thread or a future runs each of them.
     abandoned: Vec<TaskId>,
     /// How many threads exist.
@@ -23,31 +24,45 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes the next attempt, if fewer than `workers` run.
-    pub(super) fn next(&mut self, workers: u32) -> Option<Arc<Attempt>> {
-        if self.running < workers { self.attempts.pop_front() } else { None }
+    pub(super) fn new(free_slots: Vec<usize>) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            free_slots,
+            abandoned: Vec::new(),
+            threads: 0,
+            idle: 0,
+            notified: 0,
+            closed: false,
+        }
     }
 
-    /// Counts an attempt that starts.
-    pub(super) fn count_started(&mut self) {
-        self.running += 1;
+    /// Adds batches behind the others.
+    pub(super) fn extend(&mut self, batches: Vec<Arc<Batch>>) {
+        self.batches.extend(batches);
     }
 
-    /// No longer counts an abandoned attempt. Returns `false` if its handler has returned, or was not called.
+    /// Returns the first batch that has tasks to start. It stays in the queue, for the other threads.
+    pub(super) fn next(&mut self) -> Option<Arc<Batch>> {
+        while self.batches.front()?.waiting() == 0 {
+            self.batches.pop_front();
+        }
+        self.batches.front().cloned()
+    }
+
+    /// No longer counts an abandoned attempt. Returns `false` if its handler has returned.
     pub(super) fn abandon(&mut self, attempt: &Attempt) -> bool {
-        let is_first = attempt.has_started() && attempt.finish();
+        let is_first = attempt.finish();
         if is_first {
-            self.running -= 1;
-            self.abandoned.push(attempt.fence.task);
+            self.free_slots.push(attempt.slot);
+            self.abandoned.push(attempt.fence().task);
         }
         is_first
     }
 
-    /// No longer counts an attempt whose handler has returned.
-    pub(super) fn count_returned(&mut self, attempt: &Attempt) {
-        if attempt.finish() {
-            self.running -= 1;
-        } else if let Some(i) = self.abandoned.iter().position(|task| *task == attempt.fence.task) {
+    /// Forgets an abandoned attempt, whose handler has returned.
+    pub(super) fn forget_abandoned(&mut self, attempt: &Attempt) {
+        let task = attempt.fence().task;
+        if let Some(i) = self.abandoned.iter().position(|abandoned| *abandoned == task) {
             self.abandoned.swap_remove(i);
         }
     }
@@ -56,20 +71,29 @@ impl Queue {
         &self.abandoned
     }
 
-    /// Closes the queue. Returns whether no handler runs.
-    pub(super) fn close(&mut self) -> bool {
+    /// Closes the queue.
+    pub(super) fn close(&mut self) {
         self.closed = true;
-        self.attempts.clear();
-        self.running == 0 && self.abandoned.is_empty()
+        self.batches.clear();
     }
 
-    /// Returns how many threads the attempts need that can start now. A synchronous handler keeps its thread; one thread
+    /// Returns how many threads the tasks need that can start now. A synchronous handler keeps its thread; one thread
     /// starts any number of asynchronous handlers.
-    pub(super) fn threads_needed(&self, workers: u32, handlers: &[Call]) -> u32 {
-        let free = workers.saturating_sub(self.running) as usize;
-        let next = self.attempts.iter().take(free);
-        let sync = next.filter(|attempt| matches!(handlers[attempt.kind], Call::Sync(_))).count();
-        let threads = sync + usize::from(sync < free.min(self.attempts.len()));
-        u32::try_from(threads).unwrap_or(u32::MAX)
+    pub(super) fn threads_needed(&self, handlers: &[Call]) -> u32 {
+        let mut free = u32::try_from(self.free_slots.len()).unwrap_or(u32::MAX);
+        let (mut sync, mut has_async) = (0, false);
+        for batch in &self.batches {
+            let tasks = batch.waiting().count_ones().min(free);
+            match &handlers[batch.kind] {
+                Call::Sync(_) => sync += tasks,
+                #[cfg(feature = "tokio")]
+                Call::Async(_) => has_async |= tasks > 0,
+            }
+            free -= tasks;
+            if free == 0 {
+                break;
+            }
+        }
+        sync + u32::from(has_async)
     }
 }

@@ -1,24 +1,25 @@
 //! The exchange with the store: one transaction that settles results and makes the next claim.
 
-use super::state::{Closing, Scheduler, result_bytes};
+use super::state::{Closing, Results, Scheduler, result_bytes};
 use crate::engine::trace;
-use crate::handler::attempt::{Attempt, FinishedAttempt};
+use crate::handler::attempt::{Attempt, Finished};
+use crate::handler::batch::Batch;
 use conductor_model::AttemptFailure;
-use conductor_store::{AttemptResult, Claim, ClaimOutcome, Fence, Settle, SettleOutcome, StoreError};
+use conductor_store::{AttemptResult, Claim, ClaimOutcome, Settle, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Scheduler {
-    /// Collects finished attempts, settles their results, and returns the attempts that it claimed. `lost_workers` is
+    /// Collects finished attempts, settles their results, and returns what it claimed. `lost_workers` is
     /// the number of workers whose handlers ignore their timeout.
     ///
     /// After an error nothing is lost: the results and the releases wait for the next turn.
     pub(super) fn settle_and_claim(
         &mut self,
         now: Duration,
-        finished: Vec<FinishedAttempt>,
+        finished: Vec<Finished>,
         lost_workers: u32,
-    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
+    ) -> Result<Vec<Arc<Batch>>, StoreError> {
         self.collect(finished);
         // First: another error must not cost the claims their leases.
         self.keep_claims(now)?;
@@ -29,30 +30,46 @@ impl Scheduler {
     }
 
     /// Phase 1: puts the results of finished attempts into the outbox.
-    pub(crate) fn collect(&mut self, finished: Vec<FinishedAttempt>) {
-        let bytes = finished.iter().filter_map(|one| one.result.as_ref()).map(result_bytes).sum();
-        self.prefetch.measure_outputs(finished.len(), bytes);
-        for FinishedAttempt { attempt, result } in finished {
-            // Without a claim it was settled otherwise: its timeout had passed, or its claim was lost.
-            if !self.claims.remove(&attempt) {
-                continue;
-            }
-            let Some(result) = result else {
-                self.outbox.push_releases([attempt.fence]);
-                self.closing.get_or_insert(Closing::RuntimeShutDown);
-                continue;
-            };
-            match &result {
-                AttemptResult::Failed(AttemptFailure::TimedOut) => {
-                    trace::timed_out(&attempt, self.base.kind_of(&attempt));
+    pub(crate) fn collect(&mut self, finished: Vec<Finished>) {
+        let (mut count, mut bytes) = (0, 0);
+        for finished in finished {
+            match finished {
+                Finished::Succeeded(batch) => {
+                    // Without a claim it was settled otherwise: its timeout had passed, or its claim was lost.
+                    let succeeded = self.claims.remove(&batch, batch.take_succeeded());
+                    count += succeeded.count_ones() as usize;
+                    if succeeded != 0 {
+                        self.outbox.push_succeeded(batch.fences(succeeded));
+                    }
                 }
-                AttemptResult::Failed(failure) => {
-                    trace::failed(&attempt, self.base.kind_of(&attempt), failure);
+                Finished::Attempt(attempt, result) => {
+                    count += 1;
+                    bytes += result.as_ref().map_or(0, result_bytes);
+                    if self.claims.remove(&attempt.batch, attempt.bit) != 0 {
+                        self.collect_one(&attempt, result);
+                    }
                 }
-                AttemptResult::Succeeded { .. } => {}
             }
-            self.outbox.push(attempt.fence, result);
         }
+        self.prefetch.measure_outputs(count, bytes);
+    }
+
+    fn collect_one(&mut self, attempt: &Attempt, result: Option<AttemptResult>) {
+        let Some(result) = result else {
+            self.outbox.push_releases([attempt.fence()]);
+            self.closing.get_or_insert(Closing::RuntimeShutDown);
+            return;
+        };
+        match &result {
+            AttemptResult::Failed(AttemptFailure::TimedOut) => {
+                trace::timed_out(attempt, self.base.kind_of(&attempt.batch));
+            }
+            AttemptResult::Failed(failure) => {
+                trace::failed(attempt, self.base.kind_of(&attempt.batch), failure);
+            }
+            AttemptResult::Succeeded { .. } => {}
+        }
+        self.outbox.push(attempt.fence(), result);
     }
 
     /// Phase 2: keeps the claims that are valid, and releases those that are not needed.
@@ -67,15 +84,16 @@ impl Scheduler {
     fn compose(&mut self, now: Duration, lost_workers: u32) -> Result<Option<Settle>, StoreError> {
         let results = self.outbox.take_batch(self.base.settings.max_settle_bytes);
         self.prefetch.begin_exchange(now, results.len());
-        let mut request = Settle::new(results, &self.base.env);
+        let Results { single, succeeded } = results;
+        let mut request = Settle { succeeded, ..Settle::new(single, &self.base.env) };
         match self.release_surplus(now, lost_workers).and_then(|()| self.compose_claim(lost_workers)) {
             Ok(claim) => request.claim = claim,
             Err(error) => {
-                self.outbox.requeue(request.results);
+                self.outbox.requeue(results_of(request));
                 return Err(error);
             }
         }
-        let is_empty = request.claim.is_none() && request.results.is_empty();
+        let is_empty = request.claim.is_none() && request.results.is_empty() && request.succeeded.is_empty();
         Ok((!is_empty).then_some(request))
     }
 
@@ -93,19 +111,19 @@ impl Scheduler {
         self.rotation.compose(&self.base, &self.claims, limit).map(Some)
     }
 
-    /// Phase 4: sends the request, and returns the attempts that it claimed.
-    fn commit(&mut self, now: Duration, request: Settle) -> Result<Vec<Arc<Attempt>>, StoreError> {
+    /// Phase 4: sends the request, and returns what it claimed.
+    fn commit(&mut self, now: Duration, request: Settle) -> Result<Vec<Arc<Batch>>, StoreError> {
         match self.base.store.settle(&request) {
-            Ok(SettleOutcome { results, claimed }) => {
-                trace::claimed(claimed.tasks.len());
-                trace::settled(&results);
-                Ok(self.accept_claims(now, request.claim.as_ref(), claimed))
+            Ok(outcome) => {
+                trace::claimed(outcome.claimed.len());
+                trace::settled(&request, &outcome);
+                Ok(self.accept_claims(now, request.claim.as_ref(), outcome.claimed))
             }
-            Err(StoreError::CorruptRow { .. }) => self.settle_separately(now, request.results, request.claim),
+            Err(StoreError::CorruptRow { .. }) => self.settle_separately(now, request),
             Err(error) => {
                 self.outbox.claim_unknown |=
                     request.claim.is_some() && matches!(error, StoreError::CommitOutcomeUnknown(_));
-                self.outbox.requeue(request.results);
+                self.outbox.requeue(results_of(request));
                 Err(error)
             }
         }
@@ -116,15 +134,16 @@ impl Scheduler {
     fn settle_separately(
         &mut self,
         now: Duration,
-        results: Vec<(Fence, AttemptResult)>,
-        claim: Option<Claim>,
-    ) -> Result<Vec<Arc<Attempt>>, StoreError> {
+        mut request: Settle,
+    ) -> Result<Vec<Arc<Batch>>, StoreError> {
+        let claim = request.claim.take();
+        let results = results_of(request).into_single();
         let (store, env) = (&*self.base.store, &*self.base.env);
         let settle = &mut |results: &[_]| Ok(store.settle(&Settle::new(results.to_vec(), env))?.results);
         if !results.is_empty()
             && let Err(error) = self.corrupt_rows.bisect(&results, settle)
         {
-            self.outbox.requeue(results);
+            self.outbox.requeue(Results { single: results, succeeded: Vec::new() });
             return Err(error);
         }
         let Some(claim) = claim else { return Ok(Vec::new()) };
@@ -134,32 +153,35 @@ impl Scheduler {
         Ok(self.accept_claims(now, Some(&claim), claimed))
     }
 
-    /// Adds claimed tasks to the claims, and returns their attempts.
+    /// Adds claimed tasks to the claims, and returns them in batches.
     pub(super) fn accept_claims(
         &mut self,
         now: Duration,
         claim: Option<&Claim>,
         claimed: ClaimOutcome,
-    ) -> Vec<Arc<Attempt>> {
+    ) -> Vec<Arc<Batch>> {
         self.rotation.advance(claim, &claimed);
         if self.claims.is_empty() && !self.outbox.has_results() {
             self.heartbeat.extend_validity(now);
         }
-        let mut attempts = Vec::with_capacity(claimed.tasks.len());
-        let mut bytes = 0;
-        for task in claimed.tasks {
-            let kind = self.rotation.kind_at(task.quota_index);
-            bytes += task.input.as_ref().map_or(0, |input| input.as_str().len());
-            let attempt = Arc::new(Attempt::new(task, kind));
+        let mut batches = Vec::new();
+        for group in claimed.groups {
+            let kind = self.rotation.kind_at(group.quota_index);
+            let inserted = self.claims.insert(group, kind);
             // The engine claims a task again that it lost while its process was suspended.
-            if let Some(lost) = self.claims.get(attempt.fence.key) {
-                trace::lease_lost(&lost, self.base.kind_of(&lost));
-                self.claims.abandon(lost);
+            for (batch, tasks) in &inserted.lost {
+                trace::leases_lost(batch, *tasks, self.base.kind_of(batch));
             }
-            self.claims.insert(Arc::clone(&attempt));
-            attempts.push(attempt);
+            batches.extend(inserted.batches);
         }
-        self.prefetch.measure_inputs(attempts.len(), bytes);
-        attempts
+        let sizes = batches.iter().map(|batch| batch.size());
+        let (tasks, bytes) = sizes.fold((0, 0), |all, (tasks, bytes)| (all.0 + tasks, all.1 + bytes));
+        self.prefetch.measure_inputs(tasks, bytes);
+        batches
     }
+}
+
+/// The results of a request.
+fn results_of(request: Settle) -> Results {
+    Results { single: request.results, succeeded: request.succeeded }
 }

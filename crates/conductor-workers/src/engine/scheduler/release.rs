@@ -1,7 +1,6 @@
 //! Hands claims back to the store.
 
 use super::state::Scheduler;
-use crate::handler::attempt::Attempt;
 use conductor_store::{Fence, MAX_PAGE, Release, StoreError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ impl Scheduler {
         let Some(engine) = self.rotation.engine().filter(|_| self.outbox.claim_unknown) else {
             return Ok(());
         };
-        let claimed = self.claims.iter().map(|attempt| attempt.fence);
+        let claimed = self.claims.fences();
         let settling = self.outbox.result_fences();
         let releasing = self.outbox.releases().iter().copied();
         let known: Vec<Fence> = claimed.chain(settling).chain(releasing).collect();
@@ -37,14 +36,13 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Removes and releases the claims that `which` selects.
-    pub(super) fn release_where(&mut self, which: impl Fn(&Attempt) -> bool) -> Result<(), StoreError> {
-        let released = self.claims.remove_where(which);
-        self.outbox.push_releases(released.iter().map(|attempt| attempt.fence));
+    /// Releases claims that were removed.
+    pub(super) fn release(&mut self, removed: Vec<Fence>) -> Result<(), StoreError> {
+        self.outbox.push_releases(removed);
         self.send_releases()
     }
 
-    /// Releases prefetched attempts that would wait too long, the last ones first.
+    /// Releases prefetched tasks that would wait too long, the last ones first.
     pub(super) fn release_surplus(&mut self, now: Duration, lost_workers: u32) -> Result<(), StoreError> {
         let waiting = self.claims.waiting();
         let workers = self.base.settings.workers.saturating_sub(lost_workers);
@@ -53,7 +51,7 @@ impl Scheduler {
         if surplus == 0 {
             return Ok(());
         }
-        let last = self.claims.last_waiting(surplus);
-        self.release_where(|attempt| last.contains(&attempt.fence.key) && attempt.revoke())
+        let removed = self.claims.remove_waiting(surplus);
+        self.release(removed)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::state::Scheduler;
 use crate::engine::trace;
+use crate::handler::batch::{Batch, bits};
 use crate::handler::clock::millis;
 use conductor_model::AttemptFailure;
 use conductor_store::{AttemptResult, Fence, FenceOutcome, Renew, StoreError};
@@ -10,22 +11,21 @@ use std::time::Duration;
 impl Scheduler {
     /// Records the attempts whose timeout has passed as failed, and abandons them.
     pub(super) fn time_out_overdue(&mut self, now: Duration) {
-        for attempt in self.claims.overdue(now) {
-            trace::timed_out(&attempt, self.base.kind_of(&attempt));
-            self.outbox.push(attempt.fence, AttemptResult::Failed(AttemptFailure::TimedOut));
-            self.claims.abandon(attempt);
+        let overdue: Vec<_> = self.claims.started().filter(|attempt| attempt.is_overdue(now)).collect();
+        for attempt in overdue {
+            trace::timed_out(&attempt, self.base.kind_of(&attempt.batch));
+            self.outbox.push(attempt.fence(), AttemptResult::Failed(AttemptFailure::TimedOut));
+            self.claims.abandon(&attempt.batch, attempt.bit);
         }
     }
 
-    /// Renews all leases with one request, including those of results that wait to be settled. Abandons the attempts
-    /// whose claims are lost.
+    /// Renews all leases with one request, including those of results that wait to be settled. Abandons the tasks whose
+    /// claims are lost.
     pub(super) fn renew_leases(&mut self, now: Duration) -> Result<(), StoreError> {
         if self.claims.is_empty() && !self.outbox.has_results() || now < self.heartbeat.next_at() {
             return Ok(());
         }
-        let claimed: Vec<_> = self.claims.iter().cloned().collect();
-        let settling = self.outbox.result_fences();
-        let fences: Vec<Fence> = claimed.iter().map(|attempt| attempt.fence).chain(settling).collect();
+        let fences: Vec<Fence> = self.claims.fences().chain(self.outbox.result_fences()).collect();
         let (store, env, lease) = (&*self.base.store, &*self.base.env, millis(self.base.settings.lease));
         let renew = &mut |fences: &[Fence]| store.renew(&Renew::new(fences.to_vec(), lease, env));
         let renewed = match self.corrupt_rows.bisect(&fences, renew) {
@@ -35,25 +35,30 @@ impl Scheduler {
                 return Err(error);
             }
         };
-        for (attempt, outcome) in claimed.into_iter().zip(renewed) {
-            if outcome != Some(FenceOutcome::Applied) {
-                trace::lease_lost(&attempt, self.base.kind_of(&attempt));
-                self.claims.abandon(attempt);
-            }
+        let mut renewed = renewed.into_iter();
+        for batch in self.claims.batches().cloned().collect::<Vec<_>>() {
+            let is_lost = |_: &u64| renewed.next() != Some(Some(FenceOutcome::Applied));
+            let lost = bits(batch.claimed()).filter(is_lost).sum();
+            self.lose(&batch, lost);
         }
         self.heartbeat.extend_validity(now);
         Ok(())
     }
 
-    /// Abandons the started attempts if their leases may have ended: another engine may run them by now. Attempts that
-    /// have not started wait until the store answers.
+    /// Abandons the running attempts if their leases may have ended: another engine may run them by now. Tasks that have not
+    /// started wait until the store answers.
     fn abandon_started_after_lease(&mut self, now: Duration) {
         if self.heartbeat.validity().holds(now) {
             return;
         }
-        for attempt in self.claims.started().cloned().collect::<Vec<_>>() {
-            trace::lease_lost(&attempt, self.base.kind_of(&attempt));
-            self.claims.abandon(attempt);
+        for attempt in self.claims.started().collect::<Vec<_>>() {
+            self.lose(&attempt.batch, attempt.bit);
         }
+    }
+
+    /// Abandons tasks whose claims are lost, or may be.
+    pub(super) fn lose(&mut self, batch: &Batch, tasks: u64) {
+        trace::leases_lost(batch, tasks, self.base.kind_of(batch));
+        self.claims.abandon(batch, tasks);
     }
 }

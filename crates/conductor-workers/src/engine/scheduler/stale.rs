@@ -1,25 +1,23 @@
 //! Finds started attempts that were cancelled, or that another engine has claimed.
 
 use super::state::Scheduler;
-use crate::engine::trace;
 use conductor_store::{Fence, StoreError};
 use std::time::Duration;
 
 impl Scheduler {
-    /// Abandons the started attempts whose claims are stale. Attempts that have not started notice it when they settle.
+    /// Abandons the running attempts whose claims are stale. Tasks that have not started notice it when they settle.
     pub(super) fn abandon_stale(&mut self, now: Duration, change_token: u64) -> Result<(), StoreError> {
         if !self.cancel_check.begin(now, change_token) {
             return Ok(());
         }
-        let started: Vec<Fence> = self.claims.started().map(|attempt| attempt.fence).collect();
+        let started: Vec<_> = self.claims.started().collect();
         if started.is_empty() {
             return Ok(());
         }
-        for fence in self.corrupt_rows.skip(self.base.store.stale_claims(&started))? {
-            if let Some(attempt) = self.claims.get(fence.key) {
-                trace::lease_lost(&attempt, self.base.kind_of(&attempt));
-                self.claims.abandon(attempt);
-            }
+        let fences: Vec<Fence> = started.iter().map(|attempt| attempt.fence()).collect();
+        let stale = self.corrupt_rows.skip(self.base.store.stale_claims(&fences))?;
+        for attempt in started.iter().filter(|attempt| stale.contains(&attempt.fence())) {
+            self.lose(&attempt.batch, attempt.bit);
         }
         Ok(())
     }

@@ -2,17 +2,17 @@
 
 use super::state::Scheduler;
 use crate::engine::trace;
-use crate::handler::attempt::Attempt;
+use crate::handler::batch::Batch;
 use conductor_model::{Kind, NewTask};
 use conductor_store::{Claim, StoreError, Submit, SubmitError, SubmitOutcome};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A submitted run, and the attempts that were claimed with it.
+/// A submitted run, and the tasks that were claimed with it.
 pub(crate) struct SubmittedRun {
     pub(crate) outcome: SubmitOutcome,
-    pub(crate) attempts: Vec<Arc<Attempt>>,
+    pub(crate) claimed: Vec<Arc<Batch>>,
 }
 
 impl Scheduler {
@@ -35,9 +35,9 @@ impl Scheduler {
         let Some(claim) = restrict(claim, &ready_kinds(request), free) else { return Ok(None) };
         match self.base.store.submit_and_claim(request, &claim) {
             Ok((outcome, claimed)) => {
-                let attempts = self.accept_claims(now, Some(&claim), claimed);
-                trace::claimed(attempts.len());
-                Ok(Some(SubmittedRun { outcome, attempts }))
+                trace::claimed(claimed.len());
+                let claimed = self.accept_claims(now, Some(&claim), claimed);
+                Ok(Some(SubmittedRun { outcome, claimed }))
             }
             Err(SubmitError::Store(StoreError::CorruptRow { .. })) => Ok(None),
             Err(error) => {

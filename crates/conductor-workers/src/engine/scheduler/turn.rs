@@ -2,7 +2,8 @@
 
 use super::state::Scheduler;
 use super::steps::StepSummary;
-use crate::handler::attempt::{Attempt, FinishedAttempt};
+use crate::handler::attempt::{Attempt, Finished};
+use crate::handler::batch::Batch;
 use conductor_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +16,14 @@ pub(crate) trait Workers {
     /// No longer waits for these attempts: their handlers were asked to stop.
     fn abandon(&mut self, attempts: Vec<Arc<Attempt>>);
 
-    /// Starts these attempts in their order, as soon as workers are free.
-    fn run(&mut self, attempts: Vec<Arc<Attempt>>);
+    /// Starts the tasks of these batches in their order, as soon as workers are free.
+    fn run(&mut self, batches: Vec<Arc<Batch>>);
 }
 
 /// The events since the last turn.
 #[derive(Debug)]
 pub(crate) struct TurnInput {
-    pub(crate) finished: Vec<FinishedAttempt>,
+    pub(crate) finished: Vec<Finished>,
     /// The store's change token, read before the turn; `None` if that failed.
     pub(crate) change_token: Option<u64>,
     /// Whether to carry out the steps. An engine that stops immediately does not.
@@ -30,7 +31,7 @@ pub(crate) struct TurnInput {
 }
 
 impl Scheduler {
-    /// Takes one turn: settles results and claims, finds cancelled attempts, starts the claimed attempts, and carries out
+    /// Takes one turn: settles results and claims, finds cancelled attempts, starts the claimed tasks, and carries out
     /// one of each step.
     pub(crate) fn turn(
         &mut self,

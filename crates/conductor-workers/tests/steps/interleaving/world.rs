@@ -147,7 +147,7 @@ impl World {
         let registration = self.store.register_engine(&RegisterEngine::new(&self.env)).unwrap();
         let quotas = vec![KindQuota::new("work".parse().unwrap(), limit)];
         let claim = Claim::new(registration.key(), quotas, 30_000, &self.env).allow_isolated(true);
-        let claimed = self.store.claim(&claim).unwrap().tasks;
+        let claimed = self.store.claim(&claim).unwrap().tasks();
         let with_result = |claimed: &ClaimedTask| {
             let task = self.store.task(claimed.fence.task).unwrap().unwrap();
             match attempt_end(self.salt, &task) {

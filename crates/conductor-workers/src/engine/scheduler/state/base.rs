@@ -2,7 +2,7 @@
 
 use crate::engine::config::Settings;
 use crate::engine_store::EngineStore;
-use crate::handler::attempt::Attempt;
+use crate::handler::batch::Batch;
 use conductor_model::Kind;
 use conductor_store::Environment;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn kind_of(&self, attempt: &Attempt) -> &Kind {
-        &self.settings.kinds[attempt.kind].0
+    pub(crate) fn kind_of(&self, batch: &Batch) -> &Kind {
+        &self.settings.kinds[batch.kind].0
     }
 }

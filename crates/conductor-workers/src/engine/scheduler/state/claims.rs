@@ -1,68 +1,52 @@
-//! The claimed attempts of an engine.
+//! The claimed tasks of an engine.
 
 use crate::handler::attempt::Attempt;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::handler::batch::{Batch, BatchPlace};
+use crate::handler::running::RunningAttempts;
+use conductor_store::{ClaimedGroup, Fence};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The claimed attempts, with a count for each kind.
+/// The claimed tasks, with a count for each kind.
 pub(crate) struct Claims {
-    /// By the key of the claim. The order is always the same, so a simulation can be repeated.
-    attempts: BTreeMap<u64, Arc<Attempt>>,
-    /// How many attempts of each kind are claimed.
+    /// By their places. The order is always the same, so a simulation can be repeated.
+    batches: BTreeMap<BatchPlace, Arc<Batch>>,
+    groups: u64,
+    /// How many tasks are claimed, and how many of them are isolated.
+    len: usize,
+    isolated: usize,
+    /// How many tasks of each kind are claimed.
     by_kind: Vec<u32>,
-    /// Started attempts whose results no longer count, for the workers that run them.
+    running: Arc<RunningAttempts>,
+    /// Running attempts whose results no longer count, for the workers that run them.
     abandoned: Vec<Arc<Attempt>>,
 }
 
 impl Claims {
-    pub(crate) fn new(kinds: usize) -> Self {
-        Self { attempts: BTreeMap::new(), by_kind: vec![0; kinds], abandoned: Vec::new() }
+    pub(crate) fn new(kinds: usize, workers: u32) -> Self {
+        Self {
+            batches: BTreeMap::new(),
+            groups: 0,
+            len: 0,
+            isolated: 0,
+            by_kind: vec![0; kinds],
+            running: RunningAttempts::new(workers),
+            abandoned: Vec::new(),
+        }
+    }
+
+    /// Where the workers keep the attempts that they run.
+    pub(crate) fn running(&self) -> &Arc<RunningAttempts> {
+        &self.running
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.attempts.len()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Attempt>> {
-        self.attempts.values()
-    }
-
-    /// Returns the attempts whose handlers were called.
-    pub(crate) fn started(&self) -> impl Iterator<Item = &Arc<Attempt>> {
-        self.iter().filter(|attempt| attempt.has_started())
-    }
-
-    /// Returns how many attempts have not started.
-    pub(crate) fn waiting(&self) -> usize {
-        self.iter().filter(|attempt| !attempt.has_started()).count()
-    }
-
-    /// Returns the keys of the last attempts that have not started.
-    pub(crate) fn last_waiting(&self, count: usize) -> BTreeSet<u64> {
-        let waiting = self.iter().rev().filter(|attempt| !attempt.has_started());
-        waiting.take(count).map(|attempt| attempt.fence.key).collect()
-    }
-
-    /// Returns the attempts whose timeout has passed.
-    pub(crate) fn overdue(&self, now: Duration) -> Vec<Arc<Attempt>> {
-        self.iter().filter(|attempt| attempt.is_overdue(now)).cloned().collect()
-    }
-
-    /// Returns when the first timeout passes, if all attempts that have not started start at `now`.
-    pub(crate) fn next_timeout(&self, now: Duration) -> Option<Duration> {
-        let timeout = |attempt: &Arc<Attempt>| {
-            attempt.timeout().map(|timeout| attempt.deadline().unwrap_or(now + timeout))
-        };
-        self.iter().filter_map(timeout).min()
-    }
-
-    pub(crate) fn get(&self, key: u64) -> Option<Arc<Attempt>> {
-        self.attempts.get(&key).cloned()
+        self.len == 0
     }
 
     pub(crate) fn of_kind(&self, kind: usize) -> u32 {
@@ -70,55 +54,130 @@ impl Claims {
     }
 
     pub(crate) fn has_isolated(&self) -> bool {
-        self.iter().any(|attempt| attempt.isolated)
+        self.isolated > 0
     }
 
-    pub(crate) fn insert(&mut self, attempt: Arc<Attempt>) {
-        self.by_kind[attempt.kind] += 1;
-        self.attempts.insert(attempt.fence.key, attempt);
+    /// Returns the batches that have claimed tasks.
+    pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Arc<Batch>> {
+        self.batches.values()
     }
 
-    /// Removes an attempt. Returns whether it was claimed.
-    pub(crate) fn remove(&mut self, attempt: &Attempt) -> bool {
-        let is_claimed =
-            self.attempts.get(&attempt.fence.key).is_some_and(|known| known.fence == attempt.fence);
-        if is_claimed {
-            self.attempts.remove(&attempt.fence.key);
-            self.by_kind[attempt.kind] -= 1;
+    /// Returns the fences of all claims.
+    pub(crate) fn fences(&self) -> impl Iterator<Item = Fence> {
+        self.batches().flat_map(|batch| batch.fences(batch.claimed()).iter())
+    }
+
+    /// Returns the attempts whose handlers run.
+    pub(crate) fn started(&self) -> impl Iterator<Item = Arc<Attempt>> {
+        self.running.attempts().filter(|attempt| attempt.is_claimed())
+    }
+
+    /// Returns about how many tasks have not started.
+    pub(crate) fn waiting(&self) -> usize {
+        self.len.saturating_sub(self.started().count())
+    }
+
+    /// Returns when the first timeout passes, if all tasks that have not started start at `now`.
+    pub(crate) fn next_timeout(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.batches().filter(|batch| batch.waiting() != 0);
+        let waiting = waiting.filter_map(|batch| Some(now + Duration::from_millis(batch.timeout_ms?.into())));
+        self.started().filter_map(|attempt| attempt.deadline()).chain(waiting).min()
+    }
+
+    /// Adds a claimed group, in batches. A task that the engine claimed before, and lost since, is abandoned: returns these
+    /// too, with their batches.
+    pub(crate) fn insert(&mut self, group: ClaimedGroup, kind: usize) -> InsertedGroup {
+        self.groups += 1;
+        let batches = Batch::of_group(group, kind, self.groups);
+        let mut lost = Vec::new();
+        for batch in &batches {
+            for (before, tasks) in self.having(batch) {
+                self.abandon(&before, tasks);
+                lost.push((before, tasks));
+            }
+            let tasks = batch.claimed().count_ones();
+            self.len += tasks as usize;
+            self.by_kind[kind] += tasks;
+            self.isolated += if batch.isolated { tasks as usize } else { 0 };
+            self.batches.insert(batch.place(), Arc::clone(batch));
         }
-        is_claimed
+        InsertedGroup { batches, lost }
     }
 
-    /// Removes and returns all attempts that `which` selects.
-    pub(crate) fn remove_where(&mut self, which: impl Fn(&Attempt) -> bool) -> Vec<Arc<Attempt>> {
-        let removed: Vec<_> = self.iter().filter(|attempt| which(attempt)).cloned().collect();
-        for attempt in &removed {
-            self.remove(attempt);
+    /// Returns the batches that have claimed some of these tasks, with these.
+    fn having(&self, tasks: &Batch) -> Vec<(Arc<Batch>, u64)> {
+        let (first_key, last) = tasks.place();
+        let of_keys = self.batches.range((first_key, 0)..(first_key, last));
+        let both = of_keys.map(|(_, batch)| (Arc::clone(batch), batch.claimed() & tasks.claimed()));
+        both.filter(|(_, both)| *both != 0).collect()
+    }
+
+    /// Removes tasks of a batch. Returns those that were claimed.
+    pub(crate) fn remove(&mut self, batch: &Batch, tasks: u64) -> u64 {
+        let removed = batch.unclaim(tasks);
+        let count = removed.count_ones();
+        self.len -= count as usize;
+        self.by_kind[batch.kind] -= count;
+        self.isolated -= if batch.isolated { count as usize } else { 0 };
+        if removed != 0 && batch.claimed() == 0 {
+            self.batches.remove(&batch.place());
         }
         removed
     }
 
-    /// Removes an attempt whose claim was lost or whose timeout has passed. If it has started, its handler is asked to
-    /// stop; otherwise it never starts.
-    pub(crate) fn abandon(&mut self, attempt: Arc<Attempt>) {
-        self.remove(&attempt);
-        if !attempt.revoke() {
-            attempt.cancel_token().cancel();
-            self.abandoned.push(attempt);
+    /// Removes tasks whose claims were lost or whose timeout has passed. Those that have not started never start; the
+    /// handlers of the others are asked to stop.
+    pub(crate) fn abandon(&mut self, batch: &Batch, tasks: u64) {
+        // A worker that starts one of them looks whether it is still claimed, after it has told that it runs.
+        let removed = self.remove(batch, tasks);
+        let started = removed & !batch.revoke(removed);
+        if started != 0 {
+            let is_started = |attempt: &Arc<Attempt>| {
+                std::ptr::eq(&raw const *attempt.batch, batch) && attempt.bit & started != 0
+            };
+            for attempt in self.running.attempts().filter(is_started) {
+                attempt.cancel_token().cancel();
+                self.abandoned.push(attempt);
+            }
         }
     }
 
-    /// Takes the started attempts that were abandoned since the last call.
+    /// Takes the running attempts that were abandoned since the last call.
     pub(crate) fn take_abandoned(&mut self) -> Vec<Arc<Attempt>> {
         std::mem::take(&mut self.abandoned)
     }
 
-    /// Removes all attempts, and asks their handlers to stop.
-    pub(crate) fn cancel_all(&mut self) {
-        for attempt in std::mem::take(&mut self.attempts).into_values() {
-            if !attempt.revoke() {
-                attempt.cancel_token().cancel();
+    /// Removes up to `max` tasks that have not started, the last ones first. They never start. Returns their fences.
+    pub(crate) fn remove_waiting(&mut self, max: usize) -> Vec<Fence> {
+        let batches: Vec<_> = self.batches().rev().cloned().collect();
+        let mut fences = Vec::new();
+        for batch in batches {
+            let mut wanted = batch.waiting();
+            while wanted.count_ones() as usize > max - fences.len() {
+                wanted &= wanted - 1;
             }
+            let removed = self.remove(&batch, batch.revoke(wanted));
+            fences.extend(batch.fences(removed).iter());
         }
+        fences
     }
+
+    /// Removes all tasks, and asks their handlers to stop. Returns their fences.
+    pub(crate) fn remove_all(&mut self) -> Vec<Fence> {
+        let batches: Vec<_> = self.batches().cloned().collect();
+        let fences = self.fences().collect();
+        for batch in batches {
+            let removed = self.remove(&batch, u64::MAX);
+            batch.revoke(removed);
+        }
+        self.running.attempts().for_each(|attempt| attempt.cancel_token().cancel());
+        fences
+    }
+}
+
+/// The batches of a claimed group.
+pub(crate) struct InsertedGroup {
+    pub(crate) batches: Vec<Arc<Batch>>,
+    /// Tasks that were abandoned, with their batches: the engine had claimed them before, and lost them since.
+    pub(crate) lost: Vec<(Arc<Batch>, u64)>,
 }

@@ -12,13 +12,14 @@ mod step_timers;
 
 pub(crate) use heartbeat::LeaseValidity;
 pub(crate) use outbox::MAX_SETTLE_BYTES;
-pub(super) use outbox::result_bytes;
+pub(super) use outbox::{Results, result_bytes};
 pub(crate) use prefetch::Prefetch;
 
 use crate::engine::config::Settings;
 use crate::engine::trace;
 use crate::engine_store::EngineStore;
 use crate::handler::attempt::Attempt;
+use crate::handler::running::RunningAttempts;
 use base::Base;
 use cancel_check::CancelCheck;
 use claims::Claims;
@@ -61,7 +62,7 @@ impl Scheduler {
         prefetch: Prefetch,
     ) -> Self {
         Self {
-            claims: Claims::new(settings.kinds.len()),
+            claims: Claims::new(settings.kinds.len(), settings.workers),
             outbox: Outbox::default(),
             rotation: Rotation::new(settings.kinds.len()),
             prefetch,
@@ -79,9 +80,14 @@ impl Scheduler {
         trace::started(self.base.settings.workers, self.base.settings.kinds.len());
     }
 
-    /// Returns the claimed attempts.
-    pub(crate) fn attempts(&self) -> impl Iterator<Item = &Arc<Attempt>> {
-        self.claims.iter()
+    /// Returns the attempts whose handlers run.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = Arc<Attempt>> {
+        self.claims.started()
+    }
+
+    /// Where the workers keep the attempts that they run.
+    pub(crate) fn running(&self) -> Arc<RunningAttempts> {
+        Arc::clone(self.claims.running())
     }
 
     pub(crate) fn lease_validity(&self) -> LeaseValidity {

@@ -1,6 +1,6 @@
 //! Results and releases that the store has not taken yet, and how many results one transaction settles.
 
-use conductor_store::{AttemptResult, Fence};
+use conductor_store::{AttemptResult, Fence, FenceSet};
 
 /// How many bytes of outputs and errors one transaction of an engine settles, about.
 pub(crate) const MAX_SETTLE_BYTES: usize = 4 << 20;
@@ -10,10 +10,40 @@ pub(crate) const MAX_SETTLE_BYTES: usize = 4 << 20;
 /// growth of outputs reaches it.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 
+/// Results that one transaction settles.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) single: Vec<(Fence, AttemptResult)>,
+    /// Successes without an output.
+    pub(crate) succeeded: Vec<FenceSet>,
+}
+
+impl Results {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.single.is_empty() && self.succeeded.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.single.len() + self.succeeded.iter().map(|set| set.offsets.len() as usize).sum::<usize>()
+    }
+
+    /// Returns the fences.
+    fn fences(&self) -> impl Iterator<Item = Fence> {
+        self.single.iter().map(|(fence, _)| *fence).chain(self.succeeded.iter().flat_map(FenceSet::iter))
+    }
+
+    /// Returns the results one by one.
+    pub(crate) fn into_single(self) -> Vec<(Fence, AttemptResult)> {
+        let succeeded = |fence| (fence, AttemptResult::Succeeded { output: None });
+        let succeeded = self.succeeded.iter().flat_map(FenceSet::iter).map(succeeded);
+        self.single.into_iter().chain(succeeded).collect()
+    }
+}
+
 /// Results and releases that wait for the next transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    results: Vec<(Fence, AttemptResult)>,
+    results: Results,
     releases: Vec<Fence>,
     /// Whether the store may have committed a claim whose answer was lost.
     pub(crate) claim_unknown: bool,
@@ -21,7 +51,16 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn push(&mut self, fence: Fence, result: AttemptResult) {
-        self.results.push((fence, result));
+        self.results.single.push((fence, result));
+    }
+
+    /// Adds successes without an output.
+    pub(crate) fn push_succeeded(&mut self, set: FenceSet) {
+        let of = |set: &FenceSet| (set.base_key, set.base_id, set.attempt);
+        match self.results.succeeded.last_mut().filter(|last| of(last) == of(&set)) {
+            Some(last) => last.offsets = last.offsets.or(&set.offsets),
+            None => self.results.succeeded.push(set),
+        }
     }
 
     pub(crate) fn push_releases(&mut self, fences: impl IntoIterator<Item = Fence>) {
@@ -42,12 +81,13 @@ impl Outbox {
 
     /// Returns whether more bytes of results wait than memory allows.
     pub(crate) fn is_full(&self) -> bool {
-        self.results.iter().map(|(_, result)| result_bytes(result)).sum::<usize>() > MAX_WAITING_BYTES
+        let results = &self.results.single;
+        results.iter().map(|(_, result)| result_bytes(result)).sum::<usize>() > MAX_WAITING_BYTES
     }
 
     /// Returns the claims of the results.
     pub(crate) fn result_fences(&self) -> impl Iterator<Item = Fence> {
-        self.results.iter().map(|(fence, _)| *fence)
+        self.results.fences()
     }
 
     pub(crate) fn releases(&self) -> &[Fence] {
@@ -58,22 +98,23 @@ impl Outbox {
         self.releases.clear();
     }
 
-    /// Takes the first results, about `max` bytes of them and at least one.
-    pub(crate) fn take_batch(&mut self, max: usize) -> Vec<(Fence, AttemptResult)> {
+    /// Takes the successes without an output and the first other results, about `max` bytes of them and at least one.
+    pub(crate) fn take_batch(&mut self, max: usize) -> Results {
         let mut bytes = 0;
         let fits = |(_, result): &&(Fence, AttemptResult)| {
             let fits = bytes < max;
             bytes += result_bytes(result);
             fits
         };
-        let count = self.results.iter().take_while(fits).count();
-        let rest = self.results.split_off(count);
-        std::mem::replace(&mut self.results, rest)
+        let count = self.results.single.iter().take_while(fits).count();
+        let rest = self.results.single.split_off(count);
+        std::mem::replace(&mut self.results, Results { single: rest, succeeded: Vec::new() })
     }
 
     /// Puts results back, so that the next batch begins with them.
-    pub(crate) fn requeue(&mut self, mut results: Vec<(Fence, AttemptResult)>) {
-        results.append(&mut self.results);
+    pub(crate) fn requeue(&mut self, mut results: Results) {
+        results.single.append(&mut self.results.single);
+        results.succeeded.append(&mut self.results.succeeded);
         self.results = results;
     }
 }
@@ -107,7 +148,7 @@ mod tests {
         let mut batches = Vec::new();
         while outbox.has_results() {
             let batch = outbox.take_batch(MAX_SETTLE_BYTES);
-            batches.push(batch.iter().map(|(fence, _)| fence.key).collect::<Vec<_>>());
+            batches.push(batch.single.iter().map(|(fence, _)| fence.key).collect::<Vec<_>>());
         }
         assert_eq!(batches, [vec![0, 1, 2, 3, 4], vec![5, 6, 7, 8, 9], vec![10]]);
     }

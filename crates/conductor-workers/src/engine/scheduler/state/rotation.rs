@@ -63,8 +63,8 @@ impl Rotation {
 
     /// Remembers where a claim stopped. `claim` is the request; `None` if nothing was claimed.
     pub(crate) fn advance(&mut self, claim: Option<&Claim>, outcome: &ClaimOutcome) {
-        let found = outcome.tasks.len() + outcome.rejected as usize;
-        let has_room = claim.is_some_and(|claim| outcome.tasks.len() < claim.limit as usize);
+        let found = outcome.len() + outcome.rejected;
+        let has_room = claim.is_some_and(|claim| outcome.len() < claim.limit);
         self.more_available = outcome.more && found > 0 && has_room;
         for (i, cursor) in outcome.cursors.iter().enumerate() {
             let kind = self.kind_at(i);
