@@ -81,7 +81,9 @@ impl Queue {
     /// starts any number of asynchronous handlers.
     pub(super) fn threads_needed(&self, handlers: &[Call]) -> u32 {
         let mut free = u32::try_from(self.free_slots.len()).unwrap_or(u32::MAX);
-        let (mut sync, mut has_async) = (0, false);
+        let mut sync = 0;
+        #[cfg_attr(not(feature = "tokio"), expect(unused_mut, reason = "all handlers are synchronous"))]
+        let mut has_async = false;
         for batch in &self.batches {
             let tasks = batch.waiting().count_ones().min(free);
             match &handlers[batch.kind] {

@@ -167,12 +167,13 @@ impl Scheduler {
         let mut batches = Vec::new();
         for group in claimed.groups {
             let kind = self.rotation.kind_at(group.quota_index);
-            let inserted = self.claims.insert(group, kind);
+            batches.extend(Batch::of_group(group, kind, self.claims.next_group()));
+        }
+        for batch in &batches {
             // The engine claims a task again that it lost while its process was suspended.
-            for (batch, tasks) in &inserted.lost {
-                trace::leases_lost(batch, *tasks, self.base.kind_of(batch));
+            for (lost, tasks) in self.claims.insert(batch) {
+                trace::leases_lost(&lost, tasks, self.base.kind_of(&lost));
             }
-            batches.extend(inserted.batches);
         }
         let sizes = batches.iter().map(|batch| batch.size());
         let (tasks, bytes) = sizes.fold((0, 0), |all, (tasks, bytes)| (all.0 + tasks, all.1 + bytes));

@@ -3,7 +3,7 @@
 use crate::handler::attempt::Attempt;
 use crate::handler::batch::{Batch, BatchPlace};
 use crate::handler::running::RunningAttempts;
-use conductor_store::{ClaimedGroup, Fence};
+use conductor_store::Fence;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,24 +84,24 @@ impl Claims {
         self.started().filter_map(|attempt| attempt.deadline()).chain(waiting).min()
     }
 
-    /// Adds a claimed group, in batches. A task that the engine claimed before, and lost since, is abandoned: returns these
-    /// too, with their batches.
-    pub(crate) fn insert(&mut self, group: ClaimedGroup, kind: usize) -> InsertedGroup {
+    /// Returns a number that no claimed group has.
+    pub(crate) fn next_group(&mut self) -> u64 {
         self.groups += 1;
-        let batches = Batch::of_group(group, kind, self.groups);
-        let mut lost = Vec::new();
-        for batch in &batches {
-            for (before, tasks) in self.having(batch) {
-                self.abandon(&before, tasks);
-                lost.push((before, tasks));
-            }
-            let tasks = batch.claimed().count_ones();
-            self.len += tasks as usize;
-            self.by_kind[kind] += tasks;
-            self.isolated += if batch.isolated { tasks as usize } else { 0 };
-            self.batches.insert(batch.place(), Arc::clone(batch));
+        self.groups
+    }
+
+    /// Adds a batch. A task that the engine had claimed before, and lost since, is abandoned: returns these, with their batches.
+    pub(crate) fn insert(&mut self, batch: &Arc<Batch>) -> Vec<(Arc<Batch>, u64)> {
+        let lost = self.having(batch);
+        for (before, tasks) in &lost {
+            self.abandon(before, *tasks);
         }
-        InsertedGroup { batches, lost }
+        let tasks = batch.claimed().count_ones();
+        self.len += tasks as usize;
+        self.by_kind[batch.kind] += tasks;
+        self.isolated += if batch.isolated { tasks as usize } else { 0 };
+        self.batches.insert(batch.place(), Arc::clone(batch));
+        lost
     }
 
     /// Returns the batches that have claimed some of these tasks, with these.
@@ -173,11 +173,4 @@ impl Claims {
         self.running.attempts().for_each(|attempt| attempt.cancel_token().cancel());
         fences
     }
-}
-
-/// The batches of a claimed group.
-pub(crate) struct InsertedGroup {
-    pub(crate) batches: Vec<Arc<Batch>>,
-    /// Tasks that were abandoned, with their batches: the engine had claimed them before, and lost them since.
-    pub(crate) lost: Vec<(Arc<Batch>, u64)>,
 }

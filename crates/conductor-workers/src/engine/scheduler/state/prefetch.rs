@@ -10,7 +10,12 @@
 use std::time::Duration;
 
 /// The highest prefetch: beyond that a commit does not become cheaper per task.
-const MAX: u32 = 8192;
+const MAX: u32 = 16_384;
+/// Beyond this number, no more tasks are prefetched than a turn of [`MAX_TURN`] settles. On a slow disk fewer tasks would not
+/// make a turn shorter.
+const MAX_IN_LONG_TURN: u32 = 2048;
+/// Other writers wait for the transaction of a turn.
+const MAX_TURN: Duration = Duration::from_millis(50);
 /// How many bytes of inputs and outputs the prefetched tasks have together, about.
 const MAX_BYTES: usize = 8 << 20;
 
@@ -25,6 +30,8 @@ const SURPLUS_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Prefetch {
     min: u32,
     max: u32,
+    /// What `max` may grow to.
+    limit: u32,
     /// The average bytes of recent inputs and outputs. Each measurement lowers them by half at most.
     input_bytes: usize,
     output_bytes: usize,
@@ -33,17 +40,26 @@ pub(crate) struct Prefetch {
     surplus_since: Option<Duration>,
 }
 
-/// When a turn began, and how long it took.
+/// When a turn began, how long it took, and how many attempts it settled.
 #[derive(Clone, Copy, Debug)]
 struct MeasuredTurn {
     began: Duration,
     took: Duration,
+    settled: usize,
 }
 
 impl Prefetch {
     /// Creates a prefetch that never falls below `min`. Engines use 0.
     pub(crate) fn with_min(min: u32) -> Self {
-        Self { min, max: min, input_bytes: 0, output_bytes: 0, last_turn: None, surplus_since: None }
+        Self {
+            min,
+            max: min,
+            limit: MAX_IN_LONG_TURN,
+            input_bytes: 0,
+            output_bytes: 0,
+            last_turn: None,
+            surplus_since: None,
+        }
     }
 
     /// Returns how many tasks to claim beyond those that can start at once.
@@ -54,22 +70,21 @@ impl Prefetch {
 
     /// Begins an exchange that settles this many attempts.
     pub(crate) fn begin_exchange(&mut self, now: Duration, attempts: usize) {
-        if let Some(MeasuredTurn { began, took }) = self.last_turn {
-            let since = now.saturating_sub(began).as_secs_f64();
+        if let Some(turn) = self.last_turn {
+            // A turn with few results does not tell how long one with many takes.
+            if turn.settled >= MAX_IN_LONG_TURN as usize / 2 {
+                let turns = MAX_TURN.as_secs_f64() / turn.took.as_secs_f64().max(f64::EPSILON);
+                self.limit = fraction(turn.settled, turns).clamp(MAX_IN_LONG_TURN, MAX);
+            }
+            let since = now.saturating_sub(turn.began).as_secs_f64();
             if since > 0.0 {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a fraction of a few thousand tasks, rounded down"
-                )]
                 // Four times as many as finished during the turn, so that it grows fast: also from a single task.
-                let wanted = (4.0 * attempts as f64 * (took.as_secs_f64() / since).min(1.0)) as u32;
+                let wanted = fraction(4 * attempts, (turn.took.as_secs_f64() / since).min(1.0));
                 // A single exchange with few results does not mean that tasks became slow.
-                self.max = wanted.max(self.max / 2).clamp(self.min, MAX.max(self.min));
+                self.max = wanted.max(self.max / 2).min(self.limit).max(self.min);
             }
         }
-        self.last_turn = Some(MeasuredTurn { began: now, took: Duration::ZERO });
+        self.last_turn = Some(MeasuredTurn { began: now, took: Duration::ZERO, settled: attempts });
     }
 
     /// Ends the turn of the last exchange.
@@ -118,6 +133,17 @@ impl Prefetch {
     }
 }
 
+/// Returns a fraction, or a multiple, of a number of tasks, rounded down.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of tasks is far below 2^52, and a larger number saturates"
+)]
+fn fraction(tasks: usize, part: f64) -> u32 {
+    (tasks as f64 * part) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,14 +165,30 @@ mod tests {
         assert_eq!(prefetch_after([0]), 0);
         assert_eq!(prefetch_after([0, 2]), 8);
         assert_eq!(prefetch_after([0, 2, 10]), 40);
-        assert_eq!(prefetch_after([0, 2, 10, 3000]), MAX);
+        assert_eq!(prefetch_after([0, 2, 10, 3000]), MAX_IN_LONG_TURN);
+        assert_eq!(prefetch_after([0, 2, 10, 3000, 3000]), 12_000);
+        assert_eq!(prefetch_after([0, 2, 10, 3000, 9000]), MAX);
     }
 
     #[test]
     fn exchange_with_few_results_halves_prefetch() {
-        assert_eq!(prefetch_after([0, 3000, 3]), MAX / 2);
-        assert_eq!(prefetch_after([0, 3000, 3, 3]), MAX / 4);
-        assert_eq!(prefetch_after([0, 3000, 0, 0, 0, 0]), MAX / 16);
+        assert_eq!(prefetch_after([0, 3000, 9000, 3]), MAX / 2);
+        assert_eq!(prefetch_after([0, 3000, 9000, 3, 3]), MAX / 4);
+        assert_eq!(prefetch_after([0, 3000, 9000, 0, 0, 0, 0]), MAX / 16);
+    }
+
+    #[test]
+    fn turns_stay_below_fifty_milliseconds() {
+        let mut prefetch = Prefetch::with_min(0);
+        let mut now = Duration::ZERO;
+        // Each task takes 10 µs of a turn: 5,000 fit into one.
+        for settled in [0, 1000, 2000, 8000, 5000, 5000] {
+            prefetch.begin_exchange(now, settled);
+            now += Duration::from_micros(10) * u32::try_from(settled).unwrap().max(1);
+            prefetch.end_turn(now);
+        }
+        prefetch.begin_exchange(now, 5000);
+        assert_eq!(prefetch.max(), 5000);
     }
 
     #[test]
