@@ -8,7 +8,7 @@ use conductor_model::{AttemptFailure, Jitter, Json, Timestamp};
 pub struct Settle {
     /// The result of each claim. No fence may occur twice, also not among those of `succeeded`.
     pub results: Vec<(Fence, AttemptResult)>,
-    /// More claims, whose attempts succeeded without an output. They are settled after `results`.
+    /// More claims: those whose attempts succeeded without an output.
     pub succeeded: Vec<FenceSet>,
     /// The next claim, in the same transaction.
     pub claim: Option<Claim>,

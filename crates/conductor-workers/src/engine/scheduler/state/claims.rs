@@ -152,6 +152,9 @@ impl Claims {
         let batches: Vec<_> = self.batches().rev().cloned().collect();
         let mut fences = Vec::new();
         for batch in batches {
+            if fences.len() == max {
+                break;
+            }
             let mut wanted = batch.waiting();
             while wanted.count_ones() as usize > max - fences.len() {
                 wanted &= wanted - 1;
