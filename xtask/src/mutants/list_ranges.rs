@@ -135,4 +135,13 @@ pub(super) const BUGS: &[Bug] = &[
         test: store("conformance", "in_memory::fan_out::long_list_gives_each_child_its_item"),
         hangs_for: None,
     },
+    Bug {
+        name: "upgrade-in-parts",
+        harm: "a migration that fails leaves a file that neither the old nor the new program opens",
+        file: "crates/conductor-store/src/sqlite/open/migrations.rs",
+        from: "set_grouped(true)",
+        to: "set_grouped(false)",
+        test: store(UNIT_TESTS, "sqlite::open::tests::upgrade::failed_upgrade_changes_nothing"),
+        hangs_for: None,
+    },
 ];

@@ -83,11 +83,11 @@ impl SqliteStore {
             return query(writer.as_ref().ok_or_else(no_connection)?);
         };
         let idle = self.lock_readers().pop();
-        let mut reader = idle.map_or_else(|| open::reader(path, &self.options), Ok)?;
-        let snapshot = reader.transaction().map_err(fault)?;
+        let reader = idle.map_or_else(|| open::reader(path, &self.options), Ok)?;
+        reader.run("BEGIN", [])?;
         // A connection that met an error is closed.
-        let answer = query(&snapshot)?;
-        drop(snapshot);
+        let answer = query(&reader)?;
+        reader.run("COMMIT", [])?;
         let mut idle = self.lock_readers();
         if idle.len() < self.options.readers {
             idle.push(reader);

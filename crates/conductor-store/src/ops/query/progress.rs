@@ -2,8 +2,8 @@
 
 use crate::backend::{ProgressWanted, ReadTx};
 use crate::ops::page::{empty_page, page, page_limit};
-use crate::ops::scope::find_run;
-use crate::{NodeId, Page, StoreError};
+use crate::ops::scope::{find_run, require_task};
+use crate::{Page, StoreError};
 use conductor_model::{RunId, TaskId, TaskProgress};
 
 /// See [`Query::task_progress`](crate::Query::task_progress).
@@ -19,13 +19,7 @@ pub(crate) fn run_progress(
     limit: u32,
 ) -> Result<Page<TaskProgress, TaskId>, StoreError> {
     let Some(run) = find_run(tx, run)? else { return Ok(empty_page()) };
-    let after = match after {
-        Some(id) => {
-            let place = tx.locate(NodeId::Task(id))?.filter(|place| place.key.run == run);
-            place.ok_or(StoreError::TaskNotFound(id))?.key.task
-        }
-        None => None,
-    };
+    let after = after.map(|id| require_task(tx, run, id)).transpose()?.and_then(|place| place.key.task);
     let rows = tx.progress(ProgressWanted::OfRun { run, after }, page_limit(limit))?;
     Ok(page(rows, |progress| progress.task))
 }

@@ -1,9 +1,9 @@
 //! Runs and tasks.
 
-use crate::backend::{NodePlace, ReadTx, Rows, RunsWanted, TaskRecords, TasksWanted};
+use crate::backend::{ReadTx, Rows, RunsWanted, TaskRecords, TasksWanted};
 use crate::ops::input::ParentInputs;
 use crate::ops::page::{BYTES_PER_PAGE, empty_page, page, page_limit};
-use crate::ops::scope::{find_run, require_run};
+use crate::ops::scope::{find_run, require_run, require_task};
 use crate::{NodeId, Page, StoreError, TaskFilter};
 use conductor_model::{Json, Run, RunId, Task, TaskId};
 
@@ -37,14 +37,8 @@ pub(crate) fn tasks(
     limit: u32,
 ) -> Result<Page<Task, TaskId>, StoreError> {
     let Some(run) = find_run(tx, run)? else { return Ok(empty_page()) };
-    let after = match after {
-        Some(id) => {
-            let place = tx.locate(NodeId::Task(id))?.filter(|place| place.key.run == run);
-            let NodePlace { parent, index, .. } = place.ok_or(StoreError::TaskNotFound(id))?;
-            Some((parent.and_then(|parent| parent.task), index))
-        }
-        None => None,
-    };
+    let after = after.map(|id| require_task(tx, run, id)).transpose()?;
+    let after = after.map(|place| (place.parent.and_then(|parent| parent.task), place.index));
     let wanted = TasksWanted::OfRun { run, after, state: filter.state };
     let records = tx.tasks(wanted, page_limit(limit), BYTES_PER_PAGE)?;
     Ok(page(tasks_with_inputs(records)?, |task| task.id))

@@ -1,7 +1,7 @@
 //! The events of a run, as they are stored.
 
 use crate::backend::{AuditEvent, RunKey};
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::sqlite::connection::sql::{Result, Sql, break_if, fault};
 use crate::sqlite::reads::events::{EventRow, event_columns};
 use crate::sqlite::rows::event_body::NAMES;
 use crate::sqlite::rows::events::{PER_ROW, seq_of};
@@ -11,10 +11,8 @@ use rusqlite::{Connection, params};
 /// The next events of a run.
 pub(crate) fn page(connection: &Connection, run: RunKey, after: u64, limit: u32) -> Result<Vec<AuditEvent>> {
     let first = i64::try_from(after / PER_ROW).unwrap_or(i64::MAX);
-    let mut statement = connection.cached(PAGE)?;
-    let mut rows = statement.query(params![run.row(), first]).map_err(fault)?;
     let mut page = Vec::new();
-    while let Some(row) = rows.next().map_err(fault)? {
+    connection.each(PAGE, params![run.row(), first], |row| {
         let mut row = EventRow::read(row, 0).map_err(fault)?;
         let name = usize::try_from(row.name).ok().and_then(|code| NAMES.get(code));
         for (place, task) in (0..).zip(row.tasks()) {
@@ -28,10 +26,8 @@ pub(crate) fn page(connection: &Connection, run: RunKey, after: u64, limit: u32)
                 });
             }
         }
-        if page.len() == limit as usize {
-            break;
-        }
-    }
+        Ok(break_if(page.len() == limit as usize))
+    })?;
     Ok(page)
 }
 

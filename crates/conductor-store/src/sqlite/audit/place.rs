@@ -11,17 +11,15 @@ use crate::sqlite::rows::range_rows::{self, BlockRanges, Condition, is_range};
 use conductor_model::{ErrorText, LeaseLosses, State, Timestamp};
 use rusqlite::{Connection, params};
 
-/// Puts a leaf into the place that the columns name, and into no other. Returns whether they name one.
+/// Puts a leaf into the place of this condition, and into no other.
 pub(super) fn put(
     connection: &Connection,
     block: &BlockRow,
     offset: u16,
-    columns: &TaskColumns,
-    now: Timestamp,
-) -> Result<bool> {
-    let Some(mut condition) = condition(columns, now) else { return Ok(false) };
+    mut condition: Condition,
+) -> Result<()> {
     let key = block::task_key(block.number, offset);
-    condition.status.lease_losses = take_out(connection, key)?;
+    (condition.status.lease_losses, _) = take_out(connection, key)?;
     if is_range(&condition.status) {
         connection.run("DELETE FROM conductor_ended WHERE task = ?1", [key.row()])?;
         connection.run("DELETE FROM conductor_outputs WHERE task = ?1", [key.row()])?;
@@ -29,14 +27,13 @@ pub(super) fn put(
         ranges.add(connection, OffsetSet::one(offset), condition)?;
         ranges.save(connection)?;
     } else {
-        put_ended(connection, key, &condition.status, now)?;
+        put_ended(connection, key, &condition.status, condition.since)?;
     }
-    remove_unused(connection, block)?;
-    Ok(true)
+    remove_unused(connection, block)
 }
 
 /// The condition that columns say; `None` if they say none that a leaf can be in.
-fn condition(columns: &TaskColumns, now: Timestamp) -> Option<Condition> {
+pub(super) fn condition(columns: &TaskColumns, now: Timestamp) -> Option<Condition> {
     let time = |millis: Option<i64>| millis.map(Timestamp::from_millis).transpose().ok();
     let lease_until = time(columns.lease_until)?;
     let status = LeafStatus {
@@ -50,16 +47,18 @@ fn condition(columns: &TaskColumns, now: Timestamp) -> Option<Condition> {
     Some(Condition { status, engine: columns.engine, lease_until, since: now })
 }
 
-/// Takes a leaf out of all rows of `conductor_ranges` that are known to have it. Returns what the first says of its leases.
-fn take_out(connection: &Connection, key: TaskKey) -> Result<Option<LeaseLosses>> {
+/// Takes a leaf out of all rows of `conductor_ranges` that are known to have it. Returns what the first says of its leases, and
+/// the largest attempt.
+fn take_out(connection: &Connection, key: TaskKey) -> Result<(Option<LeaseLosses>, u32)> {
     let (number, offset) = block::place(key);
     let leaf = OffsetSet::one(offset);
-    let mut losses = None;
+    let (mut losses, mut attempt) = (None, 0);
     for row in range_rows::of_block(connection, number)? {
         let (key, set) = match row {
             Ok(row) => {
                 if row.set.contains(offset) {
                     losses = losses.or(row.condition.status.lease_losses);
+                    attempt = row.condition.status.attempt.max(attempt);
                 }
                 (row.key, Some(row.set))
             }
@@ -69,7 +68,7 @@ fn take_out(connection: &Connection, key: TaskKey) -> Result<Option<LeaseLosses>
             range_rows::write_set(connection, key, &set.without(&leaf))?;
         }
     }
-    Ok(losses)
+    Ok((losses, attempt))
 }
 
 /// Writes the end of a leaf. An earlier end keeps its output.
@@ -97,13 +96,11 @@ pub(super) fn remove_leaf(connection: &Connection, key: TaskKey) -> Result<()> {
     connection.run("DELETE FROM conductor_ended WHERE task = ?1", [key.row()]).map(drop)
 }
 
-/// Takes a leaf out of all places.
+/// Takes a leaf out of all places, with all that it has but its input.
 pub(super) fn remove(connection: &Connection, key: TaskKey) -> Result<()> {
-    take_out(connection, key)?;
-    for sql in DELETE_OF_LEAF {
-        connection.run(sql, [key.row()])?;
-    }
-    Ok(())
+    remove_leaf(connection, key)?;
+    connection.run("DELETE FROM conductor_outputs WHERE task = ?1", [key.row()])?;
+    connection.run("DELETE FROM conductor_errors WHERE task = ?1", [key.row()]).map(drop)
 }
 
 /// Takes a leaf out of all places, and ends it as FAILED. A leaf whose block is missing must be in a place: else it is no
@@ -119,8 +116,11 @@ pub(super) fn fail(connection: &Connection, key: TaskKey, error: &ErrorText, now
     if !is_leaf {
         return Ok(false);
     }
-    let attempt = largest_attempt(connection, key)?;
-    let lease_losses = take_out(connection, key)?;
+    // The largest that a place says: a fence of an earlier claim must not become valid again.
+    let (lease_losses, attempt) = take_out(connection, key)?;
+    let of_end: Option<Option<u32>> =
+        connection.first(ATTEMPT_OF_END, [key.row()], |row| Ok(row.get(0).ok()))?;
+    let attempt = attempt.max(of_end.flatten().unwrap_or_default());
     let status = LeafStatus {
         state: State::Failed,
         due_at: None,
@@ -137,17 +137,6 @@ pub(super) fn fail(connection: &Connection, key: TaskKey, error: &ErrorText, now
     Ok(true)
 }
 
-/// The largest attempt that a place says of a leaf: a fence of an earlier claim must not become valid again.
-fn largest_attempt(connection: &Connection, key: TaskKey) -> Result<u32> {
-    let (number, offset) = block::place(key);
-    let rows = range_rows::of_block(connection, number)?;
-    let rows = rows.iter().flatten().filter(|row| row.set.contains(offset));
-    let of_ranges = rows.map(|row| row.condition.status.attempt).max().unwrap_or_default();
-    let of_end: Option<Option<u32>> =
-        connection.first(ATTEMPT_OF_END, [key.row()], |row| Ok(row.get(0).ok()))?;
-    Ok(of_ranges.max(of_end.flatten().unwrap_or_default()))
-}
-
 /// Whether a leaf is in a place.
 fn is_placed(connection: &Connection, key: TaskKey) -> Result<bool> {
     let (number, offset) = block::place(key);
@@ -162,12 +151,5 @@ fn has_parent_row(connection: &Connection, key: TaskKey) -> Result<bool> {
 const PUT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (task) DO UPDATE SET \
     at = ?2, state = ?3, attempt = ?4, retry_count = ?5, lease_losses = ?6";
-
-/// All that a leaf has, but its input.
-const DELETE_OF_LEAF: [&str; 3] = [
-    "DELETE FROM conductor_ended WHERE task = ?1",
-    "DELETE FROM conductor_outputs WHERE task = ?1",
-    "DELETE FROM conductor_errors WHERE task = ?1",
-];
 
 const ATTEMPT_OF_END: &str = "SELECT attempt FROM conductor_ended WHERE task = ?1";

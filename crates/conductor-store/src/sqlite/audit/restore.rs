@@ -68,12 +68,7 @@ pub(super) fn copy_from_block(connection: &Connection, block: i64) -> Result<()>
 }
 
 /// Corrects a block, if it does not say of a task what its columns say. All tasks of the block say the same of it.
-pub(super) fn correct(
-    connection: &Connection,
-    block: &BlockRow,
-    offset: u16,
-    columns: &TaskColumns,
-) -> Result<bool> {
+fn correct(connection: &Connection, block: &BlockRow, offset: u16, columns: &TaskColumns) -> Result<bool> {
     let identity = Identity::of(offset, columns);
     let count = match &identity {
         Some(identity) if identity.is_parent => 1,
@@ -114,11 +109,24 @@ pub(super) fn restore(
             None => return Ok(AdminWritten::NoTemplate),
         },
     };
+    let key = block::task_key(number, offset);
+    let is_written = is_ready && write_place(connection, key, columns, now)?;
+    Ok(if is_written { AdminWritten::Restored(key) } else { AdminWritten::NoKey })
+}
+
+/// Writes a task whose block exists. Returns whether no other row was in the way.
+pub(super) fn write(
+    connection: &Connection,
+    key: TaskKey,
+    columns: &TaskColumns,
+    now: Timestamp,
+) -> Result<bool> {
+    let (number, offset) = block::place(key);
     match block::by_number(connection, number)? {
-        Some(row) if is_ready && write_place(connection, &row, offset, columns, now)? => {
-            Ok(AdminWritten::Restored(block::task_key(number, offset)))
+        Some(row) if correct(connection, &row, offset, columns)? => {
+            write_place(connection, key, columns, now)
         }
-        _ => Ok(AdminWritten::NoKey),
+        _ => Ok(false),
     }
 }
 
@@ -141,21 +149,19 @@ pub(super) fn change_key(connection: &Connection, from: TaskKey, to: TaskKey) ->
     Ok(moved)
 }
 
-/// Writes all of a task that its block does not say.
-pub(super) fn write_place(
-    connection: &Connection,
-    block: &BlockRow,
-    offset: u16,
-    columns: &TaskColumns,
-    now: Timestamp,
-) -> Result<bool> {
+/// Writes all of a task that its block does not say, if the block can be read.
+fn write_place(connection: &Connection, key: TaskKey, columns: &TaskColumns, now: Timestamp) -> Result<bool> {
+    let (number, offset) = block::place(key);
+    let Some(block) = block::by_number(connection, number)? else { return Ok(false) };
     if columns.as_parent.sealed.is_some() {
-        place::remove_leaf(connection, block::task_key(block.number, offset))?;
+        place::remove_leaf(connection, key)?;
         return parents::write(connection, block.block.base, columns, now);
     }
     connection.run("DELETE FROM conductor_parents WHERE task = ?1", [block.block.base.row()])?;
-    copy_from_block(connection, block.number)?;
-    place::put(connection, block, offset, columns, now)
+    copy_from_block(connection, number)?;
+    let Some(condition) = place::condition(columns, now) else { return Ok(false) };
+    place::put(connection, &block, offset, condition)?;
+    Ok(true)
 }
 
 /// Where a task without a known key is: in the damaged block with its id or at its position, or in the first block of its run

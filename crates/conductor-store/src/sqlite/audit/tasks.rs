@@ -5,11 +5,11 @@ use super::runs::parent;
 use crate::backend::{
     AuditTask, AuditTasks, KeySet, LeafStatus, OffsetSet, ParentColumns, RunKey, StoredPosition, TaskColumns,
 };
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, Sql, break_if};
 use crate::sqlite::rows::block::{self, BlockRow, block_columns};
 use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
-use crate::sqlite::rows::nodes::{from, sets};
+use crate::sqlite::rows::nodes::{self, sets};
 use crate::sqlite::rows::places::Places;
 use conductor_model::Timestamp;
 use rusqlite::{Connection, params};
@@ -57,27 +57,19 @@ fn after(
     limit: u32,
     tasks: &mut Vec<AuditTask>,
 ) -> Result<()> {
-    let (mut parent, mut index) = position.map_or((None, 0), |position| {
+    let from = position.map_or((None, 0), |position| {
         (position.parent, u32::try_from(position.index + 1).unwrap_or_default())
     });
-    // A damaged block has no task here, so that one page of blocks may be too few.
-    while (tasks.len() as u64) < u64::from(limit) {
-        let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
-        let blocks = from(connection, (run.row(), parent_column(parent), index), left)?;
-        let Some(last) = blocks.last() else { break };
-        let next = (block::parent(last), block::last_index(last).saturating_add(1));
-        for block in blocks.iter().flatten() {
-            let after = if block.parent().task == parent { index.checked_sub(1) } else { None };
-            let set = block.between(after, u32::MAX);
-            let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
-            push(connection, block, &set.smallest(left), tasks)?;
+    let mut left = limit;
+    nodes::from(connection, run, from, u32::MAX, |block, set| {
+        // A damaged block has no task here.
+        if let Ok(block) = block {
+            let set = set.smallest(left);
+            left -= set.len();
+            push(connection, block, &set, tasks)?;
         }
-        if next == (parent, index) {
-            break;
-        }
-        (parent, index) = next;
-    }
-    Ok(())
+        Ok(break_if(left == 0))
+    })
 }
 
 /// What a leaf has instead of a state that is in no place, or a parent without a row of its own.

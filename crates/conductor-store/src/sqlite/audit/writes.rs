@@ -3,9 +3,7 @@
 use super::keys::stored_number;
 use super::parents::parent_values;
 use super::{inputs, place, restore};
-use crate::backend::{
-    AdminWrite, AdminWritten, CorruptTask, ParentKey, RunColumns, RunKey, TaskColumns, TaskKey,
-};
+use crate::backend::{AdminWrite, AdminWritten, CorruptTask, ParentKey, RunColumns, RunKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::conditions::sql;
@@ -20,7 +18,7 @@ use rusqlite::{Connection, params, params_from_iter};
 /// Executes a write.
 pub(crate) fn write(tx: &Connection, write: AdminWrite<'_>, now: Timestamp) -> Result<AdminWritten> {
     let changed = match write {
-        AdminWrite::Task(key, row) => usize::from(write_task(tx, key, row, now)?),
+        AdminWrite::Task(key, row) => usize::from(restore::write(tx, key, row, now)?),
         AdminWrite::Run(key, row) => write_run(tx, key, row, now)?,
         AdminWrite::RestoreTask(key, row) => return restore::restore(tx, key, row, now),
         AdminWrite::RemoveTask(key) => remove_task(tx, key)?,
@@ -45,19 +43,6 @@ pub(crate) fn write(tx: &Connection, write: AdminWrite<'_>, now: Timestamp) -> R
         AdminWrite::RemoveDeadEngines => 0,
     };
     Ok(if changed > 0 { AdminWritten::Changed } else { AdminWritten::Unchanged })
-}
-
-/// Writes a task whose block exists. Returns whether no other row was in the way.
-fn write_task(tx: &Connection, key: TaskKey, columns: &TaskColumns, now: Timestamp) -> Result<bool> {
-    let (number, offset) = block::place(key);
-    let Some(row) = block::by_number(tx, number)? else { return Ok(false) };
-    if !restore::correct(tx, &row, offset, columns)? {
-        return Ok(false);
-    }
-    match block::by_number(tx, number)? {
-        Some(row) => restore::write_place(tx, &row, offset, columns, now),
-        None => Ok(false),
-    }
 }
 
 fn write_run(tx: &Connection, key: RunKey, row: &RunColumns, now: Timestamp) -> Result<usize> {

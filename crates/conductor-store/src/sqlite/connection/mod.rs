@@ -3,7 +3,6 @@
 pub(crate) mod busy_retry;
 pub(crate) mod checkpoint;
 pub(crate) mod files;
-pub(crate) mod page;
 pub(crate) mod sql;
 pub(crate) mod transaction;
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use crate::StoreError;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// The result of a statement.
@@ -68,6 +69,14 @@ pub(crate) trait Sql {
         params: impl Params,
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>>;
+
+    /// Visits the rows one by one, until `visit` breaks off. It reads no row behind that one.
+    fn each(
+        &self,
+        sql: &str,
+        params: impl Params,
+        visit: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()>;
 }
 
 impl Sql for Connection {
@@ -101,6 +110,27 @@ impl Sql for Connection {
         let rows = statement.query_map(params, map).map_err(fault)?;
         rows.collect::<rusqlite::Result<_>>().map_err(fault)
     }
+
+    fn each(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut visit: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut statement = self.cached(sql)?;
+        let mut rows = statement.query(params).map_err(fault)?;
+        while let Some(row) = rows.next().map_err(fault)? {
+            if visit(row)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Breaks off a visit of rows, if this was the last that is wanted.
+pub(crate) fn break_if(is_last: bool) -> ControlFlow<()> {
+    if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// The row key of a kind; `None` if no task ever had it.

@@ -90,14 +90,40 @@ fn is_timestamp(text: &str) -> bool {
         && text.parse::<conductor_model::Timestamp>().is_ok()
 }
 
-/// All migrations of this program, in their order.
-fn migrations() -> &'static [refinery::Migration] {
-    static MIGRATIONS: LazyLock<Vec<refinery::Migration>> = LazyLock::new(|| {
-        let mut migrations = embedded::migrations::runner().get_migrations().clone();
+/// The migrations that a program knows.
+pub(super) struct Known {
+    /// In their order.
+    migrations: Vec<refinery::Migration>,
+    /// The tables and indexes after no migration, after the first, and so on.
+    objects: OnceLock<Vec<Vec<String>>>,
+}
+
+impl Known {
+    pub(super) fn new(mut migrations: Vec<refinery::Migration>) -> Self {
         migrations.sort();
-        migrations
-    });
-    &MIGRATIONS
+        Self { migrations, objects: OnceLock::new() }
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What a later program knows, while this thread acts as one.
+    pub(super) static LATER: std::cell::Cell<Option<&'static Known>> = const { std::cell::Cell::new(None) };
+}
+
+fn known() -> &'static Known {
+    static OURS: LazyLock<Known> =
+        LazyLock::new(|| Known::new(embedded::migrations::runner().get_migrations().clone()));
+    #[cfg(test)]
+    if let Some(later) = LATER.get() {
+        return later;
+    }
+    &OURS
+}
+
+/// All migrations of this program, in their order.
+pub(super) fn migrations() -> &'static [refinery::Migration] {
+    &known().migrations
 }
 
 /// The number of migrations of this program.
@@ -107,17 +133,15 @@ pub(super) fn count() -> usize {
 
 /// The tables and indexes after the first `applied` migrations, which are executed in memory once.
 pub(super) fn objects_after(applied: usize) -> rusqlite::Result<&'static [String]> {
-    static OBJECTS: OnceLock<Vec<Vec<String>>> = OnceLock::new();
-    let objects = if let Some(objects) = OBJECTS.get() {
+    let objects = if let Some(objects) = known().objects.get() {
         objects
     } else {
         let found = objects_by_migration()?;
-        OBJECTS.get_or_init(|| found)
+        known().objects.get_or_init(|| found)
     };
     Ok(objects.get(applied).map_or(&[], Vec::as_slice))
 }
 
-/// The tables and indexes after no migration, after the first, and so on.
 fn objects_by_migration() -> rusqlite::Result<Vec<Vec<String>>> {
     let memory = Connection::open_in_memory()?;
     let mut objects = vec![Vec::new()];
@@ -163,7 +187,7 @@ fn copy_history(tx: &Transaction<'_>, memory: &Connection, applied: usize) -> ru
 
 /// Runs the missing migrations in one transaction.
 pub(super) fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
-    let mut runner = embedded::migrations::runner().set_grouped(true);
+    let mut runner = refinery::Runner::new(migrations()).set_grouped(true);
     runner.set_migration_table_name(TABLE);
     let migrated = runner.run(connection);
     migrated.map(drop).map_err(|error| OpenError::Migration { path: path.into(), source: error.into() })

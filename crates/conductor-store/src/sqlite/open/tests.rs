@@ -1,5 +1,7 @@
 //! Opening is interrupted after each of its steps, and the next open continues from there.
 
+mod upgrade;
+
 use super::connect::{check_library, connect};
 use super::layout::set_layout;
 use super::setup::{execute, next_step};

@@ -1,17 +1,15 @@
 //! The results of children, by index.
 
 use super::leaf_states;
-use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, OffsetSet, ParentKey, TaskKey};
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::backend::{ChildResult, ChildResults, ChildResultsWanted, OffsetSet, ParentKey};
+use crate::sqlite::connection::sql::{Result, Sql, break_if, fault};
 use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::columns;
-use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::rows::keys::{RowKey, key};
 use crate::sqlite::rows::nodes;
-use crate::sqlite::rows::range_rows::RangeRow;
 use crate::sqlite::rows::texts::{ERRORS, LONG_OUTPUTS, Texts};
 use conductor_model::{ErrorText, State};
 use rusqlite::{Connection, Row};
-use std::ops::ControlFlow;
 
 /// See [`ReadTx::child_results`](crate::backend::ReadTx::child_results).
 pub(crate) fn child_results(connection: &Connection, wanted: &ChildResultsWanted) -> Result<ChildResults> {
@@ -21,7 +19,7 @@ pub(crate) fn child_results(connection: &Connection, wanted: &ChildResultsWanted
     nodes::children(connection, wanted.parent, wanted.after, count, |block, set| {
         let block = block::readable(block.clone())?;
         page.add(connection, &block, &set.and(&block.between(None, wanted.until)))?;
-        Ok(if page.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(break_if(page.is_full()))
     })?;
     Ok(ChildResults { created, results: page.results })
 }
@@ -38,16 +36,12 @@ impl ResultPage<'_> {
     }
 
     fn add(&mut self, connection: &Connection, block: &BlockRow, set: &OffsetSet) -> Result<()> {
-        if self.is_full() {
-            return Ok(());
-        }
         if block.is_parent {
             return self.add_parent(connection, block);
         }
         match block.keys(set) {
             None => Ok(()),
-            Some(keys) if self.wanted.succeeded => self.add_outputs(connection, block, set, keys),
-            Some(keys) => self.add_failures(connection, block, set, keys),
+            Some(keys) => self.add_leaves(connection, block, set, keys),
         }
     }
 
@@ -58,88 +52,61 @@ impl ResultPage<'_> {
         })?;
         match read {
             Some((State::Succeeded, output)) if self.wanted.succeeded => {
-                self.push(block, 0, State::Succeeded, output, None);
+                self.push(block, 0, State::Succeeded, output);
             }
             Some((state, _)) if !self.wanted.succeeded && state != State::Succeeded => {
-                self.push(block, 0, state, None, leaf_states::last_error(connection, key)?);
+                self.push(block, 0, state, leaf_states::last_error(connection, key)?);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Adds the leaves that succeeded. It reads no output behind the last that the page has.
-    fn add_outputs(
+    fn add_leaves(
         &mut self,
         connection: &Connection,
         block: &BlockRow,
         set: &OffsetSet,
         keys: [i64; 2],
     ) -> Result<()> {
-        let (elsewhere, _) = leaf_states::in_ranges(connection, block.number, set)?;
-        let mut statement = connection.cached(ENDED)?;
-        let mut ended = statement.query(keys).map_err(fault)?;
-        let mut statement = connection.cached(LONG_OUTPUTS)?;
-        let mut outputs = Texts::read(&mut statement, keys)?;
-        while !self.is_full()
-            && let Some(row) = ended.next().map_err(fault)?
-        {
-            if let Some((key, offset, State::Succeeded)) = ended_leaf(row, set, &elsewhere)? {
-                let short: Option<String> = row.get(2).map_err(fault)?;
-                let output = short.map_or_else(|| outputs.of(key), |output| Ok(Some(output)))?;
-                self.push(block, offset, State::Succeeded, output, None);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the leaves in any other state.
-    fn add_failures(
-        &mut self,
-        connection: &Connection,
-        block: &BlockRow,
-        set: &OffsetSet,
-        keys: [i64; 2],
-    ) -> Result<()> {
+        let (succeeded, left) = (self.wanted.succeeded, self.wanted.limit as usize - self.results.len());
         let (elsewhere, rows) = leaf_states::in_ranges(connection, block.number, set)?;
-        let state = |row: &RangeRow| row.condition.status.state;
-        let mut leaves: Vec<(u16, State)> =
-            rows.iter().flat_map(|row| row.set.iter().map(move |offset| (offset, state(row)))).collect();
-        let mut statement = connection.cached(ENDED)?;
-        let mut ended = statement.query(keys).map_err(fault)?;
-        let left = self.wanted.limit as usize - self.results.len();
-        // Leaves elsewhere may stand before those that have ended.
-        while (leaves.len() < left || !elsewhere.is_empty())
-            && let Some(row) = ended.next().map_err(fault)?
-        {
-            if let Some((_, offset, state)) = ended_leaf(row, set, &elsewhere)?
-                && state != State::Succeeded
-            {
-                leaves.push((offset, state));
-            }
+        let mut leaves = Vec::new();
+        for row in rows.iter().filter(|_| !succeeded) {
+            leaves.extend(row.set.iter().map(|offset| (offset, row.condition.status.state, None)));
         }
-        leaves.sort_unstable_by_key(|(offset, _)| *offset);
-        let mut statement = connection.cached(ERRORS)?;
-        let mut errors = Texts::read(&mut statement, keys)?;
-        for (offset, state) in leaves {
+        // Leaves elsewhere may stand before those that have ended.
+        let is_in_order = leaves.is_empty();
+        connection.each(ENDED, keys, |row| {
+            if let Some((offset, state)) = ended_leaf(row, set, &elsewhere)?
+                && succeeded == (state == State::Succeeded)
+            {
+                let output: Option<String> = if succeeded { row.get(2).map_err(fault)? } else { None };
+                leaves.push((offset, state, output));
+            }
+            let is_full = is_in_order && leaves.len() == left;
+            Ok(break_if(is_full))
+        })?;
+        leaves.sort_unstable_by_key(|(offset, ..)| *offset);
+        let mut statement = connection.cached(if succeeded { LONG_OUTPUTS } else { ERRORS })?;
+        let mut texts = Texts::read(&mut statement, keys)?;
+        for (offset, state, output) in leaves {
             if self.is_full() {
                 break;
             }
-            let error = errors.of(block.block.base.plus(offset).row())?;
-            self.push(block, offset, state, None, error);
+            let key = block.block.base.plus(offset).row();
+            let text = output.map_or_else(|| texts.of(key), |output| Ok(Some(output)))?;
+            self.push(block, offset, state, text);
         }
         Ok(())
     }
 
-    fn push(
-        &mut self,
-        block: &BlockRow,
-        offset: u16,
-        state: State,
-        output: Option<String>,
-        error: Option<String>,
-    ) {
-        let error = error.map(ErrorText::from);
+    /// Adds a child with its output, if it succeeded, or else with its last error.
+    fn push(&mut self, block: &BlockRow, offset: u16, state: State, text: Option<String>) {
+        let (output, error) = match state {
+            State::Succeeded => (text, None),
+            _ => (None, text.map(ErrorText::from)),
+        };
         let size =
             output.as_ref().map_or(0, String::len) + error.as_ref().map_or(0, |error| error.as_str().len());
         self.bytes = self.bytes.saturating_sub(size);
@@ -153,17 +120,17 @@ impl ResultPage<'_> {
     }
 }
 
-/// A row of [`ENDED`], if it is one of these leaves: its key, its offset and its state. Fails for one that is also elsewhere.
-fn ended_leaf(row: &Row<'_>, set: &OffsetSet, elsewhere: &OffsetSet) -> Result<Option<(i64, u16, State)>> {
-    let key = row.get(0).map_err(fault)?;
-    let (_, offset) = block::place(TaskKey::of_row(key));
+/// A row of [`ENDED`], if it is one of these leaves: its offset and its state. Fails for one that is also elsewhere.
+fn ended_leaf(row: &Row<'_>, set: &OffsetSet, elsewhere: &OffsetSet) -> Result<Option<(u16, State)>> {
+    let key = key(row, 0).map_err(fault)?;
+    let (_, offset) = block::place(key);
     if !set.contains(offset) {
         return Ok(None);
     }
     if elsewhere.contains(offset) {
-        return Err(leaf_states::in_two_places(TaskKey::of_row(key)));
+        return Err(leaf_states::in_two_places(key));
     }
-    Ok(Some((key, offset, columns::state(row, 1).map_err(fault)?)))
+    Ok(Some((offset, columns::state(row, 1).map_err(fault)?)))
 }
 
 /// How many children there are; 0 for a leaf.

@@ -10,7 +10,7 @@ use crate::sqlite::rows::nodes::sets;
 use crate::sqlite::rows::range_rows::{self, RANGE_COLUMNS, RangeRow, of_state, range_columns};
 use crate::{EngineKey, Fence};
 use conductor_model::{Kind, State};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 
 /// See [`ReadTx::claims`](crate::backend::ReadTx::claims).
 pub(crate) fn claims(connection: &Connection, wanted: &ClaimsWanted<'_>) -> Result<Vec<ClaimRow>> {
@@ -55,16 +55,24 @@ fn claims_of_engines(
     };
     let mut claims = Vec::new();
     for engine in engines {
-        let rows = connection.all(CLAIMS_OF_ENGINE, params![engine.row(), limit, kind], |row| {
-            Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?))
-        })?;
         let first = claims.len();
-        for (row, block) in rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok())) {
+        for (row, block) in with_blocks(connection, CLAIMS_OF_ENGINE, params![engine.row(), limit, kind])? {
             push(&mut claims, &block, &row, &OffsetSet::first(OffsetSet::MAX));
         }
         claims.truncate(first + limit as usize);
     }
     Ok(claims)
+}
+
+/// Rows of leaves and their blocks, where both can be read.
+pub(super) fn with_blocks(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> Result<Vec<(RangeRow, BlockRow)>> {
+    let rows = connection
+        .all(sql, params, |row| Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?)))?;
+    Ok(rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok())).collect())
 }
 
 /// See [`ReadTx::live_engines`](crate::backend::ReadTx::live_engines). Inside a transaction of the caller no

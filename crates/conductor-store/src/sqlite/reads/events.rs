@@ -12,6 +12,7 @@ use crate::sqlite::rows::parents::run_id;
 use conductor_model::{Event, EventBody, RunId, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 /// A row of `conductor_events`.
 pub(crate) struct EventRow {
@@ -80,43 +81,28 @@ pub(crate) fn events(
     let (since, until) = (wanted.since.map(Timestamp::as_millis), wanted.until.map(Timestamp::as_millis));
     let (run, task) = (wanted.run.map(RunKey::row), wanted.task.map(TaskKey::row));
     let block = wanted.task.map(|task| format!("[{},", block::place(task).0));
-    let mut first = i64::try_from(wanted.after / PER_ROW).unwrap_or(i64::MAX);
+    let first = i64::try_from(wanted.after / PER_ROW).unwrap_or(i64::MAX);
     let mut ids = TaskIds { connection, blocks: HashMap::new() };
-    let sql = events_sql(run.is_some());
-    // A row can have all events of the page, or none.
-    let mut page_rows = FIRST_PAGE;
-    loop {
-        let rows =
-            connection.all(&sql, params![first, page_rows, task, name, since, until, run, block], |row| {
-                let head = (run_id(row, 5), columns::timestamp(row, 6));
-                Ok((EventRow::read(row, 0)?, head.0.map_err(fault), head.1.map_err(fault)))
-            })?;
-        let is_last = rows.len() < page_rows as usize;
-        for (mut row, run, at) in rows {
-            first = row.key + 1;
-            for (place, of) in (0..).zip(row.tasks()) {
-                let seq = seq_of(row.key, u64::from(place));
-                if seq <= wanted.after || wanted.task.is_some_and(|task| of != Some(task)) {
-                    continue;
-                }
-                if page.items.len() == limit as usize {
-                    page.more = true;
-                    return Ok(page);
-                }
-                let task = of.map(|task| ids.id(task)).transpose()?.flatten();
-                page.items.push(event((seq, place), task, &row, (&run, &at)));
+    let params = params![first, task, name, since, until, run, block];
+    connection.each(&events_sql(run.is_some()), params, |row| {
+        let (run, at) = (run_id(row, 5).map_err(fault), columns::timestamp(row, 6).map_err(fault));
+        let mut row = EventRow::read(row, 0).map_err(fault)?;
+        for (place, of) in (0..).zip(row.tasks()) {
+            let seq = seq_of(row.key, u64::from(place));
+            if seq <= wanted.after || wanted.task.is_some_and(|task| of != Some(task)) {
+                continue;
             }
+            if page.items.len() == limit as usize {
+                page.more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            let task = of.map(|task| ids.id(task)).transpose()?.flatten();
+            page.items.push(event((seq, place), task, &row, (&run, &at)));
         }
-        if is_last {
-            return Ok(page);
-        }
-        page_rows = (2 * page_rows).min(LARGEST_PAGE);
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(page)
 }
-
-/// The number of rows that the first statement reads. Each further one reads twice as many, up to the largest.
-const FIRST_PAGE: u32 = 4;
-const LARGEST_PAGE: u32 = 256;
 
 fn event(
     (seq, place): (u64, u32),
@@ -156,12 +142,12 @@ impl TaskIds<'_> {
 
 /// Rows of events from a key on, of one run or of all.
 fn events_sql(of_run: bool) -> String {
-    let run = if of_run { "e.run = ?7" } else { "?7 IS NULL" };
+    let run = if of_run { "e.run = ?6" } else { "?6 IS NULL" };
     format!(
         "SELECT {}, r.id, e.at FROM conductor_events e JOIN conductor_runs r ON r.key = e.run \
-         WHERE {run} AND e.key >= ?1 AND (?3 IS NULL OR e.task = ?3 OR instr(e.tasks, ?8) > 0) \
-         AND (?4 IS NULL OR e.name = ?4) AND (?5 IS NULL OR e.at >= ?5) AND (?6 IS NULL OR e.at < ?6) \
-         ORDER BY e.key LIMIT ?2",
+         WHERE {run} AND e.key >= ?1 AND (?2 IS NULL OR e.task = ?2 OR instr(e.tasks, ?7) > 0) \
+         AND (?3 IS NULL OR e.name = ?3) AND (?4 IS NULL OR e.at >= ?4) AND (?5 IS NULL OR e.at < ?5) \
+         ORDER BY e.key",
         event_columns!()
     )
 }

@@ -1,10 +1,10 @@
 //! Runs and tasks with all that explains their states.
 
-use super::leaf_states;
+use super::leaf_states::{self, LeafState};
 use super::tasks::BlockDetail;
 use crate::backend::{ExplainDetail, ExplainRow, LeafDetail, OffsetSet, ParentKey, RunKey, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::block::{self, BlockRow};
+use crate::sqlite::rows::block;
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::parents::run_id;
@@ -36,18 +36,17 @@ fn explain_run(row: &Row<'_>, run: RunKey) -> rusqlite::Result<ExplainRow> {
 
 fn explain_task(connection: &Connection, key: TaskKey) -> Result<Option<ExplainRow>> {
     let (number, offset) = block::place(key);
-    let Some(block) = block::by_number(connection, number)?.filter(|block| offset < block.count) else {
-        return Ok(None);
-    };
-    let Some(common) = BlockDetail::read(connection, &block)? else { return Ok(None) };
+    let common = BlockDetail::read(connection, number)?;
+    let Some(common) = common.filter(|common| offset < common.block.count) else { return Ok(None) };
+    let block = &common.block;
     let own = if block.is_parent {
         connection.first(SELECT_PARENT, [key.row()], parent_row)?
     } else {
-        leaf_row(connection, &block, offset, &common)?
+        leaf_row(connection, &common, offset)?
     };
     let Some(own) = own else { return Ok(None) };
     Ok(Some(ExplainRow {
-        target: ExplainTarget::Task { id: block.id(offset), name: common.name(&block, offset)? },
+        target: ExplainTarget::Task { id: block.id(offset), name: common.name(offset)? },
         key: ParentKey::task(block.run(), block.block.base.plus(offset)),
         parent: Some(block.parent()),
         state: own.state,
@@ -76,30 +75,27 @@ fn parent_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     })
 }
 
-fn leaf_row(
-    connection: &Connection,
-    block: &BlockRow,
-    offset: u16,
-    common: &BlockDetail,
-) -> Result<Option<TaskRow>> {
-    let leaf = leaf_states::of(connection, block.number, &OffsetSet::one(offset))?.pop();
-    let Some(leaf) = leaf else { return Ok(None) };
-    let engine = match leaf.engine {
+fn leaf_row(connection: &Connection, common: &BlockDetail, offset: u16) -> Result<Option<TaskRow>> {
+    let block = &common.block;
+    let leaf = leaf_states::of(connection, block.number, &OffsetSet::one(offset), None)?.pop();
+    let Some(LeafState { condition, .. }) = leaf else { return Ok(None) };
+    let status = condition.status;
+    let engine = match condition.engine {
         Some(engine) => connection.first(SELECT_ENGINE, [engine], |row| columns::id(row, 0))?,
         None => None,
     };
     Ok(Some(TaskRow {
-        state: leaf.status.state,
-        updated_at: leaf.updated_at,
-        due_at: leaf.status.due_at,
+        state: status.state,
+        updated_at: condition.since,
+        due_at: status.due_at,
         detail: ExplainDetail::Leaf(LeafDetail {
             kind: common.kind.clone(),
-            attempt: leaf.status.attempt,
-            retry_count: leaf.status.retry_count,
+            attempt: status.attempt,
+            retry_count: status.retry_count,
             max_retries: block.block.max_retries.get(),
-            lease_until: leaf.lease_until,
+            lease_until: condition.lease_until,
             engine: engine.map(EngineId::from_u128),
-            lease_losses: leaf.status.lease_losses,
+            lease_losses: status.lease_losses,
         }),
     }))
 }

@@ -2,7 +2,7 @@
 
 use super::events::{EventRow, event_columns};
 use crate::backend::{LatestEvents, PastEvent};
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::sqlite::connection::sql::{Result, Sql, break_if, fault};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::conditions::sql;
@@ -39,20 +39,17 @@ pub(crate) fn latest_events(connection: &Connection, wanted: LatestEvents) -> Re
 
 /// The last events of a run, up to the first that is older.
 fn events_since(connection: &Connection, run: i64, since: Timestamp, limit: u32) -> Result<Vec<PastEvent>> {
-    let mut statement = connection.cached(RECENT)?;
-    let mut rows = statement.query(params![run, limit]).map_err(fault)?;
     let mut recent = Vec::new();
-    while recent.len() < limit as usize
-        && let Some(row) = rows.next().map_err(fault)?
-    {
+    connection.each(RECENT, [run], |row| {
+        let rest = limit as usize - recent.len();
         let (event, _) = past_event(row).map_err(fault)?;
         if event.at < since {
-            break;
+            return Ok(break_if(true));
         }
         let count: u32 = row.get(6).map_err(fault)?;
-        let rest = limit as usize - recent.len();
         recent.extend(std::iter::repeat_n(event, rest.min(count as usize)));
-    }
+        Ok(break_if(recent.len() == limit as usize))
+    })?;
     Ok(recent)
 }
 
@@ -74,7 +71,7 @@ macro_rules! select_named {
     };
 }
 
-const RECENT: &str = select_events!("conductor_events_run WHERE e.run = ?1 ORDER BY e.key DESC LIMIT ?2");
+const RECENT: &str = select_events!("conductor_events_run WHERE e.run = ?1 ORDER BY e.key DESC");
 
 const LAST_REQUEST: &str = select_named!("(?3 = 0 OR e.task = ?3) ORDER BY e.key DESC LIMIT 1");
 

@@ -1,6 +1,6 @@
 //! The progress of running tasks.
 
-use super::leaf_states;
+use super::leaf_states::{self, LeafState};
 use crate::backend::{ProgressWanted, Rows, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block;
@@ -76,9 +76,10 @@ fn present(connection: &Connection, rows: &[ProgressRow]) -> Result<Vec<TaskProg
     let Some(number) = rows.first().map(number) else { return Ok(Vec::new()) };
     let Some(block) = block::by_number(connection, number)? else { return Ok(Vec::new()) };
     let offset = |row: &ProgressRow| block::place(row.task).1;
-    let leaves = leaf_states::of(connection, number, &rows.iter().map(offset).collect())?;
-    let running = leaves.iter().filter(|leaf| leaf.status.state == State::Running);
-    let attempts: HashMap<u16, u32> = running.map(|leaf| (leaf.offset, leaf.status.attempt)).collect();
+    let offsets = rows.iter().map(offset).collect();
+    let running = leaf_states::of(connection, number, &offsets, Some(State::Running))?;
+    let attempt = |leaf: LeafState| (leaf.offset, leaf.condition.status.attempt);
+    let attempts: HashMap<u16, u32> = running.into_iter().map(attempt).collect();
     let runs = |row: &&ProgressRow| attempts.get(&offset(row)) == Some(&row.attempt);
     let progress = |row: &ProgressRow| TaskProgress {
         task: block.id(offset(row)),

@@ -1,15 +1,15 @@
 //! Runs, as readers see them.
 
 use crate::backend::{Rows, RunKey, RunsWanted};
-use crate::sqlite::connection::page::rows_up_to;
-use crate::sqlite::connection::sql::Result;
+use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::columns::{
     cancel_cause, child_counts, due_at, policy, state, state_counts, text, timestamp, unreadable,
 };
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::parents::run_id;
 use conductor_model::{IdempotencyKey, Join, Json, Kind, Run, TaskId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
+use std::ops::ControlFlow;
 
 /// The columns of [`run_record`].
 const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, r.children, r.open_children, \
@@ -21,17 +21,25 @@ const SELECT_RUNS: &str = "SELECT r.id, r.state, r.sealed, r.fanout, r.children,
 
 /// See [`ReadTx::runs`](crate::backend::ReadTx::runs).
 pub(crate) fn runs(connection: &Connection, wanted: RunsWanted, limit: u32) -> Result<Rows<Run>> {
+    let mut page = Rows { items: Vec::new(), more: false };
+    let visit = |row: &Row<'_>| {
+        if page.items.len() == limit as usize {
+            page.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        page.items.push(run_record(row).map_err(fault)?);
+        Ok(ControlFlow::Continue(()))
+    };
     match wanted {
         RunsWanted::Id(id) => {
-            let sql = format!("{SELECT_RUNS} WHERE r.id = ?1");
-            rows_up_to(connection, &sql, [id.to_string()], limit, run_record)
+            connection.each(&format!("{SELECT_RUNS} WHERE r.id = ?1"), [id.to_string()], visit)?;
         }
         RunsWanted::After(after) => {
-            let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key LIMIT ?2");
-            let params = params![after.map_or(0, RunKey::row), limit.saturating_add(1)];
-            rows_up_to(connection, &sql, params, limit, run_record)
+            let sql = format!("{SELECT_RUNS} WHERE r.key > ?1 ORDER BY r.key");
+            connection.each(&sql, [after.map_or(0, RunKey::row)], visit)?;
         }
     }
+    Ok(page)
 }
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<Run> {

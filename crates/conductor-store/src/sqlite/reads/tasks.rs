@@ -3,27 +3,26 @@
 use super::leaf_states::{self, LeafState};
 use super::runs::join;
 use crate::backend::{
-    OffsetSet, ParentInput, ParentKey, Rows, RunKey, TaskKey, TaskRecord, TaskRecords, TasksWanted,
+    OffsetSet, ParentInput, ParentKey, Rows, TaskKey, TaskRecord, TaskRecords, TasksWanted,
 };
-use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::block::{self, BlockRow};
+use crate::sqlite::connection::sql::{Result, Sql, break_if};
+use crate::sqlite::rows::block::{self, BlockRow, ReadBlock, block_columns};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::nodes;
 use crate::sqlite::rows::parents::run_id;
-use crate::sqlite::rows::range_rows::is_range;
-use crate::sqlite::rows::texts::{LeafStatements, LeafTexts};
+use crate::sqlite::rows::texts::{ERRORS, LONG_OUTPUTS, Texts};
 use conductor_model::{
     Backoff, ErrorText, Json, Kind, MaxRetries, RunId, State, Task, TaskId, TaskName, Timestamp,
 };
 use rusqlite::{Connection, Row};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 /// What the tasks of a block have in common for readers.
 pub(crate) struct BlockDetail {
+    pub(crate) block: BlockRow,
     run: RunId,
     parent: Option<TaskId>,
     parent_name: Option<TaskName>,
@@ -35,15 +34,17 @@ pub(crate) struct BlockDetail {
 }
 
 impl BlockDetail {
-    /// Reads what the tasks of a block have in common; `None` if the run does not exist.
-    pub(crate) fn read(connection: &Connection, block: &BlockRow) -> Result<Option<Self>> {
-        connection.first(BLOCK_DETAIL, [block.number], Self::of_row)
+    /// Reads a block; `None` if another program damaged it, or the run does not exist.
+    pub(crate) fn read(connection: &Connection, block: i64) -> Result<Option<Self>> {
+        Ok(connection.first(BLOCK_DETAIL, [block], Self::of_row)?.flatten())
     }
 
-    fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn of_row(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let Ok(block) = block::read(row, 9)? else { return Ok(None) };
         let parent_prefix = row.get_ref(6)?.as_str_or_null()?;
         let parent = parent_prefix.map(|prefix| block::base_id(prefix, row.get(7)?, 6)).transpose()?;
-        Ok(Self {
+        Ok(Some(Self {
+            block,
             run: run_id(row, 0)?,
             parent: parent.map(TaskId::from_u128),
             parent_name: names(row, 8)?.and_then(|names| names.into_iter().next()),
@@ -52,14 +53,14 @@ impl BlockDetail {
             created_at: columns::timestamp(row, 3)?,
             max_retries: columns::max_retries(row, 4)?,
             backoff: columns::backoff(row, 5)?,
-        })
+        }))
     }
 
     /// The name of a task: its own, or that of the parent with the index.
-    pub(crate) fn name(&self, block: &BlockRow, offset: u16) -> Result<TaskName> {
+    pub(crate) fn name(&self, offset: u16) -> Result<TaskName> {
         let own = self.names.as_ref().and_then(|names| names.get(usize::from(offset))).cloned();
-        let derived = || self.parent_name.as_ref().map(|name| name.child(block.index(offset)));
-        own.or_else(derived).ok_or_else(|| bad_row("block", block.number, "a task has no name"))
+        let derived = || self.parent_name.as_ref().map(|name| name.child(self.block.index(offset)));
+        own.or_else(derived).ok_or_else(|| bad_row("block", self.block.number, "a task has no name"))
     }
 }
 
@@ -76,11 +77,12 @@ pub(crate) fn tasks(
     limit: u32,
     max_bytes: usize,
 ) -> Result<TaskRecords> {
-    let mut page = TaskPage {
-        rows: Rows { items: Vec::new(), more: false },
-        remaining: limit,
-        bytes: max_bytes,
-        state: None,
+    let state = if let TasksWanted::OfRun { state, .. } = wanted { state } else { None };
+    let rows = Rows { items: Vec::new(), more: false };
+    let mut page = TaskPage { rows, remaining: limit, bytes: max_bytes, state };
+    let visit = |block: &ReadBlock, set: &OffsetSet| {
+        page.add(connection, &block::readable(block.clone())?, set)?;
+        Ok(break_if(page.rows.more))
     };
     match wanted {
         TasksWanted::Id(id) => {
@@ -89,14 +91,12 @@ pub(crate) fn tasks(
             }
         }
         TasksWanted::Children { parent, after } => {
-            nodes::children(connection, parent, after, u32::MAX, |block, set| {
-                page.add(connection, &block::readable(block.clone())?, set)?;
-                Ok(if page.rows.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
+            nodes::children(connection, parent, after, u32::MAX, visit)?;
         }
-        TasksWanted::OfRun { run, after, state } => {
-            page.state = state;
-            page.add_of_run(connection, run, after)?;
+        TasksWanted::OfRun { run, after, .. } => {
+            // The join of a run is a root task with index 0.
+            let from = after.map_or((None, 0), |(parent, index)| (parent, index.saturating_add(1)));
+            nodes::from(connection, run, from, u32::MAX, visit)?;
         }
     }
     let parent_inputs = parent_inputs(connection, &page.rows.items)?;
@@ -112,90 +112,58 @@ struct TaskPage {
 }
 
 impl TaskPage {
-    fn add_of_run(
-        &mut self,
-        connection: &Connection,
-        run: RunKey,
-        after: Option<(Option<TaskKey>, u32)>,
-    ) -> Result<()> {
-        // The join of a run is a root task with index 0.
-        let mut position =
-            after.map_or((0, 0), |(parent, index)| (parent.map_or(0, TaskKey::row), index.saturating_add(1)));
-        while !self.rows.more {
-            let blocks =
-                nodes::from(connection, (run.row(), position.0, position.1), u32::from(OffsetSet::MAX))?;
-            let before = position;
-            let first = (Some(TaskKey::of_row(position.0)).filter(|_| position.0 != 0), position.1);
-            for block in blocks {
-                let set = nodes::behind(&block, first);
-                let block = block::readable(block)?;
-                self.add(connection, &block, &set)?;
-                position = (block.parent().task.map_or(0, TaskKey::row), block.index(block.count - 1) + 1);
-            }
-            // There are no more, or another program damaged the count of a block.
-            if position <= before {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Adds tasks of a block.
     fn add(&mut self, connection: &Connection, block: &BlockRow, offsets: &OffsetSet) -> Result<()> {
-        if self.rows.more || offsets.is_empty() {
-            return Ok(());
-        }
         if self.remaining == 0 || self.bytes == 0 {
             self.rows.more = self.state.is_none() || self.has_state(connection, block, offsets)?;
             return Ok(());
         }
-        let Some(detail) = BlockDetail::read(connection, block)? else { return Ok(()) };
+        let Some(detail) = BlockDetail::read(connection, block.number)? else { return Ok(()) };
         if block.is_parent {
-            let record = parent_record(connection, block, &detail)?;
-            self.push(record);
+            self.push(parent_record(connection, &detail)?);
             return Ok(());
         }
         // One more than the page takes, to know whether there are more.
         let most = if self.state.is_none() { self.remaining.saturating_add(1) } else { u32::MAX };
-        let mut states = leaf_states::of(connection, block.number, &offsets.smallest(most))?;
-        states.retain(|leaf| self.state.is_none_or(|wanted| wanted == leaf.status.state));
-        self.add_leaves(connection, (block, &detail), &states)
+        let states = leaf_states::of(connection, block.number, &offsets.smallest(most), self.state)?;
+        self.add_leaves(connection, &detail, states)
     }
 
     fn add_leaves(
         &mut self,
         connection: &Connection,
-        common: (&BlockRow, &BlockDetail),
-        states: &[LeafState],
+        detail: &BlockDetail,
+        states: Vec<LeafState>,
     ) -> Result<()> {
-        let (block, _) = common;
+        let block = &detail.block;
         let shown: OffsetSet = states.iter().take(self.remaining as usize).map(|leaf| leaf.offset).collect();
         let Some(keys) = block.keys(&shown) else { return Ok(()) };
         let inputs =
             if block.has_inputs { inputs::of_block(connection, block.number, &shown)? } else { Vec::new() };
-        let mut statements = LeafStatements::new(connection)?;
-        let mut texts = statements.read(keys)?;
-        for (leaf, input) in states.iter().zip(inputs.into_iter().chain(std::iter::repeat(None))) {
+        let (mut outputs, mut errors) = (connection.cached(LONG_OUTPUTS)?, connection.cached(ERRORS)?);
+        let mut outputs = Texts::read(&mut outputs, keys)?;
+        let mut errors = Texts::read(&mut errors, keys)?;
+        for (mut leaf, input) in states.into_iter().zip(inputs.into_iter().chain(std::iter::repeat(None))) {
             if self.remaining == 0 || self.bytes == 0 {
                 self.rows.more = true;
                 return Ok(());
             }
-            let record = leaf_record(&mut texts, common, leaf, input)?;
-            self.push(record);
+            let key = block.block.base.plus(leaf.offset).row();
+            if leaf.output.is_none() {
+                leaf.output = outputs.of(key)?;
+            }
+            self.push(leaf_record(detail, leaf, input, errors.of(key)?)?);
         }
         Ok(())
     }
 
     fn has_state(&self, connection: &Connection, block: &BlockRow, offsets: &OffsetSet) -> Result<bool> {
-        let is_wanted = |state| self.state.is_none_or(|wanted| wanted == state);
         if block.is_parent {
             let state =
                 connection.first(PARENT_STATE, [block.block.base.row()], |row| columns::state(row, 0))?;
-            return Ok(state.is_some_and(is_wanted));
+            return Ok(state.is_some_and(|state| self.state.is_none_or(|wanted| wanted == state)));
         }
-        Ok(leaf_states::of(connection, block.number, offsets)?
-            .iter()
-            .any(|leaf| is_wanted(leaf.status.state)))
+        Ok(!leaf_states::of(connection, block.number, offsets, self.state)?.is_empty())
     }
 
     fn push(&mut self, record: TaskRecord) {
@@ -218,35 +186,34 @@ fn json(block: &BlockRow, text: Option<String>) -> Result<Option<Json>> {
 }
 
 fn leaf_record(
-    texts: &mut LeafTexts<'_>,
-    (block, detail): (&BlockRow, &BlockDetail),
-    leaf: &LeafState,
+    detail: &BlockDetail,
+    LeafState { offset, condition, output }: LeafState,
     input: Option<inputs::ReadInput>,
+    error: Option<String>,
 ) -> Result<TaskRecord> {
-    let LeafState { offset, status, lease_until, updated_at, .. } = *leaf;
-    let key = block.block.base.plus(offset);
-    let output = texts.output(key.row(), !is_range(&status))?;
-    let mut task = blank(block, detail, offset)?;
-    task.input = inputs::readable(key, input)?;
+    let (block, status) = (&detail.block, condition.status);
+    let mut task = blank(detail, offset)?;
+    task.input = inputs::readable(block.block.base.plus(offset), input)?;
     task.state = status.state;
-    task.updated_at = updated_at;
+    task.updated_at = condition.since;
     task.due_at = status.due_at;
     task.output = json(block, output)?;
     task.retry_count = status.retry_count;
     task.attempt = status.attempt;
-    task.lease_until = lease_until;
-    task.last_error = texts.error(key.row())?.map(ErrorText::from);
+    task.lease_until = condition.lease_until;
+    task.last_error = error.map(ErrorText::from);
     Ok(TaskRecord { task, position: block.block.position })
 }
 
 /// A task with what its block says of it.
-fn blank(block: &BlockRow, detail: &BlockDetail, offset: u16) -> Result<Task> {
+fn blank(detail: &BlockDetail, offset: u16) -> Result<Task> {
+    let block = &detail.block;
     Ok(Task {
         id: block.id(offset),
         run: detail.run,
         parent: detail.parent,
         index: block.index(offset),
-        name: detail.name(block, offset)?,
+        name: detail.name(offset)?,
         kind: detail.kind.clone(),
         state: State::Pending,
         created_at: detail.created_at,
@@ -269,9 +236,9 @@ fn blank(block: &BlockRow, detail: &BlockDetail, offset: u16) -> Result<Task> {
     })
 }
 
-fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail) -> Result<TaskRecord> {
-    let key = block.block.base;
-    let mut task = blank(block, detail, 0)?;
+fn parent_record(connection: &Connection, detail: &BlockDetail) -> Result<TaskRecord> {
+    let key = detail.block.block.base;
+    let mut task = blank(detail, 0)?;
     task.input = inputs::read(connection, key)?;
     let read = connection.first(PARENT_RECORD, [key.row()], |row| {
         task.state = columns::state(row, 0)?;
@@ -289,7 +256,7 @@ fn parent_record(connection: &Connection, block: &BlockRow, detail: &BlockDetail
         return Err(bad_row("parent", key.row(), "it is missing"));
     }
     task.last_error = leaf_states::last_error(connection, key)?.map(ErrorText::from);
-    Ok(TaskRecord { task, position: block.block.position })
+    Ok(TaskRecord { task, position: detail.block.block.position })
 }
 
 /// The inputs of the parents of those tasks that have no input of their own. All tasks are of one run.
@@ -303,9 +270,12 @@ fn parent_inputs(connection: &Connection, records: &[TaskRecord]) -> Result<Vec<
 }
 
 /// The parent of root tasks is 0, which is in no block.
-const BLOCK_DETAIL: &str = "SELECT r.id, b.names, k.name, b.created_at, b.max_retries, b.backoff, p.prefix, p.low, p.names \
-    FROM conductor_blocks b JOIN conductor_runs r ON r.key = b.run JOIN conductor_kinds k ON k.key = b.kind \
-    LEFT JOIN conductor_blocks p ON p.block = b.parent / 1024 AND b.parent <> 0 WHERE b.block = ?1";
+const BLOCK_DETAIL: &str = concat!(
+    "SELECT r.id, b.names, k.name, b.created_at, b.max_retries, b.backoff, p.prefix, p.low, p.names, ",
+    block_columns!(),
+    " FROM conductor_blocks b JOIN conductor_runs r ON r.key = b.run JOIN conductor_kinds k ON k.key = b.kind \
+     LEFT JOIN conductor_blocks p ON p.block = b.parent / 1024 AND b.parent <> 0 WHERE b.block = ?1"
+);
 
 const PARENT_STATE: &str = "SELECT state FROM conductor_parents WHERE task = ?1";
 

@@ -1,11 +1,12 @@
 //! Ready kinds, the next due time, and the blockers of a run.
 
+use super::claims::with_blocks;
 use crate::RunBlockers;
 use crate::backend::RunKey;
 use crate::sqlite::connection::sql::{Result, Sql};
-use crate::sqlite::rows::block::{self, block_columns};
+use crate::sqlite::rows::block::block_columns;
 use crate::sqlite::rows::conditions::sql;
-use crate::sqlite::rows::range_rows::{self, RANGE_COLUMNS, range_columns};
+use crate::sqlite::rows::range_rows::range_columns;
 use crate::sqlite::rows::scope::ScopeKey;
 use crate::sqlite::rows::{columns, keys::RowKey};
 use conductor_model::{Kind, Timestamp};
@@ -22,11 +23,9 @@ pub(crate) fn blockers(connection: &Connection, run: Option<RunKey>, limit: u32)
     let ready = ready_kinds(connection, run, limit)?;
     let Some(run) = run else { return Ok(RunBlockers { ready, ..RunBlockers::default() }) };
     let key = run.row();
-    let rows = connection.all(EXTERNAL_TASKS, params![key, limit], |row| {
-        Ok((range_rows::read(row, 0)?, block::read(row, RANGE_COLUMNS)?))
-    })?;
-    let rows = rows.into_iter().filter_map(|(row, block)| row.ok().zip(block.ok()));
-    let external = rows.flat_map(|(row, block)| row.set.iter().map(move |offset| block.id(offset)));
+    let rows = with_blocks(connection, EXTERNAL_TASKS, params![key, limit])?;
+    let external =
+        rows.into_iter().flat_map(|(row, block)| row.set.iter().map(move |offset| block.id(offset)));
     let external_tasks = external.take(limit as usize).collect();
     let others = connection.first(OTHERS, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let (claimed, open, other_work) = others.unwrap_or_default();

@@ -84,11 +84,6 @@ impl CorruptBlock {
         let index = self.base_index.saturating_add(u32::from(offset));
         CorruptTask { key: task_key(self.number, offset), index, reason: self.reason.clone() }
     }
-
-    /// The offsets behind an index.
-    pub(crate) fn behind(&self, after: Option<u32>) -> OffsetSet {
-        between(self.base_index, self.count, after, u32::MAX)
-    }
 }
 
 /// Reads [`block_columns`] from this column on, as far as it can be read.
@@ -124,13 +119,12 @@ pub(crate) fn first_index(block: &ReadBlock) -> u32 {
     block.as_ref().map_or_else(|corrupt| corrupt.base_index, |row| row.block.base_index)
 }
 
-/// The last index of a block.
-pub(crate) fn last_index(block: &ReadBlock) -> u32 {
-    let (first, count) = match block {
-        Ok(row) => (row.block.base_index, row.count),
-        Err(corrupt) => (corrupt.base_index, corrupt.count),
-    };
-    first.saturating_add(u32::from(count - 1))
+/// The offsets of a block behind an index.
+pub(crate) fn behind(block: &ReadBlock, after: Option<u32>) -> OffsetSet {
+    match block {
+        Ok(row) => row.between(after, u32::MAX),
+        Err(corrupt) => between(corrupt.base_index, corrupt.count, after, u32::MAX),
+    }
 }
 
 /// The offsets of a block with indices behind one, up to another one.
@@ -282,8 +276,8 @@ const BY_ID: &str = concat!(
      WHERE ?2 < b.low + b.count AND NOT EXISTS (SELECT 1 FROM conductor_prune_queue p WHERE p.run = b.run)"
 );
 
-/// A block has at most 1,024 indices, so that its first is larger than `after` - 1,024.
-const OF_PARENT: &str = concat!(
+/// A block has at most 1,024 indices, so that its first is larger than `after` - 1,024. ?4 may be -1 for all blocks.
+pub(super) const OF_PARENT: &str = concat!(
     "SELECT ",
     block_columns!(),
     " FROM conductor_blocks b WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index > max(?3 - 1024, 0) \

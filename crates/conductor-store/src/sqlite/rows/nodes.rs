@@ -1,21 +1,18 @@
 //! Tasks, as transitions need them: the leaves of a block in the same condition are a group.
 
 use crate::backend::{
-    CorruptTask, KeySet, LeafStatus, Node, NodesWanted, OffsetSet, ParentKey, ReadParent, TaskGroup, TaskKey,
+    CorruptTask, KeySet, LeafStatus, Node, NodesWanted, OffsetSet, ParentKey, ReadParent, RunKey, TaskGroup,
+    TaskKey,
 };
-use crate::sqlite::connection::sql::{Result, Sql, fault};
-use crate::sqlite::rows::block::{self, BlockRow, ReadBlock};
-use crate::sqlite::rows::keys::RowKey;
+use crate::sqlite::connection::sql::{Result, Sql, break_if, fault};
+use crate::sqlite::rows::block::{self, BlockRow, OF_PARENT, ReadBlock};
+use crate::sqlite::rows::keys::{RowKey, parent_column, parent_columns};
 use crate::sqlite::rows::parents;
 use crate::sqlite::rows::places::{self, Places};
 use crate::sqlite::rows::set::in_order;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-
-/// How many blocks the first statement reads. Each further one reads twice as many, up to [`LARGEST_PAGE`].
-const FIRST_PAGE: u32 = 4;
-const LARGEST_PAGE: u32 = 64;
 
 /// The leaves of a block, in groups; and those that another program damaged.
 pub(crate) fn groups(
@@ -83,82 +80,59 @@ pub(crate) fn read(connection: &Connection, wanted: NodesWanted) -> Result<Vec<N
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        NodesWanted::From { run, position: (parent, index), limit } => {
-            let mut remaining = limit;
-            for block in from(connection, (run.row(), parent.map_or(0, TaskKey::row), index), limit)? {
-                let set = behind(&block, (parent, index)).smallest(remaining);
-                remaining -= set.len();
-                push_in_order(connection, &block, &set, &mut nodes)?;
-            }
+        NodesWanted::From { run, position, limit } => {
+            from(connection, run, position, limit, |block, set| {
+                push_in_order(connection, block, set, &mut nodes)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
     }
     Ok(nodes)
-}
-
-/// The offsets of a block from a position on.
-pub(crate) fn behind(block: &ReadBlock, (parent, index): (Option<TaskKey>, u32)) -> OffsetSet {
-    let after = if block::parent(block) == parent { index.checked_sub(1) } else { None };
-    match block {
-        Ok(row) => row.between(after, u32::MAX),
-        Err(corrupt) => corrupt.behind(after),
-    }
 }
 
 /// Visits the blocks of the next children of a parent behind an index, at most `limit` children, until `visit` breaks off.
 pub(crate) fn children(
     connection: &Connection,
     parent: ParentKey,
-    mut after: u32,
+    after: u32,
     limit: u32,
-    mut visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<ControlFlow<()>>,
+    visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let (mut remaining, mut page) = (limit, FIRST_PAGE);
-    while remaining > 0 {
-        // A block with another count than it says may be found once more.
-        let blocks = block::of_parent(connection, parent, after, page)?;
-        page = (2 * page).min(LARGEST_PAGE);
-        let next = blocks.iter().map(block::last_index).max().unwrap_or_default();
-        for block in &blocks {
-            let set = match block {
-                Ok(row) => row.between(Some(after), u32::MAX),
-                Err(corrupt) => corrupt.behind(Some(after)),
-            };
-            let set = set.smallest(remaining);
-            if !set.is_empty() {
-                remaining -= set.len();
-                if visit(block, &set)?.is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        if next <= after {
-            break;
-        }
-        after = next;
-    }
-    Ok(())
+    let (run, parent) = parent_columns(parent);
+    each_block(connection, (OF_PARENT, params![run, parent, after, -1]), limit, |_| Some(after), visit)
 }
 
-/// The blocks of a run from a position on, in the order of their positions, with at least `limit` tasks if there are as many.
+/// Visits the blocks of a run from a position on, in the order of their positions, at most `limit` tasks, until `visit` breaks
+/// off.
 pub(crate) fn from(
     connection: &Connection,
-    (run, parent, index): (i64, i64, u32),
+    run: RunKey,
+    (parent, index): (Option<TaskKey>, u32),
     limit: u32,
-) -> Result<Vec<ReadBlock>> {
+    visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<ControlFlow<()>>,
+) -> Result<()> {
     // The block that has the index begins at most so far before it.
     let least = index.saturating_sub(u32::from(OffsetSet::MAX));
-    let first = (Some(TaskKey::of_row(parent)).filter(|_| parent != 0), index);
-    let mut statement = connection.cached(FROM)?;
-    let mut rows = statement.query(params![run, parent, least, index]).map_err(fault)?;
-    let (mut blocks, mut tasks) = (Vec::new(), 0);
-    while tasks < limit
-        && let Some(row) = rows.next().map_err(fault)?
-    {
+    let params = params![run.row(), parent_column(parent), least, index];
+    let after = |block: &ReadBlock| if block::parent(block) == parent { index.checked_sub(1) } else { None };
+    each_block(connection, (FROM, params), limit, after, visit)
+}
+
+/// Visits the blocks that a statement finds, each with its tasks behind an index.
+fn each_block(
+    connection: &Connection,
+    (sql, params): (&str, impl Params),
+    mut limit: u32,
+    after: impl Fn(&ReadBlock) -> Option<u32>,
+    mut visit: impl FnMut(&ReadBlock, &OffsetSet) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    connection.each(sql, params, |row| {
         let block = block::read(row, 0).map_err(fault)?;
-        tasks += behind(&block, first).len();
-        blocks.push(block);
-    }
-    Ok(blocks)
+        let set = block::behind(&block, after(&block)).smallest(limit);
+        limit -= set.len();
+        let is_last = !set.is_empty() && visit(&block, &set)?.is_break();
+        Ok(break_if(is_last || limit == 0))
+    })
 }
 
 /// Adds the tasks of a block.

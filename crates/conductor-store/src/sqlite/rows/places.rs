@@ -29,7 +29,8 @@ impl Places {
         // Which leaves are in a row without a set, all others say.
         let has_unknown = ranges.iter().any(|row| row.as_ref().is_err_and(|broken| broken.set.is_none()));
         let all = OffsetSet::first(OffsetSet::MAX);
-        let ended = ended(connection, block, if has_unknown { &all } else { within })?;
+        let within = if has_unknown { &all } else { within };
+        let ended = ended(connection, block, within, |row| Ok(ended_status(row, 1).map_err(reason)))?;
         Ok(Self { ranges, ended })
     }
 
@@ -114,17 +115,19 @@ impl Damaged {
     }
 }
 
-/// The leaves of a block that ended by themselves.
-fn ended(
+/// The leaves of a block that ended by themselves, in order. `read` gets seven columns: the key, the four of
+/// [`ended_status`], the time, and a short output.
+pub(crate) fn ended<T>(
     connection: &Connection,
     block: i64,
     within: &OffsetSet,
-) -> Result<Vec<(u16, std::result::Result<LeafStatus, String>)>> {
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<(u16, T)>> {
     let (Some(first), Some(last)) = (within.iter().next(), within.last()) else { return Ok(Vec::new()) };
     let keys = [block::task_key(block, first).row(), block::task_key(block, last).row()];
     let mut ended = connection.all(ENDED, keys, |row| {
         let (_, offset) = block::place(TaskKey::of_row(row.get(0)?));
-        Ok((offset, ended_status(row, 1).map_err(reason)))
+        Ok((offset, read(row)?))
     })?;
     ended.retain(|(offset, _)| within.contains(*offset));
     Ok(ended)
@@ -132,7 +135,7 @@ fn ended(
 
 /// Which of some leaves have ended by themselves.
 pub(crate) fn ended_of(connection: &Connection, block: i64, of: &OffsetSet) -> Result<OffsetSet> {
-    Ok(ended(connection, block, of)?.into_iter().map(|(offset, _)| offset).collect())
+    Ok(ended(connection, block, of, |_| Ok(()))?.into_iter().map(|(offset, ())| offset).collect())
 }
 
 /// Whether one of these leaves runs or has ended.
@@ -266,5 +269,5 @@ pub(crate) fn corrupt(row: &BlockRow, offset: u16, reason: &str) -> CorruptTask 
 
 const PARENT: &str = "SELECT 1 FROM conductor_parents WHERE task = ?1";
 
-const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses FROM conductor_ended \
-    WHERE task BETWEEN ?1 AND ?2";
+const ENDED: &str = "SELECT task, state, attempt, retry_count, lease_losses, at, output FROM conductor_ended \
+    WHERE task BETWEEN ?1 AND ?2 ORDER BY task";

@@ -1,8 +1,8 @@
 //! Texts of the leaves of a block, in the order of their keys.
 
-use crate::sqlite::connection::sql::{Result, Sql, fault};
+use crate::sqlite::connection::sql::{Result, fault};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
-use rusqlite::{CachedStatement, Connection, Rows, Statement};
+use rusqlite::{Rows, Statement};
 
 /// The rows of a statement that selects keys in ascending order, each with a text. A text is read when it is asked for, so that
 /// a page does not read more than it returns.
@@ -31,53 +31,7 @@ impl<'s> Texts<'s> {
     }
 }
 
-/// The statements of [`LeafTexts`].
-pub(crate) struct LeafStatements<'c> {
-    short: CachedStatement<'c>,
-    long: CachedStatement<'c>,
-    errors: CachedStatement<'c>,
-}
-
-impl<'c> LeafStatements<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
-        Ok(Self {
-            short: connection.cached(SHORT_OUTPUTS)?,
-            long: connection.cached(LONG_OUTPUTS)?,
-            errors: connection.cached(ERRORS)?,
-        })
-    }
-
-    /// The texts from a first key to a last one.
-    pub(crate) fn read(&mut self, keys: [i64; 2]) -> Result<LeafTexts<'_>> {
-        Ok(LeafTexts {
-            short: Texts::read(&mut self.short, keys)?,
-            long: Texts::read(&mut self.long, keys)?,
-            errors: Texts::read(&mut self.errors, keys)?,
-        })
-    }
-}
-
-/// The outputs and the last errors of the leaves of a block.
-pub(crate) struct LeafTexts<'s> {
-    short: Texts<'s>,
-    long: Texts<'s>,
-    errors: Texts<'s>,
-}
-
-impl LeafTexts<'_> {
-    /// The output of a leaf. Imported leaves may have one in any state, but only those that ended have a short one.
-    pub(crate) fn output(&mut self, key: i64, has_ended: bool) -> Result<Option<String>> {
-        let short = if has_ended { self.short.of(key)? } else { None };
-        short.map_or_else(|| self.long.of(key), |output| Ok(Some(output)))
-    }
-
-    pub(crate) fn error(&mut self, key: i64) -> Result<Option<String>> {
-        self.errors.of(key)
-    }
-}
-
-const SHORT_OUTPUTS: &str =
-    "SELECT task, output FROM conductor_ended WHERE task BETWEEN ?1 AND ?2 ORDER BY task";
+/// The outputs that are too long for the row of an end. Imported leaves may have one in any state.
 pub(crate) const LONG_OUTPUTS: &str =
     "SELECT task, output FROM conductor_outputs WHERE task BETWEEN ?1 AND ?2 ORDER BY task";
 pub(crate) const ERRORS: &str =

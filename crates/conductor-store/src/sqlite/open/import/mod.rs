@@ -5,16 +5,28 @@
 //! changed, and again when the rows are copied.
 
 mod copy;
-mod plan;
 mod read;
 mod rows;
 pub(super) mod tables;
 
 use super::error::OpenError;
-use plan::plan;
+use crate::ops::import::{ImportPlan, Problems};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use tables::{LEGACY, RENAMED};
+
+/// Reads the rows of these tables, and plans how they continue.
+fn plan(path: &Path, connection: &Connection, tables: [&str; 3]) -> Result<ImportPlan, OpenError> {
+    let mut problems = Problems::default();
+    let rows =
+        read::read(connection, tables, &mut problems).map_err(|error| OpenError::of_sqlite(path, error))?;
+    let plan = ImportPlan::new(rows, &mut problems);
+    if problems.is_empty() {
+        return Ok(plan);
+    }
+    let Problems { shown, more } = problems;
+    Err(OpenError::LegacyDataInvalid { path: path.into(), problems: shown, more })
+}
 
 /// Checks that all rows can be imported.
 pub(super) fn check(path: &Path, connection: &Connection) -> Result<(), OpenError> {
