@@ -3,7 +3,7 @@
 use super::ended_joins::EndedJoin;
 use super::repair_tx::{Outcome, RepairTx};
 use super::restore_row::{LOST_WORKER, find_with_other_key, give_input, known_id, restore};
-use super::row::{find_task, has_lost_worker, repaired_columns, run_columns};
+use super::row::{find_task, has_lost_worker, run_columns, task_columns};
 use crate::StoreError;
 use crate::backend::{
     AdminWrite, AuditRun, AuditTask, AuditTasks, KeyRange, ParentKey, RunColumns, RunKey, TaskKey,
@@ -124,10 +124,10 @@ fn repair_task_row(
     if row.id != Some(id) && !repair.tx.audit_tasks(AuditTasks::Ids(&[id]))?.is_empty() {
         return Ok(Outcome::impossible("another row has its id"));
     }
-    let columns = repaired_columns(row, repair.audit, (id, replayed), repair.now)?;
+    let columns = task_columns(Some(row), repair.audit, (id, replayed), repair.now)?;
     repair.tx.admin_write(AdminWrite::Task(stored.key, &columns))?;
     if !differences.is_empty() {
-        let rest = if has_lost_worker(row, replayed) { LOST_WORKER } else { "" };
+        let rest = if has_lost_worker(Some(row), replayed) { LOST_WORKER } else { "" };
         done.push(format!("{}{rest}", written(&differences)));
     }
     Ok(Outcome::Repaired(done.join(", ")))

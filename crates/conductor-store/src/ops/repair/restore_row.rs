@@ -1,7 +1,7 @@
 //! Restores a task whose row is missing, from its events and what its relatives say.
 
 use super::repair_tx::{Outcome, RepairTx};
-use super::row::{find_task, is_running_leaf, restored_columns};
+use super::row::{find_task, has_lost_worker, task_columns};
 use crate::StoreError;
 use crate::backend::{
     AdminWrite, AdminWritten, AuditJoins, AuditTasks, KeyRange, ParentKey, ReadTx, TaskKey, WriteTx,
@@ -61,7 +61,7 @@ pub(super) fn restore(
         return Ok(Outcome::impossible("another row has its id"));
     }
     let known = repair.audit.keys.key_of(number);
-    let columns = restored_columns(repair.audit, (id, replayed), repair.now)?;
+    let columns = task_columns(None, repair.audit, (id, replayed), repair.now)?;
     let key = match repair.tx.admin_write(AdminWrite::RestoreTask(known, &columns))? {
         AdminWritten::Restored(key) => key,
         AdminWritten::NoTemplate | AdminWritten::Changed | AdminWritten::Unchanged => {
@@ -81,7 +81,7 @@ pub(super) fn restore(
     };
     let input = if has_input { "" } else { "; its input is lost" };
     let output = if replayed.state == State::Succeeded { "; its output is lost" } else { "" };
-    let worker = if is_running_leaf(replayed) { LOST_WORKER } else { "" };
+    let worker = if has_lost_worker(None, replayed) { LOST_WORKER } else { "" };
     Ok(Outcome::Repaired(format!("created again as {}{input}{output}{worker}", replayed.state)))
 }
 

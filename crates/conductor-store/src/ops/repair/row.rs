@@ -11,53 +11,38 @@ pub(super) fn find_task(tx: &mut dyn ReadTx, key: TaskKey) -> Result<Option<Audi
 }
 
 /// Whether a task is a leaf whose attempt runs.
-pub(super) fn is_running_leaf(task: &RunReplayTask) -> bool {
+fn is_running_leaf(task: &RunReplayTask) -> bool {
     task.status.is_none() && task.state == State::Running
 }
 
-/// Whether an attempt runs according to the events, and its row has nothing of it: its worker is unknown.
-pub(super) fn has_lost_worker(row: &TaskColumns, task: &RunReplayTask) -> bool {
-    is_running_leaf(task) && row.state != State::Running.code() && row.lease_until.is_none()
+/// Whether an attempt runs according to the events, and its row has nothing of it or is missing: its worker is unknown.
+pub(super) fn has_lost_worker(row: Option<&TaskColumns>, task: &RunReplayTask) -> bool {
+    let says_nothing = |row: &TaskColumns| row.state != State::Running.code() && row.lease_until.is_none();
+    is_running_leaf(task) && row.is_none_or(says_nothing)
 }
 
-/// The columns of a task whose row exists, as they follow from the events.
-pub(super) fn repaired_columns(
-    row: &TaskColumns,
-    audit: &RunAudit,
-    (id, task): (TaskId, &RunReplayTask),
-    now: Timestamp,
-) -> Result<TaskColumns, StoreError> {
-    let is_leaf = task.status.is_none();
-    let keeps_lease = is_running_leaf(task);
-    let lease_until = row.lease_until.filter(|_| keeps_lease);
-    let restored = restored_columns(audit, (id, task), now)?;
-    Ok(TaskColumns {
-        due_at: due_at(Some(row), task, now),
-        attempt: if is_leaf { restored.attempt } else { row.attempt },
-        lease_until: if has_lost_worker(row, task) { Some(now.as_millis()) } else { lease_until },
-        engine: row.engine.filter(|_| keeps_lease),
-        ..restored
-    })
-}
-
-/// The columns of a task whose row is missing, as they follow from the events.
-pub(super) fn restored_columns(
+/// The columns of a task, as they follow from the events and from its row, which may be missing.
+pub(super) fn task_columns(
+    row: Option<&TaskColumns>,
     audit: &RunAudit,
     (id, task): (TaskId, &RunReplayTask),
     now: Timestamp,
 ) -> Result<TaskColumns, StoreError> {
     let as_parent = parent_columns(task.status)?;
+    let is_parent = task.status.is_some();
+    // The next rescue treats the lease of an unknown worker as expired.
+    let lease_until = has_lost_worker(row, task).then_some(now.as_millis());
+    let claimed = row.filter(|_| is_running_leaf(task));
     Ok(TaskColumns {
         run: audit.run,
         id: Some(id),
         position: position(audit, task),
         state: task.state.code(),
-        due_at: due_at(None, task, now),
-        attempt: i64::from(task.attempt),
+        due_at: due_at(row, task, now),
+        attempt: row.filter(|_| is_parent).map_or(i64::from(task.attempt), |row| row.attempt),
         retry_count: i64::from(task.retry_count),
-        // Its worker is unknown: the next rescue treats its lease as expired.
-        lease_until: is_running_leaf(task).then_some(now.as_millis()),
-        engine: None,
+        lease_until: lease_until.or(claimed.and_then(|row| row.lease_until)),
+        engine: claimed.and_then(|row| row.engine),
         // What was swept is swept again.
         swept: as_parent.cancel_cause.map(|_| 0),
         as_parent,

@@ -5,13 +5,14 @@ use super::{parents, place};
 use crate::backend::{AdminWritten, TaskColumns, TaskKey};
 use crate::sqlite::connection::sql::{Result, Sql};
 use crate::sqlite::rows::block::{self, BLOCK_COLUMNS, BlockRow, ReadBlock, block_columns, id_columns};
-use crate::sqlite::rows::keys::{RowKey, parent_column};
+use crate::sqlite::rows::keys::{RowKey, parent_column, parent_columns};
 use crate::sqlite::rows::places::behind_last;
 use crate::sqlite::work::existing::next_key;
 use conductor_model::{TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 /// What a block must say, so that the task at an offset has these columns.
+#[derive(PartialEq, Eq)]
 struct Identity {
     prefix: String,
     low: u16,
@@ -38,10 +39,9 @@ impl Identity {
 
     fn is_of(&self, row: &BlockRow) -> bool {
         let (prefix, low) = id_columns(TaskId::from_u128(row.block.base_id));
-        (prefix, low) == (self.prefix.clone(), self.low)
-            && row.block.base_index == self.child_index
-            && (row.run().row(), parent_column(row.parent().task)) == (self.run, self.parent)
-            && row.is_parent == self.is_parent
+        let (run, parent) = parent_columns(row.parent());
+        let (child_index, is_parent) = (row.block.base_index, row.is_parent);
+        *self == Self { prefix, low, child_index, run, parent, is_parent }
     }
 
     /// Writes it to a block that exists, with this number of tasks. Returns whether no other row is in the way.

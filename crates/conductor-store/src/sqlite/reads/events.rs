@@ -130,12 +130,11 @@ struct TaskIds<'c> {
 impl TaskIds<'_> {
     fn id(&mut self, task: TaskKey) -> Result<Option<TaskId>> {
         let (number, offset) = block::place(task);
-        let block = match self.blocks.entry(number) {
-            std::collections::hash_map::Entry::Occupied(known) => *known.get(),
-            std::collections::hash_map::Entry::Vacant(unknown) => {
-                *unknown.insert(block::by_number(self.connection, number)?)
-            }
+        let block = match self.blocks.get(&number) {
+            Some(known) => *known,
+            None => block::by_number(self.connection, number)?,
         };
+        self.blocks.insert(number, block);
         Ok(block.filter(|block| offset < block.count).map(|block| block.id(offset)))
     }
 }

@@ -34,18 +34,19 @@ pub(crate) fn of(
         let condition = Condition { status, engine: None, lease_until: None, since };
         Ok((condition, if is_wanted(&condition) { row.get(6)? } else { None }))
     })?;
-    let ended =
-        ended.into_iter().map(|(offset, (condition, output))| LeafState { offset, condition, output });
-    let mut states: Vec<LeafState> = ended.collect();
-    for row in ranges(connection, block, within)? {
-        let condition = row.condition;
-        states.extend(row.set.and(within).iter().map(|offset| LeafState { offset, condition, output: None }));
+    let (elsewhere, rows) = in_ranges(connection, block, within)?;
+    let mut states = Vec::new();
+    for (offset, (condition, output)) in ended {
+        if elsewhere.contains(offset) {
+            return Err(in_two_places(block::task_key(block, offset)));
+        }
+        states.push(LeafState { offset, condition, output });
     }
-    states.sort_unstable_by_key(|state| state.offset);
-    if let Some(pair) = states.windows(2).find(|pair| pair[0].offset == pair[1].offset) {
-        return Err(in_two_places(block::task_key(block, pair[0].offset)));
+    for RangeRow { set, condition, .. } in rows {
+        states.extend(set.iter().map(|offset| LeafState { offset, condition, output: None }));
     }
     states.retain(|leaf| is_wanted(&leaf.condition));
+    states.sort_unstable_by_key(|state| state.offset);
     Ok(states)
 }
 
@@ -55,24 +56,20 @@ pub(super) fn in_ranges(
     block: i64,
     within: &OffsetSet,
 ) -> Result<(OffsetSet, Vec<RangeRow>)> {
-    let (mut all, mut rows) = (OffsetSet::default(), ranges(connection, block, within)?);
-    for row in &mut rows {
+    let (mut all, mut rows) = (OffsetSet::default(), Vec::new());
+    for row in of_block(connection, block)? {
+        let mut row = match row {
+            Err(broken) if broken.set.is_some_and(|set| set.and(within).is_empty()) => continue,
+            row => row.map_err(|broken| bad_row("range", broken.key, &broken.reason))?,
+        };
         row.set = row.set.and(within);
         if let Some(offset) = all.and(&row.set).iter().next() {
             return Err(in_two_places(block::task_key(block, offset)));
         }
         all = all.or(&row.set);
+        rows.push(row);
     }
     Ok((all, rows))
-}
-
-/// The rows of a block that may have one of these leaves. Fails for one that is damaged.
-fn ranges(connection: &Connection, block: i64, within: &OffsetSet) -> Result<Vec<RangeRow>> {
-    let rows = of_block(connection, block)?.into_iter().filter_map(|row| match row {
-        Err(broken) if broken.set.is_some_and(|set| set.and(within).is_empty()) => None,
-        row => Some(row.map_err(|broken| bad_row("range", broken.key, &broken.reason))),
-    });
-    rows.collect()
 }
 
 /// The error of a leaf that is in two places.

@@ -8,6 +8,7 @@ use crate::sqlite::rows::columns::bad_row;
 use conductor_model::{ChildCounts, ErrorText, EventBody, Json, RunId, State, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
 /// The key of the run at this position of the plan: our tables are empty, so that keys count from 1.
@@ -48,15 +49,13 @@ pub(super) fn copy_runs(tx: &Connection, plan: &ImportPlan, now: Timestamp) -> R
 
 fn copy_meta(tx: &Connection, plan: &ImportPlan) -> Result<()> {
     let sql = format!("SELECT id, meta FROM {} WHERE meta IS NOT NULL", RENAMED[0]);
-    let mut statement = tx.prepare(&sql).map_err(fault)?;
-    let mut rows = statement.query([]).map_err(fault)?;
-    while let Some(row) = rows.next().map_err(fault)? {
+    tx.each(&sql, [], |row| {
         let run = position_of(&plan.rows.run_of, &required::<RunId>(row, "id")?)?;
         let meta = required::<Json>(row, "meta")?;
         let sql = "INSERT INTO conductor_submissions (run, meta) VALUES (?1, ?2)";
         tx.run(sql, params![run_key(run), meta.as_str()])?;
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// Inserts the kinds; returns the key of its kind for each task. The kind of a task is the name of the root task above it.
@@ -91,10 +90,8 @@ pub(super) fn each_task(
     plan: &ImportPlan,
     mut visit: impl FnMut(usize, &TaskTexts) -> Result<()>,
 ) -> Result<()> {
-    let mut statement = tx.prepare(&tasks_sql(tx, RENAMED[1]).map_err(fault)?).map_err(fault)?;
-    let mut rows = statement.query([]).map_err(fault)?;
     let mut next = 0;
-    while let Some(row) = rows.next().map_err(fault)? {
+    tx.each(&tasks_sql(tx, RENAMED[1]).map_err(fault)?, [], |row| {
         let task = position_of(&plan.rows.task_of, &required::<TaskId>(row, "id")?)?;
         if task != next {
             return Err(changed("the order of the tasks is another one"));
@@ -106,8 +103,8 @@ pub(super) fn each_task(
             last_error: optional::<String>(row, "last_error")?.map(ErrorText::from),
         };
         visit(task, &texts)?;
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// An event of a run, or of one of its tasks: their positions in the plan.
@@ -156,9 +153,7 @@ fn each_old_event(
 ) -> Result<()> {
     // In the order of their insertion; the ids of the same millisecond have no order.
     let sql = format!("SELECT id, run_id, task_id, name, at, payload FROM {} ORDER BY rowid", RENAMED[2]);
-    let mut statement = tx.prepare(&sql).map_err(fault)?;
-    let mut rows = statement.query([]).map_err(fault)?;
-    while let Some(row) = rows.next().map_err(fault)? {
+    tx.each(&sql, [], |row| {
         let run = position_of(&plan.rows.run_of, &required::<RunId>(row, "run_id")?)?;
         let task = optional::<TaskId>(row, "task_id")?;
         let task = task.map(|task| position_of(&plan.rows.task_of, &task)).transpose()?;
@@ -168,8 +163,8 @@ fn each_old_event(
             payload: optional(row, "payload")?,
         };
         visit(&ImportedEvent { run, task, at: required(row, "at")?, body })?;
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 fn optional<T: FromStr<Err: ToString>>(row: &Row<'_>, column: &str) -> Result<Option<T>> {
