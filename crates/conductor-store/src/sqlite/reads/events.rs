@@ -12,6 +12,7 @@ use crate::sqlite::rows::parents::run_id;
 use conductor_model::{Event, EventBody, RunId, TaskId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 
 /// A row of `conductor_events`.
@@ -130,11 +131,10 @@ struct TaskIds<'c> {
 impl TaskIds<'_> {
     fn id(&mut self, task: TaskKey) -> Result<Option<TaskId>> {
         let (number, offset) = block::place(task);
-        let block = match self.blocks.get(&number) {
-            Some(known) => *known,
-            None => block::by_number(self.connection, number)?,
+        let block = match self.blocks.entry(number) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(block::by_number(self.connection, number)?),
         };
-        self.blocks.insert(number, block);
         Ok(block.filter(|block| offset < block.count).map(|block| block.id(offset)))
     }
 }
