@@ -8,7 +8,7 @@ use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
 use crate::sqlite::rows::range_rows;
-use crate::sqlite::writes::kinds::{KindKeys, intern_kind};
+use crate::sqlite::work::kinds::{KindKeys, intern_kind};
 use crate::{NodeId, StoreError};
 use conductor_model::{
     Backoff, IdempotencyKey, JoinStatus, Json, NewJoin, PAYLOAD_HASH_VERSION, ParentStatus, State,
