@@ -45,6 +45,7 @@ fn no_statement_scans_growing_tables() {
     let few = [
         "SCAN rarray VIRTUAL TABLE",
         "SCAN CONSTANT ROW",
+        "-ROW VALUES CLAUSE",
         "SCAN conductor_engines",
         "SCAN conductor_prune_queue",
         "SCAN sqlite_sequence",

@@ -9,8 +9,8 @@ use crate::backend::{
     Existing, ExistingWanted, ExplainRow, FanOutParent, FanOutWanted, JoinRow, KeySet, KeysFound,
     LatestEvents, LeafWrite, NewBlock, NewEvent, NewKeys, NewRunRow, Node, NodePlace, NodesWanted, ParentKey,
     ParentWrite, PastEvent, ProgressWanted, ProgressWrite, PruneBudget, PruneWork, Pruned, ReadParent,
-    ReadTx, ReadyTasks, ReadyWanted, Rows, RunKey, RunsWanted, StuckRow, StuckWanted, TaskGroup, TaskKey,
-    TaskRecords, TasksWanted, Turn, Work, WriteTx,
+    ReadTx, ReadyTasks, ReadyWanted, Rows, RunKey, RunsWanted, RunsWith, StuckRow, StuckWanted, TaskGroup,
+    TaskKey, TaskRecords, TasksWanted, Turn, Work, WriteTx,
 };
 use crate::sqlite::connection::sql::Result;
 use crate::sqlite::engines::{self, DeadEngine, Liveness};
@@ -18,10 +18,10 @@ use crate::sqlite::rows::keys::RowKey;
 use crate::sqlite::rows::scope::ScopeKey;
 use crate::sqlite::rows::{block, events, inputs, nodes, parents};
 use crate::sqlite::store::SqliteStore;
+use crate::sqlite::work::kinds::KindKeys;
 use crate::sqlite::work::leaves::BlockCache;
 use crate::sqlite::work::parent_cache::ParentCache;
 use crate::sqlite::work::{self, existing, fan_out_parents, find, ready};
-use crate::sqlite::writes::kinds::KindKeys;
 use crate::sqlite::writes::{insert, leaves, prune, reclaim};
 use crate::sqlite::{audit, reads};
 use crate::{EngineRegistration, NodeId, RegisterEngine, RunBlockers, Scope};
@@ -209,12 +209,15 @@ impl ReadTx for SqliteTx<'_> {
 
 impl WriteTx for SqliteTx<'_> {
     fn runs_in_turn(&mut self, turns: &[Turn<'_>]) -> Result<Vec<Vec<RunKey>>> {
-        self.flush()?;
-        turns.iter().map(|turn| find::runs_in_turn(self.connection, turn)).collect()
+        // What is ready does not depend on the rows of parents and runs.
+        if !turns.iter().all(|turn| matches!(turn.with, RunsWith::Ready(_))) {
+            self.flush()?;
+        }
+        turns.iter().map(|turn| find::runs_in_turn(self.connection, &mut self.kinds, turn)).collect()
     }
 
     fn take_ready(&mut self, wanted: &[ReadyWanted<'_>], max: u32) -> Result<ReadyTasks> {
-        ready::take(self.connection, &mut self.cache, wanted, max)
+        ready::take(self.connection, (&mut self.cache, &mut self.kinds), wanted, max)
     }
 
     fn fan_out_parents(&mut self, wanted: FanOutWanted<'_>, max_bytes: usize) -> Result<Rows<FanOutParent>> {

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row, ToSql};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -131,6 +131,42 @@ impl Sql for Connection {
 /// Breaks off a visit of rows, if this was the last that is wanted.
 pub(crate) fn break_if(is_last: bool) -> ControlFlow<()> {
     if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// The numbers of rows that one statement inserts, largest first.
+const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
+
+/// Inserts rows in order, many with one statement: it opens the table and its indexes once, which otherwise costs more than a
+/// row. `insert` is the statement for one row; `values` are its parameters.
+pub(crate) fn insert_rows<R, const N: usize>(
+    connection: &Connection,
+    insert: &str,
+    mut rows: &[R],
+    values: impl Fn(&R) -> [&dyn ToSql; N],
+) -> Result<()> {
+    for count in ROWS_PER_STATEMENT {
+        if rows.len() < count {
+            continue;
+        }
+        let mut statement = match count {
+            1 => connection.cached(insert)?,
+            _ => connection.cached(&for_rows(insert, count))?,
+        };
+        while let Some((first, rest)) = rows.split_at_checked(count) {
+            for (place, value) in first.iter().flat_map(&values).enumerate() {
+                statement.raw_bind_parameter(place + 1, value).map_err(fault)?;
+            }
+            statement.raw_execute().map_err(fault)?;
+            rows = rest;
+        }
+    }
+    Ok(())
+}
+
+/// A statement that inserts so many rows, from the one for one row.
+fn for_rows(insert: &str, count: usize) -> String {
+    let (table, row) = insert.split_once(" VALUES ").unwrap_or((insert, ""));
+    format!("{table} VALUES {}", vec![row; count].join(", "))
 }
 
 /// The row key of a kind; `None` if no task ever had it.

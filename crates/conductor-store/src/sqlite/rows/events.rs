@@ -1,13 +1,13 @@
 //! The event log. The same event of leaves is one row.
 
 use crate::backend::{KeySet, NewEvent, OffsetSet, RunKey, TaskKey};
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, insert_rows};
 use crate::sqlite::rows::block;
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::event_body::{code_of, payload};
 use crate::sqlite::rows::keys::RowKey;
 use conductor_model::{EventBody, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -22,76 +22,73 @@ pub(crate) fn record(
     at: Timestamp,
     body: &EventBody,
 ) -> Result<()> {
-    let (code, payload) = columns_of(run, body)?;
-    EventRow { connection, run: run.row(), code, at: at.as_millis(), payload: payload.as_deref() }
-        .insert(1, task, None)
+    insert(connection, &[EventRow { task: task.map(TaskKey::row), ..EventRow::of(run, at, body)? }])
 }
 
 /// Appends events, in order.
 pub(crate) fn append(connection: &Connection, events: &[NewEvent], at: Timestamp) -> Result<()> {
+    let mut rows = Vec::with_capacity(events.len());
     for event in events {
         match event {
-            NewEvent::Run(run, body) => record(connection, *run, None, at, body)?,
-            NewEvent::Task(run, task, body) => record(connection, *run, Some(*task), at, body)?,
-            NewEvent::Leaves(run, sets, body) => {
-                let (code, payload) = columns_of(*run, body)?;
-                EventRow {
-                    connection,
-                    run: run.row(),
-                    code,
-                    at: at.as_millis(),
-                    payload: payload.as_deref(),
-                }
-                .insert_leaves(sets)?;
+            NewEvent::Run(run, body) => rows.push(EventRow::of(*run, at, body)?),
+            NewEvent::Task(run, task, body) => {
+                rows.push(EventRow { task: Some(task.row()), ..EventRow::of(*run, at, body)? });
             }
+            NewEvent::Leaves(run, sets, body) => EventRow::of(*run, at, body)?.push_leaves(sets, &mut rows),
         }
     }
-    Ok(())
+    insert(connection, &rows)
 }
 
-/// The columns name and payload of an event.
-fn columns_of(run: RunKey, body: &EventBody) -> Result<(i64, Option<String>)> {
-    let code = code_of(body.name()).ok_or_else(|| bad_row("run", run.row(), "an event has no number"))?;
-    Ok((code, payload(body)?))
-}
-
-struct EventRow<'a> {
-    connection: &'a Connection,
+/// A row, as it is inserted.
+#[derive(Clone)]
+struct EventRow {
     run: i64,
     code: i64,
     at: i64,
-    payload: Option<&'a str>,
+    count: u32,
+    task: Option<i64>,
+    tasks: Option<String>,
+    payload: Option<String>,
 }
 
-impl EventRow<'_> {
-    fn insert(&self, count: u32, task: Option<TaskKey>, tasks: Option<&str>) -> Result<()> {
-        let EventRow { connection, run, code, at, payload } = self;
-        let params = params![run, code, at, count, task.map(TaskKey::row), tasks, payload];
-        connection.run(INSERT, params).map(drop)
+fn insert(connection: &Connection, rows: &[EventRow]) -> Result<()> {
+    insert_rows(connection, INSERT, rows, |row| {
+        [&row.run, &row.code, &row.at, &row.count, &row.task, &row.tasks, &row.payload]
+    })
+}
+
+impl EventRow {
+    /// One event, without a task.
+    fn of(run: RunKey, at: Timestamp, body: &EventBody) -> Result<Self> {
+        let run_row = run.row();
+        let code = code_of(body.name()).ok_or_else(|| bad_row("run", run_row, "an event has no number"))?;
+        let (at, payload) = (at.as_millis(), payload(body)?);
+        Ok(Self { run: run_row, code, at, count: 1, task: None, tasks: None, payload })
     }
 
-    /// Inserts as few rows as possible: each has up to 1,024 leaves.
-    fn insert_leaves(&self, sets: &[KeySet]) -> Result<()> {
+    /// Adds as few rows as possible: each has up to 1,024 leaves.
+    fn push_leaves(self, sets: &[KeySet], rows: &mut Vec<Self>) {
         let mut pending: Vec<KeySet> = Vec::new();
         let mut count = 0;
         for set in merged(sets) {
             let len = set.offsets.len();
             if count + len > u32::from(OffsetSet::MAX) {
-                self.insert_sets(count, &pending)?;
+                rows.extend(self.with_leaves(count, &pending));
                 (count, pending) = (0, Vec::new());
             }
             count += len;
             pending.push(set);
         }
-        self.insert_sets(count, &pending)
+        rows.extend(self.with_leaves(count, &pending));
     }
 
-    fn insert_sets(&self, count: u32, sets: &[KeySet]) -> Result<()> {
-        match (count, sets.iter().find_map(|set| set.iter().next())) {
-            (0, _) | (_, None) => Ok(()),
-            (1, task) => self.insert(1, task, None),
-            _ => self.insert(count, None, Some(&sets_text(sets))),
-        }
+    fn with_leaves(&self, count: u32, sets: &[KeySet]) -> Option<Self> {
+        let first = sets.iter().find_map(|set| set.iter().next())?;
+        Some(match count {
+            1 => Self { task: Some(first.row()), ..self.clone() },
+            _ => Self { count, tasks: Some(sets_text(sets)), ..self.clone() },
+        })
     }
 }
 
@@ -180,7 +177,7 @@ pub(crate) fn seq_of(key: i64, place: u64) -> u64 {
 }
 
 const INSERT: &str = "INSERT INTO conductor_events (run, name, at, count, task, tasks, payload) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 #[cfg(test)]
 mod tests {

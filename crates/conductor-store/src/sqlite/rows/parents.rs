@@ -104,6 +104,36 @@ pub(crate) fn write(connection: &Connection, write: &ParentWrite, now: Timestamp
     }
 }
 
+/// Writes the counts of a parent or a run of which nothing else changed: fewer indexes have columns that are written.
+pub(crate) fn write_counts(connection: &Connection, row: &ParentRow, now: Timestamp) -> Result<()> {
+    let ParentRow { node, status, state_counts, .. } = row;
+    let ChildCounts { created, open, failed, cancelled, .. } = status.counts;
+    let now = now.as_millis();
+    let ParentKey { run, task } = node.key;
+    if let Some(task) = task {
+        let params = params![task.row(), now, created, open, failed, cancelled];
+        return connection.run(COUNT_CHILDREN, params).map(drop);
+    }
+    let StateCounts { pending, running, succeeded, failed: all_failed, cancelled: all_cancelled } =
+        state_counts;
+    let all = [pending, running, succeeded, all_failed, all_cancelled].map(|count| count.cast_signed());
+    let [pending, running, succeeded, all_failed, all_cancelled] = all;
+    let params = params![
+        run.row(),
+        now,
+        created,
+        open,
+        failed,
+        cancelled,
+        pending,
+        running,
+        succeeded,
+        all_failed,
+        all_cancelled
+    ];
+    connection.run(COUNT_TASKS, params).map(drop)
+}
+
 fn write_parent(connection: &Connection, write: &ParentWrite, now: Timestamp) -> Result<()> {
     let ParentRow { node, status, swept, .. } = write.row;
     let ChildCounts { total, created, open, failed, cancelled } = status.counts;
@@ -211,6 +241,13 @@ const UPDATE_PARENT: &str = "UPDATE conductor_parents SET updated_at = ?2, seale
     open_children = ?6, failed_children = ?7, cancelled_children = ?8, cancel_cause = ?9, swept = ?10, \
     join_open = ?11, state = ?12, due_at = ?13, output = CASE WHEN ?15 THEN NULL ELSE coalesce(?14, output) END \
     WHERE task = ?1";
+
+const COUNT_CHILDREN: &str = "UPDATE conductor_parents SET updated_at = ?2, children = ?3, open_children = ?4, \
+    failed_children = ?5, cancelled_children = ?6 WHERE task = ?1";
+
+const COUNT_TASKS: &str = "UPDATE conductor_runs SET updated_at = ?2, children = ?3, open_children = ?4, \
+    failed_children = ?5, cancelled_children = ?6, pending = ?7, running = ?8, succeeded = ?9, failed = ?10, \
+    cancelled = ?11 WHERE key = ?1";
 
 /// SQLite checks the constraints of the columns that are written here, and not of the others.
 const UPDATE_CORRUPT_PARENT: &str =

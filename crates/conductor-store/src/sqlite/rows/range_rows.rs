@@ -1,7 +1,7 @@
 //! Rows of `conductor_ranges`: sets of leaves of one block in the same condition.
 
 use crate::backend::{LeafStatus, OffsetSet, TaskGroup};
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, Sql, insert_rows};
 use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::columns::reason;
 use crate::sqlite::rows::columns::{self, bad_row, lease_losses_code};
@@ -273,17 +273,25 @@ fn write(connection: &Connection, sql: &str, first: i64, row: &RangeRow) -> Resu
     connection.run(sql, params)
 }
 
-/// Inserts the leaves of a new block, all PENDING.
+/// Inserts the leaves of new blocks, all PENDING, each until its time.
 pub(crate) fn insert(
     connection: &Connection,
-    block: &BlockRow,
-    due_at: Option<Timestamp>,
+    blocks: &[(BlockRow, Option<Timestamp>)],
     now: Timestamp,
 ) -> Result<()> {
-    let due_at = due_at.map(Timestamp::as_millis);
-    let (run, last) = (block.run().0.cast_signed(), block.count - 1);
-    let params = params![block.number, last, due_at, now.as_millis(), run, block.kind, block.priority];
-    connection.run(INSERT_BLOCK, params).map(drop)
+    struct Row {
+        last: u16,
+        due_at: Option<i64>,
+        run: i64,
+    }
+    let rows = blocks.iter().map(|(block, due_at)| {
+        let (last, run) = (block.count - 1, block.run().0.cast_signed());
+        (block, Row { last, due_at: due_at.map(Timestamp::as_millis), run })
+    });
+    let (rows, since): (Vec<_>, _) = (rows.collect(), now.as_millis());
+    insert_rows(connection, INSERT_BLOCK, &rows, |(block, Row { last, due_at, run })| {
+        [&block.number, last, due_at, &since, run, &block.kind, &block.priority]
+    })
 }
 
 const OF_BLOCK: &str = concat!("SELECT ", range_columns!(), " FROM conductor_ranges g WHERE g.block = ?1");
@@ -305,7 +313,7 @@ const OF_STATE_FROM: &str = concat!(
 const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";
 const INSERT_BLOCK: &str = "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, \
-    run, kind, priority) VALUES (?1, 0, ?2, 0, ?3, 0, 0, ?4, ?5, ?6, ?7)";
+    run, kind, priority) VALUES (?, 0, ?, 0, ?, 0, 0, ?, ?, ?, ?)";
 const INSERT: &str = "INSERT INTO conductor_ranges (block, first, last, members, state, due_at, attempt, retry_count, \
     lease_losses, engine, lease_until, since, run, kind, priority) \
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, run, kind, priority \

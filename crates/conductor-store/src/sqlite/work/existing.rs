@@ -19,13 +19,12 @@ use rusqlite::{Connection, Row, params};
 /// The join of a parent or a run.
 pub(crate) fn join(connection: &Connection, parent: ParentKey) -> Result<JoinRow> {
     let (run, key) = parent_columns(parent);
-    let block = connection.first(SELECT_JOIN, [run, key], |row| block::read(row, 0))?;
-    if let Some(block) = block {
+    let read = connection
+        .first(SELECT_JOIN, [run, key], |row| Ok((block::read(row, 0)?, row.get(block::BLOCK_COLUMNS)?)))?;
+    if let Some((block, output)) = read {
         let mut tasks = Vec::new();
         nodes::push(connection, &block, &OffsetSet::one(0), &mut tasks)?;
-        let task = block::task_key(block::number(&block), 0).row();
-        let output = connection.first(SELECT_OUTPUT, [task], |row| row.get(0))?;
-        return Ok(JoinRow { task: tasks.pop(), output: output.flatten(), planned: None });
+        return Ok(JoinRow { task: tasks.pop(), output, planned: None });
     }
     let (number, _) = block::place(parent.task.unwrap_or_default());
     let planned =
@@ -95,11 +94,9 @@ const SELECT_BY_IDEMPOTENCY_KEY: &str = "SELECT r.id, s.payload_version, s.paylo
 const SELECT_JOIN: &str = concat!(
     "SELECT ",
     block::block_columns!(),
-    " FROM conductor_blocks b WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index = 0"
+    ", coalesce(e.output, o.output) FROM conductor_blocks b LEFT JOIN conductor_ended e ON e.task = b.block * 1024 \
+     LEFT JOIN conductor_outputs o ON o.task = e.task WHERE b.run = ?1 AND b.parent = ?2 AND b.child_index = 0"
 );
-
-const SELECT_OUTPUT: &str = "SELECT coalesce(e.output, o.output) FROM conductor_ended e \
-    LEFT JOIN conductor_outputs o ON o.task = e.task WHERE e.task = ?1";
 
 const SELECT_PLANNED: &str = "SELECT j.id, k.name, j.max_retries, j.backoff, j.timeout_ms, b.priority \
     FROM conductor_joins j LEFT JOIN conductor_kinds k ON k.key = j.kind \

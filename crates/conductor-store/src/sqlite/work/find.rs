@@ -12,6 +12,7 @@ use crate::sqlite::rows::places;
 use crate::sqlite::rows::range_rows::range_columns;
 use crate::sqlite::rows::scope::ScopeKey;
 use crate::sqlite::work::block_rows::{BlockRows, select_with_block};
+use crate::sqlite::work::kinds::{KindKeys, known_kind};
 use crate::sqlite::work::parent_cache::ParentCache;
 use crate::sqlite::work::ready::{has_isolated, next_run as next_ready_run};
 use crate::{Claim, Scope};
@@ -56,16 +57,13 @@ fn exists(connection: &Connection, sql: &str, params: impl Params) -> Result<boo
 
 fn is_something_due(connection: &Connection, kind: DueKind, scope: ScopeKey, now: Timestamp) -> Result<bool> {
     let (from, to) = scope.range();
-    let params = |moment: Timestamp| params_of(1, moment, from, to);
-    Ok(match kind {
-        DueKind::Start => {
-            exists(connection, START_DUE, params(now))? || exists(connection, PARENTS_DUE, params(now))?
-        }
+    match kind {
+        DueKind::Start => exists(connection, IS_START_DUE, params_of(1, now, from, to)),
         DueKind::Retry => {
-            let jumped = params(now.plus_millis(MAX_BACKOFF_MS));
-            exists(connection, RETRY_DUE, params(now))? || exists(connection, RETRY_JUMPED, jumped)?
+            let jumped = now.plus_millis(MAX_BACKOFF_MS).as_millis();
+            exists(connection, IS_RETRY_DUE, [jumped, now.as_millis(), from, to])
         }
-    })
+    }
 }
 
 fn is_something_ready(connection: &Connection, claim: &Claim) -> Result<bool> {
@@ -103,20 +101,32 @@ pub(crate) fn find(
 }
 
 /// The runs of a turn: those behind its cursor first, then the others.
-pub(crate) fn runs_in_turn(connection: &Connection, turn: &Turn<'_>) -> Result<Vec<RunKey>> {
+pub(crate) fn runs_in_turn(
+    connection: &Connection,
+    kinds: &mut KindKeys,
+    turn: &Turn<'_>,
+) -> Result<Vec<RunKey>> {
     match turn.with {
         RunsWith::Ready(kind) => {
-            let Some(kind) = kind_key(connection, kind.as_str())? else { return Ok(Vec::new()) };
+            let Some(kind) = known_kind(connection, kinds, kind)? else { return Ok(Vec::new()) };
             rotate(turn, |after| next_ready_run(connection, kind, after))
         }
         RunsWith::FanOut(scope) => {
             let scope = ScopeKey::of(scope, connection)?;
-            rotate(turn, |after| next_run(connection, FAN_OUT_RUN, scope, after))
+            rotate(turn, |after| next_in_turn(connection, FAN_OUT_RUN, scope, after))
         }
         RunsWith::Sweep(scope) => {
             let scope = ScopeKey::of(scope, connection)?;
-            rotate(turn, |after| next_run(connection, SWEEP_RUN, scope, after))
+            rotate(turn, |after| next_in_turn(connection, SWEEP_RUN, scope, after))
         }
+    }
+}
+
+/// The first run behind another one, or else the first of all.
+fn next_in_turn(connection: &Connection, sql: &str, scope: ScopeKey, after: i64) -> Result<Option<i64>> {
+    match next_run(connection, sql, scope, after)? {
+        None if after > 0 => next_run(connection, sql, scope, 0),
+        next => Ok(next),
     }
 }
 
@@ -262,20 +272,18 @@ fn lost_claims(
     Ok(found.nodes)
 }
 
-/// The runs of a turn; `next` finds the first run behind another one.
+/// The runs of a turn; `next` finds the first run behind another one, or else the first of all.
 fn rotate(turn: &Turn<'_>, next: impl Fn(i64) -> Result<Option<i64>>) -> Result<Vec<RunKey>> {
-    let cursor = turn.after.0.cast_signed();
-    let mut runs = Vec::new();
-    let (mut after, mut wrapped) = (cursor, cursor == 0);
+    let mut runs: Vec<RunKey> = Vec::new();
+    let mut after = turn.after.0.cast_signed();
     while runs.len() < turn.limit as usize {
-        match next(after)? {
-            Some(run) if wrapped && cursor > 0 && run > cursor => break,
-            Some(run) => {
-                runs.push(RunKey::of_row(run));
+        match next(after)?.map(|run| (run, RunKey::of_row(run))) {
+            Some((run, key)) if runs.first() != Some(&key) => {
+                runs.push(key);
                 after = run;
             }
-            None if wrapped => break,
-            None => (after, wrapped) = (0, true),
+            // All were found.
+            _ => break,
         }
     }
     Ok(runs)
@@ -307,18 +315,42 @@ const SELECT_DECIDABLE: &str = sql!("SELECT " (parent_columns!())
 const RUNS_TO_DECIDE: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_next_step \
     WHERE " needs_aggregate " AND key BETWEEN ?2 AND ?3 ORDER BY key LIMIT ?1");
 
-const START_DUE: &str = select_with_block!("conductor_ranges_due",
-    pending " AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1");
-const RETRY_DUE: &str = select_with_block!("conductor_ranges_due",
-    failed " AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1");
+/// ?2: the moment; ?3 and ?4: the runs.
+macro_rules! start_due {
+    () => { sql!(pending " AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4") };
+}
+macro_rules! parent_due {
+    () => {
+        "t.due_at <= ?2 AND t.run BETWEEN ?3 AND ?4"
+    };
+}
+macro_rules! retry_due {
+    () => { sql!(failed " AND g.due_at <= ?2 AND g.run BETWEEN ?3 AND ?4") };
+}
+
+const START_DUE: &str =
+    select_with_block!("conductor_ranges_due", (start_due!()) " ORDER BY g.due_at LIMIT ?1");
+const RETRY_DUE: &str =
+    select_with_block!("conductor_ranges_due", (retry_due!()) " ORDER BY g.due_at LIMIT ?1");
 const RETRY_JUMPED: &str = select_with_block!("conductor_ranges_due",
     failed " AND g.due_at > ?2 AND g.run BETWEEN ?3 AND ?4 ORDER BY g.due_at LIMIT ?1");
+
+/// Whether one of these statements finds something: an idle engine asks each time.
+const IS_START_DUE: &str = sql!("SELECT 1 WHERE EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due \
+        WHERE " (start_due!()) ") \
+    OR EXISTS (SELECT 1 FROM conductor_parents t INDEXED BY conductor_parents_due WHERE " (parent_due!()) ")");
+const IS_RETRY_DUE: &str = sql!("SELECT 1 WHERE EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due \
+        WHERE " (retry_due!()) ") \
+    OR EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due \
+        WHERE " failed " AND g.due_at > ?1 AND g.run BETWEEN ?3 AND ?4)");
 
 const PARENTS_DUE: &str = concat!(
     "SELECT ",
     parent_columns!(),
     join_block!(),
-    "WHERE t.due_at <= ?2 AND t.run BETWEEN ?3 AND ?4 ORDER BY t.due_at LIMIT ?1"
+    "WHERE ",
+    parent_due!(),
+    " ORDER BY t.due_at LIMIT ?1"
 );
 
 const EXPIRED: &str = sql!("SELECT key FROM conductor_runs INDEXED BY conductor_runs_deadline \

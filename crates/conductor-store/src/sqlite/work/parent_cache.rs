@@ -34,6 +34,16 @@ impl Cached {
         let ParentWrite { row, output, clears_output, error, .. } = &self.write;
         *row != self.read || output.is_some() || *clears_output || error.is_some()
     }
+
+    /// Whether nothing changed but the counts: those of its children, and those of a run.
+    fn has_new_counts_only(&self) -> bool {
+        let ParentWrite { row, output, clears_output, error, .. } = &self.write;
+        let mut counted = self.read;
+        let total = counted.status.counts.total;
+        (counted.status.counts, counted.state_counts) = (row.status.counts, row.state_counts);
+        counted.status.counts.total = total;
+        *row == counted && output.is_none() && !*clears_output && error.is_none()
+    }
 }
 
 impl ParentCache {
@@ -133,7 +143,11 @@ impl ParentCache {
             (key.task.is_none(), key)
         });
         for cached in changed {
-            parents::write(connection, &cached.write, now)?;
+            if cached.has_new_counts_only() {
+                parents::write_counts(connection, &cached.write.row, now)?;
+            } else {
+                parents::write(connection, &cached.write, now)?;
+            }
             *cached = Cached::new(cached.write.row);
         }
         Ok(())

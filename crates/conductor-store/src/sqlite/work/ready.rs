@@ -3,7 +3,7 @@
 use crate::backend::{
     Above, AboveRun, AboveTask, ParentKey, ReadyGroup, ReadyTasks, ReadyWanted, RunKey, TaskKey,
 };
-use crate::sqlite::connection::sql::{Result, Sql, fault, kind_key};
+use crate::sqlite::connection::sql::{Result, Sql, fault};
 use crate::sqlite::rows::block::{self, block_columns};
 use crate::sqlite::rows::columns;
 use crate::sqlite::rows::conditions::sql;
@@ -11,7 +11,8 @@ use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::{self, RowKey};
 use crate::sqlite::rows::parents::run_id;
 use crate::sqlite::rows::range_rows::range_columns;
-use crate::sqlite::work::block_rows::{BlockRows, select_with_block};
+use crate::sqlite::work::block_rows::{BlockRows, is_in_one_place, select_with_block};
+use crate::sqlite::work::kinds::{KindKeys, known_kind};
 use crate::sqlite::work::parent_cache::ParentCache;
 use conductor_model::{State, TaskId};
 use rusqlite::{Connection, params};
@@ -20,7 +21,7 @@ use std::collections::HashSet;
 /// Reads the wanted leaves in order, at most `max` in all.
 pub(crate) fn take(
     connection: &Connection,
-    cache: &mut ParentCache,
+    (cache, kinds): (&mut ParentCache, &mut KindKeys),
     wanted: &[ReadyWanted<'_>],
     max: u32,
 ) -> Result<ReadyTasks> {
@@ -29,7 +30,7 @@ pub(crate) fn take(
     for (wanted_index, wanted) in wanted.iter().enumerate() {
         let limit = wanted.limit.min(remaining);
         if limit > 0
-            && let Some(kind) = kind_key(connection, wanted.kind.as_str())?
+            && let Some(kind) = known_kind(connection, kinds, wanted.kind)?
         {
             remaining -=
                 read(connection, (wanted_index, kind), &ReadyWanted { limit, ..*wanted }, &mut ready)?;
@@ -64,7 +65,7 @@ fn read(
     // The rows of one block follow each other.
     let (mut current, mut count): (Option<BlockRows>, u32) = (None, 0);
     while count < wanted.limit {
-        let next = rows.next().map_err(fault)?.map(BlockRows::read).transpose().map_err(fault)?;
+        let next = rows.next().map_err(fault)?.map(BlockRows::read_ready).transpose().map_err(fault)?;
         let is_last = next.is_none();
         let whole = match (&mut current, next) {
             (Some(current), Some(next)) if current.number == next.number => {
@@ -159,9 +160,9 @@ fn above_run(connection: &Connection, cache: &mut ParentCache, key: RunKey) -> R
     Ok(id.map(|id| AboveRun { key, id, state: State::Pending, cancel_cause: None }))
 }
 
-/// The next run with a ready leaf of this kind.
+/// The first run behind another one with a ready leaf of this kind, or else the first of all.
 pub(crate) fn next_run(connection: &Connection, kind: i64, after: i64) -> Result<Option<i64>> {
-    connection.first(NEXT_RUN, params![kind, after], |row| row.get(0))
+    Ok(connection.first(NEXT_RUN, params![kind, after], |row| row.get(0))?.flatten())
 }
 
 /// Whether an isolated leaf of this kind is ready.
@@ -169,14 +170,17 @@ pub(crate) fn has_isolated(connection: &Connection, kind: i64) -> Result<bool> {
     Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
 }
 
-const SELECT_READY: &str = select_with_block!("conductor_ranges_ready",
+const SELECT_READY: &str = select_with_block!("conductor_ranges_ready", (is_in_one_place!()),
     "g.kind = ?1 AND " ready " AND g.run = ?2 ORDER BY g.priority DESC, g.block");
 
-const SELECT_ISOLATED: &str = select_with_block!("conductor_ranges_isolated",
+const SELECT_ISOLATED: &str = select_with_block!("conductor_ranges_isolated", (is_in_one_place!()),
     "g.kind = ?1 AND " isolated " AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block");
 
-const NEXT_RUN: &str = sql!("SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
-    WHERE kind = ?1 AND run > ?2 AND " ready " ORDER BY run LIMIT 1");
+const NEXT_RUN: &str = sql!("SELECT coalesce( \
+    (SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
+        WHERE kind = ?1 AND run > ?2 AND " ready " ORDER BY run LIMIT 1), \
+    (SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
+        WHERE ?2 > 0 AND kind = ?1 AND " ready " ORDER BY run LIMIT 1))");
 
 const HAS_ISOLATED: &str = sql!("SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
     WHERE kind = ?1 AND " isolated " LIMIT 1");

@@ -3,18 +3,18 @@
 use crate::backend::{
     NewBlock, NewParent, NewRunRow, ParentColumns, ParentKey, ParentNode, ParentRow, TaskKey,
 };
-use crate::sqlite::connection::sql::{Result, Sql};
+use crate::sqlite::connection::sql::{Result, Sql, fault, insert_rows};
 use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::columns::bad_row;
 use crate::sqlite::rows::keys::{RowKey, parent_column};
 use crate::sqlite::rows::range_rows;
-use crate::sqlite::writes::kinds::{KindKeys, intern_kind};
+use crate::sqlite::work::kinds::{KindKeys, intern_kind};
 use crate::{NodeId, StoreError};
 use conductor_model::{
-    Backoff, ChildCounts, IdempotencyKey, JoinStatus, Json, NewJoin, PAYLOAD_HASH_VERSION, ParentStatus,
-    State, StateCounts, TaskId, Timestamp,
+    Backoff, IdempotencyKey, JoinStatus, Json, NewJoin, PAYLOAD_HASH_VERSION, ParentStatus, State,
+    StateCounts, TaskId, Timestamp,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 
 /// The number of bytes from which the inputs of a block go on in another row.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -99,23 +99,30 @@ fn plan_join(
 pub(crate) fn blocks(
     connection: &Connection,
     kinds: &mut KindKeys,
-    blocks: &[NewBlock<'_>],
+    new: &[NewBlock<'_>],
     now: Timestamp,
 ) -> Result<()> {
-    for new in blocks {
-        let kind = intern_kind(connection, kinds, new.kind)?;
-        let block = row_of(new, kind)?;
-        insert_block(connection, &block, new.names, now)?;
-        if let Some(parent) = new.parent {
-            insert_parent(connection, kinds, new, &parent, now)?;
-        } else {
-            range_rows::insert(connection, &block, new.due_at, now)?;
-        }
-        if block.has_inputs {
-            insert_inputs(connection, new)?;
+    let (mut parents, mut leaves) = (Vec::new(), Vec::new());
+    {
+        let mut insert = connection.cached(INSERT_BLOCK)?;
+        for new in new {
+            let block = row_of(new, intern_kind(connection, kinds, new.kind)?)?;
+            execute_insert(&mut insert, &block, new.names, now)?;
+            match &new.parent {
+                Some(parent) => parents.push(InsertedParent::of(new, parent, now)?),
+                None => leaves.push((block, new.due_at)),
+            }
         }
     }
-    Ok(())
+    insert_parents(connection, &parents)?;
+    range_rows::insert(connection, &leaves, now)?;
+    for new in new {
+        if let Some((id, join)) = new.parent.and_then(|parent| parent.join) {
+            let parent = (new.position.parent.run.row(), new.first_key.row());
+            plan_join(connection, kinds, parent, id, join)?;
+        }
+    }
+    insert_inputs(connection, new)
 }
 
 fn row_of(new: &NewBlock<'_>, kind: i64) -> Result<BlockRow> {
@@ -149,72 +156,90 @@ pub(crate) fn insert_block(
     names: &[&str],
     created_at: Timestamp,
 ) -> Result<()> {
+    let mut insert = connection.cached(INSERT_BLOCK)?;
+    execute_insert(&mut insert, row, names, created_at)
+}
+
+/// The same with [`INSERT_BLOCK`], which is prepared.
+fn execute_insert(
+    insert: &mut Statement<'_>,
+    row: &BlockRow,
+    names: &[&str],
+    created_at: Timestamp,
+) -> Result<()> {
     let (prefix, low) = block::id_columns(row.id(0));
     let names = (!names.is_empty()).then(|| serde_json::to_string(names)).transpose();
-    let inserted = connection.run(
-        INSERT_BLOCK,
-        params![
-            row.number,
-            prefix,
-            low,
-            row.count,
-            row.run().row(),
-            parent_column(row.parent().task),
-            row.index(0),
-            row.is_parent,
-            row.kind,
-            row.priority,
-            row.block.max_retries.get(),
-            row.block.timeout_ms,
-            created_at.as_millis(),
-            row.has_inputs,
-            backoff_text(row.block.backoff)?,
-            names.map_err(|error| StoreError::Backend(Box::new(error)))?,
-        ],
-    )?;
-    if inserted == 0 {
+    let inserted = insert.execute(params![
+        row.number,
+        prefix,
+        low,
+        row.count,
+        row.run().row(),
+        parent_column(row.parent().task),
+        row.index(0),
+        row.is_parent,
+        row.kind,
+        row.priority,
+        row.block.max_retries.get(),
+        row.block.timeout_ms,
+        created_at.as_millis(),
+        row.has_inputs,
+        backoff_text(row.block.backoff)?,
+        names.map_err(|error| StoreError::Backend(Box::new(error)))?,
+    ]);
+    if inserted.map_err(fault)? == 0 {
         let row = format!("the task with id {}", row.id(0));
         return Err(StoreError::CorruptRow { row, reason: "another task has its id or its position".into() });
     }
     Ok(())
 }
 
-fn insert_parent(
-    connection: &Connection,
-    kinds: &mut KindKeys,
-    new: &NewBlock<'_>,
-    parent: &NewParent<'_>,
-    now: Timestamp,
-) -> Result<()> {
-    let NewParent { counts, policy, join } = parent;
-    let (run, key) = (new.position.parent.run.row(), new.first_key.row());
-    connection.run(
-        INSERT_PARENT,
-        params![
-            key,
-            run,
-            State::Pending.code(),
-            now.as_millis(),
-            new.due_at.map(Timestamp::as_millis),
-            ChildCounts::is_sealed(*counts),
-            counts.total,
-            ParentColumns::policy_text(*policy)?,
-            join.map(|_| false),
-        ],
-    )?;
-    match join {
-        Some((id, join)) => plan_join(connection, kinds, (run, key), *id, join),
-        None => Ok(()),
+/// A parent, as it is inserted.
+struct InsertedParent {
+    key: i64,
+    run: i64,
+    state: i64,
+    updated_at: i64,
+    due_at: Option<i64>,
+    is_sealed: bool,
+    total: Option<u32>,
+    policy: Option<String>,
+    join_open: Option<bool>,
+}
+
+impl InsertedParent {
+    fn of(new: &NewBlock<'_>, parent: &NewParent<'_>, now: Timestamp) -> Result<Self> {
+        Ok(Self {
+            key: new.first_key.row(),
+            run: new.position.parent.run.row(),
+            state: State::Pending.code(),
+            updated_at: now.as_millis(),
+            due_at: new.due_at.map(Timestamp::as_millis),
+            is_sealed: parent.counts.is_sealed(),
+            total: parent.counts.total,
+            policy: ParentColumns::policy_text(parent.policy)?,
+            join_open: parent.join.map(|_| false),
+        })
     }
 }
 
-/// Stores the inputs of a block.
-fn insert_inputs(connection: &Connection, new: &NewBlock<'_>) -> Result<()> {
-    let mut chunk = InputChunk::default();
-    for (offset, input) in (0..new.count).zip(new.inputs) {
-        chunk.add(connection, new.first_key.plus(offset), *input)?;
+fn insert_parents(connection: &Connection, parents: &[InsertedParent]) -> Result<()> {
+    insert_rows(connection, INSERT_PARENT, parents, |row| {
+        let InsertedParent { key, run, state, updated_at, due_at, is_sealed, total, policy, join_open } = row;
+        [key, run, state, updated_at, due_at, is_sealed, total, policy, join_open]
+    })
+}
+
+/// Stores the inputs of blocks.
+fn insert_inputs(connection: &Connection, blocks: &[NewBlock<'_>]) -> Result<()> {
+    let mut inputs = InputChunk::default();
+    for new in blocks {
+        for (offset, input) in (0..new.count).zip(new.inputs) {
+            inputs.add(connection, new.first_key.plus(offset), *input)?;
+        }
+        inputs.finish(connection)?;
     }
-    chunk.finish(connection)
+    Ok(())
 }
 
 /// Inputs of neighbors that are stored in one row: tasks of one block that all have one, up to a number of bytes.
@@ -260,18 +285,19 @@ const INSERT_JOIN: &str = "INSERT INTO conductor_joins (run, parent, id, kind, m
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// Inserts nothing if another block has one of the ids or positions: the constraints find a block that begins at the same one
-/// only. Of the blocks before the end of the new one, only the nearest can overlap it.
-const INSERT_BLOCK: &str = "INSERT INTO conductor_blocks (block, prefix, low, count, run, parent, child_index, is_parent, \
-    kind, priority, max_retries, timeout_ms, created_at, has_inputs, backoff, names) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
-    WHERE coalesce((SELECT low + count FROM conductor_blocks WHERE prefix = ?2 AND low < ?3 + ?4 \
-        ORDER BY low DESC LIMIT 1), 0) <= ?3 \
-    AND coalesce((SELECT child_index + count FROM conductor_blocks WHERE run = ?5 AND parent = ?6 \
-        AND child_index < ?7 + ?4 ORDER BY child_index DESC LIMIT 1), 0) <= ?7";
+/// only. Of the blocks before the end of the new one, only the nearest can overlap it. A SELECT would need a temporary table,
+/// because it reads the table that it inserts into; a prefix without a value breaks a constraint.
+const INSERT_BLOCK: &str = "INSERT OR IGNORE INTO conductor_blocks (block, prefix, low, count, run, parent, child_index, \
+    is_parent, kind, priority, max_retries, timeout_ms, created_at, has_inputs, backoff, names) \
+    VALUES (?1, CASE WHEN coalesce((SELECT low + count FROM conductor_blocks WHERE prefix = ?2 AND low < ?3 + ?4 \
+            ORDER BY low DESC LIMIT 1), 0) <= ?3 \
+        AND coalesce((SELECT child_index + count FROM conductor_blocks WHERE run = ?5 AND parent = ?6 \
+            AND child_index < ?7 + ?4 ORDER BY child_index DESC LIMIT 1), 0) <= ?7 THEN ?2 END, \
+        ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 const INSERT_PARENT: &str = "INSERT INTO conductor_parents (task, run, state, updated_at, due_at, sealed, fanout, \
     children, open_children, failed_children, cancelled_children, policy, join_open) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, ?8, ?9)";
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?)";
 
 const INSERT_INPUTS: &str = "INSERT INTO conductor_inputs (task, count, inputs) VALUES (?1, ?2, ?3)";
 

@@ -1,7 +1,7 @@
 //! Writes of leaves: from the place of one condition to that of another.
 
 use crate::backend::{ClaimWrite, LeafStatus, LeafWrite, ProgressWrite, TaskGroup, TaskKey};
-use crate::sqlite::connection::sql::{Result, Sql, array, fault};
+use crate::sqlite::connection::sql::{Result, Sql, array, insert_rows};
 use crate::sqlite::rows::columns::{bad_row, lease_losses_code};
 use crate::sqlite::rows::conditions::sql;
 use crate::sqlite::rows::keys::RowKey;
@@ -95,50 +95,17 @@ fn insert_without_outputs(
     Ok(())
 }
 
-/// The numbers of rows that one statement inserts, largest first. One statement opens the table once, which otherwise costs
-/// more than the rows.
-const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
-
 fn insert_with_outputs(
     connection: &Connection,
     after: &LeafStatus,
-    mut rows: &[(i64, Option<&str>)],
-    now: Timestamp,
+    rows: &[(i64, Option<&str>)],
+    at: Timestamp,
 ) -> Result<()> {
-    for count in ROWS_PER_STATEMENT {
-        if rows.len() < count {
-            continue;
-        }
-        let mut statement = connection.cached(&insert_outputs_sql(count))?;
-        while let Some((now_inserted, rest)) = rows.split_at_checked(count) {
-            let mut insert = || {
-                statement.raw_bind_parameter(1, now.as_millis())?;
-                statement.raw_bind_parameter(2, after.state.code())?;
-                statement.raw_bind_parameter(3, after.attempt)?;
-                statement.raw_bind_parameter(4, after.retry_count)?;
-                statement.raw_bind_parameter(5, after.lease_losses.map(lease_losses_code))?;
-                for (place, (key, output)) in now_inserted.iter().enumerate() {
-                    statement.raw_bind_parameter(6 + 2 * place, key)?;
-                    statement.raw_bind_parameter(7 + 2 * place, output)?;
-                }
-                statement.raw_execute()
-            };
-            insert().map_err(fault)?;
-            rows = rest;
-        }
-    }
-    Ok(())
-}
-
-/// Inserts `count` ended leaves with their outputs. ?1 to ?5: what they have in common; then key and output of each.
-fn insert_outputs_sql(count: usize) -> String {
-    let rows: Vec<String> = (0..count)
-        .map(|place| format!("(?{}, ?1, ?2, ?3, ?4, ?5, ?{})", 6 + 2 * place, 7 + 2 * place))
-        .collect();
-    format!(
-        "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses, output) VALUES {}",
-        rows.join(", ")
-    )
+    let losses = after.lease_losses.map(lease_losses_code);
+    let (state, at) = (after.state.code(), at.as_millis());
+    insert_rows(connection, INSERT_WITH_OUTPUT, rows, |(key, output)| {
+        [key, &at, &state, &after.attempt, &after.retry_count, &losses, output]
+    })
 }
 
 /// Whether an output is stored in the row of an ended leaf.
@@ -213,6 +180,8 @@ const DELETE_ENDED: &str = "DELETE FROM conductor_ended WHERE task IN rarray(?1)
 const DELETE_OUTPUTS: &str = "DELETE FROM conductor_outputs WHERE task IN rarray(?1)";
 const INSERT_ENDED: &str = "INSERT INTO conductor_ended (task, at, state, attempt, retry_count, lease_losses) \
     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM rarray(?1)";
+const INSERT_WITH_OUTPUT: &str = "INSERT INTO conductor_ended \
+    (task, at, state, attempt, retry_count, lease_losses, output) VALUES (?, ?, ?, ?, ?, ?, ?)";
 const INSERT_OUTPUT: &str = "INSERT INTO conductor_outputs (task, output) VALUES (?1, ?2) \
     ON CONFLICT (task) DO UPDATE SET output = ?2";
 const WRITE_PROGRESS: &str = "INSERT INTO conductor_progress (run, task, attempt, done, total, message, at) \

@@ -1,7 +1,6 @@
 //! Writes of operations.
 
 pub(super) mod insert;
-pub(super) mod kinds;
 pub(super) mod leaves;
 pub(super) mod prune;
 pub(super) mod reclaim;
