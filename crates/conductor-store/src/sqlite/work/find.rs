@@ -1,7 +1,7 @@
 //! The rows that steps look for.
 
 use crate::backend::{Decidable, DueKind, Node, ParentKey, RunKey, RunsWith, Turn, Work};
-use crate::sqlite::connection::sql::{Result, Sql, array, kind_key};
+use crate::sqlite::connection::sql::{Result, Sql, array};
 use crate::sqlite::engines::{self, DeadEngine, Liveness};
 use crate::sqlite::rows::block::block_columns;
 use crate::sqlite::rows::conditions::sql;
@@ -14,7 +14,7 @@ use crate::sqlite::rows::scope::ScopeKey;
 use crate::sqlite::work::block_rows::{BlockRows, select_with_block};
 use crate::sqlite::work::kinds::{KindKeys, known_kind};
 use crate::sqlite::work::parent_cache::ParentCache;
-use crate::sqlite::work::ready::{has_isolated, next_run as next_ready_run};
+use crate::sqlite::work::ready::next_run as next_ready_run;
 use crate::{Claim, Scope};
 use conductor_model::{MAX_BACKOFF_MS, Timestamp};
 use rusqlite::{Connection, Params, params};
@@ -34,9 +34,8 @@ pub(crate) fn has_work(
         Work::Sweep(of) => next_run(connection, SWEEP_RUN, scope(of)?, 0)?.is_some(),
         Work::SweepRun(run) => !sweep_parents(connection, *run, 1)?.is_empty(),
         Work::Aggregate(of) => {
-            let of = scope(of)?;
-            !keys(connection, PARENTS_TO_DECIDE, of, 1)?.is_empty()
-                || !keys(connection, RUNS_TO_DECIDE, of, 1)?.is_empty()
+            let (from, to) = scope(of)?.range();
+            exists(connection, IS_SOMETHING_TO_DECIDE, [from, to])?
         }
         Work::Due(kind, of, now) => is_something_due(connection, *kind, scope(of)?, *now)?,
         Work::Expire(of, now) => !expired(connection, scope(of)?, *now, 1)?.is_empty(),
@@ -68,10 +67,7 @@ fn is_something_due(connection: &Connection, kind: DueKind, scope: ScopeKey, now
 
 fn is_something_ready(connection: &Connection, claim: &Claim) -> Result<bool> {
     for quota in claim.quotas.iter().filter(|quota| quota.limit > 0 && claim.limit > 0) {
-        let Some(kind) = kind_key(connection, quota.kind.as_str())? else { continue };
-        if next_ready_run(connection, kind, 0)?.is_some()
-            || claim.allow_isolated && has_isolated(connection, kind)?
-        {
+        if exists(connection, IS_READY, params![quota.kind.as_str(), claim.allow_isolated])? {
             return Ok(true);
         }
     }
@@ -304,9 +300,6 @@ const PARENTS_TO_SWEEP: &str = sql!("SELECT 0 FROM conductor_runs INDEXED BY con
     UNION ALL SELECT task FROM conductor_parents INDEXED BY conductor_parents_next_step \
         WHERE " needs_sweep " AND run = ?1 LIMIT ?2");
 
-const PARENTS_TO_DECIDE: &str = sql!("SELECT task FROM conductor_parents INDEXED BY conductor_parents_next_step \
-    WHERE " needs_aggregate " AND run BETWEEN ?2 AND ?3 ORDER BY run, task LIMIT ?1");
-
 const SELECT_DECIDABLE: &str = sql!("SELECT " (parent_columns!())
     " FROM conductor_parents t INDEXED BY conductor_parents_next_step \
     LEFT JOIN conductor_blocks b ON b.block = t.task / 1024 \
@@ -343,6 +336,10 @@ const IS_RETRY_DUE: &str = sql!("SELECT 1 WHERE EXISTS (SELECT 1 FROM conductor_
         WHERE " (retry_due!()) ") \
     OR EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due \
         WHERE " failed " AND g.due_at > ?1 AND g.run BETWEEN ?3 AND ?4)");
+
+const IS_READY: &str = sql!("SELECT 1 FROM conductor_kinds WHERE name = ?1 AND (EXISTS (         SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_ready             WHERE kind = conductor_kinds.key AND " ready ")     OR ?2 AND EXISTS (SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated         WHERE kind = conductor_kinds.key AND " isolated "))");
+
+const IS_SOMETHING_TO_DECIDE: &str = sql!("SELECT 1 WHERE EXISTS (         SELECT 1 FROM conductor_parents INDEXED BY conductor_parents_next_step             WHERE " needs_aggregate " AND run BETWEEN ?1 AND ?2)     OR EXISTS (SELECT 1 FROM conductor_runs INDEXED BY conductor_runs_next_step         WHERE " needs_aggregate " AND key BETWEEN ?1 AND ?2)");
 
 const PARENTS_DUE: &str = concat!(
     "SELECT ",

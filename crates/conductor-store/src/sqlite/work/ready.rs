@@ -165,11 +165,6 @@ pub(crate) fn next_run(connection: &Connection, kind: i64, after: i64) -> Result
     Ok(connection.first(NEXT_RUN, params![kind, after], |row| row.get(0))?.flatten())
 }
 
-/// Whether an isolated leaf of this kind is ready.
-pub(crate) fn has_isolated(connection: &Connection, kind: i64) -> Result<bool> {
-    Ok(connection.first(HAS_ISOLATED, [kind], |_| Ok(()))?.is_some())
-}
-
 const SELECT_READY: &str = select_with_block!("conductor_ranges_ready", (is_in_one_place!()),
     "g.kind = ?1 AND " ready " AND g.run = ?2 ORDER BY g.priority DESC, g.block");
 
@@ -181,9 +176,6 @@ const NEXT_RUN: &str = sql!("SELECT coalesce( \
         WHERE kind = ?1 AND run > ?2 AND " ready " ORDER BY run LIMIT 1), \
     (SELECT run FROM conductor_ranges INDEXED BY conductor_ranges_ready \
         WHERE ?2 > 0 AND kind = ?1 AND " ready " ORDER BY run LIMIT 1))");
-
-const HAS_ISOLATED: &str = sql!("SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
-    WHERE kind = ?1 AND " isolated " LIMIT 1");
 
 const SELECT_ABOVE: &str = "SELECT b.prefix, b.low, b.run, b.parent, t.cancel_cause FROM conductor_parents t \
     JOIN conductor_blocks b ON b.block = t.task / 1024 WHERE t.task = ?1";
