@@ -7,4 +7,5 @@ pub mod release;
 pub mod renew;
 pub mod rescue;
 pub mod settle;
+pub mod siblings;
 pub mod unknown_claims;

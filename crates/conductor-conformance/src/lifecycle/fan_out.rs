@@ -301,11 +301,14 @@ pub fn long_list_gives_each_child_its_item(harness: &Harness<'_>) {
 
 pub fn id_of_other_task_is_rejected(harness: &Harness<'_>) {
     let (_, other) = harness.submit_leaf();
-    let (_, parent) = harness.submit_task(TaskDraft::new("P").input(json!({"fanout": 1})));
-    let ids = IdBlock::new(other.as_u128(), 1).expect("block is in the range of ids");
-    let step = FanOut { scope: Scope::All, now: harness.now(), ids, cursor: RotationCursor::default() };
-    let rejected = harness.writes_nothing(|| harness.store().fan_out(&step));
-    assert!(matches!(rejected, Err(StoreError::CorruptRow { .. })), "{rejected:?}");
+    let (_, parent) = harness.submit_task(TaskDraft::new("P").input(json!({"fanout": 100})));
+    // The first id of the children, one in the middle, and the last one.
+    for before in [0, 50, 99] {
+        let ids = IdBlock::new(other.as_u128() - before, 100).expect("block is in the range of ids");
+        let step = FanOut { scope: Scope::All, now: harness.now(), ids, cursor: RotationCursor::default() };
+        let rejected = harness.writes_nothing(|| harness.store().fan_out(&step));
+        assert!(matches!(rejected, Err(StoreError::CorruptRow { .. })), "{before}: {rejected:?}");
+    }
     harness.fan_out();
-    assert_eq!(harness.child_counts(parent).created, 1);
+    assert_eq!(harness.child_counts(parent).created, 100);
 }

@@ -99,6 +99,12 @@ macro_rules! __claims_tests {
                 ordinary_failure_ends_isolation
                 released_isolated_task_stays_isolated
             }
+            siblings {
+                retry_runs_beside_older_claims_of_siblings
+                released_siblings_keep_attempts_through_revival
+                half_of_cancelled_siblings_is_revived
+                rescue_fails_only_what_is_still_claimed
+            }
             progress {
                 recorded_progress_is_shown
                 newer_progress_replaces_older
