@@ -33,7 +33,6 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        // Half of the histories run on the tables that keep children together.
         let checker = InvariantChecker::new();
         let mut simulation = Simulation::new(checker.clone(), seed)
             .engines(random.random_range(1..=3))
