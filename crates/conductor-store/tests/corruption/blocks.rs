@@ -39,6 +39,19 @@ fn leaves_with_broken_timeout_fail_at_claim() {
     assert!(test.error(3074).unwrap().starts_with("its row was changed: its block: "));
 }
 
+/// A claim finds leaves by the run and the kind that their own row has.
+#[test]
+fn leaves_of_other_run_or_kind_fail() {
+    for column in ["run", "kind"] {
+        let test = Damaged::new();
+        test.change(&format!("UPDATE conductor_blocks SET {column} = 99 WHERE block = 3"));
+        test.assert_other_succeeds(column);
+        assert_eq!(test.failed(), ["3073", "3074", "3075"], "{column}");
+        let error = test.error(3074).unwrap();
+        assert!(error.ends_with("its block: it has another run or kind than its tasks"), "{error}");
+    }
+}
+
 #[test]
 fn leaf_behind_its_block_fails_alone() {
     assert_each(&[Damage {

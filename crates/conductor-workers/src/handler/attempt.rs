@@ -2,13 +2,13 @@
 
 use crate::handler::batch::Batch;
 use crate::handler::cancel_token::CancelToken;
-use conductor_model::Progress;
+use conductor_model::{Json, Progress};
 use conductor_store::{AttemptResult, Fence};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// An attempt whose handler was called.
+/// An attempt at a task that a worker has taken out of its batch.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) batch: Arc<Batch>,
@@ -16,6 +16,7 @@ pub(crate) struct Attempt {
     pub(crate) bit: u64,
     /// Where it is among the [`RunningAttempts`](super::running::RunningAttempts).
     pub(crate) slot: usize,
+    pub(crate) input: Option<Json>,
     /// On the engine's monotonic clock.
     started_at: Duration,
     /// Created at the first use: most short attempts never need them.
@@ -36,9 +37,11 @@ struct Signals {
 impl Attempt {
     /// Starts an attempt at a task that was taken out of its batch.
     pub(crate) fn start(batch: Arc<Batch>, bit: u64, slot: usize, now: Duration) -> Arc<Self> {
+        let input = batch.take_input(bit);
         Arc::new(Self {
             batch,
             bit,
+            input,
             slot,
             started_at: now,
             signals: OnceLock::new(),

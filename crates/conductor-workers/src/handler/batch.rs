@@ -3,25 +3,27 @@
 
 use conductor_model::{Json, RunId, TaskId};
 use conductor_store::{ClaimedGroup, Fence, FenceSet, Inputs, OffsetSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Up to 64 claimed tasks of one block that are at the same attempt.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// Different for each claimed group.
     group: u64,
-    /// The fences of the block. Which tasks of it are in the batch, say `members` and `word`.
-    block: FenceSet,
-    /// The position of the 64 tasks in the block.
+    /// The id, the key and the index at offset 0 of the block.
+    base_id: u128,
+    base_key: u64,
+    base_index: u32,
+    attempt: u32,
+    /// The position of the 64 tasks in the block. Which of them are in the batch, says `members`.
     word: usize,
     members: u64,
     pub(crate) run: RunId,
     pub(crate) parent: Option<TaskId>,
-    base_index: u32,
     /// An index into the engine's list of kinds.
     pub(crate) kind: usize,
-    inputs: Inputs,
+    inputs: BatchInputs,
     pub(crate) retry_count: u32,
     pub(crate) timeout_ms: Option<u32>,
     pub(crate) isolated: bool,
@@ -31,6 +33,15 @@ pub(crate) struct Batch {
     claimed: AtomicU64,
     /// The tasks that succeeded without an output since the scheduler last took them.
     succeeded: AtomicU64,
+}
+
+/// The inputs of the tasks of a batch.
+#[derive(Debug)]
+enum BatchInputs {
+    /// All tasks have this one, or none.
+    Shared(Option<Json>),
+    /// One for each task, until the task starts: a task that runs for long holds only its own.
+    Each(Vec<Mutex<Option<Json>>>),
 }
 
 /// Orders batches: by the key of the first task that a batch could have, then by the number of its group.
@@ -57,17 +68,21 @@ impl Batch {
         let words = words.into_iter().enumerate().filter(|(_, members)| *members != 0);
         let batch = |(word, members): (usize, u64)| {
             let inputs = match &mut inputs {
-                Err(shared) => Inputs::Shared(shared.clone()),
-                Ok(each) => Inputs::Each(each.take(members.count_ones() as usize).collect()),
+                Err(shared) => BatchInputs::Shared(shared.clone()),
+                Ok(each) => {
+                    BatchInputs::Each(each.take(members.count_ones() as usize).map(Mutex::new).collect())
+                }
             };
             Arc::new(Self {
                 group: number,
-                block: group.fences,
+                base_id: group.fences.base_id,
+                base_key: group.fences.base_key,
+                base_index: group.base_index,
+                attempt: group.fences.attempt,
                 word,
                 members,
                 run: group.run,
                 parent: group.parent,
-                base_index: group.base_index,
                 kind,
                 inputs,
                 retry_count: group.retry_count,
@@ -88,7 +103,7 @@ impl Batch {
 
     /// Returns the key of the first task that the batch could have.
     fn first_key(&self) -> u64 {
-        self.block.base_key + 64 * self.word as u64
+        self.base_key + 64 * self.word as u64
     }
 
     /// Returns where the batch is among all batches.
@@ -98,14 +113,19 @@ impl Batch {
 
     /// Returns the fence of one task.
     pub(crate) fn fence(&self, bit: u64) -> Fence {
-        self.block.fence(self.offset(bit))
+        self.fences(0).fence(self.offset(bit))
     }
 
     /// Returns the fences of these tasks.
     pub(crate) fn fences(&self, tasks: u64) -> FenceSet {
         let mut words = [0; OffsetSet::WORDS];
         words[self.word] = tasks;
-        FenceSet { offsets: OffsetSet::from_words(words), ..self.block }
+        FenceSet {
+            base_id: self.base_id,
+            base_key: self.base_key,
+            attempt: self.attempt,
+            offsets: OffsetSet::from_words(words),
+        }
     }
 
     /// Returns the index of one task among its siblings, from 1; 0 for a join.
@@ -113,21 +133,23 @@ impl Batch {
         self.base_index.wrapping_add(self.offset(bit).into())
     }
 
-    /// Returns the input of one task.
-    pub(crate) fn input(&self, bit: u64) -> Option<&Json> {
+    /// Takes the input of one task, which starts.
+    pub(crate) fn take_input(&self, bit: u64) -> Option<Json> {
         match &self.inputs {
-            Inputs::Shared(input) => input.as_ref(),
-            Inputs::Each(inputs) => inputs.get((self.members & (bit - 1)).count_ones() as usize)?.as_ref(),
+            BatchInputs::Shared(input) => input.clone(),
+            BatchInputs::Each(inputs) => {
+                lock(inputs.get((self.members & (bit - 1)).count_ones() as usize)?).take()
+            }
         }
     }
 
-    /// Returns the number of tasks, and how many bytes of inputs they have.
+    /// Returns the number of tasks, and how many bytes of inputs those have that have not started.
     pub(crate) fn size(&self) -> (usize, usize) {
         let bytes = |input: &Option<Json>| input.as_ref().map_or(0, |input| input.as_str().len());
         let tasks = self.members.count_ones() as usize;
         let bytes = match &self.inputs {
-            Inputs::Shared(input) => bytes(input),
-            Inputs::Each(inputs) => inputs.iter().map(bytes).sum(),
+            BatchInputs::Shared(input) => bytes(input),
+            BatchInputs::Each(inputs) => inputs.iter().map(|input| bytes(&lock(input))).sum(),
         };
         (tasks, bytes)
     }
@@ -171,6 +193,10 @@ impl Batch {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +226,7 @@ mod tests {
         let mut seen = Vec::new();
         for batch in &batches {
             while let Some(bit) = batch.take_waiting() {
-                seen.push((batch.fence(bit), batch.index(bit), batch.input(bit).cloned()));
+                seen.push((batch.fence(bit), batch.index(bit), batch.take_input(bit)));
             }
         }
         let expected: Vec<_> = group.tasks().map(|task| (task.fence, task.index, task.input)).collect();

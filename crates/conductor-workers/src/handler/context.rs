@@ -65,7 +65,7 @@ impl Context {
 
     /// Returns the input of the task as JSON; `None` if it has no input.
     pub fn input(&self) -> Option<&Json> {
-        self.attempt.batch.input(self.attempt.bit)
+        self.attempt.input.as_ref()
     }
 
     /// Returns the input of the task's parent, for data that all siblings share. Each call reads the store.

@@ -14,8 +14,8 @@ pub(super) struct BlockRows {
     /// The block; `None` if its row is missing.
     block: Option<ReadBlock>,
     rows: Vec<ReadRange>,
-    /// Why the timeout of the leaves cannot be read.
-    bad_timeout: Option<String>,
+    /// Why the leaves cannot be claimed, though the block can be read.
+    unfit: Option<String>,
     /// Whether the statement found that none of the leaves runs or has ended.
     is_in_one_place: bool,
 }
@@ -31,17 +31,18 @@ macro_rules! select_with_block {
 }
 pub(super) use select_with_block;
 
-/// A further column of [`BlockRows::read_ready`]: whether no leaf from the first to the last one of a row runs or has ended.
-/// Most often it saves two statements for each block.
-macro_rules! is_in_one_place {
+/// The further columns of [`BlockRows::read_ready`]: whether no leaf from the first to the last one of a row runs or has
+/// ended, which most often saves two statements for each block; and whether the row repeats the values of its block.
+macro_rules! ready_columns {
     () => {
         sql!("NOT EXISTS (SELECT 1 FROM conductor_ranges r WHERE r.block = g.block AND " running
             " AND r.first <= g.last AND r.last >= g.first) \
             AND NOT EXISTS (SELECT 1 FROM conductor_ended e \
-            WHERE e.task BETWEEN g.block * 1024 + g.first AND g.block * 1024 + g.last)")
+            WHERE e.task BETWEEN g.block * 1024 + g.first AND g.block * 1024 + g.last), \
+            g.run IS b.run AND g.kind IS b.kind")
     };
 }
-pub(super) use is_in_one_place;
+pub(super) use ready_columns;
 
 const NUMBER: usize = RANGE_COLUMNS + BLOCK_COLUMNS;
 const TIMEOUT: usize = RANGE_COLUMNS + 10;
@@ -54,14 +55,18 @@ impl BlockRows {
             number: row.get(NUMBER)?,
             block: if is_missing { None } else { Some(block::read(row, RANGE_COLUMNS)?) },
             rows: vec![range_rows::read(row, 0)?],
-            bad_timeout: row.get::<_, Option<u32>>(TIMEOUT).map_err(reason).err(),
+            unfit: row.get::<_, Option<u32>>(TIMEOUT).map_err(reason).err(),
             is_in_one_place: false,
         })
     }
 
     /// Reads one row of leaves that may be claimed.
     pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { is_in_one_place: row.get(NUMBER + 1)?, ..Self::read(row)? })
+        let mut found = Self { is_in_one_place: row.get(NUMBER + 1)?, ..Self::read(row)? };
+        if !row.get::<_, bool>(NUMBER + 2)? {
+            found.unfit = Some("it has another run or kind than its tasks".to_owned());
+        }
+        Ok(found)
     }
 
     /// Whether a leaf may have an input of its own.
@@ -73,6 +78,7 @@ impl BlockRows {
     pub(super) fn add(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.is_in_one_place &= other.is_in_one_place;
+        self.unfit = self.unfit.take().or(other.unfit);
     }
 
     /// Leaves at most `limit` leaves, the oldest; returns how many.
@@ -111,10 +117,11 @@ impl BlockRows {
         (!block.is_parent && all.len() == count && all.without(&within).is_empty()).then_some((block, rows))
     }
 
-    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too. Of a block with a thousand rows
+    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too, and
+    /// the run and the kind by which it found them. Of a block with a thousand rows
     /// that wait, it reads only what could be run twice: the leaves that run, and those that have ended.
     pub(super) fn oldest_to_claim(mut self, connection: &Connection, limit: u32) -> Result<Found> {
-        if let (Some(Ok(block)), Some(reason)) = (&self.block, self.bad_timeout.take()) {
+        if let (Some(Ok(block)), Some(reason)) = (&self.block, self.unfit.take()) {
             self.block = Some(Err(CorruptBlock::of(block, &reason)));
         }
         if let Some((block, sets)) = self.intact() {

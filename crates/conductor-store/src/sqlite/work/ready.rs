@@ -11,7 +11,7 @@ use crate::sqlite::rows::inputs;
 use crate::sqlite::rows::keys::{self, RowKey};
 use crate::sqlite::rows::parents::run_id;
 use crate::sqlite::rows::range_rows::range_columns;
-use crate::sqlite::work::block_rows::{BlockRows, is_in_one_place, select_with_block};
+use crate::sqlite::work::block_rows::{BlockRows, ready_columns, select_with_block};
 use crate::sqlite::work::kinds::{KindKeys, known_kind};
 use crate::sqlite::work::parent_cache::ParentCache;
 use conductor_model::{State, TaskId};
@@ -165,10 +165,10 @@ pub(crate) fn next_run(connection: &Connection, kind: i64, after: i64) -> Result
     Ok(connection.first(NEXT_RUN, params![kind, after], |row| row.get(0))?.flatten())
 }
 
-const SELECT_READY: &str = select_with_block!("conductor_ranges_ready", (is_in_one_place!()),
+const SELECT_READY: &str = select_with_block!("conductor_ranges_ready", (ready_columns!()),
     "g.kind = ?1 AND " ready " AND g.run = ?2 ORDER BY g.priority DESC, g.block");
 
-const SELECT_ISOLATED: &str = select_with_block!("conductor_ranges_isolated", (is_in_one_place!()),
+const SELECT_ISOLATED: &str = select_with_block!("conductor_ranges_isolated", (ready_columns!()),
     "g.kind = ?1 AND " isolated " AND (?2 IS NULL OR g.run = ?2) ORDER BY g.run, g.priority DESC, g.block");
 
 const NEXT_RUN: &str = sql!("SELECT coalesce( \

@@ -1,7 +1,7 @@
 //! The worker threads of an engine.
 //!
 //! The coordinator puts batches of claimed tasks into one queue. All threads take tasks out of the first batch, in their order
-//! and without a lock; only the thread that finds it empty locks the queue, for the next one. They call the handlers. Successes
+//! and without a lock; a thread that finds it empty locks the queue, for the next one. They call the handlers. Successes
 //! without an output are bits of their batch; every other result goes to the mailbox. Threads are created when they are needed.
 //! A thread whose handler ignores its timeout is lost until the handler returns; a spare thread replaces it while there are
 //! spare threads.
@@ -90,6 +90,7 @@ impl Pool {
         // Under the lock: the thread that finishes the attempt second finds it among the abandoned ones.
         let mut queue = self.lock();
         if queue.abandon(attempt) {
+            self.running.clear(attempt.slot);
             self.notify_threads(&mut queue);
         }
     }

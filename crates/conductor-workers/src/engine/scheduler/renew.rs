@@ -2,10 +2,12 @@
 
 use super::state::Scheduler;
 use crate::engine::trace;
-use crate::handler::batch::{Batch, bits};
+use crate::handler::attempt::Attempt;
+use crate::handler::batch::bits;
 use crate::handler::clock::millis;
 use conductor_model::AttemptFailure;
 use conductor_store::{AttemptResult, Fence, FenceOutcome, Renew, StoreError};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Scheduler {
@@ -15,7 +17,7 @@ impl Scheduler {
         for attempt in overdue {
             trace::timed_out(&attempt, self.base.kind_of(&attempt.batch));
             self.outbox.push(attempt.fence(), AttemptResult::Failed(AttemptFailure::TimedOut));
-            self.claims.abandon(&attempt.batch, attempt.bit);
+            self.claims.abandon_attempt(attempt);
         }
     }
 
@@ -39,7 +41,8 @@ impl Scheduler {
         for batch in self.claims.batches().cloned().collect::<Vec<_>>() {
             let is_lost = |_: &u64| renewed.next() != Some(Some(FenceOutcome::Applied));
             let lost = bits(batch.claimed()).filter(is_lost).sum();
-            self.lose(&batch, lost);
+            trace::leases_lost(&batch, lost, self.base.kind_of(&batch));
+            self.claims.abandon(&batch, lost);
         }
         self.heartbeat.extend_validity(now);
         Ok(())
@@ -52,13 +55,13 @@ impl Scheduler {
             return;
         }
         for attempt in self.claims.started().collect::<Vec<_>>() {
-            self.lose(&attempt.batch, attempt.bit);
+            self.lose_attempt(attempt);
         }
     }
 
-    /// Abandons tasks whose claims are lost, or may be.
-    pub(super) fn lose(&mut self, batch: &Batch, tasks: u64) {
-        trace::leases_lost(batch, tasks, self.base.kind_of(batch));
-        self.claims.abandon(batch, tasks);
+    /// Abandons a running attempt whose claim is lost, or may be.
+    pub(super) fn lose_attempt(&mut self, attempt: Arc<Attempt>) {
+        trace::leases_lost(&attempt.batch, attempt.bit, self.base.kind_of(&attempt.batch));
+        self.claims.abandon_attempt(attempt);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::state::Scheduler;
 use conductor_store::{Fence, StoreError};
+use std::collections::HashSet;
 use std::time::Duration;
 
 impl Scheduler {
@@ -16,8 +17,9 @@ impl Scheduler {
         }
         let fences: Vec<Fence> = started.iter().map(|attempt| attempt.fence()).collect();
         let stale = self.corrupt_rows.skip(self.base.store.stale_claims(&fences))?;
-        for attempt in started.iter().filter(|attempt| stale.contains(&attempt.fence())) {
-            self.lose(&attempt.batch, attempt.bit);
+        let stale: HashSet<Fence> = stale.into_iter().collect();
+        for attempt in started.into_iter().filter(|attempt| stale.contains(&attempt.fence())) {
+            self.lose_attempt(attempt);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Stops claiming, and hands claims back.
 
 use super::state::{Closing, Scheduler};
+use crate::handler::attempt::Finished;
 use conductor_store::StoreError;
 
 impl Scheduler {
@@ -15,6 +16,9 @@ impl Scheduler {
     /// Claims nothing from now on, and releases all tasks. Running handlers are asked to stop; their results will be stale.
     pub(crate) fn release_all(&mut self) -> Result<(), StoreError> {
         self.closing.get_or_insert(Closing::Stopping);
+        // Their handlers have returned: they are settled, and not run again.
+        let succeeded = self.claims.batches().cloned().map(Finished::Succeeded).collect();
+        self.collect(succeeded);
         let removed = self.claims.remove_all();
         self.release(removed)
     }

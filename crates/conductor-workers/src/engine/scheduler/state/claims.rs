@@ -72,9 +72,9 @@ impl Claims {
         self.running.attempts().filter(|attempt| attempt.is_claimed())
     }
 
-    /// Returns about how many tasks have not started.
+    /// Returns how many tasks have not started.
     pub(crate) fn waiting(&self) -> usize {
-        self.len.saturating_sub(self.started().count())
+        self.batches().map(|batch| batch.waiting().count_ones() as usize).sum()
     }
 
     /// Returns when the first timeout passes, if all tasks that have not started start at `now`.
@@ -125,8 +125,16 @@ impl Claims {
         removed
     }
 
-    /// Removes tasks whose claims were lost or whose timeout has passed. Those that have not started never start; the
-    /// handlers of the others are asked to stop.
+    /// Removes a running attempt whose claim was lost or whose timeout has passed, and asks its handler to stop.
+    pub(crate) fn abandon_attempt(&mut self, attempt: Arc<Attempt>) {
+        if self.remove(&attempt.batch, attempt.bit) != 0 {
+            attempt.cancel_token().cancel();
+            self.abandoned.push(attempt);
+        }
+    }
+
+    /// Removes tasks whose claims were lost. Those that have not started never start; the handlers of the others are asked to
+    /// stop.
     pub(crate) fn abandon(&mut self, batch: &Batch, tasks: u64) {
         // A worker that starts one of them looks whether it is still claimed, after it has told that it runs.
         let removed = self.remove(batch, tasks);
