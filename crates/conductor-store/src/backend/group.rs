@@ -46,7 +46,7 @@ pub(crate) fn continues_block(id: TaskId) -> bool {
 ///
 /// A store is free in how it forms blocks, as long as the keys, the indices and the ids of a block follow each other:
 /// the task at offset `n` has the key `base + n`, the index `base_index + n` and the id `base_id + n`. A task belongs to the
-/// same block for ever.
+/// same block for ever, and `base` never changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
     /// The key at offset 0.

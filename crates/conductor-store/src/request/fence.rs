@@ -16,7 +16,8 @@ pub struct Fence {
 
 /// The fences of tasks of one block that are at the same attempt.
 ///
-/// The task at offset `n` has the id `base_id + n` and the key `base_key + n`.
+/// The task at offset `n` has the id `base_id + n` and the key `base_key + n`. Both bases are those that the claim returned:
+/// a store finds the tasks by their block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FenceSet {
     /// The id at offset 0. It may wrap around, if no task has this offset.
@@ -34,7 +35,7 @@ impl FenceSet {
     pub fn fence(&self, offset: u16) -> Fence {
         Fence {
             task: TaskId::from_u128(self.base_id.wrapping_add(offset.into())),
-            key: self.base_key + u64::from(offset),
+            key: self.base_key.saturating_add(offset.into()),
             attempt: self.attempt,
         }
     }

@@ -1,5 +1,5 @@
-//! Claimed tasks between the engine and the threads that run them. A batch has up to 64 of them, one bit for each: a task
-//! changes hands when its bit does, without a lock.
+//! Claimed tasks between the engine and the threads that run them. A batch has up to 64 of them, one bit for each: one atomic
+//! change of a bit gives a task to a thread, or its result back.
 
 use conductor_model::{Json, RunId, TaskId};
 use conductor_store::{ClaimedGroup, Fence, FenceSet, Inputs, OffsetSet};
@@ -166,9 +166,14 @@ impl Batch {
         Some(waiting & waiting.wrapping_neg())
     }
 
-    /// Revokes tasks: they will not start. Returns those that had not started.
+    /// Revokes tasks: they will not start. Returns those that had not started, and drops their inputs: another task of the
+    /// batch may run for long.
     pub(crate) fn revoke(&self, tasks: u64) -> u64 {
-        self.waiting.fetch_and(!tasks, Ordering::SeqCst) & tasks
+        let revoked = self.waiting.fetch_and(!tasks, Ordering::SeqCst) & tasks;
+        if matches!(self.inputs, BatchInputs::Each(_)) {
+            bits(revoked).for_each(|bit| drop(self.take_input(bit)));
+        }
+        revoked
     }
 
     /// Returns the tasks that the engine has claimed.
@@ -237,17 +242,28 @@ mod tests {
 
     #[test]
     fn each_task_is_started_once_or_revoked() {
-        for _ in 0..200 {
-            let batch = Batch::of_group(group(0..64), 0, 1).remove(0);
-            let start = || std::iter::from_fn(|| batch.take_waiting()).fold(0, |started, bit| started | bit);
-            let (left, right, revoked) = thread::scope(|scope| {
-                let (left, right) = (scope.spawn(start), scope.spawn(start));
-                let revoked = batch.revoke(0xFFFF << 32);
-                (left.join().unwrap(), right.join().unwrap(), revoked)
-            });
-            assert_eq!((left & right, (left | right) & revoked), (0, 0));
-            assert_eq!(left | right | revoked, u64::MAX);
+        let batches: Vec<_> = (0..5000).flat_map(|_| Batch::of_group(group(0..64), 0, 1)).collect();
+        // A thread that is behind finds empty batches until it meets the other one.
+        let start = |batch: &Arc<Batch>| std::iter::from_fn(|| batch.take_waiting()).collect::<Vec<u64>>();
+        let start_all = || batches.iter().map(start).collect::<Vec<_>>();
+        let (left, right, revoked) = thread::scope(|scope| {
+            let (left, right) = (scope.spawn(start_all), scope.spawn(start_all));
+            let revoked: Vec<u64> = batches.iter().map(|batch| batch.revoke(0xFF << 32)).collect();
+            (left.join().unwrap(), right.join().unwrap(), revoked)
+        });
+        for ((left, right), revoked) in left.into_iter().zip(right).zip(revoked) {
+            let mut all: Vec<u64> = left.into_iter().chain(right).chain(bits(revoked)).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..64).map(|n| 1 << n).collect::<Vec<u64>>());
         }
+    }
+
+    #[test]
+    fn revoked_tasks_hold_no_inputs() {
+        let batch = Batch::of_group(group(0..64), 0, 1).remove(0);
+        let bytes_of_one = Json::of(&0).unwrap().as_str().len();
+        assert_eq!(batch.revoke(!1), !1);
+        assert_eq!(batch.size(), (64, bytes_of_one));
     }
 
     #[test]

@@ -149,11 +149,9 @@ impl Pool {
     fn work(self: Arc<Self>) {
         let mut slot = None;
         while let Some((batch, free)) = self.next_batch(slot.take()) {
-            if self.lease_validity.holds(self.shared.clock.elapsed()) {
-                slot = self.run_batch(&batch, free);
-            } else {
-                slot = Some(free);
-                // Not on the condition variable: a thread that is notified there must take a task.
+            slot = self.run_batch(&batch, free);
+            if slot.is_some() && batch.waiting() != 0 {
+                // The leases may have ended. Not on the condition variable: a thread that is notified there must take a task.
                 thread::sleep(RECHECK_EVERY);
             }
         }
@@ -184,7 +182,8 @@ impl Pool {
         }
     }
 
-    /// Runs tasks of a batch until none is left to start. Returns the slot if the thread still has it.
+    /// Runs tasks of a batch until none is left to start, or the leases may have ended. Returns the slot if the thread still
+    /// has it.
     fn run_batch(self: &Arc<Self>, batch: &Arc<Batch>, slot: usize) -> Option<usize> {
         loop {
             let now = self.shared.clock.elapsed();

@@ -121,6 +121,7 @@ impl Scheduler {
             }
             Err(StoreError::CorruptRow { .. }) => self.settle_separately(now, request),
             Err(error) => {
+                self.prefetch.fail_exchange();
                 self.outbox.claim_unknown |=
                     request.claim.is_some() && matches!(error, StoreError::CommitOutcomeUnknown(_));
                 self.outbox.requeue(results_of(request));

@@ -39,8 +39,12 @@ impl Scheduler {
         };
         let mut renewed = renewed.into_iter();
         for batch in self.claims.batches().cloned().collect::<Vec<_>>() {
-            let is_lost = |_: &u64| renewed.next() != Some(Some(FenceOutcome::Applied));
-            let lost = bits(batch.claimed()).filter(is_lost).sum();
+            let mut lost = 0;
+            for bit in bits(batch.claimed()) {
+                if renewed.next() != Some(Some(FenceOutcome::Applied)) {
+                    lost |= bit;
+                }
+            }
             trace::leases_lost(&batch, lost, self.base.kind_of(&batch));
             self.claims.abandon(&batch, lost);
         }

@@ -16,7 +16,7 @@ impl Scheduler {
     /// Claims nothing from now on, and releases all tasks. Running handlers are asked to stop; their results will be stale.
     pub(crate) fn release_all(&mut self) -> Result<(), StoreError> {
         self.closing.get_or_insert(Closing::Stopping);
-        // Their handlers have returned: they are settled, and not run again.
+        // Their handlers have returned: they are settled, and not run again. Those that return from here on are released.
         let succeeded = self.claims.batches().cloned().map(Finished::Succeeded).collect();
         self.collect(succeeded);
         let removed = self.claims.remove_all();

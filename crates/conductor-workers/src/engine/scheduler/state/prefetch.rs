@@ -87,6 +87,13 @@ impl Prefetch {
         self.last_turn = Some(MeasuredTurn { began: now, took: Duration::ZERO, settled: attempts });
     }
 
+    /// Notes that the last exchange failed: it settled nothing, so its time tells nothing.
+    pub(crate) fn fail_exchange(&mut self) {
+        if let Some(turn) = &mut self.last_turn {
+            turn.settled = 0;
+        }
+    }
+
     /// Ends the turn of the last exchange.
     pub(crate) fn end_turn(&mut self, now: Duration) {
         if let Some(turn) = &mut self.last_turn {
