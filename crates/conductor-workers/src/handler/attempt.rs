@@ -126,7 +126,7 @@ pub(crate) enum Finished {
 impl Finished {
     /// Records the result of an attempt. Returns what the scheduler must be told; `None` if it was told about this batch and
     /// has not looked at it.
-    pub(crate) fn of(attempt: Arc<Attempt>, result: Option<AttemptResult>) -> Option<Self> {
+    pub(crate) fn record(attempt: Arc<Attempt>, result: Option<AttemptResult>) -> Option<Self> {
         match result {
             Some(AttemptResult::Succeeded { output: None }) => {
                 attempt.batch.succeed(attempt.bit).then(|| Self::Succeeded(Arc::clone(&attempt.batch)))

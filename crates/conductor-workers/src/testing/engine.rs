@@ -115,7 +115,7 @@ impl SimEngine {
         self.change_token = world.context.store.change_token()?;
         let finished = returned
             .into_iter()
-            .filter_map(|(attempt, result)| Finished::of(attempt, Some(result)))
+            .filter_map(|(attempt, result)| Finished::record(attempt, Some(result)))
             .collect();
         let input = TurnInput { finished, change_token: Some(self.change_token), takes_steps: true };
         let mut workers = WorkersInTurn { workers: &mut self.workers, now, world };

@@ -51,6 +51,8 @@ fn inputs(parents: &mut ParentInputs, group: &TaskGroup, own: Vec<OwnInput>) -> 
         };
     }
     let (mut each, mut failed) = (Vec::with_capacity(own.len()), Vec::new());
+    // A leaf without an entry has no input of its own.
+    let own = own.into_iter().chain(std::iter::repeat_with(|| None));
     for (offset, own) in group.offsets.iter().zip(own) {
         match input(parents, position, own) {
             Ok(input) => each.push(input),

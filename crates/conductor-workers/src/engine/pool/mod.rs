@@ -90,7 +90,7 @@ impl Pool {
         // Under the lock: the thread that finishes the attempt second finds it among the abandoned ones.
         let mut queue = self.lock();
         if queue.abandon(attempt) {
-            self.running.clear(attempt.slot);
+            self.free(&mut queue, attempt.slot);
             self.notify_threads(&mut queue);
         }
     }
@@ -168,8 +168,7 @@ impl Pool {
                 return Some((batch, slot));
             }
             if let Some(slot) = slot.take() {
-                self.running.clear(slot);
-                queue.free_slots.push(slot);
+                self.free(&mut queue, slot);
             }
             if queue.closed {
                 queue.threads -= 1;
@@ -228,8 +227,7 @@ impl Pool {
                     if pool.attempt_returned(returned, result) {
                         // A worker became free, and no thread of the pool noticed it.
                         let mut queue = pool.lock();
-                        pool.running.clear(slot);
-                        queue.free_slots.push(slot);
+                        pool.free(&mut queue, slot);
                         pool.notify_threads(&mut queue);
                     }
                 });
@@ -246,7 +244,7 @@ impl Pool {
             result = Some(AttemptResult::Failed(AttemptFailure::TimedOut));
         }
         let has_slot = self.end(&attempt);
-        if let Some(finished) = Finished::of(attempt, result) {
+        if let Some(finished) = Finished::record(attempt, result) {
             self.mailbox.deliver(finished);
         }
         has_slot
@@ -260,6 +258,12 @@ impl Pool {
             self.lock().forget_abandoned(attempt);
         }
         is_first
+    }
+
+    /// Gives a slot back.
+    fn free(&self, queue: &mut Queue, slot: usize) {
+        self.running.clear(slot);
+        queue.free_slots.push(slot);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -49,11 +49,10 @@ impl Queue {
         self.batches.front().cloned()
     }
 
-    /// No longer counts an abandoned attempt. Returns `false` if its handler has returned.
+    /// Abandons an attempt: it loses its slot. Returns `false` if its handler has returned.
     pub(super) fn abandon(&mut self, attempt: &Attempt) -> bool {
         let is_first = attempt.finish();
         if is_first {
-            self.free_slots.push(attempt.slot);
             self.abandoned.push(attempt.fence().task);
         }
         is_first

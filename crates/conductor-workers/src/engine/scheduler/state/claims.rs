@@ -12,7 +12,8 @@ use std::time::Duration;
 pub(crate) struct Claims {
     /// By their places. The order is always the same, so a simulation can be repeated.
     batches: BTreeMap<BatchPlace, Arc<Batch>>,
-    groups: u64,
+    /// The number of the last claimed group.
+    last_group: u64,
     /// How many tasks are claimed, and how many of them are isolated.
     len: usize,
     isolated: usize,
@@ -27,7 +28,7 @@ impl Claims {
     pub(crate) fn new(kinds: usize, workers: u32) -> Self {
         Self {
             batches: BTreeMap::new(),
-            groups: 0,
+            last_group: 0,
             len: 0,
             isolated: 0,
             by_kind: vec![0; kinds],
@@ -86,13 +87,13 @@ impl Claims {
 
     /// Returns a number that no claimed group has.
     pub(crate) fn next_group(&mut self) -> u64 {
-        self.groups += 1;
-        self.groups
+        self.last_group += 1;
+        self.last_group
     }
 
     /// Adds a batch. A task that the engine had claimed before, and lost since, is abandoned: returns these, with their batches.
     pub(crate) fn insert(&mut self, batch: &Arc<Batch>) -> Vec<(Arc<Batch>, u64)> {
-        let lost = self.having(batch);
+        let lost = self.overlapping(batch);
         for (before, tasks) in &lost {
             self.abandon(before, *tasks);
         }
@@ -105,7 +106,7 @@ impl Claims {
     }
 
     /// Returns the batches that have claimed some of these tasks, with these.
-    fn having(&self, tasks: &Batch) -> Vec<(Arc<Batch>, u64)> {
+    fn overlapping(&self, tasks: &Batch) -> Vec<(Arc<Batch>, u64)> {
         let (first_key, last) = tasks.place();
         let of_keys = self.batches.range((first_key, 0)..(first_key, last));
         let both = of_keys.map(|(_, batch)| (Arc::clone(batch), batch.claimed() & tasks.claimed()));
