@@ -117,9 +117,9 @@ impl BlockRows {
         (!block.is_parent && all.len() == count && all.without(&within).is_empty()).then_some((block, rows))
     }
 
-    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too, and
-    /// the run and the kind by which it found them. Of a block with a thousand rows
-    /// that wait, it reads only what could be run twice: the leaves that run, and those that have ended.
+    /// The oldest leaves that can be claimed, at most `limit`. A claim needs the timeout, too, and it found them by the run and
+    /// the kind of their own row. Of a block with a thousand rows that wait, it reads only what could be run twice: the leaves
+    /// that run, and those that have ended.
     pub(super) fn oldest_to_claim(mut self, connection: &Connection, limit: u32) -> Result<Found> {
         if let (Some(Ok(block)), Some(reason)) = (&self.block, self.unfit.take()) {
             self.block = Some(Err(CorruptBlock::of(block, &reason)));
