@@ -114,10 +114,6 @@ pub(crate) fn write_counts(connection: &Connection, row: &ParentRow, now: Timest
         let params = params![task.row(), now, created, open, failed, cancelled];
         return connection.run(COUNT_CHILDREN, params).map(drop);
     }
-    let StateCounts { pending, running, succeeded, failed: all_failed, cancelled: all_cancelled } =
-        state_counts;
-    let all = [pending, running, succeeded, all_failed, all_cancelled].map(|count| count.cast_signed());
-    let [pending, running, succeeded, all_failed, all_cancelled] = all;
     let params = params![
         run.row(),
         now,
@@ -125,11 +121,11 @@ pub(crate) fn write_counts(connection: &Connection, row: &ParentRow, now: Timest
         open,
         failed,
         cancelled,
-        pending,
-        running,
-        succeeded,
-        all_failed,
-        all_cancelled
+        state_counts.pending.cast_signed(),
+        state_counts.running.cast_signed(),
+        state_counts.succeeded.cast_signed(),
+        state_counts.failed.cast_signed(),
+        state_counts.cancelled.cast_signed(),
     ];
     connection.run(COUNT_TASKS, params).map(drop)
 }
