@@ -77,12 +77,12 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
-        name: "task-started-twice",
-        harm: "two threads that take a task at the same moment both start it",
+        name: "started-task-revoked",
+        harm: "a task that runs is released, and another engine runs it, too",
         file: "crates/conductor-workers/src/handler/batch.rs",
-        from: "let waiting = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, first).ok()?;",
-        to: "let waiting = self.waiting();\n        self.waiting.store(first(waiting)?, Ordering::SeqCst);",
-        test: workers(UNIT_TESTS, "handler::batch::tests::each_task_is_started_once_or_revoked"),
+        from: "let revoked = self.waiting.fetch_and(!tasks, Ordering::SeqCst) & tasks;",
+        to: "self.waiting.fetch_and(!tasks, Ordering::SeqCst);\n        let revoked = tasks;",
+        test: workers(UNIT_TESTS, "handler::batch::tests::started_task_is_not_revoked"),
         hangs_for: None,
     },
     Bug {

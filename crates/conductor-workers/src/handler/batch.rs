@@ -259,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn started_task_is_not_revoked() {
+        let batch = Batch::of_group(group(0..64), 0, 1).remove(0);
+        assert_eq!(batch.take_waiting(), Some(1));
+        assert_eq!(batch.revoke(0b111), 0b110);
+        assert_eq!(batch.revoke(u64::MAX), !0b111);
+        assert_eq!(batch.take_waiting(), None);
+    }
+
+    #[test]
     fn revoked_tasks_hold_no_inputs() {
         let batch = Batch::of_group(group(0..64), 0, 1).remove(0);
         let bytes_of_one = Json::of(&0).unwrap().as_str().len();
