@@ -176,8 +176,9 @@ CREATE TABLE conductor_ranges (
     begun        BLOB,
     -- When it last changed.
     since        INTEGER NOT NULL,
-    -- Copies from the block.
+    -- Copies from the block. A claim fails the leaves of a block with another run, parent or kind.
     run          INTEGER NOT NULL,
+    parent       INTEGER NOT NULL,
     kind         INTEGER NOT NULL,
     priority     INTEGER NOT NULL
 ) STRICT;

@@ -83,8 +83,8 @@ fn failure_in_claim_starts_no_siblings() {
     let engine = test.store.register_engine(&RegisterEngine::new(&test.env)).unwrap();
     // Only the first child has the largest attempt.
     let change = "UPDATE conductor_ranges SET first = 1 WHERE state = 0;
-         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
-         SELECT block, 0, 0, 0, 2000000000, 0, since, run, kind, priority FROM conductor_ranges";
+         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority)
+         SELECT block, 0, 0, 0, 2000000000, 0, since, run, parent, kind, priority FROM conductor_ranges";
     test.execute(change).unwrap();
     assert_eq!(claim(&test, &engine), []);
     let states = [1, 2, 3].map(|index| test.task(child(&test, run, index)).state);

@@ -4,6 +4,7 @@ use crate::mutants::bug::{Bug, UNIT_TESTS, store};
 
 const RANGE_ROWS: &str = "crates/conductor-store/src/sqlite/rows/range_rows.rs";
 const LEAVES: &str = "crates/conductor-store/src/sqlite/writes/leaves.rs";
+const EVENTS: &str = "crates/conductor-store/src/sqlite/rows/events.rs";
 const EXISTING: &str = "crates/conductor-store/src/sqlite/work/existing.rs";
 
 pub(super) const BUGS: &[Bug] = &[
@@ -63,9 +64,28 @@ pub(super) const BUGS: &[Bug] = &[
         hangs_for: None,
     },
     Bug {
+        name: "waiting-and-claimed",
+        harm: "a leaf that waits for its retry is still claimed, and its lease expires once more",
+        file: LEAVES,
+        from: "cache.ranges(block.base).remove(connection, *offsets, status)?;",
+        to: "if write.after.due_at.is_none() {\n\
+             cache.ranges(block.base).remove(connection, *offsets, status)?;\n}",
+        test: store("conformance", "in_memory::retry::task_is_retried_up_to_max_retries"),
+        hangs_for: None,
+    },
+    Bug {
+        name: "parent-events-sorted",
+        harm: "the end of a parent is recorded before the end of its child that caused it",
+        file: EVENTS,
+        from: "    insert(connection, &rows)\n}\n\n/// A row, as",
+        to: "    rows.sort_by_key(|row| (row.task.is_some(), row.task));\n    insert(connection, &rows)\n}\n\n/// A row, as",
+        test: store("model_based", "random::in_memory_programs_match_reference"),
+        hangs_for: None,
+    },
+    Bug {
         name: "event-set-too-long",
         harm: "an event is told of a task that had none",
-        file: "crates/conductor-store/src/sqlite/rows/events.rs",
+        file: EVENTS,
         from: "\",{},{count}\", base + first);\n                place += count;",
         to: "\",{},{}\", base + first, count + 1);\n                place += count + 1;",
         test: store("model_based", "random::in_memory_programs_match_reference"),

@@ -120,6 +120,6 @@ pub(crate) fn revive(raw: &mut Connection, child: i64) -> Outcome<()> {
     Ok(tx.commit()?)
 }
 
-const REVIVE: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, \
-    priority) SELECT block, ?1 % 1024, ?1 % 1024, 0, attempt, 0, ?2, run, kind, priority \
+const REVIVE: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, \
+    parent, kind, priority) SELECT block, ?1 % 1024, ?1 % 1024, 0, attempt, 0, ?2, run, parent, kind, priority \
     FROM conductor_ended, conductor_blocks WHERE task = ?1 AND block = ?1 / 1024";

@@ -96,7 +96,7 @@ pub(super) fn blocks(
         let has_inputs = matches!(inputs, Inputs::Each(_));
         run(tx, INSERT_BLOCK, params![&id[..24], count, parent, index, NOW, has_inputs, names])?;
         let block = tx.last_insert_rowid();
-        run(tx, INSERT_RANGE, params![block, count - 1, NOW])?;
+        run(tx, INSERT_RANGE, params![block, count - 1, NOW, parent])?;
         if let Inputs::Each(input) = inputs {
             insert_inputs(tx, block * i64::from(BLOCK), count, input)?;
         }
@@ -138,7 +138,7 @@ fn insert_inputs(tx: &Transaction<'_>, first: i64, count: u32, input: &str) -> O
 
 const INSERT_BLOCK: &str = "INSERT INTO conductor_blocks (prefix, low, count, run, parent, child_index, is_parent, kind, \
     priority, max_retries, created_at, has_inputs, names) VALUES (?1, 0, ?2, 1, ?3, ?4, 0, 1, 0, 3, ?5, ?6, ?7)";
-const INSERT_RANGE: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, \
-    priority) VALUES (?1, 0, ?2, 0, 0, 0, ?3, 1, 1, 0)";
+const INSERT_RANGE: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, \
+    parent, kind, priority) VALUES (?1, 0, ?2, 0, 0, 0, ?3, 1, ?4, 1, 0)";
 const INSERT_CREATED: &str =
     "INSERT INTO conductor_events (run, name, at, count, tasks, payload) VALUES (1, ?1, ?2, ?3, ?4, ?5)";

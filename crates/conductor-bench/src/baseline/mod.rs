@@ -177,8 +177,8 @@ fn take(tx: &Connection, change: &Change, each: u32) -> Outcome<Vec<Piece>> {
 const WHOLE: &str = "UPDATE conductor_ranges SET last = ?2, state = ?3, attempt = attempt + ?4, \
     retry_count = retry_count + ?5, engine = ?6, lease_until = ?7, due_at = ?8, lease_losses = ?9, since = ?10 WHERE key = ?1";
 const PART: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, engine, lease_until, due_at, \
-    lease_losses, since, run, kind, priority) SELECT block, first, ?2, ?3, attempt + ?4, retry_count + ?5, ?6, ?7, ?8, ?9, \
-    ?10, run, kind, priority FROM conductor_ranges WHERE key = ?1";
+    lease_losses, since, run, parent, kind, priority) SELECT block, first, ?2, ?3, attempt + ?4, retry_count + ?5, ?6, ?7, \
+    ?8, ?9, ?10, run, parent, kind, priority FROM conductor_ranges WHERE key = ?1";
 
 /// Inserts rows of two values each. `row` makes the text of a row from the number of its first parameter.
 fn insert_pairs<T: ToSql>(

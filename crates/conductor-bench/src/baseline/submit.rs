@@ -37,4 +37,4 @@ const RUN: &str = "INSERT INTO conductor_runs (id, state, created_at, updated_at
 const BLOCK: &str = "INSERT INTO conductor_blocks (prefix, low, count, run, parent, child_index, is_parent, kind, priority, \
     max_retries, created_at, has_inputs, names) VALUES (?1, ?2, 1, ?3, 0, 1, 0, 1, 0, 3, ?4, 0, '[\"noop\"]')";
 const RANGE: &str = "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, engine, lease_until, \
-    since, run, kind, priority) VALUES (?1, 0, 0, 1, 1, 0, 1, ?2, ?2, ?3, 1, 0)";
+    since, run, parent, kind, priority) VALUES (?1, 0, 0, 1, 1, 0, 1, ?2, ?2, ?3, 0, 1, 0)";

@@ -244,8 +244,8 @@ fn run_with_open_task_is_kept() {
     other.execute_batch("UPDATE conductor_runs SET running = 0, succeeded = succeeded + 1").unwrap();
     // The second child fails with a retry.
     let fail = "INSERT INTO conductor_ranges \
-         (block, first, last, state, due_at, attempt, retry_count, since, run, kind, priority) \
-         SELECT block, 1, 1, 3, 5, 1, 0, 0, run, kind, priority FROM conductor_blocks WHERE block = 2";
+         (block, first, last, state, due_at, attempt, retry_count, since, run, parent, kind, priority) \
+         SELECT block, 1, 1, 3, 5, 1, 0, 0, run, parent, kind, priority FROM conductor_blocks WHERE block = 2";
     other.execute_batch(fail).unwrap();
     assert_eq!(store.prune(&prune_settled(1000)).unwrap().runs, 0, "a retry is due");
     assert!(store.run(run).unwrap().is_some());

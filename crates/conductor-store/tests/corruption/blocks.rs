@@ -39,17 +39,30 @@ fn leaves_with_broken_timeout_fail_at_claim() {
     assert!(test.error(3074).unwrap().starts_with("its row was changed: its block: "));
 }
 
-/// A claim finds leaves by the run and the kind that their own row has.
+/// The row of leaves repeats these values of its block.
 #[test]
-fn leaves_of_other_run_or_kind_fail() {
-    for column in ["run", "kind"] {
+fn leaves_of_other_run_parent_or_kind_fail() {
+    for column in ["run", "parent", "kind"] {
         let test = Damaged::new();
         test.change(&format!("UPDATE conductor_blocks SET {column} = 99 WHERE block = 3"));
         test.assert_other_succeeds(column);
         assert_eq!(test.failed(), ["3073", "3074", "3075"], "{column}");
         let error = test.error(3074).unwrap();
-        assert!(error.ends_with("its block: it has another run or kind than its tasks"), "{error}");
+        assert!(error.ends_with("its block: it has another run, parent or kind than its tasks"), "{error}");
     }
+}
+
+/// They would be counted at their run, which would settle while most of its tasks are open.
+#[test]
+fn leaves_of_another_parent_are_repaired() {
+    let test = Damaged::untouched();
+    test.change("UPDATE conductor_blocks SET parent = 0, child_index = 9 WHERE block = 3");
+    test.assert_other_succeeds("parent");
+    assert!(!test.state(test.run).is_terminal());
+    assert_eq!(test.failed(), ["3072", "3073", "3074", "3075"]);
+    test.assert_mended("parent");
+    test.assert_ends("parent");
+    assert_eq!(test.state(test.run), State::Succeeded);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use crate::damaged::{Damage, Damaged, assert_each};
 use conductor_model::State;
 
 const SECOND_PLACE: &str = "INSERT INTO conductor_ranges \
-    (block, first, last, state, attempt, retry_count, since, run, kind, priority) \
-    SELECT block, 0, 0, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 0";
+    (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority) \
+    SELECT block, 0, 0, 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 0";
 
 #[test]
 fn ended_leaf_that_is_ready_fails_alone() {

@@ -45,8 +45,8 @@ fn failed_leaf_keeps_its_attempt() {
     let claimed = test.claim().tasks();
     let first = &claimed[0];
     test.change(
-        "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
-         SELECT block, 0, 0, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 LIMIT 1",
+        "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority)
+         SELECT block, 0, 0, 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges WHERE block = 3 LIMIT 1",
     );
     assert_eq!(test.claim().tasks().len(), 0);
     assert_eq!(test.failed(), ["3072"]);
@@ -64,6 +64,7 @@ fn values_repeated_from_block_are_repaired() {
     for change in [
         "UPDATE conductor_ranges SET kind = 99 WHERE block = 3",
         "UPDATE conductor_ranges SET run = 99 WHERE block = 3",
+        "UPDATE conductor_ranges SET parent = 99 WHERE block = 3",
         "UPDATE conductor_ranges SET priority = 9 WHERE block = 3",
         "UPDATE conductor_parents SET run = 99 WHERE task = 1024",
     ] {

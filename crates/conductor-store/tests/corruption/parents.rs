@@ -175,8 +175,8 @@ fn parent_contradicting_its_join_blocks_no_decision() {
          UPDATE conductor_blocks SET is_parent = 1 WHERE child_index = 0 AND run = 1",
         // The join of the run is cancelled.
         "UPDATE conductor_runs SET state = 1 WHERE key = 1;
-         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
-         SELECT block, 0, 0, 4, 1, 0, 0, run, kind, priority FROM conductor_blocks
+         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority)
+         SELECT block, 0, 0, 4, 1, 0, 0, run, parent, kind, priority FROM conductor_blocks
              WHERE child_index = 0 AND run = 1 AND parent = 0;
          DELETE FROM conductor_ended WHERE task IN (SELECT 1024 * block FROM conductor_ranges WHERE state = 4)",
     ];

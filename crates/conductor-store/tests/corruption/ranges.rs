@@ -7,8 +7,8 @@ use conductor_store::DivergenceKind;
 #[test]
 fn leaf_in_two_ranges_fails_alone() {
     assert_each(&[Damage {
-        change: "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
-            SELECT block, 3, 3, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 0",
+        change: "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority)
+            SELECT block, 3, 3, 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 0",
         failed: &[3075],
         error: "its row was changed: it is in two places",
     }]);
@@ -60,8 +60,8 @@ fn changed_attempt_of_a_range_is_repaired() {
 fn range_without_leaves_stops_no_claim() {
     let test = Damaged::new();
     test.change(
-        "INSERT INTO conductor_ranges (block, first, last, members, state, attempt, retry_count, since, run, kind, priority)
-            SELECT block, 1, 3, x'01', 0, 0, 0, since, run, kind, priority FROM conductor_ranges
+        "INSERT INTO conductor_ranges (block, first, last, members, state, attempt, retry_count, since, run, parent, kind, priority)
+            SELECT block, 1, 3, x'01', 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges
             WHERE block = 3 AND state = 0",
     );
     test.assert_ends("a row without a set");
@@ -74,8 +74,8 @@ fn running_leaf_that_is_ready_settles_once() {
     let claimed = test.claim();
     assert_eq!(claimed.tasks().len(), 4);
     test.change(
-        "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority)
-            SELECT block, 2, 2, 0, 0, 0, since, run, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 1",
+        "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority)
+            SELECT block, 2, 2, 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges WHERE block = 3 AND state = 1",
     );
     test.settle(&claimed.tasks());
     test.assert_other_succeeds("a second place");

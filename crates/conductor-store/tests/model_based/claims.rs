@@ -1,6 +1,6 @@
 //! The operations of engines.
 
-use crate::harness::{Harness, drain, pick};
+use crate::harness::{BLOCK, Harness, drain, pick};
 use crate::programs::{ClaimOp, KINDS, Named};
 use crate::reference::{Lease, Reference};
 use conductor_model::{TaskId, Timestamp};
@@ -51,6 +51,11 @@ impl Harness {
             op.limit == 0 || has_effect || !(leaves_tasks || leaves_isolated),
             "the claim takes a ready task"
         );
+        let crosses_border = |pair: &[ClaimedTask]| {
+            let block = |task: &ClaimedTask| task.fence.task.as_u128() / u128::from(BLOCK);
+            pair[0].parent.is_some() && pair[0].parent == pair[1].parent && block(&pair[0]) != block(&pair[1])
+        };
+        self.count("claim of siblings in two blocks", claimed.tasks().windows(2).any(crosses_border));
         self.claim_cursors = [claimed.cursors[0], claimed.cursors[1]];
         for ClaimedGroup { fences, .. } in &claimed.groups {
             self.blocks.extend(fences.iter().map(|fence| (fence.task, *fences)));

@@ -4,11 +4,12 @@ use crate::memory::MemoryStore;
 use crate::programs::ENGINES;
 use crate::reference::{Observed, Reference};
 use conductor_conformance::AnyStore;
-use conductor_model::{RunId, Task, TaskId, Timestamp};
+use conductor_model::{IdBlock, RunId, Task, TaskId, Timestamp};
 use conductor_store::{
     EngineRegistration, Environment, Fence, FenceSet, RegisterEngine, RotationCursor, Scope, SqliteOptions,
     SqliteStore, Step, TaskFilter, sqlite::Synchronous,
 };
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ pub(crate) struct Harness {
     /// The file with its folder; `None` for a store in memory.
     file: Option<(PathBuf, tempfile::TempDir)>,
     pub(crate) env: Environment,
+    /// How many requests took ids.
+    id_requests: Cell<u32>,
     pub(crate) now: Timestamp,
     pub(crate) reference: Reference,
     /// The reference before the last operation.
@@ -45,6 +48,9 @@ pub(crate) enum StoreKind {
     /// The store of the conformance suite, which counts later.
     Memory,
 }
+
+/// The last ten bits of the ids of a block of siblings differ.
+pub(crate) const BLOCK: u32 = 1024;
 
 /// How often each interesting situation occurred.
 pub(crate) type Coverage = BTreeMap<&'static str, u32>;
@@ -81,6 +87,7 @@ impl Harness {
             kind,
             file,
             env,
+            id_requests: Cell::new(0),
             now,
             before: reference.clone(),
             reference,
@@ -94,6 +101,19 @@ impl Harness {
         if let Some((path, _)) = &self.file {
             self.store = Box::new(open(path));
         }
+    }
+
+    /// The ids of a request. Those of every second one cross a border, behind which a new block of siblings begins.
+    pub(crate) fn ids(&self, count: u32) -> IdBlock {
+        let number = self.id_requests.replace(self.id_requests.get() + 1);
+        if count < 2 || number % 2 == 1 {
+            return self.env.ids(count);
+        }
+        let mut ids = self.env.ids(count + BLOCK);
+        let before_border = 1 + (number / 2) % (count - 1);
+        let first = u32::try_from(ids.first_task().as_u128() % u128::from(BLOCK)).unwrap();
+        let skipped = (2 * BLOCK - before_border - first) % BLOCK;
+        ids.take(skipped).and_then(|_| ids.take(count)).unwrap()
     }
 
     /// The scope of a step, and the number of its run.

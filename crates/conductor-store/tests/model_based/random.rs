@@ -8,7 +8,8 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use std::cell::RefCell;
 
 /// Situations that the programs of cancels and revivals must reach, or they do not test them.
-const INTERESTING: [&str; 13] = [
+const INTERESTING: [&str; 14] = [
+    "claim of siblings in two blocks",
     "claim rejects cancelled tasks",
     "deadline cancel",
     "fail-fast cancel",

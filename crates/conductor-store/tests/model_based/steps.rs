@@ -7,7 +7,7 @@ use conductor_store::{FanOut, Report, ReportBatch, ReportedResult};
 impl Harness {
     pub(crate) fn fan_out(&mut self, run: Option<usize>, ids: u32) {
         let (scope, only) = self.scope(run);
-        let step = FanOut { scope, now: self.now, ids: self.env.ids(ids), cursor: self.fan_out_cursor };
+        let step = FanOut { scope, now: self.now, ids: self.ids(ids), cursor: self.fan_out_cursor };
         let outcome = self.store.fan_out(&step).unwrap();
         self.fan_out_cursor = outcome.cursor;
         let counts =

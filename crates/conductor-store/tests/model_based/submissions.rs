@@ -58,7 +58,7 @@ impl Harness {
 
     fn submission(&self, draft: &RunDraft) -> Submit {
         let run: NewRun = draft.validate().unwrap();
-        Submit { now: self.now, ids: self.env.ids(run.ids_needed()), run }
+        Submit { now: self.now, ids: self.ids(run.ids_needed()), run }
     }
 
     /// Asserts that both requests in one transaction do the same as one after the other.
@@ -78,7 +78,7 @@ impl Harness {
         let exist = u32::try_from(self.reference.children(number).count()).unwrap();
         let first_index = (exist + 2).saturating_sub(before);
         let items: Vec<Json> = (0..count).map(|n| Json::of(&json!({"fanout": n})).unwrap()).collect();
-        let (parent, ids) = (self.tasks[number].id, self.env.ids(count));
+        let (parent, ids) = (self.tasks[number].id, self.ids(count));
         let request = Append::Items { parent, first_index, items, now: self.now, ids };
         let expected = self.reference.append(number, first_index, count).map(|new| (new, exist + new + 1));
         let appended = self.store.append(&request).map(|done| (done.created, done.next_index));
@@ -92,7 +92,7 @@ impl Harness {
         let exist = u32::try_from(self.reference.roots(number).count()).unwrap();
         let first_index = (exist + 2).saturating_sub(before);
         let count = u32::try_from(tasks.len()).unwrap();
-        let ids = self.env.ids(tasks.iter().map(NewTask::ids_needed).sum());
+        let ids = self.ids(tasks.iter().map(NewTask::ids_needed).sum());
         let run = self.runs[number];
         let request = Append::Tasks { run, first_index, tasks: tasks.clone(), now: self.now, ids };
         let expected = self.reference.append_roots(number, first_index, count);

@@ -11,7 +11,7 @@ use serde_json::json;
 const EXACT_ROWS: [&str; 7] = [
     "SELECT json_array(block, prefix, low, count, run, parent, child_index, is_parent, kind, priority, max_retries, \
      timeout_ms, backoff, names) FROM conductor_blocks ORDER BY block",
-    "SELECT json_array(block * 1024 + n, state, due_at, attempt, retry_count, run, kind, priority) FROM conductor_ranges \
+    "SELECT json_array(block * 1024 + n, state, due_at, attempt, retry_count, run, parent, kind, priority) FROM conductor_ranges \
      JOIN conductor_offsets ON n BETWEEN first AND last AND (members IS NULL OR \
      (instr('0123456789ABCDEF', substr(hex(members), 2 + n / 8 * 2 - n % 8 / 4, 1)) - 1) >> (n % 4) & 1) \
      ORDER BY block, n",
@@ -29,12 +29,12 @@ const EXACT_ROWS: [&str; 7] = [
 macro_rules! ended_to_range {
     ($task:literal, $state:literal, $due_at:literal) => {
         concat!(
-            "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, run, kind, priority) \
+            "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, run, parent, kind, priority) \
              SELECT block, task % 1024, task % 1024, ",
             $state,
             ", ",
             $due_at,
-            ", attempt, retry_count, at, run, kind, priority \
+            ", attempt, retry_count, at, run, parent, kind, priority \
              FROM conductor_ended JOIN conductor_blocks ON block = task / 1024 WHERE task = ",
             $task,
             "; DELETE FROM conductor_ended WHERE task = ",

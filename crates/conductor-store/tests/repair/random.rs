@@ -109,8 +109,8 @@ fn change() -> impl Strategy<Value = String> {
         1 => Just("DELETE FROM conductor_ended".to_owned()),
         1 => (1..30_i64).prop_map(|key| format!("DELETE FROM conductor_events WHERE key = {key}")),
         1 => (0..4_i64).prop_map(|offset| format!(
-            "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority) \
-             SELECT block, {offset}, {offset}, 0, 0, 0, since, run, kind, priority FROM conductor_ranges LIMIT 1"
+            "INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority) \
+             SELECT block, {offset}, {offset}, 0, 0, 0, since, run, parent, kind, priority FROM conductor_ranges LIMIT 1"
         )),
     ]
 }

@@ -44,7 +44,7 @@ const REPAIRABLE: &[(&str, &[DivergenceKind])] = &[
     ("UPDATE conductor_parents SET join_open = 1 WHERE task = 4096", &[JoinStatus]),
     ("UPDATE conductor_parents SET join_open = 0 WHERE task = 3072", &[JoinStatus]),
     ("UPDATE conductor_blocks SET child_index = 9 WHERE block = 9", &[Position]),
-    ("UPDATE conductor_blocks SET parent = 4096, child_index = 9 WHERE block = 9", &[Position]),
+    ("UPDATE conductor_blocks SET parent = 4096, child_index = 9 WHERE block = 9", &[Position, State]),
     (
         "UPDATE conductor_blocks SET child_index = 99 WHERE block = 7;
          UPDATE conductor_blocks SET child_index = 1 WHERE block = 8;
@@ -71,8 +71,8 @@ const REPAIRABLE: &[(&str, &[DivergenceKind])] = &[
     (
         "INSERT INTO conductor_blocks (prefix, low, count, run, parent, child_index, is_parent, kind, priority, \
          max_retries, created_at, has_inputs) VALUES ('01ARZ3NDEKTSV4RRFFQ69G5F', 0, 1, 1, 3072, 4, 0, 1, 0, 0, 0, 0);
-         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, kind, priority) \
-         SELECT max(block), 0, 0, 0, 0, 0, 0, 1, 1, 0 FROM conductor_blocks",
+         INSERT INTO conductor_ranges (block, first, last, state, attempt, retry_count, since, run, parent, kind, priority) \
+         SELECT max(block), 0, 0, 0, 0, 0, 0, 1, 3072, 1, 0 FROM conductor_blocks",
         &[Row],
     ),
     ("INSERT INTO conductor_inputs VALUES (77000, 1, '[1]')", &[Input]),

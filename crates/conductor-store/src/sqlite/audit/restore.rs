@@ -244,8 +244,8 @@ const MOVE_TASKS: [&str; 5] = [
 const FREE_POSITION: &str = "UPDATE OR IGNORE conductor_blocks SET child_index = 2147483648 + abs(block % 1000000000) \
     WHERE run = ?1 AND parent = ?2 AND child_index = ?3 AND block <> ?4";
 
-const COPY_TO_RANGES: &str = "UPDATE conductor_ranges AS g SET run = b.run, kind = b.kind, priority = b.priority \
-    FROM conductor_blocks b WHERE b.block = ?1 AND g.block = ?1";
+const COPY_TO_RANGES: &str = "UPDATE conductor_ranges AS g SET run = b.run, parent = b.parent, kind = b.kind, \
+    priority = b.priority FROM conductor_blocks b WHERE b.block = ?1 AND g.block = ?1";
 const COPY_TO_PARENT: &str = "UPDATE conductor_parents AS t SET run = b.run \
     FROM conductor_blocks b WHERE b.block = ?1 AND t.task = 1024 * ?1";
 

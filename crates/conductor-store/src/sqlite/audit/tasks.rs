@@ -207,4 +207,5 @@ const PARENT: &str = "SELECT state, due_at, sealed, fanout, children, open_child
 
 /// Rows that repeat other values than the block has: claims and steps do not find their leaves.
 const FOREIGN: &str = "SELECT g.key FROM conductor_ranges g JOIN conductor_blocks b ON b.block = g.block \
-    WHERE g.block = ?1 AND (g.run IS NOT b.run OR g.kind IS NOT b.kind OR g.priority IS NOT b.priority)";
+    WHERE g.block = ?1 \
+    AND (g.run IS NOT b.run OR g.parent IS NOT b.parent OR g.kind IS NOT b.kind OR g.priority IS NOT b.priority)";

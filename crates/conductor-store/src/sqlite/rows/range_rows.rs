@@ -5,6 +5,7 @@ use crate::sqlite::connection::sql::{Result, Sql, insert_rows};
 use crate::sqlite::rows::block::{self, BlockRow};
 use crate::sqlite::rows::columns::reason;
 use crate::sqlite::rows::columns::{self, bad_row, lease_losses_code};
+use crate::sqlite::rows::keys;
 use crate::sqlite::rows::set::SetColumns;
 use conductor_model::{State, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -283,14 +284,15 @@ pub(crate) fn insert(
         last: u16,
         due_at: Option<i64>,
         run: i64,
+        parent: i64,
     }
     let rows = blocks.iter().map(|(block, due_at)| {
-        let (last, run) = (block.count - 1, block.run().0.cast_signed());
-        (block, Row { last, due_at: due_at.map(Timestamp::as_millis), run })
+        let (run, parent) = keys::parent_columns(block.parent());
+        (block, Row { last: block.count - 1, due_at: due_at.map(Timestamp::as_millis), run, parent })
     });
     let (rows, since): (Vec<_>, _) = (rows.collect(), now.as_millis());
-    insert_rows(connection, INSERT_BLOCK, &rows, |(block, Row { last, due_at, run })| {
-        [&block.number, last, due_at, &since, run, &block.kind, &block.priority]
+    insert_rows(connection, INSERT_BLOCK, &rows, |(block, Row { last, due_at, run, parent })| {
+        [&block.number, last, due_at, &since, run, parent, &block.kind, &block.priority]
     })
 }
 
@@ -313,10 +315,10 @@ const OF_STATE_FROM: &str = concat!(
 const UPDATE_SET: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4 WHERE key = ?1";
 const DELETE: &str = "DELETE FROM conductor_ranges WHERE key = ?1";
 const INSERT_BLOCK: &str = "INSERT INTO conductor_ranges (block, first, last, state, due_at, attempt, retry_count, since, \
-    run, kind, priority) VALUES (?, 0, ?, 0, ?, 0, 0, ?, ?, ?, ?)";
+    run, parent, kind, priority) VALUES (?, 0, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?)";
 const INSERT: &str = "INSERT INTO conductor_ranges (block, first, last, members, state, due_at, attempt, retry_count, \
-    lease_losses, engine, lease_until, since, run, kind, priority) \
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, run, kind, priority \
+    lease_losses, engine, lease_until, since, run, parent, kind, priority) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, run, parent, kind, priority \
     FROM conductor_blocks WHERE block = ?1";
 /// Another row of the same block.
 const REPLACE: &str = "UPDATE conductor_ranges SET first = ?2, last = ?3, members = ?4, state = ?5, due_at = ?6, \

@@ -39,7 +39,7 @@ macro_rules! ready_columns {
             " AND r.first <= g.last AND r.last >= g.first) \
             AND NOT EXISTS (SELECT 1 FROM conductor_ended e \
             WHERE e.task BETWEEN g.block * 1024 + g.first AND g.block * 1024 + g.last), \
-            g.run IS b.run AND g.kind IS b.kind")
+            g.run IS b.run AND g.parent IS b.parent AND g.kind IS b.kind")
     };
 }
 pub(super) use ready_columns;
@@ -64,7 +64,7 @@ impl BlockRows {
     pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<Self> {
         let mut found = Self { is_in_one_place: row.get(NUMBER + 1)?, ..Self::read(row)? };
         if !row.get::<_, bool>(NUMBER + 2)? {
-            found.unfit = Some("it has another run or kind than its tasks".to_owned());
+            found.unfit = Some("it has another run, parent or kind than its tasks".to_owned());
         }
         Ok(found)
     }

@@ -337,9 +337,17 @@ const IS_RETRY_DUE: &str = sql!("SELECT 1 WHERE EXISTS (SELECT 1 FROM conductor_
     OR EXISTS (SELECT 1 FROM conductor_ranges g INDEXED BY conductor_ranges_due \
         WHERE " failed " AND g.due_at > ?1 AND g.run BETWEEN ?3 AND ?4)");
 
-const IS_READY: &str = sql!("SELECT 1 FROM conductor_kinds WHERE name = ?1 AND (EXISTS (         SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_ready             WHERE kind = conductor_kinds.key AND " ready ")     OR ?2 AND EXISTS (SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated         WHERE kind = conductor_kinds.key AND " isolated "))");
+const IS_READY: &str = sql!("SELECT 1 FROM conductor_kinds WHERE name = ?1 AND (EXISTS ( \
+        SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_ready \
+            WHERE kind = conductor_kinds.key AND " ready ") \
+    OR ?2 AND EXISTS (SELECT 1 FROM conductor_ranges INDEXED BY conductor_ranges_isolated \
+        WHERE kind = conductor_kinds.key AND " isolated "))");
 
-const IS_SOMETHING_TO_DECIDE: &str = sql!("SELECT 1 WHERE EXISTS (         SELECT 1 FROM conductor_parents INDEXED BY conductor_parents_next_step             WHERE " needs_aggregate " AND run BETWEEN ?1 AND ?2)     OR EXISTS (SELECT 1 FROM conductor_runs INDEXED BY conductor_runs_next_step         WHERE " needs_aggregate " AND key BETWEEN ?1 AND ?2)");
+const IS_SOMETHING_TO_DECIDE: &str = sql!("SELECT 1 WHERE EXISTS ( \
+        SELECT 1 FROM conductor_parents INDEXED BY conductor_parents_next_step \
+            WHERE " needs_aggregate " AND run BETWEEN ?1 AND ?2) \
+    OR EXISTS (SELECT 1 FROM conductor_runs INDEXED BY conductor_runs_next_step \
+        WHERE " needs_aggregate " AND key BETWEEN ?1 AND ?2)");
 
 const PARENTS_DUE: &str = concat!(
     "SELECT ",
